@@ -1,0 +1,1 @@
+"""Use cases on people: organizations, API tokens, who is asking."""

@@ -1,0 +1,1 @@
+"""Runs on load generators: standard library only, and nothing of the server."""

@@ -1,0 +1,195 @@
+"""
+Deliveries and attempts: one event on its way to one channel, and each try to bring it there.
+
+``pending → sending → delivered | failed``, and ``cancelled``. The attempt that failed but will be retried takes its
+delivery from sending back to pending. What moves a delivery is decided here as a value (:class:`Outcome`, then
+:func:`after_attempt`); ``loadbell.store.deliveries`` carries it out by an UPDATE guarded by what it expects to find.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+from loadbell.domain.channels import ChannelKind
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import Micros
+from loadbell.domain.retry import RetrySchedule
+
+
+class DeliveryStatus(StrEnum):
+    """Where a delivery is."""
+
+    PENDING = "pending"  #: waits for its next attempt
+    SENDING = "sending"  #: a worker holds its lease and makes an attempt
+    DELIVERED = "delivered"  #: the receiver took it
+    FAILED = "failed"  #: given up: refused for good, or the schedule is at its end
+    CANCELLED = "cancelled"  #: called off by a person, or its channel was deleted
+
+
+MOVES: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
+    DeliveryStatus.PENDING: frozenset(
+        {DeliveryStatus.SENDING, DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED, DeliveryStatus.FAILED}
+    ),
+    DeliveryStatus.SENDING: frozenset(
+        {DeliveryStatus.PENDING, DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED}
+    ),
+    DeliveryStatus.DELIVERED: frozenset({DeliveryStatus.PENDING}),
+    DeliveryStatus.FAILED: frozenset({DeliveryStatus.PENDING}),
+    DeliveryStatus.CANCELLED: frozenset({DeliveryStatus.PENDING}),
+}
+"""Every legal move. From an ended status only a person's Redeliver leads back to pending; it returns by itself."""
+
+ENDED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED})
+
+
+class Cause(StrEnum):
+    """Why an attempt was made."""
+
+    SCHEDULED = "scheduled"  #: the first attempt, or its retry schedule
+    MANUAL = "manual"  #: a person pressed Redeliver
+    TEST = "test"  #: a person pressed Test Hook: one attempt, no retries
+
+
+class Reason(StrEnum):
+    """Why an attempt ended as it did; a closed set, used alike in logs, metrics, API and pages."""
+
+    OK = "ok"  #: the receiver took it
+    TIMEOUT = "timeout"  #: no complete answer within the deadline
+    CONNECT = "connect"  #: the connection was refused, reset before it stood, or no route
+    DNS = "dns"  #: the host's name has no address, or nobody could tell
+    TLS = "tls"  #: the TLS handshake or the certificate failed
+    PROTOCOL = "protocol"  #: the answer was malformed or cut off
+    HTTP_3XX = "http_3xx"  #: a redirect; they are not followed
+    HTTP_4XX = "http_4xx"  #: refused by the receiver
+    HTTP_5XX = "http_5xx"  #: the receiver failed
+    RATE_LIMITED = "rate_limited"  #: too many requests; the whole channel slows down
+    GONE = "gone"  #: the receiver says for good that it wants no more
+    REJECTED = "rejected"  #: a 2xx that is not the provider's success
+    BLOCKED_ADDRESS = "blocked_address"  #: the address is not one that loadbell may connect to
+    BAD_SETTINGS = "bad_settings"  #: the channel's settings can't be used
+    BAD_PAYLOAD = "bad_payload"  #: the provider calls our message invalid
+    EXPIRED = "expired"  #: held too long
+    INTERNAL = "internal"  #: loadbell itself failed or was stopped in the middle
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an attempt came to, as its channel judges the reply.
+
+    ``retry``: worth another attempt on the schedule. ``retry_after``: the receiver's own wish, a span, obeyed in full.
+    ``message``: one sentence for a person, without secrets.
+    """
+
+    reason: Reason
+    message: str
+    retry: bool = False
+    retry_after: Micros | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the receiver took it."""
+        return self.reason is Reason.OK
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What was sent and what came back, as the log keeps it: secrets masked, bodies as text, cut to what is kept."""
+
+    method: str
+    url: str
+    request_headers: tuple[tuple[str, str], ...]
+    request_body: str
+    status_code: int | None = None
+    response_headers: tuple[tuple[str, str], ...] = ()
+    response_body: str = ""
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try, as it stands in the log. ``duration`` is a span in microseconds."""
+
+    number: int
+    cause: Cause
+    started_at: Micros
+    duration: Micros
+    reason: Reason
+    message: str
+    exchange: Exchange | None  #: None when nothing could be sent
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One event on its way to one channel, as it stands."""
+
+    id: UUID
+    organization_id: int
+    project_id: int | None
+    channel_id: int | None  #: None for the Test Hook of an unsaved form
+    kind: ChannelKind
+    event_id: UUID
+    event: EventName
+    run_id: int | None
+    status: DeliveryStatus
+    cause: Cause
+    settled: DeliveryStatus | None  #: the end it had before a Redeliver, to which it returns unless it succeeds
+    step: int  #: waits of the retry schedule used up
+    attempts_begun: int  #: attempts started, the one under way included
+    reason: Reason | None
+    message: str | None
+    next_attempt_at: Micros | None
+    created_at: Micros
+    finished_at: Micros | None
+
+    @property
+    def attempt_count(self) -> int:
+        """Attempts that came to an end."""
+        return self.attempts_begun - (self.status is DeliveryStatus.SENDING)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Where an attempt takes its delivery. ``throttle_until``: the whole channel waits until then."""
+
+    status: DeliveryStatus
+    step: int
+    next_attempt_at: Micros | None = None
+    finished: bool = False  #: this attempt ended the delivery (not: it had ended before)
+    throttle_until: Micros | None = None
+
+
+def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, and all are plain values
+    outcome: Outcome,
+    *,
+    cause: Cause,
+    settled: DeliveryStatus | None,
+    step: int,
+    number: int,
+    schedule: RetrySchedule,
+    now: Micros,
+    chance: float,
+) -> Verdict:
+    """Where the outcome of attempt ``number`` takes a delivery that has used up ``step`` waits of its schedule.
+
+    ``chance`` in [0, 1) decides the jitter. A Test Hook is tried once. A manual attempt uses up no wait: a delivery
+    that had ended returns to its end unless the attempt succeeds, one that had not goes on with its schedule.
+    A rate-limited attempt uses up no wait either and slows the whole channel.
+    """
+    if outcome.ok:
+        return Verdict(DeliveryStatus.DELIVERED, step, finished=settled is not DeliveryStatus.DELIVERED)
+    limited = outcome.reason is Reason.RATE_LIMITED
+    hint = outcome.retry_after
+    throttle = (
+        now + (hint if hint is not None else schedule.wait_when_rate_limited(number, chance)) if limited else None
+    )
+    if settled is not None:
+        return Verdict(settled, step, throttle_until=throttle)
+    if cause is Cause.TEST or not (outcome.retry or limited):
+        return Verdict(DeliveryStatus.FAILED, step, finished=True)
+    if throttle is not None:
+        return Verdict(DeliveryStatus.PENDING, step, next_attempt_at=throttle, throttle_until=throttle)
+    wait = schedule.wait(step, chance)
+    if wait is None:
+        return Verdict(DeliveryStatus.FAILED, step, finished=True)
+    used = step if cause is Cause.MANUAL else step + 1
+    return Verdict(DeliveryStatus.PENDING, used, next_attempt_at=now + max(wait, hint or 0))

@@ -1,0 +1,60 @@
+"""
+The refusals that a use case can give; the doors turn each into its answer.
+
+::
+
+    Refused
+    ├── Invalid          the report or setting itself is wrong (carries the fields)
+    ├── NotFound         it does not exist, or you may not see it
+    ├── Forbidden        you see it but may not do it
+    ├── Unauthenticated  we do not know who you are
+    ├── Conflict         it clashes with what is there
+    │   └── IllegalMove  a run or delivery can't go there from where it is
+    └── Unavailable      the database can't be written or reached just now; nothing was changed
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field that is wrong: its dotted path in the request, and what is wrong in words."""
+
+    field: str
+    message: str
+
+
+class Refused(Exception):  # noqa: N818 - the tree reads as what happened, not as what kind of class it is
+    """A use case was refused. ``str()`` is the sentence a person reads: what happened, then what to do."""
+
+
+class Invalid(Refused):
+    """The request is well-formed but a field is wrong. Carries every wrong field that was found."""
+
+    def __init__(self, *errors: FieldError) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{error.field}: {error.message}" for error in errors))
+
+
+class NotFound(Refused):
+    """There is no such thing, or the asker may not see it: both read the same on purpose."""
+
+
+class Forbidden(Refused):
+    """The asker may see the thing but not do this to it."""
+
+
+class Unauthenticated(Refused):
+    """The asker gave no credential, or one that is unknown, revoked or expired."""
+
+
+class Conflict(Refused):
+    """The request clashes with the state of things; asking again unchanged won't help."""
+
+
+class IllegalMove(Conflict):
+    """The run or delivery can't move there from its present status."""
+
+
+class Unavailable(Refused):
+    """The database could not be reached or written. Nothing was changed; the same request may be sent again."""

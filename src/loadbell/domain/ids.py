@@ -1,0 +1,69 @@
+"""
+Identifiers and instants.
+
+Integers name what people configure and report (the legacy payload requires integers); UUIDs name events and
+deliveries. The UUIDs are version 7 (RFC 9562): their order is the order of creation, so that "newest first" needs no
+second key and new rows go to the end of the index.
+
+Instants are integers: microseconds since 1970-01-01T00:00:00Z, written ``Micros``. They are exact in both databases.
+"""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+Micros = int
+"""An instant (microseconds since the epoch, UTC) or a span (microseconds), as the name of the value says."""
+
+Clock = Callable[[], Micros]
+"""Tells the present instant. Passed in everywhere, so that tests own time."""
+
+Entropy = Callable[[int], bytes]
+"""Gives so many random bytes. Passed in everywhere, so that tests own chance."""
+
+SECOND: Micros = 1_000_000
+
+MAX_ID = 2**63 - 1
+"""The largest integer id that both databases can hold; a larger one in a path is simply not found."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def new_uuid(now: Micros, entropy: Entropy) -> UUID:
+    """A version 7 UUID for the instant ``now``: 48 bits of milliseconds, then 74 random bits."""
+    random = int.from_bytes(entropy(10), "big")
+    value = (now // 1000 & (2**48 - 1)) << 80 | random
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return UUID(int=value)
+
+
+def parse_uuid(text: str) -> UUID | None:
+    """The UUID that ``text`` spells in its canonical form, in either case; None for anything else."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        return None
+    return value if str(value) == text.lower() else None
+
+
+def to_datetime(instant: Micros) -> datetime:
+    """``instant`` as an aware datetime in UTC."""
+    return _EPOCH + instant * _MICROSECOND
+
+
+def from_datetime(moment: datetime) -> Micros:
+    """The instant of an aware datetime.
+
+    Raises:
+        ValueError: ``moment`` names no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a time zone names no instant")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def rfc3339(instant: Micros) -> str:
+    """``instant`` as RFC 3339 in UTC with milliseconds: ``2026-11-23T04:05:06.789Z``."""
+    return to_datetime(instant).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,121 @@
+"""Organizations, projects, users, roles and tokens: who may see and do what. The policy stands here, once."""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+
+from loadbell.domain.errors import Forbidden
+from loadbell.domain.ids import Micros
+from loadbell.domain.runs import Trigger
+
+
+class Role(StrEnum):
+    """What a person is in an organization."""
+
+    OWNER = "owner"  #: exactly one; everything
+    ADMIN = "admin"  #: everything but removing the owner, transferring or deleting the organization
+    MEMBER = "member"  #: runs of assigned projects, and the names of channels
+
+
+class Scope(StrEnum):
+    """What an API token may do at most; its user's role limits it further."""
+
+    REPORT = "report"  #: report runs and read them
+    READ = "read"  #: read everything its user may read
+    MANAGE = "manage"  #: everything its user may do
+
+
+class Action(Enum):
+    """Everything that can be asked for. ``ROLES`` and ``SCOPES`` say who may."""
+
+    REPORT_RUNS = "report runs"
+    READ_RUNS = "read runs"
+    ABORT_RUNS = "abort runs"
+    READ_CHANNELS = "read channels"
+    MANAGE_CHANNELS = "manage channels"
+    READ_DELIVERIES = "read deliveries"
+    MANAGE_DELIVERIES = "redeliver and cancel deliveries"
+    CREATE_ORGANIZATION = "create an organization"
+    CREATE_TOKEN = "create tokens"  # noqa: S105 - the name of an action, not a secret
+
+
+_EVERYONE = frozenset(Role)
+_LEADS = frozenset({Role.OWNER, Role.ADMIN})
+
+ROLES: dict[Action, frozenset[Role]] = {
+    Action.REPORT_RUNS: _EVERYONE,
+    Action.READ_RUNS: _EVERYONE,
+    Action.ABORT_RUNS: _EVERYONE,
+    Action.READ_CHANNELS: _EVERYONE,
+    Action.MANAGE_CHANNELS: _LEADS,
+    Action.READ_DELIVERIES: _LEADS,
+    Action.MANAGE_DELIVERIES: _LEADS,
+    Action.CREATE_ORGANIZATION: _EVERYONE,
+    Action.CREATE_TOKEN: _LEADS,
+}
+
+_MANAGE = frozenset({Scope.MANAGE})
+
+SCOPES: dict[Action, frozenset[Scope]] = {
+    Action.REPORT_RUNS: frozenset({Scope.REPORT, Scope.MANAGE}),
+    Action.READ_RUNS: frozenset(Scope),
+    Action.ABORT_RUNS: frozenset({Scope.REPORT, Scope.MANAGE}),
+    Action.READ_CHANNELS: frozenset({Scope.READ, Scope.MANAGE}),
+    Action.MANAGE_CHANNELS: _MANAGE,
+    Action.READ_DELIVERIES: frozenset({Scope.READ, Scope.MANAGE}),
+    Action.MANAGE_DELIVERIES: _MANAGE,
+    Action.CREATE_ORGANIZATION: _MANAGE,
+    Action.CREATE_TOKEN: _MANAGE,
+}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who is asking: one user in one organization, through one token.
+
+    ``projects`` are the projects a member is assigned to; None means every project of the organization.
+    """
+
+    user_id: int
+    organization_id: int
+    role: Role
+    scope: Scope
+    token_id: int
+    trigger: Trigger
+    projects: frozenset[int] | None
+
+    def sees_project(self, project_id: int | None) -> bool:
+        """Whether runs and deliveries of this project are visible. What has no project is not a member's business."""
+        return self.projects is None or (project_id is not None and project_id in self.projects)
+
+    def require(self, action: Action) -> None:
+        """Does nothing if this principal may do ``action``.
+
+        Raises:
+            Forbidden: the scope of the token or the role of its user does not allow it; the message says which.
+        """
+        if self.scope not in SCOPES[action]:
+            wanted = " or ".join(sorted(scope.value for scope in SCOPES[action]))
+            raise Forbidden(f"A token of scope {self.scope.value} may not {action.value}. Use one of scope {wanted}.")
+        if self.role not in ROLES[action]:
+            raise Forbidden(
+                f"A {self.role.value} may not {action.value}. Ask the owner or an admin of the organization."
+            )
+
+
+@dataclass(frozen=True)
+class Organization:
+    """The tenant: everything that is reported, configured and logged belongs to exactly one."""
+
+    id: int
+    name: str
+    created_at: Micros
+
+
+@dataclass(frozen=True)
+class Project:
+    """Where runs belong within an organization."""
+
+    id: int
+    organization_id: int
+    name: str
+    created_at: Micros

@@ -1,0 +1,79 @@
+"""
+When to try again, as data: a schedule of waits, jitter, and the receiver's own wish.
+
+No sleeping and no clock here: the answer is an instant.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from loadbell.domain.ids import SECOND, Micros, from_datetime
+
+JITTER = 0.2
+"""Each wait is stretched or shrunk by up to this share, so that failures that began together don't return together."""
+
+LONGEST_HINT: Micros = 7 * 24 * 3600 * SECOND
+"""A receiver's Retry-After beyond this is obeyed as this: a receiver can't park a delivery for ever."""
+
+_UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
+
+
+def parse_duration(text: str) -> Micros:
+    """The span that ``text`` writes as number and unit: ``500ms``, ``5s``, ``2m``, ``10h``, ``7d``.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)", text.strip(), re.ASCII)
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 2m, 10h or 7d")
+    return round(float(match[1]) * _UNITS[match[2]])
+
+
+@dataclass(frozen=True)
+class RetrySchedule:
+    """The waits between the attempts of one delivery: ``len(waits) + 1`` attempts in all."""
+
+    waits: tuple[Micros, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> "RetrySchedule":
+        """The schedule that ``text`` writes as comma-separated durations: ``5s,30s,2m``.
+
+        Raises:
+            ValueError: a part is not a duration.
+        """
+        return cls(tuple(parse_duration(part) for part in text.split(",") if part.strip()))
+
+    def wait(self, step: int, chance: float) -> Micros | None:
+        """The wait after ``step`` scheduled waits were used up; None when the schedule is at its end.
+
+        ``chance`` in [0, 1) decides the jitter: 0 gives 80 % of the wait, 1 would give 120 %.
+        """
+        if step >= len(self.waits):
+            return None
+        return round(self.waits[step] * (1 - JITTER + 2 * JITTER * chance))
+
+    def wait_when_rate_limited(self, refusals: int, chance: float) -> Micros:
+        """The wait after the ``refusals``-th rate-limited attempt that named no time of its own; never ends."""
+        if not self.waits:
+            return SECOND
+        return self.wait(min(refusals, len(self.waits)) - 1, chance) or 0
+
+
+def parse_retry_after(value: str, now: Micros) -> Micros | None:
+    """The span that a ``Retry-After`` header asks for (RFC 9110 section 10.2.3), at most seven days.
+
+    Takes seconds, fractions of seconds (some providers send them) and HTTP dates. A date in the past is 0.
+    Anything else is None: a header that we can't read asks for nothing.
+    """
+    text = value.strip()
+    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII):
+        return min(round(float(text) * SECOND), LONGEST_HINT)
+    try:
+        moment: datetime = parsedate_to_datetime(text)
+        return min(max(from_datetime(moment) - now, 0), LONGEST_HINT)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,236 @@
+"""
+The statuses of a run, their texts, and the only moves there are.
+
+Codes and texts are those of the LoadImpact 3.0 documentation, page "Notifications", table "Status codes" (its remark
+"(currently not used)" on 4 is not part of the text). The table of moves is our own.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from loadbell.domain.errors import IllegalMove
+from loadbell.domain.ids import Micros
+
+
+class RunStatus(IntEnum):
+    """Where a run is. The integers are the legacy contract."""
+
+    CREATED = -1  #: announced, nothing has happened yet
+    QUEUED = 0  #: waits for a load generator
+    INITIALIZING = 1  #: the tool prepares: set-up, scripts, connections
+    RUNNING = 2  #: load is on; entering it tells test.started
+    FINISHED = 3  #: came to its own end; says nothing about pass or fail
+    TIMED_OUT = 4  #: fell silent, or the tool ran into its own time limit
+    ABORTING_BY_USER = 5  #: a person asked to stop it; it has not stopped yet
+    ABORTED_BY_USER = 6  #: stopped because a person asked
+    ABORTING_BY_SYSTEM = 7  #: something around it asked to stop it; it has not stopped yet
+    ABORTED_BY_SYSTEM = 8  #: stopped by something around it: a crash, a signal, a limit
+    ABORTED_BY_SCRIPT_ERROR = 9  #: stopped because the script or its options are broken
+    ABORTING_BY_THRESHOLD = 10  #: a threshold asked to stop it; it has not stopped yet
+    ABORTED_BY_THRESHOLD = 11  #: stopped early because a threshold was crossed
+    FAILED_THRESHOLD = 12  #: came to its end with a threshold crossed
+
+    @property
+    def text(self) -> str:
+        """The status in the words of the legacy table."""
+        return _TEXTS[self]
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the run has ended."""
+        return self in FINAL
+
+    @property
+    def is_aborting(self) -> bool:
+        """Whether somebody asked the run to stop and it has not stopped yet."""
+        return self in _ABORTED_FROM
+
+
+class Result(StrEnum):
+    """What the run proved. Unknown unless somebody who knows said otherwise: no green tick without proof."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Source(StrEnum):
+    """How a run is reported to us."""
+
+    K6 = "k6"
+    WRAP = "wrap"
+    LOCUST = "locust"
+    REST = "rest"
+
+    @property
+    def reports_regularly(self) -> bool:
+        """Whether silence of this source means that it is gone."""
+        return self is not Source.REST
+
+
+class Trigger(StrEnum):
+    """What set the run off, as its source reported it."""
+
+    MANUAL = "manual"
+    SCHEDULED = "scheduled"
+    CI = "ci"
+    UNKNOWN = "unknown"
+
+
+class EndedBy(StrEnum):
+    """Who ended the run. Only a watchdog's end may be corrected afterwards."""
+
+    REPORT = "report"
+    WATCHDOG = "watchdog"
+    ABORT = "abort"
+
+
+FINAL = frozenset(
+    {
+        RunStatus.FINISHED,
+        RunStatus.TIMED_OUT,
+        RunStatus.ABORTED_BY_USER,
+        RunStatus.ABORTED_BY_SYSTEM,
+        RunStatus.ABORTED_BY_SCRIPT_ERROR,
+        RunStatus.ABORTED_BY_THRESHOLD,
+        RunStatus.FAILED_THRESHOLD,
+    }
+)
+
+INITIAL = frozenset({RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING, RunStatus.RUNNING}) | FINAL
+"""The statuses that a run may be created with; a final one tells of a run afterwards."""
+
+_TEXTS = {
+    RunStatus.CREATED: "Created",
+    RunStatus.QUEUED: "Queued",
+    RunStatus.INITIALIZING: "Initializing",
+    RunStatus.RUNNING: "Running",
+    RunStatus.FINISHED: "Finished",
+    RunStatus.TIMED_OUT: "Timed out",
+    RunStatus.ABORTING_BY_USER: "Aborting by user",
+    RunStatus.ABORTED_BY_USER: "Aborted by user",
+    RunStatus.ABORTING_BY_SYSTEM: "Aborting by system",
+    RunStatus.ABORTED_BY_SYSTEM: "Aborted by system",
+    RunStatus.ABORTED_BY_SCRIPT_ERROR: "Aborted by script error",
+    RunStatus.ABORTING_BY_THRESHOLD: "Aborting by threshold",
+    RunStatus.ABORTED_BY_THRESHOLD: "Aborted by threshold",
+    RunStatus.FAILED_THRESHOLD: "Failed threshold",
+}
+
+_ABORTED_FROM = {
+    RunStatus.ABORTING_BY_USER: RunStatus.ABORTED_BY_USER,
+    RunStatus.ABORTING_BY_SYSTEM: RunStatus.ABORTED_BY_SYSTEM,
+    RunStatus.ABORTING_BY_THRESHOLD: RunStatus.ABORTED_BY_THRESHOLD,
+}
+
+MOVES: dict[RunStatus, frozenset[RunStatus]] = {
+    RunStatus.CREATED: frozenset({RunStatus.QUEUED, RunStatus.INITIALIZING, RunStatus.RUNNING}) | FINAL,
+    RunStatus.QUEUED: frozenset({RunStatus.INITIALIZING, RunStatus.RUNNING}) | FINAL,
+    RunStatus.INITIALIZING: frozenset({RunStatus.RUNNING}) | FINAL,
+    RunStatus.RUNNING: frozenset(_ABORTED_FROM) | FINAL,
+    **dict.fromkeys(_ABORTED_FROM, FINAL),
+    **dict.fromkeys(FINAL, frozenset[RunStatus]()),
+}
+"""Every legal move. The one exception is the late report: see :func:`may_correct`."""
+
+LATE_REPORT_WINDOW: Micros = 24 * 3600 * 1_000_000
+"""How long after a watchdog's end the tool's own report still corrects it."""
+
+
+def check_move(current: RunStatus, wanted: RunStatus) -> None:
+    """Does nothing if the table allows the move.
+
+    Raises:
+        IllegalMove: it does not; the message names both statuses and where the run may go.
+    """
+    if wanted in MOVES[current]:
+        return
+    ahead = ", ".join(f"{status.value} {status.text}" for status in sorted(MOVES[current]))
+    raise IllegalMove(
+        f"The run is {current.text} ({current.value}) and can't become {wanted.text} ({wanted.value}). "
+        + (f"From here it may become: {ahead}." if ahead else "It has ended; report a new run instead.")
+    )
+
+
+def silent_end(current: RunStatus) -> RunStatus:
+    """How a run that fell silent ends: as aborted if it was being aborted, else as timed out."""
+    return _ABORTED_FROM.get(current, RunStatus.TIMED_OUT)
+
+
+def abort_of(current: RunStatus, *, can_be_told: bool) -> RunStatus:
+    """Where a person's abort takes a run that has not ended.
+
+    Before it is Running there is nothing to stop, and a source that can't be told to stop won't: both end at once.
+    A run that is being aborted already stays as it is.
+    """
+    if current.is_aborting:
+        return current
+    if current is RunStatus.RUNNING and can_be_told:
+        return RunStatus.ABORTING_BY_USER
+    return RunStatus.ABORTED_BY_USER
+
+
+def may_correct(ended_by: EndedBy | None, ended_at: Micros | None, now: Micros, *, corrected: bool) -> bool:
+    """Whether a late report may still change how this run ended: once, within 24 h, and only a watchdog's end."""
+    return (
+        ended_by is EndedBy.WATCHDOG and ended_at is not None and now - ended_at <= LATE_REPORT_WINDOW and not corrected
+    )
+
+
+def result_of(status: RunStatus, reported: Result | None) -> Result | None:
+    """The result of a run in ``status``: none until it has ended, then as reported, else what the status proves."""
+    if not status.is_final:
+        return None
+    if reported is not None:
+        return reported
+    failed = status in {RunStatus.ABORTED_BY_THRESHOLD, RunStatus.FAILED_THRESHOLD}
+    return Result.FAILED if failed else Result.UNKNOWN
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known."""
+
+    expression: str
+    ok: bool
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Link:
+    """A place where a person finds more about the run."""
+
+    title: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a test, as it stands. Spans and instants are microseconds."""
+
+    id: int
+    organization_id: int
+    project_id: int
+    test_id: int
+    user_id: int
+    name: str
+    status: RunStatus
+    result: Result | None
+    trigger: Trigger
+    source: Source
+    created_at: Micros
+    started_at: Micros | None
+    ended_at: Micros | None
+    ended_by: EndedBy | None
+    corrected: bool  #: a late report has already corrected the watchdog's end
+    last_report_at: Micros
+    watchdog: Micros | None  #: silence that ends the run; None: silence means nothing
+    metrics: dict[str, float]
+    thresholds: tuple[Threshold, ...]
+    links: tuple[Link, ...]
+    note: str | None
+
+    @property
+    def can_be_told_to_stop(self) -> bool:
+        """Whether an abort reaches the tool: only a source that reports regularly hears our answer."""
+        return self.watchdog is not None

@@ -1,0 +1,1 @@
+"""What the three doors share: the principal of a request, caps, errors as answers, paging."""

@@ -1,0 +1,1 @@
+"""The core: from an event to recorded deliveries."""

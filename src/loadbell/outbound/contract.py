@@ -1,0 +1,139 @@
+"""
+The contract between the core and a channel, and between the core and the sender.
+
+A channel is a module in ``loadbell.channels`` that exports ``CHANNEL``, a value with this protocol. It is pure: it
+turns settings and an envelope into a :class:`Message`, and a :class:`Reply` into an outcome. The sender turns a
+message into a reply or a :class:`NoReply`; it judges nothing.
+"""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, TypeVar
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from loadbell.domain.channels import ChannelKind
+from loadbell.domain.deliveries import Outcome, Reason
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import Micros
+
+USER_AGENT = "LoadImpactWebHook"
+"""The legacy contract: ``User-Agent`` always starts with this."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """What a person must know of one setting; forms, API schema, CLI options and redaction come from it."""
+
+    label: str
+    help: str
+    secret: bool = False
+
+
+def setting(label: str, help: str, *, secret: bool = False, **kwargs: Any) -> Any:  # noqa: A002 - reads as the form does
+    """A dataclass field that carries its :class:`Field`; ``kwargs`` go to :func:`dataclasses.field`."""
+    return field(metadata={"field": Field(label, help, secret)}, repr=not secret, **kwargs)
+
+
+class ChannelSettings(Protocol):
+    """The settings of one kind: a frozen dataclass whose fields are made by :func:`setting`."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+    @property
+    def url(self) -> str:
+        """Where messages go. Its path and query are secret."""
+        ...
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """What surrounds the content of one attempt."""
+
+    delivery_id: UUID
+    event: EventName
+    attempt: int  #: number of this attempt, from 1
+    now: Micros  #: when this attempt is made
+    payload: bytes  #: the event's frozen payload
+    secrets: tuple[str, ...] = field(default=(), repr=False)  #: live ``whsec_…`` signing secrets, newest first
+
+
+@dataclass(frozen=True)
+class Message:
+    """One HTTP request, complete: the sender adds nothing but ``Host`` and ``Content-Length``."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    body: bytes = field(repr=False)
+    secret_headers: frozenset[str] = frozenset()  #: lower-case names whose values are masked in the log
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A complete HTTP answer; ``body`` is cut to what is read, and ``truncated`` says if there was more."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    truncated: bool
+    duration: Micros
+
+    def header(self, name: str) -> str | None:
+        """The value of the first header of that name, whatever its case."""
+        lowered = name.lower()
+        return next((value for key, value in self.headers if key.lower() == lowered), None)
+
+
+@dataclass(frozen=True)
+class NoReply:
+    """No answer came: why, in one sentence without secrets or resolver detail."""
+
+    reason: Reason
+    message: str
+    duration: Micros
+
+
+SettingsT = TypeVar("SettingsT", bound=ChannelSettings)
+
+
+class ChannelType(Protocol[SettingsT]):
+    """One kind of channel. Both methods are pure and never raise for any input that the core can give."""
+
+    kind: ClassVar[ChannelKind]
+    title: ClassVar[str]  #: the kind as people write it: "WebHook"
+    signs: ClassVar[bool]  #: whether channels of this kind have signing secrets
+
+    @property
+    def settings_type(self) -> type[SettingsT]:
+        """The frozen dataclass of the kind's settings."""
+        ...
+
+    def render(self, settings: SettingsT, envelope: Envelope) -> Message:
+        """The request that tells ``envelope.event`` to a receiver with these settings."""
+        ...
+
+    def judge(self, reply: Reply, now: Micros) -> Outcome:
+        """What this provider's answer means; ``now`` is when it arrived."""
+        ...
+
+
+def legacy_headers(envelope: Envelope) -> tuple[tuple[str, str], ...]:
+    """The three headers that go on every request of every kind, spelled as LoadImpact documented them."""
+    return (
+        ("X-LoadImpact-ID", str(envelope.delivery_id)),
+        ("X-LoadImpact-Event", envelope.event.value),
+        ("User-Agent", USER_AGENT),
+    )
+
+
+def masked_url(url: str) -> str:
+    """The part of a channel's URL that may be shown: ``https://host/…``, with the port if it names one."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{host}{port}/…"
+
+
+MASK = "…"
+"""Stands in the log and in answers where a secret value was."""

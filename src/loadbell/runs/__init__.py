@@ -1,0 +1,1 @@
+"""Use cases on runs; the only writer of a run's status."""

@@ -1,0 +1,179 @@
+"""
+The settings of a process: read once from the environment and an optional file, then frozen.
+
+``docs/settings.md`` has one entry for each; a test keeps the two in step.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+import platformdirs
+
+from loadbell.domain.ids import Micros
+from loadbell.domain.retry import RetrySchedule, parse_duration
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+DEFAULTS: dict[str, str] = {
+    "LOADBELL_DATA_DIR": "",
+    "LOADBELL_DATABASE_URL": "",
+    "LOADBELL_SECRET_KEY": "",
+    "LOADBELL_BASE_URL": "",
+    "LOADBELL_ALLOWED_NETWORKS": "",
+    "LOADBELL_RETRY_SCHEDULE": "5s,30s,2m,10m,30m,2h,5h,10h,10h",
+    "LOADBELL_SEND_TIMEOUT": "15s",
+    "LOADBELL_WATCHDOG": "2m",
+    "LOADBELL_LOG_FORMAT": "console",
+    "LOADBELL_CA_FILE": "",
+}
+"""Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
+
+
+class BadSetting(Exception):  # noqa: N818 - reads as what happened
+    """A setting can't be used; the message names it, says why, and never shows a secret value."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything an operator may set. Spans are microseconds."""
+
+    data_dir: Path
+    database_url: str = field(repr=False)
+    secret_key: tuple[str, ...] = field(repr=False)  #: empty: SQLite keeps a key file in the data folder
+    base_url: str | None
+    allowed_networks: tuple[Network, ...]
+    retry_schedule: RetrySchedule
+    send_timeout: Micros
+    watchdog: Micros
+    log_format: Literal["console", "json"]
+    ca_file: Path | None
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The database file when the store is SQLite, else None."""
+        parts = urlsplit(self.database_url)
+        return Path(unquote(parts.path)) if parts.scheme == "sqlite" else None
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """The settings that ``environment`` and the file named by its ``LOADBELL_CONFIG_FILE`` give.
+
+    The environment wins over the file; an empty value is the default.
+
+    Raises:
+        BadSetting: a value can't be used, or the file can't be read.
+    """
+    values = _read_file(environment.get("LOADBELL_CONFIG_FILE", ""))
+    values.update({name: value for name, value in environment.items() if name in DEFAULTS and value.strip()})
+
+    def text(name: str) -> str:
+        return values.get(name, "").strip() or DEFAULTS[name]
+
+    def duration(name: str) -> Micros:
+        try:
+            span = parse_duration(text(name))
+        except ValueError as error:
+            raise BadSetting(f"{name}: {error}.") from None
+        if span <= 0:
+            raise BadSetting(f"{name}: must be more than zero.")
+        return span
+
+    data_dir = Path(text("LOADBELL_DATA_DIR") or platformdirs.user_data_dir("loadbell")).absolute()
+    log_format = text("LOADBELL_LOG_FORMAT")
+    if log_format not in {"console", "json"}:
+        raise BadSetting(f"LOADBELL_LOG_FORMAT: {log_format!r} is neither console nor json.")
+    return Settings(
+        data_dir=data_dir,
+        database_url=_database_url(text("LOADBELL_DATABASE_URL"), data_dir),
+        secret_key=tuple(key.strip() for key in text("LOADBELL_SECRET_KEY").split(",") if key.strip()),
+        base_url=_base_url(text("LOADBELL_BASE_URL")),
+        allowed_networks=_networks(text("LOADBELL_ALLOWED_NETWORKS")),
+        retry_schedule=_schedule(text("LOADBELL_RETRY_SCHEDULE")),
+        send_timeout=duration("LOADBELL_SEND_TIMEOUT"),
+        watchdog=duration("LOADBELL_WATCHDOG"),
+        log_format="json" if log_format == "json" else "console",
+        ca_file=_ca_file(text("LOADBELL_CA_FILE")),
+    )
+
+
+def _read_file(name: str) -> dict[str, str]:
+    if not name.strip():
+        return {}
+    try:
+        lines = Path(name).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSetting(f"LOADBELL_CONFIG_FILE: {name} can't be read: {error}.") from None
+    values = {}
+    for number, raw in enumerate(lines, 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        if not equals or key.strip() not in DEFAULTS:
+            raise BadSetting(f"LOADBELL_CONFIG_FILE: line {number} of {name} is not NAME=value with a known name.")
+        values[key.strip()] = value.strip()
+    return values
+
+
+def _database_url(text: str, data_dir: Path) -> str:
+    if not text:
+        return f"sqlite:///{data_dir / 'loadbell.sqlite3'}"
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise BadSetting("LOADBELL_DATABASE_URL: it is not a URL.") from None
+    if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("//") and len(parts.path) > 2:  # noqa: PLR2004 - more than the two slashes
+        return f"sqlite:///{parts.path[1:]}"
+    if parts.scheme in {"postgresql", "postgres"} and parts.path.strip("/"):
+        return text
+    raise BadSetting(
+        "LOADBELL_DATABASE_URL: write sqlite:////absolute/path or postgresql://user:password@host:port/database."
+    )
+
+
+def _base_url(text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
+    except ValueError:
+        usable = False
+    if not usable:
+        raise BadSetting(f"LOADBELL_BASE_URL: {text!r} is not an address such as https://loadbell.example.org.")
+    return text.rstrip("/")
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    networks = []
+    for part in (part.strip() for part in text.split(",")):
+        if not part:
+            continue
+        try:
+            networks.append(ipaddress.ip_network(part))
+        except ValueError as error:
+            raise BadSetting(
+                f"LOADBELL_ALLOWED_NETWORKS: {error}. Write networks such as 10.1.0.0/16,::1/128."
+            ) from None
+    return tuple(networks)
+
+
+def _schedule(text: str) -> RetrySchedule:
+    try:
+        return RetrySchedule.parse(text)
+    except ValueError as error:
+        raise BadSetting(f"LOADBELL_RETRY_SCHEDULE: {error}.") from None
+
+
+def _ca_file(text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text)
+    if not path.is_file():
+        raise BadSetting(f"LOADBELL_CA_FILE: {text} is not a file.")
+    return path

@@ -1,0 +1,1 @@
+"""Foreign protocols, one file each, exporting ROUTES. Empty until the first is built."""

@@ -1,0 +1,1 @@
+"""Real receivers to test against, for our own tests and for users."""

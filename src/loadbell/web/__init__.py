@@ -1,0 +1,1 @@
+"""Pages, by noun. Empty until they are built."""
