@@ -1,0 +1,139 @@
+"""
+What every test stands on: a clean environment, hypothesis profiles, both databases, and no silent skips in CI.
+
+Profiles: ``default`` (random), ``ci`` (the same examples each time), ``soak`` (many more; ``make soak``).
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.support.postgres import MISSING, Databases, PostgresServer, find_binaries
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+POSTGRES_URL = os.environ.get("LOADBELL_TEST_POSTGRES_URL", "")
+
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("default"), derandomize=True, print_blob=True)
+settings.register_profile("soak", settings.get_profile("default"), max_examples=5_000)
+settings.load_profile("ci" if IN_CI else "default")
+
+_FOREIGN = re.compile(
+    r"LOADBELL_.*|PG[A-Z]+|K6_.*|LOCUST_.*|(?:http|https|all|no|ftp)_proxy"
+    # what tells that we are in CI, which `loadbell wrap` reads
+    r"|CI|CI_.*|CONTINUOUS_INTEGRATION|BUILD_.*|GITHUB_.*|GITLAB_.*|JENKINS_.*|BUILDKITE.*|CIRCLE.*|TRAVIS.*|TEAMCITY_.*|TF_BUILD"
+    # what changes how a terminal is written to
+    r"|FORCE_COLOR|NO_COLOR|CLICOLOR.*|COLUMNS|LINES|TERMINAL_WIDTH",
+    re.IGNORECASE,
+)
+"""Variables of the caller that would change what the code under test does."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds our own options."""
+    parser.addoption(
+        "--durable-postgres",
+        action="store_true",
+        help="let the test PostgreSQL write every commit to the disk, as in production (slower)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Takes the caller's variables away from the code under test, before anything reads them."""
+    for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
+        del os.environ[name]
+    config.pluginmanager.register(_SkipsInCi(active=IN_CI), "loadbell-skips-in-ci")
+
+
+class _SkipsInCi:
+    """Fails a CI run in which a test was skipped for want of anything but a k6 binary."""
+
+    def __init__(self, *, active: bool) -> None:
+        self._active = active
+        self._unwanted: dict[str, int] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Looks at a test that was skipped."""
+        self._look(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Looks at a module that was skipped as a whole."""
+        self._look(report)
+
+    def _look(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not self._active or not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not re.search(r"\bk6\b", reason):
+            reason = reason.removeprefix("Skipped: ")
+            self._unwanted[reason] = self._unwanted.get(reason, 0) + 1
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Turns a passed run with unwanted skips into a failed one."""
+        if self._unwanted and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Says so, before pytest's own closing line."""
+        if not self._unwanted:
+            return
+        terminalreporter.section("skipped, but CI must run them", red=True)
+        for reason, count in self._unwanted.items():
+            terminalreporter.line(f"FAILED: {count} skipped: {reason}")
+        terminalreporter.line("With CI=true only tests that need a k6 binary may be skipped.")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_data_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A test that names no data folder gets an empty one, never the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data-home")))
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config-home")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of the admin database of a real PostgreSQL: LOADBELL_TEST_POSTGRES_URL, else one started here."""
+    if POSTGRES_URL:
+        yield POSTGRES_URL
+        return
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip(MISSING)
+    with PostgresServer(binaries, durable=request.config.getoption("--durable-postgres")) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: str) -> Iterator[Databases]:
+    """Makes and drops databases on the test server."""
+    databases = Databases(postgres_server)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_databases: Databases) -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database, dropped afterwards."""
+    url = postgres_databases.create()
+    yield url
+    postgres_databases.drop(url)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a SQLite database whose file does not exist yet."""
+    return f"sqlite:///{quote(str(tmp_path / 'loadbell.sqlite3'))}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a new, empty database; the test runs once on each engine."""
+    url: str = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
+    return url
