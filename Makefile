@@ -1,0 +1,61 @@
+# `make` alone lists what there is. Everything runs in .venv, which `make setup` makes and every target asks for.
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup demo serve test soak check lint types bench docs screenshots requirements programs
+unexport PYTHONPATH PYTHONHOME
+
+help: ## list these targets
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1 — \2/p' Makefile | awk -F ' — ' '{printf "%-22s %s\n", $$1, $$2}'
+	@echo 'Options: PYTHON=python3.12 (which Python), ARGS="-k name" (for test, soak, demo, serve)'
+
+setup: ## make .venv and install the pinned dependencies; does nothing when they are there
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'loadbell: there is no $(PYTHON) here.'; \
+	  echo 'Install Python 3.11 or later (Debian: apt-get install python3 python3-venv), or name one: make $@ PYTHON=…'; \
+	  exit 1; }
+	@$(PYTHON) requirements/install.py
+
+demo: setup ## see it work: a real load test rings a WebHook (about half a minute; ARGS=--keep leaves the server up)
+	@$(BIN)/loadbell demo $(ARGS)
+
+serve: setup ## run the server on http://127.0.0.1:8025
+	@$(BIN)/loadbell serve $(ARGS)
+
+test: setup programs ## run the tests on SQLite and on a real PostgreSQL
+	@$(BIN)/python -m pytest $(ARGS)
+
+soak: setup programs ## run the long forms of the tests
+	@$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile=soak --timeout=7200 $(ARGS)
+
+check: lint types test ## all that CI checks: lint, types, import contracts, tests
+
+lint: setup ## style, format, import contracts, and whether the pins belong to pyproject.toml
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/python requirements/pin.py --check
+
+types: setup ## mypy --strict
+	@$(BIN)/mypy
+
+bench: setup programs ## run everything in benchmarks/
+	@ran=; for file in benchmarks/*.py; do \
+	  [ -f "$$file" ] || continue; ran=1; echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; \
+	done; [ -n "$$ran" ] || echo 'make bench: there are no benchmarks yet.'
+
+docs: ## not filled yet: docs/*.md are read as they are, and `make test` runs what they show
+	@echo 'make docs: nothing to build yet. Start with README.md; the pages are in docs/, and `make test` checks them.'
+
+screenshots: ## not filled yet: they come with the web pages
+	@echo 'make screenshots: there are no pages to photograph yet.'
+
+requirements: setup ## pin again what pyproject.toml asks for (ARGS=--upgrade takes the newest; needs Python 3.11)
+	@$(BIN)/python requirements/pin.py $(ARGS)
+
+programs: setup
+	@$(BIN)/python -m tests.support.programs
