@@ -1,1 +1,26 @@
 """One file per kind of channel, each exporting CHANNEL. Pure: they import the outbound contract and the domain only."""
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from loadbell.domain.channels import ChannelKind
+from loadbell.outbound.contract import ChannelType
+
+
+@cache
+def channel_types() -> dict[ChannelKind, ChannelType[Any]]:
+    """Every kind that this installation knows, found among the modules of this package, in the order of the enum."""
+    modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
+    found = {module.CHANNEL.kind: module.CHANNEL for module in modules if hasattr(module, "CHANNEL")}
+    return {kind: found[kind] for kind in ChannelKind if kind in found}
+
+
+def channel_type(kind: ChannelKind) -> ChannelType[Any]:
+    """The implementation of ``kind``.
+
+    Raises:
+        KeyError: no module implements it.
+    """
+    return channel_types()[kind]

@@ -7,6 +7,7 @@ message into a reply or a :class:`NoReply`; it judges nothing.
 """
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -23,16 +24,27 @@ USER_AGENT = "LoadImpactWebHook"
 
 @dataclass(frozen=True)
 class Field:
-    """What a person must know of one setting; forms, API schema, CLI options and redaction come from it."""
+    """What a person must know of one setting; forms, API schema, CLI options and redaction come from it.
+
+    ``check`` tells what is wrong with a value as it is saved, in a sentence, or None; stored values are not checked.
+    """
 
     label: str
     help: str
     secret: bool = False
+    check: Callable[[Any], str | None] | None = None
 
 
-def setting(label: str, help: str, *, secret: bool = False, **kwargs: Any) -> Any:  # noqa: A002 - reads as the form does
+def setting(
+    label: str,
+    help: str,  # noqa: A002 - reads as the form does
+    *,
+    secret: bool = False,
+    check: Callable[[Any], str | None] | None = None,
+    **kwargs: Any,
+) -> Any:
     """A dataclass field that carries its :class:`Field`; ``kwargs`` go to :func:`dataclasses.field`."""
-    return field(metadata={"field": Field(label, help, secret)}, repr=not secret, **kwargs)
+    return field(metadata={"field": Field(label, help, secret, check)}, repr=not secret, **kwargs)
 
 
 class ChannelSettings(Protocol):

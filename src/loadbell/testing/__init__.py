@@ -1,1 +1,37 @@
-"""Real receivers to test against, for our own tests and for users."""
+"""Stand-ins for the far side, on real ports: for loadbell's own tests, its demo, and users' tests."""
+
+from loadbell.testing.receiver import (
+    Behaviour,
+    Received,
+    ScriptedReceiver,
+    close,
+    cut_off,
+    drip,
+    endless_body,
+    endless_headers,
+    gzip_bomb,
+    hang,
+    informational_flood,
+    raw,
+    redirect,
+    reset,
+    respond,
+)
+
+__all__ = [
+    "Behaviour",
+    "Received",
+    "ScriptedReceiver",
+    "close",
+    "cut_off",
+    "drip",
+    "endless_body",
+    "endless_headers",
+    "gzip_bomb",
+    "hang",
+    "informational_flood",
+    "raw",
+    "redirect",
+    "reset",
+    "respond",
+]

@@ -1,0 +1,157 @@
+"""
+WebHook: the event's payload to any HTTP receiver, as LoadImpact 3.0 documented it, signed by Standard Webhooks.
+
+Source of the three legacy headers and the body: the LoadImpact 3.0 documentation, page "Notifications", section
+"WebHook". Source of the others and of the meaning of 410: Standard Webhooks 1.0.0.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import ClassVar
+
+from loadbell.domain.channels import ChannelKind
+from loadbell.domain.deliveries import Outcome, Reason
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.retry import parse_retry_after
+from loadbell.outbound.contract import Envelope, Message, Reply, legacy_headers, setting
+from loadbell.outbound.signing import sign
+
+MOST_HEADERS = 20
+LONGEST_HEADER_NAME = 100
+LONGEST_HEADER_VALUE = 4_000
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
+_VISIBLE = re.compile(r"[\x20-\x7e]*")
+_RESERVED = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+    }
+)
+_RESERVED_PREFIXES = ("content-", "proxy-", "webhook-", "x-loadimpact-")
+
+
+def check_headers(headers: Mapping[str, str]) -> str | None:
+    """What is wrong with a channel's own headers, in a sentence that shows no value; None when nothing is."""
+    if len(headers) > MOST_HEADERS:
+        return f"There are {len(headers)} headers. Keep at most {MOST_HEADERS}."
+    if len({name.lower() for name in headers}) < len(headers):
+        return "A header is given twice, in different case. Keep one of them."
+    return next((wrong for name, value in headers.items() if (wrong := _wrong(name, value)) is not None), None)
+
+
+@dataclass(frozen=True)
+class WebHookSettings:
+    """Where to send, and what to send along."""
+
+    url: str = setting("URL", "Where loadbell sends a POST when a test starts and when it ends.", secret=True)
+    headers: dict[str, str] = setting(  # noqa: RUF009 - makes a dataclass field, with a factory
+        "Headers",
+        "Headers of your own, such as Authorization. loadbell's own headers can't be replaced.",
+        secret=True,
+        check=check_headers,
+        default_factory=dict,
+    )
+
+
+class WebHook:
+    """The payload, byte for byte, by POST."""
+
+    kind: ClassVar[ChannelKind] = ChannelKind.WEBHOOK
+    title: ClassVar[str] = "WebHook"
+    signs: ClassVar[bool] = True
+
+    @property
+    def settings_type(self) -> type[WebHookSettings]:
+        """URL and own headers."""
+        return WebHookSettings
+
+    def render(self, settings: WebHookSettings, envelope: Envelope) -> Message:
+        """The POST that carries the frozen payload. The id stays over retries; timestamp and signature are new."""
+        delivery_id = str(envelope.delivery_id)
+        timestamp = envelope.now // SECOND
+        headers = [
+            *legacy_headers(envelope),
+            ("Content-Type", "application/json"),
+            ("webhook-id", delivery_id),
+            ("webhook-timestamp", str(timestamp)),
+        ]
+        if envelope.secrets:
+            signature = sign(envelope.secrets, delivery_id, timestamp, envelope.payload)
+            headers.append(("webhook-signature", signature))
+        own = [(name, value) for name, value in settings.headers.items() if not _is_reserved(name)]
+        return Message(
+            "POST",
+            settings.url,
+            (*headers, *own),
+            envelope.payload,
+            secret_headers=frozenset(name.lower() for name, _ in own),
+        )
+
+    def judge(self, reply: Reply, now: Micros) -> Outcome:
+        """2xx is success; 410 or ``webhook-delivery: disable`` ends it for good; all else is worth another attempt."""
+        answered = f"The receiver answered {_status_text(reply.status)}"
+        status_class = reply.status // 100
+        if (reply.header("webhook-delivery") or "").strip().lower() == "disable":
+            return Outcome(Reason.GONE, f"{answered} and asked, by its header webhook-delivery, for no more messages.")
+        if reply.status == HTTPStatus.GONE:
+            return Outcome(Reason.GONE, f"{answered}: it wants no more messages.")
+        if status_class == 2:  # noqa: PLR2004 - 2xx
+            return Outcome(Reason.OK, f"{answered}.")
+        if status_class == 3:  # noqa: PLR2004 - 3xx
+            advice = "Redirects are not followed; enter the final URL in the channel's settings."
+            return Outcome(Reason.HTTP_3XX, f"{answered}. {advice}", retry=True)
+        retry_after = parse_retry_after(reply.header("Retry-After") or "", now)
+        if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+            return Outcome(Reason.RATE_LIMITED, f"{answered}.", retry=True, retry_after=retry_after)
+        reason = Reason.HTTP_4XX if status_class == 4 else Reason.HTTP_5XX  # noqa: PLR2004 - 4xx
+        return Outcome(reason, f"{answered}.", retry=True, retry_after=retry_after)
+
+
+CHANNEL = WebHook()
+
+
+def _status_text(status: int) -> str:
+    phrase = next((known.phrase for known in HTTPStatus if known == status), None)
+    return f"{status} {phrase}" if phrase else str(status)
+
+
+def _is_reserved(name: str) -> bool:
+    return name.lower() in _RESERVED or name.lower().startswith(_RESERVED_PREFIXES)
+
+
+def _wrong(name: str, value: str) -> str | None:
+    return _wrong_name(name) or _wrong_value(name, value)
+
+
+def _wrong_name(name: str) -> str | None:
+    if not name:
+        return "A header has no name. Give it one, or remove it."
+    if len(name) > LONGEST_HEADER_NAME:
+        return f"A header's name is longer than {LONGEST_HEADER_NAME} characters. Shorten it."
+    if not _TOKEN.fullmatch(name):
+        return f"{name!a} is not a header name. Use letters, digits and hyphens only, without a colon."
+    if _is_reserved(name):
+        return f"The header {name} is set by loadbell or by HTTP itself. Remove it."
+    return None
+
+
+def _wrong_value(name: str, value: str) -> str | None:
+    if len(value) > LONGEST_HEADER_VALUE:
+        return f"The value of {name} is longer than {LONGEST_HEADER_VALUE:,} characters. Shorten it."
+    if not _VISIBLE.fullmatch(value):
+        return f"The value of {name} contains a line break or a character beyond ASCII. Write it in plain ASCII."
+    if value != value.strip():
+        return f"The value of {name} starts or ends with a space. Remove it."
+    return None

@@ -1,0 +1,136 @@
+"""
+The one reading of a channel's URL: what is checked is what is connected to.
+
+Pure. The host comes out in the form in which libcurl and ``inet_aton`` would use it, so that an address can't hide
+behind a spelling: octal, hexadecimal, short and decimal IPv4 forms, percent-encoding, full-width digits, trailing dot.
+"""
+
+import ipaddress
+import re
+import string
+from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import quote, unquote
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+LONGEST_URL = 4_000
+"""Characters; longer than any provider's webhook URL."""
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HIGHEST_PORT = 65_535
+_HIGHEST_BYTE = 255
+_IPV4_PARTS = 4
+_LONGEST_HOST = 253
+_NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
+
+
+class BadUrl(ValueError):  # noqa: N818 - reads as what happened
+    """The URL can't be used. ``str()`` is a sentence that shows nothing of the URL's path and query."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a URL leads. ``host`` is an ASCII name in lower case, or the plain form of ``address``."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = field(repr=False)  #: path and query, in ASCII; secret
+    address: Address | None  #: set when the host is a literal address
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port: the part that may be shown."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+@lru_cache(maxsize=1024)
+def parse_url(url: str) -> Target:
+    """What ``url`` leads to. The fragment is dropped; non-ASCII characters of the path are percent-encoded as UTF-8.
+
+    Raises:
+        BadUrl: it can't be used; the message says why and what to do.
+    """
+    if len(url) > LONGEST_URL:
+        raise BadUrl(f"The URL is longer than {LONGEST_URL:,} characters. Copy it again from the receiver.")
+    if " " in url or not url.isprintable():
+        raise BadUrl("The URL contains white space or control characters. Copy it again without them.")
+    match = re.fullmatch(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", url, re.IGNORECASE)
+    if match is None:
+        raise BadUrl("The URL must start with http:// or https://, followed by a host.")
+    scheme, authority, rest = match[1].lower(), match[2], match[3]
+    if "@" in authority:
+        raise BadUrl("The URL contains a user name or password. Remove everything before and including the @.")
+    ports = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?", authority, re.ASCII)
+    if ports is None:
+        raise BadUrl("The URL's host or port is not valid. Write it as https://host/ or https://host:port/.")
+    port = int(ports[2]) if ports[2] else _DEFAULT_PORTS[scheme]
+    if not 0 < port <= _HIGHEST_PORT:
+        raise BadUrl(f"The URL's port is not between 1 and {_HIGHEST_PORT:,}. Correct the number after the host.")
+    host, address = _host(ports[1])
+    path = quote(rest if rest.startswith("/") else f"/{rest}", safe=string.punctuation)
+    return Target(scheme, host, port, path, address)
+
+
+def _host(text: str) -> tuple[str, Address | None]:
+    if not text:
+        raise BadUrl("The URL names no host. Write it as https://host/.")
+    if text.startswith("["):
+        if "%" in text:
+            raise BadUrl("The URL's IPv6 address names a network interface (a zone). Use an address without one.")
+        try:
+            literal = ipaddress.IPv6Address(text[1:-1])
+        except ValueError:
+            raise BadUrl("The URL's host is not a valid IPv6 address. Correct what stands in the brackets.") from None
+        return str(literal), literal
+    name = _ascii_name(text)
+    address = _ipv4(name)
+    return (str(address), address) if address is not None else (name, None)
+
+
+def _ascii_name(text: str) -> str:
+    """The host's name in ASCII, in lower case.
+
+    Names beyond ASCII are encoded by IDNA 2003 (RFC 3490), which also maps full-width letters and digits.
+    """
+    try:
+        decoded = unquote(text, errors="strict")
+        name = decoded if decoded.isascii() else decoded[:_LONGEST_HOST].encode("idna").decode("ascii")
+    except UnicodeError:
+        name = ""
+    name = name.lower()
+    if len(name) > _LONGEST_HOST or not _NAME.fullmatch(name):
+        raise BadUrl("The URL's host is not a valid name or address. Check its spelling.")
+    return name
+
+
+def _ipv4(name: str) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that a host means by the rules of ``inet_aton`` and the WHATWG URL standard (IPv4 parser).
+
+    None: it is a name, for its last label is not a number.
+    """
+    labels = name.removesuffix(".").split(".")
+    if not _NUMERIC_LABEL.fullmatch(labels[-1]):
+        return None
+    try:
+        *heads, tail = [_number(label) for label in labels]
+    except ValueError:
+        heads, tail = [], -1
+    if (
+        len(heads) >= _IPV4_PARTS
+        or any(head > _HIGHEST_BYTE for head in heads)
+        or not 0 <= tail < 256 ** (_IPV4_PARTS - len(heads))
+    ):
+        raise BadUrl("The URL's host ends in a number but is not a valid IPv4 address. Correct the address.")
+    return ipaddress.IPv4Address(tail + sum(head << 8 * (3 - position) for position, head in enumerate(heads)))
+
+
+def _number(label: str) -> int:
+    if not _NUMERIC_LABEL.fullmatch(label):
+        raise ValueError(label)
+    if label.startswith("0x"):
+        return int(label, 0)
+    return int(label, 8 if label.startswith("0") else 10)

@@ -1,0 +1,315 @@
+"""
+A receiver that does as its script says: a real HTTP/1.1 server on a real port, well-behaved or not.
+
+::
+
+    with ScriptedReceiver([respond(503), respond(200)]) as receiver:
+        ...  # point loadbell at receiver.url
+        first, second = receiver.wait_for(2)
+
+Standard library only. It runs in a thread of its own and leaves nothing behind: neither thread nor connection.
+"""
+
+import asyncio
+import gzip
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+
+LONGEST_REQUEST = 16 * 1024 * 1024
+"""A request with a longer head or body is not read; its connection is closed."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came in. ``headers`` are spelled and ordered as on the wire."""
+
+    arrived_at: int  #: microseconds since the epoch, when its last byte was read
+    method: str
+    path: str  #: the request target, query included
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    connection: int  #: number of the connection that carried it, from 1
+
+    def header(self, name: str) -> str | None:
+        """The value of the first header of that name, whatever its case."""
+        lowered = name.lower()
+        return next((value for key, value in self.headers if key.lower() == lowered), None)
+
+
+Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]
+"""What to do with one request: writes the answer and says whether the connection stays open for another."""
+
+Script = Sequence[Behaviour] | Callable[[Received], Behaviour]
+"""One behaviour for each request in turn, the last one repeating; or a function that chooses for each request."""
+
+
+def respond(
+    status: int = 200, headers: Mapping[str, str] | None = None, body: bytes = b"", delay: float = 0.0
+) -> Behaviour:
+    """A complete answer, ``delay`` seconds after the request."""
+
+    async def behave(writer: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(delay)
+        writer.write(_head(status, {**(headers or {}), "Content-Length": str(len(body))}) + body)
+        await writer.drain()
+        return True
+
+    return behave
+
+
+def redirect(url: str, status: int = 302) -> Behaviour:
+    """An answer that sends the client to ``url``."""
+    return respond(status, {"Location": url})
+
+
+def hang() -> Behaviour:
+    """No answer for as long as the client waits."""
+
+    async def behave(_: asyncio.StreamWriter) -> bool:
+        await asyncio.sleep(3600)
+        return False
+
+    return behave
+
+
+def raw(data: bytes, *, keep: bool = False) -> Behaviour:
+    """These bytes, whether HTTP or not; then the connection is closed unless ``keep``."""
+
+    async def behave(writer: asyncio.StreamWriter) -> bool:
+        writer.write(data)
+        await writer.drain()
+        return keep
+
+    return behave
+
+
+def close() -> Behaviour:
+    """The connection is closed without an answer."""
+    return raw(b"")
+
+
+def cut_off() -> Behaviour:
+    """An answer that promises 100 bytes of body, gives 4 and closes."""
+    return raw(_head(200, {"Content-Length": "100"}) + b"half")
+
+
+def reset(*, after: bytes = b"") -> Behaviour:
+    """The connection is reset (RST), after these bytes of an answer."""
+
+    async def behave(writer: asyncio.StreamWriter) -> bool:
+        if after:
+            writer.write(after)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        _reset_on_close(writer)
+        return False
+
+    return behave
+
+
+def drip(status: int = 200, *, interval: float = 1.0, size: int = 1_000_000) -> Behaviour:
+    """The head of an answer at once, then its body of ``size`` bytes, one byte every ``interval`` seconds."""
+
+    async def behave(writer: asyncio.StreamWriter) -> bool:
+        writer.write(_head(status, {"Content-Length": str(size)}))
+        for _ in range(size):
+            writer.write(b".")
+            await writer.drain()
+            await asyncio.sleep(interval)
+        return True
+
+    return behave
+
+
+def endless_body(status: int = 200) -> Behaviour:
+    """An answer whose body goes on as fast as the client reads, for as long as it does."""
+
+    async def behave(writer: asyncio.StreamWriter) -> bool:
+        writer.write(_head(status, {"Connection": "close"}))
+        block = b"x" * 65_536
+        while True:
+            writer.write(block)
+            await writer.drain()
+
+    return behave
+
+
+def endless_headers() -> Behaviour:
+    """An answer whose head never ends."""
+
+    async def behave(writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\n")
+        while True:
+            writer.write(b"X-Filler: " + b"x" * 1000 + b"\r\n")
+            await writer.drain()
+
+    return behave
+
+
+def informational_flood() -> Behaviour:
+    """``103 Early Hints`` without end, and never a final answer."""
+
+    async def behave(writer: asyncio.StreamWriter) -> bool:
+        while True:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </>; rel=preload\r\n\r\n")
+            await writer.drain()
+
+    return behave
+
+
+def gzip_bomb(size: int = 16 * 1024 * 1024) -> Behaviour:
+    """A small gzip body that would unpack to ``size`` bytes."""
+    return respond(200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(size), 9))
+
+
+class ScriptedReceiver:
+    """A receiver on ``host`` (a loopback address, IPv4 or IPv6) and ``port`` (0: any free one), as a context manager.
+
+    ``script`` decides the answers; without one every request is answered 200 with an empty body. With ``tls`` it speaks
+    HTTPS. All methods may be called from any thread.
+
+    Raises (on entering):
+        OSError: the address can't be bound.
+    """
+
+    def __init__(
+        self, script: Script = (), *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._script: Script = script
+        self._host = host
+        self._wanted_port = port
+        self._tls = tls
+        self._changed = threading.Condition()
+        self._requests: list[Received] = []
+        self._connects = 0
+        self._answered = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __enter__(self) -> Self:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._socket = socket.create_server((self._host, self._wanted_port), family=family, backlog=512)
+        self.port: int = self._socket.getsockname()[1]
+        ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)), name=f"receiver-{self.port}")
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """Where it listens: ``http://127.0.0.1:PORT/``, or ``https``."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'https' if self._tls else 'http'}://{host}:{self.port}/"
+
+    @property
+    def requests(self) -> list[Received]:
+        """What has come in so far, in order of arrival."""
+        with self._changed:
+            return list(self._requests)
+
+    @property
+    def connects(self) -> int:
+        """How many connections were opened so far, whether or not a byte came over them."""
+        with self._changed:
+            return self._connects
+
+    def wait_for(self, count: int, timeout: float = 10.0) -> list[Received]:
+        """What has come in once that is at least ``count`` requests.
+
+        Raises:
+            TimeoutError: fewer came within ``timeout`` seconds.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: len(self._requests) >= count, timeout):
+                raise TimeoutError(f"{len(self._requests)} of {count} requests came within {timeout} s.")
+            return list(self._requests)
+
+    def play(self, script: Script) -> None:
+        """A new script, from its start, for the requests to come."""
+        with self._changed:
+            self._script = script
+            self._answered = 0
+
+    async def _run(self, ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = await asyncio.start_server(self._connected, sock=self._socket, limit=LONGEST_REQUEST)
+        ready.set()
+        await self._stop.wait()
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with self._changed:
+            self._connects += 1
+            number = self._connects
+        task = self._loop.create_task(self._serve(reader, writer, number))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        kept = True
+        try:
+            if self._tls is not None:
+                await writer.start_tls(self._tls)
+            while kept and (request := await _read(reader, number)) is not None:
+                kept = await self._note(request)(writer)
+            writer.close()
+            await writer.wait_closed()
+        except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
+            pass  # the client broke off, or spoke something else: a receiver bears it
+        finally:
+            writer.transport.abort()
+
+    def _note(self, request: Received) -> Behaviour:
+        with self._changed:
+            self._requests.append(request)
+            position = self._answered
+            self._answered += 1
+            script = self._script
+            self._changed.notify_all()
+        if callable(script):
+            return script(request)
+        return script[min(position, len(script) - 1)] if script else respond()
+
+
+async def _read(reader: asyncio.StreamReader, number: int) -> Received | None:
+    """The next request of a connection; None when the client has closed it between requests."""
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    request_line, *lines = head[:-4].decode("latin-1").split("\r\n")
+    method, path, _ = request_line.split(" ", 2)
+    headers = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
+    length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
+    body = await reader.readexactly(min(length, LONGEST_REQUEST))
+    return Received(time.time_ns() // 1000, method, path, headers, body, number)
+
+
+def _head(status: int, headers: Mapping[str, str]) -> bytes:
+    phrase = next((known.phrase for known in HTTPStatus if known == status), "")
+    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def _reset_on_close(writer: asyncio.StreamWriter) -> None:
+    connection = writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
