@@ -37,11 +37,11 @@ check: lint types test ## all that CI checks: lint, types, import contracts, tes
 lint: setup ## style, format, import contracts, and whether the pins belong to pyproject.toml
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python requirements/pin.py --check
 
 types: setup ## mypy --strict
-	@$(BIN)/mypy
+	@$(BIN)/mypy src tests requirements $(wildcard benchmarks/*.py)
 
 bench: setup programs ## run everything in benchmarks/
 	@ran=; for file in benchmarks/*.py; do \
