@@ -1,1 +1,220 @@
-"""The composition root: the only place where things are wired."""
+"""
+The composition root: the only place where things are wired.
+
+settings → store → sender → worker and watchdog → HTTP. ``serve`` runs all of it in one process; ``work`` only the
+worker, beside any number of others on PostgreSQL.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
+
+import structlog
+import uvicorn
+
+from loadbell.api import routers
+from loadbell.domain.ids import Micros
+from loadbell.entry.asgi import build_asgi
+from loadbell.entry.door import Door
+from loadbell.notify.worker import Worker
+from loadbell.outbound.addresses import AddressPolicy
+from loadbell.outbound.sender import Sender
+from loadbell.runs.watchdog import Watchdog
+from loadbell.settings import Settings
+from loadbell.store.db import Database, WrongState
+from loadbell.store.opening import open_database
+
+log = structlog.get_logger()
+
+GRACE_SECONDS = 10.0
+"""How long a stopping process lets what is in flight end."""
+
+
+class CannotListen(Exception):  # noqa: N818 - reads as what happened
+    """The address to listen on is taken or not ours; the message names it."""
+
+
+def clock() -> Micros:
+    """The present instant by the system's clock."""
+    return time.time_ns() // 1000
+
+
+def configure_logging(settings: Settings) -> None:
+    """Logs to stderr, as lines for people or as JSON. Stack traces never show values: they may be secrets."""
+    for_people = settings.log_format == "console"
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *([] if for_people else [structlog.processors.format_exc_info]),
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+            if for_people
+            else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+async def serve(
+    settings: Settings, *, host: str, port: int, with_worker: bool, announce: Callable[[str], None]
+) -> None:
+    """Answers HTTP, and delivers unless another process does, until SIGTERM or SIGINT.
+
+    ``announce`` is given the address once requests are answered. Then the process ends within 10 s of the signal:
+    it accepts nothing more, lets what is in flight end, and gives the rest back to be sent by the next one.
+
+    Raises:
+        CannotListen: the address is taken or not this machine's.
+        Unreachable: the database does not answer.
+        WrongState: the database can't be used as it stands.
+    """
+    with _listen(host, port) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        address = f"http://{shown}:{listener.getsockname()[1]}"
+        settings = replace(settings, base_url=settings.base_url or address)
+        async with _store(settings) as database, _sender(settings) as sender:
+            stopped = _stop_signal()
+            worker = _worker(settings, database, sender) if with_worker else None
+            watchdog = Watchdog(database, clock=clock, entropy=os.urandom)
+            server = _http_server(settings, database)
+            serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+            try:
+                if worker is not None:
+                    await worker.start()
+                watchdog.start()
+                await server.answering.wait()
+                announce(address)
+                await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                server.should_exit = True
+                await watchdog.stop()
+                await asyncio.gather(serving, *([worker.stop(GRACE_SECONDS)] if worker else []))
+
+
+async def work(settings: Settings) -> None:
+    """Delivers until SIGTERM or SIGINT, beside any number of other processes on the same PostgreSQL.
+
+    Raises:
+        Unreachable: the database does not answer.
+        WrongState: the store is SQLite, or can't be used as it stands, or LOADBELL_BASE_URL is missing.
+    """
+    if settings.sqlite_path is not None:
+        raise WrongState("A worker of its own needs PostgreSQL: with SQLite `loadbell serve` delivers by itself.")
+    if settings.base_url is None:
+        raise WrongState("LOADBELL_BASE_URL: required for a worker, so that messages link to your server.")
+    async with _store(settings) as database, _sender(settings) as sender:
+        stopped = _stop_signal()
+        worker = _worker(settings, database, sender)
+        await worker.start()
+        log.info("The worker delivers")
+        await stopped
+        await worker.stop(GRACE_SECONDS)
+
+
+@contextlib.contextmanager
+def _listen(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(where)
+    except (OSError, OverflowError) as error:
+        raise CannotListen(
+            f"loadbell can't listen on {host} port {port}: {error}. Choose another with --host and --port."
+        ) from None
+    with listener:
+        yield listener
+
+
+@contextlib.asynccontextmanager
+async def _store(settings: Settings) -> AsyncIterator[Database]:
+    database = await open_database(settings)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@contextlib.asynccontextmanager
+async def _sender(settings: Settings) -> AsyncIterator[Sender]:
+    sender = Sender(
+        policy=AddressPolicy(settings.allowed_networks), timeout=settings.send_timeout, ca_file=settings.ca_file
+    )
+    sender.start()
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
+    return Worker(
+        database,
+        sender,
+        schedule=settings.retry_schedule,
+        send_timeout=settings.send_timeout,
+        clock=clock,
+        chance=random.SystemRandom().random,
+    )
+
+
+def _http_server(settings: Settings, database: Database) -> "_Server":
+    assert settings.base_url is not None
+    door = Door(
+        database,
+        clock=clock,
+        entropy=os.urandom,
+        base_url=settings.base_url,
+        policy=AddressPolicy(settings.allowed_networks),
+        default_watchdog=settings.watchdog,
+        send_timeout=settings.send_timeout,
+    )
+    config = uvicorn.Config(
+        build_asgi(door, routers(door)),
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(GRACE_SECONDS),
+    )
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn that says when it answers, and without its own signals: ours stop the worker too, with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, and then says so."""
+        await super().startup(sockets)
+        self.answering.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to :func:`_stop_signal`."""
+        yield
+
+
+def _stop_signal() -> asyncio.Task[bool]:
+    """Ends when this process is asked to stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return asyncio.create_task(stop.wait(), name="stop-signal")

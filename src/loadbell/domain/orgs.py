@@ -33,6 +33,7 @@ class Action(Enum):
     READ_CHANNELS = "read channels"
     MANAGE_CHANNELS = "manage channels"
     READ_DELIVERIES = "read deliveries"
+    READ_LOG = "read the delivery log"  #: lists beyond one run, and what was sent and answered
     MANAGE_DELIVERIES = "redeliver and cancel deliveries"
     CREATE_ORGANIZATION = "create an organization"
     CREATE_TOKEN = "create tokens"  # noqa: S105 - the name of an action, not a secret
@@ -47,7 +48,8 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.ABORT_RUNS: _EVERYONE,
     Action.READ_CHANNELS: _EVERYONE,
     Action.MANAGE_CHANNELS: _LEADS,
-    Action.READ_DELIVERIES: _LEADS,
+    Action.READ_DELIVERIES: _EVERYONE,
+    Action.READ_LOG: _LEADS,
     Action.MANAGE_DELIVERIES: _LEADS,
     Action.CREATE_ORGANIZATION: _EVERYONE,
     Action.CREATE_TOKEN: _LEADS,
@@ -62,6 +64,7 @@ SCOPES: dict[Action, frozenset[Scope]] = {
     Action.READ_CHANNELS: frozenset({Scope.READ, Scope.MANAGE}),
     Action.MANAGE_CHANNELS: _MANAGE,
     Action.READ_DELIVERIES: frozenset({Scope.READ, Scope.MANAGE}),
+    Action.READ_LOG: frozenset({Scope.READ, Scope.MANAGE}),
     Action.MANAGE_DELIVERIES: _MANAGE,
     Action.CREATE_ORGANIZATION: _MANAGE,
     Action.CREATE_TOKEN: _MANAGE,
@@ -86,6 +89,10 @@ class Principal:
     def sees_project(self, project_id: int | None) -> bool:
         """Whether runs and deliveries of this project are visible. What has no project is not a member's business."""
         return self.projects is None or (project_id is not None and project_id in self.projects)
+
+    def may(self, action: Action) -> bool:
+        """Whether both the scope of the token and the role of its user allow ``action``."""
+        return self.scope in SCOPES[action] and self.role in ROLES[action]
 
     def require(self, action: Action) -> None:
         """Does nothing if this principal may do ``action``.

@@ -1,0 +1,112 @@
+"""Organizations: the first one of an installation, and further ones."""
+
+import base64
+import re
+from dataclasses import dataclass
+
+import argon2
+
+from loadbell.accounts.tokens import issue_token
+from loadbell.domain.errors import Conflict, FieldError, Invalid
+from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.orgs import Action, Principal, Role, Scope
+from loadbell.domain.runs import Trigger
+from loadbell.store.audit import append_entry
+from loadbell.store.db import Transaction
+from loadbell.store.organizations import (
+    any_user,
+    claim_fact,
+    insert_member,
+    insert_organization,
+    insert_project,
+    insert_user,
+)
+
+DEFAULT_PROJECT = "Default project"
+LONGEST_NAME = 200
+LONGEST_EMAIL = 254
+_SHORTEST_PASSWORD = 10
+_LONGEST_PASSWORD = 1000
+
+
+@dataclass(frozen=True)
+class NewOrganization:
+    """An organization that was just made, with its default project and a manage token, shown this once."""
+
+    organization_id: int
+    project_id: int
+    user_id: int
+    token: str
+
+
+def check_setup(organization: str, email: str, password: str) -> None:
+    """Does nothing if the first owner and organization can be made of these.
+
+    Raises:
+        Invalid: something is wrong with them; the message never shows the password.
+    """
+    errors = []
+    if not 0 < len(organization.strip()) <= LONGEST_NAME:
+        errors.append(FieldError("organization", f"give a name of 1 to {LONGEST_NAME} characters"))
+    if len(email) > LONGEST_EMAIL or not re.fullmatch(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+", email):
+        errors.append(FieldError("email", "give an address such as ann@example.org"))
+    if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD:
+        errors.append(FieldError("password", f"give {_SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} characters"))
+    if "\x00" in organization + email + password:
+        errors.append(FieldError("organization", "the character U+0000 can't be stored; remove it"))
+    if errors:
+        raise Invalid(*errors)
+
+
+def new_password(entropy: Entropy) -> str:
+    """A password of 120 random bits, to be read off a screen once."""
+    return base64.b32encode(entropy(15)).decode("ascii").lower()
+
+
+def hash_password(password: str) -> str:
+    """The argon2id hash of ``password`` with argon2-cffi's defaults (RFC 9106, low memory). Takes some 50 ms of CPU."""
+    return argon2.PasswordHasher().hash(password)
+
+
+async def set_up(  # noqa: PLR0913 - what the first owner is made of
+    tx: Transaction, *, organization: str, email: str, password_hash: str, now: Micros, entropy: Entropy
+) -> NewOrganization:
+    """Makes the first owner, organization and default project. Of two at the same time one wins.
+
+    Raises:
+        Conflict: this installation has been set up already.
+    """
+    mine = base64.b16encode(entropy(16)).decode("ascii")
+    if await any_user(tx) or await claim_fact(tx, "set_up", mine) != mine:
+        raise Conflict("loadbell is already set up here. Sign in, or use the token that setup printed then.")
+    user_id = await insert_user(tx, email=email, name=email.partition("@")[0], password_hash=password_hash, now=now)
+    return await _make(tx, organization.strip(), user_id, now=now, entropy=entropy)
+
+
+async def create_organization(
+    tx: Transaction, principal: Principal, name: str, *, now: Micros, entropy: Entropy
+) -> NewOrganization:
+    """Makes another organization, owned by the asker."""
+    principal.require(Action.CREATE_ORGANIZATION)
+    made = await _make(tx, name, principal.user_id, now=now, entropy=entropy)
+    changes = {"organization_id": made.organization_id}
+    await append_entry(tx, principal, "organization.created", f"organization {name}", changes, now)
+    return made
+
+
+async def _make(tx: Transaction, name: str, user_id: int, *, now: Micros, entropy: Entropy) -> NewOrganization:
+    organization_id = await insert_organization(tx, name, now)
+    await insert_member(tx, organization_id, user_id, Role.OWNER, now)
+    project_id = await insert_project(tx, organization_id, DEFAULT_PROJECT, now)
+    token = await issue_token(
+        tx,
+        organization_id=organization_id,
+        user_id=user_id,
+        name="The owner's first token",
+        scope=Scope.MANAGE,
+        trigger=Trigger.UNKNOWN,
+        expires_at=None,
+        now=now,
+        entropy=entropy,
+    )
+    return NewOrganization(organization_id, project_id, user_id, token)

@@ -1,0 +1,208 @@
+"""Use cases on channels: where an organization wants to be told. Settings are checked here, before they are stored."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import partial
+from typing import Any
+
+from loadbell.channels import channel_type, channel_types
+from loadbell.channels.settings import parse_settings
+from loadbell.domain.channels import Channel, ChannelKind, Subscription
+from loadbell.domain.errors import FieldError, Invalid, NotFound
+from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.orgs import Action, Principal
+from loadbell.outbound.addresses import AddressPolicy, check_url
+from loadbell.outbound.signing import new_secret
+from loadbell.store import channels as store
+from loadbell.store.audit import append_entry
+from loadbell.store.db import Transaction
+from loadbell.store.deliveries import call_off_channel
+from loadbell.store.organizations import project_ids
+
+
+async def create_channel(  # noqa: PLR0913 - one argument for each property
+    tx: Transaction,
+    principal: Principal,
+    organization_id: int,
+    *,
+    kind: str,
+    name: str,
+    settings: Mapping[str, Any],
+    subscription: Subscription,
+    enabled: bool,
+    policy: AddressPolicy,
+    now: Micros,
+    entropy: Entropy,
+) -> tuple[Channel, str | None]:
+    """Adds a channel; gives it, and its signing secret this once when its kind signs.
+
+    Raises:
+        NotFound: the organization is not the asker's.
+        Invalid: the kind is not known, or a setting is wrong.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.MANAGE_CHANNELS)
+    known = parse_kind(kind)
+    parsed = check_form(known, settings, policy=policy)
+    await _check_subscription(tx, organization_id, subscription)
+    secret = new_secret(entropy) if channel_type(known).signs else None
+    channel = Channel(
+        id=0,
+        organization_id=organization_id,
+        kind=known,
+        name=name,
+        settings=parsed,
+        subscription=subscription,
+        enabled=enabled,
+        paused_reason=None,
+        created_at=now,
+    )
+    channel_id = await store.insert_channel(
+        tx,
+        organization_id=organization_id,
+        kind=known,
+        name=name,
+        settings=parsed,
+        signing_secrets=() if secret is None else (secret,),
+        subscription=subscription,
+        enabled=enabled,
+        now=now,
+    )
+    await append_entry(tx, principal, "channel.created", f"channel {channel_id}", {"kind": known, "name": name}, now)
+    return replace(channel, id=channel_id), secret
+
+
+async def get_channel(tx: Transaction, principal: Principal, channel_id: int) -> Channel:
+    """The channel.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+    """
+    principal.require(Action.READ_CHANNELS)
+    channel = await store.get_channel(tx, principal.organization_id, channel_id)
+    if channel is None:
+        raise _no_channel(channel_id)
+    return channel
+
+
+async def list_channels(
+    tx: Transaction, principal: Principal, organization_id: int, *, before: int | None, limit: int
+) -> list[Channel]:
+    """Up to ``limit`` channels, newest first, older than ``before``.
+
+    Raises:
+        NotFound: the organization is not the asker's.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.READ_CHANNELS)
+    return await store.list_channels(tx, organization_id, before=before, limit=limit)
+
+
+async def update_channel(  # noqa: PLR0913 - one argument for each property
+    tx: Transaction,
+    principal: Principal,
+    channel_id: int,
+    *,
+    name: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    subscription: Subscription | None = None,
+    enabled: bool | None = None,
+    policy: AddressPolicy,
+    now: Micros,
+) -> Channel:
+    """Changes what is given and keeps the rest; within ``settings`` an absent field stays as it is.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+        Invalid: a setting is wrong, or a masked value was sent back.
+    """
+    channel = await _locked(tx, principal, channel_id)
+    if settings is not None:
+        parsed = check_form(channel.kind, settings, policy=policy, current=channel.settings)
+        channel = replace(channel, settings=parsed)
+    if subscription is not None:
+        await _check_subscription(tx, principal.organization_id, subscription)
+        channel = replace(channel, subscription=subscription)
+    channel = replace(
+        channel,
+        name=channel.name if name is None else name,
+        enabled=channel.enabled if enabled is None else enabled,
+    )
+    await store.update_channel(tx, channel)
+    given = {"name": name, "settings": settings, "subscription": subscription, "enabled": enabled}
+    changed = sorted(field for field, value in given.items() if value is not None)
+    await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", {"changed": changed}, now)
+    return channel
+
+
+async def delete_channel(tx: Transaction, principal: Principal, channel_id: int, *, now: Micros) -> None:
+    """Removes the channel and its secrets. What was pending is cancelled; the log of the rest stays.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+    """
+    channel = await _locked(tx, principal, channel_id)
+    cancelled = await call_off_channel(tx, channel_id, now)
+    await store.delete_channel(tx, channel_id)
+    changes = {"name": channel.name, "cancelled_deliveries": cancelled}
+    await append_entry(tx, principal, "channel.deleted", f"channel {channel_id}", changes, now)
+
+
+def check_organization(principal: Principal, organization_id: int) -> None:
+    """Does nothing if the organization is the asker's.
+
+    Raises:
+        NotFound: it is not, or there is none.
+    """
+    if organization_id != principal.organization_id:
+        raise NotFound(f"There is no organization {organization_id}.")
+
+
+def parse_kind(kind: str) -> ChannelKind:
+    """The kind of that name, if this installation implements it.
+
+    Raises:
+        Invalid: it does not; the message names those that it does.
+    """
+    known = channel_types()
+    found = next((candidate for candidate in known if candidate.value == kind), None)
+    if found is None:
+        names = ", ".join(candidate.value for candidate in known)
+        raise Invalid(FieldError("kind", f"this server has no channels of that kind; it has: {names}"))
+    return found
+
+
+def check_form(
+    kind: ChannelKind,
+    settings: Mapping[str, Any],
+    *,
+    policy: AddressPolicy,
+    current: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The settings that a form gives, ready to be stored; absent fields are taken from ``current``.
+
+    Raises:
+        Invalid: a field is wrong.
+    """
+    parsed: Any = parse_settings(kind, settings, check_url=partial(check_url, policy=policy), current=current)
+    return asdict(parsed)
+
+
+async def _check_subscription(tx: Transaction, organization_id: int, subscription: Subscription) -> None:
+    unknown = set(subscription.projects) - set(await project_ids(tx, organization_id))
+    if unknown:
+        listed = ", ".join(str(project) for project in sorted(unknown))
+        raise Invalid(FieldError("subscription.projects", f"the organization has no project {listed}"))
+
+
+async def _locked(tx: Transaction, principal: Principal, channel_id: int) -> Channel:
+    principal.require(Action.READ_CHANNELS)
+    channel = await store.lock_channel(tx, principal.organization_id, channel_id)
+    if channel is None:
+        raise _no_channel(channel_id)
+    principal.require(Action.MANAGE_CHANNELS)
+    return channel
+
+
+def _no_channel(channel_id: int) -> NotFound:
+    return NotFound(f"There is no channel {channel_id}.")

@@ -1,0 +1,139 @@
+"""
+One attempt, from a leased delivery to what became of it: channel.render → (sender) → channel.judge. Pure.
+
+What is kept of the exchange for the log is made here too, and this is where its secrets are masked.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import structlog
+
+from loadbell.channels import channel_type
+from loadbell.channels.settings import stored_settings
+from loadbell.domain.deliveries import Attempt, DeliveryStatus, Exchange, Outcome, Reason, after_attempt
+from loadbell.domain.ids import Micros
+from loadbell.domain.retry import RetrySchedule
+from loadbell.outbound.contract import MASK, Envelope, Message, NoReply, Reply, masked_url
+from loadbell.store.leases import Completion, Leased
+
+log = structlog.get_logger()
+
+KEPT_BYTES = 4096
+"""How much of an answer's body the log keeps."""
+
+_SHORTEST_SECRET = 6  # characters; masking shorter ones would garble the log and hide nothing
+_RETRIED = frozenset({Reason.TIMEOUT, Reason.CONNECT, Reason.DNS, Reason.TLS, Reason.PROTOCOL, Reason.INTERNAL})
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An attempt that is about to be made. Without a message there is nothing to send, and ``refusal`` says why."""
+
+    leased: Leased
+    started_at: Micros
+    message: Message | None
+    refusal: NoReply | None = None
+
+
+def prepare(leased: Leased, now: Micros) -> Prepared:
+    """What to send for the attempt that ``leased`` allows."""
+    envelope = Envelope(leased.id, leased.event, leased.number, now, leased.payload, leased.secrets)
+    try:
+        settings = stored_settings(leased.kind, leased.settings)
+        return Prepared(leased, now, channel_type(leased.kind).render(settings, envelope))
+    except (KeyError, TypeError, ValueError):
+        refusal = NoReply(Reason.BAD_SETTINGS, "The channel's settings can't be used. Save them again.", 0)
+        return Prepared(leased, now, None, refusal)
+
+
+def conclude(
+    prepared: Prepared, result: Reply | NoReply, *, schedule: RetrySchedule, now: Micros, chance: float
+) -> Completion:
+    """What became of the attempt and where it takes the delivery; ``chance`` in [0, 1) decides the jitter."""
+    leased = prepared.leased
+    if isinstance(result, Reply):
+        outcome = _judge(leased, result, now)
+    else:
+        outcome = Outcome(result.reason, result.message, retry=result.reason in _RETRIED)
+    verdict = after_attempt(
+        outcome,
+        cause=leased.cause,
+        settled=leased.settled,
+        step=leased.step,
+        number=leased.number,
+        schedule=schedule,
+        now=now,
+        chance=chance,
+    )
+    attempt = Attempt(
+        number=leased.number,
+        cause=leased.cause,
+        started_at=prepared.started_at,
+        duration=result.duration,
+        reason=outcome.reason,
+        message=outcome.message,
+        exchange=None if prepared.message is None else _exchange(prepared.message, result),
+    )
+    ended = verdict.status is not DeliveryStatus.PENDING and leased.settled is None
+    return Completion(
+        leased=leased,
+        attempt=attempt,
+        verdict=verdict,
+        answered=isinstance(result, Reply) and outcome.reason is not Reason.RATE_LIMITED,
+        finished_at=now if verdict.finished or ended else None,
+    )
+
+
+def _judge(leased: Leased, reply: Reply, now: Micros) -> Outcome:
+    try:
+        return channel_type(leased.kind).judge(reply, now)
+    except Exception:
+        # One answer that a channel can't digest must not stop the deliveries of all others.
+        log.exception("A channel could not judge an answer", kind=leased.kind.value, status_code=reply.status)
+        return Outcome(Reason.INTERNAL, f"The answer {reply.status} could not be understood by loadbell.", retry=True)
+
+
+def _exchange(message: Message, result: Reply | NoReply) -> Exchange:
+    secrets = _secrets(message)
+    sent: dict[str, Any] = {
+        "method": message.method,
+        "url": masked_url(message.url),
+        "request_headers": tuple(
+            (name, MASK if name.lower() in message.secret_headers else value) for name, value in message.headers
+        ),
+        "request_body": _text(message.body, ()),
+    }
+    if isinstance(result, NoReply):
+        return Exchange(**sent)
+    return Exchange(
+        **sent,
+        status_code=result.status,
+        response_headers=tuple((_mask(name, secrets), _mask(value, secrets)) for name, value in result.headers),
+        response_body=_text(result.body[:KEPT_BYTES], secrets),
+        truncated=result.truncated or len(result.body) > KEPT_BYTES,
+    )
+
+
+def _secrets(message: Message) -> tuple[str, ...]:
+    """What an answer must not repeat into the log, longest first: the URL's path and query, secret header values."""
+    parts = urlsplit(message.url)
+    found = {parts.path, parts.query, f"{parts.path}?{parts.query}"}
+    found.update(parts.path.split("/"))
+    found.update(value for _, value in parse_qsl(parts.query))
+    found.update(value for name, value in message.headers if name.lower() in message.secret_headers)
+    found.update(value.partition(" ")[2] for value in list(found))
+    found.update(unquote(value) for value in list(found))
+    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
+
+
+def _text(body: bytes, secrets: tuple[str, ...]) -> str:
+    return _mask(body.decode("utf-8", "replace"), secrets)
+
+
+def _mask(text: str, secrets: tuple[str, ...]) -> str:
+    """``text`` without secrets, and without U+0000, which PostgreSQL can't store."""
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,60 @@
+"""
+From what happened to what must be delivered, inside the transaction of the report.
+
+The event with its frozen payload and one delivery for each subscribed channel are rows of the same transaction that
+moves the run: either all of it happened or none of it.
+"""
+
+from loadbell.domain.deliveries import Cause
+from loadbell.domain.events import Event, EventName, run_payload
+from loadbell.domain.ids import Entropy, Micros, new_uuid
+from loadbell.domain.runs import Result, Run
+from loadbell.notify.route import Happening, is_change, wants
+from loadbell.store.channels import listeners
+from loadbell.store.db import Transaction
+from loadbell.store.deliveries import bring_forward, insert_delivery, insert_event, lock_unanswered
+from loadbell.store.runs import lock_last_result, set_last_result
+
+
+async def publish_started(tx: Transaction, run: Run, *, now: Micros, entropy: Entropy) -> None:
+    """Tells that ``run`` became Running."""
+    await _publish(tx, Happening(EventName.STARTED, run, changed=False), now=now, entropy=entropy)
+
+
+async def publish_finished(tx: Transaction, run: Run, *, now: Micros, entropy: Entropy) -> None:
+    """Tells how ``run`` ended, and remembers its result for the next end of the same test."""
+    last = await lock_last_result(tx, run.test_id)
+    if run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
+        await set_last_result(tx, run.test_id, run.result)
+    happening = Happening(EventName.FINISHED, run, changed=is_change(run.result, last))
+    await _publish(tx, happening, now=now, entropy=entropy)
+
+
+async def _publish(tx: Transaction, happening: Happening, *, now: Micros, entropy: Entropy) -> None:
+    run = happening.run
+    event = Event(
+        id=new_uuid(now, entropy),
+        organization_id=run.organization_id,
+        name=happening.name,
+        occurred_at=now,
+        payload=run_payload(run, happening.name),
+        run_id=run.id,
+        project_id=run.project_id,
+    )
+    await insert_event(tx, event)
+    channels = [item for item in await listeners(tx, run.organization_id) if wants(item.subscription, happening)]
+    unanswered = await lock_unanswered(tx, run.id)
+    for channel in channels:
+        await insert_delivery(
+            tx,
+            new_uuid(now, entropy),
+            event,
+            channel_id=channel.id,
+            kind=channel.kind,
+            cause=Cause.SCHEDULED,
+            waits_for=unanswered.get(channel.id),
+            now=now,
+        )
+    # What is waited for shall not keep the newer news back for a retry that is hours away.
+    await bring_forward(tx, [unanswered[channel.id] for channel in channels if channel.id in unanswered], now)
+    tx.wake_workers()

@@ -1,0 +1,50 @@
+"""Which channels want to hear of an event. Pure: evaluated once, when the event happens."""
+
+from dataclasses import dataclass
+
+from loadbell.domain.channels import Subscription
+from loadbell.domain.events import EventName
+from loadbell.domain.runs import Result, Run
+
+
+@dataclass(frozen=True)
+class Happening:
+    """What routing looks at. ``changed``: this end differs from the last one of the same test that passed or failed."""
+
+    name: EventName
+    run: Run
+    changed: bool
+
+
+def wants(subscription: Subscription, happening: Happening) -> bool:
+    """Whether a channel with this subscription is told.
+
+    ``statuses``, ``results`` and ``only_on_change`` narrow test.finished only.
+    """
+    run = happening.run
+    told = (
+        _in(happening.name, subscription.events)
+        and _in(run.project_id, subscription.projects)
+        and _in(run.trigger, subscription.triggers)
+    )
+    if not told or happening.name is not EventName.FINISHED:
+        return told
+    return (
+        _in(run.status, subscription.statuses)
+        and _in(run.result, subscription.results)
+        and (happening.changed or not subscription.only_on_change)
+    )
+
+
+def is_change(result: Result | None, last: Result | None) -> bool:
+    """Whether an end is news for those who want changes only.
+
+    The first failure counts, the first pass does not; unknown never does, and what came before it still stands.
+    """
+    if result is Result.FAILED:
+        return last is not Result.FAILED
+    return result is Result.PASSED and last is Result.FAILED
+
+
+def _in(value: object, wanted: tuple[object, ...]) -> bool:
+    return not wanted or value in wanted

@@ -1,0 +1,213 @@
+"""
+The worker: leases a batch of what is due, lets the sender send it, records what became of it.
+
+One task turns a wheel. Each turn is one transaction that carries everything that is waiting: the results that have
+come in since the last turn, and new leases for as many deliveries as there is room for. While the sender is busy no
+transaction is open. What a turn could not record, because the database is away, stays in hand for the next one.
+
+Nobody holds others up: each channel has at most ``IN_LANE`` attempts in flight, retries leave ``KEPT_FOR_FIRST``
+places to first attempts, and the lanes that have waited longest are served first.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.errors import Unavailable
+from loadbell.domain.ids import SECOND, Clock, Micros
+from loadbell.domain.retry import RetrySchedule
+from loadbell.notify.deliver import Prepared, conclude, prepare
+from loadbell.outbound.contract import NoReply, Reply
+from loadbell.outbound.sender import Exchange, Sender
+from loadbell.store.db import Database, Transaction
+from loadbell.store.leases import Completion, Leased, Room, complete_batch, give_back, lease_due, reap
+
+log = structlog.get_logger()
+
+IN_FLIGHT = 256
+IN_LANE = 8
+KEPT_FOR_FIRST = 64
+LEASE_SLACK: Micros = 30 * SECOND
+_LOOK_SECONDS = 1.0  # a backstop: what becomes due wakes the worker by itself
+_REAP_EVERY: Micros = SECOND
+_AWAY_SECONDS = 0.5
+
+
+class Worker:
+    """Delivers what is due from :meth:`start` until :meth:`stop`."""
+
+    def __init__(  # noqa: PLR0913 - its parts, wired by app.py
+        self,
+        database: Database,
+        sender: Sender,
+        *,
+        schedule: RetrySchedule,
+        send_timeout: Micros,
+        clock: Clock,
+        chance: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._sender = sender
+        self._schedule = schedule
+        self._lease: Micros = send_timeout + LEASE_SLACK
+        self._clock = clock
+        self._chance = chance
+        self._wake = asyncio.Event()
+        self._done: list[Completion] = []
+        self._in_lane: Counter[int] = Counter()
+        self._retries = 0
+        self._in_flight = 0
+        self._stopping = False
+        self._owner = 0
+        self._reaped_at: Micros = 0
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Makes this worker known, takes over what dead ones held, and begins.
+
+        Raises:
+            Unavailable: the database can't be reached.
+        """
+        self._owner = await self._database.enlist_worker()
+        await self._reap()
+        self._database.on_wake(self._wake.set)
+        self._task = asyncio.create_task(self._run(), name="worker")
+
+    async def stop(self, grace_s: float) -> None:
+        """Leases nothing more, lets what is in flight end within ``grace_s`` seconds, and gives back the rest.
+
+        What is given back is pending again with no attempt counted.
+        """
+        if self._task is None:
+            return
+        self._stopping = True
+        self._wake.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._task), grace_s)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+        async def hand_over(tx: Transaction) -> int:
+            await complete_batch(tx, self._done)
+            return await give_back(tx, self._owner)
+
+        try:
+            returned = await self._database.write(hand_over)
+            log.info("The worker has stopped", given_back=returned)
+        except Unavailable as error:
+            log.warning("The worker stopped without the database; another one takes over", error=str(error))
+
+    async def _run(self) -> None:
+        while not (self._stopping and self._in_flight == 0 and not self._done):
+            try:
+                await self._reap_now_and_then()
+                pause = await self._turn()
+            except Unavailable as error:
+                log.warning("The worker can't reach the database; it will try again", error=str(error))
+                pause = _AWAY_SECONDS
+            except Exception:
+                log.exception("The worker failed in a turn; it will try again")
+                pause = _AWAY_SECONDS
+            if pause > 0:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+
+    async def _turn(self) -> float:
+        """Records what is done and leases what is due; gives the seconds until there may be something to do."""
+        self._wake.clear()
+        done, now = list(self._done), self._clock()
+        free = 0 if self._stopping else IN_FLIGHT - self._in_flight + len(done)
+        room_for_retries = min(
+            free, IN_FLIGHT - KEPT_FOR_FIRST - self._retries + sum(_is_retry(d.leased) for d in done)
+        )
+        in_lane = self._in_lane - Counter(item.leased.lane for item in done)
+
+        async def work(tx: Transaction) -> tuple[list[Leased], Micros | None]:
+            await complete_batch(tx, done)
+            if free <= 0:
+                return [], None
+            until = now + self._lease
+            room = Room(free, IN_LANE, in_lane)
+            first, first_due = await lease_due(tx, retrying=False, room=room, owner=self._owner, now=now, until=until)
+            left = min(free - len(first), room_for_retries)
+            room = Room(left, IN_LANE, in_lane + Counter(item.lane for item in first))
+            again, again_due = await lease_due(tx, retrying=True, room=room, owner=self._owner, now=now, until=until)
+            due = min((instant for instant in (first_due, again_due) if instant is not None), default=None)
+            return first + again, due
+
+        leased, due = await self._database.write(work)
+        del self._done[: len(done)]
+        for completion in done:
+            self._count(completion.leased, -1)
+        for item in leased:
+            self._count(item, 1)
+        self._send(leased)
+        if leased or self._done:
+            return 0
+        wait = _LOOK_SECONDS if due is None else min(_LOOK_SECONDS, (due - self._clock()) / SECOND)
+        return max(wait, 0.001)
+
+    def _send(self, leased: Sequence[Leased]) -> None:
+        exchanges = []
+        for item in leased:
+            prepared = prepare(item, self._clock())
+            if prepared.message is not None:
+                exchanges.append(Exchange(prepared, prepared.message))
+            elif prepared.refusal is not None:
+                self._conclude(prepared, prepared.refusal)
+        if exchanges:
+            self._sender.submit(exchanges, self._answered)
+
+    def _answered(self, results: Sequence[tuple[Exchange, Reply | NoReply]]) -> None:
+        for exchange, result in results:
+            assert isinstance(exchange.key, Prepared)
+            self._conclude(exchange.key, result)
+        self._wake.set()
+
+    def _conclude(self, prepared: Prepared, result: Reply | NoReply) -> None:
+        now = self._clock()
+        done = conclude(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
+        self._done.append(done)
+        write = log.info if done.verdict.status is DeliveryStatus.DELIVERED else log.warning
+        write(
+            "Attempt",
+            delivery=str(done.leased.id),
+            delivery_event=done.leased.event.value,
+            attempt=done.attempt.number,
+            reason=done.attempt.reason.value,
+            duration_ms=done.attempt.duration // 1000,
+            delivery_status=done.verdict.status.value,
+            next_in_s=None
+            if done.verdict.next_attempt_at is None
+            else round((done.verdict.next_attempt_at - now) / SECOND, 1),
+        )
+
+    def _count(self, leased: Leased, change: int) -> None:
+        self._in_flight += change
+        self._retries += change * _is_retry(leased)
+        self._in_lane[leased.lane] += change
+        if not self._in_lane[leased.lane]:
+            del self._in_lane[leased.lane]
+
+    async def _reap_now_and_then(self) -> None:
+        if self._clock() - self._reaped_at >= _REAP_EVERY:
+            await self._reap()
+
+    async def _reap(self) -> None:
+        now = self._clock()
+
+        async def work(tx: Transaction) -> int:
+            return await reap(tx, owner=self._owner, now=now)
+
+        taken = await self._database.write(work)
+        self._reaped_at = now
+        if taken:
+            log.warning("Took over deliveries of a worker that was lost", deliveries=taken)
+
+
+def _is_retry(leased: Leased) -> bool:
+    return leased.number > 1

@@ -1,0 +1,283 @@
+"""
+Use cases on runs: create, report, heartbeat, abort, and the silent end. The only writer of a run's status.
+
+Each is a unit of work: it runs inside the caller's transaction, which is also the one that told who is asking. A move,
+its event and its deliveries are therefore one commit.
+"""
+
+from dataclasses import dataclass, replace
+
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
+from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.orgs import Action, Principal
+from loadbell.domain.runs import (
+    INITIAL,
+    EndedBy,
+    Link,
+    Result,
+    Run,
+    RunStatus,
+    Source,
+    Threshold,
+    Trigger,
+    abort_of,
+    check_move,
+    may_correct,
+    result_of,
+    silent_end,
+)
+from loadbell.notify.publish import publish_finished, publish_started
+from loadbell.store import runs as store
+from loadbell.store.db import Transaction
+from loadbell.store.organizations import has_project, project_ids
+
+NOT_TOLD = "The source can't be told to stop, so the run was ended here; the load may still be on."
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """A run as its source announces it. ``watchdog`` None: the source's own habit decides."""
+
+    name: str
+    project_id: int | None = None
+    status: RunStatus = RunStatus.RUNNING
+    trigger: Trigger | None = None
+    source: Source = Source.REST
+    links: tuple[Link, ...] = ()
+    watchdog: Micros | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a source says about its run; None: nothing about that."""
+
+    status: RunStatus | None = None
+    result: Result | None = None
+    metrics: dict[str, float] | None = None
+    thresholds: tuple[Threshold, ...] | None = None
+    note: str | None = None
+
+
+async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the ambient values
+    tx: Transaction, principal: Principal, new: NewRun, *, default_watchdog: Micros, now: Micros, entropy: Entropy
+) -> Run:
+    """Adds a run in the status it is announced with; tells what that means (started, or finished).
+
+    Without a project it goes to the first one that the asker sees, for most the organization's default project.
+
+    Raises:
+        NotFound: the project is not one that the asker sees.
+        Invalid: the status is not one to begin with.
+    """
+    principal.require(Action.REPORT_RUNS)
+    project_id = await _project(tx, principal, new.project_id)
+    if new.status not in INITIAL:
+        raise Invalid(FieldError("status", f"a run can't begin as {new.status.text} ({new.status.value})"))
+    watchdog = new.watchdog
+    if watchdog is None and new.source.reports_regularly:
+        watchdog = default_watchdog
+    started, ended = new.status is RunStatus.RUNNING, new.status.is_final
+    run = Run(
+        id=0,
+        organization_id=principal.organization_id,
+        project_id=project_id,
+        test_id=await store.find_or_insert_test(tx, principal.organization_id, project_id, new.name, now),
+        user_id=principal.user_id,
+        name=new.name,
+        status=new.status,
+        result=result_of(new.status, None),
+        trigger=new.trigger or principal.trigger,
+        source=new.source,
+        created_at=now,
+        started_at=now if started else None,
+        ended_at=now if ended else None,
+        ended_by=EndedBy.REPORT if ended else None,
+        corrected=False,
+        last_report_at=now,
+        watchdog=watchdog,
+        metrics={},
+        thresholds=(),
+        links=new.links,
+        note=None,
+    )
+    run = replace(run, id=await store.insert_run(tx, run))
+    if started:
+        await publish_started(tx, run, now=now, entropy=entropy)
+    if ended:
+        await publish_finished(tx, run, now=now, entropy=entropy)
+    return run
+
+
+async def report_run(  # noqa: PLR0913 - as above
+    tx: Transaction, principal: Principal, run_id: int, report: Report, *, now: Micros, entropy: Entropy
+) -> Run:
+    """Takes what the source says: moves the run by the table and keeps its metrics, thresholds and note.
+
+    The status that it already has is accepted again and tells nobody. An ended run takes only metrics, thresholds and
+    a note, except that the source's own end corrects a watchdog's, once, within 24 h.
+
+    Raises:
+        NotFound: the asker does not see the run.
+        IllegalMove: the table has no such move.
+        Invalid: the result contradicts the status, or comes without an end.
+        Conflict: the run ended with another result.
+    """
+    principal.require(Action.REPORT_RUNS)
+    run = await _visible(tx, principal, run_id)
+    wanted = run.status if report.status is None else report.status
+    if report.result is not None and not wanted.is_final:
+        raise Invalid(FieldError("result", "a run has a result only when it ends: send it with the final status"))
+    if report.result is Result.PASSED and result_of(wanted, None) is Result.FAILED:
+        raise Invalid(FieldError("result", f"a run that ended as {wanted.text} ({wanted.value}) has not passed"))
+    said = replace(
+        run,
+        last_report_at=now,
+        metrics=run.metrics if report.metrics is None else {**run.metrics, **report.metrics},
+        thresholds=run.thresholds if report.thresholds is None else report.thresholds,
+        note=run.note if report.note is None else report.note,
+    )
+    if wanted is run.status:
+        if report.result is not None and report.result is not run.result:
+            raise Conflict(f"The run has ended with the result {run.result}; a result can't be changed afterwards.")
+        await store.update_run(tx, said, expected=run.status)
+        return said
+    late = run.status.is_final and wanted.is_final
+    if late and may_correct(run.ended_by, run.ended_at, now, corrected=run.corrected):
+        said = replace(said, corrected=True)
+    else:
+        check_move(run.status, wanted)
+    return await _move(tx, run, said, wanted, result=report.result, ended_by=EndedBy.REPORT, now=now, entropy=entropy)
+
+
+async def heartbeat(
+    tx: Transaction, principal: Principal, run_id: int, metrics: dict[str, float] | None, *, now: Micros
+) -> bool:
+    """Notes that the source is alive; says whether it shall stop the load. Reopens nothing.
+
+    Raises:
+        NotFound: the asker does not see the run.
+    """
+    principal.require(Action.REPORT_RUNS)
+    run = await _visible(tx, principal, run_id)
+    if metrics:
+        await store.update_run(
+            tx, replace(run, last_report_at=now, metrics={**run.metrics, **metrics}), expected=run.status
+        )
+    else:
+        await store.note_heard(tx, run.id, now)
+    return run.status.is_aborting
+
+
+async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: Micros, entropy: Entropy) -> Run:
+    """Asks the run to stop. Where the source can't be told, or nothing runs yet, the run ends here and now.
+
+    Raises:
+        NotFound: the asker does not see the run.
+        IllegalMove: it has ended.
+    """
+    principal.require(Action.ABORT_RUNS)
+    run = await _visible(tx, principal, run_id)
+    if run.status.is_final:
+        check_move(run.status, RunStatus.ABORTED_BY_USER)
+    wanted = abort_of(run.status, can_be_told=run.can_be_told_to_stop)
+    if wanted is run.status:
+        return run
+    untold = run.status is RunStatus.RUNNING and wanted.is_final
+    asked = replace(run, note=run.note or NOT_TOLD) if untold else run
+    return await _move(tx, run, asked, wanted, result=None, ended_by=EndedBy.ABORT, now=now, entropy=entropy)
+
+
+async def end_silent_run(
+    tx: Transaction, organization_id: int, run_id: int, *, now: Micros, entropy: Entropy
+) -> Run | None:
+    """Ends a watched run whose silence has lasted as long as it may; None if it spoke or ended meanwhile."""
+    run = await store.lock_run(tx, organization_id, run_id)
+    if run is None or run.status.is_final or run.watchdog is None or run.last_report_at + run.watchdog > now:
+        return None
+    wanted = silent_end(run.status)
+    return await _move(tx, run, run, wanted, result=None, ended_by=EndedBy.WATCHDOG, now=now, entropy=entropy)
+
+
+async def get_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
+    """The run.
+
+    Raises:
+        NotFound: the asker does not see it.
+    """
+    principal.require(Action.READ_RUNS)
+    run = await store.get_run(tx, principal.organization_id, run_id)
+    if run is None or not principal.sees_project(run.project_id):
+        raise NotFound(f"There is no run {run_id}.")
+    return run
+
+
+async def list_runs(  # noqa: PLR0913 - one argument for each filter
+    tx: Transaction,
+    principal: Principal,
+    *,
+    project_id: int | None = None,
+    status: RunStatus | None = None,
+    result: Result | None = None,
+    source: Source | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[Run]:
+    """Up to ``limit`` runs that the asker sees and that pass the filters, newest first, older than ``before``."""
+    principal.require(Action.READ_RUNS)
+    return await store.list_runs(
+        tx,
+        principal.organization_id,
+        projects=principal.projects,
+        project_id=project_id,
+        status=status,
+        result=result,
+        source=source,
+        before=before,
+        limit=limit,
+    )
+
+
+async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient values
+    tx: Transaction,
+    run: Run,
+    said: Run,
+    wanted: RunStatus,
+    *,
+    result: Result | None,
+    ended_by: EndedBy,
+    now: Micros,
+    entropy: Entropy,
+) -> Run:
+    starts, ends = wanted is RunStatus.RUNNING, wanted.is_final
+    moved = replace(
+        said,
+        status=wanted,
+        result=result_of(wanted, result),
+        started_at=now if starts else run.started_at,
+        ended_at=now if ends else None,
+        ended_by=ended_by if ends else None,
+    )
+    await store.update_run(tx, moved, expected=run.status)
+    if starts:
+        await publish_started(tx, moved, now=now, entropy=entropy)
+    if ends:
+        await publish_finished(tx, moved, now=now, entropy=entropy)
+    return moved
+
+
+async def _visible(tx: Transaction, principal: Principal, run_id: int) -> Run:
+    run = await store.lock_run(tx, principal.organization_id, run_id)
+    if run is None or not principal.sees_project(run.project_id):
+        raise NotFound(f"There is no run {run_id}.")
+    return run
+
+
+async def _project(tx: Transaction, principal: Principal, project_id: int | None) -> int:
+    if project_id is None:
+        visible = [p for p in await project_ids(tx, principal.organization_id) if principal.sees_project(p)]
+        if not visible:
+            raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
+        return visible[0]
+    if not principal.sees_project(project_id) or not await has_project(tx, principal.organization_id, project_id):
+        raise NotFound(f"There is no project {project_id}.")
+    return project_id

@@ -1,0 +1,164 @@
+"""Channels: their settings and signing secrets are sealed at rest."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from loadbell.domain.channels import Channel, ChannelKind, Subscription
+from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.store.db import Row, Transaction
+from loadbell.store.schema import channels
+from loadbell.store.statements import Statement, insert_into
+
+_INSERT = Statement(
+    insert_into(
+        channels,
+        "organization_id",
+        "kind",
+        "name",
+        "settings",
+        "signing_secrets",
+        "subscription",
+        "enabled",
+        "created_at",
+        throttled_until=0,
+    ).returning(channels.c.id)
+)
+_GET = Statement(
+    sa.select(channels).where(
+        channels.c.id == sa.bindparam("id"), channels.c.organization_id == sa.bindparam("organization_id")
+    )
+)
+_LOCK = Statement(
+    sa.select(channels)
+    .where(channels.c.id == sa.bindparam("id"), channels.c.organization_id == sa.bindparam("organization_id"))
+    .with_for_update()
+)
+_UPDATE = Statement(
+    sa.update(channels)
+    .where(channels.c.id == sa.bindparam("channel_id"))
+    .values({column: sa.bindparam(column) for column in ("name", "settings", "subscription", "enabled")})
+)
+_DELETE = Statement(sa.delete(channels).where(channels.c.id == sa.bindparam("id")))
+_PAGE = Statement(
+    sa.select(channels)
+    .where(channels.c.organization_id == sa.bindparam("organization_id"), channels.c.id < sa.bindparam("before"))
+    .order_by(channels.c.id.desc())
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_LISTENING = Statement(
+    # FOR SHARE: a channel can't be deleted between this look and the commit of the deliveries made from it.
+    sa.select(channels.c.id, channels.c.kind, channels.c.subscription)
+    .where(channels.c.organization_id == sa.bindparam("organization_id"), channels.c.enabled.is_(True))
+    .order_by(channels.c.id)
+    .with_for_update(read=True)
+)
+_THROTTLE = Statement("UPDATE channels SET throttled_until = :until WHERE id = :id AND throttled_until < :until")
+
+
+@dataclass(frozen=True)
+class Listener:
+    """An enabled channel as routing sees it."""
+
+    id: int
+    kind: ChannelKind
+    subscription: Subscription
+
+
+async def insert_channel(  # noqa: PLR0913 - one argument for each column
+    tx: Transaction,
+    *,
+    organization_id: int,
+    kind: ChannelKind,
+    name: str,
+    settings: dict[str, Any],
+    signing_secrets: tuple[str, ...],
+    subscription: Subscription,
+    enabled: bool,
+    now: Micros,
+) -> int:
+    """Adds a channel; gives its id."""
+    row = await tx.first(
+        _INSERT,
+        organization_id=organization_id,
+        kind=kind.value,
+        name=name,
+        settings=_seal_settings(tx, settings),
+        signing_secrets=tx.seal(msgspec.json.encode(signing_secrets).decode()),
+        subscription=msgspec.json.encode(subscription).decode(),
+        enabled=enabled,
+        created_at=now,
+    )
+    assert row is not None
+    return int(row["id"])
+
+
+async def get_channel(tx: Transaction, organization_id: int, channel_id: int) -> Channel | None:
+    """The channel, if it is the organization's."""
+    row = await tx.first(_GET, id=channel_id, organization_id=organization_id)
+    return None if row is None else _channel(tx, row)
+
+
+async def lock_channel(tx: Transaction, organization_id: int, channel_id: int) -> Channel | None:
+    """The channel, if it is the organization's; nobody else changes it until this transaction ends."""
+    row = await tx.first(_LOCK, id=channel_id, organization_id=organization_id)
+    return None if row is None else _channel(tx, row)
+
+
+async def update_channel(tx: Transaction, channel: Channel) -> None:
+    """Keeps the name, settings, subscription and switch of ``channel``, which this transaction has locked."""
+    await tx.run(
+        _UPDATE,
+        channel_id=channel.id,
+        name=channel.name,
+        settings=_seal_settings(tx, channel.settings),
+        subscription=msgspec.json.encode(channel.subscription).decode(),
+        enabled=channel.enabled,
+    )
+
+
+async def delete_channel(tx: Transaction, channel_id: int) -> None:
+    """Removes the channel with its secrets; its deliveries stay."""
+    await tx.run(_DELETE, id=channel_id)
+
+
+async def list_channels(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Channel]:
+    """Up to ``limit`` channels of the organization, newest first, older than ``before``."""
+    rows = await tx.all(
+        _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
+    )
+    return [_channel(tx, row) for row in rows]
+
+
+async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:
+    """Every enabled channel of the organization, paused ones too: they collect."""
+    rows = await tx.all(_LISTENING, organization_id=organization_id)
+    return [
+        Listener(row["id"], ChannelKind(row["kind"]), msgspec.json.decode(row["subscription"], type=Subscription))
+        for row in rows
+    ]
+
+
+async def throttle_channels(tx: Transaction, until: dict[int, Micros]) -> None:
+    """Lets each of these channels make no further attempt before its instant."""
+    await tx.run_many(_THROTTLE, [{"id": channel, "until": until[channel]} for channel in sorted(until)])
+
+
+def _seal_settings(tx: Transaction, settings: dict[str, Any]) -> str:
+    return tx.seal(msgspec.json.encode(settings).decode())
+
+
+def _channel(tx: Transaction, row: Row) -> Channel:
+    return Channel(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        kind=ChannelKind(row["kind"]),
+        name=row["name"],
+        settings=msgspec.json.decode(tx.unseal(row["settings"])),
+        subscription=msgspec.json.decode(row["subscription"], type=Subscription),
+        enabled=bool(row["enabled"]),
+        paused_reason=row["paused_reason"],
+        created_at=row["created_at"],
+    )

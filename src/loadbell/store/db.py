@@ -1,0 +1,114 @@
+"""
+How a transaction is run, on either database.
+
+A *unit of work* is a coroutine function that takes a :class:`Transaction` and awaits nothing else. On PostgreSQL it
+runs in the event loop on an asyncpg connection. On SQLite it is driven to its end inside the one writer thread (or a
+reader thread), where awaiting the transaction never suspends. So every store function and every use case is written
+once, and no connection can be held while something else is awaited: on SQLite such a unit is refused at once.
+
+A unit of work may be run again when the database asks for it (deadlock), so it changes nothing but the database.
+
+SQLite's writer takes everything that is waiting into one ``BEGIN IMMEDIATE … COMMIT`` (group commit) with a savepoint
+for each unit: one that fails rolls back alone, a failed COMMIT refuses all of its group. See
+``docs/decisions/0002-store-and-dialects.md``.
+"""
+
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
+
+from loadbell.store.statements import Statement
+
+Dialect = Literal["sqlite", "postgresql"]
+T = TypeVar("T")
+
+
+class Row(Protocol):
+    """One row of an answer, by column name."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """The value of the column ``name``."""
+        ...
+
+
+class Transaction(Protocol):
+    """What a unit of work may await. Nothing of it outlives the unit."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database it runs on."""
+        ...
+
+    async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
+        """Every row that ``statement`` gives."""
+        ...
+
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        """The first row that ``statement`` gives, or None."""
+        ...
+
+    async def run(self, statement: Statement, /, **values: Any) -> int:
+        """Runs ``statement`` and gives the number of rows it changed."""
+        ...
+
+    async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
+        """Runs ``statement`` once for each of ``rows``."""
+        ...
+
+    def seal(self, clear: str) -> str:
+        """``clear`` encrypted for keeping at rest."""
+        ...
+
+    def unseal(self, sealed: str) -> str:
+        """The clear text of what :meth:`seal` gave."""
+        ...
+
+    def wake_workers(self) -> None:
+        """Workers of every process look for due deliveries as soon as this transaction has committed."""
+        ...
+
+
+Work = Callable[[Transaction], Coroutine[Any, Any, T]]
+
+
+class Database(Protocol):
+    """A store that is open. Every method raises ``Unavailable`` when the database can't be reached or written."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database behind it."""
+        ...
+
+    async def write(self, work: Work[T]) -> T:
+        """Runs ``work`` in a transaction; returns once it has been committed durably."""
+        ...
+
+    async def read(self, work: Work[T]) -> T:
+        """Runs ``work``, which changes nothing, on one consistent snapshot."""
+        ...
+
+    def on_wake(self, listener: Callable[[], None]) -> None:
+        """Calls ``listener`` in the event loop whenever a transaction that woke the workers has committed."""
+        ...
+
+    async def enlist_worker(self) -> int:
+        """Makes this process's worker known as alive, until it ends in whatever way; gives its number."""
+        ...
+
+    async def close(self) -> None:
+        """Finishes what was accepted, then lets go of the database."""
+        ...
+
+
+class StoreProblem(Exception):  # noqa: N818 - reads as what happened
+    """The store can't be used as it stands; the message says what happened and what to do."""
+
+
+class Unreachable(StoreProblem):
+    """The database does not answer."""
+
+
+class WrongState(StoreProblem):
+    """The database answers but can't be used: locked by another process, an old schema, another secret key."""
+
+
+Opener = Callable[[], Awaitable[Database]]

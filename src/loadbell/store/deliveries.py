@@ -1,0 +1,264 @@
+"""Events with their deliveries, as people publish, read and act on them; ``leases.py`` has the worker's part."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from loadbell.domain.channels import ChannelKind
+from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus, Exchange, Reason
+from loadbell.domain.events import Event, EventName
+from loadbell.domain.ids import Micros
+from loadbell.store.db import Row, Transaction
+from loadbell.store.schema import attempts, deliveries, events
+from loadbell.store.statements import Statement, insert_into
+
+_INSERT_EVENT = Statement(
+    insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload")
+)
+_INSERT = Statement(
+    insert_into(
+        deliveries,
+        *("id", "organization_id", "project_id", "channel_id", "kind", "event_id", "event", "run_id", "cause"),
+        *("waits_for", "lane", "form", "next_attempt_at", "created_at"),
+        status=DeliveryStatus.PENDING.value,
+        step=0,
+        attempts_begun=0,
+        answered=False,
+        retrying=0,
+    )
+)
+_UNANSWERED = Statement(
+    # FOR UPDATE: an answer that is being recorded now is waited for, so that nothing waits for it afterwards.
+    sa.select(deliveries.c.id, deliveries.c.channel_id)
+    .where(
+        deliveries.c.run_id == sa.bindparam("run_id"),
+        deliveries.c.status.in_(sa.text("'pending', 'sending'")),
+        deliveries.c.answered.is_(False),
+        deliveries.c.settled.is_(None),
+    )
+    .order_by(deliveries.c.id)
+    .with_for_update()
+)
+_BRING_FORWARD = Statement(
+    "UPDATE deliveries SET next_attempt_at = :now "
+    "WHERE id = :id AND status = 'pending' AND next_attempt_at > :now AND reason <> 'rate_limited'"
+)
+_GET = Statement(
+    sa.select(deliveries).where(
+        deliveries.c.id == sa.bindparam("id"), deliveries.c.organization_id == sa.bindparam("organization_id")
+    )
+)
+_LOCK = Statement(
+    sa.select(deliveries)
+    .where(deliveries.c.id == sa.bindparam("id"), deliveries.c.organization_id == sa.bindparam("organization_id"))
+    .with_for_update()
+)
+_ATTEMPTS = Statement(
+    sa.select(attempts).where(attempts.c.delivery_id == sa.bindparam("id")).order_by(attempts.c.number)
+)
+_REDELIVER = Statement(
+    "UPDATE deliveries SET status = 'pending', cause = 'manual', settled = :settled, next_attempt_at = :now, "
+    "waits_for = NULL, retrying = 0 WHERE id = :id AND status = :expected"
+)
+_CALL_OFF = Statement(
+    "UPDATE deliveries SET status = :status, settled = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "
+    "finished_at = coalesce(finished_at, :now) WHERE id = :id AND status = 'pending'"
+)
+_CALL_OFF_CHANNEL = Statement(
+    "UPDATE deliveries SET status = coalesce(settled, 'cancelled'), settled = NULL, next_attempt_at = NULL, "
+    "waits_for = NULL, form = NULL, finished_at = coalesce(finished_at, :now), "
+    "message = coalesce(message, 'The channel was deleted before this was sent.') "
+    "WHERE channel_id = :channel_id AND status = 'pending'"
+)
+_RELEASE = Statement("UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id")
+
+
+async def insert_event(tx: Transaction, event: Event) -> None:
+    """Keeps a fact with its frozen payload."""
+    await tx.run(
+        _INSERT_EVENT,
+        id=str(event.id),
+        organization_id=event.organization_id,
+        name=event.name.value,
+        run_id=event.run_id,
+        project_id=event.project_id,
+        occurred_at=event.occurred_at,
+        payload=event.payload.decode(),
+    )
+
+
+async def insert_delivery(  # noqa: PLR0913 - one argument for each fact
+    tx: Transaction,
+    delivery_id: UUID,
+    event: Event,
+    *,
+    channel_id: int | None,
+    kind: ChannelKind,
+    cause: Cause,
+    waits_for: str | None = None,
+    form: dict[str, Any] | None = None,
+    now: Micros,
+) -> None:
+    """Adds a delivery of ``event`` that is due at once, or as soon as the one it waits for lets it.
+
+    A Test Hook runs in a lane of its organization, so that neither a pause nor a busy channel holds it up. ``form``
+    holds the settings of an unsaved one; they are sealed, and forgotten when it is done.
+    """
+    lane = -event.organization_id if cause is Cause.TEST or channel_id is None else channel_id
+    await tx.run(
+        _INSERT,
+        id=str(delivery_id),
+        organization_id=event.organization_id,
+        project_id=event.project_id,
+        channel_id=channel_id,
+        kind=kind.value,
+        event_id=str(event.id),
+        event=event.name.value,
+        run_id=event.run_id,
+        cause=cause.value,
+        waits_for=waits_for,
+        lane=lane,
+        form=None if form is None else tx.seal(msgspec.json.encode(form).decode()),
+        next_attempt_at=now,
+        created_at=now,
+    )
+
+
+async def lock_unanswered(tx: Transaction, run_id: int) -> dict[int, str]:
+    """For each channel, its latest delivery of this run that has not been answered yet."""
+    return {row["channel_id"]: row["id"] for row in await tx.all(_UNANSWERED, run_id=run_id)}
+
+
+async def bring_forward(tx: Transaction, delivery_ids: Sequence[str], now: Micros) -> None:
+    """Lets those of the deliveries that wait for a retry try at once, unless the receiver asked for the wait."""
+    await tx.run_many(_BRING_FORWARD, [{"id": delivery_id, "now": now} for delivery_id in delivery_ids])
+
+
+async def get_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
+    """The delivery, if it is the organization's."""
+    row = await tx.first(_GET, id=str(delivery_id), organization_id=organization_id)
+    return None if row is None else _delivery(row)
+
+
+async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
+    """The delivery, if it is the organization's; nobody else moves it until this transaction ends."""
+    row = await tx.first(_LOCK, id=str(delivery_id), organization_id=organization_id)
+    return None if row is None else _delivery(row)
+
+
+async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
+    """Every attempt of the delivery, oldest first."""
+    return [
+        Attempt(
+            number=row["number"],
+            cause=Cause(row["cause"]),
+            started_at=row["started_at"],
+            duration=row["duration"],
+            reason=Reason(row["reason"]),
+            message=row["message"],
+            exchange=None if row["exchange"] is None else msgspec.json.decode(row["exchange"], type=Exchange),
+        )
+        for row in await tx.all(_ATTEMPTS, id=str(delivery_id))
+    ]
+
+
+async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
+    tx: Transaction,
+    organization_id: int,
+    *,
+    channel_id: int | None = None,
+    run_id: int | None = None,
+    status: DeliveryStatus | None = None,
+    event: EventName | None = None,
+    since: Micros | None = None,
+    until: Micros | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> list[Delivery]:
+    """Up to ``limit`` deliveries of the organization that pass the filters, newest first, older than ``before``.
+
+    ``since`` is included, ``until`` is not.
+    """
+    given = {
+        "channel_id": channel_id,
+        "run_id": run_id,
+        "status": None if status is None else status.value,
+        "event": None if event is None else event.value,
+        "since": since,
+        "until": until,
+        "before": None if before is None else str(before),
+    }
+    filters = {name: value for name, value in given.items() if value is not None}
+    rows = await tx.all(_page(frozenset(filters)), organization_id=organization_id, limit=limit, **filters)
+    return [_delivery(row) for row in rows]
+
+
+async def redeliver(tx: Transaction, delivery: Delivery, now: Micros) -> None:
+    """Makes ``delivery``, which this transaction has locked and which is not being sent, due for one manual attempt."""
+    settled = delivery.settled if delivery.status is DeliveryStatus.PENDING else delivery.status
+    await tx.run(
+        _REDELIVER,
+        id=str(delivery.id),
+        settled=None if settled is None else settled.value,
+        now=now,
+        expected=delivery.status.value,
+    )
+
+
+async def call_off(tx: Transaction, delivery: Delivery, now: Micros) -> None:
+    """Cancels ``delivery``, which this transaction has locked and which is pending; a Redeliver returns to its end."""
+    status = delivery.settled or DeliveryStatus.CANCELLED
+    await tx.run(_CALL_OFF, id=str(delivery.id), status=status.value, now=now)
+    await tx.run(_RELEASE, id=str(delivery.id))
+
+
+async def call_off_channel(tx: Transaction, channel_id: int, now: Micros) -> int:
+    """Cancels what is pending for a channel that is being deleted; gives how many."""
+    return await tx.run(_CALL_OFF_CHANNEL, channel_id=channel_id, now=now)
+
+
+@cache
+def _page(filters: frozenset[str]) -> Statement:
+    """The list statement for this set of filters, compiled once."""
+    conditions = {
+        "since": deliveries.c.created_at >= sa.bindparam("since"),
+        "until": deliveries.c.created_at < sa.bindparam("until"),
+        "before": deliveries.c.id < sa.bindparam("before"),
+        **{name: deliveries.c[name] == sa.bindparam(name) for name in ("channel_id", "run_id", "status", "event")},
+    }
+    return Statement(
+        sa.select(deliveries)
+        .where(
+            deliveries.c.organization_id == sa.bindparam("organization_id"),
+            *(conditions[name] for name in sorted(filters)),
+        )
+        .order_by(deliveries.c.id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+def _delivery(row: Row) -> Delivery:
+    return Delivery(
+        id=UUID(row["id"]),
+        organization_id=row["organization_id"],
+        project_id=row["project_id"],
+        channel_id=row["channel_id"],
+        kind=ChannelKind(row["kind"]),
+        event_id=UUID(row["event_id"]),
+        event=EventName(row["event"]),
+        run_id=row["run_id"],
+        status=DeliveryStatus(row["status"]),
+        cause=Cause(row["cause"]),
+        settled=None if row["settled"] is None else DeliveryStatus(row["settled"]),
+        step=row["step"],
+        attempts_begun=row["attempts_begun"],
+        reason=None if row["reason"] is None else Reason(row["reason"]),
+        message=row["message"],
+        next_attempt_at=row["next_attempt_at"],
+        created_at=row["created_at"],
+        finished_at=row["finished_at"],
+    )

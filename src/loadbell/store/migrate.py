@@ -1,0 +1,130 @@
+"""
+Bringing a database to the schema of this version: Alembic's revisions, run by SQLAlchemy's engines.
+
+SQLite migrates when it is opened; PostgreSQL only when asked (``loadbell migrate``), because other machines may still
+run the old version.
+"""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from loadbell.store.db import WrongState
+from loadbell.store.postgresql import unreachable
+
+_MIGRATION_LOCK = 0x10AD_BE12
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = _config()
+    _refuse_newer(connection)
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_newer(connection: sa.Connection) -> None:
+    revision = _revision(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise WrongState(
+            f"The database has the schema {revision}, which this version does not know. "
+            "It was migrated by a newer loadbell: install that version."
+        )
+
+
+def upgrade_sqlite(path: Path) -> None:
+    """Brings the database file to this version's schema; makes it if it is missing. Holds nothing afterwards.
+
+    Raises:
+        WrongState: a newer version has migrated it, or the migration failed; the file is as it was.
+    """
+    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None))
+    # Python's own transaction handling would commit the tables one by one.
+    sa.event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    try:
+        with engine.begin() as connection:
+            _upgrade(connection)
+    except sa.exc.DBAPIError as error:
+        raise WrongState(
+            f"The database {path} can't be migrated: {error.orig}. It is as it was: check its folder and free space."
+        ) from None
+    finally:
+        engine.dispose()
+
+
+async def upgrade_postgresql(url: str) -> None:
+    """Brings the database to this version's schema; a second migration at the same time waits for the first.
+
+    Raises:
+        Unreachable: the server does not answer or refuses us.
+        WrongState: a newer version has migrated it.
+    """
+
+    def upgrade(connection: sa.Connection) -> None:
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+        _upgrade(connection)
+
+    await _on_postgresql(url, upgrade)
+
+
+async def check_postgresql(url: str) -> None:
+    """Does nothing if the database has this version's schema.
+
+    Raises:
+        Unreachable: the server does not answer or refuses us.
+        WrongState: the schema is older or newer; says which and what to do.
+    """
+
+    def check(connection: sa.Connection) -> None:
+        _refuse_newer(connection)
+        head = ScriptDirectory.from_config(_config()).get_current_head()
+        revision = _revision(connection)
+        if revision != head:
+            found = f"has the schema {revision}" if revision else "is empty"
+            raise WrongState(f"The database {found}, and this version needs {head}. Run: loadbell migrate")
+
+    await _on_postgresql(url, check)
+
+
+async def _on_postgresql(url: str, work: Callable[[sa.Connection], None]) -> None:
+    engine = create_async_engine(_engine_url(url), poolclass=sa.NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(work)
+    except (OSError, TimeoutError, sa.exc.DBAPIError) as error:
+        raise unreachable(url, _original(error)) from None
+    finally:
+        await engine.dispose()
+
+
+def _original(error: Exception) -> Exception:
+    original: Any = getattr(error, "orig", None)
+    return original if isinstance(original, Exception) else error
+
+
+def _engine_url(url: str) -> sa.URL:
+    """The URL that asyncpg takes, for SQLAlchemy's engine, which spells ``sslmode`` as ``ssl``."""
+    parsed = make_url(url).set(drivername="postgresql+asyncpg")
+    query = dict(parsed.query)
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return parsed.set(query=query)

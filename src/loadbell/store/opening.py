@@ -1,0 +1,85 @@
+"""Opening the store that the settings name: lock, keys, schema, connection, in this order."""
+
+import asyncio
+
+from loadbell.settings import Settings
+from loadbell.store.db import Database, Transaction, WrongState
+from loadbell.store.migrate import check_postgresql, upgrade_postgresql, upgrade_sqlite
+from loadbell.store.organizations import claim_fact
+from loadbell.store.postgresql import PostgresDatabase
+from loadbell.store.secrets import SecretBox, key_in_file
+from loadbell.store.sqlite import FileLock, SqliteDatabase
+
+KEY_FILE = "secret.key"
+
+
+async def open_database(settings: Settings) -> Database:
+    """The store, ready for use. SQLite is made and migrated if needed; PostgreSQL must have been migrated.
+
+    Raises:
+        Unreachable: the database does not answer or can't be opened.
+        WrongState: another process uses the SQLite file, the schema is not this version's, or the key is another one.
+    """
+    if settings.sqlite_path is not None:
+        database, box = await _open_sqlite(settings)
+    else:
+        database, box = await _open_postgresql(settings)
+    try:
+        await _check_key(database, box)
+    except BaseException:
+        await database.close()
+        raise
+    return database
+
+
+async def migrate(settings: Settings) -> None:
+    """Brings the schema of the database that the settings name to this version's.
+
+    Raises:
+        Unreachable: the database does not answer or can't be opened.
+        WrongState: another process uses the SQLite file, or a newer version has migrated the database.
+    """
+    path = settings.sqlite_path
+    if path is None:
+        await upgrade_postgresql(settings.database_url)
+        return
+    lock = FileLock(path)
+    try:
+        await asyncio.to_thread(upgrade_sqlite, path)
+    finally:
+        lock.release()
+
+
+async def _open_sqlite(settings: Settings) -> tuple[Database, SecretBox]:
+    path = settings.sqlite_path
+    assert path is not None
+    lock = FileLock(path)
+    try:
+        box = SecretBox(settings.secret_key or [key_in_file(settings.data_dir / KEY_FILE)])
+        await asyncio.to_thread(upgrade_sqlite, path)
+        return SqliteDatabase(path, lock, box), box
+    except BaseException:
+        lock.release()
+        raise
+
+
+async def _open_postgresql(settings: Settings) -> tuple[Database, SecretBox]:
+    if not settings.secret_key:
+        raise WrongState(
+            "LOADBELL_SECRET_KEY: required with PostgreSQL, the same on every machine. Make one with: "
+            "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+        )
+    box = SecretBox(settings.secret_key)
+    await check_postgresql(settings.database_url)
+    return await PostgresDatabase.connect(settings.database_url, box), box
+
+
+async def _check_key(database: Database, box: SecretBox) -> None:
+    async def claim(tx: Transaction) -> str:
+        return await claim_fact(tx, "secret_key", box.fingerprints[0])
+
+    if await database.write(claim) not in box.fingerprints:
+        raise WrongState(
+            "LOADBELL_SECRET_KEY: this database was set up with another key, so its secrets can't be opened. "
+            "Start with that key; to change it, put the new key first and keep the old one after a comma."
+        )

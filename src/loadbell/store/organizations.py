@@ -1,0 +1,95 @@
+"""Organizations with their users, members, projects and assignments."""
+
+import sqlalchemy as sa
+
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Role
+from loadbell.store.db import Transaction
+from loadbell.store.schema import assignments, installation, members, organizations, projects, users
+from loadbell.store.statements import Statement, insert_into
+
+_INSERT_ORGANIZATION = Statement(insert_into(organizations, "name", "created_at").returning(organizations.c.id))
+_INSERT_USER = Statement(insert_into(users, "email", "name", "password_hash", "created_at").returning(users.c.id))
+_INSERT_MEMBER = Statement(insert_into(members, "organization_id", "user_id", "role", "created_at"))
+_INSERT_PROJECT = Statement(insert_into(projects, "organization_id", "name", "created_at").returning(projects.c.id))
+_INSERT_ASSIGNMENT = Statement(insert_into(assignments, "project_id", "user_id"))
+_ANY_USER = Statement(sa.select(users.c.id).limit(1))
+_PROJECT = Statement(
+    sa.select(projects.c.id).where(
+        projects.c.id == sa.bindparam("project_id"), projects.c.organization_id == sa.bindparam("organization_id")
+    )
+)
+_PROJECTS = Statement(
+    sa.select(projects.c.id)
+    .where(projects.c.organization_id == sa.bindparam("organization_id"))
+    .order_by(projects.c.id)
+)
+_ASSIGNED = Statement(
+    sa.select(projects.c.id)
+    .join(assignments, assignments.c.project_id == projects.c.id)
+    .where(
+        assignments.c.user_id == sa.bindparam("user_id"), projects.c.organization_id == sa.bindparam("organization_id")
+    )
+)
+_GET_FACT = Statement(sa.select(installation.c.value).where(installation.c.name == sa.bindparam("name")))
+_CLAIM_FACT = Statement("INSERT INTO installation (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
+
+
+async def insert_organization(tx: Transaction, name: str, now: Micros) -> int:
+    """Adds an organization; gives its id."""
+    row = await tx.first(_INSERT_ORGANIZATION, name=name, created_at=now)
+    assert row is not None
+    return int(row["id"])
+
+
+async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str, now: Micros) -> int:
+    """Adds a user; ``email`` is kept in lower case. Gives its id."""
+    row = await tx.first(_INSERT_USER, email=email.lower(), name=name, password_hash=password_hash, created_at=now)
+    assert row is not None
+    return int(row["id"])
+
+
+async def insert_member(tx: Transaction, organization_id: int, user_id: int, role: Role, now: Micros) -> None:
+    """Makes a user a member of an organization."""
+    await tx.run(_INSERT_MEMBER, organization_id=organization_id, user_id=user_id, role=role.value, created_at=now)
+
+
+async def insert_project(tx: Transaction, organization_id: int, name: str, now: Micros) -> int:
+    """Adds a project; gives its id."""
+    row = await tx.first(_INSERT_PROJECT, organization_id=organization_id, name=name, created_at=now)
+    assert row is not None
+    return int(row["id"])
+
+
+async def assign_project(tx: Transaction, project_id: int, user_id: int) -> None:
+    """Assigns a member to a project."""
+    await tx.run(_INSERT_ASSIGNMENT, project_id=project_id, user_id=user_id)
+
+
+async def any_user(tx: Transaction) -> bool:
+    """Whether this installation has been set up."""
+    return await tx.first(_ANY_USER) is not None
+
+
+async def has_project(tx: Transaction, organization_id: int, project_id: int) -> bool:
+    """Whether the project belongs to the organization."""
+    return await tx.first(_PROJECT, organization_id=organization_id, project_id=project_id) is not None
+
+
+async def project_ids(tx: Transaction, organization_id: int) -> list[int]:
+    """The organization's projects, the oldest (its default project) first."""
+    return [int(row["id"]) for row in await tx.all(_PROJECTS, organization_id=organization_id)]
+
+
+async def assigned_projects(tx: Transaction, organization_id: int, user_id: int) -> frozenset[int]:
+    """The projects of the organization that a member is assigned to."""
+    rows = await tx.all(_ASSIGNED, organization_id=organization_id, user_id=user_id)
+    return frozenset(int(row["id"]) for row in rows)
+
+
+async def claim_fact(tx: Transaction, name: str, value: str) -> str:
+    """Keeps ``value`` under ``name`` unless there is one already; gives the one that is kept."""
+    await tx.run(_CLAIM_FACT, name=name, value=value)
+    row = await tx.first(_GET_FACT, name=name)
+    assert row is not None
+    return str(row["value"])

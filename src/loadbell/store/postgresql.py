@@ -1,0 +1,192 @@
+"""PostgreSQL through asyncpg: a pool for transactions, and one session that listens and proves that we live."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+import structlog
+
+from loadbell.domain.errors import Unavailable
+from loadbell.store.db import Row, Unreachable, Work
+from loadbell.store.secrets import SecretBox
+from loadbell.store.statements import Statement
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+WORKER_LOCKS = 0x10AD_BE11
+"""The class of our advisory locks; the object is the worker's number. Held as long as the worker's session lives."""
+
+_WAKE_CHANNEL = "loadbell_deliveries"
+_TRIES = 4
+_RECONNECT_SECONDS = 0.5
+_OUT_OF_REACH = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+_RUN_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+
+class _PostgresTransaction:
+    """A unit's view of the connection it runs on."""
+
+    dialect: Literal["postgresql"] = "postgresql"
+
+    def __init__(self, connection: Any, box: SecretBox) -> None:
+        self._connection = connection
+        self._box = box
+        self.wakes = False
+
+    async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
+        sql, bound = statement.for_postgresql(values)
+        rows: list[Row] = await self._connection.fetch(sql, *bound)
+        return rows
+
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        sql, bound = statement.for_postgresql(values)
+        row: Row | None = await self._connection.fetchrow(sql, *bound)
+        return row
+
+    async def run(self, statement: Statement, /, **values: Any) -> int:
+        sql, bound = statement.for_postgresql(values)
+        tag: str = await self._connection.execute(sql, *bound)
+        count = tag.rpartition(" ")[2]
+        return int(count) if count.isdigit() else 0
+
+    async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
+        if rows:
+            sql, _ = statement.for_postgresql(rows[0])
+            await self._connection.executemany(sql, [statement.for_postgresql(row)[1] for row in rows])
+
+    def seal(self, clear: str) -> str:
+        return self._box.seal(clear)
+
+    def unseal(self, sealed: str) -> str:
+        return self._box.unseal(sealed)
+
+    def wake_workers(self) -> None:
+        self.wakes = True
+
+
+class PostgresDatabase:
+    """The store on a PostgreSQL server, shared by any number of processes."""
+
+    dialect: Literal["postgresql"] = "postgresql"
+
+    def __init__(self, url: str, pool: Any, box: SecretBox) -> None:
+        self._url = url
+        self._pool = pool
+        self._box = box
+        self._listeners: list[Callable[[], None]] = []
+        self._session_task: asyncio.Task[None] | None = None
+        self._worker = secrets.randbelow(2**31 - 1) + 1
+        self._enlisted = asyncio.Event()
+
+    @classmethod
+    async def connect(cls, url: str, box: SecretBox) -> "PostgresDatabase":
+        """Connects to the server that ``url`` names.
+
+        Raises:
+            Unreachable: it does not answer or does not let us in; the message never shows the password.
+        """
+        try:
+            pool = await asyncpg.create_pool(url, min_size=1, max_size=10, timeout=10, command_timeout=60)
+        except (*_OUT_OF_REACH, asyncpg.PostgresError, ValueError) as error:
+            raise unreachable(url, error) from None
+        return cls(url, pool, box)
+
+    async def write(self, work: Work[T]) -> T:
+        return await self._transact(work, isolation="read_committed", readonly=False)
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._transact(work, isolation="repeatable_read", readonly=True)
+
+    def on_wake(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    async def enlist_worker(self) -> int:
+        """Holds the advisory lock of this worker's number in a session of its own, which also listens.
+
+        When the session is lost, the lock is gone at once and other workers take over what this one had leased; the
+        session is opened again as soon as the server answers.
+        """
+        if self._session_task is None:
+            self._session_task = asyncio.create_task(self._keep_session(), name="postgresql-session")
+            await self._enlisted.wait()
+        return self._worker
+
+    async def close(self) -> None:
+        if self._session_task is not None:
+            self._session_task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._session_task
+        with suppress(*_OUT_OF_REACH):
+            await asyncio.wait_for(self._pool.close(), 5)
+        self._pool.terminate()
+
+    async def _transact(self, work: Work[T], *, isolation: str, readonly: bool) -> T:
+        for remaining in reversed(range(_TRIES)):
+            try:
+                async with (
+                    self._pool.acquire(timeout=10) as connection,
+                    connection.transaction(isolation=isolation, readonly=readonly),
+                ):
+                    transaction = _PostgresTransaction(connection, self._box)
+                    result = await work(transaction)
+                    if transaction.wakes:
+                        await connection.execute(f"NOTIFY {_WAKE_CHANNEL}")
+                    return result
+            except _RUN_AGAIN as error:
+                if not remaining:
+                    raise Unavailable("The database is too busy just now. Send the same request again.") from error
+            except _OUT_OF_REACH as error:
+                raise Unavailable(
+                    "The database can't be reached just now. The request may be sent again as it is."
+                ) from error
+        raise AssertionError("unreachable: the last try returns or raises")
+
+    async def _keep_session(self) -> None:
+        while True:
+            try:
+                connection = await asyncpg.connect(self._url, timeout=10)
+                try:
+                    await connection.execute("SELECT pg_advisory_lock($1, $2)", WORKER_LOCKS, self._worker)
+                    await connection.add_listener(_WAKE_CHANNEL, self._wake)
+                    self._enlisted.set()
+                    self._wake()
+                    while True:
+                        await asyncio.sleep(5)
+                        await connection.execute("SELECT 1", timeout=10)
+                finally:
+                    await self._drop(connection)
+            except (*_OUT_OF_REACH, asyncpg.PostgresError) as error:
+                log.warning("The database session was lost; connecting again", error=type(error).__name__)
+                await asyncio.sleep(_RECONNECT_SECONDS)
+
+    @staticmethod
+    async def _drop(connection: Any) -> None:
+        with suppress(*_OUT_OF_REACH, asyncpg.PostgresError):
+            await connection.close(timeout=2)
+
+    def _wake(self, *_: Any) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def unreachable(url: str, error: Exception) -> Unreachable:
+    """What to tell when the server named by ``url`` does not answer, without the password in it."""
+    parts = urlsplit(url)
+    where = f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+    return Unreachable(
+        f"The database at {where} can't be used: {type(error).__name__}: {error}. "
+        "Check LOADBELL_DATABASE_URL and that the server runs."
+    )

@@ -1,0 +1,213 @@
+"""Runs and the tests they are executions of."""
+
+import hashlib
+from functools import cache
+
+import msgspec
+import sqlalchemy as sa
+
+from loadbell.domain.ids import Micros
+from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Source, Threshold, Trigger
+from loadbell.store.db import Row, Transaction
+from loadbell.store.schema import runs, tests
+from loadbell.store.statements import Statement, insert_into
+
+_COLUMNS = tuple(column.name for column in runs.columns if column.name != "id")
+_MUTABLE = (
+    "status", "result", "started_at", "ended_at", "ended_by", "corrected", "last_report_at", "metrics", "thresholds",
+    "note",
+)  # fmt: skip
+
+_UPSERT_TEST = Statement(
+    "INSERT INTO tests (organization_id, project_id, name, name_hash, created_at) "
+    "VALUES (:organization_id, :project_id, :name, :name_hash, :now) "
+    "ON CONFLICT (project_id, name_hash) DO UPDATE SET name = excluded.name RETURNING id"
+)
+_LAST_RESULT = Statement(sa.select(tests.c.last_result).where(tests.c.id == sa.bindparam("id")).with_for_update())
+_SET_LAST_RESULT = Statement("UPDATE tests SET last_result = :result WHERE id = :id")
+_INSERT = Statement(insert_into(runs, *_COLUMNS).returning(runs.c.id))
+_GET = Statement(
+    sa.select(runs).where(runs.c.id == sa.bindparam("id"), runs.c.organization_id == sa.bindparam("organization_id"))
+)
+_LOCK = Statement(
+    sa.select(runs)
+    .where(runs.c.id == sa.bindparam("id"), runs.c.organization_id == sa.bindparam("organization_id"))
+    .with_for_update()
+)
+_UPDATE = Statement(
+    sa.update(runs)
+    .where(runs.c.id == sa.bindparam("run_id"), runs.c.status == sa.bindparam("expected"))
+    .values({column: sa.bindparam(column) for column in _MUTABLE})
+)
+_HEARD = Statement("UPDATE runs SET last_report_at = :now WHERE id = :id")
+_SILENT = Statement(
+    "SELECT id, organization_id FROM runs WHERE ended_at IS NULL AND watchdog IS NOT NULL "
+    "AND last_report_at + watchdog <= :now AND watchdog <= :now - :ready_at ORDER BY last_report_at LIMIT 100"
+)
+
+
+async def find_or_insert_test(tx: Transaction, organization_id: int, project_id: int, name: str, now: Micros) -> int:
+    """The id of the project's test of that name, which is made now if it is new."""
+    row = await tx.first(
+        _UPSERT_TEST,
+        organization_id=organization_id,
+        project_id=project_id,
+        name=name,
+        name_hash=hashlib.sha256(name.encode()).hexdigest(),
+        now=now,
+    )
+    assert row is not None
+    return int(row["id"])
+
+
+async def lock_last_result(tx: Transaction, test_id: int) -> Result | None:
+    """How the test ended the last time it passed or failed; held still until this transaction ends."""
+    row = await tx.first(_LAST_RESULT, id=test_id)
+    return None if row is None or row["last_result"] is None else Result(row["last_result"])
+
+
+async def set_last_result(tx: Transaction, test_id: int, result: Result) -> None:
+    """Keeps how the test ended."""
+    await tx.run(_SET_LAST_RESULT, id=test_id, result=result.value)
+
+
+async def insert_run(tx: Transaction, run: Run) -> int:
+    """Adds ``run``, whose id is not looked at; gives its id."""
+    row = await tx.first(_INSERT, **_values(run))
+    assert row is not None
+    return int(row["id"])
+
+
+async def get_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
+    """The run, if it is the organization's."""
+    row = await tx.first(_GET, id=run_id, organization_id=organization_id)
+    return None if row is None else _run(row)
+
+
+async def lock_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
+    """The run, if it is the organization's; nobody else moves it until this transaction ends."""
+    row = await tx.first(_LOCK, id=run_id, organization_id=organization_id)
+    return None if row is None else _run(row)
+
+
+async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
+    """Keeps ``run`` as it stands, if the stored one still has the status ``expected``.
+
+    Raises:
+        RuntimeError: it has not; the caller had not locked it.
+    """
+    values = _values(run)
+    mutable = {column: values[column] for column in _MUTABLE}
+    if await tx.run(_UPDATE, run_id=run.id, expected=expected.value, **mutable) != 1:
+        raise RuntimeError(f"run {run.id} left {expected.name} while it was locked")
+
+
+async def note_heard(tx: Transaction, run_id: int, now: Micros) -> None:
+    """Keeps that the run's source spoke at ``now``."""
+    await tx.run(_HEARD, id=run_id, now=now)
+
+
+async def silent_runs(tx: Transaction, *, now: Micros, not_before: Micros) -> list[tuple[int, int]]:
+    """Up to 100 watched runs (organization, run) that were silent too long, counted from ``not_before`` at most."""
+    rows = await tx.all(_SILENT, now=now, ready_at=not_before)
+    return [(row["organization_id"], row["id"]) for row in rows]
+
+
+async def list_runs(  # noqa: PLR0913 - one argument for each filter
+    tx: Transaction,
+    organization_id: int,
+    *,
+    projects: frozenset[int] | None,
+    project_id: int | None = None,
+    status: RunStatus | None = None,
+    result: Result | None = None,
+    source: Source | None = None,
+    before: int | None = None,
+    limit: int,
+) -> list[Run]:
+    """Up to ``limit`` runs of the organization that pass the filters, newest first, older than ``before``.
+
+    ``projects`` narrows to what the asker may see; None: all.
+    """
+    filters: dict[str, int | str] = {}
+    for name, value in (("project_id", project_id), ("status", status), ("result", result), ("source", source)):
+        if value is not None:
+            filters[name] = value.value if isinstance(value, RunStatus | Result | Source) else value
+    if before is not None:
+        filters["before"] = before
+    if projects is not None:
+        filters["projects"] = msgspec.json.encode(sorted(projects)).decode()
+    rows = await tx.all(_page(frozenset(filters)), organization_id=organization_id, limit=limit, **filters)
+    return [_run(row) for row in rows]
+
+
+@cache
+def _page(filters: frozenset[str]) -> Statement:
+    """The list statement for this set of filters; there are at most 64, each compiled once."""
+    select = sa.select(runs).where(runs.c.organization_id == sa.bindparam("organization_id"))
+    for name in sorted(filters - {"before", "projects"}):
+        select = select.where(runs.c[name] == sa.bindparam(name))
+    if "before" in filters:
+        select = select.where(runs.c.id < sa.bindparam("before"))
+    select = select.order_by(runs.c.id.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
+    if "projects" not in filters:
+        return Statement(select)
+    return Statement(
+        select.where(runs.c.project_id.in_(sa.text("SELECT value FROM json_each(:projects)"))),
+        select.where(
+            runs.c.project_id.in_(
+                sa.text("SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:projects AS JSON))")
+            )
+        ),
+    )
+
+
+def _values(run: Run) -> dict[str, object]:
+    return {
+        "organization_id": run.organization_id,
+        "project_id": run.project_id,
+        "test_id": run.test_id,
+        "user_id": run.user_id,
+        "name": run.name,
+        "status": run.status.value,
+        "result": None if run.result is None else run.result.value,
+        "trigger": run.trigger.value,
+        "source": run.source.value,
+        "created_at": run.created_at,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "ended_by": None if run.ended_by is None else run.ended_by.value,
+        "corrected": run.corrected,
+        "last_report_at": run.last_report_at,
+        "watchdog": run.watchdog,
+        "metrics": msgspec.json.encode(run.metrics).decode(),
+        "thresholds": msgspec.json.encode(run.thresholds).decode(),
+        "links": msgspec.json.encode(run.links).decode(),
+        "note": run.note,
+    }
+
+
+def _run(row: Row) -> Run:
+    return Run(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        project_id=row["project_id"],
+        test_id=row["test_id"],
+        user_id=row["user_id"],
+        name=row["name"],
+        status=RunStatus(row["status"]),
+        result=None if row["result"] is None else Result(row["result"]),
+        trigger=Trigger(row["trigger"]),
+        source=Source(row["source"]),
+        created_at=row["created_at"],
+        started_at=row["started_at"],
+        ended_at=row["ended_at"],
+        ended_by=None if row["ended_by"] is None else EndedBy(row["ended_by"]),
+        corrected=bool(row["corrected"]),
+        last_report_at=row["last_report_at"],
+        watchdog=row["watchdog"],
+        metrics=msgspec.json.decode(row["metrics"]),
+        thresholds=msgspec.json.decode(row["thresholds"], type=tuple[Threshold, ...]),
+        links=msgspec.json.decode(row["links"], type=tuple[Link, ...]),
+        note=row["note"],
+    )

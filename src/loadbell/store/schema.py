@@ -1,0 +1,267 @@
+"""
+The tables: one schema for both databases, from the types that both share.
+
+Instants and spans are BIGINT microseconds, UUIDs and JSON are TEXT, secrets are sealed TEXT. Integer ids are never
+used again, so that the log of a deleted channel stays unambiguous; a log refers to what may be deleted without a
+foreign key. Constraints and indexes have names, so that migrations can speak of them.
+"""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+_UUID = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def _id() -> "sa.Column[int]":
+    return sa.Column("id", _BIG, sa.Identity(), primary_key=True)
+
+
+def _ref(name: str, target: str, *, cascade: bool = False) -> "sa.Column[int]":
+    return sa.Column(name, _BIG, sa.ForeignKey(f"{target}.id", ondelete="CASCADE" if cascade else None), nullable=False)
+
+
+def _at(name: str, *, nullable: bool = False) -> "sa.Column[int]":
+    return sa.Column(name, sa.BigInteger, nullable=nullable)
+
+
+def _text(name: str, *, nullable: bool = False) -> "sa.Column[str]":
+    return sa.Column(name, sa.Text, nullable=nullable)
+
+
+installation = sa.Table("installation", metadata, sa.Column("name", sa.Text, primary_key=True), _text("value"))
+"""Facts about this installation: the fingerprint of its secret key."""
+
+organizations = sa.Table("organizations", metadata, _id(), _text("name"), _at("created_at"), sqlite_autoincrement=True)
+
+users = sa.Table(
+    "users",
+    metadata,
+    _id(),
+    sa.Column("email", sa.Text, nullable=False, unique=True),  #: in lower case
+    _text("name"),
+    _text("password_hash"),
+    _at("created_at"),
+    sqlite_autoincrement=True,
+)
+
+members = sa.Table(
+    "members",
+    metadata,
+    sa.Column("organization_id", _BIG, sa.ForeignKey("organizations.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("user_id", _BIG, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    _text("role"),
+    _at("created_at"),
+)
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    _id(),
+    _ref("organization_id", "organizations", cascade=True),
+    _text("name"),
+    _at("created_at"),
+    sa.Index("ix_projects_organization_id", "organization_id"),
+    sqlite_autoincrement=True,
+)
+
+assignments = sa.Table(
+    "assignments",
+    metadata,
+    sa.Column("project_id", _BIG, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("user_id", _BIG, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+)
+"""Which projects a person of role member is assigned to."""
+
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    _id(),
+    _ref("organization_id", "organizations", cascade=True),
+    _ref("user_id", "users", cascade=True),
+    _text("name"),
+    _text("scope"),
+    _text("trigger"),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),  #: SHA-256 of the token, which is 256 random bits
+    _text("prefix"),
+    _at("created_at"),
+    _at("expires_at", nullable=True),
+    sqlite_autoincrement=True,
+)
+
+channels = sa.Table(
+    "channels",
+    metadata,
+    _id(),
+    _ref("organization_id", "organizations", cascade=True),
+    _text("kind"),
+    _text("name"),
+    _text("settings"),  #: sealed JSON
+    _text("signing_secrets"),  #: sealed JSON list, newest first
+    _text("subscription"),  #: JSON
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    _text("paused_reason", nullable=True),
+    _at("throttled_until"),
+    _at("created_at"),
+    sa.Index("ix_channels_organization_id", "organization_id"),
+    sqlite_autoincrement=True,
+)
+
+tests = sa.Table(
+    "tests",
+    metadata,
+    _id(),
+    _ref("organization_id", "organizations", cascade=True),
+    _ref("project_id", "projects", cascade=True),
+    _text("name"),
+    _text("name_hash"),  #: SHA-256 of the name: an index entry can't hold 10,000 characters
+    _text("last_result", nullable=True),  #: of the last end that passed or failed
+    _at("created_at"),
+    sa.UniqueConstraint("project_id", "name_hash"),
+    sqlite_autoincrement=True,
+)
+
+runs = sa.Table(
+    "runs",
+    metadata,
+    _id(),
+    _ref("organization_id", "organizations", cascade=True),
+    _ref("project_id", "projects", cascade=True),
+    _ref("test_id", "tests", cascade=True),
+    sa.Column("user_id", _BIG, nullable=False),
+    _text("name"),
+    sa.Column("status", sa.Integer, nullable=False),
+    _text("result", nullable=True),
+    _text("trigger"),
+    _text("source"),
+    _at("created_at"),
+    _at("started_at", nullable=True),
+    _at("ended_at", nullable=True),
+    _text("ended_by", nullable=True),
+    sa.Column("corrected", sa.Boolean, nullable=False),
+    _at("last_report_at"),
+    _at("watchdog", nullable=True),
+    _text("metrics"),  #: JSON
+    _text("thresholds"),  #: JSON
+    _text("links"),  #: JSON
+    _text("note", nullable=True),
+    sa.Index("ix_runs_organization_id_id", "organization_id", "id"),
+    sa.Index("ix_runs_project_id_id", "project_id", "id"),
+    sa.Index(
+        "ix_runs_watched",
+        "last_report_at",
+        sqlite_where=sa.text("ended_at IS NULL AND watchdog IS NOT NULL"),
+        postgresql_where=sa.text("ended_at IS NULL AND watchdog IS NOT NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _UUID, primary_key=True),
+    _ref("organization_id", "organizations", cascade=True),
+    _text("name"),
+    sa.Column("run_id", _BIG, nullable=True),
+    sa.Column("project_id", _BIG, nullable=True),
+    _at("occurred_at"),
+    _text("payload"),  #: JSON as it is sent, byte for byte
+)
+
+_PENDING = sa.text("status = 'pending' AND waits_for IS NULL")
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("id", _UUID, primary_key=True),
+    _ref("organization_id", "organizations", cascade=True),
+    sa.Column("project_id", _BIG, nullable=True),
+    sa.Column("channel_id", _BIG, nullable=True),
+    _text("kind"),
+    sa.Column("event_id", _UUID, sa.ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
+    _text("event"),
+    sa.Column("run_id", _BIG, nullable=True),
+    _text("status"),
+    _text("cause"),
+    _text("settled", nullable=True),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("attempts_begun", sa.Integer, nullable=False),
+    sa.Column("answered", sa.Boolean, nullable=False),  #: an attempt had an HTTP answer other than rate-limited
+    sa.Column("waits_for", _UUID, nullable=True),  #: the earlier delivery that must be answered first
+    sa.Column("lane", _BIG, nullable=False),  #: the channel, or minus the organization for a Test Hook
+    sa.Column("retrying", sa.Integer, nullable=False),  #: 0 before the first attempt, else 1
+    _text("form", nullable=True),  #: sealed settings of an unsaved form, until its Test Hook is done
+    _at("next_attempt_at", nullable=True),
+    sa.Column("lease_owner", sa.BigInteger, nullable=True),
+    _at("lease_until", nullable=True),
+    _at("leased_at", nullable=True),
+    _text("reason", nullable=True),
+    _text("message", nullable=True),
+    _at("created_at"),
+    _at("finished_at", nullable=True),
+    sa.Index("ix_deliveries_organization_id_id", "organization_id", "id"),
+    sa.Index("ix_deliveries_channel_id_id", "channel_id", "id"),
+    sa.Index("ix_deliveries_run_id_channel_id", "run_id", "channel_id"),
+    sa.Index("ix_deliveries_event_id", "event_id"),
+    sa.Index(
+        "ix_deliveries_due", "retrying", "lane", "next_attempt_at", sqlite_where=_PENDING, postgresql_where=_PENDING
+    ),
+    sa.Index(
+        "ix_deliveries_waiting",
+        "waits_for",
+        sqlite_where=sa.text("waits_for IS NOT NULL"),
+        postgresql_where=sa.text("waits_for IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_deliveries_leased",
+        "lease_until",
+        sqlite_where=sa.text("status = 'sending'"),
+        postgresql_where=sa.text("status = 'sending'"),
+    ),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("delivery_id", _UUID, sa.ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    _text("cause"),
+    _at("started_at"),
+    _at("duration"),
+    _text("reason"),
+    _text("message"),
+    _text("exchange", nullable=True),  #: JSON, secrets masked
+)
+
+audit_entries = sa.Table(
+    "audit_entries",
+    metadata,
+    _id(),
+    sa.Column("organization_id", _BIG, nullable=False),
+    sa.Column("user_id", _BIG, nullable=True),
+    sa.Column("token_id", _BIG, nullable=True),
+    _text("action"),
+    _text("subject"),
+    _text("changes"),  #: JSON, secrets masked
+    _at("created_at"),
+    sa.Index("ix_audit_entries_organization_id_id", "organization_id", "id"),
+    sqlite_autoincrement=True,
+)
+
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    sa.Column("token_id", _BIG, sa.ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    _text("request_hash"),
+    _text("answer", nullable=True),  #: sealed JSON
+    _at("created_at"),
+)

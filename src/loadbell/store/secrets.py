@@ -1,0 +1,77 @@
+"""
+Secrets at rest: Fernet (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) with rotation.
+
+The first key encrypts, all decrypt. The fingerprint of the first key that a database was set up with is kept in it, so
+that a process with none of its keys refuses to start instead of failing at the first delivery.
+"""
+
+import base64
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+
+from loadbell.store.db import WrongState
+
+
+class SecretBox:
+    """Encrypts and decrypts what must not lie in clear in the database.
+
+    Raises:
+        WrongState: a key is not 32 bytes in URL-safe base64.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        try:
+            self._fernet = MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise WrongState(
+                "LOADBELL_SECRET_KEY: a key is not 32 bytes in URL-safe base64. Make one with: "
+                "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
+            ) from None
+        self.fingerprints = tuple(
+            hashlib.sha256(b"loadbell key" + base64.urlsafe_b64decode(key)).hexdigest()[:16] for key in keys
+        )
+
+    def seal(self, clear: str) -> str:
+        """``clear`` encrypted with the first key, as ASCII."""
+        return self._fernet.encrypt(clear.encode()).decode("ascii")
+
+    def unseal(self, sealed: str) -> str:
+        """What :meth:`seal` was given.
+
+        Raises:
+            WrongState: none of the keys opens it.
+        """
+        try:
+            return self._fernet.decrypt(sealed.encode("ascii")).decode()
+        except InvalidToken:
+            raise WrongState(
+                "A stored secret can't be opened with LOADBELL_SECRET_KEY. Add the key that it was written with."
+            ) from None
+
+
+def key_in_file(path: Path) -> str:
+    """The key kept in ``path``, made now if there is none; only its owner may read the file.
+
+    Raises:
+        WrongState: the file can't be read or written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text(encoding="ascii").strip()
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            key = base64.urlsafe_b64encode(os.urandom(32)).decode("ascii")
+            file.write(key + "\n")
+            file.flush()
+            os.fsync(descriptor)
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongState(
+            f"The secret key file {path} can't be used: {error}. Check the folder's owner and free space."
+        ) from None
+    return key

@@ -1,0 +1,276 @@
+"""SQLite: one writer thread with group commit, a few reader threads, one process."""
+
+import asyncio
+import fcntl
+import os
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import structlog
+
+from loadbell.domain.errors import Unavailable
+from loadbell.store.db import Row, Unreachable, Work, WrongState
+from loadbell.store.secrets import SecretBox
+from loadbell.store.statements import Statement
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+_READERS = 2
+_LARGEST_GROUP = 512
+_BUSY_SECONDS = 5.0
+
+
+class FileLock:
+    """The right to be the only process on a database file: an flock on ``<real path>.lock``, not inherited.
+
+    Raises:
+        WrongState: another process holds it, or the folder can't be written.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.path = Path(f"{database.resolve()}.lock")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise WrongState(
+                f"The database folder {self.path.parent} can't be used: {error.strerror}. "
+                "Check its owner and mode, or set LOADBELL_DATA_DIR."
+            ) from None
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.pread(self._descriptor, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise WrongState(
+                f"Another loadbell process{f' (pid {holder})' if holder else ''} uses {database}. "
+                "SQLite serves one process: stop that one first, or use PostgreSQL for several."
+            ) from None
+        with suppress(OSError):  # the number is a courtesy; on a full disk the lock holds without it
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, str(os.getpid()).encode("ascii"), 0)
+
+    def release(self) -> None:
+        """Lets another process have it."""
+        os.close(self._descriptor)
+
+
+@dataclass
+class _Job:
+    work: Work[Any]
+    future: asyncio.Future[Any]
+    wakes: bool = False
+    result: Any = None
+    error: Exception | None = None
+
+
+class _SqliteTransaction:
+    """A unit's view of the connection it runs on; awaiting it never suspends."""
+
+    dialect: Literal["sqlite"] = "sqlite"
+
+    def __init__(self, connection: sqlite3.Connection, box: SecretBox) -> None:
+        self._connection = connection
+        self._box = box
+        self.wakes = False
+
+    async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
+        sql, bound = statement.for_sqlite(values)
+        return self._connection.execute(sql, bound).fetchall()
+
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        sql, bound = statement.for_sqlite(values)
+        rows: list[Row] = self._connection.execute(sql, bound).fetchall()
+        return rows[0] if rows else None
+
+    async def run(self, statement: Statement, /, **values: Any) -> int:
+        sql, bound = statement.for_sqlite(values)
+        return self._connection.execute(sql, bound).rowcount
+
+    async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
+        if rows:
+            sql, bound = statement.for_sqlite({})
+            self._connection.executemany(sql, [{**bound, **row} for row in rows])
+
+    def seal(self, clear: str) -> str:
+        return self._box.seal(clear)
+
+    def unseal(self, sealed: str) -> str:
+        return self._box.unseal(sealed)
+
+    def wake_workers(self) -> None:
+        self.wakes = True
+
+
+class SqliteDatabase:
+    """The store in one file. Holds its :class:`FileLock` until closed."""
+
+    dialect: Literal["sqlite"] = "sqlite"
+
+    def __init__(self, path: Path, lock: FileLock, box: SecretBox) -> None:
+        self._path = path
+        self._lock = lock
+        self._box = box
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._listeners: list[Callable[[], None]] = []
+        self._local = threading.local()
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
+        self._read_connections: list[sqlite3.Connection] = []
+        self._loop = asyncio.get_running_loop()
+        self._closed = False
+        connection = connect(path)
+        self._writer = threading.Thread(target=self._write_loop, args=(connection,), name="sqlite-writer", daemon=True)
+        self._writer.start()
+
+    async def write(self, work: Work[T]) -> T:
+        if self._closed:
+            raise Unavailable("loadbell is stopping. Send the same request again in a moment.")
+        job = _Job(work, self._loop.create_future())
+        self._jobs.put(job)
+        result: T = await job.future
+        return result
+
+    async def read(self, work: Work[T]) -> T:
+        if self._closed:
+            raise Unavailable("loadbell is stopping. Send the same request again in a moment.")
+        return await self._loop.run_in_executor(self._readers, self._read, work)
+
+    def on_wake(self, listener: Callable[[], None]) -> None:
+        self._listeners.append(listener)
+
+    async def enlist_worker(self) -> int:
+        """The lock file is the proof of life: any lease that this process did not take itself is a dead one's."""
+        return os.getpid()
+
+    async def close(self) -> None:
+        self._closed = True
+        self._jobs.put(None)
+        await self._loop.run_in_executor(None, self._writer.join)
+        self._readers.shutdown(wait=True)
+        for connection in self._read_connections:
+            connection.close()
+        self._lock.release()
+
+    def _read(self, work: Work[T]) -> T:
+        try:
+            connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = connect(self._path)
+                connection.execute("PRAGMA query_only = ON")
+                self._local.connection = connection
+                self._read_connections.append(connection)
+            connection.execute("BEGIN")
+            try:
+                return _drive(work(_SqliteTransaction(connection, self._box)))
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.OperationalError as error:
+            raise _unavailable(error) from error
+
+    def _write_loop(self, connection: sqlite3.Connection) -> None:
+        closing = False
+        while not closing:
+            group: list[_Job] = []
+            job = self._jobs.get()
+            while job is not None:
+                group.append(job)
+                if len(group) == _LARGEST_GROUP:
+                    break
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+            closing = job is None
+            if group:
+                self._commit_group(connection, group)
+                self._loop.call_soon_threadsafe(self._resolve, group)
+        connection.close()
+
+    def _commit_group(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
+        """Runs each unit behind its own savepoint and commits once; a lost transaction refuses the whole group."""
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in group:
+                self._run_job(connection, job)
+                if not connection.in_transaction:  # a full disk makes SQLite roll everything back by itself
+                    raise job.error or sqlite3.OperationalError("the transaction was lost")  # noqa: TRY301 - one place handles a lost group
+            connection.execute("COMMIT")
+        except Exception as error:  # noqa: BLE001 - whatever it was, nobody of the group may believe it was saved
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            log.error("The database refused a commit", error=str(error), reports=len(group))
+            refusal = _unavailable(error)
+            for job in group:
+                job.error = refusal
+                job.wakes = False
+
+    def _run_job(self, connection: sqlite3.Connection, job: _Job) -> None:
+        transaction = _SqliteTransaction(connection, self._box)
+        connection.execute("SAVEPOINT unit")
+        try:
+            job.result = _drive(job.work(transaction))
+            job.wakes = transaction.wakes
+        except Exception as error:  # noqa: BLE001 - a unit's error is its caller's, never the writer's end
+            job.error = _unavailable(error) if isinstance(error, sqlite3.OperationalError) else error
+            if connection.in_transaction:
+                connection.execute("ROLLBACK TO unit")
+        if connection.in_transaction:
+            connection.execute("RELEASE unit")
+
+    def _resolve(self, group: list[_Job]) -> None:
+        for job in group:
+            if job.future.done():
+                continue
+            if job.error is not None:
+                job.future.set_exception(job.error)
+            else:
+                job.future.set_result(job.result)
+        if any(job.wakes for job in group):
+            for listener in self._listeners:
+                listener()
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection in manual transaction mode: WAL, every commit on disk before it returns, foreign keys on.
+
+    Raises:
+        Unreachable: the file can't be opened or is not a database.
+    """
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+    except sqlite3.Error as error:
+        raise Unreachable(
+            f"The database {path} can't be opened: {error}. Check that its folder exists, is writable and has space."
+        ) from None
+    return connection
+
+
+def _drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Runs a unit of work to its end in this thread."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    coroutine.close()
+    raise RuntimeError("a unit of work awaited something other than its transaction")
+
+
+def _unavailable(error: Exception) -> Unavailable:
+    return Unavailable(
+        f"The database can't be written just now ({error}). Nothing was changed: send the same request again."
+    )
