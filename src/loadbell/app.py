@@ -24,7 +24,7 @@ from loadbell.api import routers
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
-from loadbell.notify.worker import Worker
+from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
@@ -150,7 +150,10 @@ async def _store(settings: Settings) -> AsyncIterator[Database]:
 @contextlib.asynccontextmanager
 async def _sender(settings: Settings) -> AsyncIterator[Sender]:
     sender = Sender(
-        policy=AddressPolicy(settings.allowed_networks), timeout=settings.send_timeout, ca_file=settings.ca_file
+        policy=AddressPolicy(settings.allowed_networks),
+        timeout=settings.send_timeout,
+        ca_file=settings.ca_file,
+        max_in_flight=IN_FLIGHT,
     )
     sender.start()
     try:

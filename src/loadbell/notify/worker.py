@@ -5,8 +5,8 @@ One task turns a wheel. Each turn is one transaction that carries everything tha
 come in since the last turn, and new leases for as many deliveries as there is room for. While the sender is busy no
 transaction is open. What a turn could not record, because the database is away, stays in hand for the next one.
 
-Nobody holds others up: each channel has at most ``IN_LANE`` attempts in flight, retries leave ``KEPT_FOR_FIRST``
-places to first attempts, and the lanes that have waited longest are served first.
+Nobody holds others up: a channel has at most ``IN_LANE`` attempts in flight, and one while it does not answer; retries
+leave ``KEPT_FOR_FIRST`` places to first attempts; the lanes that have waited longest are served first.
 """
 
 import asyncio
@@ -28,9 +28,9 @@ from loadbell.store.leases import Completion, Leased, Room, complete_batch, give
 
 log = structlog.get_logger()
 
-IN_FLIGHT = 256
-IN_LANE = 8
-KEPT_FOR_FIRST = 64
+IN_FLIGHT = 512
+IN_LANE = 4
+KEPT_FOR_FIRST = 128
 LEASE_SLACK: Micros = 30 * SECOND
 _LOOK_SECONDS = 1.0  # a backstop: what becomes due wakes the worker by itself
 _REAP_EVERY: Micros = SECOND
@@ -59,6 +59,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._done: list[Completion] = []
         self._in_lane: Counter[int] = Counter()
+        self._silent: set[int] = set()  # lanes whose last attempt brought no answer
         self._retries = 0
         self._in_flight = 0
         self._stopping = False
@@ -124,17 +125,17 @@ class Worker:
         room_for_retries = min(
             free, IN_FLIGHT - KEPT_FOR_FIRST - self._retries + sum(_is_retry(d.leased) for d in done)
         )
-        in_lane = self._in_lane - Counter(item.leased.lane for item in done)
+        busy = self._in_lane - Counter(item.leased.lane for item in done)
 
         async def work(tx: Transaction) -> tuple[list[Leased], Micros | None]:
             await complete_batch(tx, done)
             if free <= 0:
                 return [], None
             until = now + self._lease
-            room = Room(free, IN_LANE, in_lane)
+            room = Room(free, IN_LANE, self._left(busy))
             first, first_due = await lease_due(tx, retrying=False, room=room, owner=self._owner, now=now, until=until)
             left = min(free - len(first), room_for_retries)
-            room = Room(left, IN_LANE, in_lane + Counter(item.lane for item in first))
+            room = Room(left, IN_LANE, self._left(busy + Counter(item.lane for item in first)))
             again, again_due = await lease_due(tx, retrying=True, room=room, owner=self._owner, now=now, until=until)
             due = min((instant for instant in (first_due, again_due) if instant is not None), default=None)
             return first + again, due
@@ -151,6 +152,10 @@ class Worker:
         wait = _LOOK_SECONDS if due is None else min(_LOOK_SECONDS, (due - self._clock()) / SECOND)
         return max(wait, 0.001)
 
+    def _left(self, busy: Counter[int]) -> dict[int, int]:
+        """How many more attempts each lane may have in flight; lanes that are idle and answer are not named."""
+        return {lane: (1 if lane in self._silent else IN_LANE) - busy[lane] for lane in busy.keys() | self._silent}
+
     def _send(self, leased: Sequence[Leased]) -> None:
         exchanges = []
         for item in leased:
@@ -165,6 +170,10 @@ class Worker:
     def _answered(self, results: Sequence[tuple[Exchange, Reply | NoReply]]) -> None:
         for exchange, result in results:
             assert isinstance(exchange.key, Prepared)
+            if isinstance(result, NoReply):
+                self._silent.add(exchange.key.leased.lane)
+            else:
+                self._silent.discard(exchange.key.leased.lane)
             self._conclude(exchange.key, result)
         self._wake.set()
 

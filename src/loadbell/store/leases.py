@@ -212,11 +212,11 @@ class Completion:
 
 @dataclass(frozen=True)
 class Room:
-    """How much a worker can take: in all, and in each lane (``in_lane`` less what is in flight there)."""
+    """How much a worker can take: in all, in each lane, and what is left of that in lanes that are busy."""
 
     total: int
     in_lane: int
-    in_flight: Mapping[int, int]
+    left: Mapping[int, int]
 
 
 async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
@@ -234,7 +234,7 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
         if due > now:
             soonest = due if soonest is None else min(soonest, due)
             continue
-        free = room.in_lane - room.in_flight.get(lane, 0)
+        free = room.left.get(lane, room.in_lane)
         if free > 0:
             ready.append((due, lane, free))
     ready.sort()

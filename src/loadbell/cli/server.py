@@ -1,0 +1,156 @@
+"""The commands that run on the server: setup, serve, worker, migrate. Their settings come from the environment."""
+
+import json
+import os
+import sys
+from collections.abc import Coroutine
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from loadbell.cli.exits import Exit, GaveUp
+
+T = TypeVar("T")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the program."""
+    app.command()(setup)
+    app.command()(serve)
+    app.command()(worker)
+    app.command()(migrate)
+
+
+def setup(
+    organization: Annotated[str, typer.Option(help="The name of the first organization.")],
+    email: Annotated[str, typer.Option(help="The e-mail address of its owner, who signs in with it.")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the owner's password from stdin, one line.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+) -> None:
+    """Make the first owner, organization and default project, and print a token.
+
+    SQLite: creates and migrates the database. PostgreSQL: run `loadbell migrate` first.
+    """
+    from loadbell.accounts.organizations import (  # noqa: PLC0415 - server modules load only when their command runs
+        NewOrganization,
+        check_setup,
+        hash_password,
+        new_password,
+        set_up,
+    )
+    from loadbell.app import clock  # noqa: PLC0415 - as above
+    from loadbell.domain.errors import Conflict  # noqa: PLC0415 - as above
+    from loadbell.store.db import Transaction  # noqa: PLC0415 - as above
+    from loadbell.store.opening import open_database  # noqa: PLC0415 - as above
+
+    settings = _settings()
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
+    check_setup(organization, email, password)
+
+    async def make() -> NewOrganization:
+        database = await open_database(settings)
+        try:
+            password_hash = hash_password(password)
+
+            async def work(tx: Transaction) -> NewOrganization:
+                return await set_up(
+                    tx,
+                    organization=organization,
+                    email=email,
+                    password_hash=password_hash,
+                    now=clock(),
+                    entropy=os.urandom,
+                )
+
+            return await database.write(work)
+        finally:
+            await database.close()
+
+    try:
+        made = _run(make())
+    except Conflict as error:
+        raise GaveUp(str(error), Exit.WRONG_STATE) from None
+    answer: dict[str, int | str] = {
+        "organization_id": made.organization_id,
+        "project_id": made.project_id,
+        "user_id": made.user_id,
+        "token": made.token,
+    }
+    if not password_stdin:
+        answer["password"] = password
+    if as_json:
+        print(json.dumps(answer))
+        return
+    print(f"{organization} is set up, owned by {email}.")
+    print(f"  organization  {made.organization_id}\n  project       {made.project_id}\n  token         {made.token}")
+    if not password_stdin:
+        print(f"  password      {password}")
+    print("Keep the token and the password now: they are not shown again. Next: loadbell serve")
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="The port to listen on; 0: any free one.", min=0, max=65535)] = 8025,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Answer HTTP only; deliveries are made by `loadbell worker` elsewhere.")
+    ] = False,
+) -> None:
+    """Run the server: answer HTTP and deliver notifications, until SIGTERM or Ctrl-C."""
+    from loadbell.app import CannotListen, configure_logging  # noqa: PLC0415 - server modules load only here
+    from loadbell.app import serve as run_server  # noqa: PLC0415 - as above
+
+    settings = _settings()
+    configure_logging(settings)
+
+    def announce(address: str) -> None:
+        print(f"loadbell is listening on {address}", flush=True)
+
+    try:
+        _run(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce))
+    except CannotListen as error:
+        raise GaveUp(str(error)) from None
+
+
+def worker() -> None:
+    """Deliver notifications beside other processes on the same PostgreSQL, until SIGTERM or Ctrl-C."""
+    from loadbell.app import configure_logging, work  # noqa: PLC0415 - server modules load only when needed
+
+    settings = _settings()
+    configure_logging(settings)
+    _run(work(settings))
+
+
+def migrate() -> None:
+    """Bring the database's schema to this version's. Safe to run again, and by two machines at once."""
+    from loadbell.store.opening import migrate as run_migrations  # noqa: PLC0415 - server modules load only here
+
+    settings = _settings()
+    _run(run_migrations(settings))
+    print("The database has the schema of this version.")
+
+
+def _settings() -> Any:
+    from loadbell.settings import load_settings  # noqa: PLC0415 - only when a server command runs
+
+    return load_settings(os.environ)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Runs ``work`` to its end on uvloop.
+
+    Raises:
+        GaveUp: the database can't be reached or used; the message says why and what to do.
+    """
+    import uvloop  # noqa: PLC0415 - only when a server command runs
+
+    from loadbell.store.db import Unreachable, WrongState  # noqa: PLC0415 - as above
+
+    try:
+        result: T = uvloop.run(work)
+    except Unreachable as error:
+        raise GaveUp(str(error), Exit.UNREACHABLE) from None
+    except WrongState as error:
+        raise GaveUp(str(error), Exit.WRONG_STATE) from None
+    return result

@@ -1,0 +1,178 @@
+"""A real loadbell server process for a test, and a small REST client that speaks to it."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+STARTUP_SECONDS = 60.0
+ALLOW_LOOPBACK = {"LOADBELL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the server said."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Client:
+    """REST calls on one connection each; ``token`` may be None."""
+
+    def __init__(self, url: str, token: str | None = None, *, timeout: float = 30.0) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        self._host, self._port, self._timeout = parts.hostname, parts.port or 80, timeout
+        self.url = url
+        self.token = token
+
+    def call(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Answer:
+        """One request below ``/api/v1`` (or at the root when ``path`` starts with ``//``). Bytes are sent as they are.
+
+        Raises:
+            OSError: the server can't be reached.
+            http.client.HTTPException: it broke off.
+        """
+        target = path[1:] if path.startswith("//") else f"/api/v1{path}"
+        sent = dict(headers or {})
+        if self.token is not None:
+            sent.setdefault("Authorization", f"Bearer {self.token}")
+        if body is not None:
+            sent.setdefault("Content-Type", "application/json")
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        connection = http.client.HTTPConnection(self._host, self._port, timeout=self._timeout)
+        try:
+            connection.request(method, target, data, sent)
+            response = connection.getresponse()
+            return Answer(response.status, dict(response.getheaders()), response.read())
+        finally:
+            connection.close()
+
+    def ok(self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None) -> Any:
+        """As :meth:`call`, for a request that must succeed; its JSON."""
+        answer = self.call(method, path, body, headers=headers)
+        assert 200 <= answer.status < 300, f"{method} {path}: {answer.status} {answer.body!r}"
+        return answer.json if answer.body else None
+
+
+class Server:
+    """``loadbell serve`` as a process of its own, on a free port, as a context manager.
+
+    ``program`` replaces ``-m loadbell`` for tests that start it in a special way. Its log goes to ``log``.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        program: tuple[str, ...] = ("-m", "loadbell"),
+        arguments: tuple[str, ...] = ("serve", "--port", "0"),
+    ) -> None:
+        self.environment = server_environment(data_dir, environment)
+        self.log = data_dir / "server.log"
+        self._program = program
+        self._arguments = arguments
+
+    def __enter__(self) -> Self:
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, *self._program, *self._arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line.startswith("loadbell is listening on "):
+            self.process.wait(STARTUP_SECONDS)
+            raise RuntimeError(f"the server did not start: {line!r}\n{self.log.read_text()[-4000:]}")
+        self.url = line.removeprefix("loadbell is listening on ").strip()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def kill(self) -> None:
+        """Kills it with SIGKILL, now."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self, timeout: float = 20.0) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout)
+
+
+def server_environment(data_dir: Path, environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a server that keeps its data in ``data_dir`` and may send to loopback."""
+    return {**os.environ, "LOADBELL_DATA_DIR": str(data_dir), **ALLOW_LOOPBACK, **(environment or {})}
+
+
+def run_loadbell(
+    *arguments: str, environment: Mapping[str, str], stdin: str | None = None, timeout: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Runs one command of loadbell to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "loadbell", *arguments],
+        env=dict(environment),
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def set_up(data_dir: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Runs ``loadbell setup``; what it printed as JSON."""
+    done = run_loadbell(
+        "setup", "--organization", "Acme", "--email", "owner@example.org", "--json",
+        environment=server_environment(data_dir, environment),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 20.0, interval: float = 0.02) -> None:
+    """Returns as soon as ``condition()`` holds.
+
+    Raises:
+        TimeoutError: it did not within ``timeout`` seconds.
+    """
+    end = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(f"not so within {timeout} s")
+        time.sleep(interval)
