@@ -1,0 +1,108 @@
+"""
+The three calls that a client on a load generator makes, over plain ``http.client``.
+
+No proxy is used, whatever the environment says: the server is the user's own. Redirects are not followed, so the token
+goes nowhere but to the address that the user set.
+"""
+
+import http.client
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+_ANSWER_CAP = 1024 * 1024
+_TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
+_DETAIL_CAP = 300
+
+
+class Refused(Exception):  # noqa: N818 - reads as what happened
+    """The server said no, or the address or token can't be used; the same call again would fare no better."""
+
+
+class Unreachable(Exception):  # noqa: N818 - reads as what happened
+    """No usable answer came; the same call may be made again."""
+
+
+class Server:
+    """The loadbell server at ``url``, asked with ``token``. Each call is one connection: safe from any thread."""
+
+    def __init__(self, url: str, token: str) -> None:
+        """Remembers where the server is; nothing is sent.
+
+        Raises:
+            Refused: ``url`` or ``token`` can't be used.
+        """
+        try:
+            parts = urlsplit(url.strip())
+            port = parts.port
+        except ValueError:
+            raise Refused("LOADBELL_URL is not a URL") from None
+        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
+            raise Refused("LOADBELL_URL is not an address such as https://loadbell.example.org")
+        token = token.strip()
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise Refused("LOADBELL_TOKEN is not a token")
+        self._secure = parts.scheme == "https"
+        self._host, self._port = parts.hostname, port
+        self._prefix = parts.path.rstrip("/") + "/api/v1"
+        self._headers = {
+            "Authorization": f"Bearer {token}",
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+            "User-Agent": "loadbell-client",
+        }
+
+    def create_run(self, body: dict[str, Any], *, key: str, timeout: float) -> dict[str, Any]:
+        """The run made from ``body``; called again with the same ``key`` it is the same run."""
+        return self._call("POST", "/runs", body, timeout=timeout, headers={"Idempotency-Key": key})
+
+    def update_run(self, run_id: int, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+        """The run after ``body`` was applied to it."""
+        return self._call("PATCH", f"/runs/{run_id}", body, timeout=timeout)
+
+    def heartbeat(self, run_id: int, *, timeout: float) -> bool:
+        """Tells that the run is alive; whether somebody asked to abort it."""
+        return self._call("POST", f"/runs/{run_id}/heartbeat", {}, timeout=timeout).get("abort") is True
+
+    def _call(
+        self, method: str, path: str, body: dict[str, Any], *, timeout: float, headers: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        connection_type = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = connection_type(self._host, self._port, timeout=timeout)
+        try:
+            connection.request(method, self._prefix + path, content, self._headers | (headers or {}))
+            response = connection.getresponse()
+            status, raw = response.status, response.read(_ANSWER_CAP)
+        except TimeoutError:
+            raise Unreachable("it did not answer in time") from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise Unreachable(one_line(str(error) or type(error).__name__)) from None
+        finally:
+            connection.close()
+        return _answer(status, raw)
+
+
+def one_line(text: str) -> str:
+    """``text`` made fit for one line on a terminal: printable characters only, and not too many."""
+    return "".join(character if character.isprintable() else " " for character in text)[:_DETAIL_CAP].strip()
+
+
+def _answer(status: int, raw: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(raw)
+    except ValueError:
+        answer = None
+    if status in {200, 201} and isinstance(answer, dict):
+        return answer
+    detail = ""
+    if isinstance(answer, dict):
+        detail = one_line(str(answer.get("detail") or answer.get("title") or ""))
+    said = f"it answered {status}" + (f": {detail}" if detail else "")
+    if status in _TRY_AGAIN:
+        raise Unreachable(said)
+    if status == http.client.UNAUTHORIZED:
+        raise Refused(f"LOADBELL_TOKEN was not accepted; {said}")
+    if answer is None:
+        raise Refused(f"what stands at LOADBELL_URL is not loadbell; {said}")
+    raise Refused(said)

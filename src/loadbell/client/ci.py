@@ -1,0 +1,83 @@
+"""
+What the CI system's variables say of a run: what set it off, and where a person reads more about it.
+
+Known: GitHub Actions, GitLab CI and Jenkins, with links; any other system that sets ``CI``, without.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_SHORT_SHA = 8
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run comes from: its trigger and its links, as the API takes them."""
+
+    trigger: str
+    links: tuple[dict[str, str], ...] = ()
+
+
+def origin_of(environment: Mapping[str, str], *, at_terminal: bool) -> Origin:
+    """The origin that ``environment`` tells of; without CI, a person at a terminal started it, else nobody knows."""
+    if environment.get("GITHUB_ACTIONS") == "true":
+        return _github(environment)
+    if environment.get("GITLAB_CI") == "true":
+        return _gitlab(environment)
+    if environment.get("JENKINS_URL") or (environment.get("BUILD_URL") and environment.get("JOB_NAME")):
+        return _jenkins(environment)
+    if environment.get("CI", "").lower() not in {"", "0", "false"}:
+        return Origin("ci")
+    return Origin("manual" if at_terminal else "unknown")
+
+
+def _github(environment: Mapping[str, str]) -> Origin:
+    repository = _joined(environment.get("GITHUB_SERVER_URL"), environment.get("GITHUB_REPOSITORY"))
+    run = _joined(repository, "actions", "runs", environment.get("GITHUB_RUN_ID"))
+    sha = environment.get("GITHUB_SHA", "")
+    about = _about(environment.get("GITHUB_REF_NAME"), environment.get("GITHUB_ACTOR"))
+    return Origin(
+        "scheduled" if environment.get("GITHUB_EVENT_NAME") == "schedule" else "ci",
+        _links((f"GitHub Actions run{about}", run), (f"Commit {sha[:_SHORT_SHA]}", _joined(repository, "commit", sha))),
+    )
+
+
+def _gitlab(environment: Mapping[str, str]) -> Origin:
+    sha = environment.get("CI_COMMIT_SHA", "")
+    about = _about(environment.get("CI_COMMIT_REF_NAME"), environment.get("GITLAB_USER_LOGIN"))
+    return Origin(
+        "scheduled" if environment.get("CI_PIPELINE_SOURCE") == "schedule" else "ci",
+        _links(
+            (f"GitLab job{about}", environment.get("CI_JOB_URL")),
+            ("GitLab pipeline", environment.get("CI_PIPELINE_URL")),
+            (f"Commit {sha[:_SHORT_SHA]}", _joined(environment.get("CI_PROJECT_URL"), "-", "commit", sha)),
+        ),
+    )
+
+
+def _jenkins(environment: Mapping[str, str]) -> Origin:
+    build = " ".join(filter(None, ("Jenkins build", environment.get("JOB_NAME"), environment.get("BUILD_NUMBER"))))
+    return Origin("ci", _links((build, environment.get("BUILD_URL"))))
+
+
+def _about(branch: str | None, author: str | None) -> str:
+    return (f" on {branch}" if branch else "") + (f" by {author}" if author else "")
+
+
+def _joined(*parts: str | None) -> str | None:
+    """The parts as one URL; None if any of them is missing."""
+    return "/".join(part.rstrip("/") for part in parts if part) if all(parts) else None
+
+
+def _links(*links: tuple[str, str | None]) -> tuple[dict[str, str], ...]:
+    return tuple({"title": title, "url": url} for title, url in links if url and _is_public(url))
+
+
+def _is_public(url: str) -> bool:
+    """Whether ``url`` is an address that may be shown: http(s), and without a user or password in it."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc

@@ -1,0 +1,125 @@
+"""
+Tells the server of a run, beside the running tool and without ever holding it up.
+
+One thread makes all calls: it creates the run, trying again for as long as the tool runs; sends heartbeats; and when
+the tool has ended it reports the end. From then on everything together may take a few seconds, no more, whatever the
+server does.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from loadbell.client.api import Refused, Server, Unreachable, one_line
+from loadbell.client.pace import Pace
+
+T = TypeVar("T")
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
+
+
+class Reporter:
+    """Reports one run in a thread of its own.
+
+    Args:
+        server_url: the address of the server.
+        token: the API token to report with.
+        run: the run to create, as the API takes it.
+        pace: how long things may take.
+        on_abort: called, from the thread, when the server says that somebody asked to abort the run.
+        on_refusal: called, from the thread, with one line for the user when the server refuses the run.
+    """
+
+    def __init__(  # noqa: PLR0913 - two credentials, a body and two ways back; a bundle would only rename them
+        self,
+        server_url: str,
+        token: str,
+        run: dict[str, Any],
+        *,
+        pace: Pace,
+        on_abort: Callable[[], None],
+        on_refusal: Callable[[str], None],
+    ) -> None:
+        self._server_url, self._token = server_url, token
+        self._body, self._key = run, str(uuid4())
+        self._pace = pace
+        self._on_abort, self._on_refusal = on_abort, on_refusal
+        self._ended = threading.Event()
+        self._deadline = 0.0
+        self._end: dict[str, Any] = {}
+        self._run: dict[str, Any] | None = None
+        self._trouble = "it did not answer in time"
+        self._outcome: str | None = None  #: None while there is nothing to say for good
+        self._thread = threading.Thread(target=self._work, name="loadbell-report", daemon=True)
+        self._thread.start()
+
+    def end(self, end: dict[str, Any]) -> str:
+        """Reports the end of the run; one line for the user on what became of it, or "" if it was told before."""
+        self._end = end
+        self._deadline = time.monotonic() + self._pace.end_s
+        self._ended.set()
+        self._thread.join(self._pace.end_s)
+        if self._outcome is not None:
+            return self._outcome
+        if self._run is None:
+            return f"this run was not reported, loadbell can't be reached: {self._trouble}"
+        return f"the end of this run was not reported, loadbell can't be reached: {self._trouble}; {self._url}"
+
+    @property
+    def _url(self) -> str:
+        return one_line(str((self._run or {}).get("url", "")))
+
+    def _work(self) -> None:
+        try:
+            self._report(Server(self._server_url, self._token))
+        except Refused as refusal:
+            if self._run is None:
+                self._outcome = ""
+                self._on_refusal(f"this run is not reported: {refusal}")
+            else:
+                self._outcome = f"the end of this run was refused: {refusal}; {self._url}"
+        except Unreachable as trouble:
+            self._trouble = str(trouble)
+        except Exception as error:  # noqa: BLE001 - the tool must not suffer from a mistake of ours
+            self._trouble = f"internal error {one_line(repr(error))}"
+
+    def _report(self, server: Server) -> None:
+        run = self._run = self._insist(lambda limit: server.create_run(self._body, key=self._key, timeout=limit))
+        run_id = run.get("id")
+        if not isinstance(run_id, int):
+            self._run = None
+            raise Refused("what stands at LOADBELL_URL is not loadbell")
+        while not self._ended.wait(self._pace.heartbeat_s):
+            if self._asked_to_abort(server, run_id):
+                self._on_abort()
+        run = self._insist(lambda limit: server.update_run(run_id, self._end, timeout=limit))
+        self._outcome = one_line(f"{run.get('status_text')}, result {run.get('result')}: {run.get('url')}")
+
+    def _asked_to_abort(self, server: Server, run_id: int) -> bool:
+        try:
+            return server.heartbeat(run_id, timeout=self._pace.heartbeat_call_s)
+        except (Refused, Unreachable):
+            return False
+
+    def _insist(self, call: Callable[[float], T]) -> T:
+        """What ``call`` gives, called again while the server can't be reached: as long as the tool runs, and a bit."""
+        wait = _FIRST_WAIT_S
+        while True:
+            was_over = self._ended.is_set()
+            try:
+                return call(max(0.1, min(self._pace.call_s, self._time_left())))
+            except Unreachable as trouble:
+                self._trouble = str(trouble)
+                if was_over and self._time_left() <= wait:
+                    raise
+            if was_over:
+                time.sleep(wait)
+            elif self._ended.wait(wait):
+                wait = _FIRST_WAIT_S
+                continue
+            wait = min(wait * 2, _LONGEST_WAIT_S)
+
+    def _time_left(self) -> float:
+        return self._deadline - time.monotonic() if self._ended.is_set() else self._pace.call_s

@@ -1,0 +1,255 @@
+"""``loadbell wrap`` from outside: its exit codes, its reports, and what it never does to the tool."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.client.conftest import Run, fake_tool, wrap_command
+from tests.client.stub import Answer, Call, Stub
+
+
+def own_lines(stderr: str) -> list[str]:
+    """The lines that wrap itself wrote."""
+    return [line for line in stderr.splitlines() if line.startswith("loadbell: ")]
+
+
+def test_reports_a_run(run: Run, stub: Stub, tmp_path: Path) -> None:
+    """A run is created as Running, and ended with status, result and what was measured; its URL stands on stderr."""
+    done = run("--", fake_tool(tmp_path, "k6", "exit 0"), "run", "script.js")
+
+    (created,) = stub.created
+    assert {"name": "k6", "status": 2, "trigger": "unknown", "source": "wrap", "links": []} == created
+    end = stub.end
+    assert {"exit_code", "duration_s"} == set(end["metrics"])
+    assert (3, "passed", 0) == (end["status"], end["result"], end["metrics"]["exit_code"])
+    assert [f"loadbell: Status 3, result passed: {stub.url}/runs/7"] == done.stderr.splitlines()
+    assert (0, "") == (done.returncode, done.stdout)
+
+
+def test_sends_what_it_was_told(run: Run, stub: Stub) -> None:
+    """Name, project and trigger come from the options; the token goes in the header, on every call."""
+    run("--test", "Checkout ☂", "--project", "5", "--trigger", "scheduled", "--", "true")
+
+    (created,) = stub.created
+    assert ("Checkout ☂", 5, "scheduled") == (created["name"], created["project_id"], created["trigger"])
+    assert {"Bearer t-secret"} == {call.headers["Authorization"] for call in stub.calls}
+    assert ["/api/v1/runs", "/api/v1/runs/7"] == [call.path for call in stub.calls]
+
+
+def test_reads_the_ci_variables(run: Run, stub: Stub) -> None:
+    """In CI the trigger and the links are filled in."""
+    run("--", "true", JENKINS_URL="x", JOB_NAME="load", BUILD_NUMBER="5", BUILD_URL="https://ci.example/5/")
+
+    (created,) = stub.created
+    assert "ci" == created["trigger"]
+    assert [{"title": "Jenkins build load 5", "url": "https://ci.example/5/"}] == created["links"]
+
+
+def test_never_sends_the_command_line(run: Run, stub: Stub) -> None:
+    """Nothing of the arguments or the environment of the command reaches the server."""
+    run("--", "sh", "-c", "exit 1", "-H", "Authorization: s3cret", "http://u:s3cret@host/s3cret.js", API_KEY="s3cret")
+
+    assert "sh" == stub.created[0]["name"]
+    assert "s3cret" not in json.dumps([(call.path, call.raw, call.headers) for call in stub.calls])
+
+
+@pytest.mark.parametrize(
+    ("tool", "code", "expected"),
+    [
+        ("k6", 99, {"status": 12, "result": "failed", "note": "exit code 99: thresholds were crossed"}),
+        ("k6", 105, {"status": 6, "result": "unknown", "note": "exit code 105: stopped by a signal"}),
+        ("locust", 1, {"status": 12, "result": "failed", "note": "exit code 1: requests failed"}),
+        ("wrk", 0, {"status": 3, "result": "unknown"}),
+        ("wrk", 3, {"status": 8, "result": "failed", "note": "exit code 3"}),
+    ],
+)
+def test_exit_codes(run: Run, stub: Stub, tmp_path: Path, tool: str, code: int, expected: dict[str, object]) -> None:  # noqa: PLR0913, PLR0917 - three fixtures and three parameters
+    """The exit code is the tool's, and is reported as what this tool proves by it."""
+    done = run("--", fake_tool(tmp_path, tool, f"exit {code}"))
+
+    assert code == done.returncode
+    assert expected == {key: value for key, value in stub.end.items() if key != "metrics"}
+
+
+def test_killed(run: Run, stub: Stub) -> None:
+    """A tool killed by a signal that nobody sent to wrap ends as aborted by the system; wrap exits with 128+N."""
+    done = run("--", "sh", "-c", "kill -KILL $$")
+
+    assert 137 == done.returncode
+    assert (8, "unknown", "killed by SIGKILL") == (stub.end["status"], stub.end["result"], stub.end["note"])
+
+
+def test_not_found(run: Run, stub: Stub) -> None:
+    """A command that does not exist gives 127 and a message; its run is told as one that never was Running."""
+    done = run("--", "/nowhere/k7", "--token", "s3cret")
+
+    assert 127 == done.returncode
+    assert "loadbell: /nowhere/k7: command not found" == own_lines(done.stderr)[0]
+    assert -1 == stub.created[0]["status"]
+    assert (8, "unknown", "k7: command not found") == (stub.end["status"], stub.end["result"], stub.end["note"])
+
+
+def test_not_executable(run: Run, stub: Stub, tmp_path: Path) -> None:
+    """A file that can't be executed gives 126 and a message."""
+    (tmp_path / "tool").write_text("x", encoding="utf-8")
+
+    done = run("--", str(tmp_path / "tool"))
+
+    assert 126 == done.returncode
+    assert f"loadbell: {tmp_path / 'tool'}: Permission denied" == own_lines(done.stderr)[0]
+    assert (8, "tool: could not be executed") == (stub.end["status"], stub.end["note"])
+
+
+@pytest.mark.parametrize(
+    ("expression", "script", "expected"),
+    [
+        ("exit_code != 0", "exit 0", (3, "passed")),
+        ("duration_s >= 0", "exit 0", (12, "failed")),
+        ("exit_code != 0", "exit 4", (8, "failed")),
+        ("duration_s > 60", "exit 4", (8, "failed")),
+    ],
+)
+def test_limits(run: Run, stub: Stub, expression: str, script: str, expected: tuple[int, str]) -> None:
+    """The user's limits decide where the tool does not: kept they are a pass, crossed a failed threshold."""
+    run("--fail-if", expression, "--", "sh", "-c", script)
+
+    assert expected == (stub.end["status"], stub.end["result"])
+    assert [expected[1] == "passed" or expression == "duration_s > 60"] == [t["ok"] for t in stub.end["thresholds"]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--fail-if", "p95 > 3", "--", "touch"],
+        ["--fail-if", "nonsense", "--", "touch"],
+        ["--project", "x", "--", "touch"],
+        ["--trigger", "x", "--", "touch"],
+        ["--test", " ", "--", "touch"],
+        ["--unknown", "--", "touch"],
+        ["--"],
+        [],
+        ["touch"],
+    ],
+)
+def test_wrong_usage(run: Run, stub: Stub, tmp_path: Path, arguments: list[str]) -> None:
+    """Wrong usage exits with 2 before anything is started or sent, and says what is wrong."""
+    witness = tmp_path / "started"
+
+    done = run(*arguments, str(witness)) if "touch" in arguments else run(*arguments)
+
+    assert 2 == done.returncode
+    assert "loadbell wrap: error: " in done.stderr
+    assert not witness.exists()
+    assert [] == stub.calls
+
+
+def test_an_unknown_metric_is_named(run: Run) -> None:
+    """A limit on a metric that wrap can't measure names those it can."""
+    assert "it measures duration_s and exit_code" in run("--fail-if", "p95 > 3", "--", "true").stderr
+
+
+def test_heartbeats_and_abort(run: Run, stub: Stub) -> None:
+    """The run is kept alive by heartbeats; told to abort, wrap stops the tool and reports an abort by a user."""
+    beats: list[Call] = []
+
+    def answer(call: Call) -> Answer | None:
+        if not call.path.endswith("/heartbeat"):
+            return None
+        beats.append(call)
+        return 200, {"abort": len(beats) > 2}
+
+    stub.answer = answer
+
+    done = run("--", sys.executable, "-c", ON_SIGNAL.format(on_int="exit 0", on_term="exit 1"), hurried=True)
+
+    assert len(beats) >= 3
+    assert 0 == done.returncode
+    assert (6, "unknown") == (stub.end["status"], stub.end["result"])
+    assert "stopped by an abort in loadbell" == stub.end["note"]
+
+
+def test_abort_of_a_tool_that_ignores_sigint(run: Run, stub: Stub) -> None:
+    """A tool that does not heed SIGINT is asked by SIGTERM after a while."""
+    stub.answer = lambda call: (200, {"abort": True}) if call.path.endswith("/heartbeat") else None
+
+    done = run("--", sys.executable, "-c", ON_SIGNAL.format(on_int="ignore", on_term="exit 9"), hurried=True)
+
+    assert (9, 6) == (done.returncode, stub.end["status"])
+
+
+def test_output_is_the_tools_own(environment: dict[str, str]) -> None:
+    """Standard input, output and error are the tool's, byte for byte, however much it is."""
+    script = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() * 300_000); sys.stderr.write('err')"
+
+    done = subprocess.run(
+        wrap_command("--", sys.executable, "-c", script),
+        env=environment,
+        input=b"\x00\xff in\n",
+        capture_output=True,
+        timeout=30,
+        check=True,
+    )
+
+    assert b"\x00\xff in\n" * 300_000 == done.stdout
+    assert done.stderr.startswith(b"err")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(environment: dict[str, str], stub: Stub, tmp_path: Path, closed: str) -> None:
+    """With standard streams closed the tool finds the same ones closed, and the run is reported."""
+    found = tmp_path / "found"
+    probe = f"for n in 0 1 2; do test -e /proc/self/fd/$n && echo $n; done >{found}; exit 4"
+    tool = fake_tool(tmp_path, "tool", probe)
+    shell = f'"$@" {closed}'
+
+    plain = subprocess.run(["sh", "-c", shell, "sh", tool], check=False, timeout=30)
+    expected = found.read_text(encoding="utf-8")
+    done = subprocess.run(
+        ["sh", "-c", shell, "sh", *wrap_command("--", tool)], env=environment, check=False, timeout=30
+    )
+
+    assert expected == found.read_text(encoding="utf-8")
+    assert (4, 4) == (plain.returncode, done.returncode)
+    assert "exit code 4" == stub.end["note"]
+
+
+def test_other_open_files_are_inherited(run: Run, environment: dict[str, str], tmp_path: Path) -> None:
+    """A file that the caller left open for the tool is open in the tool."""
+    kept = tmp_path / "kept"
+    shell = f'"$@" 5>{kept}'
+
+    subprocess.run(
+        ["sh", "-c", shell, "sh", *wrap_command("--", "sh", "-c", "echo yes >&5")],
+        env=environment,
+        check=True,
+        timeout=30,
+    )
+
+    assert "yes\n" == kept.read_text(encoding="utf-8")
+
+
+def test_a_broken_stderr(environment: dict[str, str]) -> None:
+    """A stderr that nobody reads any more does not change the exit code."""
+    process = subprocess.Popen(wrap_command("--", "sh", "-c", "exit 4"), env=environment, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.close()
+
+    assert 4 == process.wait(30)
+
+
+ON_SIGNAL = """
+import signal, sys, time
+def handler(action):
+    def handle(number, frame):
+        if action.startswith("exit"):
+            sys.exit(int(action.split()[1]))
+    return handle
+signal.signal(signal.SIGINT, handler("{on_int}"))
+signal.signal(signal.SIGTERM, handler("{on_term}"))
+time.sleep(0.01)
+while True:
+    time.sleep(20)
+"""
