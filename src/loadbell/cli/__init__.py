@@ -1,1 +1,23 @@
-"""The commands."""
+"""
+The commands.
+
+``wrap`` runs beside load tools and has to start fast, so it is taken out before Typer and Rich are imported; every
+other command goes through :mod:`loadbell.cli.program`, and imports what it needs of the server when it runs.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command that ``arguments`` name and exits with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["wrap"]:
+        from loadbell.client.wrap import main as wrap  # noqa: PLC0415 - only what wrap needs
+
+        sys.exit(wrap(words[1:], os.environ))
+    from loadbell.cli.program import run  # noqa: PLC0415 - Typer and Rich take 100 ms
+
+    sys.exit(run(words))

@@ -1,0 +1,42 @@
+"""How commands end: the exit codes, and the one exception by which a command gives up."""
+
+import traceback
+from enum import IntEnum
+from pathlib import Path
+
+
+class Exit(IntEnum):
+    """What an exit code of ours means."""
+
+    DONE = 0
+    FAILED = 1  #: refused or failed
+    USAGE = 2
+    UNREACHABLE = 3  #: the server or the database can't be reached
+    WRONG_STATE = 4  #: already set up, locked, old schema, bad setting
+
+
+class GaveUp(Exception):  # noqa: N818 - reads as what happened
+    """A command can't go on: what happened and what to do, for a person, and the code to exit with."""
+
+    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+        self.code = code
+        super().__init__(message)
+
+
+def explain(error: Exception) -> tuple[str, Exit]:
+    """The line that a person reads about ``error``, and the exit code; never a stack trace."""
+    from loadbell.domain.errors import Refused, Unavailable  # noqa: PLC0415 - most commands need neither of these
+    from loadbell.settings import BadSetting  # noqa: PLC0415 - as above
+
+    match error:
+        case GaveUp():
+            return str(error), error.code
+        case Unavailable():
+            return str(error), Exit.UNREACHABLE
+        case Refused():
+            return str(error), Exit.FAILED
+        case BadSetting():
+            return str(error), Exit.WRONG_STATE
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return f"unexpected error, please report it: {type(error).__name__}: {error} ({place})", Exit.FAILED

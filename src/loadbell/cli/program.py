@@ -1,0 +1,58 @@
+"""The Typer program: every command in one place, each registered by its own module."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from loadbell import __version__
+from loadbell.cli import server, wrap
+from loadbell.cli.exits import explain
+
+_COMMANDS = (server, wrap)
+"""Modules with a ``register(app)``. They import the server only when their command runs: ``--help`` stays fast."""
+
+
+def run(words: Sequence[str]) -> int:
+    """Runs the command that ``words`` name; the code to exit with.
+
+    Raises:
+        SystemExit: a command or Typer itself has ended the program.
+    """
+    try:
+        program()(args=list(words), prog_name="loadbell")
+    except Exception as error:  # noqa: BLE001 - a user never sees a stack trace
+        message, code = explain(error)
+        print(f"loadbell: {message}", file=sys.stderr)
+        return code
+    return 0
+
+
+def program() -> typer.Typer:
+    """The program with all of its commands."""
+    app = typer.Typer(
+        help="Rings when a load test starts or ends.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_loadbell)
+    for command in _COMMANDS:
+        command.register(app)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"loadbell {__version__}")
+        raise typer.Exit
+
+
+def _loadbell(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Rings when a load test starts or ends."""
