@@ -1,0 +1,318 @@
+"""
+The thread that drives libcurl: takes exchanges up, has names looked up, judges addresses, hands results back in turn.
+
+An exchange goes ``begin → (resolving →) judge → flying → done``; each step happens in this thread.
+"""
+
+import collections
+import ipaddress
+import socket
+import time
+import traceback
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pycurl
+import structlog
+
+from loadbell.domain.deliveries import Reason
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.outbound.addresses import AddressPolicy
+from loadbell.outbound.contract import Message, NoReply, Reply
+from loadbell.outbound.failures import BLOCKED, INTERNAL, LOOKUP_FAILED, NOT_FOUND, Failure, Phase, too_late
+from loadbell.outbound.resolve import Lookup, Resolver, ResolverThreads
+from loadbell.outbound.transfer import Transfer
+from loadbell.outbound.trust import trust_file
+from loadbell.outbound.urls import Address, BadUrl, Target, parse_url
+from loadbell.outbound.waiting import Waiting
+
+# Traces are logged as text: a renderer that shows the variables of each frame would show secrets.
+_log = structlog.get_logger(__name__)
+
+_MOST_ADDRESSES = 8  # of a name, tried in turn
+_LONGEST_WAIT = 1.0  # seconds without a look at libcurl while something is under way: a safety net, not a poll
+_PAUSE_AFTER_FAULT = 0.05  # seconds
+_FALLS_BACK = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT})
+_FIRST_FINAL_STATUS = 200
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One message to send. ``key`` is the caller's own and comes back with the result."""
+
+    key: Hashable
+    message: Message
+
+
+Result = tuple[Exchange, Reply | NoReply]
+OnDone = Callable[[list[Result]], None]
+
+
+@dataclass(eq=False)
+class _Flight:
+    """An exchange under way, from its start to its result."""
+
+    exchange: Exchange
+    on_done: OnDone
+    started: Micros
+    target: Target | None = None
+    lookup: Lookup | None = None
+    addresses: list[Address] = field(default_factory=list)  #: judged, and not yet tried
+    transfer: Transfer | None = None
+
+    @property
+    def origin(self) -> str | None:
+        return self.target.origin if self.target is not None else None
+
+
+class Engine:
+    """Everything that happens in the sender's thread. ``hand_over`` takes the results of a turn; it must not block.
+
+    The other arguments are those of :class:`loadbell.outbound.sender.Sender`.
+
+    Raises:
+        OSError: ``ca_file`` can't be read, or the system gives no descriptors.
+    """
+
+    def __init__(  # noqa: PLR0913 - the sender's own arguments
+        self,
+        *,
+        policy: AddressPolicy,
+        resolver: Resolver,
+        timeout: Micros,
+        ca_file: Path | None,
+        max_in_flight: int,
+        hand_over: Callable[[list[tuple[OnDone, Result]]], None],
+    ) -> None:
+        self._policy = policy
+        self._timeout = timeout
+        self._max_in_flight = max_in_flight
+        self._hand_over = hand_over
+        self._lifetime = ExitStack()
+        self._ca_file = trust_file(ca_file, self._lifetime)
+        self._waiting = Waiting()
+        self._lifetime.callback(self._waiting.close)
+        self._resolvers = ResolverThreads(resolver, self._looked_up)
+        self._lifetime.callback(self._resolvers.close)
+        self._stopping = False
+        self._inbox: collections.deque[tuple[Sequence[Exchange], OnDone]] = collections.deque()
+        self._answers: collections.deque[Lookup] = collections.deque()
+        self._queue: collections.deque[tuple[Exchange, OnDone]] = collections.deque()
+        self._done: list[tuple[OnDone, Result]] = []
+        self._lookups: dict[tuple[str, int], Lookup] = {}  # under way
+        self._open_multi()
+
+    def submit(self, exchanges: Sequence[Exchange], on_done: OnDone) -> None:
+        """Queues ``exchanges``; from any thread."""
+        self._inbox.append((exchanges, on_done))
+        self._waiting.wake()
+
+    def stop(self) -> None:
+        """Ends :meth:`run` and all that is under way; from any thread."""
+        self._stopping = True
+        self._waiting.wake()
+
+    def run(self) -> None:
+        """The thread's life. An error in a turn ends what is under way as ``internal``, never the thread."""
+        with self._lifetime:
+            while not self._stopping:
+                try:
+                    self._turn()
+                except Exception:  # noqa: BLE001 - whatever it was, the next turn starts afresh
+                    _log.error("sender_turn_failed", trace=traceback.format_exc())
+                    self._start_afresh()
+                    time.sleep(_PAUSE_AFTER_FAULT)
+            self._close_multi()
+
+    def _turn(self) -> None:
+        while self._inbox:
+            exchanges, on_done = self._inbox.popleft()
+            self._queue.extend((exchange, on_done) for exchange in exchanges)
+        while self._answers:
+            self._take_answer(self._answers.popleft())
+        self._expire_lookups()
+        while self._can_begin():
+            flight = _Flight(*self._queue.popleft(), started=_now())
+            self._step(flight, self._begin)
+        self._perform()
+        if self._done:
+            done, self._done = self._done, []
+            self._hand_over(done)
+        if not self._can_begin():
+            self._waiting.wait(self._longest_wait())
+
+    def _can_begin(self) -> bool:
+        return bool(self._queue) and len(self._resolving) + len(self._flying) < self._max_in_flight
+
+    def _longest_wait(self) -> float | None:
+        """Seconds until something is due; None: nothing is under way."""
+        limits = []
+        if self._flying:
+            wish = self._multi.timeout()  # milliseconds; -1: none
+            limits.append(min(wish / 1000, _LONGEST_WAIT) if wish >= 0 else _LONGEST_WAIT)
+        if self._resolving:
+            first = next(iter(self._resolving))
+            limits.append(max(0, first.started + self._timeout - _now()) / SECOND)
+        return min(limits, default=None)
+
+    def _step(self, flight: _Flight, step: Callable[[_Flight], None]) -> None:
+        """Takes one exchange a step further; an unexpected error ends that exchange alone."""
+        try:
+            step(flight)
+        except Exception:  # noqa: BLE001 - one exchange must not harm the others
+            _log.error("exchange_failed", origin=flight.origin, trace=traceback.format_exc())
+            self._resolving.pop(flight, None)
+            if flight.transfer is not None:
+                if self._flying.pop(flight.transfer.curl, None) is not None:
+                    self._multi.remove_handle(flight.transfer.curl)
+                flight.transfer.curl.close()
+                flight.transfer = None
+            self._fail(flight, Failure(Reason.INTERNAL, INTERNAL))
+
+    def _begin(self, flight: _Flight) -> None:
+        try:
+            flight.target = target = parse_url(flight.exchange.message.url)
+        except BadUrl as error:
+            self._fail(flight, Failure(Reason.BAD_SETTINGS, str(error)))
+            return
+        if target.address is not None:
+            self._judge(flight, target, [str(target.address)])
+            return
+        place = (target.host, target.port)
+        flight.lookup = self._lookups.get(place)
+        if flight.lookup is None:
+            flight.lookup = self._lookups[place] = self._resolvers.look_up(*place)
+        self._resolving[flight] = None
+
+    def _looked_up(self, lookup: Lookup) -> None:
+        """Called in a resolver thread."""
+        self._answers.append(lookup)
+        self._waiting.wake()
+
+    def _take_answer(self, lookup: Lookup) -> None:
+        del self._lookups[lookup.host, lookup.port]
+        for flight in [flight for flight in self._resolving if flight.lookup is lookup]:
+            del self._resolving[flight]
+            self._step(flight, partial(self._use_answer, lookup=lookup))
+
+    def _use_answer(self, flight: _Flight, lookup: Lookup) -> None:
+        if not lookup.addresses or flight.target is None:
+            self._fail(flight, _no_address(lookup))
+        elif flight.started + self._timeout <= _now():
+            self._fail(flight, too_late(Phase.LOOKUP, self._timeout))
+        else:
+            self._judge(flight, flight.target, lookup.addresses)
+
+    def _expire_lookups(self) -> None:
+        latest = _now() - self._timeout
+        while self._resolving and (flight := next(iter(self._resolving))).started <= latest:
+            del self._resolving[flight]
+            self._fail(flight, too_late(Phase.LOOKUP, self._timeout))
+
+    def _judge(self, flight: _Flight, target: Target, answers: Sequence[str]) -> None:
+        """Refuses the exchange if any of its host's addresses is refused; else it takes off."""
+        refused = [answer for answer in answers if not self._policy.permits(answer)]
+        if refused:
+            _log.warning("address_refused", origin=target.origin, addresses=refused)
+            self._fail(flight, Failure(Reason.BLOCKED_ADDRESS, BLOCKED))
+            return
+        flight.addresses = [ipaddress.ip_address(answer) for answer in answers[:_MOST_ADDRESSES]]
+        transfer = self._idle.pop() if self._idle else Transfer(self._policy, self._ca_file, self._waiting.watch)
+        flight.transfer = transfer
+        try:
+            transfer.load(flight.exchange.message, target)
+        except ValueError:
+            self._fail(flight, Failure(Reason.BAD_SETTINGS, "A header of the message can't be sent as it stands."))
+            return
+        self._take_off(flight, transfer)
+
+    def _take_off(self, flight: _Flight, transfer: Transfer) -> None:
+        """Begins the try of the next address."""
+        remaining = flight.started + self._timeout - _now()
+        transfer.aim(flight.addresses[0], remaining, len(flight.addresses))
+        del flight.addresses[0]
+        self._flying[transfer.curl] = flight
+        self._multi.add_handle(transfer.curl)
+
+    def _perform(self) -> None:
+        if not self._flying:
+            return
+        self._multi.perform()
+        queued = 1
+        while queued:
+            queued, succeeded, failed = self._multi.info_read()
+            for curl, code, text in [*((curl, pycurl.E_OK, "") for curl in succeeded), *failed]:
+                flight = self._flying.pop(curl)
+                self._multi.remove_handle(curl)
+                self._step(flight, partial(self._ended, code=code, text=text))
+
+    def _ended(self, flight: _Flight, code: int, text: str) -> None:
+        """A transfer has ended: with a reply, for good, or so that the next address is tried."""
+        transfer = flight.transfer
+        assert transfer is not None
+        failure = transfer.failure(code, text, self._timeout) if code != pycurl.E_OK else None
+        if failure is None:
+            reply = transfer.reply(_now() - flight.started)
+            if reply.status < _FIRST_FINAL_STATUS:
+                self._fail(flight, Failure(Reason.PROTOCOL, "The receiver gave no final answer."))
+            else:
+                self._finish(flight, reply)
+        elif (
+            code in _FALLS_BACK
+            and flight.addresses
+            and transfer.sent_nothing
+            and _now() < flight.started + self._timeout
+        ):
+            self._take_off(flight, transfer)
+        else:
+            if failure.reason is Reason.INTERNAL:
+                _log.error("transfer_failed", origin=flight.origin, code=code)
+            self._fail(flight, failure)
+
+    def _fail(self, flight: _Flight, failure: Failure) -> None:
+        self._finish(flight, NoReply(failure.reason, failure.message, _now() - flight.started))
+
+    def _finish(self, flight: _Flight, result: Reply | NoReply) -> None:
+        if flight.transfer is not None:
+            self._idle.append(flight.transfer)
+        self._done.append((flight.on_done, (flight.exchange, result)))
+
+    def _open_multi(self) -> None:
+        self._resolving: dict[_Flight, None] = {}  # in the order of their deadlines
+        self._flying: dict[Any, _Flight] = {}  # by libcurl handle
+        self._idle: list[Transfer] = []
+        self._multi: Any = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, self._max_in_flight)
+
+    def _close_multi(self) -> None:
+        for curl in self._flying:
+            self._multi.remove_handle(curl)
+            curl.close()
+        for transfer in self._idle:
+            transfer.curl.close()
+        self._multi.close()
+
+    def _start_afresh(self) -> None:
+        """Ends everything under way as ``internal`` and takes a new libcurl."""
+        flights = [*self._resolving, *self._flying.values()]
+        self._close_multi()
+        self._open_multi()
+        for flight in flights:
+            flight.transfer = None
+            self._fail(flight, Failure(Reason.INTERNAL, INTERNAL))
+
+
+def _no_address(lookup: Lookup) -> Failure:
+    nowhere = {socket.EAI_NONAME, socket.EAI_NODATA}
+    if lookup.error is None or (isinstance(lookup.error, socket.gaierror) and lookup.error.errno in nowhere):
+        return Failure(Reason.DNS, NOT_FOUND)
+    _log.warning("lookup_failed", host=lookup.host, error=repr(lookup.error))
+    return Failure(Reason.DNS, LOOKUP_FAILED)
+
+
+def _now() -> Micros:
+    return time.monotonic_ns() // 1000

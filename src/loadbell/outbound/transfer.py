@@ -1,0 +1,194 @@
+"""
+One libcurl handle and the exchange that it carries just now.
+
+What a handle may do is fixed when it is made: HTTP/1.1 only, no proxy, no redirects, no cookies, nothing decompressed,
+no ``Expect``. Options: https://curl.se/libcurl/c/curl_easy_setopt.html. The callbacks never raise: an exception in one
+would be printed by pycurl and lost.
+"""
+
+import ipaddress
+import re
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pycurl
+
+from loadbell.domain.deliveries import Reason
+from loadbell.domain.ids import Micros
+from loadbell.outbound.addresses import AddressPolicy
+from loadbell.outbound.contract import Message, Reply
+from loadbell.outbound.failures import BLOCKED, HEADERS_TOO_LONG, INTERNAL, Failure, Phase, explain
+from loadbell.outbound.urls import Address, Target
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of an answer's body that are read; the rest is cut off with its connection."""
+
+HEADER_LIMIT = 64 * 1024
+"""Bytes of an answer's headers that are read, those of interim (1xx) answers included; more is a failure."""
+
+_FIRST_FINAL_STATUS = 200
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\x20-\x7e\t]*")  # RFC 9110 section 5
+_OURS = ("host:", "content-length:", "transfer-encoding:")
+_ADDED_BY_LIBCURL = ("Accept", "Content-Type", "Expect", "User-Agent")
+
+
+class Transfer:
+    """A handle of libcurl with the exchange it carries.
+
+    ``policy`` is asked once more when a socket is opened; ``watch`` is told of each socket's descriptor then.
+    """
+
+    def __init__(self, policy: AddressPolicy, ca_file: Path, watch: Callable[[int], None]) -> None:
+        self._policy = policy
+        self._watch = watch
+        self._pinned: Address | None = None
+        self.curl: Any = pycurl.Curl()
+        for option, value in (
+            (pycurl.NOSIGNAL, 1),
+            (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+            (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+            (pycurl.PROXY, ""),
+            (pycurl.NOPROXY, "*"),
+            (pycurl.FOLLOWLOCATION, 0),
+            (pycurl.NETRC, pycurl.NETRC_IGNORED),
+            (pycurl.HTTP_CONTENT_DECODING, 0),
+            (pycurl.PATH_AS_IS, 1),
+            (pycurl.SSL_VERIFYPEER, 1),
+            (pycurl.SSL_VERIFYHOST, 2),
+            (pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+            (pycurl.CAINFO, str(ca_file)),
+            (pycurl.OPENSOCKETFUNCTION, self._open_socket),
+            (pycurl.HEADERFUNCTION, self._on_header),
+            (pycurl.WRITEFUNCTION, self._on_body),
+        ):
+            self.curl.setopt(option, value)
+        self._clear()
+
+    def load(self, message: Message, target: Target) -> None:
+        """Takes ``message`` up, to be sent to ``target``.
+
+        Raises:
+            ValueError: a header can't be sent as it stands; the message names none of its values.
+        """
+        self._secure = target.scheme == "https"
+        self.curl.setopt(pycurl.URL, target.origin + target.path)
+        if message.method == "GET":
+            self.curl.setopt(pycurl.HTTPGET, 1)
+        else:
+            self.curl.setopt(pycurl.POST, 1)
+            self.curl.setopt(pycurl.POSTFIELDS, message.body)
+        self.curl.setopt(pycurl.CUSTOMREQUEST, message.method)
+        self.curl.setopt(pycurl.HTTPHEADER, _header_lines(message.headers))
+
+    def aim(self, address: Address, remaining: Micros, addresses_left: int) -> None:
+        """Pins the exchange to ``address``, which was judged, with ``remaining`` of its deadline.
+
+        While further addresses are left, connecting to this one gets its share of the time only.
+        """
+        self._clear()
+        self._pinned = address
+        host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
+        milliseconds = max(1, remaining // 1000)
+        self.curl.setopt(pycurl.CONNECT_TO, [f"::{host}:"])
+        self.curl.setopt(pycurl.TIMEOUT_MS, milliseconds)
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, milliseconds // addresses_left))
+
+    @property
+    def sent_nothing(self) -> bool:
+        """Whether no byte of the request can have gone out, so that another address may be tried."""
+        return not self._blocked and not self._no_socket and self._phase() in {Phase.CONNECT, Phase.TLS}
+
+    def reply(self, duration: Micros) -> Reply:
+        """The answer that came, once the transfer has ended well or was cut off by :data:`BODY_LIMIT`."""
+        return Reply(self._status, tuple(self._headers), bytes(self._body), self._truncated, duration)
+
+    def failure(self, code: int, text: str, timeout: Micros) -> Failure | None:
+        """Why ``code`` of libcurl ended the transfer; None when :data:`BODY_LIMIT` did, so that there is a reply."""
+        if self._truncated:
+            return None
+        if self._blocked:
+            return Failure(Reason.BLOCKED_ADDRESS, BLOCKED)
+        if self._no_socket:
+            return Failure(Reason.INTERNAL, INTERNAL)
+        if self._header_bytes > HEADER_LIMIT:
+            return Failure(Reason.PROTOCOL, HEADERS_TOO_LONG)
+        return explain(code, text, self.curl.getinfo(pycurl.OS_ERRNO), self._phase(), timeout)
+
+    def _clear(self) -> None:
+        self._opened = False
+        self._blocked = False
+        self._no_socket = False
+        self._status = 0
+        self._headers: list[tuple[str, str]] = []
+        self._head_is_over = True
+        self._header_bytes = 0
+        self._body = bytearray()
+        self._truncated = False
+
+    def _phase(self) -> Phase:
+        if self._status:
+            return Phase.BODY
+        if self._opened and not self.curl.getinfo(pycurl.CONNECT_TIME):
+            return Phase.CONNECT
+        if self._opened and self._secure and not self.curl.getinfo(pycurl.APPCONNECT_TIME):
+            return Phase.TLS
+        return Phase.ANSWER
+
+    def _open_socket(self, _: int, wanted: Any) -> Any:
+        """A socket, if libcurl is about to connect to the address that was judged; the last of our checks."""
+        self._opened = True
+        family, kind, protocol, place = wanted
+        if not self._policy.permits(place[0]) or ipaddress.ip_address(place[0]) != self._pinned:
+            self._blocked = True
+            return pycurl.SOCKET_BAD
+        try:
+            opened = socket.socket(family, kind, protocol)
+            self._watch(opened.fileno())
+        except OSError:
+            self._no_socket = True
+            return pycurl.SOCKET_BAD
+        return opened
+
+    def _on_header(self, line: bytes) -> int:
+        self._header_bytes += len(line)
+        if self._header_bytes > HEADER_LIMIT:
+            return 0
+        if self._head_is_over:
+            if self._status < _FIRST_FINAL_STATUS:  # the first line, or the one after an interim answer
+                self._status = int(line[9:12]) if line[9:12].isdigit() else 0
+                self._headers.clear()
+                self._head_is_over = False
+            return len(line)  # else it is a trailer, which nobody asked for
+        text = line.decode("latin-1")
+        if not text.strip():
+            self._head_is_over = True
+        elif text[0] in " \t" and self._headers:  # a folded line (RFC 9112 section 5.2)
+            name, value = self._headers[-1]
+            self._headers[-1] = (name, f"{value} {text.strip()}")
+        else:
+            name, _, value = text.partition(":")
+            self._headers.append((name, value.strip()))
+        return len(line)
+
+    def _on_body(self, block: bytes) -> int:
+        room = BODY_LIMIT - len(self._body)
+        self._truncated = len(block) > room
+        self._body += block[:room]
+        return 0 if self._truncated else len(block)
+
+
+def _header_lines(headers: Sequence[tuple[str, str]]) -> list[str]:
+    """The headers as libcurl takes them, with those that it would add by itself switched off.
+
+    Raises:
+        ValueError: a header would break out of its line, or is one that the sender itself sets.
+    """
+    lines = [f"{name}: {value}" for name, value in headers]
+    for line in lines:
+        if not _HEADER.fullmatch(line) or line.lower().startswith(_OURS):
+            raise ValueError("a header can't be sent as it stands")
+    given = {name.lower() for name, _ in headers}
+    absent = [f"{name}:" for name in _ADDED_BY_LIBCURL if name.lower() not in given]
+    return [f"{line[:-2]};" if line.endswith(": ") else line for line in lines] + absent
