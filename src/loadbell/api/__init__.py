@@ -1,1 +1,33 @@
-"""REST v1, by noun."""
+"""
+REST v1, by noun.
+
+Each noun's module exports ``HANDLERS``; each handler says of itself, in an ``Operation``, what it takes and gives.
+The contract is the OpenAPI document at ``/api/v1/openapi.json``, which is written from those.
+"""
+
+from litestar import MediaType, Response, Router, get
+
+from loadbell.api import channels, deliveries, organizations, runs, tokens
+from loadbell.api.openapi import PREFIX, document
+from loadbell.entry.door import Door
+
+_NOUNS = {
+    "runs": runs.HANDLERS,
+    "channels": channels.HANDLERS,
+    "deliveries": deliveries.HANDLERS,
+    "organizations": organizations.HANDLERS,
+    "tokens": tokens.HANDLERS,
+}
+
+
+def routers(door: Door) -> list[Router]:
+    """All of REST v1, and the document that describes it."""
+    written = document(_NOUNS.items(), door.base_url)
+
+    @get("/openapi.json")
+    async def openapi() -> Response[bytes]:
+        """The OpenAPI document; public."""
+        return Response(written, media_type=MediaType.JSON)
+
+    handlers = [handler for noun in _NOUNS.values() for handler in noun]
+    return [Router(PREFIX, route_handlers=[*handlers, openapi])]

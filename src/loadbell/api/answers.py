@@ -1,0 +1,323 @@
+"""What REST v1 shows, key by key, and how the domain's values become it. Enum values are the words on the wire."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Generic, TypeVar
+
+import msgspec
+
+from loadbell.channels.settings import masked_settings
+from loadbell.domain import channels, deliveries, events, runs
+from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.orgs import Action, Principal
+from loadbell.entry.paging import split
+
+Item = TypeVar("Item")
+PageT = TypeVar("PageT")
+Source = TypeVar("Source")
+
+Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
+
+
+class Page(msgspec.Struct, Generic[Item]):
+    """A page of a list, newest first. `next_cursor` is null on the last one."""
+
+    items: list[Item]
+    next_cursor: str | None
+
+
+class Threshold(msgspec.Struct):
+    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known."""
+
+    expression: str
+    ok: bool
+    value: float | None
+
+
+class Link(msgspec.Struct):
+    """A place where a person finds more about the run."""
+
+    title: str
+    url: str
+
+
+class Run(msgspec.Struct):
+    """One execution of a test."""
+
+    id: int
+    organization_id: int
+    project_id: int
+    test_id: int
+    user_id: int
+    name: str
+    status: runs.RunStatus
+    status_text: str
+    result: runs.Result | None
+    trigger: runs.Trigger
+    source: runs.Source
+    url: str
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    metrics: dict[str, float]
+    thresholds: list[Threshold]
+    links: list[Link]
+    note: str | None
+
+
+class Heartbeat(msgspec.Struct):
+    """Whether the source shall stop the load."""
+
+    abort: bool
+
+
+class Subscription(msgspec.Struct):
+    """What a channel wants to hear. An empty list means all."""
+
+    events: list[events.EventName]
+    statuses: list[runs.RunStatus]
+    results: list[runs.Result]
+    projects: list[int]
+    triggers: list[runs.Trigger]
+    only_on_change: bool
+
+
+class Channel(msgspec.Struct):
+    """One place to tell. Of its URL only scheme and host are shown."""
+
+    id: int
+    organization_id: int
+    kind: channels.ChannelKind
+    name: str
+    settings: dict[str, Any]
+    subscription: Subscription
+    enabled: bool
+    paused_reason: str | None
+    created_at: Time
+
+
+class CreatedChannel(Channel):
+    """A channel that was just added; `signing_secret` is shown this once, for a kind that signs."""
+
+    signing_secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class Sent(msgspec.Struct):
+    """What was sent, secrets masked. `url` and `body` are null for those who may not see them."""
+
+    method: str
+    url: str | None
+    headers: dict[str, str]
+    body: str | None
+
+
+class Received(msgspec.Struct):
+    """What came back, cut to what is kept. `body` is null for those who may not see it."""
+
+    headers: dict[str, str]
+    body: str | None
+    truncated: bool
+
+
+class Attempt(msgspec.Struct):
+    """One try. `request` is null when nothing could be sent, `response` when no complete answer came."""
+
+    number: int
+    cause: deliveries.Cause
+    started_at: Time
+    duration_ms: float
+    reason: deliveries.Reason
+    message: str
+    status_code: int | None
+    request: Sent | None
+    response: Received | None
+
+
+class Delivery(msgspec.Struct):
+    """One event on its way to one channel. `reason` and `message` are those of the last attempt."""
+
+    id: Uuid
+    channel_id: int | None
+    kind: channels.ChannelKind
+    event_id: Uuid
+    event: events.EventName
+    run_id: int | None
+    status: deliveries.DeliveryStatus
+    reason: deliveries.Reason | None
+    message: str | None
+    attempt_count: int
+    next_attempt_at: Time | None
+    created_at: Time
+    finished_at: Time | None
+
+
+class DeliveryWithAttempts(Delivery):
+    """A delivery with every attempt, oldest first."""
+
+    attempts: list[Attempt]
+
+
+class RunPage(Page[Run]):
+    """A page of runs, newest first. `next_cursor` is null on the last one."""
+
+
+class ChannelPage(Page[Channel]):
+    """A page of channels, newest first. `next_cursor` is null on the last one."""
+
+
+class DeliveryPage(Page[Delivery]):
+    """A page of deliveries, newest first. `next_cursor` is null on the last one."""
+
+
+class CreatedOrganization(msgspec.Struct):
+    """A new organization, its default project, and a token of scope manage that is shown this once."""
+
+    id: int
+    project_id: int
+    token: str
+
+
+class CreatedToken(msgspec.Struct):
+    """A new API token, shown this once."""
+
+    token: str
+
+
+def page(
+    made: Callable[[list[Item], str | None], PageT],
+    found: Sequence[Source],
+    limit: int,
+    shown: Callable[[Source], Item],
+    key: Callable[[Source], object],
+) -> PageT:
+    """The page that ``found``, one more than ``limit`` if there is, gives."""
+    items, next_cursor = split(found, limit, key)
+    return made([shown(item) for item in items], next_cursor)
+
+
+def run(found: runs.Run, base_url: str) -> Run:
+    """A run as it is shown."""
+    return Run(
+        id=found.id,
+        organization_id=found.organization_id,
+        project_id=found.project_id,
+        test_id=found.test_id,
+        user_id=found.user_id,
+        name=found.name,
+        status=found.status,
+        status_text=found.status.text,
+        result=found.result,
+        trigger=found.trigger,
+        source=found.source,
+        url=f"{base_url}/runs/{found.id}",
+        created_at=rfc3339(found.created_at),
+        started_at=_time(found.started_at),
+        ended_at=_time(found.ended_at),
+        metrics=found.metrics,
+        thresholds=[Threshold(one.expression, one.ok, one.value) for one in found.thresholds],
+        links=[Link(link.title, link.url) for link in found.links],
+        note=found.note,
+    )
+
+
+def channel(found: channels.Channel, principal: Principal) -> Channel:
+    """A channel as ``principal`` may see it: its settings masked, or not at all."""
+    return Channel(**_channel(found, principal))
+
+
+def created_channel(made: channels.Channel, principal: Principal, secret: str | None) -> CreatedChannel:
+    """A channel as it is shown to the one who made it."""
+    return CreatedChannel(**_channel(made, principal), signing_secret=msgspec.UNSET if secret is None else secret)
+
+
+def delivery(found: deliveries.Delivery) -> Delivery:
+    """A delivery as lists show it."""
+    return Delivery(**_delivery(found))
+
+
+def delivery_with_attempts(
+    found: deliveries.Delivery, attempts: Sequence[deliveries.Attempt], principal: Principal
+) -> DeliveryWithAttempts:
+    """A delivery by itself; whoever may not read the log sees neither bodies nor where it went."""
+    whole = principal.may(Action.READ_LOG)
+    return DeliveryWithAttempts(**_delivery(found), attempts=[_attempt(one, whole=whole) for one in attempts])
+
+
+def _channel(found: channels.Channel, principal: Principal) -> dict[str, Any]:
+    wants = found.subscription
+    return {
+        "id": found.id,
+        "organization_id": found.organization_id,
+        "kind": found.kind,
+        "name": found.name,
+        "settings": masked_settings(found.kind, found.settings) if principal.may(Action.READ_LOG) else {},
+        "subscription": Subscription(
+            events=list(wants.events),
+            statuses=list(wants.statuses),
+            results=list(wants.results),
+            projects=list(wants.projects),
+            triggers=list(wants.triggers),
+            only_on_change=wants.only_on_change,
+        ),
+        "enabled": found.enabled,
+        "paused_reason": found.paused_reason,
+        "created_at": rfc3339(found.created_at),
+    }
+
+
+def _delivery(found: deliveries.Delivery) -> dict[str, Any]:
+    return {
+        "id": str(found.id),
+        "channel_id": found.channel_id,
+        "kind": found.kind,
+        "event_id": str(found.event_id),
+        "event": found.event,
+        "run_id": found.run_id,
+        "status": found.status,
+        "reason": found.reason,
+        "message": found.message,
+        "attempt_count": found.attempt_count,
+        "next_attempt_at": _time(found.next_attempt_at),
+        "created_at": rfc3339(found.created_at),
+        "finished_at": _time(found.finished_at),
+    }
+
+
+def _attempt(made: deliveries.Attempt, *, whole: bool) -> Attempt:
+    exchange = made.exchange
+    sent = received = None
+    if exchange is not None:
+        sent = Sent(
+            exchange.method,
+            exchange.url if whole else None,
+            _headers(exchange.request_headers),
+            exchange.request_body if whole else None,
+        )
+        if exchange.status_code is not None:
+            body = exchange.response_body if whole else None
+            received = Received(_headers(exchange.response_headers), body, exchange.truncated)
+    return Attempt(
+        number=made.number,
+        cause=made.cause,
+        started_at=rfc3339(made.started_at),
+        duration_ms=made.duration / 1000,
+        reason=made.reason,
+        message=made.message,
+        status_code=None if exchange is None else exchange.status_code,
+        request=sent,
+        response=received,
+    )
+
+
+def _headers(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Headers by name as it was spelled first; values of a repeated one are joined (RFC 9110 section 5.3)."""
+    spelled: dict[str, str] = {}
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        first = spelled.setdefault(name.lower(), name)
+        values[first] = f"{values[first]}, {value}" if first in values else value
+    return values
+
+
+def _time(instant: Micros | None) -> str | None:
+    return None if instant is None else rfc3339(instant)

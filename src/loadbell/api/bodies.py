@@ -1,0 +1,180 @@
+"""What REST v1 takes, field by field, with its limits. Unknown keys are ignored; null is as good as absent."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from loadbell.domain import channels, runs
+from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND, Micros, from_datetime
+from loadbell.domain.orgs import Scope
+from loadbell.entry.identifiers import check_id
+from loadbell.entry.paging import PageQuery
+from loadbell.runs.lifecycle import NewRun, Report
+
+RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Note = Annotated[str, msgspec.Meta(max_length=10_000)]
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+WebAddress = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s<>\"]+$", max_length=2_000)]
+Metrics = Annotated[
+    dict[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], float],
+    msgspec.Meta(max_length=200, description="Finite numbers by name."),
+]
+_MANY = msgspec.Meta(max_length=1_000)
+
+
+class Nothing(msgspec.Struct):
+    """No field is needed; the body may be left out."""
+
+
+class LinkBody(msgspec.Struct):
+    """A place where a person finds more about the run."""
+
+    title: Name
+    url: WebAddress
+
+
+class ThresholdBody(msgspec.Struct):
+    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known."""
+
+    expression: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
+    ok: bool
+    value: float | None = None
+
+
+class NewRunBody(msgspec.Struct, kw_only=True):
+    """A run as it is announced; one in a final status is told of afterwards."""
+
+    name: RunName
+    project_id: Annotated[int, msgspec.Meta(description="Left out: the organization's default project.")] | None = None
+    status: runs.RunStatus | None = None
+    trigger: runs.Trigger | None = None
+    source: runs.Source | None = None
+    links: Annotated[list[LinkBody], msgspec.Meta(max_length=20)] | None = None
+    watchdog_s: (
+        Annotated[int, msgspec.Meta(ge=1, le=86_400, description="Seconds of silence that end the run.")] | None
+    ) = None
+
+    def new_run(self) -> NewRun:
+        """What the use case takes."""
+        return NewRun(
+            name=self.name,
+            project_id=None if self.project_id is None else check_id(self.project_id, "project"),
+            status=runs.RunStatus.RUNNING if self.status is None else self.status,
+            trigger=self.trigger,
+            source=self.source or runs.Source.REST,
+            links=tuple(runs.Link(link.title, link.url) for link in self.links or ()),
+            watchdog=None if self.watchdog_s is None else self.watchdog_s * SECOND,
+        )
+
+
+class ReportBody(msgspec.Struct, kw_only=True):
+    """What a source says about its run; what is left out stays as it is."""
+
+    status: runs.RunStatus | None = None
+    result: runs.Result | None = None
+    metrics: Metrics | None = None
+    thresholds: Annotated[list[ThresholdBody], msgspec.Meta(max_length=200)] | None = None
+    note: Note | None = None
+
+    def report(self) -> Report:
+        """What the use case takes."""
+        thresholds = None
+        if self.thresholds is not None:
+            thresholds = tuple(runs.Threshold(one.expression, one.ok, one.value) for one in self.thresholds)
+        return Report(self.status, self.result, self.metrics, thresholds, self.note)
+
+
+class HeartbeatBody(msgspec.Struct):
+    """A sign of life, with what was measured so far."""
+
+    metrics: Metrics | None = None
+
+
+class SubscriptionBody(msgspec.Struct, kw_only=True):
+    """What the channel wants to hear; a list that is absent or empty means all. It replaces the former one whole."""
+
+    events: Annotated[list[EventName], _MANY] | None = None
+    statuses: Annotated[list[runs.RunStatus], _MANY] | None = None
+    results: Annotated[list[runs.Result], _MANY] | None = None
+    projects: Annotated[list[int], _MANY] | None = None
+    triggers: Annotated[list[runs.Trigger], _MANY] | None = None
+    only_on_change: bool | None = None
+
+    def subscription(self) -> channels.Subscription:
+        """What the use case takes; a value that is given twice counts once."""
+        return channels.Subscription(
+            events=tuple(dict.fromkeys(self.events or ())),
+            statuses=tuple(dict.fromkeys(self.statuses or ())),
+            results=tuple(dict.fromkeys(self.results or ())),
+            projects=tuple(dict.fromkeys(self.projects or ())),
+            triggers=tuple(dict.fromkeys(self.triggers or ())),
+            only_on_change=bool(self.only_on_change),
+        )
+
+
+class NewChannelBody(msgspec.Struct, kw_only=True):
+    """A channel to add. `settings` are those of its kind."""
+
+    kind: str
+    name: Name
+    settings: dict[str, Any]
+    subscription: SubscriptionBody | None = None
+    enabled: bool | None = None
+
+
+class ChannelChangeBody(msgspec.Struct, kw_only=True):
+    """What to change; within `settings` too, what is left out stays as it is."""
+
+    name: Name | None = None
+    settings: dict[str, Any] | None = None
+    subscription: SubscriptionBody | None = None
+    enabled: bool | None = None
+
+
+class FormBody(msgspec.Struct, kw_only=True):
+    """What stands in a form that is not saved."""
+
+    kind: str
+    settings: dict[str, Any]
+
+
+class NewOrganizationBody(msgspec.Struct, kw_only=True):
+    """An organization to add; whoever adds it owns it."""
+
+    name: Name
+
+
+class NewTokenBody(msgspec.Struct, kw_only=True):
+    """An API token to make, of the same user in the same organization."""
+
+    name: Name
+    scope: Scope
+    trigger: runs.Trigger | None = None
+    expires_at: Instant | None = None
+
+
+class RunsQuery(PageQuery, kw_only=True):
+    """Which runs."""
+
+    project_id: int | None = None
+    status: runs.RunStatus | None = None
+    result: runs.Result | None = None
+    source: runs.Source | None = None
+
+
+class LogQuery(PageQuery, kw_only=True):
+    """Which deliveries. `since` is included, `until` is not."""
+
+    status: DeliveryStatus | None = None
+    event: EventName | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+
+
+def instant(moment: datetime | None) -> Micros | None:
+    """The instant of a moment that has a time zone."""
+    return None if moment is None else from_datetime(moment)

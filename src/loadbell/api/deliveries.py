@@ -1,0 +1,109 @@
+"""Deliveries: the log, one with its attempts, redeliver, cancel."""
+
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Response, get, post
+from msgspec import Struct
+
+from loadbell.api import answers, bodies
+from loadbell.api.operations import Operation, described
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Principal
+from loadbell.entry.door import Call, answer
+from loadbell.notify import actions
+from loadbell.store.db import Transaction
+
+_NOUN = "delivery"
+_LOG: dict[int, type[Struct] | None] = {200: answers.DeliveryPage}
+
+
+@get(
+    "/channels/{channel_id:str}/deliveries",
+    **described(Operation("List a channel's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
+)
+async def list_channel_deliveries(call: Call) -> Response[bytes]:
+    """What the channel was told, and what came of it, newest first."""
+    return await _log(call, channel=True)
+
+
+@get(
+    "/organizations/{organization_id:str}/deliveries",
+    **described(Operation("List an organization's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
+)
+async def list_organization_deliveries(call: Call) -> Response[bytes]:
+    """The whole log of the organization, that of deleted channels too, newest first."""
+    return await _log(call, channel=False)
+
+
+@get(
+    "/deliveries/{delivery_id:str}",
+    **described(Operation("Read a delivery", {200: answers.DeliveryWithAttempts}, refusals=(404,))),
+)
+async def get_delivery(call: Call) -> Response[bytes]:
+    """One delivery with every attempt. Who is not an owner or admin sees no bodies."""
+
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryWithAttempts:
+        return await _whole(tx, principal, call)
+
+    return answer(HTTPStatus.OK, await call.read(work))
+
+
+@post(
+    "/deliveries/{delivery_id:str}/redeliver",
+    **described(Operation("Redeliver", {202: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))),
+)
+async def redeliver(call: Call) -> Response[bytes]:
+    """Makes one manual attempt of the same delivery, with the same id. A delivered one stays delivered."""
+    await call.body(bodies.Nothing)
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.DeliveryWithAttempts:
+        await actions.redeliver(tx, principal, call.uuid("delivery_id", _NOUN), now=now)
+        return await _whole(tx, principal, call)
+
+    return answer(HTTPStatus.ACCEPTED, await call.write_once(work, answers.DeliveryWithAttempts))
+
+
+@post(
+    "/deliveries/{delivery_id:str}/cancel",
+    **described(
+        Operation("Cancel a delivery", {200: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))
+    ),
+)
+async def cancel(call: Call) -> Response[bytes]:
+    """Calls off what is pending: no further attempt is made."""
+    await call.body(bodies.Nothing)
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.DeliveryWithAttempts:
+        await actions.cancel(tx, principal, call.uuid("delivery_id", _NOUN), now=now)
+        return await _whole(tx, principal, call)
+
+    return answer(HTTPStatus.OK, await call.write_once(work, answers.DeliveryWithAttempts))
+
+
+async def _log(call: Call, *, channel: bool) -> Response[bytes]:
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryPage:
+        wanted = call.query(bodies.LogQuery)
+        found = await actions.list_log(
+            tx,
+            principal,
+            organization_id=None if channel else call.integer_id("organization_id", "organization"),
+            channel_id=call.integer_id("channel_id", "channel") if channel else None,
+            status=wanted.status,
+            event=wanted.event,
+            since=bodies.instant(wanted.since),
+            until=bodies.instant(wanted.until),
+            before=wanted.before_uuid(),
+            limit=wanted.one_more,
+        )
+        return answers.page(answers.DeliveryPage, found, wanted.limit, answers.delivery, lambda delivery: delivery.id)
+
+    return answer(HTTPStatus.OK, await call.read(work))
+
+
+async def _whole(tx: Transaction, principal: Principal, call: Call) -> answers.DeliveryWithAttempts:
+    delivery, attempts = await actions.get_delivery(tx, principal, call.uuid("delivery_id", _NOUN))
+    return answers.delivery_with_attempts(delivery, attempts, principal)
+
+
+HANDLERS: list[Any] = [list_channel_deliveries, list_organization_deliveries, get_delivery, redeliver, cancel]

@@ -1,0 +1,39 @@
+"""Waiting for the end of a Test Hook, with no transaction or connection held meanwhile."""
+
+import asyncio
+from http import HTTPStatus
+from uuid import UUID
+
+from litestar import Response
+
+from loadbell.api import answers
+from loadbell.domain.deliveries import ENDED
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.orgs import Principal
+from loadbell.entry.door import Call, answer
+from loadbell.notify import actions
+from loadbell.store.db import Transaction
+
+PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
+_FIRST_LOOK_SECONDS = 0.02
+_LONGEST_PAUSE_SECONDS = 0.25
+
+
+async def answer_of_test(call: Call, delivery_id: UUID) -> Response[bytes]:
+    """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it stands if that is late."""
+
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryWithAttempts:
+        delivery, attempts = await actions.get_delivery(tx, principal, delivery_id)
+        return answers.delivery_with_attempts(delivery, attempts, principal)
+
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + (call.door.send_timeout + PATIENCE_BEYOND_SENDING) / SECOND
+    pause = _FIRST_LOOK_SECONDS
+    while True:
+        await asyncio.sleep(pause)
+        delivery = await call.read(work)
+        if delivery.status in ENDED:
+            return answer(HTTPStatus.OK, delivery)
+        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS, deadline - loop.time())
+        if pause <= 0:
+            return answer(HTTPStatus.ACCEPTED, delivery)

@@ -1,0 +1,97 @@
+"""What WebHook receivers get, for the OpenAPI document: the legacy bodies and headers, and the signature."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from loadbell.domain.events import EventName
+from loadbell.domain.runs import RunStatus
+from loadbell.outbound.contract import USER_AGENT
+
+
+class RunStarted(msgspec.Struct, kw_only=True):
+    """A load test became Running."""
+
+    status: RunStatus
+    status_text: str
+    user_id: int
+    name: str
+    organization_id: int
+    load_test_id: int
+    load_test_run_id: int
+    project_id: int
+    event: Literal["test.started"]
+
+
+class RunFinished(msgspec.Struct, kw_only=True):
+    """A load test ended: finished, aborted or failed."""
+
+    status: RunStatus
+    status_text: str
+    user_id: int
+    name: str
+    organization_id: int
+    load_test_id: int
+    load_test_run_id: int
+    project_id: int
+    event: Literal["test.finished"]
+
+
+class TestHook(msgspec.Struct):
+    """Somebody pressed Test Hook."""
+
+    event: Literal["test.notification_channel"]
+
+
+PAYLOADS: dict[EventName, type[msgspec.Struct]] = {
+    EventName.STARTED: RunStarted,
+    EventName.FINISHED: RunFinished,
+    EventName.TEST_HOOK: TestHook,
+}
+
+_SUMMARIES = {
+    EventName.STARTED: "A load test started",
+    EventName.FINISHED: "A load test ended",
+    EventName.TEST_HOOK: "A Test Hook was pressed",
+}
+
+_HEADERS = {
+    "X-LoadImpact-ID": "The delivery: the same on every repeat, never shared by two. Drop what you have seen.",
+    "X-LoadImpact-Event": "The event, as in the body.",
+    "User-Agent": f"Begins with {USER_AGENT}.",
+    "webhook-id": "The same as X-LoadImpact-ID (Standard Webhooks).",
+    "webhook-timestamp": "Seconds since 1970-01-01T00:00:00Z at which this attempt was made.",
+    "webhook-signature": "`v1,` and the base64 of HMAC-SHA256 over `id.timestamp.body` with the channel's secret; "
+    "several, separated by spaces, while a secret is being changed. Absent when settings are tested unsaved.",
+}
+
+
+def described(schemas: dict[EventName, dict[str, Any]]) -> dict[str, Any]:
+    """The ``webhooks`` section; ``schemas`` are those of :data:`PAYLOADS`."""
+    return {
+        name.value: {
+            "post": {
+                "operationId": name.value.replace(".", "_"),
+                "summary": _SUMMARIES[name],
+                "description": "Delivered at least once, by POST, to every channel that wants to know.",
+                "security": [],
+                "parameters": [
+                    {
+                        "name": header,
+                        "in": "header",
+                        "required": header != "webhook-signature",
+                        "description": meaning,
+                        "schema": {"type": "string"},
+                    }
+                    for header, meaning in _HEADERS.items()
+                ],
+                "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
+                "responses": {
+                    "2XX": {"description": "Taken."},
+                    "410": {"description": "No more of this, please: the channel is not tried again for this event."},
+                    "default": {"description": "Not taken; it is sent again on the retry schedule."},
+                },
+            }
+        }
+        for name, schema in schemas.items()
+    }

@@ -1,0 +1,69 @@
+"""
+The ASGI application around the doors: routing, refusals as answers, request ids, health.
+
+``app.py`` wires it::
+
+    door = Door(database, clock=clock, entropy=os.urandom, …)
+    uvicorn.Config(build_asgi(door, [*loadbell.api.routers(door), …]))
+
+A handler that names an argument ``call: Call`` or ``door: Door`` gets it.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Litestar, Request, Response, Router
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
+
+from loadbell.domain.errors import NotFound, Refused
+from loadbell.entry.door import Call, Door
+from loadbell.entry.health import healthz, readyz
+from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, problem, refuse
+from loadbell.entry.request_ids import FAILED, RequestIds
+
+log = structlog.get_logger()
+
+
+def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
+    """The application that serves ``routers`` and the health of this process."""
+
+    def call(request: Request[Any, Any, Any]) -> Call:
+        return Call(door, request)
+
+    application = Litestar(
+        [healthz, readyz, *routers],
+        dependencies={
+            "call": Provide(call, sync_to_thread=False),
+            "door": Provide(lambda: door, sync_to_thread=False),
+        },
+        exception_handlers={Refused: _refused, HTTPException: _unroutable, Exception: _failed},
+        openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
+        logging_config=None,
+    )
+    return RequestIds(application, door.entropy)
+
+
+def _refused(_request: Request[Any, Any, Any], refusal: Refused) -> Response[bytes]:
+    return refuse(refusal)
+
+
+def _unroutable(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What Litestar itself refuses, which after our own reading of requests is only where they go to."""
+    if error.status_code == METHOD_NOT_ALLOWED.status:
+        allow = ", ".join(sorted((error.headers or {}).get("allow", "").split(", ")))
+        detail = f"{request.method} is not possible here. Possible: {allow}."
+        return problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allow})
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return refuse(NotFound("There is nothing at this address."))
+    if error.status_code < INTERNAL.status:
+        return refuse(MalformedBody("The request can't be understood."))
+    return _failed(request, error)
+
+
+def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    log.error("A request failed", method=request.method, path=request.scope["path"], exc_info=error)
+    return problem(INTERNAL, FAILED)

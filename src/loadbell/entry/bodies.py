@@ -1,0 +1,137 @@
+"""
+Request bodies: read up to a cap, understood as JSON, and checked field by field.
+
+What is not JSON at all is MalformedBody; JSON that says something wrong is Invalid and names the fields.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+from litestar import Request
+
+from loadbell.domain.errors import FieldError, Invalid
+from loadbell.entry.fields import MOST_ERRORS, convert_fields, describe
+from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaType
+
+LARGEST_BODY = 1024 * 1024
+"""Bytes of a request's body that are read; a longer one is refused."""
+
+WHOLE_BODY = "body"
+"""How an error names the body as a whole."""
+
+T = TypeVar("T")
+
+
+async def read_body(request: Request[Any, Any, Any]) -> bytes:
+    """The body as it came. Never holds more of it than the cap, announced or not.
+
+    Raises:
+        TooLarge: it is longer than the cap.
+        MalformedBody: the client went away in the middle of it.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > LARGEST_BODY:
+        raise _too_large()
+    chunks: list[bytes] = []
+    length = 0
+    while True:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise MalformedBody("The connection ended before the whole body had come.")
+        if message["type"] != "http.request":
+            continue
+        chunk = message["body"]
+        length += len(chunk)
+        if length > LARGEST_BODY:
+            raise _too_large()
+        chunks.append(chunk)
+        if not message["more_body"]:
+            return b"".join(chunks)
+
+
+def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
+    """What the JSON object ``raw`` says, as ``wanted`` (a Struct). No body at all says what ``{}`` does.
+
+    Raises:
+        UnsupportedMediaType: it is not declared as JSON in UTF-8.
+        MalformedBody: it is not JSON.
+        Invalid: it is not an object, or some of its fields are wrong.
+    """
+    if not raw and content_type is None:
+        return convert_fields({}, wanted)
+    _check_media_type(content_type)
+    tree = _parse(raw)
+    if not isinstance(tree, dict):
+        raise Invalid(FieldError(WHOLE_BODY, "must be a JSON object"))
+    if b"\\u0000" in raw:  # JSON has no other way to write it
+        found = [
+            FieldError(path or WHOLE_BODY, "the character U+0000 can't be stored; remove it") for path in _nul(tree)
+        ]
+        if found:
+            raise Invalid(*found[:MOST_ERRORS])
+    return convert_fields(tree, wanted)
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"The body is longer than {LARGEST_BODY:,} bytes. Send less at a time.")
+
+
+def _check_media_type(content_type: str | None) -> None:
+    media_type, _, parameters = (content_type or "").partition(";")
+    charset = next(
+        (
+            value.strip().strip('"')
+            for name, _, value in (part.partition("=") for part in parameters.split(";"))
+            if name.strip().lower() == "charset"
+        ),
+        "utf-8",
+    )
+    if media_type.strip().lower() != "application/json" or charset.lower() not in {"utf-8", "utf8"}:
+        raise UnsupportedMediaType("Send the body as JSON in UTF-8, with the header Content-Type: application/json.")
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except UnicodeDecodeError as error:
+        raise MalformedBody(f"The body is not UTF-8: byte {error.start} does not belong there.") from None
+    except RecursionError:
+        raise MalformedBody("The body is nested too deeply.") from None
+    except msgspec.ValidationError:  # well-formed, but a number is too large to hold
+        raise Invalid(*_unreadable_numbers(raw)) from None
+    except msgspec.DecodeError as error:
+        raise MalformedBody(f"The body is not well-formed JSON. {error}.") from None
+
+
+def _unreadable_numbers(raw: bytes) -> Iterator[FieldError]:
+    """One error for each top-level field that holds a number which is too large."""
+    message = "this number is too large"
+    try:
+        parts = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        yield FieldError(WHOLE_BODY, "must be a JSON object")
+        return
+    for name, part in parts.items():
+        try:
+            msgspec.json.decode(part)
+        except msgspec.ValidationError as error:
+            path, _ = describe(str(error), name)
+            yield FieldError(path, message)
+
+
+def _nul(tree: Any) -> Iterator[str]:
+    """The dotted path of every text in ``tree`` that holds U+0000; a key that does is named by its parent's path."""
+    waiting: list[tuple[str, Any]] = [("", tree)]
+    while waiting:
+        path, value = waiting.pop()
+        prefix = f"{path}." if path else ""
+        if isinstance(value, str):
+            if "\x00" in value:
+                yield path
+        elif isinstance(value, dict):
+            if any("\x00" in key for key in value):
+                yield path
+            waiting += [(f"{prefix}{key}", part) for key, part in reversed(value.items()) if "\x00" not in key]
+        elif isinstance(value, list):
+            waiting += [(f"{prefix}{index}", value[index]) for index in reversed(range(len(value)))]

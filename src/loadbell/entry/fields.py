@@ -1,0 +1,158 @@
+"""Untyped values into a Struct, with every wrong field named by its dotted path and told in plain words."""
+
+import enum
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from loadbell.domain.errors import FieldError, Invalid
+
+MOST_ERRORS = 20
+"""How many wrong fields one answer names."""
+
+T = TypeVar("T")
+
+_TIME = "a time such as 2026-11-23T04:05:06Z"
+
+_WORDS = {
+    "str": "a text",
+    "int": "an integer",
+    "float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+    "datetime": _TIME,
+}
+_BOUND = {"<=": "at most", ">=": "at least"}
+_COUNTED = {"str": "characters", "array": "entries", "object": "entries"}
+_LONGEST_KEY_SHOWN = 60
+
+
+def convert_fields(tree: Mapping[str, Any], wanted: type[T], *, strict: bool = True) -> T:
+    """``tree`` as ``wanted``, a Struct. Keys that it does not have are ignored.
+
+    ``strict`` False reads numbers, booleans and times from texts, as a query string needs.
+
+    Raises:
+        Invalid: some fields are wrong; it names up to ``MOST_ERRORS``.
+    """
+    try:
+        return msgspec.convert(tree, wanted, strict=strict)
+    except (msgspec.ValidationError, OverflowError) as error:
+        # Only now is it worth looking at each field by itself.
+        found = list(_wrong_fields(tree, wanted, "", strict=strict))[:MOST_ERRORS]
+        raise Invalid(*(found or [FieldError("body", str(error))])) from None
+
+
+def describe(problem: str, path: str, wanted: Any = None) -> tuple[str, str]:
+    """The dotted path and the sentence for what msgspec says of the value at ``path``."""
+    what, _, where = problem.partition(" - at ")
+    inner = where.replace("`", "").removeprefix("key in ").removeprefix("$")
+    steps = [step for step in re.split(r"[.\[\]]+", inner) if step]
+    missing = re.fullmatch(r"Object missing required field `(.+)`", what)
+    if missing:
+        steps.append(missing[1])
+    return ".".join([path, *steps] if path else steps), _sentence(what, wanted)
+
+
+def _wrong_fields(tree: Mapping[str, Any], wanted: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
+    hints = typing.get_type_hints(wanted, include_extras=True)
+    for field in msgspec.structs.fields(wanted):
+        here = f"{path}.{field.name}" if path else field.name
+        if field.name in tree:
+            yield from _wrong_value(tree[field.name], hints[field.name], here, strict=strict)
+        elif field.required:
+            yield FieldError(here, "is required")
+
+
+def _wrong_value(value: Any, wanted: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
+    try:
+        msgspec.convert(value, wanted, strict=strict)
+    except OverflowError:
+        yield FieldError(path, "this number is too large")
+    except msgspec.ValidationError as error:
+        struct = next(
+            (part for part in _parts(wanted) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None
+        )
+        plain = next((part for part in _parts(wanted) if typing.get_origin(part) is dict), None)
+        if isinstance(value, dict) and plain is not None:
+            yield from _wrong_entries(value, plain, path, str(error))
+        elif isinstance(value, dict) and struct is not None:
+            yield from _wrong_fields(value, struct, path, strict=strict)
+        else:
+            yield FieldError(*describe(str(error), path, wanted))
+
+
+def _wrong_entries(value: dict[str, Any], wanted: Any, path: str, problem: str) -> Iterator[FieldError]:
+    """One error for each entry of an object with free keys that is wrong; else what is wrong with all of it."""
+    found = False
+    for key, part in value.items():
+        try:
+            msgspec.convert({key: part}, wanted)
+        except OverflowError:
+            found = True
+            yield FieldError(f"{path}.{key[:_LONGEST_KEY_SHOWN]}", "this number is too large")
+        except msgspec.ValidationError as error:
+            found = True
+            _, sentence = describe(str(error), path, wanted)
+            yield FieldError(f"{path}.{key[:_LONGEST_KEY_SHOWN]}", sentence)
+    if not found:
+        yield FieldError(*describe(problem, path, wanted))
+
+
+def _parts(wanted: Any) -> Iterator[Any]:
+    """``wanted`` itself without annotations, and the members of a union."""
+    origin = typing.get_origin(wanted)
+    if origin is typing.Annotated:
+        yield from _parts(typing.get_args(wanted)[0])
+    elif origin in {typing.Union, types.UnionType}:
+        for part in typing.get_args(wanted):
+            yield from _parts(part)
+    else:
+        yield wanted
+
+
+def _sentence(what: str, wanted: Any) -> str:
+    if what.startswith("Invalid enum value"):
+        choices = [str(choice.value) for choice in _choices(wanted)]
+        return f"must be one of {', '.join(choices)}" if choices else "is none of the values that are known here"
+    return next((say(match) for pattern, say in _SENTENCES if (match := pattern.match(what))), what)
+
+
+def _in_words(names: str) -> str:
+    return " or ".join(_WORDS.get(name, name) for name in names.split(" | "))
+
+
+def _choices(wanted: Any) -> Iterator[enum.Enum]:
+    """The members of the first enum in ``wanted``, however deep."""
+    for part in _parts(wanted):
+        if isinstance(part, enum.EnumType):
+            yield from part
+            return
+        for inner in typing.get_args(part):
+            found = list(_choices(inner))
+            if found:
+                yield from found
+                return
+
+
+_SENTENCES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
+    (re.compile(r"Object missing required field"), lambda _: "is required"),
+    (
+        re.compile(r"Expected `(.+)`, got `(.+)`"),
+        lambda found: f"must be {_in_words(found[1])}, not {_in_words(found[2])}",
+    ),
+    (
+        re.compile(r"Expected `(\w+)(?: \| null)?` of length (<=|>=) (\d+)"),
+        lambda found: f"must have {_BOUND[found[2]]} {int(found[3]):,} {_COUNTED.get(found[1], 'entries')}",
+    ),
+    (re.compile(r"Expected `.+` (<=|>=) (\S+)"), lambda found: f"must be {_BOUND[found[1]]} {found[2]}"),
+    (re.compile(r".* matching regex '(.*)'"), lambda found: f"must match the pattern {found[1]}"),
+    (re.compile(r".*(RFC3339|timezone)"), lambda _: f"must be {_TIME}, with its time zone"),
+]
+"""What msgspec says, by pattern, and how we say it."""

@@ -1,0 +1,39 @@
+"""Whether the process serves, and whether it can work: for supervisors and load balancers."""
+
+import asyncio
+
+from litestar import MediaType, Response, get
+
+from loadbell.domain.errors import Unavailable
+from loadbell.entry.door import Door
+from loadbell.entry.problems import refuse
+from loadbell.store.db import Transaction
+from loadbell.store.organizations import any_user
+
+PATIENCE_SECONDS = 2.0
+"""How long the database may take to answer a read before this process counts as not ready."""
+
+_NO_STORE = {"Cache-Control": "no-store"}
+
+
+@get("/healthz")
+async def healthz() -> Response[bytes]:
+    """200 whenever the process serves."""
+    return Response(b'{"status":"ok"}', media_type=MediaType.JSON, headers=_NO_STORE)
+
+
+@get("/readyz")
+async def readyz(door: Door) -> Response[bytes]:
+    """200 when the database answers a read, else 503."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await door.database.read(_look)
+    except Unavailable as refusal:
+        return refuse(refusal)
+    except TimeoutError:
+        return refuse(Unavailable(f"The database did not answer a read within {PATIENCE_SECONDS:g} s."))
+    return Response(b'{"status":"ready"}', media_type=MediaType.JSON, headers=_NO_STORE)
+
+
+async def _look(tx: Transaction) -> bool:
+    return await any_user(tx)

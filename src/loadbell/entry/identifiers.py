@@ -1,0 +1,48 @@
+"""Ids as they stand in paths and bodies: what can't be one is simply not found."""
+
+import re
+from uuid import UUID
+
+from loadbell.domain.errors import NotFound
+from loadbell.domain.ids import MAX_ID, parse_uuid
+
+_LONGEST_SHOWN = 40
+
+
+def integer_id(text: str, noun: str) -> int:
+    """The id that ``text`` writes in its only decimal form; ``noun`` names the thing in the refusal.
+
+    Raises:
+        NotFound: nothing can have that id.
+    """
+    if not re.fullmatch(r"[1-9][0-9]{0,18}", text):
+        raise _nothing(text, noun)
+    return check_id(int(text), noun)
+
+
+def check_id(number: int, noun: str) -> int:
+    """``number``, if a thing can have it as its id.
+
+    Raises:
+        NotFound: nothing can.
+    """
+    if not 1 <= number <= MAX_ID:
+        raise _nothing(str(number), noun)
+    return number
+
+
+def uuid_id(text: str, noun: str) -> UUID:
+    """The UUID that ``text`` writes.
+
+    Raises:
+        NotFound: it writes none.
+    """
+    found = parse_uuid(text)
+    if found is None:
+        raise _nothing(text, noun)
+    return found
+
+
+def _nothing(text: str, noun: str) -> NotFound:
+    shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    return NotFound(f"There is no {noun} {shown}.")

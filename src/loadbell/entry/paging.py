@@ -1,0 +1,62 @@
+"""Lists a page at a time: newest first, with an opaque cursor that says where the next page begins."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from loadbell.domain.errors import FieldError, Invalid, NotFound
+from loadbell.entry.identifiers import integer_id, uuid_id
+
+DEFAULT_LIMIT = 50
+LARGEST_LIMIT = 200
+
+T = TypeVar("T")
+
+
+class PageQuery(msgspec.Struct, kw_only=True):
+    """Which page of a list."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_LIMIT, description="How many items, at most.")] = DEFAULT_LIMIT
+    cursor: Annotated[str, msgspec.Meta(description="`next_cursor` of the page before.")] | None = None
+
+    @property
+    def one_more(self) -> int:
+        """How many to ask the store for: the one beyond the page tells that there is a next."""
+        return self.limit + 1
+
+    def before_id(self) -> int | None:
+        """The integer id that the page begins after.
+
+        Raises:
+            Invalid: the cursor is not one of ours.
+        """
+        return None if self.cursor is None else _opened(self.cursor, integer_id)
+
+    def before_uuid(self) -> UUID | None:
+        """The UUID that the page begins after.
+
+        Raises:
+            Invalid: the cursor is not one of ours.
+        """
+        return None if self.cursor is None else _opened(self.cursor, uuid_id)
+
+
+def split(found: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[Sequence[T], str | None]:
+    """The page that ``found`` (one more than ``limit``, if there is) gives, and the cursor of the next."""
+    if len(found) <= limit:
+        return found, None
+    page = found[:limit]
+    return page, base64.urlsafe_b64encode(str(key(page[-1])).encode()).decode().rstrip("=")
+
+
+def _opened(cursor: str, parse: Callable[[str, str], T]) -> T:
+    try:
+        text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        return parse(text, "page")
+    except (binascii.Error, ValueError, NotFound):
+        message = "is not a cursor of this list; send `next_cursor` of the page before"
+        raise Invalid(FieldError("cursor", message)) from None

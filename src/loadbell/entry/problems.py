@@ -1,0 +1,112 @@
+"""
+Refusals as answers: problem+json (RFC 9457), the same for every door that speaks JSON.
+
+``code`` is what a program compares; ``type`` is the same word as a URI reference, ``/problems/CODE``; ``detail`` is
+the sentence for a person.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+from litestar import Response
+
+from loadbell.domain.errors import (
+    Conflict,
+    Forbidden,
+    IllegalMove,
+    Invalid,
+    NotFound,
+    Refused,
+    Unauthenticated,
+    Unavailable,
+)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+
+
+class MalformedBody(Refused):
+    """The body can't be read as JSON at all."""
+
+
+class TooLarge(Refused):
+    """The body is longer than what is read."""
+
+
+class UnsupportedMediaType(Refused):
+    """The body is declared as something other than JSON."""
+
+
+class WrongField(msgspec.Struct):
+    """One field that is wrong: its dotted path in the request, and what is wrong in words."""
+
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct):
+    """Why a request was refused (RFC 9457). Compare `code`; show `detail`."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[WrongField]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of refusal as HTTP tells it."""
+
+    status: HTTPStatus
+    code: str
+    title: str
+
+
+# The first that fits counts, so that a kind stands before the one that it is a case of.
+_KINDS: dict[type[Refused], Kind] = {
+    MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed_body", "The body is not well-formed JSON"),
+    Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "No valid API token"),
+    Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not allowed"),
+    NotFound: Kind(HTTPStatus.NOT_FOUND, "not_found", "Not found"),
+    IllegalMove: Kind(HTTPStatus.CONFLICT, "illegal_move", "Not possible from the present status"),
+    Conflict: Kind(HTTPStatus.CONFLICT, "conflict", "In conflict with the state of things"),
+    TooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large"),
+    UnsupportedMediaType: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not JSON"),
+    Invalid: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A field is wrong"),
+    Unavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The database is not available"),
+}
+
+METHOD_NOT_ALLOWED = Kind(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+RATE_LIMITED = Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too many requests")
+INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "loadbell failed")
+
+CODES: tuple[str, ...] = tuple(kind.code for kind in (*_KINDS.values(), METHOD_NOT_ALLOWED, RATE_LIMITED, INTERNAL))
+"""Every code that an answer may carry."""
+
+
+def refuse(refusal: Refused) -> Response[bytes]:
+    """The answer that tells ``refusal``."""
+    kind = next(kind for refused, kind in _KINDS.items() if isinstance(refusal, refused))
+    errors: list[WrongField] = []
+    if isinstance(refusal, Invalid):
+        errors = [WrongField(error.field, error.message) for error in refusal.errors]
+    headers = {}
+    if kind.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return problem(kind, str(refusal), errors, headers)
+
+
+def problem(
+    kind: Kind, detail: str, errors: list[WrongField] | None = None, headers: Mapping[str, str] | None = None
+) -> Response[bytes]:
+    """The answer of that kind."""
+    told = Problem(f"/problems/{kind.code}", kind.title, kind.status.value, detail, kind.code, errors or [])
+    return Response(
+        msgspec.json.encode(told), status_code=kind.status.value, media_type=MEDIA_TYPE, headers=headers or {}
+    )

@@ -1,0 +1,66 @@
+"""The outermost layer: every request has an id, in the answer and in every log line; every answer is an answer."""
+
+import re
+import time
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from loadbell.domain.ids import Entropy
+from loadbell.entry.problems import INTERNAL, MEDIA_TYPE, problem
+
+log = structlog.get_logger()
+
+_FIT = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_HEADER = b"x-request-id"
+
+
+class RequestIds:
+    """Wraps an application. Takes a caller's ``X-Request-ID`` if it can stand in a log, else makes one."""
+
+    def __init__(self, application: ASGIApp, entropy: Entropy) -> None:
+        self._application = application
+        self._entropy = entropy
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._application(scope, receive, send)
+            return
+        given = next((value for name, value in scope["headers"] if name.lower() == _HEADER), b"")
+        request_id = given if _FIT.fullmatch(given) else self._entropy(12).hex().encode()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (_HEADER, request_id),
+                    (b"x-content-type-options", b"nosniff"),
+                ]
+            await send(message)
+
+        began = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id.decode("ascii")):
+            try:
+                await self._application(scope, receive, send_with_id)
+            except Exception:
+                log.exception("A request failed", method=scope["method"], path=scope["path"])
+                if not status:
+                    await _fail(send_with_id)
+            # The path is all that is told of a request: its query and headers may be secret.
+            took = round((time.perf_counter() - began) * 1000, 1)
+            log.debug("Request", method=scope["method"], path=scope["path"], status=status, duration_ms=took)
+
+
+async def _fail(send: Send) -> None:
+    body = problem(INTERNAL, FAILED).content
+    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": INTERNAL.status.value, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+FAILED = "loadbell failed on this request. Its X-Request-ID finds the reason in the server's log."
