@@ -11,13 +11,23 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 
+_INTERRUPTED = 130
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command that ``arguments`` name and exits with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.exit(_run(words))
+    except KeyboardInterrupt:  # while modules are imported; the commands have their own ways
+        sys.exit(_INTERRUPTED)
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["wrap"]:
         from loadbell.client.wrap import main as wrap  # noqa: PLC0415 - only what wrap needs
 
-        sys.exit(wrap(words[1:], os.environ))
+        return wrap(words[1:], os.environ)
     from loadbell.cli.program import run  # noqa: PLC0415 - Typer and Rich take 100 ms
 
-    sys.exit(run(words))
+    return run(words)

@@ -18,12 +18,12 @@ class Exit(IntEnum):
 class GaveUp(Exception):  # noqa: N818 - reads as what happened
     """A command can't go on: what happened and what to do, for a person, and the code to exit with."""
 
-    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+    def __init__(self, message: str, code: int = Exit.FAILED) -> None:
         self.code = code
         super().__init__(message)
 
 
-def explain(error: Exception) -> tuple[str, Exit]:
+def explain(error: Exception) -> tuple[str, int]:
     """The line that a person reads about ``error``, and the exit code; never a stack trace."""
     from loadbell.domain.errors import Refused, Unavailable  # noqa: PLC0415 - most commands need neither of these
     from loadbell.settings import BadSetting  # noqa: PLC0415 - as above

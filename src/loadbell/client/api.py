@@ -1,5 +1,5 @@
 """
-The three calls that a client on a load generator makes, over plain ``http.client``.
+Calls to the REST API over plain ``http.client``.
 
 No proxy is used, whatever the environment says: the server is the user's own. Redirects are not followed, so the token
 goes nowhere but to the address that the user set.
@@ -7,12 +7,16 @@ goes nowhere but to the address that the user set.
 
 import http.client
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 _ANSWER_CAP = 1024 * 1024
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _DETAIL_CAP = 300
+
+_Headers = Mapping[str, str]
+_NONE: _Headers = {}
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
@@ -54,24 +58,30 @@ class Server:
 
     def create_run(self, body: dict[str, Any], *, key: str, timeout: float) -> dict[str, Any]:
         """The run made from ``body``; called again with the same ``key`` it is the same run."""
-        return self._call("POST", "/runs", body, timeout=timeout, headers={"Idempotency-Key": key})
+        return self.call("POST", "/runs", body, timeout=timeout, headers={"Idempotency-Key": key})
 
     def update_run(self, run_id: int, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         """The run after ``body`` was applied to it."""
-        return self._call("PATCH", f"/runs/{run_id}", body, timeout=timeout)
+        return self.call("PATCH", f"/runs/{run_id}", body, timeout=timeout)
 
     def heartbeat(self, run_id: int, *, timeout: float) -> bool:
         """Tells that the run is alive; whether somebody asked to abort it."""
-        return self._call("POST", f"/runs/{run_id}/heartbeat", {}, timeout=timeout).get("abort") is True
+        return self.call("POST", f"/runs/{run_id}/heartbeat", {}, timeout=timeout).get("abort") is True
 
-    def _call(
-        self, method: str, path: str, body: dict[str, Any], *, timeout: float, headers: dict[str, str] | None = None
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float, headers: _Headers = _NONE
     ) -> dict[str, Any]:
-        content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        """The answer to a request at ``path`` below ``/api/v1``; ``timeout`` is for each wait on the network.
+
+        Raises:
+            Refused: the server said no.
+            Unreachable: no usable answer came.
+        """
+        content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         connection_type = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = connection_type(self._host, self._port, timeout=timeout)
         try:
-            connection.request(method, self._prefix + path, content, self._headers | (headers or {}))
+            connection.request(method, self._prefix + path, content, {**self._headers, **headers})
             response = connection.getresponse()
             status, raw = response.status, response.read(_ANSWER_CAP)
         except TimeoutError:
@@ -93,7 +103,7 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
         answer = json.loads(raw)
     except ValueError:
         answer = None
-    if status in {200, 201} and isinstance(answer, dict):
+    if status in {200, 201, 202} and isinstance(answer, dict):
         return answer
     detail = ""
     if isinstance(answer, dict):

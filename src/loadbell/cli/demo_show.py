@@ -1,0 +1,71 @@
+"""What ``loadbell demo`` prints: plain text when nobody looks, colours that are read on dark and on light otherwise."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from io import TextIOWrapper
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loadbell.testing.receiver import Received
+
+
+class Show:
+    """Prints the demo on stdout."""
+
+    def __init__(self) -> None:
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace", line_buffering=True)
+        self._console = Console(highlight=False, markup=False, emoji=False)
+
+    def title(self, text: str) -> None:
+        """A heading."""
+        self._console.print()
+        self._console.print(Text(text, style="bold"))
+
+    def step(self, text: str) -> None:
+        """Something that is done."""
+        self._console.print(Text.assemble(("ok  ", "bold green"), text), soft_wrap=True)
+
+    def line(self, text: str = "") -> None:
+        """A line as it stands, for the terminal to wrap: so that it can be copied."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def notification(self, received: Received, when: str) -> None:
+        """One request as the receiver got it."""
+        self.title(f"<- {received.header('X-LoadImpact-Event') or 'a request'}, {when}")
+        self.line(f"  {received.method} {received.path} HTTP/1.1")
+        for name, value in received.headers:
+            self._console.print(Text.assemble("  ", (name, "bold"), f": {value}"), soft_wrap=True)
+        self.line()
+        for text in _readable(received.body).splitlines():
+            self.line(f"  {text}")
+
+    def delivery_log(self, deliveries: Sequence[Mapping[str, Any]]) -> None:
+        """The attempts of these deliveries, as the server has logged them."""
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in ("event", "delivery", "attempt", "at (UTC)", "took", "answer"):
+            table.add_column(heading, justify="right" if heading in {"attempt", "took"} else "left", no_wrap=True)
+        for delivery in deliveries:
+            for attempt in delivery["attempts"]:
+                table.add_row(
+                    delivery["event"],
+                    delivery["status"],
+                    str(attempt["number"]),
+                    str(attempt["started_at"])[11:23],
+                    f"{attempt['duration_ms']:.0f} ms",
+                    f"{attempt['status_code'] or ''} {attempt['reason']}".strip(),
+                )
+        self._console.print(table)
+
+
+def _readable(body: bytes) -> str:
+    """``body``, indented if it is JSON."""
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except ValueError:
+        return body.decode("utf-8", "replace")
