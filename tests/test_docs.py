@@ -1,12 +1,39 @@
 """The documentation says what the code does: settings, commands, routes, links, and each snippet that claims to run."""
 
+import json
+import os
 import re
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
+import typer
+from standardwebhooks import WebhookVerificationError
+from typer.core import TyperGroup
 
+from loadbell import api
+from loadbell.api import openapi
+from loadbell.channels.webhook import WebHook, WebHookSettings
+from loadbell.cli.program import program
+from loadbell.domain import events
+from loadbell.domain.deliveries import Reason
+from loadbell.domain.runs import RunStatus
+from loadbell.outbound.contract import Envelope
+from loadbell.outbound.signing import new_secret
 from loadbell.settings import DEFAULTS
+from loadbell.testing.receiver import ScriptedReceiver, respond
+from tests.support.snippets import MISSING, has_curl, run_page, runs, snippets
 from tests.support.tree import ROOT, shown
+
+TOLD = {
+    "docs/api.md": {"test.notification_channel", "test.started", "test.finished"},
+    "README.md": {"test.notification_channel", "test.started", "test.finished"},
+}
+"""The events that reach the receiver when a page's blocks are run."""
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
@@ -40,6 +67,83 @@ def test_every_setting_has_an_entry_and_nothing_else_has() -> None:
 def test_the_documented_default_is_the_real_one(name: str) -> None:
     """A default that can be written down is written down as it is."""
     assert f"Default: `{DEFAULTS[name]}`\n" in _sections(_page("docs/settings.md"), "###")[name]
+
+
+def _commands() -> dict[str, list[str]]:
+    """Every command with its long options, as the program itself knows them."""
+    command = typer.main.get_command(program())
+    assert isinstance(command, TyperGroup)
+    options = {
+        name: [flag for parameter in found.params for flag in parameter.opts if flag.startswith("--")]
+        for name, found in command.commands.items()
+    }
+    # wrap reads its own arguments: its help is where they stand.
+    shown = subprocess.run(
+        [sys.executable, "-m", "loadbell", "wrap", "--help"], capture_output=True, text=True, check=True
+    )
+    options["wrap"] = sorted(set(re.findall(r"--[a-z][a-z-]+", shown.stdout)))
+    return {name: [flag for flag in flags if flag != "--help"] for name, flags in options.items()}
+
+
+def test_every_command_and_option_is_described() -> None:
+    """docs/cli.md has a section for each command, which names each of its options; and none for anything else."""
+    described = {title.removeprefix("loadbell "): body for title, body in _sections(_page("docs/cli.md"), "##").items()}
+    commands = _commands()
+
+    assert set(described) == set(commands)
+    missing = [(name, flag) for name, flags in commands.items() for flag in flags if f"`{flag}`" not in described[name]]
+    assert missing == []
+
+
+def test_every_route_is_described() -> None:
+    """docs/api.md names each method and path of the OpenAPI document, and none that is not in it."""
+    described = set(re.findall(r"^\| `([A-Z]+ /[^ `]+)` \|", _page("docs/api.md"), flags=re.MULTILINE))
+
+    document = json.loads(openapi.document(api._NOUNS.items(), "http://loadbell.example"))
+    routes = {
+        f"{method.upper()} {path.removeprefix(openapi.PREFIX)}"
+        for path, methods in document["paths"].items()
+        for method in methods
+    }
+
+    assert described == routes
+
+
+def test_every_reason_and_status_is_described() -> None:
+    """docs/delivery.md explains each reason an attempt can end with and each status a body can carry."""
+    page = _page("docs/delivery.md")
+    missing = [reason.value for reason in Reason if f"| `{reason.value}` |" not in page]
+    missing += [status.text for status in RunStatus if f"| {status.value} | {status.text} |" not in page]
+
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if runs(page)], ids=shown)
+def test_what_a_page_tells_to_run_works(page: Path, tmp_path: Path) -> None:
+    """The shell blocks of a page that are marked to run do, from top to bottom, against a real server and receiver."""
+    if not has_curl() and "curl" in "".join(snippet.code for snippet in snippets(page)):
+        pytest.skip(MISSING)
+    with ScriptedReceiver([respond(200)]) as receiver:
+        run_page(page, tmp_path, receiver.url)
+        told = {request.header("X-LoadImpact-Event") for request in receiver.requests}
+
+    assert told == TOLD.get(shown(page), set())
+
+
+def test_the_documented_verification_accepts_us_and_nobody_else() -> None:
+    """A receiver that copies the snippet takes what loadbell sends and refuses a body that was changed."""
+    (snippet,) = [one for one in snippets(ROOT / "docs/delivery.md") if one.name == "verify"]
+    namespace: dict[str, Any] = {}
+    exec(compile(snippet.code, "docs/delivery.md", "exec"), namespace)
+    secret = new_secret(os.urandom)
+    envelope = Envelope(
+        uuid4(), events.EventName.TEST_HOOK, 1, time.time_ns() // 1000, events.test_hook_payload(), (secret,)
+    )
+    message = WebHook().render(WebHookSettings("https://receiver.example"), envelope)
+
+    assert namespace["receive"](secret, dict(message.headers), message.body) == {"event": "test.notification_channel"}
+    with pytest.raises(WebhookVerificationError):
+        namespace["receive"](secret, dict(message.headers), message.body.replace(b"test", b"tost"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=shown)

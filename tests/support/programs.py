@@ -11,32 +11,38 @@ import subprocess
 import sys
 
 from tests.support.postgres import find_binaries
+from tests.support.snippets import has_curl
 
-_LISTS = "Acquire::http::Timeout=20"
+_QUIET = ("-qq", "-o", "Acquire::http::Timeout=20", "-o", "Dpkg::Use-Pty=0")
 
 
 def main() -> int:
-    """Installs PostgreSQL if it is missing and may be installed; never fails: the tests tell what is missing."""
-    if os.environ.get("LOADBELL_TEST_POSTGRES_URL") or find_binaries() is not None:
+    """Installs what is missing and may be installed; never fails: the tests tell what they miss."""
+    missing = []
+    if not os.environ.get("LOADBELL_TEST_POSTGRES_URL") and find_binaries() is None:
+        missing.append("postgresql")
+    if not has_curl():
+        missing.append("curl")
+    if not missing:
         return 0
+    names = " ".join(missing)
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        print("make test: there is no PostgreSQL here; the tests that need one will be skipped.")
-        print("Install the package postgresql to run them too, or name a server in LOADBELL_TEST_POSTGRES_URL.")
+        print(f"make test: not installed here: {names}. Tests that need it are skipped, with the reason at the end.")
         return 0
-    print("make test: installing the package postgresql, for the tests that need one (once) …", flush=True)
+    print(f"make test: installing the packages that some tests need (once): {names} …", flush=True)
     # apt reads http_proxy. Where that leads nowhere, the package mirror may still be reached without it.
     without_proxy = {name: value for name, value in os.environ.items() if name.lower() != "http_proxy"}
     attempts = [dict(os.environ)] if without_proxy == dict(os.environ) else [dict(os.environ), without_proxy]
-    if not any(_install("postgresql", environment) for environment in attempts):
-        print("make test: it could not be installed; the tests that need it will be skipped.")
+    if not any(_install(missing, environment) for environment in attempts):
+        print("make test: that failed. Tests that need it are skipped, with the reason at the end.")
     return 0
 
 
-def _install(package: str, environment: dict[str, str]) -> bool:
+def _install(packages: list[str], environment: dict[str, str]) -> bool:
     environment = {**environment, "DEBIAN_FRONTEND": "noninteractive"}
-    for arguments in (["update"], ["install", "-y", "--no-install-recommends", package]):
+    for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         done = subprocess.run(
-            ["apt-get", "-qq", "-o", _LISTS, *arguments],
+            ["apt-get", *_QUIET, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
