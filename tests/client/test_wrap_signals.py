@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # it publishes no types
+import psutil
 import pytest
 
 from tests.client.conftest import wrap_command

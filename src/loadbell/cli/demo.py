@@ -1,5 +1,6 @@
 """``loadbell demo``: shows in half a minute, with a real load test, what loadbell does."""
 
+import contextlib
 import json
 import signal
 import time
@@ -39,28 +40,34 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the server up after the show, until Ctrl-C.")] = False,
 ) -> None:
     """See it work: a server, a receiver and a real Locust run on this machine, for half a minute."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    from loadbell.cli.demo_stage import ENDING  # noqa: PLC0415 - only when the demo runs
+
+    def leave(number: int, _: FrameType | None) -> NoReturn:
+        for ending in ENDING:
+            signal.signal(ending, signal.SIG_IGN)
+        raise _Left(number)
+
+    for number in ENDING:
+        signal.signal(number, leave)
     try:
         _perform(keep=keep)
     except _Left as left:
         raise GaveUp("the demo was stopped; nothing is left of it.", _BY_SIGNAL + left.number) from None
 
 
-def _leave(number: int, _: FrameType | None) -> NoReturn:
-    raise _Left(number)
-
-
 def _perform(*, keep: bool) -> None:
     from loadbell.cli.demo_show import Show  # noqa: PLC0415 - only when the demo runs
-    from loadbell.cli.demo_stage import Stage, find_locust  # noqa: PLC0415 - as above
+    from loadbell.cli.demo_stage import Stage, find_locust, undisturbed  # noqa: PLC0415 - as above
     from loadbell.client.api import Refused, Unreachable  # noqa: PLC0415 - as above
     from loadbell.testing.receiver import ScriptedReceiver  # noqa: PLC0415 - as above
 
     locust = find_locust()
     show = Show()
     show.title("loadbell demo: a real Locust run rings a WebHook, all on this machine")
-    with ScriptedReceiver() as receiver, Stage() as stage:
+    with contextlib.ExitStack() as stack:
+        with undisturbed():
+            receiver = stack.enter_context(ScriptedReceiver())
+        stage = stack.enter_context(Stage())
         news = _News(show, receiver)
         try:
             _add_channel(show, stage, receiver.url)

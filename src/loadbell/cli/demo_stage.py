@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,9 @@ LOAD = ["--headless", "-u", "5", "-r", "5", "-t", "10s", "--only-summary"]
 _READY_S, _END_S = 30.0, 15.0
 _ANNOUNCED = "loadbell is listening on "
 _LOG_LINES = 15
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""The signals that end the demo early."""
 
 
 def find_locust() -> list[str]:
@@ -44,6 +48,20 @@ def find_locust() -> list[str]:
         "The demo runs a real Locust load test, and Locust isn't installed. Get it beside loadbell with: "
         f"{sys.executable} -m pip install locust — or anywhere on the PATH with: pipx install locust"
     )
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Holds back the signals that end the demo, so that what is started is also noted as started."""
+    held: list[int] = []
+    handlers = {number: signal.signal(number, lambda number, _: held.append(number)) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if held:
+        signal.raise_signal(held[0])
 
 
 class Stage:
@@ -140,7 +158,7 @@ class Stage:
         self.url = line.strip().removeprefix(_ANNOUNCED)
 
     def _start(self, arguments: list[str], name: str, stdout: int | None = None) -> "subprocess.Popen[bytes]":
-        with (self.folder / f"{name}.log").open("wb") as log:
+        with undisturbed(), (self.folder / f"{name}.log").open("wb") as log:
             child = subprocess.Popen(  # noqa: S603 - our own commands
                 [sys.executable, "-P", "-m", "loadbell", *arguments],
                 cwd=self.folder,
@@ -150,7 +168,7 @@ class Stage:
                 stderr=log,
                 process_group=0,
             )
-        self._children.append(child)
+            self._children.append(child)
         return child
 
     def _environment(self) -> dict[str, str]:
@@ -171,9 +189,11 @@ class Stage:
         }
 
     def _end(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave half of it behind
-        self._ending.close()
+        try:
+            for number in ENDING:
+                signal.signal(number, signal.SIG_IGN)  # from here on, a Ctrl-C would leave half of it behind
+        finally:
+            self._ending.close()
 
     def _end_children(self) -> None:
         """Ends what still runs, the load test before the server that it reports to."""
