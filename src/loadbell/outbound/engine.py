@@ -10,7 +10,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ _log = structlog.get_logger(__name__)
 
 _MOST_ADDRESSES = 8  # of a name, tried in turn
 _LONGEST_WAIT = 1.0  # seconds without a look at libcurl while something is under way: a safety net, not a poll
+_BULK_WAIT = 0.005  # seconds; libcurl writes a large body block by block, without an edge in between
 _PAUSE_AFTER_FAULT = 0.05  # seconds
 _FALLS_BACK = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT})
 _FIRST_FINAL_STATUS = 200
@@ -154,6 +155,8 @@ class Engine:
         if self._flying:
             wish = self._multi.timeout()  # milliseconds; -1: none
             limits.append(min(wish / 1000, _LONGEST_WAIT) if wish >= 0 else _LONGEST_WAIT)
+            if any(flight.transfer is not None and flight.transfer.bulky for flight in self._flying.values()):
+                limits.append(_BULK_WAIT)
         if self._resolving:
             first = next(iter(self._resolving))
             limits.append(max(0, first.started + self._timeout - _now()) / SECOND)
@@ -290,11 +293,13 @@ class Engine:
 
     def _close_multi(self) -> None:
         for curl in self._flying:
-            self._multi.remove_handle(curl)
-            curl.close()
-        for transfer in self._idle:
-            transfer.curl.close()
-        self._multi.close()
+            with suppress(pycurl.error):
+                self._multi.remove_handle(curl)
+        with suppress(pycurl.error):
+            self._multi.close()
+        for curl in [*self._flying, *(transfer.curl for transfer in self._idle)]:
+            with suppress(pycurl.error):
+                curl.close()
 
     def _start_afresh(self) -> None:
         """Ends everything under way as ``internal`` and takes a new libcurl."""

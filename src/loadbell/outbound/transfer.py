@@ -29,9 +29,17 @@ HEADER_LIMIT = 64 * 1024
 """Bytes of an answer's headers that are read, those of interim (1xx) answers included; more is a failure."""
 
 _FIRST_FINAL_STATUS = 200
-_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[\x20-\x7e\t]*")  # RFC 9110 section 5
+_SENT_AT_ONCE = 32 * 1024  # libcurl writes up to 64 KiB, headers included, in one go
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\x20-\x7e\t]*")  # RFC 9110 section 5
 _OURS = ("host:", "content-length:", "transfer-encoding:")
 _ADDED_BY_LIBCURL = ("Accept", "Content-Type", "Expect", "User-Agent")
+
+
+class _LentSocket(socket.socket):
+    """A socket of which pycurl takes a duplicate before it drops it."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class Transfer:
@@ -73,6 +81,7 @@ class Transfer:
             ValueError: a header can't be sent as it stands; the message names none of its values.
         """
         self._secure = target.scheme == "https"
+        self.bulky = len(message.body) > _SENT_AT_ONCE
         self.curl.setopt(pycurl.URL, target.origin + target.path)
         if message.method == "GET":
             self.curl.setopt(pycurl.HTTPGET, 1)
@@ -144,7 +153,7 @@ class Transfer:
             self._blocked = True
             return pycurl.SOCKET_BAD
         try:
-            opened = socket.socket(family, kind, protocol)
+            opened = _LentSocket(family, kind, protocol)
             self._watch(opened.fileno())
         except OSError:
             self._no_socket = True

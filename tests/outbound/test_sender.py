@@ -1,0 +1,504 @@
+"""The sender against real receivers: what goes over the wire, what comes back, and that nothing goes wrong for long."""
+
+import asyncio
+import gc
+import gzip
+import os
+import resource
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from functools import partial
+
+import psutil
+import pytest
+
+from loadbell.domain.deliveries import Reason
+from loadbell.outbound.addresses import AddressPolicy
+from loadbell.outbound.contract import Message, NoReply, Reply
+from loadbell.outbound.sender import BODY_LIMIT, Exchange, Result, Sender
+from loadbell.testing import (
+    Behaviour,
+    ScriptedReceiver,
+    close,
+    cut_off,
+    drip,
+    endless_body,
+    endless_headers,
+    gzip_bomb,
+    hang,
+    informational_flood,
+    raw,
+    redirect,
+    reset,
+    respond,
+)
+from tests.outbound.sending import SECOND, message, names, no_reply, reply, scenario, send_all
+
+
+def test_a_request_goes_out_exactly_as_rendered() -> None:
+    """The sender adds Host and Content-Length and nothing else; spelling, order, path and body stay as they are."""
+    headers = (
+        ("X-LoadImpact-ID", "19c5d426"),
+        ("User-Agent", "LoadImpactWebHook"),
+        ("x-oDd", ""),
+        ("Authorization", "B c"),
+    )
+    body = b'{"b":1,"a":"\xc3\xbc"}\x00'
+
+    with ScriptedReceiver() as receiver:
+        scenario(lambda sender: sender.send(message(f"{receiver.url}a/../b//c?x=%41&y#z", *headers, body=body)))
+        (request,) = receiver.requests
+
+    host = ("Host", f"127.0.0.1:{receiver.port}")
+    length = ("Content-Length", str(len(body)))
+    assert (host, ("Content-Type", "application/json"), *headers, length) == request.headers
+    assert ("POST", "/a/../b//c?x=%41&y", body) == (request.method, request.path, request.body)
+
+
+def test_nothing_of_libcurls_own_goes_out() -> None:
+    """A message without headers has none; a large body is not announced by Expect."""
+    with ScriptedReceiver() as receiver:
+        scenario(lambda sender: sender.send(Message("POST", receiver.url, (), b"x" * 200_000)))
+        (request,) = receiver.requests
+
+    assert ["Host", "Content-Length"] == [name for name, _ in request.headers]
+
+
+def test_a_large_body_goes_out_without_stalling() -> None:
+    """Megabytes are sent without waiting for anything but the receiver."""
+    body = os.urandom(2 * 1024 * 1024)
+
+    with ScriptedReceiver() as receiver:
+        answer = reply(scenario(lambda sender: sender.send(message(receiver.url, body=body))))
+
+        assert body == receiver.requests[0].body
+    assert answer.duration < 2 * SECOND
+
+
+def test_a_get_has_no_body() -> None:
+    """Other methods than POST work; a GET after a POST on the same handle is a plain GET."""
+
+    async def play(sender: Sender) -> None:
+        await sender.send(message(receiver.url))
+        await sender.send(Message("GET", receiver.url, (), b""))
+        await sender.send(message(receiver.url, method="PUT", body=b"put"))
+
+    with ScriptedReceiver() as receiver:
+        scenario(play)
+
+        assert [("POST", b"{}"), ("GET", b""), ("PUT", b"put")] == [(r.method, r.body) for r in receiver.requests]
+
+
+def test_a_reply_is_told_whole() -> None:
+    """Status, headers as spelled, body with NUL and non-text bytes, and the time it took come back."""
+    body = b"\x00\xff\xfe binary"
+
+    with ScriptedReceiver([respond(418, {"X-MiXed": "a: b", "Empty": ""}, body, delay=0.1)]) as receiver:
+        answer = reply(scenario(lambda sender: sender.send(message(receiver.url))))
+
+    assert (418, body, False) == (answer.status, answer.body, answer.truncated)
+    assert ("X-MiXed", "a: b") == answer.headers[0]
+    assert (("Empty", ""), "a: b") == (answer.headers[1], answer.header("x-mixed"))
+    assert 0.1 * SECOND <= answer.duration <= 3 * SECOND
+
+
+def test_interim_answers_folded_headers_and_trailers_are_borne() -> None:
+    """Only the final answer's own headers are told."""
+    wire = (
+        b"HTTP/1.1 103 Early Hints\r\nLink: </>\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-Folded: a\r\n  b\r\n\r\n"
+        b"2\r\nok\r\n0\r\nX-Trailer: late\r\n\r\n"
+    )
+    with ScriptedReceiver([raw(wire)]) as receiver:
+        answer = reply(scenario(lambda sender: sender.send(message(receiver.url))))
+
+    assert (200, b"ok") == (answer.status, answer.body)
+    assert (("Transfer-Encoding", "chunked"), ("X-Folded", "a b")) == answer.headers
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(status: int) -> None:
+    """A redirect is the answer; the place it names is never contacted."""
+    with ScriptedReceiver() as elsewhere, ScriptedReceiver([redirect(elsewhere.url, status)]) as receiver:
+        answer = reply(scenario(lambda sender: sender.send(message(receiver.url))))
+
+        assert (status, elsewhere.url, 0) == (answer.status, answer.header("Location"), elsewhere.connects)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "reason", "words"),
+    [
+        (hang(), Reason.TIMEOUT, "did not answer within 0.4 s"),
+        (drip(interval=0.05), Reason.TIMEOUT, "not complete within 0.4 s"),
+        (reset(), Reason.PROTOCOL, "broke the connection before it answered"),
+        (reset(after=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Reason.PROTOCOL, "cut off"),
+        (close(), Reason.PROTOCOL, "closed the connection without an answer"),
+        (cut_off(), Reason.PROTOCOL, "cut off"),
+        (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"), Reason.PROTOCOL, "cut off"),
+        (raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), Reason.PROTOCOL, "not valid HTTP"),
+        (raw(b"HTTP/1.1 what?\r\n\r\n"), Reason.PROTOCOL, "not valid HTTP"),
+        (raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), Reason.PROTOCOL, "without an answer"),
+        (endless_headers(), Reason.PROTOCOL, "more headers"),
+        (informational_flood(), Reason.PROTOCOL, "more headers"),
+    ],
+)
+def test_each_way_to_fail_has_its_reason_and_sentence(behaviour: Behaviour, reason: Reason, words: str) -> None:
+    """What a bad receiver did is told apart, in a sentence that shows nothing of the URL's path."""
+    with ScriptedReceiver([behaviour]) as receiver:
+        result = no_reply(scenario(lambda sender: sender.send(message(f"{receiver.url}secret?secret")), timeout=0.4))
+
+    assert reason is result.reason
+    assert words in result.message
+    assert (True, False) == (result.message.endswith("."), "secret" in result.message)
+    assert result.duration <= 3 * SECOND
+
+
+def test_a_refused_connection_is_told() -> None:
+    """Where nobody listens the reason is connect."""
+    with ScriptedReceiver() as receiver:
+        url = receiver.url
+
+    result = no_reply(scenario(lambda sender: sender.send(message(url))))
+
+    assert (Reason.CONNECT, "The receiver refused the connection.") == (result.reason, result.message)
+
+
+def test_a_receiver_that_does_not_accept_is_given_up_at_the_deadline() -> None:
+    """A connection that never stands ends as a timeout that says so."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, ExitStack() as stack:
+        for _ in range(4):  # fills the accept queue: the kernel drops what comes after
+            client = stack.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(full.getsockname())
+        time.sleep(0.05)
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/"
+        result = no_reply(scenario(lambda sender: sender.send(message(url)), timeout=0.4))
+
+    assert Reason.TIMEOUT is result.reason
+
+
+@pytest.mark.parametrize(
+    "error", [socket.gaierror(socket.EAI_NONAME, "x"), socket.gaierror(socket.EAI_AGAIN, "x"), ValueError("x"), None]
+)
+def test_a_name_without_an_address_is_told(error: Exception | None) -> None:
+    """Whatever the resolver says, no address means dns, in our own words."""
+
+    def resolve(host: str, port: int) -> list[str]:
+        if error is not None:
+            raise error
+        return []
+
+    result = no_reply(scenario(lambda sender: sender.send(message("http://nowhere.example/")), resolver=resolve))
+
+    assert Reason.DNS is result.reason
+    assert result.message.startswith("The receiver's host name ")
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1/", "http://u:p@127.0.0.1/", "http://[fe80::1%25lo]/"])
+def test_a_url_that_cannot_be_used_is_bad_settings(url: str) -> None:
+    """A stored URL that would not pass today ends as bad_settings; nothing is connected."""
+    assert Reason.BAD_SETTINGS is no_reply(scenario(lambda sender: sender.send(message(url)))).reason
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("X-A", "1\r\nX-Injected: 1"),
+        ("X-A", "1\nX-Injected: 1"),
+        ("X-A\r\nX-Injected", "1"),
+        ("X-A", "nul\x00"),
+        ("X-A", "\u00fc"),
+        ("", "x"),
+        ("a b", "x"),
+        ("X:A", "x"),
+        ("@/etc/passwd", "x"),
+        ("Host", "elsewhere.example"),
+        ("content-length", "1"),
+        ("Transfer-Encoding", "chunked"),
+    ],
+)
+def test_headers_cannot_break_out_of_their_line(header: tuple[str, str]) -> None:
+    """A header that would smuggle in another, or change the framing, is not sent and nothing is connected."""
+    with ScriptedReceiver() as receiver:
+        result = no_reply(scenario(lambda sender: sender.send(message(receiver.url, header))))
+
+        assert (Reason.BAD_SETTINGS, 0) == (result.reason, receiver.connects)
+
+
+@pytest.mark.parametrize(("size", "truncated"), [(BODY_LIMIT, False), (BODY_LIMIT + 1, True), (16 * 1024 * 1024, True)])
+def test_an_answer_is_read_up_to_64_kib_and_judged_by_its_status(size: int, *, truncated: bool) -> None:
+    """A longer body is cut off with its connection and flagged; the status still counts; the next exchange is sound."""
+
+    async def play(sender: Sender) -> tuple[Reply, Reply]:
+        return reply(await sender.send(message(receiver.url))), reply(await sender.send(message(receiver.url)))
+
+    with ScriptedReceiver([respond(503, body=b"x" * size), respond(204)]) as receiver:
+        cut, following = scenario(play)
+
+        assert (503, min(size, BODY_LIMIT), truncated) == (cut.status, len(cut.body), cut.truncated)
+        assert (204, 1 + truncated) == (following.status, receiver.connects)
+
+
+def test_endless_bodies_do_not_fill_the_memory() -> None:
+    """A hundred receivers' worth of endless bodies leave the process no larger."""
+
+    async def play(sender: Sender) -> list[Reply]:
+        return [reply(await sender.send(message(receiver.url))) for _ in range(100)]
+
+    with ScriptedReceiver([endless_body()]) as receiver:
+        scenario(play)
+        gc.collect()
+        before = psutil.Process().memory_info().rss
+        answers = scenario(play)
+        grown = psutil.Process().memory_info().rss - before
+
+    assert {(200, BODY_LIMIT, True)} == {(answer.status, len(answer.body), answer.truncated) for answer in answers}
+    assert grown < 32 * 1024 * 1024
+
+
+def test_nothing_is_decompressed() -> None:
+    """A gzip bomb is the few bytes that came over the wire."""
+    bomb = gzip.compress(bytes(16 * 1024 * 1024), 9)
+    with ScriptedReceiver([gzip_bomb()]) as receiver:
+        answer = reply(scenario(lambda sender: sender.send(message(receiver.url))))
+
+        assert (200, bomb[10:], False) == (answer.status, answer.body[10:], answer.truncated)
+        assert None is receiver.requests[0].header("Accept-Encoding")
+
+
+def test_no_cookie_is_ever_sent_back() -> None:
+    """What one answer sets, the next request does not carry."""
+
+    async def play(sender: Sender) -> None:
+        for _ in range(2):
+            await sender.send(message(receiver.url))
+
+    with ScriptedReceiver([respond(200, {"Set-Cookie": "a=b"})]) as receiver:
+        scenario(play)
+
+        assert [None, None] == [request.header("Cookie") for request in receiver.requests]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_proxy_is_used_whatever_the_environment_says(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy in the environment sees no connection; the receiver is reached directly."""
+    with ScriptedReceiver() as proxy, ScriptedReceiver() as receiver:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        url = receiver.url.replace("http:", f"{scheme}:")
+        scenario(lambda sender: sender.send(message(url)), timeout=0.5)
+
+        assert (0, 1) == (proxy.connects, receiver.connects)
+
+
+def test_connections_are_kept() -> None:
+    """Exchanges with one receiver, one after the other, share a connection."""
+
+    async def play(sender: Sender) -> None:
+        for _ in range(5):
+            reply(await sender.send(message(receiver.url)))
+
+    with ScriptedReceiver() as receiver:
+        scenario(play)
+
+        assert (1, 5) == (receiver.connects, len(receiver.requests))
+
+
+def test_a_kept_connection_that_the_receiver_closed_harms_nothing() -> None:
+    """When the receiver has closed a kept connection the next message goes out on a new one."""
+
+    async def play(sender: Sender) -> list[int]:
+        statuses = []
+        for _ in range(3):
+            statuses.append(reply(await sender.send(message(receiver.url))).status)
+            await asyncio.sleep(0.02)
+        return statuses
+
+    with ScriptedReceiver([raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")]) as receiver:
+        assert [200, 200, 200] == scenario(play)
+        assert 3 == receiver.connects
+
+
+def test_one_hanging_receiver_delays_no_other() -> None:
+    """While one receiver hangs, the answers of 99 others come at once."""
+
+    async def play(sender: Sender) -> list[tuple[float, Result]]:
+        exchanges = [Exchange("hanging", message(dead.url)), *(Exchange(n, message(fast.url)) for n in range(99))]
+        return await send_all(sender, exchanges)
+
+    with ScriptedReceiver([hang()]) as dead, ScriptedReceiver() as fast:
+        results = scenario(play, timeout=2.0)
+
+    assert "hanging" == results[-1][1][0].key
+    assert max(seconds for seconds, _ in results[:-1]) < 1.5
+
+
+def test_a_dripping_receiver_frees_its_place_at_the_deadline() -> None:
+    """A body that comes byte by byte ends with the exchange's deadline, and the next exchange begins."""
+
+    async def play(sender: Sender) -> list[tuple[float, Result]]:
+        return await send_all(sender, [Exchange(1, message(slow.url)), Exchange(2, message(fast.url))])
+
+    with ScriptedReceiver([drip(interval=0.02)]) as slow, ScriptedReceiver() as fast:
+        (first_took, first), (_, second) = scenario(play, timeout=0.3, max_in_flight=1)
+
+    assert Reason.TIMEOUT is no_reply(first[1]).reason
+    assert 200 == reply(second[1]).status
+    assert 0.3 <= first_took < 2.0
+
+
+def test_beyond_the_cap_exchanges_wait_in_order_and_their_deadline_with_them() -> None:
+    """At most ``max_in_flight`` are under way; the deadline of a waiting exchange begins when the exchange does."""
+
+    async def play(sender: Sender) -> list[tuple[float, Result]]:
+        return await send_all(sender, [Exchange(n, message(receiver.url, body=b"%d" % n)) for n in range(6)])
+
+    with ScriptedReceiver([respond(delay=0.15)]) as receiver:
+        results = scenario(play, timeout=0.6, max_in_flight=1)
+
+        assert [b"0", b"1", b"2", b"3", b"4", b"5"] == [request.body for request in receiver.requests]
+    assert [200] * 6 == [reply(result).status for _, (_, result) in results]
+    assert results[-1][0] > 0.6
+
+
+def test_two_hundred_exchanges_run_side_by_side() -> None:
+    """Two hundred slow answers take as long as one."""
+
+    async def play(sender: Sender) -> list[tuple[float, Result]]:
+        return await send_all(sender, [Exchange(n, message(receiver.url)) for n in range(200)])
+
+    with ScriptedReceiver([respond(delay=0.5)]) as receiver:
+        results = scenario(play)
+
+        assert 200 == receiver.connects
+    assert results[-1][0] < 4.0
+
+
+def test_descriptors_beyond_1023_are_no_obstacle() -> None:
+    """The sender works in a process that has more than 1,024 files open, where ``select()`` would fail."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard) if hard > 0 else 4096, hard))
+    copies = [os.dup(0) for _ in range(1200)]
+    try:
+        with ScriptedReceiver() as receiver:
+            assert 200 == reply(scenario(lambda sender: sender.send(message(receiver.url)))).status
+    finally:
+        for copy in copies:
+            os.close(copy)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_results_come_in_batches_to_each_caller_in_the_loop() -> None:
+    """Each caller gets its own exchanges back, each once, in the loop's thread, many at a time."""
+    calls: list[tuple[str, threading.Thread, list[Result]]] = []
+
+    async def play(sender: Sender) -> None:
+        complete = asyncio.Event()
+
+        def take(caller: str, results: list[Result]) -> None:
+            calls.append((caller, threading.current_thread(), results))
+            if sum(len(results) for _, _, results in calls) == 200:
+                complete.set()
+
+        for caller in ("a", "b"):
+            exchanges = [Exchange((caller, n), message(receiver.url)) for n in range(100)]
+            sender.submit(exchanges, partial(take, caller))
+        await complete.wait()
+
+    with ScriptedReceiver() as receiver:
+        scenario(play)
+
+    for caller in ("a", "b"):
+        keys = [exchange.key for name, _, results in calls if name == caller for exchange, _ in results]
+        assert [(caller, n) for n in range(100)] == sorted(keys)  # type: ignore[type-var]  # all keys are such pairs
+    assert {threading.main_thread()} == {thread for _, thread, _ in calls}
+    assert len(calls) < 200
+
+
+def test_a_caller_that_raises_keeps_nobody_from_their_results() -> None:
+    """An error in one caller's ``on_done`` is logged; others are served, then and later."""
+
+    def fail(_: list[Result]) -> None:
+        raise RuntimeError("the caller's own fault")
+
+    async def play(sender: Sender) -> int:
+        sender.submit([Exchange(1, message(receiver.url))], fail)
+        await asyncio.sleep(0.05)
+        return reply(await sender.send(message(receiver.url))).status
+
+    with ScriptedReceiver() as receiver:
+        assert 200 == scenario(play)
+
+
+def test_an_exchange_that_breaks_the_sender_ends_alone() -> None:
+    """An unexpected error is that exchange's ``internal``; its neighbours go through."""
+    broken = Message("POST", "http://127.0.0.1/", (), object())  # type: ignore[arg-type]  # that is the fault
+
+    async def play(sender: Sender) -> list[tuple[float, Result]]:
+        return await send_all(sender, [Exchange(1, broken), Exchange(2, message(receiver.url))])
+
+    with ScriptedReceiver() as receiver:
+        by_key = {exchange.key: result for _, (exchange, result) in scenario(play)}
+
+    assert Reason.INTERNAL is no_reply(by_key[1]).reason
+    assert 200 == reply(by_key[2]).status
+
+
+def test_the_thread_survives_a_fault_of_libcurl_itself() -> None:
+    """When a whole turn fails, what was under way ends as ``internal`` and the next exchange goes through."""
+
+    async def play(sender: Sender) -> tuple[NoReply, Reply]:
+        pending = asyncio.create_task(sender.send(message(dead.url)))
+        await asyncio.to_thread(dead.wait_for, 1)
+        assert sender._engine is not None
+        sender._engine._multi.close()
+        sender._engine._waiting.wake()
+        return no_reply(await pending), reply(await sender.send(message(fast.url)))
+
+    with ScriptedReceiver([hang()]) as dead, ScriptedReceiver() as fast:
+        failed, sound = scenario(play)
+
+    assert (Reason.INTERNAL, 200) == (failed.reason, sound.status)
+
+
+def test_closing_aborts_what_is_in_flight_and_leaves_no_thread() -> None:
+    """After ``close`` no result comes, a waiting ``send`` is cancelled, and all threads are gone."""
+    before = set(threading.enumerate())
+    results: list[Result] = []
+
+    async def play(sender: Sender) -> None:
+        waiting = asyncio.create_task(sender.send(message(receiver.url)))
+        named = receiver.url.replace("127.0.0.1", "good.example")
+        sender.submit([Exchange(1, message(receiver.url)), Exchange(2, message(named))], results.extend)
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        await sender.close()
+        assert time.monotonic() - started < 2.0
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        with pytest.raises(RuntimeError):
+            sender.submit([], results.extend)
+        await asyncio.sleep(0.05)
+
+    with ScriptedReceiver([hang()]) as receiver:
+        inside = set(threading.enumerate())
+        scenario(play, resolver=names(good="127.0.0.1"))
+
+        assert inside == set(threading.enumerate())
+    assert before == set(threading.enumerate())
+    assert [] == results
+
+
+def test_a_sender_that_was_not_started_says_so() -> None:
+    """Submitting before ``start`` is an error, not a message that is lost."""
+
+    async def main() -> None:
+        sender = Sender(policy=AddressPolicy(), timeout=SECOND)
+        with pytest.raises(RuntimeError, match="not running"):
+            sender.submit([], lambda _: None)
+        await sender.close()
+
+    asyncio.run(main())
