@@ -12,7 +12,7 @@ from uuid import UUID
 
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.events import EventName
-from loadbell.domain.ids import Micros
+from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.retry import RetrySchedule
 
 
@@ -173,23 +173,25 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
 
     ``chance`` in [0, 1) decides the jitter. A Test Hook is tried once. A manual attempt uses up no wait: a delivery
     that had ended returns to its end unless the attempt succeeds, one that had not goes on with its schedule.
-    A rate-limited attempt uses up no wait either and slows the whole channel.
+    A rate-limited attempt uses up no wait either and slows the whole channel, for a second at least: nothing else
+    would ever end its repeats.
     """
     if outcome.ok:
         return Verdict(DeliveryStatus.DELIVERED, step, finished=settled is not DeliveryStatus.DELIVERED)
     limited = outcome.reason is Reason.RATE_LIMITED
     hint = outcome.retry_after
-    throttle = (
-        now + (hint if hint is not None else schedule.wait_when_rate_limited(number, chance)) if limited else None
-    )
+    throttle = None
+    if limited:
+        throttle = now + max(hint if hint is not None else schedule.wait_when_rate_limited(number, chance), SECOND)
     if settled is not None:
         return Verdict(settled, step, throttle_until=throttle)
     if cause is Cause.TEST or not (outcome.retry or limited):
         return Verdict(DeliveryStatus.FAILED, step, finished=True)
     if throttle is not None:
         return Verdict(DeliveryStatus.PENDING, step, next_attempt_at=throttle, throttle_until=throttle)
-    wait = schedule.wait(step, chance)
+    wait, used = schedule.wait(step, chance), step + 1
+    if cause is Cause.MANUAL:
+        wait, used = schedule.wait(max(step - 1, 0), chance) or SECOND, step  # the wait that it cut short
     if wait is None:
         return Verdict(DeliveryStatus.FAILED, step, finished=True)
-    used = step if cause is Cause.MANUAL else step + 1
     return Verdict(DeliveryStatus.PENDING, used, next_attempt_at=now + max(wait, hint or 0))

@@ -6,7 +6,7 @@ No sleeping and no clock here: the answer is an instant.
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from loadbell.domain.ids import SECOND, Micros, from_datetime
@@ -66,14 +66,15 @@ class RetrySchedule:
 def parse_retry_after(value: str, now: Micros) -> Micros | None:
     """The span that a ``Retry-After`` header asks for (RFC 9110 section 10.2.3), at most seven days.
 
-    Takes seconds, fractions of seconds (some providers send them) and HTTP dates. A date in the past is 0.
-    Anything else is None: a header that we can't read asks for nothing.
+    Takes seconds, fractions of seconds (some providers send them) and HTTP dates, the obsolete forms too; one without
+    a zone is UTC. A date in the past is 0. Anything else is None: a header that we can't read asks for nothing.
     """
     text = value.strip()
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", text, re.ASCII):
-        return min(round(float(text) * SECOND), LONGEST_HINT)
+    if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
+        return round(min(float(text), LONGEST_HINT / SECOND) * SECOND)
     try:
         moment: datetime = parsedate_to_datetime(text)
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
         return min(max(from_datetime(moment) - now, 0), LONGEST_HINT)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

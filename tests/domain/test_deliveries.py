@@ -1,0 +1,152 @@
+"""Where the outcome of an attempt takes a delivery, as a table."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from loadbell.domain.channels import ChannelKind
+from loadbell.domain.deliveries import Cause, Delivery, DeliveryStatus, Outcome, Reason, Verdict, after_attempt
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND
+from loadbell.domain.retry import RetrySchedule
+
+PENDING, DELIVERED, FAILED = DeliveryStatus.PENDING, DeliveryStatus.DELIVERED, DeliveryStatus.FAILED
+WAITS = RetrySchedule((10 * SECOND, 100 * SECOND))
+NOW = 1_800_000_000 * SECOND
+OK = Outcome(Reason.OK, "taken")
+BUSY = Outcome(Reason.HTTP_5XX, "later", retry=True)
+BUSY_FOR_A_MINUTE = replace(BUSY, retry_after=60 * SECOND)
+LIMITED = Outcome(Reason.RATE_LIMITED, "slow down", retry=True)
+GONE = Outcome(Reason.GONE, "never again")
+
+
+def _after(  # noqa: PLR0913 - the facts that decide
+    outcome: Outcome,
+    *,
+    cause: Cause = Cause.SCHEDULED,
+    settled: DeliveryStatus | None = None,
+    step: int = 0,
+    number: int = 1,
+    schedule: RetrySchedule = WAITS,
+) -> Verdict:
+    return after_attempt(
+        outcome, cause=cause, settled=settled, step=step, number=number, schedule=schedule, now=NOW, chance=0.5
+    )
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_a_taken_message_is_delivered(cause: Cause) -> None:
+    """Success ends a delivery, whatever set the attempt off."""
+    assert Verdict(DELIVERED, 1, finished=True) == _after(OK, cause=cause, step=1)
+
+
+@pytest.mark.parametrize(("step", "wait"), [(0, 10), (1, 100)])
+def test_a_failure_waits_as_the_schedule_says(step: int, wait: int) -> None:
+    """Each scheduled failure uses up the next wait."""
+    assert Verdict(PENDING, step + 1, next_attempt_at=NOW + wait * SECOND) == _after(BUSY, step=step)
+
+
+def test_the_end_of_the_schedule_fails_the_delivery() -> None:
+    """After the last wait there is no further attempt."""
+    assert Verdict(FAILED, 2, finished=True) == _after(BUSY, step=2)
+
+
+@pytest.mark.parametrize(("step", "wait"), [(0, 60), (1, 100)])
+def test_a_wish_of_the_receiver_only_lengthens_a_wait(step: int, wait: int) -> None:
+    """Never before the Retry-After, and never before the schedule."""
+    assert NOW + wait * SECOND == _after(BUSY_FOR_A_MINUTE, step=step).next_attempt_at
+
+
+def test_what_is_refused_for_good_fails_at_once() -> None:
+    """A permanent answer is not retried."""
+    assert Verdict(FAILED, 0, finished=True) == _after(GONE)
+
+
+def test_a_test_hook_is_tried_once() -> None:
+    """Neither a failure nor a rate limit brings a second attempt."""
+    assert [FAILED] * 2 == [_after(outcome, cause=Cause.TEST).status for outcome in (BUSY, LIMITED)]
+
+
+@pytest.mark.parametrize("hint", [None, 3600 * SECOND])
+def test_a_rate_limit_uses_up_no_wait_and_slows_the_channel(hint: int | None) -> None:
+    """The delivery stays at its step; it and its whole channel wait until the same instant, in full."""
+    verdict = _after(replace(LIMITED, retry_after=hint), step=2)
+
+    assert (PENDING, 2) == (verdict.status, verdict.step)
+    assert NOW + (hint or 10 * SECOND) == verdict.next_attempt_at == verdict.throttle_until
+
+
+@pytest.mark.parametrize("hint", [0, 1])
+@pytest.mark.parametrize("schedule", [WAITS, RetrySchedule(()), RetrySchedule((0,))])
+def test_a_rate_limit_that_asks_for_no_wait_gets_one(hint: int, schedule: RetrySchedule) -> None:
+    """``Retry-After: 0`` with 429 for ever does not become a loop without a pause."""
+    verdict = _after(replace(LIMITED, retry_after=hint), schedule=schedule)
+
+    assert NOW + SECOND == verdict.next_attempt_at == verdict.throttle_until
+
+
+@pytest.mark.parametrize("settled", [DELIVERED, FAILED, DeliveryStatus.CANCELLED])
+@pytest.mark.parametrize("outcome", [BUSY, GONE, LIMITED], ids=["busy", "gone", "limited"])
+def test_a_redelivery_that_fails_changes_no_end(settled: DeliveryStatus, outcome: Outcome) -> None:
+    """What had ended returns to its end; only a rate limit is still minded by the channel."""
+    verdict = _after(outcome, cause=Cause.MANUAL, settled=settled, step=2)
+
+    assert (settled, 2, None, False) == (verdict.status, verdict.step, verdict.next_attempt_at, verdict.finished)
+    assert (outcome is LIMITED) == (verdict.throttle_until is not None)
+
+
+@pytest.mark.parametrize(("settled", "anew"), [(FAILED, True), (DeliveryStatus.CANCELLED, True), (DELIVERED, False)])
+def test_a_redelivery_that_succeeds_delivers(settled: DeliveryStatus, anew: bool) -> None:
+    """It ends the delivery anew, unless that had been delivered before."""
+    assert Verdict(DELIVERED, 2, finished=anew) == _after(OK, cause=Cause.MANUAL, settled=settled, step=2)
+
+
+@pytest.mark.parametrize(("step", "wait"), [(0, 10), (1, 10), (2, 100)])
+def test_a_manual_failure_leaves_the_schedule_as_it_was(step: int, wait: int) -> None:
+    """It uses up no wait, not even before the last scheduled attempt, and the wait that it cut short begins anew."""
+    assert Verdict(PENDING, step, next_attempt_at=NOW + wait * SECOND) == _after(BUSY, cause=Cause.MANUAL, step=step)
+
+
+def test_a_manual_failure_does_not_take_the_only_attempt() -> None:
+    """With an empty schedule the one scheduled attempt is still made."""
+    verdict = _after(BUSY, cause=Cause.MANUAL, schedule=RetrySchedule(()))
+
+    assert Verdict(PENDING, 0, next_attempt_at=NOW + SECOND) == verdict
+
+
+@pytest.mark.parametrize(("status", "count"), [(PENDING, 3), (DeliveryStatus.SENDING, 2), (FAILED, 3)])
+def test_an_attempt_counts_once_it_has_ended(status: DeliveryStatus, count: int) -> None:
+    """The one under way is not counted yet."""
+    delivery = Delivery(
+        id=UUID(int=1),
+        organization_id=1,
+        project_id=1,
+        channel_id=1,
+        kind=ChannelKind.WEBHOOK,
+        event_id=UUID(int=2),
+        event=EventName.STARTED,
+        run_id=1,
+        status=status,
+        cause=Cause.SCHEDULED,
+        settled=None,
+        step=0,
+        attempts_begun=3,
+        reason=None,
+        message=None,
+        next_attempt_at=None,
+        created_at=0,
+        finished_at=None,
+    )
+
+    assert count == delivery.attempt_count
+
+
+def test_reasons_are_a_closed_set() -> None:
+    """These words and no others stand in logs, metrics, API and pages."""
+    words = (
+        "ok timeout connect dns tls protocol http_3xx http_4xx http_5xx rate_limited gone rejected blocked_address "
+        "bad_settings bad_payload expired internal"
+    )
+
+    assert words == " ".join(reason.value for reason in Reason)

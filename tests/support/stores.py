@@ -1,0 +1,269 @@
+"""
+Real stores for the tests below the doors, quick to make: a migrated database is copied, not migrated again.
+
+``play`` opens one with an organization in it, runs a scenario on it and closes it; time and chance are the scenario's.
+"""
+
+import asyncio
+import inspect
+import random
+import shutil
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, unquote, urlsplit
+
+import pytest
+
+from loadbell.accounts.organizations import set_up
+from loadbell.accounts.tokens import authenticate
+from loadbell.domain.channels import Channel, Subscription
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.orgs import Principal, Role, Scope
+from loadbell.domain.runs import Run, RunStatus, Trigger
+from loadbell.notify.channels import create_channel
+from loadbell.outbound.addresses import AddressPolicy
+from loadbell.runs.lifecycle import NewRun, Report, create_run, report_run
+from loadbell.store.db import Database, Row, Transaction
+from loadbell.store.migrate import upgrade_postgresql, upgrade_sqlite
+from loadbell.store.organizations import assign_project, insert_member, insert_project, insert_user
+from loadbell.store.postgresql import PostgresDatabase
+from loadbell.store.secrets import SecretBox
+from loadbell.store.sqlite import FileLock, SqliteDatabase
+from loadbell.store.statements import Statement
+from tests.support.postgres import Databases
+
+T = TypeVar("T")
+
+KEY = "bG9hZGJlbGwtdGVzdHMtb25seS0zMi1ieXRlcy1rZXk="
+"""A secret key for tests only."""
+
+NOON: Micros = 1_800_000_000 * SECOND
+"""When scenarios begin."""
+
+WATCHDOG: Micros = 120 * SECOND
+LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),))
+
+
+class Clock:
+    """A clock that stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> Micros:
+        """The present instant."""
+        return self.now
+
+    def advance(self, span: Micros) -> None:
+        """Lets time pass."""
+        self.now += span
+
+
+@dataclass
+class Site:
+    """An open store with one organization, as its owner sees it. ``do`` calls use cases with ambient values."""
+
+    database: Database
+    owner: Principal
+    project_id: int
+    clock: Clock = field(default_factory=Clock)
+    chance: random.Random = field(default_factory=lambda: random.Random(8025))
+
+    @property
+    def organization_id(self) -> int:
+        """The organization of ``owner``."""
+        return self.owner.organization_id
+
+    async def do(self, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, **given: Any) -> T:
+        """Runs one use case or store function in a transaction of its own."""
+        return await self.database.write(lambda tx: self.call(use_case, tx, *args, **given))
+
+    def call(
+        self, use_case: Callable[..., Coroutine[Any, Any, T]], tx: Transaction, *args: Any, **given: Any
+    ) -> Coroutine[Any, Any, T]:
+        """As :meth:`do`, within a transaction that is open."""
+        ambient = {
+            "now": self.clock.now,
+            "entropy": self.chance.randbytes,
+            "policy": LOOPBACK,
+            "default_watchdog": WATCHDOG,
+        }
+        asked = inspect.signature(use_case).parameters
+        usable = {name: value for name, value in ambient.items() if name in asked}
+        if len(args) >= len(asked) - 1:  # ``now`` was given by position
+            usable.pop("now", None)
+        return use_case(tx, *args, **{**usable, **given})
+
+    async def rows(self, sql: str, **values: Any) -> list[Row]:
+        """What a query gives, written for both databases."""
+        return list(await self.database.write(lambda tx: tx.all(Statement(sql), **values)))
+
+    async def run_sql(self, sql: str, **values: Any) -> int:
+        """Changes rows behind the back of the code under test."""
+        return await self.database.write(lambda tx: tx.run(Statement(sql), **values))
+
+    async def channel(
+        self, url: str = "http://127.0.0.1:9/hook", principal: Principal | None = None, **given: Any
+    ) -> Channel:
+        """A new WebHook channel."""
+        asker = principal or self.owner
+        values: dict[str, Any] = {
+            "kind": "webhook",
+            "name": "receiver",
+            "settings": {"url": url},
+            "subscription": Subscription(),
+            "enabled": True,
+            **given,
+        }
+        channel, _ = await self.do(create_channel, asker, asker.organization_id, **values)
+        return channel
+
+    async def run(self, principal: Principal | None = None, **given: Any) -> Run:
+        """A new run; Running unless told otherwise."""
+        return await self.do(create_run, principal or self.owner, NewRun(**{"name": "Load test", **given}))
+
+    async def report(self, run: Run, status: RunStatus | None = None, **given: Any) -> Run:
+        """What its source says about a run."""
+        return await self.do(report_run, self.owner, run.id, Report(status=status, **given))
+
+    async def person(self, role: Role, projects: tuple[int, ...] = (), scope: Scope = Scope.MANAGE) -> Principal:
+        """Somebody of that role in the same organization, assigned to these projects."""
+
+        async def join(tx: Transaction) -> int:
+            email = f"{self.chance.randbytes(8).hex()}@example.org"
+            user = await insert_user(tx, email=email, name="Ann", password_hash="-", now=NOON)
+            await insert_member(tx, self.organization_id, user, role, NOON)
+            for project in projects:
+                await assign_project(tx, project, user)
+            return user
+
+        user_id = await self.database.write(join)
+        assigned = frozenset(projects) if role is Role.MEMBER else None
+        return replace(self.owner, user_id=user_id, role=role, scope=scope, projects=assigned)
+
+    async def project(self, organization_id: int | None = None) -> int:
+        """A further project."""
+        return await self.do(insert_project, organization_id or self.organization_id, "Another project")
+
+
+Scenario = Callable[[Site], Coroutine[Any, Any, None]]
+Play = Callable[[Scenario], None]
+
+
+def sqlite_path(url: str) -> Path:
+    """The file of a SQLite URL."""
+    return Path(unquote(urlsplit(url).path))
+
+
+@asynccontextmanager
+async def opened(url: str, keys: tuple[str, ...] = (KEY,)) -> AsyncIterator[Database]:
+    """The migrated database at ``url``, open."""
+    database: Database
+    if url.startswith("sqlite"):
+        path = sqlite_path(url)
+        database = SqliteDatabase(path, FileLock(path), SecretBox(keys))
+    else:
+        database = await PostgresDatabase.connect(url, SecretBox(keys))
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def settle(database: Database) -> Site:
+    """The first organization of an empty database, seen by its owner."""
+    chance = random.Random(1)
+    made = await database.write(
+        lambda tx: set_up(
+            tx,
+            organization="Example",
+            email="owner@example.org",
+            password_hash="-",
+            now=NOON,
+            entropy=chance.randbytes,
+        )
+    )
+    owner = await database.write(lambda tx: authenticate(tx, made.token, NOON))
+    return Site(database, replace(owner, trigger=Trigger.UNKNOWN), made.project_id)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "loadbell.sqlite3"
+    upgrade_sqlite(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_databases: Databases) -> Iterator[str]:
+    """The name of a migrated PostgreSQL database to copy."""
+    url = postgres_databases.create()
+    asyncio.run(upgrade_postgresql(url))
+    yield urlsplit(url).path[1:]
+    postgres_databases.drop(url)
+
+
+@pytest.fixture
+def sqlite_store(sqlite_template: Path, tmp_path: Path) -> str:
+    """The URL of a migrated SQLite database."""
+    path = tmp_path / "loadbell.sqlite3"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{quote(str(path))}"
+
+
+@pytest.fixture
+def postgres_store(postgres_databases: Databases, postgres_template: str) -> Iterator[str]:
+    """The URL of a migrated PostgreSQL database."""
+    url = postgres_databases.create(postgres_template)
+    yield url
+    postgres_databases.drop(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a migrated database; the test runs once on each engine."""
+    url: str = request.getfixturevalue("sqlite_store" if request.param == "sqlite" else "postgres_store")
+    return url
+
+
+@pytest.fixture
+def play(store_url: str) -> Play:
+    """Plays a scenario on each engine."""
+    return lambda scenario: play_on(store_url, scenario)
+
+
+@pytest.fixture
+def play_on_sqlite(sqlite_store: str) -> Play:
+    """Plays a scenario on SQLite only."""
+    return lambda scenario: play_on(sqlite_store, scenario)
+
+
+@pytest.fixture
+def play_on_postgresql(postgres_store: str) -> Play:
+    """Plays a scenario on PostgreSQL only."""
+    return lambda scenario: play_on(postgres_store, scenario)
+
+
+def play_on(url: str, scenario: Scenario) -> None:
+    """Plays ``scenario`` on the migrated, empty database at ``url``."""
+
+    async def whole() -> None:
+        async with opened(url) as database:
+            await scenario(await settle(database))
+
+    asyncio.run(whole())
+
+
+def given(row: Row, *names: str) -> tuple[Any, ...]:
+    """Some columns of a row, to compare."""
+    return tuple(row[name] for name in names)
+
+
+def as_dict(row: Row) -> Mapping[str, Any]:
+    """All columns of a row, to compare."""
+    return dict(row)  # type: ignore[call-overload, no-any-return]  # both drivers' rows are mappings
