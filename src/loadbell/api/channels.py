@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from litestar import Response, delete, get, patch, post
+from litestar.di import NamedDependency
 from msgspec import Struct
 
 from loadbell.api import answers, bodies
@@ -26,7 +27,7 @@ _TESTED: dict[int, type[Struct] | None] = {200: answers.DeliveryWithAttempts, 20
     "/organizations/{organization_id:str}/channels",
     **described(Operation("Add a channel", {201: answers.CreatedChannel}, body=bodies.NewChannelBody, refusals=(404,))),
 )
-async def create_channel(call: Call) -> Response[bytes]:
+async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Adds a channel. A WebHook's signing secret is in this answer and in no other."""
     said = await call.body(bodies.NewChannelBody)
 
@@ -53,7 +54,7 @@ async def create_channel(call: Call) -> Response[bytes]:
     "/organizations/{organization_id:str}/channels",
     **described(Operation("List channels", {200: answers.ChannelPage}, query=PageQuery, refusals=(404,))),
 )
-async def list_channels(call: Call) -> Response[bytes]:
+async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
     """The organization's channels, newest first."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.ChannelPage:
@@ -73,7 +74,7 @@ async def list_channels(call: Call) -> Response[bytes]:
 
 
 @get("/channels/{channel_id:str}", **described(Operation("Read a channel", {200: answers.Channel}, refusals=(404,))))
-async def get_channel(call: Call) -> Response[bytes]:
+async def get_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """One channel as it stands, its secrets masked."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.Channel:
@@ -87,7 +88,7 @@ async def get_channel(call: Call) -> Response[bytes]:
     "/channels/{channel_id:str}",
     **described(Operation("Change a channel", {200: answers.Channel}, body=bodies.ChannelChangeBody, refusals=(404,))),
 )
-async def update_channel(call: Call) -> Response[bytes]:
+async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Changes what is given. A setting that is left out stays; a masked value that is sent back is refused."""
     said = await call.body(bodies.ChannelChangeBody)
 
@@ -113,7 +114,7 @@ async def update_channel(call: Call) -> Response[bytes]:
     status_code=HTTPStatus.NO_CONTENT,
     **described(Operation("Delete a channel", {204: None}, refusals=(404,))),
 )
-async def delete_channel(call: Call) -> None:
+async def delete_channel(call: NamedDependency[Call]) -> None:
     """Removes the channel. What was pending is cancelled; its log stays in the organization's."""
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
@@ -126,7 +127,7 @@ async def delete_channel(call: Call) -> None:
     "/channels/{channel_id:str}/test",
     **described(Operation("Test a channel", _TESTED, body=bodies.Nothing, refusals=(404,))),
 )
-async def test_channel(call: Call) -> Response[bytes]:
+async def test_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
     await call.body(bodies.Nothing)
 
@@ -141,7 +142,7 @@ async def test_channel(call: Call) -> Response[bytes]:
     "/organizations/{organization_id:str}/channels/test",
     **described(Operation("Test settings that are not saved", _TESTED, body=bodies.FormBody, refusals=(404,))),
 )
-async def test_form(call: Call) -> Response[bytes]:
+async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
     said = await call.body(bodies.FormBody)
 

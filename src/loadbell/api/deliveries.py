@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Response, get, post
+from litestar.di import NamedDependency
 from msgspec import Struct
 
 from loadbell.api import answers, bodies
@@ -22,7 +23,7 @@ _LOG: dict[int, type[Struct] | None] = {200: answers.DeliveryPage}
     "/channels/{channel_id:str}/deliveries",
     **described(Operation("List a channel's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
 )
-async def list_channel_deliveries(call: Call) -> Response[bytes]:
+async def list_channel_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
     """What the channel was told, and what came of it, newest first."""
     return await _log(call, channel=True)
 
@@ -31,7 +32,7 @@ async def list_channel_deliveries(call: Call) -> Response[bytes]:
     "/organizations/{organization_id:str}/deliveries",
     **described(Operation("List an organization's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
 )
-async def list_organization_deliveries(call: Call) -> Response[bytes]:
+async def list_organization_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
     """The whole log of the organization, that of deleted channels too, newest first."""
     return await _log(call, channel=False)
 
@@ -40,7 +41,7 @@ async def list_organization_deliveries(call: Call) -> Response[bytes]:
     "/deliveries/{delivery_id:str}",
     **described(Operation("Read a delivery", {200: answers.DeliveryWithAttempts}, refusals=(404,))),
 )
-async def get_delivery(call: Call) -> Response[bytes]:
+async def get_delivery(call: NamedDependency[Call]) -> Response[bytes]:
     """One delivery with every attempt. Who is not an owner or admin sees no bodies."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryWithAttempts:
@@ -53,7 +54,7 @@ async def get_delivery(call: Call) -> Response[bytes]:
     "/deliveries/{delivery_id:str}/redeliver",
     **described(Operation("Redeliver", {202: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))),
 )
-async def redeliver(call: Call) -> Response[bytes]:
+async def redeliver(call: NamedDependency[Call]) -> Response[bytes]:
     """Makes one manual attempt of the same delivery, with the same id. A delivered one stays delivered."""
     await call.body(bodies.Nothing)
 
@@ -70,7 +71,7 @@ async def redeliver(call: Call) -> Response[bytes]:
         Operation("Cancel a delivery", {200: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))
     ),
 )
-async def cancel(call: Call) -> Response[bytes]:
+async def cancel(call: NamedDependency[Call]) -> Response[bytes]:
     """Calls off what is pending: no further attempt is made."""
     await call.body(bodies.Nothing)
 

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Response, post
+from litestar.di import NamedDependency
 
 from loadbell.accounts import organizations
 from loadbell.api import answers, bodies
@@ -18,7 +19,7 @@ from loadbell.store.db import Transaction
     "/organizations",
     **described(Operation("Add an organization", {201: answers.CreatedOrganization}, body=bodies.NewOrganizationBody)),
 )
-async def create_organization(call: Call) -> Response[bytes]:
+async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
     """Adds an organization that the asker owns, with a default project. Its token is in this answer and in no other."""
     said = await call.body(bodies.NewOrganizationBody)
 

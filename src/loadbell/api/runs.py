@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Response, get, patch, post
+from litestar.di import NamedDependency
 
 from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
@@ -25,7 +26,7 @@ _NOUN = "run"
         Operation("Announce a run", {201: answers.Run}, body=bodies.NewRunBody, refusals=(404,)),
     ),
 )
-async def create_run(call: Call) -> Response[bytes]:
+async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     """Adds a run in the status it is announced with, by default Running, and tells the channels that want to know.
 
     A run in a final status is told of afterwards: as finished only. Without a project it goes to the default one.
@@ -50,7 +51,7 @@ async def create_run(call: Call) -> Response[bytes]:
     "/runs/{run_id:str}",
     **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409))),
 )
-async def report_run(call: Call) -> Response[bytes]:
+async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     """Moves the run by the table of moves, and keeps its metrics, thresholds and note.
 
     The status that it already has is accepted and tells nobody. An ended run takes only metrics, thresholds and note.
@@ -71,7 +72,7 @@ async def report_run(call: Call) -> Response[bytes]:
         Operation("Say that a run is alive", {200: answers.Heartbeat}, body=bodies.HeartbeatBody, refusals=(404,))
     ),
 )
-async def heartbeat(call: Call) -> Response[bytes]:
+async def heartbeat(call: NamedDependency[Call]) -> Response[bytes]:
     """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing."""
     said = await call.body(bodies.HeartbeatBody)
 
@@ -86,7 +87,7 @@ async def heartbeat(call: Call) -> Response[bytes]:
     "/runs/{run_id:str}/abort",
     **described(Operation("Ask a run to stop", {202: answers.Run}, body=bodies.Nothing, refusals=(404, 409))),
 )
-async def abort_run(call: Call) -> Response[bytes]:
+async def abort_run(call: NamedDependency[Call]) -> Response[bytes]:
     """Tells the source to stop. Where it can't be told, or nothing runs yet, the run ends here; its note says so."""
     await call.body(bodies.Nothing)
 
@@ -99,7 +100,7 @@ async def abort_run(call: Call) -> Response[bytes]:
 
 
 @get("/runs", **described(Operation("List runs", {200: answers.RunPage}, query=bodies.RunsQuery, refusals=(404,))))
-async def list_runs(call: Call) -> Response[bytes]:
+async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
     """The runs that the token may see, newest first."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.RunPage:
@@ -122,7 +123,7 @@ async def list_runs(call: Call) -> Response[bytes]:
 
 
 @get("/runs/{run_id:str}", **described(Operation("Read a run", {200: answers.Run}, refusals=(404,))))
-async def get_run(call: Call) -> Response[bytes]:
+async def get_run(call: NamedDependency[Call]) -> Response[bytes]:
     """One run as it stands."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.Run:
@@ -136,7 +137,7 @@ async def get_run(call: Call) -> Response[bytes]:
     "/runs/{run_id:str}/deliveries",
     **described(Operation("List a run's deliveries", {200: answers.DeliveryPage}, query=PageQuery, refusals=(404,))),
 )
-async def list_run_deliveries(call: Call) -> Response[bytes]:
+async def list_run_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
     """Who was told of the run, and what came of it, newest first."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryPage:

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from litestar import Response, post
+from litestar.di import NamedDependency
 
 from loadbell.accounts import tokens
 from loadbell.api import answers, bodies
@@ -18,7 +19,7 @@ from loadbell.store.db import Transaction
     "/tokens",
     **described(Operation("Make an API token", {201: answers.CreatedToken}, body=bodies.NewTokenBody)),
 )
-async def create_token(call: Call) -> Response[bytes]:
+async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
     """Makes a token of the same user in the same organization. It is in this answer and in no other."""
     said = await call.body(bodies.NewTokenBody)
 

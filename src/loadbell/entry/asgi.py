@@ -6,7 +6,7 @@ The ASGI application around the doors: routing, refusals as answers, request ids
     door = Door(database, clock=clock, entropy=os.urandom, …)
     uvicorn.Config(build_asgi(door, [*loadbell.api.routers(door), …]))
 
-A handler that names an argument ``call: Call`` or ``door: Door`` gets it.
+A handler that names an argument ``call: NamedDependency[Call]`` or ``door: NamedDependency[Door]`` gets it.
 """
 
 from collections.abc import Sequence

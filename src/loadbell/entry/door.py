@@ -5,7 +5,7 @@ The door: one request, one transaction, in which it is also found out who asks.
 from it, then hands it a unit of work, inside which everything else of the request is understood::
 
     @patch("/runs/{run_id:str}")
-    async def report(call: Call) -> Response[bytes]:
+    async def report(call: NamedDependency[Call]) -> Response[bytes]:
         said = await call.body(RunReport)
 
         async def work(tx: Transaction, principal: Principal, now: Micros) -> schemas.Run:

@@ -3,6 +3,7 @@
 import asyncio
 
 from litestar import MediaType, Response, get
+from litestar.di import NamedDependency
 
 from loadbell.domain.errors import Unavailable
 from loadbell.entry.door import Door
@@ -23,7 +24,7 @@ async def healthz() -> Response[bytes]:
 
 
 @get("/readyz")
-async def readyz(door: Door) -> Response[bytes]:
+async def readyz(door: NamedDependency[Door]) -> Response[bytes]:
     """200 when the database answers a read, else 503."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):

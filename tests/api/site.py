@@ -1,0 +1,231 @@
+"""REST v1 as a client meets it: the real application on a real port and a real store, in a thread of this process."""
+
+import asyncio
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import uvicorn
+
+from loadbell.accounts.organizations import create_organization
+from loadbell.accounts.tokens import issue_token
+from loadbell.api import routers
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.orgs import Principal, Role, Scope
+from loadbell.domain.retry import RetrySchedule
+from loadbell.domain.runs import Trigger
+from loadbell.entry.asgi import build_asgi
+from loadbell.entry.door import Door
+from loadbell.notify.worker import Worker
+from loadbell.outbound.sender import Sender
+from loadbell.store.db import Database, Transaction
+from loadbell.store.organizations import assign_project, insert_member, insert_project, insert_user
+from loadbell.store.statements import Statement
+from tests.support.server import Client
+from tests.support.stores import LOOPBACK, WATCHDOG, opened
+
+T = TypeVar("T")
+
+SEND_TIMEOUT: Micros = 2 * SECOND
+TABLES = {
+    "organizations": "id", "users": "id", "members": "user_id", "projects": "id", "tokens": "id", "channels": "id",
+    "tests": "id", "runs": "id", "events": "id", "deliveries": "id", "attempts": "delivery_id", "audit_entries": "id",
+    "idempotency_keys": "key",
+}  # fmt: skip
+"""Every table in which a request could leave a trace, with a column to order it by."""
+
+
+def clock() -> Micros:
+    """The present instant."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """An organization and its owner's manage token."""
+
+    organization_id: int
+    project_id: int
+    user_id: int
+    token: str
+
+
+class ApiSite:
+    """The served application with two organizations, ``ours`` and ``theirs``. Made by :func:`served`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, database: Database, url: str) -> None:
+        self._loop = loop
+        self.database = database
+        self.url = url
+        self.ours = self._tenant("Ours", "ann@example.org")
+        self.theirs = self._tenant("Theirs", "bob@example.org")
+        self.client = Client(url, self.ours.token)
+        self.their_client = Client(url, self.theirs.token)
+        self.nobody = Client(url, None)
+
+    def do(self, work: Callable[[Transaction], Coroutine[Any, Any, T]]) -> T:
+        """Runs a unit of work in the server's loop, beside its requests."""
+        return asyncio.run_coroutine_threadsafe(self.database.write(work), self._loop).result(30)
+
+    def sql(self, text: str, **values: Any) -> int:
+        """Changes rows behind the back of the code under test."""
+        return self.do(lambda tx: _run(tx, text, values))
+
+    def contents(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Everything that is stored."""
+
+        async def work(tx: Transaction) -> dict[str, list[tuple[Any, ...]]]:
+            found = {}
+            for table, column in TABLES.items():
+                rows = await tx.all(Statement(f"SELECT * FROM {table} ORDER BY {column}"))
+                found[table] = [tuple(row) for row in rows]  # type: ignore[arg-type]  # both drivers' rows are sequences
+            return found
+
+        return self.do(work)
+
+    def token(
+        self,
+        *,
+        scope: Scope = Scope.MANAGE,
+        role: Role | None = None,
+        projects: tuple[int, ...] = (),
+        trigger: Trigger = Trigger.UNKNOWN,
+        expires_at: Micros | None = None,
+    ) -> str:
+        """A token of ours: the owner's, or that of a new person of ``role`` who is assigned to ``projects``."""
+
+        async def work(tx: Transaction) -> str:
+            user_id = self.ours.user_id
+            if role is not None:
+                email = f"{os.urandom(8).hex()}@example.org"
+                user_id = await insert_user(tx, email=email, name="Ann", password_hash="-", now=clock())
+                await insert_member(tx, self.ours.organization_id, user_id, role, clock())
+                for project in projects:
+                    await assign_project(tx, project, user_id)
+            return await issue_token(
+                tx,
+                organization_id=self.ours.organization_id,
+                user_id=user_id,
+                name="A token",
+                scope=scope,
+                trigger=trigger,
+                expires_at=expires_at,
+                now=clock(),
+                entropy=os.urandom,
+            )
+
+        return self.do(work)
+
+    def with_token(self, **properties: Any) -> Client:
+        """A client with such a token."""
+        return Client(self.url, self.token(**properties))
+
+    def project(self) -> int:
+        """A further project of ours."""
+        return self.do(lambda tx: insert_project(tx, self.ours.organization_id, "Another", clock()))
+
+    def channel(self, url: str, client: Client | None = None, **given: Any) -> dict[str, Any]:
+        """A new WebHook channel, of ours unless ``client`` is somebody else's."""
+        tenant = self.theirs if client is self.their_client else self.ours
+        body = {"kind": "webhook", "name": "receiver", "settings": {"url": url}, **given}
+        made: dict[str, Any] = (client or self.client).ok(
+            "POST", f"/organizations/{tenant.organization_id}/channels", body
+        )
+        return made
+
+    def _tenant(self, name: str, email: str) -> Tenant:
+        async def work(tx: Transaction) -> Tenant:
+            user_id = await insert_user(tx, email=email, name=name, password_hash="-", now=clock())
+            owner = Principal(user_id, 0, Role.OWNER, Scope.MANAGE, 0, Trigger.UNKNOWN, None)
+            made = await create_organization(tx, owner, name, now=clock(), entropy=os.urandom)
+            return Tenant(made.organization_id, made.project_id, user_id, made.token)
+
+        return self.do(work)
+
+
+async def _run(tx: Transaction, text: str, values: dict[str, Any]) -> int:
+    return await tx.run(Statement(text), **values)
+
+
+class _Threadless(uvicorn.Server):
+    """uvicorn outside the main thread, where it can't have signals."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals alone."""
+        yield
+
+
+@contextmanager
+def served(store_url: str, *, with_worker: bool = True) -> Iterator[ApiSite]:
+    """Serves the API on the migrated, empty store at ``store_url``; delivers too, ``with_worker``."""
+    ready: queue.SimpleQueue[tuple[Database, str] | BaseException] = queue.SimpleQueue()
+    stop = asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def run() -> None:
+        sender = Sender(policy=LOOPBACK, timeout=SEND_TIMEOUT)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with opened(store_url) as database:
+                door = Door(
+                    database,
+                    clock=clock,
+                    entropy=os.urandom,
+                    base_url="https://loadbell.example.org",
+                    policy=LOOPBACK,
+                    default_watchdog=WATCHDOG,
+                    send_timeout=SEND_TIMEOUT,
+                )
+                config = uvicorn.Config(
+                    build_asgi(door, routers(door)),
+                    http="httptools",
+                    lifespan="off",
+                    log_config=None,
+                    access_log=False,
+                    server_header=False,
+                    timeout_graceful_shutdown=5,
+                )
+                server = _Threadless(config)
+                serving = asyncio.create_task(server.serve(sockets=[listener]))
+                schedule = RetrySchedule.parse("50ms,50ms")
+                worker = Worker(
+                    database, sender, schedule=schedule, send_timeout=SEND_TIMEOUT, clock=clock, chance=lambda: 0.5
+                )
+                sender.start()
+                if with_worker:
+                    await worker.start()
+                while not server.started:
+                    await asyncio.sleep(0.01)
+                ready.put((database, url))
+                await stop.wait()
+                server.should_exit = True
+                await serving
+                if with_worker:
+                    await worker.stop(5)
+                await sender.close()
+
+    def turn() -> None:
+        try:
+            loop.run_until_complete(run())
+        except BaseException as error:  # noqa: BLE001 - the test's thread raises it
+            ready.put(error)
+
+    thread = threading.Thread(target=turn, name="api-site")
+    thread.start()
+    try:
+        started = ready.get(timeout=30)
+        if isinstance(started, BaseException):
+            raise started
+        yield ApiSite(loop, *started)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
