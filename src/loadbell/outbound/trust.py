@@ -35,7 +35,8 @@ def trust_file(ca_file: Path | None, lifetime: ExitStack) -> Path:
     """
     if ca_file is None:
         return system_bundle()
+    certificates = system_bundle().read_bytes() + b"\n" + ca_file.read_bytes()
     combined = lifetime.enter_context(tempfile.NamedTemporaryFile(prefix="loadbell-ca-", suffix=".pem"))  # noqa: SIM115 - lifetime closes it
-    combined.write(system_bundle().read_bytes() + b"\n" + ca_file.read_bytes())
+    combined.write(certificates)
     combined.flush()
     return Path(combined.name)
