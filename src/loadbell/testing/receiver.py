@@ -265,6 +265,7 @@ class ScriptedReceiver:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         kept = True
+        transport = writer.transport  # the plain one, whatever TLS puts on top
         try:
             if self._tls is not None:
                 await writer.start_tls(self._tls)
@@ -275,7 +276,7 @@ class ScriptedReceiver:
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
             pass  # the client broke off, or spoke something else: a receiver bears it
         finally:
-            writer.transport.abort()
+            transport.abort()
 
     def _note(self, request: Received) -> Behaviour:
         with self._changed:
