@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import queue
+import secrets
 import sqlite3
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -126,6 +127,7 @@ class SqliteDatabase:
         self._read_connections: list[sqlite3.Connection] = []
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._worker = secrets.randbelow(2**31 - 1) + 1
         connection = connect(path)
         self._writer = threading.Thread(target=self._write_loop, args=(connection,), name="sqlite-writer", daemon=True)
         self._writer.start()
@@ -147,10 +149,15 @@ class SqliteDatabase:
         self._listeners.append(listener)
 
     async def enlist_worker(self) -> int:
-        """The lock file is the proof of life: any lease that this process did not take itself is a dead one's."""
-        return os.getpid()
+        """The lock file is the proof of life: any lease that this process did not take itself is a dead one's.
+
+        The number is random, not the process id: in a container that is the same after each restart.
+        """
+        return self._worker
 
     async def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         self._jobs.put(None)
         await self._loop.run_in_executor(None, self._writer.join)
@@ -172,7 +179,7 @@ class SqliteDatabase:
                 return _drive(work(_SqliteTransaction(connection, self._box)))
             finally:
                 connection.execute("ROLLBACK")
-        except sqlite3.OperationalError as error:
+        except (sqlite3.OperationalError, Unreachable) as error:
             raise _unavailable(error) from error
 
     def _write_loop(self, connection: sqlite3.Connection) -> None:
@@ -271,6 +278,8 @@ def _drive(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 def _unavailable(error: Exception) -> Unavailable:
+    if isinstance(error, Unavailable):
+        return error
     return Unavailable(
         f"The database can't be written just now ({error}). Nothing was changed: send the same request again."
     )
