@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, hang, reset, respond
-from tests.support.server import Client, Server, set_up, wait_until
+from tests.support.server import Client, DidNotStart, Server, set_up, wait_until
 
 PLACES = ("anywhere", "accept", "commit", "lease", "post", "record")
 RECEIVERS = ("well", "errors", "resets", "hangs")
@@ -37,7 +37,7 @@ class Reporter:
         self._client: Client | None = None
         self.accepted = 0
         self.runs: list[int] = []
-        self._thread = threading.Thread(target=self._report)
+        self._thread = threading.Thread(target=self._report, daemon=True)
 
     def start(self, client: Client) -> None:
         """Begins to report to ``client``."""
@@ -105,18 +105,21 @@ def _killed_rounds(data_dir: Path, place: str, receiver_kind: str, seed: int) ->
             program: tuple[str, ...] = ("-m", "loadbell")
             if place not in {"anywhere", "accept"}:
                 program = (CRASHING, place, str(chance.randrange(1, 5)))
-            with Server(data_dir, ENVIRONMENT, program=program) as server:
-                client = Client(server.url, made["token"])
-                if life == 0:
-                    client.ok(
-                        "POST",
-                        f"/organizations/{made['organization_id']}/channels",
-                        {"kind": "webhook", "name": "receiver", "settings": {"url": f"{receiver.url}hook"}},
-                    )
-                    reporter.start(client)
-                else:
-                    reporter.move_to(client)
-                _wait_for_the_end(server, reporter, place, chance)
+            try:
+                with Server(data_dir, ENVIRONMENT, program=program) as server:
+                    client = Client(server.url, made["token"])
+                    if life == 0:
+                        client.ok(
+                            "POST",
+                            f"/organizations/{made['organization_id']}/channels",
+                            {"kind": "webhook", "name": "receiver", "settings": {"url": f"{receiver.url}hook"}},
+                        )
+                        reporter.start(client)
+                    else:
+                        reporter.move_to(client)
+                    _wait_for_the_end(server, reporter, place, chance)
+            except DidNotStart:
+                assert life > 0, "the first life has nothing to die of before it answers"
         with Server(data_dir, ENVIRONMENT) as server:
             client = Client(server.url, made["token"])
             reporter.move_to(client)

@@ -18,6 +18,10 @@ STARTUP_SECONDS = 60.0
 ALLOW_LOOPBACK = {"LOADBELL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128"}
 
 
+class DidNotStart(Exception):  # noqa: N818 - reads as what happened
+    """The server ended before it answered; the message has its exit code and the end of its log."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What the server said."""
@@ -105,7 +109,8 @@ class Server:
         line = self.process.stdout.readline()
         if not line.startswith("loadbell is listening on "):
             self.process.wait(STARTUP_SECONDS)
-            raise RuntimeError(f"the server did not start: {line!r}\n{self.log.read_text()[-4000:]}")
+            self.process.stdout.close()
+            raise DidNotStart(f"{self.process.returncode}: {line!r}\n{self.log.read_text()[-4000:]}")
         self.url = line.removeprefix("loadbell is listening on ").strip()
         return self
 

@@ -49,11 +49,11 @@ _PAGE = Statement(
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _LISTENING = Statement(
-    # FOR SHARE: a channel can't be deleted between this look and the commit of the deliveries made from it.
+    # FOR KEY SHARE: a channel can't be deleted between this look and the commit of the deliveries made from it.
     sa.select(channels.c.id, channels.c.kind, channels.c.subscription)
     .where(channels.c.organization_id == sa.bindparam("organization_id"), channels.c.enabled.is_(True))
     .order_by(channels.c.id)
-    .with_for_update(read=True)
+    .with_for_update(read=True, key_share=True)
 )
 _THROTTLE = Statement("UPDATE channels SET throttled_until = :until WHERE id = :id AND throttled_until < :until")
 

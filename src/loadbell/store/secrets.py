@@ -9,6 +9,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -31,6 +32,8 @@ class SecretBox:
                 "LOADBELL_SECRET_KEY: a key is not 32 bytes in URL-safe base64. Make one with: "
                 "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
             ) from None
+        # Each delivery needs its channel's secrets, and opening them takes longer than sending a message.
+        self._opened = lru_cache(maxsize=1024)(self._open)
         self.fingerprints = tuple(
             hashlib.sha256(b"loadbell key" + base64.urlsafe_b64decode(key)).hexdigest()[:16] for key in keys
         )
@@ -45,6 +48,9 @@ class SecretBox:
         Raises:
             WrongState: none of the keys opens it.
         """
+        return self._opened(sealed)
+
+    def _open(self, sealed: str) -> str:
         try:
             return self._fernet.decrypt(sealed.encode("ascii")).decode()
         except InvalidToken:
@@ -56,22 +62,33 @@ class SecretBox:
 def key_in_file(path: Path) -> str:
     """The key kept in ``path``, made now if there is none; only its owner may read the file.
 
+    It appears whole or not at all: a start that dies or finds the disk full leaves nothing that stops the next one.
+
     Raises:
         WrongState: the file can't be read or written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text(encoding="ascii").strip()
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            key = base64.urlsafe_b64encode(os.urandom(32)).decode("ascii")
-            file.write(key + "\n")
-            file.flush()
-            os.fsync(descriptor)
+        if not path.exists():
+            _write_whole(path, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
+        return path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise WrongState(
             f"The secret key file {path} can't be used: {error}. Check the folder's owner and free space."
         ) from None
-    return key
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+    draft.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # or a power cut could take the key and leave what was sealed with it
+    finally:
+        os.close(folder)

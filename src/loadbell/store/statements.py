@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 
 _SQLITE = SQLiteDialect(paramstyle="named")
-_POSTGRESQL = PGDialect_asyncpg()
+_POSTGRESQL = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy left this constructor untyped
 
 
 class Statement:

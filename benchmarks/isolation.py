@@ -1,0 +1,129 @@
+"""
+Do 50 hostile receivers hold up 50 healthy ones, and do they make the server's memory grow?
+
+A server with 50 healthy channels is told of runs at a fixed rate (open loop), first alone (the baseline), then with 50
+channels beside them whose receivers hang, drip a byte a second, send a body without end, or a gzip bomb. Printed: p50
+and p99 from sending the report to the request's arrival at the healthy receivers, their ratio to the baseline, and how
+much the server's resident memory grew. Rounds are interleaved, medians of them are compared.
+
+    python -m benchmarks.isolation [rounds]
+"""
+
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+
+from loadbell.testing.receiver import Behaviour, ScriptedReceiver, drip, endless_body, gzip_bomb, hang
+from tests.support.server import Client, Server, set_up
+
+CHANNELS = 50
+RUNS = 60
+SECONDS_BETWEEN = 0.5
+HOSTILE: tuple[Behaviour, ...] = (hang(), drip(interval=1.0), endless_body(), gzip_bomb())
+
+
+def main() -> None:
+    """Runs the rounds and prints the comparison."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
+    alone: list[tuple[float, float, float]] = []
+    beside: list[tuple[float, float, float]] = []
+    for number in range(rounds):
+        for hostile, results in ((False, alone), (True, beside)):
+            result = measure(hostile=hostile)
+            results.append(result)
+            kind = "beside 50 hostile" if hostile else "alone"
+            print(
+                f"round {number + 1}, {kind:17}: p50 {result[0]:6.1f} ms, p99 {result[1]:6.1f} ms, "
+                f"memory grew {result[2]:5.1f} MiB",
+                flush=True,
+            )
+    base, with_hostile = statistics.median(r[1] for r in alone), statistics.median(r[1] for r in beside)
+    print(
+        f"p99 beside / alone: x{with_hostile / base:.2f} (median of {rounds} rounds, {CHANNELS} + {CHANNELS} channels)"
+    )
+    print(
+        f"p50 beside / alone: x{statistics.median(r[0] for r in beside) / statistics.median(r[0] for r in alone):.2f}"
+    )
+    print(f"memory: {max(r[2] for r in beside):.1f} MiB more at the most beside hostile receivers")
+
+
+def measure(*, hostile: bool) -> tuple[float, float, float]:
+    """One run of the load: p50 and p99 in milliseconds, and growth of resident memory in MiB."""
+    with ExitStack() as stack:
+        data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        made = set_up(data_dir)
+        server = stack.enter_context(Server(data_dir))
+        client = Client(server.url, made["token"])
+        receiver = stack.enter_context(ScriptedReceiver())
+        urls = [f"{receiver.url}{number}" for number in range(CHANNELS)]
+        if hostile:
+            receivers = [
+                stack.enter_context(ScriptedReceiver([HOSTILE[number % len(HOSTILE)]])) for number in range(CHANNELS)
+            ]
+            urls += [item.url for item in receivers]
+        for number, url in enumerate(urls):
+            client.ok(
+                "POST",
+                f"/organizations/{made['organization_id']}/channels",
+                {
+                    "kind": "webhook",
+                    "name": f"channel {number}",
+                    "settings": {"url": url},
+                    "subscription": {"events": ["test.started"]},
+                },
+            )
+        for _ in range(5):  # warm up connections, statements and code
+            client.ok("POST", "/runs", {"name": "warm-up"})
+        receiver.wait_for(5 * CHANNELS, 30)
+        with resident_growth(server.process.pid) as growth:
+            sent = report(client)
+            expected = (5 + RUNS) * CHANNELS
+            requests = receiver.wait_for(expected, 60)[5 * CHANNELS :]
+        waits = sorted((request.arrived_at - sent[_run(request.body)]) / 1000 for request in requests)
+        return statistics.median(waits), waits[int(len(waits) * 0.99)], growth[0]
+
+
+def report(client: Client) -> dict[int, int]:
+    """Reports runs at a fixed rate; when each was sent, in microseconds."""
+    sent: dict[int, int] = {}
+    began = time.monotonic()
+    for number in range(RUNS):
+        time.sleep(max(0.0, began + number * SECONDS_BETWEEN - time.monotonic()))
+        at = time.time_ns() // 1000
+        sent[client.ok("POST", "/runs", {"name": f"run {number}"})["id"]] = at
+    return sent
+
+
+@contextmanager
+def resident_growth(pid: int) -> Iterator[list[float]]:
+    """How much more memory at the most the process has while the block runs than at its beginning, in MiB."""
+    process = psutil.Process(pid)
+    start = process.memory_info().rss
+    growth, stop = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.1):
+            growth[0] = max(growth[0], (process.memory_info().rss - start) / 2**20)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield growth
+    finally:
+        stop.set()
+        watcher.join()
+
+
+def _run(body: bytes) -> int:
+    return int(body.split(b'"load_test_run_id":')[1].split(b",")[0])
+
+
+if __name__ == "__main__":
+    main()
