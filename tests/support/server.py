@@ -24,7 +24,7 @@ class DidNotStart(Exception):  # noqa: N818 - reads as what happened
 
 @dataclass(frozen=True)
 class Answer:
-    """What the server said."""
+    """What the server said; header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -64,7 +64,8 @@ class Client:
         try:
             connection.request(method, target, data, sent)
             response = connection.getresponse()
-            return Answer(response.status, dict(response.getheaders()), response.read())
+            names = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, names, response.read())
         finally:
             connection.close()
 

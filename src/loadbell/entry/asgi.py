@@ -6,7 +6,7 @@ The ASGI application around the doors: routing, refusals as answers, request ids
     door = Door(database, clock=clock, entropy=os.urandom, …)
     uvicorn.Config(build_asgi(door, [*loadbell.api.routers(door), …]))
 
-A handler that names an argument ``call: NamedDependency[Call]`` or ``door: NamedDependency[Door]`` gets it.
+A handler that has an argument ``call: NamedDependency[Call]`` gets the request at the door.
 """
 
 from collections.abc import Sequence
@@ -36,10 +36,7 @@ def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
 
     application = Litestar(
         [healthz, readyz, *routers],
-        dependencies={
-            "call": Provide(call, sync_to_thread=False),
-            "door": Provide(lambda: door, sync_to_thread=False),
-        },
+        dependencies={"call": Provide(call, sync_to_thread=False)},
         exception_handlers={Refused: _refused, HTTPException: _unroutable, Exception: _failed},
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,

@@ -3,10 +3,10 @@
 import asyncio
 
 from litestar import MediaType, Response, get
-from litestar.di import NamedDependency
+from litestar.handlers import HTTPRouteHandler
 
 from loadbell.domain.errors import Unavailable
-from loadbell.entry.door import Door
+from loadbell.entry.door import Call
 from loadbell.entry.problems import refuse
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import any_user
@@ -17,23 +17,27 @@ PATIENCE_SECONDS = 2.0
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-@get("/healthz")
-async def healthz() -> Response[bytes]:
-    """200 whenever the process serves."""
-    return Response(b'{"status":"ok"}', media_type=MediaType.JSON, headers=_NO_STORE)
+def health_handlers(door: Door) -> list[HTTPRouteHandler]:
+    """``/healthz`` and ``/readyz`` of the process behind ``door``."""
 
+    @get("/healthz")
+    async def healthz() -> Response[bytes]:
+        """200 whenever the process serves."""
+        return Response(b'{"status":"ok"}', media_type=MediaType.JSON, headers=_NO_STORE)
 
-@get("/readyz")
-async def readyz(door: NamedDependency[Door]) -> Response[bytes]:
-    """200 when the database answers a read, else 503."""
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await door.database.read(_look)
-    except Unavailable as refusal:
-        return refuse(refusal)
-    except TimeoutError:
-        return refuse(Unavailable(f"The database did not answer a read within {PATIENCE_SECONDS:g} s."))
-    return Response(b'{"status":"ready"}', media_type=MediaType.JSON, headers=_NO_STORE)
+    @get("/readyz")
+    async def readyz() -> Response[bytes]:
+        """200 when the database answers a read, else 503."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await call.door.database.read(_look)
+        except Unavailable as refusal:
+            return refuse(refusal)
+        except TimeoutError:
+            return refuse(Unavailable(f"The database did not answer a read within {PATIENCE_SECONDS:g} s."))
+        return Response(b'{"status":"ready"}', media_type=MediaType.JSON, headers=_NO_STORE)
+
+    return [healthz, readyz]
 
 
 async def _look(tx: Transaction) -> bool:

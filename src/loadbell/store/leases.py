@@ -1,3 +1,4 @@
+# long: statements and their use stay side by side; splitting them would part what must change together
 """
 The worker's part of the deliveries: find what is due, lease it, record what became of it, take over from the dead.
 
