@@ -1,8 +1,8 @@
 """
 The stage of ``loadbell demo``: a real server on a folder of its own, a target to put load on, and the load test.
 
-Each process is in a group of its own, so that a Ctrl-C ends them through :meth:`Stage.__exit__` and in its order.
-Leaving the stage, however it comes to that, ends all of them and removes the folder.
+Each process is in a group of its own: a Ctrl-C reaches only the demo, which ends them in their order. Leaving the
+stage, however it comes to that, ends all of them and removes the folder.
 """
 
 import contextlib
@@ -16,22 +16,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from loadbell.cli.exits import Exit, GaveUp
 from loadbell.client.api import Server
 
 LOAD = ["--headless", "-u", "5", "-r", "5", "-t", "10s", "--only-summary"]
-_READY_S, _END_S = 30.0, 15.0
+_READY_S, _END_S, _TICK_S = 30.0, 15.0, 0.05
 _ANNOUNCED = "loadbell is listening on "
 _LOG_LINES = 15
-
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""The signals that end the demo early."""
 
 
 def find_locust() -> list[str]:
@@ -50,24 +46,46 @@ def find_locust() -> list[str]:
     )
 
 
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Holds back the signals that end the demo, so that what is started is also noted as started."""
-    held: list[int] = []
-    handlers = {number: signal.signal(number, lambda number, _: held.append(number)) for number in ENDING}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-    if held:
-        signal.raise_signal(held[0])
+class Left(Exception):  # noqa: N818 - reads as what happened
+    """The person wants to leave, or the system wants the demo to end: by signal ``number``."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+class Patience:
+    """Waits, and notes meanwhile whether anybody asks the demo to end.
+
+    A signal is heard where the demo waits, and nowhere else: raised at any other point it could leave a process or a
+    thread behind that was started and not noted yet.
+    """
+
+    def __init__(self) -> None:
+        self._asked: int | None = None
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self._note)
+
+    def wait(self) -> None:
+        """Waits a moment.
+
+        Raises:
+            Left: somebody has asked the demo to end.
+        """
+        if self._asked is None:
+            time.sleep(_TICK_S)
+        if self._asked is not None:
+            raise Left(self._asked)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self._asked = number
 
 
 class Stage:
     """A running server, set up, with a token; and a target for load. A context manager."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience) -> None:
+        self.patience = patience
         self.url = ""  #: of the server
         self.token = ""
         self.organization_id = 0
@@ -83,14 +101,14 @@ class Stage:
             self._set_up()
             self._serve()
         except BaseException:
-            self._end()
+            self._ending.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._end()
+        self._ending.close()
 
     @property
     def api(self) -> Server:
@@ -141,7 +159,9 @@ class Stage:
         command = ["setup", "--organization", "Demo", "--email", "owner@demo.example", "--json"]
         with (self.folder / "setup.json").open("wb") as out:
             setup = self._start(command, "setup", stdout=out.fileno())
-            if setup.wait(_READY_S) != 0:
+            while setup.poll() is None:
+                self.patience.wait()
+            if setup.returncode != 0:
                 raise GaveUp("The demo's server could not be set up:\n" + "\n".join(self.log("setup")))
         made = json.loads((self.folder / "setup.json").read_bytes())
         self.token, self.organization_id = made["token"], made["organization_id"]
@@ -154,11 +174,11 @@ class Stage:
         while not (line := out.read_text(encoding="utf-8")).endswith("\n"):
             if not self.serving or time.monotonic() > deadline:
                 raise GaveUp("The demo's server did not start:\n" + "\n".join(self.log("server")), Exit.UNREACHABLE)
-            time.sleep(0.05)
+            self.patience.wait()
         self.url = line.strip().removeprefix(_ANNOUNCED)
 
     def _start(self, arguments: list[str], name: str, stdout: int | None = None) -> "subprocess.Popen[bytes]":
-        with undisturbed(), (self.folder / f"{name}.log").open("wb") as log:
+        with (self.folder / f"{name}.log").open("wb") as log:
             child = subprocess.Popen(  # noqa: S603 - our own commands
                 [sys.executable, "-P", "-m", "loadbell", *arguments],
                 cwd=self.folder,
@@ -168,7 +188,7 @@ class Stage:
                 stderr=log,
                 process_group=0,
             )
-            self._children.append(child)
+        self._children.append(child)
         return child
 
     def _environment(self) -> dict[str, str]:
@@ -187,13 +207,6 @@ class Stage:
             "NO_PROXY": "*",
             "no_proxy": "*",
         }
-
-    def _end(self) -> None:
-        try:
-            for number in ENDING:
-                signal.signal(number, signal.SIG_IGN)  # from here on, a Ctrl-C would leave half of it behind
-        finally:
-            self._ending.close()
 
     def _end_children(self) -> None:
         """Ends what still runs, the load test before the server that it reports to."""
