@@ -158,13 +158,16 @@ class PostgresDatabase:
         while True:
             try:
                 connection = await asyncpg.connect(self._url, timeout=10)
+                lost = asyncio.Event()
+                connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 try:
                     await connection.execute("SELECT pg_advisory_lock($1, $2)", WORKER_LOCKS, self._worker)
                     await connection.add_listener(_WAKE_CHANNEL, self._wake)
                     self._enlisted.set()
                     self._wake()
                     while True:
-                        await asyncio.sleep(5)
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(lost.wait(), 5)
                         await connection.execute("SELECT 1", timeout=10)
                 finally:
                     await self._drop(connection)
