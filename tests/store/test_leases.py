@@ -1,0 +1,358 @@
+"""Leases: who may make the next attempt of what, and what its result may move."""
+
+import asyncio
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from loadbell.domain.channels import Subscription
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND
+from loadbell.domain.runs import RunStatus
+from loadbell.notify import actions
+from loadbell.notify.channels import delete_channel
+from loadbell.outbound.contract import NoReply, Reply
+from loadbell.store.leases import Room, give_back, lease_due
+from tests.support.leasing import (
+    BROKEN,
+    LEASE,
+    LIMITED,
+    OK,
+    SILENT,
+    attempts,
+    deliveries,
+    done,
+    lease,
+    lease_all,
+    limited,
+    record,
+    statuses,
+)
+from tests.support.stores import Play, Site, as_dict
+
+STARTS = Subscription(events=(EventName.STARTED,))
+
+
+def test_two_workers_never_lease_one_delivery(play: Play) -> None:
+    """However many ask at the same time, each delivery is leased once."""
+
+    async def scenario(site: Site) -> None:
+        for _ in range(5):
+            await site.channel()
+        for _ in range(8):
+            await site.run()
+        batches = await asyncio.gather(*(lease(site, owner=owner, total=7) for owner in range(1, 9)))
+        ids = [item.id for batch in batches for item in batch]
+
+        assert len(set(ids)) == len(ids)
+        rest = await lease(site, owner=99)
+        assert 40 == len({*ids, *(item.id for item in rest)}) == len(ids) + len(rest)
+        assert [] == await lease(site, owner=100)
+        assert all(item.owner == owner for owner, batch in enumerate(batches, 1) for item in batch)
+
+    play(scenario)
+
+
+def test_a_lease_carries_all_that_the_attempt_needs(play: Play) -> None:
+    """Payload, settings, signing secret, number and cause, as they stand now."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        run = await site.run()
+        (leased,) = await lease(site, owner=7)
+
+        assert (channel.id, "webhook", "test.started", 1, 7, 0, None, "scheduled") == (
+            leased.lane, leased.kind, leased.event, leased.number, leased.owner, leased.step, leased.settled,
+            leased.cause,
+        )  # fmt: skip
+        assert channel.settings == leased.settings
+        assert f'"load_test_run_id":{run.id}'.encode() in leased.payload
+        assert leased.secrets[0].startswith("whsec_")
+        assert site.clock.now == leased.occurred_at
+
+    play(scenario)
+
+
+def test_a_channel_gets_its_share_only(play: Play) -> None:
+    """No more than the cap in each lane, less what is in flight there; nothing at all in a full one."""
+
+    async def scenario(site: Site) -> None:
+        channels = [await site.channel() for _ in range(3)]
+        for _ in range(6):
+            await site.run()
+        busy = {channels[1].id: 1, channels[2].id: 0}
+        leased = await lease(site, in_lane=4, left=busy)
+        lanes = [item.lane for item in leased]
+
+        assert [4, 1, 0] == [lanes.count(channel.id) for channel in channels]
+
+    play(scenario)
+
+
+def test_the_total_is_not_exceeded(play: Play) -> None:
+    """A worker gets no more than it has room for, and nothing when it has none."""
+
+    async def scenario(site: Site) -> None:
+        for _ in range(4):
+            await site.channel()
+        for _ in range(4):
+            await site.run()
+
+        assert [] == await lease(site, total=0) + await lease(site, total=-3)
+        assert [5, 5, 5, 1] == [len(await lease(site, total=5, in_lane=4)) for _ in range(4)]
+
+    play(scenario)
+
+
+def test_what_has_waited_longest_goes_first(play: Play) -> None:
+    """Lanes are served by the age of what is due in them, and so is each lane within."""
+
+    async def scenario(site: Site) -> None:
+        late, early = await site.channel(enabled=False), await site.channel()
+        first = await site.run()
+        site.clock.advance(SECOND)
+        await site.run_sql("UPDATE channels SET enabled = (id = :id)", id=late.id)
+        await site.run()
+        await site.run()
+        site.clock.advance(SECOND)
+        (oldest,) = await lease(site, total=1)
+        second, third, *_ = await lease(site, total=2)
+
+        assert (early.id, f'"load_test_run_id":{first.id},'.encode() in oldest.payload) == (oldest.lane, True)
+        assert {late.id} == {second.lane, third.lane}
+
+    play(scenario)
+
+
+def test_first_attempts_and_retries_are_leased_apart(play: Play) -> None:
+    """So that a crowd of retries can leave room for news."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await record(site, done(site, leased, BROKEN))
+        site.clock.advance(10 * SECOND)
+        await site.run()
+        again, first = await lease(site, retrying=True), await lease(site)
+
+        assert [leased.id] == [item.id for item in again]
+        assert [2, 1] == [again[0].number, first[0].number]
+        assert leased.id != first[0].id
+
+    play(scenario)
+
+
+def test_a_retry_is_not_leased_before_its_time(play: Play) -> None:
+    """Not a microsecond early, and the worker is told when to look again."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await record(site, done(site, leased, BROKEN))
+        due = site.clock.now + 10 * SECOND
+        site.clock.now = due - 1
+        early, soonest = await site.do(lease_due, retrying=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
+
+        assert ([], due) == (early, soonest)
+        site.clock.now = due
+        assert [leased.id] == [item.id for item in await lease(site, retrying=True)]
+
+    play(scenario)
+
+
+def test_a_throttled_channel_waits_as_a_whole_and_alone(play: Play) -> None:
+    """After a 429 nothing of that channel is leased until its instant; others go on, and the longest wait holds."""
+
+    async def scenario(site: Site) -> None:
+        slow, quick = await site.channel(subscription=STARTS), await site.channel(subscription=STARTS)
+        await site.run()
+        await site.run()
+        first, second = [item for item in await lease(site) if item.lane == slow.id]
+        await record(site, done(site, first, limited(60)), done(site, second, limited(20)))
+        await site.run()
+        news = [item.lane for item in await lease(site)]
+        site.clock.advance(60 * SECOND - 1)
+        early = await lease_all(site)
+        site.clock.advance(1)
+        late = await lease_all(site)
+
+        assert ([quick.id], []) == (news, early)
+        assert [slow.id] * 3 == [item.lane for item in late]
+
+    play(scenario)
+
+
+def test_a_worker_is_told_when_a_throttled_channel_is_free(play: Play) -> None:
+    """The next look is when the channel may be sent to, not when its news became due."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await record(site, done(site, leased, limited(60)))
+        await site.run()
+        until = site.clock.now + 60 * SECOND
+        nothing, soonest = await site.do(lease_due, retrying=False, room=Room(9, 9, {}), owner=1, until=until)
+
+        assert ([], until) == (nothing, soonest)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("answer", "freed"), [(OK, True), (BROKEN, True), (SILENT, False), (LIMITED, False)], ids=["200", "500", "-", "429"]
+)
+def test_what_waits_is_leased_once_the_first_is_answered(play: Play, answer: Reply | NoReply, freed: bool) -> None:
+    """test.finished waits for an answer to test.started; a rate limit or a refused connection is none."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        run = await site.run()
+        await site.report(run, RunStatus.FINISHED)
+        (started,) = await lease(site)
+        before = await lease_all(site)
+        await record(site, done(site, started, answer))
+        site.clock.advance(SECOND)
+        after = await lease(site)
+
+        assert (EventName.STARTED, []) == (started.event, before)
+        assert ([EventName.FINISHED] if freed else []) == [item.event for item in after]
+
+    play(scenario)
+
+
+def test_a_result_twice_counts_once(play: Play) -> None:
+    """Recording a batch again, as after a COMMIT whose answer was lost, changes nothing more."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        for _ in range(4):
+            await site.run()
+        leased = await lease(site)
+        answers: list[Reply | NoReply] = [OK, BROKEN, SILENT, LIMITED]
+        results = [done(site, item, answer) for item, answer in zip(leased, answers, strict=True)]
+        await record(site, *results)
+        rows, log = await deliveries(site), await attempts(site)
+        site.clock.advance(SECOND)
+        await record(site, *results)
+
+        assert [as_dict(row) for row in rows] == [as_dict(row) for row in await deliveries(site)]
+        assert [as_dict(row) for row in log] == [as_dict(row) for row in await attempts(site)]
+        assert ["delivered", "pending", "pending", "pending"] == sorted(row["status"] for row in rows)
+
+    play(scenario)
+
+
+def test_a_result_that_comes_too_late_moves_nothing(play: Play) -> None:
+    """A worker that lost its lease to another one may note what it did; the delivery is the other one's."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (stale,) = await lease(site, owner=1)
+        await site.run_sql("UPDATE deliveries SET status = 'pending', lease_owner = NULL")
+        (fresh,) = await lease(site, owner=2)
+        await record(site, done(site, stale, OK))
+        row = (await deliveries(site))[0]
+
+        assert (1, 2) == (stale.number, fresh.number)
+        assert ("sending", 2, None) == (row["status"], row["lease_owner"], row["reason"])
+        assert [(1, "ok")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
+        await record(site, done(site, fresh, BROKEN))
+        assert ["pending"] == await statuses(site)
+        assert [(1, "ok"), (2, "http_5xx")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
+
+    play(scenario)
+
+
+def test_a_result_of_another_worker_with_the_same_number_moves_nothing(play: Play) -> None:
+    """What was given back keeps its number, so the owner is part of the fence."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (stale,) = await lease(site, owner=1)
+        await site.do(give_back, 1)
+        (fresh,) = await lease(site, owner=2)
+        await record(site, done(site, stale, OK))
+
+        assert stale.number == fresh.number
+        assert ["sending"] == await statuses(site)
+
+    play(scenario)
+
+
+def test_a_result_of_a_deleted_channel_is_still_recorded(play: Play) -> None:
+    """The attempt was made; its delivery ends as it says."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        await site.run()
+        sent, other = await lease(site)
+        await site.do(delete_channel, site.owner, channel.id)
+        await record(site, done(site, sent, OK), done(site, other, BROKEN))
+        site.clock.advance(10 * SECOND)
+
+        assert [] == await lease_all(site), "a retry has nowhere to go"
+        assert sorted(["delivered", "cancelled"]) == sorted(await statuses(site))
+        assert [None] * 2 == [row["lease_owner"] for row in await deliveries(site)]
+
+    play(scenario)
+
+
+def test_a_log_row_of_a_delivery_that_is_gone_is_dropped(play: Play) -> None:
+    """When its organization was deleted meanwhile, the other results of the batch are recorded all the same."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        ghost = done(site, replace(leased, id=UUID(int=1)))
+        await record(site, ghost, done(site, leased, OK))
+
+        assert ["delivered"] == await statuses(site)
+        assert 1 == len(await attempts(site))
+
+    play(scenario)
+
+
+def test_what_is_given_back_counts_no_attempt(play: Play) -> None:
+    """A worker that stops returns only its own, pending and due, as if it had never leased them."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        for _ in range(4):
+            await site.run()
+        mine, theirs = await lease(site, owner=1, total=2), await lease(site, owner=2, total=2)
+        given = await site.do(give_back, 1)
+        rows = {row["id"]: row for row in await deliveries(site)}
+
+        assert 2 == given
+        assert [("pending", 0, None)] * 2 == [
+            (rows[str(item.id)]["status"], rows[str(item.id)]["attempts_begun"], rows[str(item.id)]["lease_owner"])
+            for item in mine
+        ]
+        assert ["sending"] * 2 == [rows[str(item.id)]["status"] for item in theirs]
+        assert {item.id for item in mine} == {item.id for item in await lease(site, owner=3)}
+
+    play(scenario)
+
+
+def test_a_test_hook_has_a_lane_of_its_own(play: Play) -> None:
+    """Neither a throttle nor a full lane of its channel holds it up."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await record(site, done(site, leased, limited(3600)))
+        test = await site.do(actions.test_saved, site.owner, channel.id)
+        hooks = await lease(site, left={channel.id: 0})
+
+        assert [(test, -site.organization_id)] == [(item.id, item.lane) for item in hooks]
+
+    play(scenario)
