@@ -1,11 +1,13 @@
 """The served API on each engine, once for each module: its tests share it and leave each other's things alone."""
 
+import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import structlog
 
 from loadbell.testing.receiver import ScriptedReceiver
 from tests.api.site import ApiSite, served
@@ -15,32 +17,54 @@ from tests.support.stores import postgres_template, sqlite_template
 __all__ = ["postgres_template", "sqlite_template"]
 
 
+NewStore = Callable[[], str]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quiet() -> Iterator[None]:
+    """The server logs as it does by default, without a line for each request."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    yield
+    structlog.reset_defaults()
+
+
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def module_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a migrated, empty database for the tests of one module."""
+def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewStore]:
+    """Makes migrated, empty databases for the tests of one module; gives their URLs."""
+    made: list[str] = []
     if request.param == "sqlite":
         template: Path = request.getfixturevalue("sqlite_template")
-        path = tmp_path_factory.mktemp("api") / "loadbell.sqlite3"
-        shutil.copy(template, path)
-        yield f"sqlite:///{quote(str(path))}"
+
+        def copy() -> str:
+            path = tmp_path_factory.mktemp("api") / "loadbell.sqlite3"
+            shutil.copy(template, path)
+            return f"sqlite:///{quote(str(path))}"
+
+        yield copy
         return
     databases: Databases = request.getfixturevalue("postgres_databases")
-    url = databases.create(request.getfixturevalue("postgres_template"))
-    yield url
-    databases.drop(url)
+    name: str = request.getfixturevalue("postgres_template")
+
+    def create() -> str:
+        made.append(databases.create(name))
+        return made[-1]
+
+    yield create
+    for url in made:
+        databases.drop(url)
 
 
 @pytest.fixture(scope="module")
-def site(module_store: str) -> Iterator[ApiSite]:
+def site(new_store: NewStore) -> Iterator[ApiSite]:
     """The API with its worker."""
-    with served(module_store) as site:
+    with served(new_store()) as site:
         yield site
 
 
 @pytest.fixture(scope="module")
-def still_site(module_store: str) -> Iterator[ApiSite]:
+def still_site(new_store: NewStore) -> Iterator[ApiSite]:
     """The API without a worker: what is pending stays pending."""
-    with served(module_store, with_worker=False) as site:
+    with served(new_store(), with_worker=False) as site:
         yield site
 
 

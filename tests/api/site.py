@@ -59,10 +59,12 @@ class Tenant:
 class ApiSite:
     """The served application with two organizations, ``ours`` and ``theirs``. Made by :func:`served`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, database: Database, url: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, database: Database, url: str, *, settle: bool) -> None:
         self._loop = loop
         self.database = database
         self.url = url
+        if not settle:
+            return
         self.ours = self._tenant("Ours", "ann@example.org")
         self.theirs = self._tenant("Theirs", "bob@example.org")
         self.client = Client(url, self.ours.token)
@@ -81,7 +83,7 @@ class ApiSite:
         """Everything that is stored."""
 
         async def work(tx: Transaction) -> dict[str, list[tuple[Any, ...]]]:
-            found = {}
+            found: dict[str, list[tuple[Any, ...]]] = {}
             for table, column in TABLES.items():
                 rows = await tx.all(Statement(f"SELECT * FROM {table} ORDER BY {column}"))
                 found[table] = [tuple(row) for row in rows]  # type: ignore[arg-type]  # both drivers' rows are sequences
@@ -163,8 +165,8 @@ class _Threadless(uvicorn.Server):
 
 
 @contextmanager
-def served(store_url: str, *, with_worker: bool = True) -> Iterator[ApiSite]:
-    """Serves the API on the migrated, empty store at ``store_url``; delivers too, ``with_worker``."""
+def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> Iterator[ApiSite]:
+    """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one."""
     ready: queue.SimpleQueue[tuple[Database, str] | BaseException] = queue.SimpleQueue()
     stop = asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -202,7 +204,7 @@ def served(store_url: str, *, with_worker: bool = True) -> Iterator[ApiSite]:
                 sender.start()
                 if with_worker:
                     await worker.start()
-                while not server.started:
+                while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
                     await asyncio.sleep(0.01)
                 ready.put((database, url))
                 await stop.wait()
@@ -224,7 +226,7 @@ def served(store_url: str, *, with_worker: bool = True) -> Iterator[ApiSite]:
         started = ready.get(timeout=30)
         if isinstance(started, BaseException):
             raise started
-        yield ApiSite(loop, *started)
+        yield ApiSite(loop, *started, settle=settle)
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(30)

@@ -10,6 +10,7 @@ from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros, from_datetime
 from loadbell.domain.orgs import Scope
+from loadbell.entry.fields import convert_fields
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
 from loadbell.runs.lifecycle import NewRun, Report
@@ -18,6 +19,8 @@ RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Note = Annotated[str, msgspec.Meta(max_length=10_000)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
+InstantText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""An instant in a query, where a type of its own would let a bare number pass for one."""
 WebAddress = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s<>\"]+$", max_length=2_000)]
 Metrics = Annotated[
     dict[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], float],
@@ -171,6 +174,21 @@ class LogQuery(PageQuery, kw_only=True):
 
     status: DeliveryStatus | None = None
     event: EventName | None = None
+    since: InstantText | None = None
+    until: InstantText | None = None
+
+    def span(self) -> tuple[Micros | None, Micros | None]:
+        """From when and until when.
+
+        Raises:
+            Invalid: one of them is not an instant.
+        """
+        texts = {"since": self.since, "until": self.until}
+        both = convert_fields({name: text for name, text in texts.items() if text is not None}, _Span)
+        return instant(both.since), instant(both.until)
+
+
+class _Span(msgspec.Struct):
     since: Instant | None = None
     until: Instant | None = None
 

@@ -85,6 +85,7 @@ async def cancel(call: NamedDependency[Call]) -> Response[bytes]:
 async def _log(call: Call, *, channel: bool) -> Response[bytes]:
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryPage:
         wanted = call.query(bodies.LogQuery)
+        since, until = wanted.span()
         found = await actions.list_log(
             tx,
             principal,
@@ -92,8 +93,8 @@ async def _log(call: Call, *, channel: bool) -> Response[bytes]:
             channel_id=call.integer_id("channel_id", "channel") if channel else None,
             status=wanted.status,
             event=wanted.event,
-            since=bodies.instant(wanted.since),
-            until=bodies.instant(wanted.until),
+            since=since,
+            until=until,
             before=wanted.before_uuid(),
             limit=wanted.one_more,
         )

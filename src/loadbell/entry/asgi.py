@@ -21,7 +21,7 @@ from litestar.types import ASGIApp
 
 from loadbell.domain.errors import NotFound, Refused
 from loadbell.entry.door import Call, Door
-from loadbell.entry.health import healthz, readyz
+from loadbell.entry.health import health_handlers
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds
 
@@ -35,7 +35,7 @@ def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
         return Call(door, request)
 
     application = Litestar(
-        [healthz, readyz, *routers],
+        [*health_handlers(door), *routers],
         dependencies={"call": Provide(call, sync_to_thread=False)},
         exception_handlers={Refused: _refused, HTTPException: _unroutable, Exception: _failed},
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give

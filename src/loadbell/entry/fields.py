@@ -100,7 +100,10 @@ def _wrong_entries(value: dict[str, Any], wanted: Any, path: str, problem: str) 
         except msgspec.ValidationError as error:
             found = True
             _, sentence = describe(str(error), path, wanted)
-            yield FieldError(f"{path}.{key[:_LONGEST_KEY_SHOWN]}", sentence)
+            if "`key` in" in str(error):
+                yield FieldError(path, f"a name in it {sentence}")
+            else:
+                yield FieldError(f"{path}.{key[:_LONGEST_KEY_SHOWN]}", sentence)
     if not found:
         yield FieldError(*describe(problem, path, wanted))
 
@@ -153,6 +156,7 @@ _SENTENCES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     ),
     (re.compile(r"Expected `.+` (<=|>=) (\S+)"), lambda found: f"must be {_BOUND[found[1]]} {found[2]}"),
     (re.compile(r".* matching regex '(.*)'"), lambda found: f"must match the pattern {found[1]}"),
+    (re.compile(r"(Number|Integer value) out of range"), lambda _: "this number is too large"),
     (re.compile(r".*(RFC3339|timezone)"), lambda _: f"must be {_TIME}, with its time zone"),
 ]
 """What msgspec says, by pattern, and how we say it."""

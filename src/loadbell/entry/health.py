@@ -6,7 +6,7 @@ from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from loadbell.domain.errors import Unavailable
-from loadbell.entry.door import Call
+from loadbell.entry.door import Door
 from loadbell.entry.problems import refuse
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import any_user
@@ -30,7 +30,7 @@ def health_handlers(door: Door) -> list[HTTPRouteHandler]:
         """200 when the database answers a read, else 503."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await call.door.database.read(_look)
+                await door.database.read(_look)
         except Unavailable as refusal:
             return refuse(refusal)
         except TimeoutError:

@@ -35,7 +35,7 @@ class RequestIds:
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 message["headers"] = [
                     *message["headers"],
                     (_HEADER, request_id),

@@ -1,0 +1,300 @@
+"""
+Every route of REST v1 with a request that works and with the many ways in which it must not.
+
+A route that is in the OpenAPI document and not in :func:`routes` fails ``test_bad_input.py``.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from loadbell.domain.orgs import Role, Scope
+from tests.api.site import ApiSite, clock
+from tests.support.server import Client
+
+UNUSED = 987_654_321
+NO_INTEGERS = [
+    "0", "-1", "-0", "+1", "01", "1.0", "1e1", "1_0", "abc", "None", "%00", "1%00", "%D9%A1", "%FF", "%20", "1%20",
+    "..%2F1", str(2**31), str(2**63 - 1), str(2**63), str(2**64), str(2**64 + 1), "9" * 400,
+]  # fmt: skip
+NO_UUIDS = ["1", "abc", "%00", "%7B{0}%7D", "urn:uuid:{0}", "{0}%00", "{0}0", "%FF", "9" * 400]
+
+
+@dataclass(frozen=True)
+class Things:
+    """What the requests are about: one of each of ours, one of each of theirs, and clients of every kind."""
+
+    ours: dict[str, str]
+    theirs: dict[str, str]
+    hidden: dict[str, str]  #: of our organization, in a project that the member is not assigned to
+    clients: dict[str, Client]  #: by what they may do
+
+
+@dataclass(frozen=True)
+class Route:
+    """One method of one path. ``forbidden``: the clients that may not use it."""
+
+    method: str
+    path: str
+    body: dict[str, Any] | None = None  #: one that works; None: the route takes none
+    wrong: tuple[tuple[str, Any], ...] = ()  #: fields with values that are wrong, and are named in the answer
+    forbidden: frozenset[str] = frozenset()
+    query: tuple[str, ...] = ()  #: names of the query that are checked
+
+    @property
+    def name(self) -> str:
+        """How the route is told in a test's name."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def ids(self) -> list[str]:
+        """The names of the ids in its path."""
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+    def at(self, ids: dict[str, str]) -> str:
+        """Its path with these ids."""
+        return self.path.format(**ids)
+
+
+_READ_ONLY = frozenset({"read"})
+_REPORTERS = frozenset({"report"})
+_LEADS_READ = frozenset({"report", "member"})
+_LEADS_WRITE = frozenset({"report", "read", "member"})
+_PAGE = ("limit", "cursor")
+_LOG = (*_PAGE, "status", "event", "since", "until")
+
+_NUMBERS: tuple[Any, ...] = ("2", True, 2.5, [], {}, 13, -2, 2**31, 2**63, 2**64)
+_TEXTS: tuple[Any, ...] = (5, True, [], {}, 1.5)
+
+
+def _each(field: str, *values: Any) -> tuple[tuple[str, Any], ...]:
+    return tuple((field, value) for value in values)
+
+
+_SETTINGS = _each("settings", None, "x", 5, [], [1])
+_METRICS = (
+    *_each("metrics", [], "x", 5),
+    ("metrics.a", {"a": "5"}),
+    ("metrics.a", {"a": True}),
+    ("metrics.a", {"ok": 1, "a": None}),
+    ("metrics", {"": 1}),
+    ("metrics", {"n" * 201: 1}),
+    ("metrics", {str(number): number for number in range(201)}),
+    ("metrics.a", {"a": 10**400}),
+)
+_SUBSCRIPTION = (
+    *_each("subscription", [], "x", 5),
+    ("subscription.events", {"events": "test.started"}),
+    ("subscription.events.0", {"events": ["test.paused"]}),
+    ("subscription.statuses.1", {"statuses": [2, 99]}),
+    ("subscription.results.0", {"results": [None]}),
+    ("subscription.projects.0", {"projects": ["1"]}),
+    ("subscription.projects", {"projects": [UNUSED]}),
+    ("subscription.projects", {"projects": [2**64]}),
+    ("subscription.projects", {"projects": [-1]}),
+    ("subscription.projects", {"projects": list(range(1001))}),
+    ("subscription.triggers.0", {"triggers": ["moon"]}),
+    ("subscription.only_on_change", {"only_on_change": "yes"}),
+)
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        "POST",
+        "/runs",
+        {"name": "n"},
+        (
+            *_each("name", *_TEXTS, None, "", "n" * 10_001),
+            *_each("project_id", "1", True, 1.5, [], {}),
+            *_each("status", *_NUMBERS, 5, 7, 10),
+            *_each("trigger", "moon", *_TEXTS),
+            *_each("source", "jmeter", *_TEXTS),
+            *_each("links", {}, "x", [{"title": "t", "url": "https://a.example"}] * 21),
+            ("links.0.url", [{"title": "t", "url": "javascript:alert(1)"}]),
+            ("links.0.url", [{"title": "t", "url": "https://a example"}]),
+            ("links.0.url", [{"title": "t"}]),
+            ("links.0.title", [{"title": "", "url": "https://a.example"}]),
+            *_each("watchdog_s", "60", 0, -1, 86_401, 1.5, True, 2**64),
+        ),
+        _READ_ONLY,
+    ),
+    Route("GET", "/runs", query=(*_PAGE, "status", "result", "source", "project_id")),
+    Route("GET", "/runs/{run_id}"),
+    Route(
+        "PATCH",
+        "/runs/{run_id}",
+        {"note": "n"},
+        (
+            *_each("status", *_NUMBERS),
+            *_each("result", "great", *_TEXTS, "passed", "failed"),
+            *_METRICS,
+            *_each("thresholds", {}, "x", [{"expression": "e", "ok": True}] * 201),
+            ("thresholds.0.ok", [{"expression": "e", "ok": "yes"}]),
+            ("thresholds.0.ok", [{"expression": "e"}]),
+            ("thresholds.0.value", [{"expression": "e", "ok": True, "value": "1"}]),
+            *_each("note", *_TEXTS, "n" * 10_001),
+        ),
+        _READ_ONLY,
+    ),
+    Route("POST", "/runs/{run_id}/heartbeat", {}, _METRICS, _READ_ONLY),
+    Route("POST", "/runs/{run_id}/abort", {}, (), _READ_ONLY),
+    Route("GET", "/runs/{run_id}/deliveries", forbidden=_REPORTERS, query=_PAGE),
+    Route(
+        "POST",
+        "/organizations/{organization_id}/channels",
+        {"kind": "webhook", "name": "n", "settings": {"url": "https://a.example/"}},
+        (
+            *_each("kind", None, "pager", "slack", "WebHook", *_TEXTS),
+            *_each("name", None, "", "n" * 201, *_TEXTS),
+            *_SETTINGS,
+            ("settings.url", {}),
+            ("settings.url", {"url": "http://192.168.1.1/"}),
+            *_SUBSCRIPTION,
+            *_each("enabled", "yes", 1, [], {}),
+        ),
+        _LEADS_WRITE,
+    ),
+    Route("GET", "/organizations/{organization_id}/channels", forbidden=_REPORTERS, query=_PAGE),
+    Route("GET", "/channels/{channel_id}", forbidden=_REPORTERS),
+    Route(
+        "PATCH",
+        "/channels/{channel_id}",
+        {"name": "n"},
+        (
+            *_each("name", "", "n" * 201, *_TEXTS),
+            *_each("settings", "x", 5, [], [1]),
+            ("settings.url", {"url": "http://3232235777/", "headers": {}}),
+            *_SUBSCRIPTION,
+            *_each("enabled", "yes", 1, [], {}),
+        ),
+        _LEADS_WRITE,
+    ),
+    Route("DELETE", "/channels/{channel_id}", forbidden=_LEADS_WRITE),
+    Route("POST", "/channels/{channel_id}/test", {}, (), _LEADS_WRITE),
+    Route(
+        "POST",
+        "/organizations/{organization_id}/channels/test",
+        {"kind": "webhook", "settings": {"url": "https://a.example/"}},
+        (*_each("kind", None, "pager", *_TEXTS), *_SETTINGS, ("settings.url", {})),
+        _LEADS_WRITE,
+    ),
+    Route("GET", "/channels/{channel_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
+    Route("GET", "/organizations/{organization_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
+    Route("GET", "/deliveries/{delivery_id}", forbidden=_REPORTERS),
+    Route("POST", "/deliveries/{delivery_id}/redeliver", {}, (), _LEADS_WRITE),
+    Route("POST", "/deliveries/{delivery_id}/cancel", {}, (), _LEADS_WRITE),
+    Route(
+        "POST",
+        "/organizations",
+        {"name": "n"},
+        _each("name", None, "", "n" * 201, *_TEXTS),
+        frozenset({"report", "read"}),
+    ),
+    Route(
+        "POST",
+        "/tokens",
+        {"name": "n", "scope": "read"},
+        (
+            *_each("name", None, "", "n" * 201, *_TEXTS),
+            *_each("scope", None, "all", *_TEXTS),
+            *_each("trigger", "moon", *_TEXTS),
+            *_each("expires_at", "tomorrow", "2999-01-01", "2999-01-01T00:00:00", "2020-01-01T00:00:00Z", 5, [], {}),
+        ),
+        _LEADS_WRITE,
+    ),
+)
+
+WRONG_QUERY: dict[str, tuple[str, ...]] = {
+    "limit": ("0", "201", "-1", "abc", "1.5", "", "%00", "%FF", str(2**64), "9" * 400),
+    "cursor": ("", "abc", "!!!", "%00", "%FF", "MA", "LTE", "OTIyMzM3MjAzNjg1NDc3NTgwOA", "9" * 400),
+    "status": ("moon", "99", "", "%00", "2.0"),
+    "result": ("moon", "", "%00", "5"),
+    "source": ("moon", "", "%00"),
+    "project_id": ("abc", "", "%00", "1.5"),
+    "event": ("moon", "", "%00"),
+    "since": ("yesterday", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
+    "until": ("yesterday", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
+}
+
+NO_JSON: tuple[tuple[str, bytes], ...] = (
+    ("no bytes", b""),
+    ("cut off", b'{"name": "n'),
+    ("a comma too many", b'{"name": "n",}'),
+    ("two values", b'{"name": "n"} {}'),
+    ("not a number", b'{"name": "n", "x": NaN}'),
+    ("infinity", b'{"name": "n", "x": -Infinity}'),
+    ("invalid UTF-8", b'{"name": "\xff"}'),
+    ("a surrogate in UTF-8", b'{"name": "\xed\xa0\x80"}'),
+    ("an overlong NUL", b'{"name": "\xc0\x80"}'),
+    ("a lone surrogate", b'{"name": "\\ud800"}'),
+    ("a lone low surrogate", b'{"name": "\\udc00"}'),
+    ("surrogates in the wrong order", b'{"name": "\\udc00\\ud800"}'),
+    ("a raw NUL", b'{"name": "\x00"}'),
+    ("UTF-16", '{"name": "n"}'.encode("utf-16")),
+    ("a byte order mark", b'\xef\xbb\xbf{"name": "n"}'),
+    ("a form", b"name=n"),
+    ("lists without end", b"[" * 100_000),
+    ("objects without end", b'{"a":' * 100_000),
+    ("deep and whole", b"[" * 50_000 + b"]" * 50_000),
+)
+
+NO_OBJECT: tuple[tuple[str, bytes], ...] = tuple(
+    (text.decode(), text) for text in (b"[]", b"null", b'"text"', b"5", b"true", b'[{"name": "n"}]', b"1e400")
+)
+
+NUL: tuple[tuple[str, str], ...] = (
+    ("name", '{"name": "a\\u0000b"}'),
+    ("x.y.1", '{"x": {"y": ["", "\\u0000"]}}'),
+    ("body", '{"a\\u0000b": 1}'),
+    ("settings", '{"settings": {"\\u0000": "x"}}'),
+    ("settings.headers.X", '{"settings": {"headers": {"X": "\\u0000"}}}'),
+)
+
+NO_JSON_TYPE: tuple[str, ...] = (
+    "", "text/plain", "text/json", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x",
+    "application/json; charset=latin-1", "application/json; charset=utf-16", "application/jsonx", "json", "*/*",
+)  # fmt: skip
+
+
+def arrange(site: ApiSite) -> Things:
+    """One of everything, ours and theirs; our run has ended in no way and our delivery is pending."""
+    elsewhere = site.project()
+    past = clock() - 1
+    clients = {
+        "owner": site.client,
+        "report": site.with_token(scope=Scope.REPORT),
+        "read": site.with_token(scope=Scope.READ),
+        "member": site.with_token(role=Role.MEMBER, projects=(site.ours.project_id,)),
+        "expired": Client(site.url, site.token(expires_at=past)),
+        "unknown": Client(site.url, "lb_" + os.urandom(32).hex()),
+        "strange": Client(site.url, "\u00e9 \u00ff"),
+        "nobody": site.nobody,
+    }
+    ours = _things(site, site.client, site.ours.organization_id)
+    hidden = _things(site, site.client, site.ours.organization_id, project_id=elsewhere)
+    theirs = _things(site, site.their_client, site.theirs.organization_id)
+    return Things(ours, theirs, hidden, clients)
+
+
+def _things(site: ApiSite, client: Client, organization_id: int, **given: Any) -> dict[str, str]:
+    channel = site.channel("http://127.0.0.1:9/", client)
+    run = client.ok("POST", "/runs", {"name": "n", "watchdog_s": 86_400, **given})
+    listed = client.ok("GET", f"/runs/{run['id']}/deliveries")["items"]
+    return {
+        "organization_id": str(organization_id),
+        "channel_id": str(channel["id"]),
+        "run_id": str(run["id"]),
+        "delivery_id": next(item["id"] for item in listed if item["channel_id"] == channel["id"]),
+    }
+
+
+def no_ids(name: str, things: Things) -> Iterator[str]:
+    """What can't be, is not, or is somebody else's ``name``."""
+    yield things.theirs[name]
+    if name == "delivery_id":
+        yield str(uuid.uuid4())
+        yield from (text.format(things.ours[name]) for text in NO_UUIDS)
+    else:
+        yield str(UNUSED)
+        yield from NO_INTEGERS
