@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -304,6 +305,23 @@ def test_a_connection_survives_a_refusal(still_site: ApiSite) -> None:
     connection.close()
 
     assert [413, 200] == statuses
+
+
+def test_half_a_body_does_nothing(still_site: ApiSite, things: Things) -> None:
+    """A client that goes away in the middle of its report has reported nothing, and the server goes on."""
+    parts = urlsplit(still_site.url)
+    head = (
+        f"POST /api/v1/runs HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {still_site.client.token}\r\n"
+        'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"name": "n"}'
+    )
+    with socket.create_connection((parts.hostname, parts.port or 80)) as connection:
+        connection.sendall(head.encode())
+    with socket.create_connection((parts.hostname, parts.port or 80)) as connection:
+        connection.sendall(head.replace("Length: 100", "Length: nine").encode())
+        refused = connection.recv(1000)
+
+    assert refused.startswith(b"HTTP/1.1 400")
+    assert 200 == still_site.client.call("GET", "/runs?limit=1").status
 
 
 def _raw(

@@ -47,7 +47,7 @@ async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
         )
         return answers.created_channel(made, principal, secret)
 
-    return answer(HTTPStatus.CREATED, await call.write_once(work, answers.CreatedChannel))
+    return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
 @get(
@@ -135,7 +135,7 @@ async def test_channel(call: NamedDependency[Call]) -> Response[bytes]:
         channel_id = call.integer_id("channel_id", _NOUN)
         return await actions.test_saved(tx, principal, channel_id, now=now, entropy=call.door.entropy)
 
-    return await answer_of_test(call, await call.write_once(work, UUID))
+    return await answer_of_test(call, await call.write_once(work))
 
 
 @post(
@@ -158,7 +158,7 @@ async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
             entropy=call.door.entropy,
         )
 
-    return await answer_of_test(call, await call.write_once(work, UUID))
+    return await answer_of_test(call, await call.write_once(work))
 
 
 HANDLERS: list[Any] = [

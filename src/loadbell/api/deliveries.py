@@ -62,7 +62,7 @@ async def redeliver(call: NamedDependency[Call]) -> Response[bytes]:
         await actions.redeliver(tx, principal, call.uuid("delivery_id", _NOUN), now=now)
         return await _whole(tx, principal, call)
 
-    return answer(HTTPStatus.ACCEPTED, await call.write_once(work, answers.DeliveryWithAttempts))
+    return answer(HTTPStatus.ACCEPTED, await call.write_once(work))
 
 
 @post(
@@ -79,7 +79,7 @@ async def cancel(call: NamedDependency[Call]) -> Response[bytes]:
         await actions.cancel(tx, principal, call.uuid("delivery_id", _NOUN), now=now)
         return await _whole(tx, principal, call)
 
-    return answer(HTTPStatus.OK, await call.write_once(work, answers.DeliveryWithAttempts))
+    return answer(HTTPStatus.OK, await call.write_once(work))
 
 
 async def _log(call: Call, *, channel: bool) -> Response[bytes]:

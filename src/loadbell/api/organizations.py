@@ -27,7 +27,7 @@ async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
         made = await organizations.create_organization(tx, principal, said.name, now=now, entropy=call.door.entropy)
         return answers.CreatedOrganization(made.organization_id, made.project_id, made.token)
 
-    return answer(HTTPStatus.CREATED, await call.write_once(work, answers.CreatedOrganization))
+    return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
 HANDLERS: list[Any] = [create_organization]

@@ -44,7 +44,7 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
         )
         return answers.run(run, call.door.base_url)
 
-    return answer(HTTPStatus.CREATED, await call.write_once(work, answers.Run))
+    return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
 @patch(
@@ -80,7 +80,7 @@ async def heartbeat(call: NamedDependency[Call]) -> Response[bytes]:
         run_id = call.integer_id("run_id", _NOUN)
         return answers.Heartbeat(await lifecycle.heartbeat(tx, principal, run_id, said.metrics, now=now))
 
-    return answer(HTTPStatus.OK, await call.write_once(work, answers.Heartbeat))
+    return answer(HTTPStatus.OK, await call.write_once(work))
 
 
 @post(
@@ -96,7 +96,7 @@ async def abort_run(call: NamedDependency[Call]) -> Response[bytes]:
         run = await lifecycle.abort_run(tx, principal, run_id, now=now, entropy=call.door.entropy)
         return answers.run(run, call.door.base_url)
 
-    return answer(HTTPStatus.ACCEPTED, await call.write_once(work, answers.Run))
+    return answer(HTTPStatus.ACCEPTED, await call.write_once(work))
 
 
 @get("/runs", **described(Operation("List runs", {200: answers.RunPage}, query=bodies.RunsQuery, refusals=(404,))))

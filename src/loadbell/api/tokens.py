@@ -36,7 +36,7 @@ async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
         )
         return answers.CreatedToken(token)
 
-    return answer(HTTPStatus.CREATED, await call.write_once(work, answers.CreatedToken))
+    return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
 HANDLERS: list[Any] = [create_token]

@@ -4,6 +4,7 @@ import asyncio
 from http import HTTPStatus
 from uuid import UUID
 
+import msgspec
 from litestar import Response
 
 from loadbell.api import answers
@@ -19,8 +20,12 @@ _FIRST_LOOK_SECONDS = 0.02
 _LONGEST_PAUSE_SECONDS = 0.25
 
 
-async def answer_of_test(call: Call, delivery_id: UUID) -> Response[bytes]:
-    """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it stands if that is late."""
+async def answer_of_test(call: Call, started: msgspec.Raw) -> Response[bytes]:
+    """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it stands if that is late.
+
+    ``started``: the id of the delivery, as JSON.
+    """
+    delivery_id = msgspec.json.decode(started, type=UUID)
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryWithAttempts:
         delivery, attempts = await actions.get_delivery(tx, principal, delivery_id)

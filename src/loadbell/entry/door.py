@@ -124,8 +124,8 @@ class Call:
         """
         return await self.door.database.write(self._asked(work))
 
-    async def write_once(self, work: Asked[T], kept: type[T]) -> T:
-        """As :meth:`write`; a request that repeats an Idempotency-Key gets what the first one got, as a ``kept``.
+    async def write_once(self, work: Asked[Any]) -> msgspec.Raw:
+        """As :meth:`write`, but gives the JSON of the result; a repeated Idempotency-Key gets that of the first time.
 
         To be called after :meth:`body`, whose bytes tell whether it is the same request.
 
@@ -135,20 +135,19 @@ class Call:
         """
         key = self._request.headers.get("idempotency-key")
         if key is None:
-            return await self.write(work)
+            return msgspec.Raw(msgspec.json.encode(await self.write(work)))
         target = f"{self._request.method} {self._request.scope['path']}\n".encode()
         fingerprint = hashlib.sha256(target + self._raw).hexdigest()
 
-        async def once(tx: Transaction, principal: Principal, now: Micros) -> T:
+        async def once(tx: Transaction, principal: Principal, now: Micros) -> str:
             _check_key(key)
-            earlier = await claim_key(tx, principal.token_id, key, fingerprint, now)
-            if earlier is not None:
-                return msgspec.json.decode(earlier, type=kept)
-            result = await work(tx, principal, now)
-            await keep_answer(tx, principal.token_id, key, msgspec.json.encode(result).decode())
+            result = await claim_key(tx, principal.token_id, key, fingerprint, now)
+            if result is None:
+                result = msgspec.json.encode(await work(tx, principal, now)).decode()
+                await keep_answer(tx, principal.token_id, key, result)
             return result
 
-        return await self.write(once)
+        return msgspec.Raw((await self.write(once)).encode())
 
     def _asked(self, work: Asked[T]) -> Callable[[Transaction], Coroutine[Any, Any, T]]:
         now, bearer = self.door.clock(), bearer_token(self._request)
@@ -165,7 +164,7 @@ def bearer_token(request: Request[Any, Any, Any]) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def answer(status: int, shown: msgspec.Struct) -> Response[bytes]:
+def answer(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
     """``shown`` as JSON. It may hold what others must not see, so nobody keeps a copy on the way."""
     return Response(
         msgspec.json.encode(shown),

@@ -108,5 +108,8 @@ def problem(
     """The answer of that kind."""
     told = Problem(f"/problems/{kind.code}", kind.title, kind.status.value, detail, kind.code, errors or [])
     return Response(
-        msgspec.json.encode(told), status_code=kind.status.value, media_type=MEDIA_TYPE, headers=headers or {}
+        msgspec.json.encode(told),
+        status_code=kind.status.value,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
