@@ -1,10 +1,13 @@
 """Channels over REST: what is shown, what is kept secret, and Test Hook."""
 
 import json
+import time
 from typing import Any
 
 import pytest
 
+from loadbell.api import waiting
+from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.testing.receiver import ScriptedReceiver, hang, respond
 from tests.api.site import ApiSite
@@ -237,12 +240,16 @@ def test_a_refused_address_is_tested_in_words(site: ApiSite) -> None:
     assert [] == receiver.requests
 
 
-def test_without_a_worker_a_test_is_accepted(still_site: ApiSite) -> None:
-    """202 with the pending delivery comes once the sending deadline and 5 s have passed."""
+def test_without_a_worker_a_test_is_accepted(still_site: ApiSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    """202 with the pending delivery comes once the sending deadline, and the 5 s beyond it, have passed."""
+    assert 5 * SECOND == waiting.PATIENCE_BEYOND_SENDING
+    monkeypatch.setattr(waiting, "PATIENCE_BEYOND_SENDING", SECOND // 2)
     channel = still_site.channel("http://127.0.0.1:9")
+    began = time.monotonic()
     answer = still_site.client.call("POST", f"/channels/{channel['id']}/test", {})
 
     assert (202, "pending", []) == (answer.status, answer.json["status"], answer.json["attempts"])
+    assert 2.4 < time.monotonic() - began < 5
 
 
 def test_scopes_limit_what_a_token_may_do_to_channels(site: ApiSite) -> None:
