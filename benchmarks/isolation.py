@@ -10,6 +10,7 @@ much the server's resident memory grew. Rounds are interleaved, medians of them 
 """
 
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -64,10 +65,7 @@ def measure(*, hostile: bool) -> tuple[float, float, float]:
         receiver = stack.enter_context(ScriptedReceiver())
         urls = [f"{receiver.url}{number}" for number in range(CHANNELS)]
         if hostile:
-            receivers = [
-                stack.enter_context(ScriptedReceiver([HOSTILE[number % len(HOSTILE)]])) for number in range(CHANNELS)
-            ]
-            urls += [item.url for item in receivers]
+            urls += stack.enter_context(hostile_receivers())
         for number, url in enumerate(urls):
             client.ok(
                 "POST",
@@ -88,6 +86,29 @@ def measure(*, hostile: bool) -> tuple[float, float, float]:
             requests = receiver.wait_for(expected, 60)[5 * CHANNELS :]
         waits = sorted((request.arrived_at - sent[_run(request.body)]) / 1000 for request in requests)
         return statistics.median(waits), waits[int(len(waits) * 0.99)], growth[0]
+
+
+@contextmanager
+def hostile_receivers() -> Iterator[list[str]]:
+    """The URLs of the hostile receivers, which live in a process of their own so as not to slow down ours."""
+    command = [sys.executable, "-m", "benchmarks.isolation", "--receive"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().split()
+    finally:
+        process.stdin.close()
+        process.wait(30)
+        process.stdout.close()
+
+
+def receive() -> None:
+    """Runs the hostile receivers until stdin ends."""
+    with ExitStack() as stack:
+        scripts = [[HOSTILE[number % len(HOSTILE)]] for number in range(CHANNELS)]
+        print(*(stack.enter_context(ScriptedReceiver(script)).url for script in scripts), flush=True)
+        sys.stdin.read()
 
 
 def report(client: Client) -> dict[int, int]:
@@ -126,4 +147,7 @@ def _run(body: bytes) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--receive"]:
+        receive()
+    else:
+        main()

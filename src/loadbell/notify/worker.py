@@ -2,8 +2,9 @@
 The worker: leases a batch of what is due, lets the sender send it, records what became of it.
 
 One task turns a wheel. Each turn is one transaction that carries everything that is waiting: the results that have
-come in since the last turn, and new leases for as many deliveries as there is room for. While the sender is busy no
-transaction is open. What a turn could not record, because the database is away, stays in hand for the next one.
+come in since the last turn, and new leases for as many deliveries as there is room for, when there is a reason to look
+for some. While the sender is busy no transaction is open. What a turn could not record, because the database is away,
+stays in hand for the next one.
 
 Nobody holds others up: a channel has at most ``IN_LANE`` attempts in flight, and one while it does not answer; retries
 leave ``KEPT_FOR_FIRST`` places to first attempts; the lanes that have waited longest are served first.
@@ -24,7 +25,7 @@ from loadbell.notify.deliver import Prepared, conclude, prepare
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.store.db import Database, Transaction
-from loadbell.store.leases import Completion, Leased, Room, complete_batch, give_back, lease_due, reap
+from loadbell.store.leases import Completion, Leased, Look, Room, complete_batch, give_back, lease_due, reap
 
 log = structlog.get_logger()
 
@@ -32,7 +33,7 @@ IN_FLIGHT = 512
 IN_LANE = 4
 KEPT_FOR_FIRST = 128
 LEASE_SLACK: Micros = 30 * SECOND
-_LOOK_SECONDS = 1.0  # a backstop: what becomes due wakes the worker by itself
+_LOOK_EVERY: Micros = SECOND  # a backstop: what becomes due wakes the worker by itself
 _REAP_EVERY: Micros = SECOND
 _AWAY_SECONDS = 0.5
 
@@ -57,6 +58,9 @@ class Worker:
         self._clock = clock
         self._chance = chance
         self._wake = asyncio.Event()
+        self._look = True  # there may be something due
+        self._look_at: Micros = 0  # when there may be, at the latest
+        self._held: frozenset[int] = frozenset()  # lanes in which more was due than there was room for
         self._done: list[Completion] = []
         self._in_lane: Counter[int] = Counter()
         self._silent: set[int] = set()  # lanes whose last attempt brought no answer
@@ -75,7 +79,7 @@ class Worker:
         """
         self._owner = await self._database.enlist_worker()
         await self._reap()
-        self._database.on_wake(self._wake.set)
+        self._database.on_wake(self._look_soon)
         self._task = asyncio.create_task(self._run(), name="worker")
 
     async def stop(self, grace_s: float) -> None:
@@ -117,40 +121,55 @@ class Worker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
 
+    def _look_soon(self) -> None:
+        self._look = True
+        self._wake.set()
+
     async def _turn(self) -> float:
         """Records what is done and leases what is due; gives the seconds until there may be something to do."""
         self._wake.clear()
         done, now = list(self._done), self._clock()
-        free = 0 if self._stopping else IN_FLIGHT - self._in_flight + len(done)
+        look = self._look or now >= self._look_at or any(item.leased.lane in self._held for item in done)
+        self._look = False
+        free = IN_FLIGHT - self._in_flight + len(done)
         room_for_retries = min(
             free, IN_FLIGHT - KEPT_FOR_FIRST - self._retries + sum(_is_retry(d.leased) for d in done)
         )
         busy = self._in_lane - Counter(item.leased.lane for item in done)
 
-        async def work(tx: Transaction) -> tuple[list[Leased], Micros | None]:
-            await complete_batch(tx, done)
-            if free <= 0:
-                return [], None
+        async def work(tx: Transaction) -> tuple[Look, Look] | None:
+            released = await complete_batch(tx, done)
+            if not (look or released) or self._stopping:
+                return None
             until = now + self._lease
             room = Room(free, IN_LANE, self._left(busy))
-            first, first_due = await lease_due(tx, retrying=False, room=room, owner=self._owner, now=now, until=until)
-            left = min(free - len(first), room_for_retries)
-            room = Room(left, IN_LANE, self._left(busy + Counter(item.lane for item in first)))
-            again, again_due = await lease_due(tx, retrying=True, room=room, owner=self._owner, now=now, until=until)
-            due = min((instant for instant in (first_due, again_due) if instant is not None), default=None)
-            return first + again, due
+            first = await lease_due(tx, retrying=False, room=room, owner=self._owner, now=now, until=until)
+            left = min(free - len(first.leased), room_for_retries)
+            room = Room(left, IN_LANE, self._left(busy + Counter(item.lane for item in first.leased)))
+            again = await lease_due(tx, retrying=True, room=room, owner=self._owner, now=now, until=until)
+            return first, again
 
-        leased, due = await self._database.write(work)
+        try:
+            looks = await self._database.write(work)
+        except BaseException:
+            self._look = True
+            raise
         del self._done[: len(done)]
         for completion in done:
             self._count(completion.leased, -1)
-        for item in leased:
-            self._count(item, 1)
-        self._send(leased)
-        if leased or self._done:
+            if completion.verdict.next_attempt_at is not None:
+                self._look_at = min(self._look_at, completion.verdict.next_attempt_at)
+        if looks is not None:
+            dues = [found.due for found in looks if found.due is not None]
+            self._look_at = min([*dues, now + _LOOK_EVERY])
+            self._held = looks[0].held | looks[1].held
+            leased = looks[0].leased + looks[1].leased
+            for item in leased:
+                self._count(item, 1)
+            self._send(leased)
+        if self._look or self._done:
             return 0
-        wait = _LOOK_SECONDS if due is None else min(_LOOK_SECONDS, (due - self._clock()) / SECOND)
-        return max(wait, 0.001)
+        return max((self._look_at - self._clock()) / SECOND, 0.001)
 
     def _left(self, busy: Counter[int]) -> dict[int, int]:
         """How many more attempts each lane may have in flight; lanes that are idle and answer are not named."""

@@ -61,7 +61,9 @@ _ATTEMPTS = Statement(
     sa.select(attempts).where(attempts.c.delivery_id == sa.bindparam("id")).order_by(attempts.c.number)
 )
 _REDELIVER = Statement(
-    "UPDATE deliveries SET status = 'pending', cause = 'manual', settled = :settled, next_attempt_at = :now, "
+    # A Test Hook that was not made yet stays one: it is not retried.
+    "UPDATE deliveries SET cause = CASE WHEN status = 'pending' AND cause = 'test' THEN cause ELSE 'manual' END, "
+    "status = 'pending', settled = :settled, next_attempt_at = :now, "
     "waits_for = NULL, retrying = 0 WHERE id = :id AND status = :expected"
 )
 _CALL_OFF = Statement(

@@ -8,6 +8,7 @@ grows with each lease, so that a worker which lost its lease can still record wh
 Statements that the worker runs all the time are text, so that both databases can use their partial indexes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -76,7 +77,7 @@ _LEASE_MANY = Statement(
     """
 )
 _LEASED_COLUMNS = (
-    "SELECT d.id, d.organization_id, d.channel_id, d.kind, d.event, d.cause, d.settled, d.step, d.attempts_begun, "
+    "SELECT d.id, d.organization_id, d.lane, d.kind, d.event, d.cause, d.settled, d.step, d.attempts_begun, "
     "d.form, e.payload, e.occurred_at, c.settings, c.signing_secrets "
     "FROM deliveries d JOIN events e ON e.id = d.event_id LEFT JOIN channels c ON c.id = d.channel_id "
 )
@@ -220,15 +221,29 @@ class Room:
     left: Mapping[int, int]
 
 
+@dataclass(frozen=True)
+class Look:
+    """What a look for due deliveries found.
+
+    ``due``: when the next one waits for nothing but time; None: none does. ``held``: lanes in which more may be due
+    than there was room for.
+    """
+
+    leased: list[Leased]
+    due: Micros | None
+    held: frozenset[int]
+
+
 async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
     tx: Transaction, *, retrying: bool, room: Room, owner: int, now: Micros, until: Micros
-) -> tuple[list[Leased], Micros | None]:
-    """Leases what is due, oldest lanes first, within ``room``; gives it and when something more may become due.
+) -> Look:
+    """Leases what is due, oldest lanes first, within ``room``.
 
-    ``retrying`` picks between first attempts and repeated ones. The instant is None when nothing is waiting for time.
-    What belongs to a channel that no longer exists is cancelled instead.
+    ``retrying`` picks between first attempts and repeated ones. What belongs to a channel that no longer exists is
+    cancelled instead.
     """
     ready: list[tuple[Micros, int, int]] = []
+    full: set[int] = set()
     soonest: Micros | None = None
     for row in await tx.all(_LANES, retrying=int(retrying)):
         lane, due = row["lane"], max(row["due"], row["throttled_until"])
@@ -236,13 +251,18 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
             soonest = due if soonest is None else min(soonest, due)
             continue
         free = room.left.get(lane, room.in_lane)
-        if free > 0:
+        if free > 0 and room.total > 0:
             ready.append((due, lane, free))
+        else:
+            full.add(lane)
+    if not ready:
+        return Look([], soonest, frozenset(full))
     ready.sort()
-    if not ready or room.total <= 0:
-        return [], soonest
     ids = await _lease(tx, ready, retrying=retrying, limit=room.total, owner=owner, now=now, until=until)
-    return await _load(tx, ids, owner=owner, now=now), soonest
+    leased = await _load(tx, ids, owner=owner, now=now)
+    taken = Counter(item.lane for item in leased)
+    full.update(lane for _, lane, free in ready if taken[lane] >= free or len(ids) >= room.total)
+    return Look(leased, soonest, frozenset(full))
 
 
 async def _lease(  # noqa: PLR0913 - as above
@@ -289,17 +309,16 @@ async def _load(tx: Transaction, ids: Sequence[str], *, owner: int, now: Micros)
         if sealed is None:
             await tx.run(_CALL_OFF, id=row["id"], now=now)
             continue
-        cause, channel_id = Cause(row["cause"]), row["channel_id"]
         leased.append(
             Leased(
                 id=UUID(row["id"]),
                 organization_id=row["organization_id"],
-                lane=-row["organization_id"] if cause is Cause.TEST or channel_id is None else channel_id,
+                lane=row["lane"],
                 kind=ChannelKind(row["kind"]),
                 event=EventName(row["event"]),
                 occurred_at=row["occurred_at"],
                 payload=row["payload"].encode(),
-                cause=cause,
+                cause=Cause(row["cause"]),
                 settled=None if row["settled"] is None else DeliveryStatus(row["settled"]),
                 step=row["step"],
                 number=row["attempts_begun"],
@@ -322,10 +341,13 @@ def _open(tx: Transaction, sealed: str | None, kind: type[T], nothing: T) -> T:
         return nothing
 
 
-async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> None:
-    """Appends every attempt to the log and moves every delivery whose lease still stands. Safe to run twice."""
+async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> int:
+    """Appends every attempt to the log and moves every delivery whose lease still stands. Safe to run twice.
+
+    Gives how many other deliveries had waited for these and are free to go now.
+    """
     if not completions:
-        return
+        return 0
     attempts = [_attempt_row(str(done.leased.id), done.attempt) for done in completions]
     moves = [_move_row(done) for done in completions]
     over = [str(done.leased.id) for done in completions if done.answered or done.finished_at is not None]
@@ -333,17 +355,18 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> 
         await tx.all(_LOCK_MANY, ids=[move["id"] for move in moves])
         await tx.run(_APPEND, **_columns(attempts))
         await tx.run(_MOVE, **_columns(moves))
-        await tx.run(_RELEASE_WAITING, ids=over)
+        released = await tx.run(_RELEASE_WAITING, ids=over)
     else:
         await tx.run_many(_APPEND, attempts)
         await tx.run_many(_MOVE, moves)
-        await tx.run_many(_RELEASE_WAITING, [{"id": item} for item in over])
+        released = sum([await tx.run(_RELEASE_WAITING, id=item) for item in over])
     throttles: dict[int, Micros] = {}
     for done in completions:
         until = done.verdict.throttle_until
         if until is not None and done.leased.lane > 0:
             throttles[done.leased.lane] = max(until, throttles.get(done.leased.lane, 0))
     await throttle_channels(tx, throttles)
+    return released
 
 
 async def give_back(tx: Transaction, owner: int) -> int:
