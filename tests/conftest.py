@@ -6,6 +6,10 @@ Profiles: ``default`` (random), ``ci`` (the same examples each time), ``soak`` (
 
 import os
 import re
+import sys
+import threading
+import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -48,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
         del os.environ[name]
     config.pluginmanager.register(_SkipsInCi(active=IN_CI), "loadbell-skips-in-ci")
+    config.pluginmanager.register(_ThreadsLeft(), "loadbell-threads-left")
 
 
 class _SkipsInCi:
@@ -86,6 +91,43 @@ class _SkipsInCi:
         for reason, count in self._unwanted.items():
             terminalreporter.line(f"FAILED: {count} skipped: {reason}")
         terminalreporter.line("With CI=true only tests that need a k6 binary may be skipped.")
+
+
+class _ThreadsLeft:
+    """Fails a run whose tests left a thread that Python would wait for at its exit, and shows what it does."""
+
+    def __init__(self) -> None:
+        self._left: list[threading.Thread] = []
+
+    @pytest.hookimpl(trylast=True)  # after the fixtures of the whole session were torn down
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Gives threads that are about to end a moment, then looks."""
+        deadline = time.monotonic() + 5
+        for thread in threading.enumerate():
+            if thread is not threading.current_thread() and not thread.daemon:
+                thread.join(max(0.0, deadline - time.monotonic()))
+                if thread.is_alive():
+                    self._left.append(thread)
+        if self._left and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Says which, before pytest's own closing line."""
+        if not self._left:
+            return
+        terminalreporter.section("threads that the tests left behind", red=True)
+        frames = sys._current_frames()  # there is no public way to see where a thread is
+        for thread in self._left:
+            terminalreporter.line(f"FAILED: {thread.name} is still running:")
+            terminalreporter.line("".join(traceback.format_stack(frames.get(thread.ident or 0))))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Ends the process all the same: nobody shall wait for a thread that never ends."""
+        if self._left:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(1)
 
 
 @pytest.fixture(autouse=True, scope="session")
