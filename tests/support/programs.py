@@ -33,12 +33,18 @@ def main() -> int:
     # apt reads http_proxy. Where that leads nowhere, the package mirror may still be reached without it.
     without_proxy = {name: value for name, value in os.environ.items() if name.lower() != "http_proxy"}
     attempts = [dict(os.environ)] if without_proxy == dict(os.environ) else [dict(os.environ), without_proxy]
-    if not any(_install(missing, environment) for environment in attempts):
-        print("make test: that failed. Tests that need it are skipped, with the reason at the end.")
+    problem = ""
+    for environment in attempts:
+        problem = _install(missing, environment)
+        if not problem:
+            return 0
+    print(f"make test: {problem}")
+    print("Tests that need it are skipped, with the reason at the end.")
     return 0
 
 
-def _install(packages: list[str], environment: dict[str, str]) -> bool:
+def _install(packages: list[str], environment: dict[str, str]) -> str:
+    """Installs ``packages``; what went wrong, or ""."""
     environment = {**environment, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
         done = subprocess.run(
@@ -52,9 +58,8 @@ def _install(packages: list[str], environment: dict[str, str]) -> bool:
             check=False,
         )
         if done.returncode != 0:
-            print(f"apt-get {arguments[0]} failed: {' '.join(done.stdout.split()[-40:])}")
-            return False
-    return True
+            return f"apt-get {arguments[0]} failed: {' '.join(done.stdout.split()[-40:])}"
+    return ""
 
 
 if __name__ == "__main__":
