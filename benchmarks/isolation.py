@@ -1,10 +1,10 @@
 """
 Do 50 hostile receivers hold up 50 healthy ones, and do they make the server's memory grow?
 
-A server with 50 healthy channels is told of runs at a fixed rate (open loop), first alone (the baseline), then with 50
-channels beside them whose receivers hang, drip a byte a second, send a body without end, or a gzip bomb. Printed: p50
-and p99 from sending the report to the request's arrival at the healthy receivers, their ratio to the baseline, and how
-much the server's resident memory grew. Rounds are interleaved, medians of them are compared.
+Two organizations report runs at the same fixed rate (open loop), half a period apart. One has 50 healthy channels; the
+other has none (the baseline), or 50 whose receivers hang, drip a byte a second, send a body without end, or a gzip
+bomb. Printed: p50 and p99 from sending the report to the request's arrival at the healthy receivers, their ratio to the
+baseline, and how much the server's resident memory grew. Rounds are interleaved, medians of them are compared.
 
     python -m benchmarks.isolation [rounds]
 """
@@ -62,26 +62,18 @@ def measure(*, hostile: bool) -> tuple[float, float, float]:
         made = set_up(data_dir)
         server = stack.enter_context(Server(data_dir))
         client = Client(server.url, made["token"])
+        other = client.ok("POST", "/organizations", {"name": "The other organization"})
+        neighbour = Client(server.url, other["token"])
         receiver = stack.enter_context(ScriptedReceiver())
-        urls = [f"{receiver.url}{number}" for number in range(CHANNELS)]
+        add_channels(client, made["organization_id"], [f"{receiver.url}{number}" for number in range(CHANNELS)])
         if hostile:
-            urls += stack.enter_context(hostile_receivers())
-        for number, url in enumerate(urls):
-            client.ok(
-                "POST",
-                f"/organizations/{made['organization_id']}/channels",
-                {
-                    "kind": "webhook",
-                    "name": f"channel {number}",
-                    "settings": {"url": url},
-                    "subscription": {"events": ["test.started"]},
-                },
-            )
+            add_channels(neighbour, other["id"], stack.enter_context(hostile_receivers()))
         for _ in range(5):  # warm up connections, statements and code
             client.ok("POST", "/runs", {"name": "warm-up"})
+            neighbour.ok("POST", "/runs", {"name": "warm-up"})
         receiver.wait_for(5 * CHANNELS, 30)
         with resident_growth(server.process.pid) as growth:
-            sent = report(client)
+            sent = report(client, neighbour)
             expected = (5 + RUNS) * CHANNELS
             requests = receiver.wait_for(expected, 60)[5 * CHANNELS :]
         waits = sorted((request.arrived_at - sent[_run(request.body)]) / 1000 for request in requests)
@@ -111,14 +103,31 @@ def receive() -> None:
         sys.stdin.read()
 
 
-def report(client: Client) -> dict[int, int]:
-    """Reports runs at a fixed rate; when each was sent, in microseconds."""
+def add_channels(client: Client, organization_id: int, urls: list[str]) -> None:
+    """One WebHook channel for each URL, told of starts only."""
+    for number, url in enumerate(urls):
+        client.ok(
+            "POST",
+            f"/organizations/{organization_id}/channels",
+            {
+                "kind": "webhook",
+                "name": f"channel {number}",
+                "settings": {"url": url},
+                "subscription": {"events": ["test.started"]},
+            },
+        )
+
+
+def report(client: Client, neighbour: Client) -> dict[int, int]:
+    """Reports runs of both organizations at a fixed rate; when each of the first's was sent, in microseconds."""
     sent: dict[int, int] = {}
     began = time.monotonic()
     for number in range(RUNS):
         time.sleep(max(0.0, began + number * SECONDS_BETWEEN - time.monotonic()))
         at = time.time_ns() // 1000
         sent[client.ok("POST", "/runs", {"name": f"run {number}"})["id"]] = at
+        time.sleep(max(0.0, began + (number + 0.5) * SECONDS_BETWEEN - time.monotonic()))
+        neighbour.ok("POST", "/runs", {"name": f"run {number}"})
     return sent
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 
 import structlog
 
-from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.deliveries import Reason
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.domain.retry import RetrySchedule
@@ -200,9 +200,10 @@ class Worker:
         now = self._clock()
         done = conclude(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
         self._done.append(done)
-        write = log.info if done.verdict.status is DeliveryStatus.DELIVERED else log.warning
-        write(
-            "Attempt",
+        if done.attempt.reason is Reason.OK:
+            return  # the delivery log has it; a line for each would cost more than the sending
+        log.warning(
+            "An attempt failed",
             delivery=str(done.leased.id),
             delivery_event=done.leased.event.value,
             attempt=done.attempt.number,
