@@ -31,6 +31,9 @@ from loadbell.store import runs as store
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import has_project, project_ids
 
+MOST_METRICS = 200
+"""Names of metrics that a run keeps, over all of its reports."""
+
 NOT_TOLD = "The source can't be told to stop, so the run was ended here; the load may still be on."
 
 
@@ -119,7 +122,7 @@ async def report_run(  # noqa: PLR0913 - as above
     Raises:
         NotFound: the asker does not see the run.
         IllegalMove: the table has no such move.
-        Invalid: the result contradicts the status, or comes without an end.
+        Invalid: the result contradicts the status or comes without an end, or there are too many metrics.
         Conflict: the run ended with another result.
     """
     principal.require(Action.REPORT_RUNS)
@@ -132,7 +135,7 @@ async def report_run(  # noqa: PLR0913 - as above
     said = replace(
         run,
         last_report_at=now,
-        metrics=run.metrics if report.metrics is None else {**run.metrics, **report.metrics},
+        metrics=_merged(run, report.metrics),
         thresholds=run.thresholds if report.thresholds is None else report.thresholds,
         note=run.note if report.note is None else report.note,
     )
@@ -160,9 +163,8 @@ async def heartbeat(
     principal.require(Action.REPORT_RUNS)
     run = await _visible(tx, principal, run_id)
     if metrics:
-        await store.update_run(
-            tx, replace(run, last_report_at=now, metrics={**run.metrics, **metrics}), expected=run.status
-        )
+        said = replace(run, last_report_at=now, metrics=_merged(run, metrics))
+        await store.update_run(tx, said, expected=run.status)
     else:
         await store.note_heard(tx, run.id, now)
     return run.status.is_aborting
@@ -263,6 +265,13 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     if ends:
         await publish_finished(tx, moved, now=now, entropy=entropy)
     return moved
+
+
+def _merged(run: Run, metrics: dict[str, float] | None) -> dict[str, float]:
+    merged = {**run.metrics, **(metrics or {})}
+    if len(merged) > MOST_METRICS:
+        raise Invalid(FieldError("metrics", f"a run keeps at most {MOST_METRICS} metrics; report totals, not series"))
+    return merged
 
 
 async def _visible(tx: Transaction, principal: Principal, run_id: int) -> Run:
