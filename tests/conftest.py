@@ -6,6 +6,7 @@ Profiles: ``default`` (random), ``ci`` (the same examples each time), ``soak`` (
 
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -48,9 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Takes the caller's variables away from the code under test, before anything reads them."""
+    """Takes the caller's variables and ignored signals away from the code under test, before anything reads them."""
     for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
         del os.environ[name]
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:  # under nohup; the processes that tests start would inherit it
+            signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
     config.pluginmanager.register(_SkipsInCi(active=IN_CI), "loadbell-skips-in-ci")
     config.pluginmanager.register(_ThreadsLeft(), "loadbell-threads-left")
 
