@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -55,16 +56,16 @@ def pytest_configure(config: pytest.Config) -> None:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:  # under nohup; the processes that tests start would inherit it
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
-    config.pluginmanager.register(_SkipsInCi(active=IN_CI), "loadbell-skips-in-ci")
+    config.pluginmanager.register(_Skips(in_ci=IN_CI), "loadbell-skips")
     config.pluginmanager.register(_ThreadsLeft(), "loadbell-threads-left")
 
 
-class _SkipsInCi:
-    """Fails a CI run in which a test was skipped for want of anything but a k6 binary."""
+class _Skips:
+    """Says at the end what was skipped and why. In CI, a run that skipped for want of anything but k6 has failed."""
 
-    def __init__(self, *, active: bool) -> None:
-        self._active = active
-        self._unwanted: dict[str, int] = {}
+    def __init__(self, *, in_ci: bool) -> None:
+        self._in_ci = in_ci
+        self._reasons: Counter[str] = Counter()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Looks at a test that was skipped."""
@@ -75,26 +76,26 @@ class _SkipsInCi:
         self._look(report)
 
     def _look(self, report: pytest.TestReport | pytest.CollectReport) -> None:
-        if not self._active or not report.skipped or hasattr(report, "wasxfail"):
-            return
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        if not re.search(r"\bk6\b", reason):
-            reason = reason.removeprefix("Skipped: ")
-            self._unwanted[reason] = self._unwanted.get(reason, 0) + 1
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+            self._reasons[reason.removeprefix("Skipped: ")] += 1
+
+    def _unwanted(self, reason: str) -> bool:
+        return self._in_ci and re.search(r"\bk6\b", reason) is None
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Turns a passed run with unwanted skips into a failed one."""
-        if self._unwanted and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+        if session.exitstatus == pytest.ExitCode.OK and any(self._unwanted(reason) for reason in self._reasons):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Says so, before pytest's own closing line."""
-        if not self._unwanted:
+        """One line for each reason, before pytest's own closing line."""
+        if not self._reasons:
             return
-        terminalreporter.section("skipped, but CI must run them", red=True)
-        for reason, count in self._unwanted.items():
-            terminalreporter.line(f"FAILED: {count} skipped: {reason}")
-        terminalreporter.line("With CI=true only tests that need a k6 binary may be skipped.")
+        terminalreporter.section("skipped")
+        for reason, count in self._reasons.most_common():
+            verdict = "FAILED, CI must not skip" if self._unwanted(reason) else "SKIPPED"
+            terminalreporter.line(f"{verdict} [{count}] {reason}")
 
 
 class _ThreadsLeft:
