@@ -90,6 +90,25 @@ def test_a_channel_gets_its_share_only(play: Play) -> None:
     play(scenario)
 
 
+def test_a_worker_is_told_which_lanes_held_more(play: Play) -> None:
+    """Where more was due than there was room for, it looks again when one of that lane is done."""
+
+    async def scenario(site: Site) -> None:
+        full, idle, busy = [(await site.channel()).id for _ in range(3)]
+        await site.run_sql("UPDATE channels SET enabled = (id <> :id)", id=idle)
+        for _ in range(3):
+            await site.run()
+        room = Room(100, 2, {busy: 3})
+        look = await site.do(lease_due, retrying=False, room=room, owner=1, until=site.clock.now + LEASE)
+        rest = await site.do(lease_due, retrying=False, room=Room(0, 2, {}), owner=1, until=site.clock.now + LEASE)
+
+        assert [full] * 2 + [busy] * 3 == sorted((item.lane for item in look.leased), key=[full, busy].index)
+        assert {full, busy} == look.held, "as much as there was room for: there may be more"
+        assert ([], frozenset({full})) == (rest.leased, rest.held)
+
+    play(scenario)
+
+
 def test_the_total_is_not_exceeded(play: Play) -> None:
     """A worker gets no more than it has room for, and nothing when it has none."""
 
@@ -154,9 +173,9 @@ def test_a_retry_is_not_leased_before_its_time(play: Play) -> None:
         await record(site, done(site, leased, BROKEN))
         due = site.clock.now + 10 * SECOND
         site.clock.now = due - 1
-        early, soonest = await site.do(lease_due, retrying=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
+        look = await site.do(lease_due, retrying=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
 
-        assert ([], due) == (early, soonest)
+        assert ([], due) == (look.leased, look.due)
         site.clock.now = due
         assert [leased.id] == [item.id for item in await lease(site, retrying=True)]
 
@@ -195,9 +214,9 @@ def test_a_worker_is_told_when_a_throttled_channel_is_free(play: Play) -> None:
         await record(site, done(site, leased, limited(60)))
         await site.run()
         until = site.clock.now + 60 * SECOND
-        nothing, soonest = await site.do(lease_due, retrying=False, room=Room(9, 9, {}), owner=1, until=until)
+        look = await site.do(lease_due, retrying=False, room=Room(9, 9, {}), owner=1, until=until)
 
-        assert ([], until) == (nothing, soonest)
+        assert ([], until) == (look.leased, look.due)
 
     play(scenario)
 

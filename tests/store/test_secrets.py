@@ -198,10 +198,10 @@ def test_a_channel_whose_key_is_lost_holds_up_no_other(store_url: str) -> None:
             site.database = database
             kept = await site.channel("http://127.0.0.1:9/kept")
             await site.run()
-            leased, _ = await site.do(lease_due, retrying=False, room=Room(10, 4, {}), owner=1, until=NOON + 1)
+            look = await site.do(lease_due, retrying=False, room=Room(10, 4, {}), owner=1, until=NOON + 1)
 
             assert {lost.id: {}, kept.id: {"url": "http://127.0.0.1:9/kept", "headers": {}}} == {
-                item.lane: item.settings for item in leased
+                item.lane: item.settings for item in look.leased
             }
 
     asyncio.run(scenario())

@@ -37,14 +37,14 @@ async def lease(  # noqa: PLR0913 - what a worker asks for, with what most tests
     left: Mapping[int, int] | None = None,
 ) -> list[Leased]:
     """Leases what is due now."""
-    leased, _ = await site.do(
+    look = await site.do(
         lease_due,
         retrying=retrying,
         room=Room(total, in_lane, left or {}),
         owner=owner,
         until=site.clock.now + LEASE,
     )
-    return leased
+    return look.leased
 
 
 async def lease_all(site: Site, *, owner: int = 1) -> list[Leased]:

@@ -1,0 +1,246 @@
+"""The rows of deliveries under two workers, persons and deaths in any order; what must hold after every step."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from typing import Any, TypeVar
+from uuid import UUID
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from loadbell.domain.deliveries import ENDED, MOVES, Cause, DeliveryStatus
+from loadbell.domain.errors import Conflict, NotFound
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND
+from loadbell.domain.runs import Run, RunStatus
+from loadbell.notify import actions
+from loadbell.notify.channels import delete_channel
+from loadbell.outbound.contract import NoReply, Reply
+from loadbell.store.db import Database
+from loadbell.store.leases import Leased, give_back, reap
+from tests.support.leasing import (
+    BROKEN,
+    GONE,
+    LIMITED,
+    OK,
+    SILENT,
+    WAITS,
+    attempts,
+    deliveries,
+    done,
+    lease,
+    lease_all,
+    limited,
+    record,
+)
+from tests.support.stores import Site, as_dict, settle
+
+T = TypeVar("T")
+WORKERS = (1, 2)
+ANSWERS: list[Reply | NoReply] = [OK, BROKEN, SILENT, LIMITED, GONE, limited(0), limited(90)]
+OPEN = {DeliveryStatus.PENDING, DeliveryStatus.SENDING}
+
+
+class DeliveryRows(RuleBasedStateMachine):
+    """``store`` opens a new, migrated, empty database."""
+
+    def __init__(self, store: AbstractAsyncContextManager[Database]) -> None:
+        super().__init__()
+        self._store = store
+        self._runner = asyncio.Runner()
+        self.site: Site = self._do(self._begin())
+        self.in_hand: dict[int, list[Leased]] = {worker: [] for worker in WORKERS}
+        self.runs: list[Run] = []
+        self.before: dict[str, dict[str, Any]] = {}
+        self.delivered: set[str] = set()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    async def _begin(self) -> Site:
+        site = await settle(await self._store.__aenter__())
+        self.channels = [(await site.channel()).id for _ in range(2)]
+        return site
+
+    def teardown(self) -> None:
+        """Nothing is stuck: with a well receiver and a living worker every delivery comes to its end by itself."""
+        try:
+            self._do(self._drain())
+        finally:
+            self._do(self._store.__aexit__(None, None, None))
+            self._runner.close()
+
+    async def _drain(self) -> None:
+        for _ in range(8):
+            self.site.clock.advance(200 * SECOND)
+            await self.site.do(reap, owner=3)
+            for leased in await lease_all(self.site, owner=3):
+                await record(self.site, done(self.site, leased, OK))
+        stuck = [as_dict(row) for row in await deliveries(self.site) if DeliveryStatus(row["status"]) in OPEN]
+        assert [] == stuck
+
+    @rule()
+    def start_a_run(self) -> None:
+        """A report makes an event and its deliveries."""
+        self.runs.append(self._do(self.site.run()))
+
+    @precondition(lambda self: self.runs)
+    @rule(data=st.data())
+    def finish_a_run(self, data: st.DataObject) -> None:
+        """As above; what is not answered yet is waited for."""
+        run = self.runs.pop(data.draw(st.integers(0, len(self.runs) - 1)))
+        self._do(self.site.report(run, RunStatus.FINISHED))
+
+    @rule(seconds=st.sampled_from([1, 10, 46, 101]))
+    def pass_time(self, seconds: int) -> None:
+        """Retries become due, throttles and leases expire."""
+        self.site.clock.advance(seconds * SECOND)
+
+    @rule(worker=st.sampled_from(WORKERS), retrying=st.booleans(), in_lane=st.integers(1, 3))
+    def lease_some(self, worker: int, retrying: bool, in_lane: int) -> None:
+        """A worker leases what is due."""
+        leased = self._do(lease(self.site, owner=worker, retrying=retrying, in_lane=in_lane))
+        lanes = [item.lane for item in leased]
+        assert all(lanes.count(lane) <= in_lane for lane in lanes)
+        rows = self._rows()
+        for item in leased:
+            row = rows[str(item.id)]
+            assert ("sending", worker, item.number) == (row["status"], row["lease_owner"], row["attempts_begun"])
+            if item.event is EventName.FINISHED and item.cause is Cause.SCHEDULED:
+                self._check_order(row, rows)
+        self.in_hand[worker] += leased
+
+    def _check_order(self, finished: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
+        """test.started has been answered or has ended before its test.finished goes out."""
+        answered = self._answered()
+        waited_for = [
+            row
+            for row in rows.values()
+            if (row["run_id"], row["channel_id"]) == (finished["run_id"], finished["channel_id"])
+            and row["event"] == EventName.STARTED.value
+        ]
+        for row in waited_for:
+            ended = DeliveryStatus(row["status"]) in ENDED or row["settled"] is not None
+            assert ended or row["answered"] or row["id"] in answered, "test.finished went out before test.started"
+
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(data=st.data(), answer=st.sampled_from(ANSWERS))
+    def record_a_result(self, data: st.DataObject, answer: Reply | NoReply) -> None:
+        """A worker records what it held, whether or not the lease still stands; sometimes twice."""
+        worker = data.draw(st.sampled_from([worker for worker in WORKERS if self.in_hand[worker]]))
+        leased = self.in_hand[worker].pop(data.draw(st.integers(0, len(self.in_hand[worker]) - 1)))
+        completion = done(self.site, leased, answer)
+        key = str(leased.id)
+        before = self.before[key]
+        stands = ("sending", worker, leased.number) == tuple(
+            before[name] for name in ("status", "lease_owner", "attempts_begun")
+        )
+        for _ in range(data.draw(st.integers(1, 2))):
+            self._do(record(self.site, completion))
+            after = self._rows()[key]
+            if stands:
+                assert (completion.verdict.status, completion.verdict.step) == (after["status"], after["step"])
+            else:
+                freed = {**before, "waits_for": after["waits_for"]}
+                assert freed == after, "a result without its lease moves nothing"
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def reap_the_dead(self, worker: int) -> None:
+        """One worker takes over from the other, which may yet come back with results."""
+        self._do(self.site.do(reap, owner=worker))
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def stop(self, worker: int) -> None:
+        """A worker stops in order."""
+        self._do(self.site.do(give_back, worker))
+        self.in_hand[worker].clear()
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def die(self, worker: int) -> None:
+        """A worker is killed with what it holds."""
+        self.in_hand[worker].clear()
+
+    @precondition(lambda self: self.before)
+    @rule(data=st.data(), action=st.sampled_from([actions.redeliver, actions.cancel]))
+    def act(self, data: st.DataObject, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
+        """A person redelivers or cancels; while it is being sent that is refused."""
+        chosen = data.draw(st.sampled_from(sorted(self.before)))
+        status = self.before[chosen]["status"]
+        try:
+            self._do(self.site.do(action, self.site.owner, UUID(chosen)))
+            assert status != "sending"
+        except Conflict:
+            assert (
+                action is actions.cancel
+                or status == "sending"
+                or self.before[chosen]["channel_id"] not in self.channels
+            )
+            assert action is actions.redeliver or status != "pending"
+
+    @rule(which=st.integers(0, 1))
+    def test_a_channel(self, which: int) -> None:
+        """A person presses Test Hook."""
+        if which < len(self.channels):
+            self._do(self.site.do(actions.test_saved, self.site.owner, self.channels[which]))
+
+    @precondition(lambda self: len(self.channels) > 1)
+    @rule()
+    def delete_a_channel(self) -> None:
+        """A person deletes a channel, once."""
+        try:
+            self._do(self.site.do(delete_channel, self.site.owner, self.channels.pop()))
+        except NotFound:
+            raise AssertionError("it was there") from None
+
+    def _rows(self) -> dict[str, dict[str, Any]]:
+        return {row["id"]: dict(as_dict(row)) for row in self._do(deliveries(self.site))}
+
+    def _answered(self) -> set[str]:
+        """Deliveries with an attempt in the log that was answered, other than rate-limited."""
+        return {
+            row["delivery_id"]
+            for row in self._do(attempts(self.site))
+            if row["reason"] in {"ok", "http_5xx", "http_4xx", "http_3xx", "gone"}
+        }
+
+    @invariant()
+    def rows_are_sound(self) -> None:
+        """Every row moved legally and is whole."""
+        rows, answered = self._rows(), self._answered()
+        numbers: dict[str, set[int]] = {}
+        for entry in self._do(attempts(self.site)):
+            numbers.setdefault(entry["delivery_id"], set()).add(entry["number"])
+        assert set(self.before) <= set(rows), "no delivery is ever lost"
+        for key, row in rows.items():
+            status = DeliveryStatus(row["status"])
+            self._check_row(row, status)
+            if key in self.before:
+                old = DeliveryStatus(self.before[key]["status"])
+                assert status is old or status in MOVES[old], f"{old} → {status}"
+            if row["waits_for"] is not None:
+                other = rows[row["waits_for"]]
+                assert DeliveryStatus(other["status"]) in OPEN, "it waits for what will never come"
+                assert not other["answered"], "it waits for what has come"
+            begun = row["attempts_begun"] - (status is DeliveryStatus.SENDING)
+            assert set(range(1, begun + 1)) == numbers.get(key, set()), "each attempt is in the log, once"
+            if status is DeliveryStatus.DELIVERED:
+                assert key in answered
+                self.delivered.add(key)
+            if key in self.delivered:
+                assert "delivered" in {row["status"], row["settled"]}, "what was delivered stays delivered"
+        self.before = rows
+
+    @staticmethod
+    def _check_row(row: dict[str, Any], status: DeliveryStatus) -> None:
+        leased = [row[name] is not None for name in ("lease_owner", "lease_until", "leased_at")]
+        assert leased == [status is DeliveryStatus.SENDING] * 3
+        if status is DeliveryStatus.PENDING:
+            assert row["next_attempt_at"] is not None
+        if status in ENDED:
+            assert (None, None, None) == (row["waits_for"], row["form"], row["settled"])
+            assert row["next_attempt_at"] is None
+            assert row["finished_at"] is not None
+        assert 0 <= row["step"] <= len(WAITS.waits)
+        if row["event"] == EventName.TEST_HOOK.value:
+            assert (row["cause"] != "scheduled", 0) == (True, row["step"]), "a Test Hook is not retried"
