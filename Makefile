@@ -45,7 +45,7 @@ types: setup ## mypy --strict
 
 bench: setup programs ## run everything in benchmarks/
 	@ran=; for file in benchmarks/*.py; do \
-	  [ -f "$$file" ] || continue; ran=1; echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; \
+	  [ -f "$$file" ] && [ "$$file" != benchmarks/__init__.py ] || continue; ran=1; echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename "$$file" .py)" $(ARGS) || exit 1; \
 	done; [ -n "$$ran" ] || echo 'make bench: there are no benchmarks yet.'
 
 docs: ## not filled yet: docs/*.md are read as they are, and `make test` runs what they show
