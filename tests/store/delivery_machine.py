@@ -150,6 +150,13 @@ class DeliveryRows(RuleBasedStateMachine):
         """One worker takes over from the other, which may yet come back with results."""
         self._do(self.site.do(reap, owner=worker))
 
+    @precondition(lambda self: any(self.in_hand.values()))
+    @rule(worker=st.sampled_from(WORKERS))
+    def take_over(self, worker: int) -> None:
+        """One worker takes over from the other and begins at once, while the other may still bring results."""
+        self._do(self.site.do(reap, owner=worker))
+        self.in_hand[worker] += self._do(lease_all(self.site, owner=worker))
+
     @rule(worker=st.sampled_from(WORKERS))
     def stop(self, worker: int) -> None:
         """A worker stops in order."""
