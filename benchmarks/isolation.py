@@ -25,8 +25,8 @@ from loadbell.testing.receiver import Behaviour, ScriptedReceiver, drip, endless
 from tests.support.server import Client, Server, set_up
 
 CHANNELS = 50
-RUNS = 60
-SECONDS_BETWEEN = 0.5
+RUNS = 150
+SECONDS_BETWEEN = 0.25
 HOSTILE: tuple[Behaviour, ...] = (hang(), drip(interval=1.0), endless_body(), gzip_bomb())
 
 
