@@ -13,26 +13,35 @@ from loadbell.domain.ids import SECOND, from_datetime, new_uuid, parse_uuid, rfc
 INSTANTS = st.integers(0, 4_000_000_000 * SECOND)
 
 
-@given(now=INSTANTS, random_bits=st.binary(min_size=10, max_size=10))
+@given(now=INSTANTS, random_bits=st.binary(min_size=8, max_size=8))
 def test_an_id_is_a_version_7_uuid_of_its_millisecond(now: int, random_bits: bytes) -> None:
-    """RFC 9562: version 7, its variant, and the milliseconds since the epoch in the first 48 bits."""
+    """RFC 9562: version 7, its variant, the milliseconds since the epoch in the first 48 bits, 62 random ones last."""
     made = new_uuid(now, lambda count: random_bits[:count])
 
     assert (7, uuid.RFC_4122) == (made.version, made.variant)
     assert now // 1000 == made.int >> 80
+    assert int.from_bytes(random_bits, "big") % 2**62 == made.int % 2**62
 
 
-def test_the_example_of_the_standard() -> None:
-    """RFC 9562 appendix A.6 comes out, given its time and its random bits."""
-    random_bits = (0x0CC3 << 64 | 0x18C4DC0C0C07398F).to_bytes(10, "big")
-    made = new_uuid(1_645_557_742_000 * 1000, lambda _: random_bits)
+@pytest.mark.parametrize(
+    ("microseconds", "expected"),
+    [
+        (0, "017f22e2-79b0-7000-98c4-dc0c0c07398f"),
+        (500, "017f22e2-79b0-7800-98c4-dc0c0c07398f"),
+        (999, "017f22e2-79b0-7ffb-98c4-dc0c0c07398f"),
+    ],
+)
+def test_the_example_of_the_standard(microseconds: int, expected: str) -> None:
+    """RFC 9562 appendix A.6, with the fraction of the millisecond where the example has random bits."""
+    random_bits = 0x18C4DC0C0C07398F.to_bytes(8, "big")
+    made = new_uuid(1_645_557_742_000 * 1000 + microseconds, lambda _: random_bits)
 
-    assert "017f22e2-79b0-7cc3-98c4-dc0c0c07398f" == str(made)
+    assert expected == str(made)
 
 
-@given(first=INSTANTS, gap=st.integers(1000, 10**12), seed=st.integers())
+@given(first=INSTANTS, gap=st.integers(1, 10**12), seed=st.integers())
 def test_a_later_id_sorts_later(first: int, gap: int, seed: int) -> None:
-    """Ids made a millisecond or more apart sort by age, as values and as text."""
+    """Ids made a microsecond or more apart sort by age, as values and as text."""
     chance = random.Random(seed)
     earlier, later = new_uuid(first, chance.randbytes), new_uuid(first + gap, chance.randbytes)
 
