@@ -2,8 +2,8 @@
 Identifiers and instants.
 
 Integers name what people configure and report (the legacy payload requires integers); UUIDs name events and
-deliveries. The UUIDs are version 7 (RFC 9562): their order is that of the microseconds of creation, so that "newest first" needs no
-second key and new rows go to the end of the index.
+deliveries. The UUIDs are version 7 (RFC 9562): their order is that of the microseconds of their creation, so that
+"newest first" needs no second key and new rows go to the end of the index.
 
 Instants are integers: microseconds since 1970-01-01T00:00:00Z, written ``Micros``. They are exact in both databases.
 """

@@ -139,13 +139,18 @@ async def report_run(  # noqa: PLR0913 - as above
         thresholds=run.thresholds if report.thresholds is None else report.thresholds,
         note=run.note if report.note is None else report.note,
     )
-    if wanted is run.status:
-        if report.result is not None and report.result is not run.result:
+    other_result = report.result is not None and report.result is not run.result
+    late = (
+        (wanted is not run.status or (other_result and report.status is not None))
+        and wanted.is_final
+        and may_correct(run.ended_by, run.ended_at, now, corrected=run.corrected)
+    )
+    if wanted is run.status and not late:
+        if other_result:
             raise Conflict(f"The run has ended with the result {run.result}; a result can't be changed afterwards.")
         await store.update_run(tx, said, expected=run.status)
         return said
-    late = run.status.is_final and wanted.is_final
-    if late and may_correct(run.ended_by, run.ended_at, now, corrected=run.corrected):
+    if late:
         said = replace(said, corrected=True)
     else:
         check_move(run.status, wanted)
@@ -157,6 +162,8 @@ async def heartbeat(
 ) -> bool:
     """Notes that the source is alive; says whether it shall stop the load. Reopens nothing.
 
+    A source whose run was ended by an abort before it was Running is told to stop, too.
+
     Raises:
         NotFound: the asker does not see the run.
     """
@@ -167,7 +174,7 @@ async def heartbeat(
         await store.update_run(tx, said, expected=run.status)
     else:
         await store.note_heard(tx, run.id, now)
-    return run.status.is_aborting
+    return run.status.is_aborting or run.ended_by is EndedBy.ABORT
 
 
 async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: Micros, entropy: Entropy) -> Run:
@@ -185,7 +192,7 @@ async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: 
     if wanted is run.status:
         return run
     untold = run.status is RunStatus.RUNNING and wanted.is_final
-    asked = replace(run, note=run.note or NOT_TOLD) if untold else run
+    asked = replace(run, note=f"{run.note}\n{NOT_TOLD}" if run.note else NOT_TOLD) if untold else run
     return await _move(tx, run, asked, wanted, result=None, ended_by=EndedBy.ABORT, now=now, entropy=entropy)
 
 

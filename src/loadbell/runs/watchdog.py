@@ -1,8 +1,8 @@
 """
 The watchdog: ends runs whose source fell silent.
 
-Silence counts from the later of the source's last report and the instant this process became ready, so that a source
-which could not reach us while we were down is not punished for it.
+Silence counts from the later of the source's last report and the instant this process became ready, or ready again
+after the database was away, so that a source which could not reach us meanwhile is not punished for it.
 """
 
 import asyncio
@@ -69,6 +69,7 @@ class Watchdog:
                         after_s=(self._clock() - self._ready_at) // SECOND,
                     )
             except Unavailable as error:
+                self._ready_at = self._clock()
                 log.warning("The watchdog could not look; it will look again", error=str(error))
             except Exception:
                 log.exception("The watchdog failed; it will look again")
