@@ -43,7 +43,7 @@ def prepare(leased: Leased, now: Micros) -> Prepared:
     try:
         settings = stored_settings(leased.kind, leased.settings)
         return Prepared(leased, now, channel_type(leased.kind).render(settings, envelope))
-    except (KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         refusal = NoReply(Reason.BAD_SETTINGS, "The channel's settings can't be used. Save them again.", 0)
         return Prepared(leased, now, None, refusal)
 
@@ -74,7 +74,7 @@ def conclude(
         duration=result.duration,
         reason=outcome.reason,
         message=outcome.message,
-        exchange=None if prepared.message is None else _exchange(prepared.message, result),
+        exchange=None if prepared.message is None else _kept(prepared.message, result),
     )
     ended = verdict.status is not DeliveryStatus.PENDING and leased.settled is None
     return Completion(
@@ -93,6 +93,15 @@ def _judge(leased: Leased, reply: Reply, now: Micros) -> Outcome:
         # One answer that a channel can't digest must not stop the deliveries of all others.
         log.exception("A channel could not judge an answer", kind=leased.kind.value, status_code=reply.status)
         return Outcome(Reason.INTERNAL, f"The answer {reply.status} could not be understood by loadbell.", retry=True)
+
+
+def _kept(message: Message, result: Reply | NoReply) -> Exchange | None:
+    try:
+        return _exchange(message, result)
+    except ValueError:
+        # A URL that can't be taken apart can't be masked; the attempt counts all the same.
+        log.exception("An exchange could not be kept for the log")
+        return None
 
 
 def _exchange(message: Message, result: Reply | NoReply) -> Exchange:
