@@ -109,8 +109,8 @@ class Worker:
     async def _run(self) -> None:
         while not (self._stopping and self._in_flight == 0 and not self._done):
             try:
-                await self._reap_now_and_then()
                 pause = await self._turn()
+                await self._reap_now_and_then()  # after the turn: results that came while the database was away count
             except Unavailable as error:
                 log.warning("The worker can't reach the database; it will try again", error=str(error))
                 pause = _AWAY_SECONDS

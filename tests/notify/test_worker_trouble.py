@@ -1,0 +1,249 @@
+"""The worker when things go wrong around it, on both stores: receivers, the database, its own end."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from loadbell.domain.ids import SECOND
+from loadbell.domain.runs import RunStatus
+from loadbell.notify import worker as worker_module
+from loadbell.store import sqlite as sqlite_module
+from loadbell.store.statements import Statement
+from loadbell.testing.receiver import (
+    Behaviour,
+    Received,
+    ScriptedReceiver,
+    close,
+    cut_off,
+    gzip_bomb,
+    hang,
+    raw,
+    redirect,
+    reset,
+    respond,
+)
+from tests.support.stores import Site, WallClock, opened, settle, sqlite_path
+from tests.support.working import at_work, free_port, reasons, told, until, until_ended, until_status, working
+
+STARTED, FINISHED = "test.started", "test.finished"
+CUT = Statement(
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+ODD = [
+    raw(b"HTTP/1.1 200 OK\r\nX-Odd: \xff\xfe\r\nContent-Length: 4\r\n\r\n\xff\x00\xfea"),
+    raw(b"HTTP/1.1 500 \xc3\xbc\r\nX-Nul: a\x00b\r\nContent-Length: 0\r\n\r\n"),
+    raw(b"\x00\x01\x02"),
+    raw(b"HTTP/1.1 999 What\r\nContent-Length: 0\r\n\r\n"),
+    raw(b"HTTP/1.1 429 Slow\r\nRetry-After: \xff\x00soon\r\nContent-Length: 0\r\n\r\n"),
+    raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    respond(500, body=b"\x00" * 5000),
+    respond(500, {f"X-{number}": "x" * 500 for number in range(60)}),
+    respond(500, body="\ud7ff🔔".encode() * 2000),
+    gzip_bomb(),
+    redirect("http://127.0.0.1:1/"),
+    close(),
+    reset(),
+    reset(after=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
+    cut_off(),
+]
+
+
+def test_no_answer_of_a_receiver_stops_the_worker(store_url: str) -> None:
+    """Whatever comes back is recorded, on both databases, and everybody else's news goes on."""
+
+    async def scenario(site: Site) -> None:
+        remaining = list(ODD)
+
+        def choose(_: Received) -> Behaviour:
+            return remaining.pop() if remaining else respond()
+
+        with ScriptedReceiver(choose) as odd, ScriptedReceiver() as well:
+            await site.channel(odd.url)
+            await site.channel(well.url)
+            for _ in range(len(ODD)):
+                await site.run()
+            rows = await until_ended(site, 2 * len(ODD))
+
+            assert {"delivered"} == {row["status"] for row in rows}
+            assert [] == remaining
+            logged = await site.rows("SELECT reason FROM attempts WHERE reason <> 'ok'")
+            assert {"http_5xx", "http_3xx", "protocol"} <= {row["reason"] for row in logged}
+
+    at_work(store_url, scenario, "50ms," * 20)
+
+
+@pytest.mark.parametrize("first", ["500", "hang-up"])
+def test_the_end_waits_for_an_answer_to_the_start(store_url: str, first: str) -> None:
+    """A 500 lets test.finished follow; a connection that was lost does not: there the start goes first again."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500) if first == "500" else close(), respond()]) as receiver:
+            await site.channel(receiver.url)
+            await site.report(await site.run(), RunStatus.FINISHED)
+            await until_status(site, "delivered", "delivered")
+            expected = [STARTED, FINISHED, STARTED] if first == "500" else [STARTED, STARTED, FINISHED]
+
+            assert expected == told(receiver.requests)
+
+    at_work(store_url, scenario, "700ms,700ms,700ms")
+
+
+def test_the_end_of_a_run_brings_the_retry_of_its_start_forward(store_url: str) -> None:
+    """A start whose receiver was down for a moment does not keep the end back for an hour: it is tried at once."""
+
+    async def scenario(site: Site) -> None:
+        port = free_port()
+        await site.channel(f"http://127.0.0.1:{port}/")
+        run = await site.run()
+        await until(site, lambda rows: rows[0]["reason"] == "connect")
+        with ScriptedReceiver(port=port) as receiver:
+            await site.report(run, RunStatus.FINISHED)
+            started, _ = await until_status(site, "delivered", "delivered")
+
+            assert [STARTED, FINISHED] == told(receiver.requests)
+            assert ["connect", "ok"] == [reason for _, reason in await reasons(site, started)]
+
+    at_work(store_url, scenario, "1h,1h")
+
+
+def test_a_rate_limited_start_is_not_brought_forward(store_url: str) -> None:
+    """The receiver asked for the wait; both come after it, in order."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(429, {"Retry-After": "1"}), respond()]) as receiver:
+            await site.channel(receiver.url)
+            run = await site.run()
+            await until(site, lambda rows: rows[0]["reason"] == "rate_limited")
+            await site.report(run, RunStatus.FINISHED)
+            await until_status(site, "delivered", "delivered")
+            first, second, _ = receiver.requests
+
+            assert [STARTED, STARTED, FINISHED] == told(receiver.requests)
+            assert second.arrived_at >= first.arrived_at + SECOND
+
+    at_work(store_url, scenario, "100ms")
+
+
+def test_stopping_gives_back_what_is_in_flight(store_url: str) -> None:
+    """It is pending and due, with no attempt counted, and the next worker delivers it under the same id."""
+
+    async def scenario() -> None:
+        async with opened(store_url) as database:
+            site = await settle(database)
+            site.clock = WallClock()
+            with ScriptedReceiver([hang(), respond()]) as receiver:
+                await site.channel(receiver.url)
+                async with working(database):
+                    await site.run()
+                    await asyncio.to_thread(receiver.wait_for, 1)
+                (row,) = await site.rows("SELECT * FROM deliveries")
+                assert ("pending", 0, None) == (row["status"], row["attempts_begun"], row["lease_owner"])
+                async with working(database):
+                    await until_status(site, "delivered")
+
+                assert {row["id"]} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
+                assert [("scheduled", "ok")] == await reasons(site, row)
+
+    asyncio.run(scenario())
+
+
+def test_stopping_lets_what_is_in_flight_end(store_url: str) -> None:
+    """Within its grace it records the answer, and leases nothing more."""
+
+    async def scenario() -> None:
+        async with opened(store_url) as database:
+            site = await settle(database)
+            site.clock = WallClock()
+            with ScriptedReceiver([respond(delay=0.5)]) as receiver:
+                await site.channel(receiver.url)
+                async with working(database) as worker:
+                    await site.run()
+                    await asyncio.to_thread(receiver.wait_for, 1)
+                    stopping = asyncio.create_task(worker.stop(20))
+                    await asyncio.sleep(0.1)
+                    await site.run()
+                    await stopping
+
+                assert 1 == len(receiver.requests)
+                assert ["delivered", "pending"] == [
+                    row["status"] for row in await site.rows("SELECT status FROM deliveries ORDER BY id")
+                ]
+
+    asyncio.run(scenario())
+
+
+def test_an_answer_that_came_while_the_database_was_away_counts(
+    sqlite_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it could not be recorded, longer than its lease, it is recorded then and not sent again."""
+    monkeypatch.setattr(sqlite_module, "_BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(worker_module, "LEASE_SLACK", -4 * SECOND)  # with the deadline of 5 s: a lease of 1 s
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(delay=0.4)]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            await asyncio.to_thread(receiver.wait_for, 1)
+            other = sqlite3.connect(sqlite_path(sqlite_store), isolation_level=None)
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.sleep(1.5)
+            other.execute("ROLLBACK")
+            other.close()
+            (row,) = await until_status(site, "delivered")
+            await site.run()
+            await until_status(site, "delivered", "delivered")
+
+            assert 2 == len(receiver.requests)
+            assert [("scheduled", "ok")] == await reasons(site, row)
+
+    at_work(sqlite_store, scenario)
+
+
+def test_the_worker_survives_lost_connections(postgres_store: str) -> None:
+    """Cut off again and again while it works, it delivers everything without a restart."""
+
+    async def scenario() -> None:
+        async with opened(postgres_store) as database, opened(postgres_store) as other:
+            site = await settle(other)
+            site.clock = WallClock()
+            with ScriptedReceiver([respond(delay=0.01)]) as receiver:
+                await site.channel(receiver.url)
+                async with working(database):
+                    for _ in range(6):
+                        for _ in range(5):
+                            await site.run()
+                        await other.write(lambda tx: tx.all(CUT))
+                        await asyncio.sleep(0.05)
+                    await site.run_sql("UPDATE deliveries SET lease_until = 0 WHERE status = 'sending'")
+                    rows = await until_ended(site, 30)
+
+                assert {"delivered"} == {row["status"] for row in rows}
+                assert {row["id"] for row in rows} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
+
+    asyncio.run(scenario())
+
+
+def test_a_new_worker_takes_over_from_a_killed_one(store_url: str) -> None:
+    """What a worker held when it died is sent by the next one at once, not when a lease expires."""
+
+    async def scenario() -> None:
+        async with opened(store_url) as database:
+            site = await settle(database)
+            site.clock = WallClock()
+            with ScriptedReceiver() as receiver:
+                await site.channel(receiver.url)
+                await site.run()
+                await site.run_sql(
+                    "UPDATE deliveries SET status = 'sending', lease_owner = 4711, attempts_begun = 1, "
+                    "lease_until = :far, leased_at = 0",
+                    far=site.clock() + 3600 * SECOND,
+                )
+                async with working(database):
+                    (row,) = await until_status(site, "delivered")
+
+                assert [("scheduled", "internal"), ("scheduled", "ok")] == await reasons(site, row)
+                assert 1 == len(receiver.requests)
+
+    asyncio.run(scenario())

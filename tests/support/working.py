@@ -1,0 +1,100 @@
+"""A worker at work: real store, real sender, real receivers, the system's clock."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.retry import RetrySchedule
+from loadbell.notify.worker import IN_FLIGHT, Worker
+from loadbell.outbound.sender import Sender
+from loadbell.store.db import Database, Row
+from loadbell.testing.receiver import Received
+from tests.support.stores import LOOPBACK, Site, WallClock, opened, settle
+
+PATIENCE = 20.0
+"""Seconds after which what should happen is believed not to; ten times what it ever takes."""
+
+
+@asynccontextmanager
+async def working(
+    database: Database, schedule: str = "100ms,200ms,400ms", deadline: Micros = 5 * SECOND
+) -> AsyncIterator[Worker]:
+    """A worker on ``database``, with a sender of its own, as one process has them."""
+    sender = Sender(policy=LOOPBACK, timeout=deadline, max_in_flight=IN_FLIGHT)
+    sender.start()
+    worker = Worker(
+        database,
+        sender,
+        schedule=RetrySchedule.parse(schedule),
+        send_timeout=deadline,
+        clock=WallClock(),
+        chance=lambda: 0.5,
+    )
+    try:
+        await worker.start()
+        yield worker
+    finally:
+        await worker.stop(0.1)
+        await sender.close()
+
+
+def at_work(
+    url: str, scenario: Callable[[Site], Coroutine[Any, Any, None]], schedule: str = "100ms,200ms,400ms"
+) -> None:
+    """Plays ``scenario`` on the store at ``url`` while a worker runs."""
+
+    async def whole() -> None:
+        async with opened(url) as database:
+            site = await settle(database)
+            site.clock = WallClock()
+            async with working(database, schedule):
+                await scenario(site)
+
+    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+
+
+async def until(site: Site, holds: Callable[[list[Row]], bool]) -> list[Row]:
+    """Every delivery, oldest first, once ``holds`` of them."""
+    end = asyncio.get_running_loop().time() + PATIENCE
+    while True:
+        rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+        if holds(rows):
+            return rows
+        assert asyncio.get_running_loop().time() < end, [dict(row) for row in rows]  # type: ignore[call-overload]  # both drivers' rows are mappings
+        await asyncio.sleep(0.02)
+
+
+async def until_status(site: Site, *expected: str) -> list[Row]:
+    """Every delivery, oldest first, once their statuses are these."""
+    return await until(site, lambda rows: [row["status"] for row in rows] == list(expected))
+
+
+async def until_ended(site: Site, count: int) -> list[Row]:
+    """Every delivery once there are ``count`` and all have ended."""
+    open_ones = {DeliveryStatus.PENDING.value, DeliveryStatus.SENDING.value}
+    return await until(site, lambda rows: len(rows) == count and not any(row["status"] in open_ones for row in rows))
+
+
+async def reasons(site: Site, delivery: Row | UUID | str) -> list[tuple[str, str]]:
+    """Cause and reason of each attempt of a delivery, oldest first."""
+    key = str(delivery) if isinstance(delivery, UUID | str) else delivery["id"]
+    rows = await site.rows("SELECT cause, reason FROM attempts WHERE delivery_id = :id ORDER BY number", id=key)
+    return [(row["cause"], row["reason"]) for row in rows]
+
+
+def told(requests: list[Received]) -> list[str | None]:
+    """The event of each request, in order of arrival."""
+    return [request.header("X-LoadImpact-Event") for request in requests]
+
+
+def free_port() -> int:
+    """A loopback port on which nobody listens just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
