@@ -8,6 +8,7 @@ import asyncio
 import inspect
 import random
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -63,6 +64,14 @@ class Clock:
         self.now += span
 
 
+class WallClock(Clock):
+    """The system's clock, for scenarios in which a worker runs."""
+
+    def __call__(self) -> Micros:
+        """The present instant."""
+        return time.time_ns() // 1000
+
+
 @dataclass
 class Site:
     """An open store with one organization, as its owner sees it. ``do`` calls use cases with ambient values."""
@@ -87,7 +96,7 @@ class Site:
     ) -> Coroutine[Any, Any, T]:
         """As :meth:`do`, within a transaction that is open."""
         ambient = {
-            "now": self.clock.now,
+            "now": self.clock(),
             "entropy": self.chance.randbytes,
             "policy": LOOPBACK,
             "default_watchdog": WATCHDOG,

@@ -1,0 +1,246 @@
+"""What persons do with deliveries while a worker runs: redeliver in every status, cancel, delete the channel."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from loadbell.domain.errors import Conflict, IllegalMove
+from loadbell.domain.runs import RunStatus
+from loadbell.notify import actions
+from loadbell.notify.channels import delete_channel, update_channel
+from loadbell.store.db import Transaction
+from loadbell.testing.receiver import ScriptedReceiver, close, hang, respond
+from tests.support.stores import Play, Site
+from tests.support.working import at_work, reasons, until, until_status
+
+MANUAL, SCHEDULED = "manual", "scheduled"
+
+
+@pytest.mark.parametrize("status", [200, 500, 410, 429])
+def test_redelivering_what_was_delivered(store_url: str, status: int) -> None:
+    """One manual attempt under the same id; it stays delivered whatever the receiver says."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(), respond(status)]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            (before,) = await until_status(site, "delivered")
+            await site.do(actions.redeliver, site.owner, UUID(before["id"]))
+            await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == "delivered")
+            await asyncio.sleep(0.3)
+            (after,) = await until_status(site, "delivered")
+
+            assert 2 == len(receiver.requests)
+            assert {before["id"]} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
+            assert [SCHEDULED, MANUAL] == [cause for cause, _ in await reasons(site, after)]
+            assert (before["finished_at"], None) == (after["finished_at"], after["next_attempt_at"])
+
+    at_work(store_url, scenario)
+
+
+@pytest.mark.parametrize(("status", "end"), [(200, "delivered"), (500, "failed")])
+def test_redelivering_what_failed(store_url: str, status: int, end: str) -> None:
+    """It stays failed, with no retries, unless the attempt succeeds."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(410), respond(status)]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            (before,) = await until_status(site, "failed")
+            await site.do(actions.redeliver, site.owner, UUID(before["id"]))
+            await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == end)
+            await asyncio.sleep(0.3)
+            (after,) = await until_status(site, end)
+
+            assert 2 == len(receiver.requests)
+            assert (end == "delivered") == (after["finished_at"] > before["finished_at"])
+
+    at_work(store_url, scenario)
+
+
+def test_redelivering_what_waits_for_a_retry(store_url: str) -> None:
+    """The manual attempt is made at once, and there is one schedule afterwards, not two."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500), respond(500), respond()]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+            await until_status(site, "delivered")
+            await asyncio.sleep(0.5)
+
+            assert [(SCHEDULED, "http_5xx"), (MANUAL, "http_5xx"), (SCHEDULED, "ok")] == await reasons(site, row)
+            assert 3 == len(receiver.requests)
+
+    at_work(store_url, scenario, "1s,1h")
+
+
+def test_redelivering_at_the_same_time_makes_one_attempt(play: Play) -> None:
+    """Two persons who press it together make one delivery due, once."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (row,) = await site.rows("SELECT id FROM deliveries")
+        await asyncio.gather(*(site.do(actions.redeliver, site.owner, UUID(row["id"])) for _ in range(5)))
+        (after,) = await site.rows("SELECT * FROM deliveries")
+
+        assert ("pending", MANUAL, None, 0) == (
+            after["status"], after["cause"], after["settled"], after["attempts_begun"],
+        )  # fmt: skip
+
+    play(scenario)
+
+
+def test_what_is_being_sent_is_neither_redelivered_nor_cancelled(store_url: str) -> None:
+    """Both are refused with what to do instead; the attempt goes on."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([hang()]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            await asyncio.to_thread(receiver.wait_for, 1)
+            (row,) = await until_status(site, "sending")
+            for action in (actions.redeliver, actions.cancel):
+                with pytest.raises(Conflict, match="under way"):
+                    await site.do(action, site.owner, UUID(row["id"]))
+
+    at_work(store_url, scenario)
+
+
+def test_what_is_cancelled_is_not_sent_until_somebody_redelivers_it(store_url: str) -> None:
+    """A retry that was called off never comes; what has ended can't be cancelled; Redeliver sends it."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500), respond()]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            await site.do(actions.cancel, site.owner, UUID(row["id"]))
+            await asyncio.sleep(0.7)
+            quiet = len(receiver.requests)
+            with pytest.raises(IllegalMove):
+                await site.do(actions.cancel, site.owner, UUID(row["id"]))
+            await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+            await until_status(site, "delivered")
+
+            assert (1, 2) == (quiet, len(receiver.requests))
+
+    at_work(store_url, scenario, "500ms")
+
+
+def test_calling_off_a_redelivery_leaves_the_end_as_it_was(play: Play) -> None:
+    """A delivered one that waits for a manual attempt is delivered again when that is cancelled."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        await site.run_sql("UPDATE deliveries SET status = 'delivered', next_attempt_at = NULL, finished_at = 5")
+        (row,) = await site.rows("SELECT id FROM deliveries")
+        redelivered = await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+        cancelled = await site.do(actions.cancel, site.owner, UUID(row["id"]))
+
+        assert ("pending", "delivered", 5) == (redelivered.status, cancelled.status, cancelled.finished_at)
+
+    play(scenario)
+
+
+def test_cancelling_the_start_lets_the_end_go(store_url: str) -> None:
+    """test.finished waits no longer for what will not come."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([close(), respond()]) as receiver:
+            await site.channel(receiver.url)
+            run = await site.run()
+            await until(site, lambda rows: rows[0]["reason"] == "protocol")
+            receiver.play([close(), respond()])
+            await site.report(run, RunStatus.FINISHED)
+            rows = await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == "pending")
+            await site.do(actions.cancel, site.owner, UUID(rows[0]["id"]))
+            await until_status(site, "cancelled", "delivered")
+
+    at_work(store_url, scenario, "1h,1h")
+
+
+def test_deleting_a_channel_cancels_what_is_pending(store_url: str) -> None:
+    """Its retries never come, its log stays, and a redelivery says why it can't be."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500)]) as receiver:
+            channel = await site.channel(receiver.url)
+            await site.run()
+            (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            await site.do(delete_channel, site.owner, channel.id)
+            await until_status(site, "cancelled")
+            await asyncio.sleep(0.5)
+
+            assert 1 == len(receiver.requests) == len(await reasons(site, row))
+            with pytest.raises(Conflict, match="deleted"):
+                await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+
+    at_work(store_url, scenario, "300ms")
+
+
+def test_deleting_a_channel_in_the_middle_of_an_attempt(store_url: str) -> None:
+    """The attempt is recorded; what it would have brought is cancelled."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500, delay=0.3)]) as receiver:
+            channel = await site.channel(receiver.url)
+            await site.run()
+            await asyncio.to_thread(receiver.wait_for, 1)
+            await site.do(delete_channel, site.owner, channel.id)
+            (row,) = await until_status(site, "cancelled")
+
+            assert [(SCHEDULED, "http_5xx")] == await reasons(site, row)
+            assert 1 == len(receiver.requests) == row["attempts_begun"]
+
+    at_work(store_url, scenario)
+
+
+def test_a_channel_that_is_turned_off_takes_no_redelivery(play: Play) -> None:
+    """It says so, instead of sending to a channel that somebody turned off on purpose."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        await site.do(update_channel, site.owner, channel.id, enabled=False)
+        (row,) = await site.rows("SELECT id FROM deliveries")
+        with pytest.raises(Conflict, match="turned off"):
+            await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+
+    play(scenario)
+
+
+def test_the_test_of_an_unsaved_form_can_not_be_redelivered(play: Play) -> None:
+    """Its settings are forgotten."""
+
+    async def scenario(site: Site) -> None:
+        form = {"url": "http://127.0.0.1:9/"}
+        hook = await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=form)
+        with pytest.raises(Conflict, match="not saved"):
+            await site.do(actions.redeliver, site.owner, hook)
+
+    play(scenario)
+
+
+def test_a_pending_test_hook_that_is_redelivered_is_still_tried_once(store_url: str) -> None:
+    """Redeliver does not turn a test into a delivery with retries."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500)]) as receiver:
+            channel = await site.channel(receiver.url)
+
+            async def test_and_redeliver(tx: Transaction) -> None:
+                hook = await site.call(actions.test_saved, tx, site.owner, channel.id)
+                await site.call(actions.redeliver, tx, site.owner, hook)
+
+            await site.database.write(test_and_redeliver)
+            await until_status(site, "failed")
+            await asyncio.sleep(0.3)
+
+            assert 1 == len(receiver.requests)
+
+    at_work(store_url, scenario, "100ms")

@@ -1,0 +1,192 @@
+"""The worker with a real sender and real receivers, on both stores: what goes well."""
+
+import asyncio
+import json
+from collections import Counter
+from itertools import pairwise
+
+from loadbell.domain.ids import SECOND
+from loadbell.domain.runs import RunStatus
+from loadbell.notify import actions
+from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, hang, respond
+from tests.support.stores import Site, WallClock, opened, settle
+from tests.support.working import at_work, reasons, told, until, until_ended, until_status, working
+
+STARTED, FINISHED = "test.started", "test.finished"
+
+
+def test_news_arrives_with_one_attempt_each(store_url: str) -> None:
+    """Start and end of a run reach the receiver in order, each once, and the log says so."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver() as receiver:
+            await site.channel(receiver.url)
+            run = await site.run(name="Ünïcode 🔔")
+            await site.report(run, RunStatus.FINISHED)
+            rows = await until_status(site, "delivered", "delivered")
+
+            assert [STARTED, FINISHED] == told(receiver.requests)
+            assert [row["id"] for row in rows] == [each.header("X-LoadImpact-ID") for each in receiver.requests]
+            assert ["Ünïcode 🔔"] * 2 == [json.loads(each.body)["name"] for each in receiver.requests]
+            assert [[("scheduled", "ok")]] * 2 == [await reasons(site, row) for row in rows]
+
+    at_work(store_url, scenario)
+
+
+def test_a_failure_is_retried_as_the_schedule_says(store_url: str) -> None:
+    """Each wait is kept, the id stays, and the signature is new; then it is delivered."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(503), respond(302), respond(404), respond(200)]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            (row,) = await until_status(site, "delivered")
+            arrived = [each.arrived_at for each in receiver.requests]
+
+            assert ["http_5xx", "http_3xx", "http_4xx", "ok"] == [reason for _, reason in await reasons(site, row)]
+            assert {row["id"]} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
+            assert 1 == len({each.body for each in receiver.requests})
+            waits = [later - earlier for earlier, later in pairwise(arrived)]
+            assert all(took >= 0.95 * wait * SECOND for took, wait in zip(waits, (0.1, 0.2, 1.2), strict=True))
+
+    at_work(store_url, scenario, "100ms,200ms,1200ms")
+
+
+def test_the_end_of_the_schedule_is_the_end(store_url: str) -> None:
+    """After the last attempt the delivery failed, and nothing more is sent."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500)]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            (row,) = await until_status(site, "failed")
+            await asyncio.sleep(0.3)
+
+            assert 3 == len(receiver.requests) == len(await reasons(site, row))
+            assert ("http_5xx", None) == (row["reason"], row["next_attempt_at"])
+
+    at_work(store_url, scenario, "50ms,50ms")
+
+
+def test_a_rate_limit_slows_one_channel_as_a_whole(store_url: str) -> None:
+    """Neither retries nor news of that channel come before its Retry-After; other channels are not touched."""
+
+    async def scenario(site: Site) -> None:
+        limit = respond(429, {"Retry-After": "2"})
+        with ScriptedReceiver([limit, respond()]) as slow, ScriptedReceiver() as quick:
+            await site.channel(slow.url)
+            await site.run()
+            await until(site, lambda rows: rows[0]["reason"] == "rate_limited")
+            await site.channel(quick.url)
+            await site.run()
+            await until(site, lambda rows: sum(row["status"] == "delivered" for row in rows) == 1)
+            alone = len(slow.requests)
+            await until_ended(site, 3)
+            first, *others = [each.arrived_at for each in slow.requests]
+
+            assert (1, 1, 2) == (alone, len(quick.requests), len(others))
+            assert all(arrived >= first + 2 * SECOND for arrived in others)
+
+    at_work(store_url, scenario)
+
+
+def test_a_channel_that_hangs_holds_up_no_other(store_url: str) -> None:
+    """While one receiver never answers, all news of another is delivered."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([hang()]) as dead, ScriptedReceiver() as well:
+            await site.channel(dead.url)
+            healthy = await site.channel(well.url)
+            for _ in range(20):
+                await site.run()
+            await until(site, lambda rows: 20 == sum(row["status"] == "delivered" for row in rows))
+            rows = await site.rows("SELECT channel_id FROM deliveries WHERE status = 'delivered'")
+
+            assert {healthy.id} == {row["channel_id"] for row in rows}
+            assert len(dead.requests) <= 4
+
+    at_work(store_url, scenario)
+
+
+def test_a_test_hook_does_not_queue_behind_a_full_lane(store_url: str) -> None:
+    """It is made at once although every place of its channel is taken, and changes nothing there."""
+
+    async def scenario(site: Site) -> None:
+        def choose(request: Received) -> Behaviour:
+            return respond() if told([request]) == ["test.notification_channel"] else hang()
+
+        with ScriptedReceiver(choose) as receiver:
+            channel = await site.channel(receiver.url)
+            for _ in range(10):
+                await site.run()
+            await asyncio.to_thread(receiver.wait_for, 4)
+            hook = await site.do(actions.test_saved, site.owner, channel.id)
+            rows = await until(site, lambda rows: rows[-1]["status"] == "delivered")
+
+            assert str(hook) == rows[-1]["id"]
+            assert [("test", "ok")] == await reasons(site, hook)
+            assert {"pending", "sending"} == {row["status"] for row in rows[:-1]}
+
+    at_work(store_url, scenario)
+
+
+def test_a_test_hook_is_tried_once(store_url: str) -> None:
+    """The provider's real answer stands in the log, and no retry follows; an unsaved form leaves no channel."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500, body=b"no such hook")]) as receiver:
+            settings = {"url": receiver.url}
+            await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
+            (row,) = await until_status(site, "failed")
+            await asyncio.sleep(0.3)
+            (attempt,) = await site.rows("SELECT * FROM attempts")
+
+            assert 1 == len(receiver.requests)
+            assert (None, "http_5xx", None) == (row["channel_id"], row["reason"], row["form"])
+            assert "no such hook" in attempt["exchange"]
+            assert receiver.url.removeprefix("http://") not in attempt["exchange"].replace("/…", "")
+
+    at_work(store_url, scenario)
+
+
+def test_two_workers_share_the_work(postgres_store: str) -> None:
+    """Two processes on one PostgreSQL deliver everything once, and both take part."""
+
+    async def scenario() -> None:
+        async with opened(postgres_store) as one, opened(postgres_store) as two:
+            site = await settle(one)
+            site.clock = WallClock()
+            with ScriptedReceiver([respond(delay=0.02)]) as receiver:
+                for _ in range(10):
+                    await site.channel(receiver.url)
+                async with working(one), working(two):
+                    for _ in range(20):
+                        await site.run()
+                    await until(site, lambda rows: 200 == sum(row["status"] == "delivered" for row in rows))
+                ids = Counter(each.header("X-LoadImpact-ID") for each in receiver.requests)
+
+                assert (200, {1}) == (len(ids), set(ids.values()))
+
+    asyncio.run(scenario())
+
+
+def test_many_runs_at_once_are_all_told_in_order(store_url: str) -> None:
+    """A hundred runs that start and end at once: nothing is missing, nothing twice, each start before its end."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver() as receiver:
+            await site.channel(receiver.url)
+
+            async def one() -> None:
+                await site.report(await site.run(), RunStatus.FINISHED)
+
+            await asyncio.gather(*(one() for _ in range(100)))
+            await until_ended(site, 200)
+            seen: dict[int, list[str]] = {}
+            for request in receiver.requests:
+                body = json.loads(request.body)
+                seen.setdefault(body["load_test_run_id"], []).append(body["event"])
+
+            assert [[STARTED, FINISHED]] * 100 == list(seen.values())
+
+    at_work(store_url, scenario)
