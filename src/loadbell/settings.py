@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import platformdirs
 
@@ -57,7 +57,7 @@ class Settings:
     def sqlite_path(self) -> Path | None:
         """The database file when the store is SQLite, else None."""
         parts = urlsplit(self.database_url)
-        return Path(unquote(parts.path)) if parts.scheme == "sqlite" else None
+        return Path(unquote(parts.path[1:])) if parts.scheme == "sqlite" else None
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -122,11 +122,14 @@ def _read_file(name: str) -> dict[str, str]:
 
 def _database_url(text: str, data_dir: Path) -> str:
     if not text:
-        return f"sqlite:///{data_dir / 'loadbell.sqlite3'}"
+        return f"sqlite:///{quote(str(data_dir / 'loadbell.sqlite3'))}"
     try:
         parts = urlsplit(text)
+        _ = parts.port  # the password of a URL that was not quoted may stand where its port should be
     except ValueError:
-        raise BadSetting("LOADBELL_DATABASE_URL: it is not a URL.") from None
+        raise BadSetting(
+            "LOADBELL_DATABASE_URL: it is not a URL. In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25."
+        ) from None
     if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("//") and len(parts.path) > 2:  # noqa: PLR2004 - more than the two slashes
         return f"sqlite:///{parts.path[1:]}"
     if parts.scheme in {"postgresql", "postgres"} and parts.path.strip("/"):

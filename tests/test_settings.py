@@ -1,0 +1,220 @@
+"""The settings: each one read, its default, where it comes from, and what is said of a bad one."""
+
+import re
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import pytest
+
+from loadbell.domain.ids import SECOND
+from loadbell.domain.retry import RetrySchedule
+from loadbell.settings import DEFAULTS, BadSetting, Settings, load_settings
+
+MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
+SENTINEL = "s3ntinel"
+
+
+def test_the_defaults() -> None:
+    """With nothing set loadbell uses SQLite in the user's data folder, the documented schedule and times."""
+    folder = Path(platformdirs.user_data_dir("loadbell"))
+    settings = load_settings({})
+
+    assert folder == settings.data_dir
+    assert folder / "loadbell.sqlite3" == settings.sqlite_path
+    assert ((), None, (), None, "console") == (
+        settings.secret_key, settings.base_url, settings.allowed_networks, settings.ca_file, settings.log_format,
+    )  # fmt: skip
+    assert (15 * SECOND, 2 * MINUTE) == (settings.send_timeout, settings.watchdog)
+    assert RetrySchedule.parse("5s,30s,2m,10m,30m,2h,5h,10h,10h") == settings.retry_schedule
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field", "expected"),
+    [
+        ("DATA_DIR", "/srv/load bell", "data_dir", Path("/srv/load bell")),
+        ("SECRET_KEY", "one, two ,", "secret_key", ("one", "two")),
+        ("BASE_URL", "https://bell.example.org/sub/", "base_url", "https://bell.example.org/sub"),
+        ("ALLOWED_NETWORKS", "10.1.0.0/16, ::1", "allowed_networks", (ip_network("10.1.0.0/16"), ip_network("::1"))),
+        ("ALLOWED_NETWORKS", "127.0.0.1", "allowed_networks", (ip_network("127.0.0.1/32"),)),
+        ("RETRY_SCHEDULE", "1s, 2m", "retry_schedule", RetrySchedule((SECOND, 2 * MINUTE))),
+        ("SEND_TIMEOUT", "500ms", "send_timeout", SECOND // 2),
+        ("WATCHDOG", "1h", "watchdog", HOUR),
+        ("LOG_FORMAT", "json", "log_format", "json"),
+        ("LOG_FORMAT", "  json  ", "log_format", "json"),
+        ("CA_FILE", __file__, "ca_file", Path(__file__)),
+        ("DATABASE_URL", "postgresql://u:p@h:5432/d?sslmode=require", "database_url", None),
+        ("DATABASE_URL", "postgres://u@h/d", "database_url", None),
+    ],
+)
+def test_each_setting_is_read(name: str, value: str, field: str, expected: Any) -> None:
+    """From the environment, under its own name."""
+    settings = load_settings({f"LOADBELL_{name}": value})
+
+    assert (value if expected is None else expected) == getattr(settings, field)
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_value_is_the_default(name: str, empty: str) -> None:
+    """As compose files and service units write what is not set."""
+    assert load_settings({}) == load_settings({name: empty})
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:////srv/bell.db", "/srv/bell.db"),
+        ("sqlite:////srv/a%20b%3F/bell.db", "/srv/a b?/bell.db"),
+    ],
+)
+def test_a_sqlite_url_names_a_file(url: str, path: str) -> None:
+    """Four slashes and an absolute path, percent-decoded."""
+    assert Path(path) == load_settings({"LOADBELL_DATABASE_URL": url}).sqlite_path
+
+
+@pytest.mark.parametrize("name", ["plain", "with space", "100%", "a%41b", "what?", "num#ber", "ünï", "semi;colon"])
+def test_any_data_folder_holds_the_database(tmp_path: Path, name: str) -> None:
+    """Whatever characters its name has, the database lies in it and nowhere else."""
+    folder = tmp_path / name
+
+    assert folder / "loadbell.sqlite3" == load_settings({"LOADBELL_DATA_DIR": str(folder)}).sqlite_path
+
+
+def test_a_relative_data_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a later change of directory moves nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    assert tmp_path / "data" == load_settings({"LOADBELL_DATA_DIR": "data"}).data_dir
+
+
+def test_postgresql_is_no_file() -> None:
+    """There is no SQLite path then."""
+    assert load_settings({"LOADBELL_DATABASE_URL": "postgresql://h/d"}).sqlite_path is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LOADBELL_DATABASE_URL", "mysql://h/d"),
+        ("LOADBELL_DATABASE_URL", "sqlite://relative.db"),
+        ("LOADBELL_DATABASE_URL", "sqlite:///relative.db"),
+        ("LOADBELL_DATABASE_URL", "sqlite:////"),
+        ("LOADBELL_DATABASE_URL", "postgresql://h"),
+        ("LOADBELL_DATABASE_URL", "postgresql://h:port/d"),
+        ("LOADBELL_DATABASE_URL", "postgresql://[::1/d"),
+        ("LOADBELL_DATABASE_URL", "/srv/bell.db"),
+        ("LOADBELL_BASE_URL", "bell.example.org"),
+        ("LOADBELL_BASE_URL", "ftp://bell.example.org"),
+        ("LOADBELL_BASE_URL", "https://"),
+        ("LOADBELL_BASE_URL", "https://bell.example.org/?x=1"),
+        ("LOADBELL_BASE_URL", "https://[::1"),
+        ("LOADBELL_ALLOWED_NETWORKS", "everything"),
+        ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.1/8"),
+        ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.0/33"),
+        ("LOADBELL_RETRY_SCHEDULE", "5s,soon"),
+        ("LOADBELL_SEND_TIMEOUT", "15"),
+        ("LOADBELL_SEND_TIMEOUT", "0s"),
+        ("LOADBELL_WATCHDOG", "-1s"),
+        ("LOADBELL_LOG_FORMAT", "xml"),
+        ("LOADBELL_CA_FILE", "/nowhere/ca.pem"),
+        ("LOADBELL_CA_FILE", "/"),
+        ("LOADBELL_CONFIG_FILE", "/nowhere/bell.conf"),
+    ],
+)
+def test_a_bad_value_is_named(name: str, value: str) -> None:
+    """The message begins with the setting, so that nobody has to guess."""
+    with pytest.raises(BadSetting) as refused:
+        load_settings({name: value})
+
+    assert str(refused.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"mysql://u:{SENTINEL}@h/d",
+        f"postgresql://u:{SENTINEL}@h",
+        f"postgresql://u:{SENTINEL}@h:port/d",
+        f"postgresql://u:{SENTINEL}/x@h/d",
+        f"postgresql://u:{SENTINEL}#x@h/d",
+        f"postgresql://u:{SENTINEL}?x@h/d",
+        f"postgresql://u:[{SENTINEL}@h/d",
+    ],
+)
+def test_no_message_shows_the_password(url: str) -> None:
+    """Not even one whose odd characters make the URL unreadable, and not in the traceback's causes either."""
+    with pytest.raises(BadSetting) as refused:
+        load_settings({"LOADBELL_DATABASE_URL": url})
+
+    assert SENTINEL not in str(refused.value)
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+def test_settings_that_are_printed_show_no_secret() -> None:
+    """Neither keys nor the database's password are in their repr."""
+    settings = load_settings(
+        {"LOADBELL_SECRET_KEY": f"{SENTINEL}-key", "LOADBELL_DATABASE_URL": f"postgresql://u:{SENTINEL}@h/d"}
+    )
+
+    assert SENTINEL not in repr(settings)
+    assert SENTINEL in settings.database_url
+
+
+def _file(folder: Path, text: str) -> dict[str, str]:
+    path = folder / "bell.conf"
+    path.write_text(text, encoding="utf-8")
+    return {"LOADBELL_CONFIG_FILE": str(path)}
+
+
+def test_a_file_gives_settings_and_the_environment_wins(tmp_path: Path) -> None:
+    """Lines of NAME=value, comments and empty lines; an empty variable of the environment does not hide the file's."""
+    named = _file(
+        tmp_path,
+        "# loadbell\n\n LOADBELL_WATCHDOG = 5m \nLOADBELL_SEND_TIMEOUT=3s\r\n"
+        "LOADBELL_BASE_URL=https://a.example.org/=x\nLOADBELL_LOG_FORMAT=\n",
+    )
+    settings = load_settings({**named, "LOADBELL_SEND_TIMEOUT": "4s", "LOADBELL_WATCHDOG": " "})
+
+    assert (5 * MINUTE, 4 * SECOND, "https://a.example.org/=x", "console") == (
+        settings.watchdog, settings.send_timeout, settings.base_url, settings.log_format,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "line", [f"LOADBELL_SECRET_KY={SENTINEL}", f"LOADBELL_SECRET_KEY {SENTINEL}", f"{SENTINEL}", f"PATH={SENTINEL}"]
+)
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+    """And never shown: it may hold a secret."""
+    with pytest.raises(BadSetting) as refused:
+        load_settings(_file(tmp_path, f"LOADBELL_WATCHDOG=5m\n{line}\n"))
+
+    assert re.match(r"LOADBELL_CONFIG_FILE: line 2 of .*bell\.conf", str(refused.value))
+    assert SENTINEL not in str(refused.value)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    """By its setting's name."""
+    path = tmp_path / "binary"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(BadSetting, match="LOADBELL_CONFIG_FILE"):
+        load_settings({"LOADBELL_CONFIG_FILE": str(path)})
+
+
+def test_a_bad_value_in_the_file_is_named(tmp_path: Path) -> None:
+    """As one of the environment is."""
+    with pytest.raises(BadSetting, match=r"^LOADBELL_WATCHDOG: "):
+        load_settings(_file(tmp_path, "LOADBELL_WATCHDOG=soon\n"))
+
+
+def test_settings_are_frozen() -> None:
+    """They are read once."""
+    settings: Settings = load_settings({})
+    with pytest.raises(AttributeError):
+        settings.watchdog = 1  # type: ignore[misc]  # what is refused
+
+
+def test_other_variables_are_nobodys_business() -> None:
+    """An unknown variable of the environment is not an error: it may be another program's."""
+    assert load_settings({}) == load_settings({"LOADBELL_SOMETHING": "x", "PATH": "/bin", "HOME": "/"})
