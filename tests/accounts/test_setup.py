@@ -1,0 +1,170 @@
+"""The first organization, further ones, and who comes first."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from loadbell.accounts.organizations import (
+    DEFAULT_PROJECT,
+    NewOrganization,
+    check_setup,
+    create_organization,
+    hash_password,
+    new_password,
+    set_up,
+)
+from loadbell.accounts.tokens import authenticate
+from loadbell.domain.errors import Conflict, Forbidden, Invalid
+from loadbell.domain.orgs import Role, Scope
+from tests.support.stores import NOON, Play, Site, opened
+
+GOOD: dict[str, Any] = {"organization": "Example", "email": "Ann@Example.org", "password_hash": "-"}
+
+
+def test_of_two_setups_at_once_exactly_one_wins(store_url: str) -> None:
+    """The other is told that it is done; there is one owner, one organization, one project and one token."""
+
+    async def scenario() -> None:
+        async with opened(store_url) as database:
+
+            def once(number: int) -> Any:
+                return database.write(
+                    lambda tx: set_up(
+                        tx,
+                        **{**GOOD, "email": f"p{number}@example.org"},
+                        now=NOON,
+                        entropy=lambda n: bytes([number]) * n,
+                    )
+                )
+
+            outcomes = await asyncio.gather(*(once(number) for number in range(1, 7)), return_exceptions=True)
+            site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
+            counts = [
+                len(await site.rows(f"SELECT * FROM {table}"))
+                for table in ("users", "organizations", "projects", "members", "tokens")
+            ]
+
+            assert 1 == sum(isinstance(outcome, NewOrganization) for outcome in outcomes)
+            assert 5 == sum(isinstance(outcome, Conflict) for outcome in outcomes)
+            assert [1] * 5 == counts
+
+    asyncio.run(scenario())
+
+
+def test_a_setup_that_failed_may_be_tried_again(store_url: str) -> None:
+    """What was rolled back leaves nothing that says "already"."""
+
+    async def scenario() -> None:
+        async with opened(store_url) as database:
+
+            async def fail(tx: Any) -> None:
+                await set_up(tx, **GOOD, now=NOON, entropy=lambda n: b"a" * n)
+                raise KeyError("the machine was switched off")
+
+            with pytest.raises(KeyError):
+                await database.write(fail)
+            made = await database.write(lambda tx: set_up(tx, **GOOD, now=NOON, entropy=lambda n: b"b" * n))
+            owner = await database.write(lambda tx: authenticate(tx, made.token, NOON))
+
+            assert (made.user_id, made.organization_id, Role.OWNER, Scope.MANAGE, None) == (
+                owner.user_id, owner.organization_id, owner.role, owner.scope, owner.projects,
+            )  # fmt: skip
+
+    asyncio.run(scenario())
+
+
+def test_the_first_owner_is_kept_as_given(play: Play) -> None:
+    """E-mail in lower case, a default project, and only the hash of the token."""
+
+    async def scenario(site: Site) -> None:
+        (user,) = await site.rows("SELECT * FROM users")
+        (project,) = await site.rows("SELECT * FROM projects")
+        (token,) = await site.rows("SELECT * FROM tokens")
+
+        assert ("owner@example.org", DEFAULT_PROJECT, site.project_id) == (
+            user["email"],
+            project["name"],
+            project["id"],
+        )
+        assert 64 == len(token["hash"])
+        assert token["prefix"].startswith("lb_")
+        assert 8 == len(token["prefix"])
+
+    play(scenario)
+
+
+def test_another_organization_is_its_makers_own(play: Play) -> None:
+    """With its own project and token, owned by whoever asked; the first one is as it was."""
+
+    async def scenario(site: Site) -> None:
+        member = await site.person(Role.MEMBER)
+        made = await site.do(create_organization, member, "Another")
+        owner = await site.do(authenticate, made.token)
+        (entry,) = await site.rows("SELECT * FROM audit_entries")
+
+        assert (member.user_id, made.organization_id, Role.OWNER) == (owner.user_id, owner.organization_id, owner.role)
+        assert site.organization_id != made.organization_id
+        assert ("organization.created", member.user_id) == (entry["action"], entry["user_id"])
+        assert made.token not in entry["changes"]
+
+    play(scenario)
+
+
+def test_a_token_that_may_not_manage_makes_no_organization(play: Play) -> None:
+    """Neither one that reports nor one that reads."""
+
+    async def scenario(site: Site) -> None:
+        for scope in (Scope.REPORT, Scope.READ):
+            with pytest.raises(Forbidden):
+                await site.do(create_organization, await site.person(Role.ADMIN, scope=scope), "Another")
+
+        assert 1 == len(await site.rows("SELECT id FROM organizations"))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({}, []),
+        ({"organization": " "}, ["organization"]),
+        ({"organization": "x" * 201}, ["organization"]),
+        ({"organization": "a\x00b"}, ["organization"]),
+        ({"email": "ann"}, ["email"]),
+        ({"email": "a@b@c"}, ["email"]),
+        ({"email": "ann @example.org"}, ["email"]),
+        ({"email": f"{'a' * 250}@x.org"}, ["email"]),
+        ({"password": "sentinel"}, ["password"]),
+        ({"password": "sentinel" * 200}, ["password"]),
+        ({"organization": "", "email": "", "password": "sentinel"}, ["organization", "email", "password"]),
+    ],
+)
+def test_what_a_setup_is_made_of_is_checked(given: dict[str, str], fields: list[str]) -> None:
+    """Every wrong field is named at once, and the password never shown."""
+    values = {"organization": "Example", "email": "ann@example.org", "password": "correct horse", **given}
+    if not fields:
+        check_setup(**values)
+        return
+    with pytest.raises(Invalid) as refused:
+        check_setup(**values)
+
+    assert fields == [error.field for error in refused.value.errors]
+    assert "sentinel" not in str(refused.value)
+
+
+def test_passwords_are_hashed_with_salt() -> None:
+    """argon2id, and the same password twice is two hashes."""
+    first, second = hash_password("correct horse"), hash_password("correct horse")
+
+    assert first.startswith("$argon2id$")
+    assert first != second
+
+
+def test_a_made_password_is_long_and_plain() -> None:
+    """24 letters and digits that can be read off a screen."""
+    password = new_password(lambda count: bytes(range(count)))
+
+    assert 24 == len(password)
+    assert password.isalnum()
+    assert password == password.lower()
