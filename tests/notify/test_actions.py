@@ -233,11 +233,11 @@ def test_a_pending_test_hook_that_is_redelivered_is_still_tried_once(store_url: 
         with ScriptedReceiver([respond(500)]) as receiver:
             channel = await site.channel(receiver.url)
 
-            async def test_and_redeliver(tx: Transaction) -> None:
+            async def hook_and_redeliver(tx: Transaction) -> None:
                 hook = await site.call(actions.test_saved, tx, site.owner, channel.id)
                 await site.call(actions.redeliver, tx, site.owner, hook)
 
-            await site.database.write(test_and_redeliver)
+            await site.database.write(hook_and_redeliver)
             await until_status(site, "failed")
             await asyncio.sleep(0.3)
 

@@ -12,7 +12,8 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.notify.deliver import KEPT_BYTES, conclude, prepare
 from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.leases import Completion, Leased
+from loadbell.store.completions import Completion
+from loadbell.store.leases import Leased
 from tests.support.leasing import OK, SILENT, WAITS
 
 URL = "https://hooks.example.org/services/T000-sentinel/path?token=query-sentinel&x=%73pelled-sentinel"

@@ -17,8 +17,9 @@ from loadbell.domain.runs import Run, RunStatus
 from loadbell.notify import actions
 from loadbell.notify.channels import delete_channel
 from loadbell.outbound.contract import NoReply, Reply
+from loadbell.store.completions import reap
 from loadbell.store.db import Database
-from loadbell.store.leases import Leased, give_back, reap
+from loadbell.store.leases import Leased, give_back
 from tests.support.leasing import (
     BROKEN,
     GONE,

@@ -11,8 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from loadbell.store.db import Database
 from tests.store.delivery_machine import DeliveryRows
-from tests.support.postgres import Databases
-from tests.support.stores import opened
+from tests.support.stores import ReusedPostgres, opened
 
 
 def test_random_histories_on_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
@@ -29,11 +28,11 @@ def test_random_histories_on_sqlite(sqlite_template: Path, tmp_path: Path) -> No
     _play(lambda: DeliveryRows(store()), settings(max_examples=40, stateful_step_count=40))
 
 
-def test_random_histories_on_postgresql(postgres_databases: Databases, postgres_template: str) -> None:
+def test_random_histories_on_postgresql(reused_postgres: ReusedPostgres) -> None:
     """A short form of the same."""
 
     def store() -> AbstractAsyncContextManager[Database]:
-        return opened(postgres_databases.create(postgres_template))
+        return opened(reused_postgres.empty())
 
     _play(
         lambda: DeliveryRows(store()),

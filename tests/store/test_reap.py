@@ -8,8 +8,8 @@ import pytest
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import actions
+from loadbell.store.completions import reap
 from loadbell.store.db import Database
-from loadbell.store.leases import reap
 from loadbell.store.statements import Statement
 from tests.support.leasing import BROKEN, LEASE, OK, attempts, deliveries, done, lease, lease_all, record, statuses
 from tests.support.stores import Play, Site, opened, settle

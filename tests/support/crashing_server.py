@@ -17,7 +17,8 @@ from typing import Any
 
 from loadbell.cli import main
 from loadbell.notify import worker
-from loadbell.store import leases, sqlite
+from loadbell.store import completions as store
+from loadbell.store import sqlite
 
 
 def _counted(count: int) -> Callable[[], None]:
@@ -65,7 +66,7 @@ def _at_post(die_when_due: Callable[[], None]) -> None:
 
 def _at_record(die_when_due: Callable[[], None]) -> None:
     async def completing(tx: Any, completions: Any) -> None:
-        await leases.complete_batch(tx, completions)
+        await store.complete_batch(tx, completions)
         if completions:
             die_when_due()
 

@@ -8,8 +8,9 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.deliver import conclude, prepare
 from loadbell.outbound.contract import NoReply, Reply
+from loadbell.store.completions import Completion, complete_batch
 from loadbell.store.db import Row
-from loadbell.store.leases import Completion, Leased, Room, complete_batch, lease_due
+from loadbell.store.leases import Leased, Room, lease_due
 from tests.support.stores import Site
 
 WAITS = RetrySchedule((10 * SECOND, 100 * SECOND))

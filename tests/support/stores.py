@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
+import asyncpg
 import pytest
 
 from loadbell.accounts.organizations import set_up
@@ -32,6 +33,7 @@ from loadbell.store.db import Database, Row, Transaction
 from loadbell.store.migrate import upgrade_postgresql, upgrade_sqlite
 from loadbell.store.organizations import assign_project, insert_member, insert_project, insert_user
 from loadbell.store.postgresql import PostgresDatabase
+from loadbell.store.schema import metadata
 from loadbell.store.secrets import SecretBox
 from loadbell.store.sqlite import FileLock, SqliteDatabase
 from loadbell.store.statements import Statement
@@ -208,12 +210,46 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+class ReusedPostgres:
+    """A migrated PostgreSQL database that is emptied between tests: to make and drop one takes longer than most do."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._runner = asyncio.Runner()
+        self._connection: asyncpg.Connection[Any] | None = None
+        asyncio.run(upgrade_postgresql(url))
+        self._revision = self._runner.run(self._run("SELECT version_num FROM alembic_version"))
+
+    def empty(self) -> str:
+        """Takes everything out of it; gives its URL."""
+        for table in reversed(metadata.sorted_tables):
+            self._runner.run(self._run(f"DELETE FROM {table.name}"))
+        self._runner.run(self._run(f"UPDATE alembic_version SET version_num = '{self._revision}'"))
+        return self.url
+
+    def close(self) -> None:
+        """Lets go of it."""
+        if self._connection is not None:
+            self._connection.terminate()
+        self._runner.close()
+
+    async def _run(self, statement: str) -> Any:
+        try:
+            if self._connection is None or self._connection.is_closed():
+                self._connection = await asyncpg.connect(self.url, timeout=60)
+            return await self._connection.fetchval(statement)
+        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError):
+            self._connection = await asyncpg.connect(self.url, timeout=60)  # a test cut all connections
+            return await self._connection.fetchval(statement)
+
+
 @pytest.fixture(scope="session")
-def postgres_template(postgres_databases: Databases) -> Iterator[str]:
-    """The name of a migrated PostgreSQL database to copy."""
+def reused_postgres(postgres_databases: Databases) -> Iterator[ReusedPostgres]:
+    """The PostgreSQL database that tests of this folder use one after the other."""
     url = postgres_databases.create()
-    asyncio.run(upgrade_postgresql(url))
-    yield urlsplit(url).path[1:]
+    reused = ReusedPostgres(url)
+    yield reused
+    reused.close()
     postgres_databases.drop(url)
 
 
@@ -226,11 +262,9 @@ def sqlite_store(sqlite_template: Path, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def postgres_store(postgres_databases: Databases, postgres_template: str) -> Iterator[str]:
-    """The URL of a migrated PostgreSQL database."""
-    url = postgres_databases.create(postgres_template)
-    yield url
-    postgres_databases.drop(url)
+def postgres_store(reused_postgres: ReusedPostgres) -> str:
+    """The URL of a migrated, empty PostgreSQL database."""
+    return reused_postgres.empty()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -16,7 +16,8 @@ from loadbell.domain.deliveries import Attempt, DeliveryStatus, Exchange, Outcom
 from loadbell.domain.ids import Micros
 from loadbell.domain.retry import RetrySchedule
 from loadbell.outbound.contract import MASK, Envelope, Message, NoReply, Reply, masked_url
-from loadbell.store.leases import Completion, Leased
+from loadbell.store.completions import Completion
+from loadbell.store.leases import Leased
 
 log = structlog.get_logger()
 

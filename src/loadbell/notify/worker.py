@@ -24,8 +24,9 @@ from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.deliver import Prepared, conclude, prepare
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
+from loadbell.store.completions import Completion, complete_batch, reap
 from loadbell.store.db import Database, Transaction
-from loadbell.store.leases import Completion, Leased, Look, Room, complete_batch, give_back, lease_due, reap
+from loadbell.store.leases import Leased, Look, Room, give_back, lease_due
 
 log = structlog.get_logger()
 

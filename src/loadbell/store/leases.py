@@ -1,6 +1,5 @@
-# long: statements and their use stay side by side; splitting them would part what must change together
 """
-The worker's part of the deliveries: find what is due, lease it, record what became of it, take over from the dead.
+The worker's part of the deliveries: find what is due and lease it; ``completions.py`` records what became of it.
 
 A lease is the worker's number, a time, and the number of the attempt it is for. The attempt's number is the fence: it
 grows with each lease, so that a worker which lost its lease can still record what it did but not move the delivery.
@@ -9,7 +8,7 @@ Statements that the worker runs all the time are text, so that both databases ca
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -18,21 +17,14 @@ import msgspec
 import structlog
 
 from loadbell.domain.channels import ChannelKind
-from loadbell.domain.deliveries import Attempt, Cause, DeliveryStatus, Reason, Verdict
+from loadbell.domain.deliveries import Cause, DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros
-from loadbell.store.channels import throttle_channels
 from loadbell.store.db import Transaction, WrongState
-from loadbell.store.postgresql import WORKER_LOCKS
 from loadbell.store.statements import Statement
 
 T = TypeVar("T")
 log = structlog.get_logger()
-
-INTERRUPTED = (
-    "loadbell was stopped while this attempt was under way; whether it reached the receiver is not known. "
-    "A repeat carries the same X-LoadImpact-ID."
-)
 
 _LANES = Statement(
     """
@@ -86,68 +78,6 @@ _LEASED = Statement(
     _LEASED_COLUMNS + "WHERE d.id = ANY(CAST(:ids AS text[]))",
 )
 
-_ATTEMPT_COLUMNS = {
-    "delivery_id": "text",
-    "number": "integer",
-    "cause": "text",
-    "started_at": "bigint",
-    "duration": "bigint",
-    "reason": "text",
-    "message": "text",
-    "exchange": "text",
-}
-_MOVE_COLUMNS = {
-    "id": "text",
-    "number": "integer",
-    "owner": "bigint",
-    "status": "text",
-    "step": "integer",
-    "next_attempt_at": "bigint",
-    "answered": "boolean",
-    "retrying": "integer",
-    "reason": "text",
-    "message": "text",
-    "finished_at": "bigint",
-}
-
-
-def _unnest(columns: Mapping[str, str]) -> str:
-    arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
-    return f"unnest({arrays}) AS u({', '.join(columns)})"
-
-
-# The log takes what really happened: a result replaces the "interrupted" that a reaper may have noted meanwhile.
-_REPLACE = "DO UPDATE SET " + ", ".join(f"{name} = excluded.{name}" for name in list(_ATTEMPT_COLUMNS)[2:])
-_APPEND = Statement(
-    f"INSERT INTO attempts ({', '.join(_ATTEMPT_COLUMNS)}) "
-    f"SELECT {', '.join(f':{name}' for name in _ATTEMPT_COLUMNS)} "
-    f"WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = :delivery_id) ON CONFLICT (delivery_id, number) {_REPLACE}",
-    f"INSERT INTO attempts ({', '.join(_ATTEMPT_COLUMNS)}) SELECT u.* FROM {_unnest(_ATTEMPT_COLUMNS)} "
-    f"JOIN deliveries d ON d.id = u.delivery_id ON CONFLICT (delivery_id, number) {_REPLACE}",
-)
-_MOVED = (
-    "lease_owner = NULL, lease_until = NULL, leased_at = NULL, settled = NULL, form = NULL, "
-    "cause = CASE WHEN {u}status = 'pending' THEN 'scheduled' ELSE cause END, "
-    "status = {u}status, step = {u}step, next_attempt_at = {u}next_attempt_at, answered = answered OR {u}answered, "
-    "retrying = {u}retrying, reason = {u}reason, message = {u}message, "
-    "finished_at = coalesce({u}finished_at, finished_at)"
-)
-_MOVE = Statement(
-    "UPDATE deliveries SET " + _MOVED.format(u=":") + " WHERE id = :id AND status = 'sending' "
-    "AND attempts_begun = :number AND lease_owner = :owner",
-    "UPDATE deliveries d SET "
-    + _MOVED.format(u="u.")
-    .replace("ELSE cause", "ELSE d.cause")
-    .replace("= answered OR", "= d.answered OR")
-    .replace(", finished_at)", ", d.finished_at)")
-    + f" FROM {_unnest(_MOVE_COLUMNS)} WHERE d.id = u.id AND d.status = 'sending' "
-    "AND d.attempts_begun = u.number AND d.lease_owner = u.owner",
-)
-_LOCK_MANY = Statement("SELECT id FROM deliveries WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR UPDATE")
-_RELEASE_WAITING = Statement(
-    "UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id",
-    "UPDATE deliveries SET waits_for = NULL WHERE waits_for = ANY(CAST(:ids AS text[]))",
-)
 _GIVE_BACK = Statement(
     "UPDATE deliveries SET status = 'pending', attempts_begun = attempts_begun - 1, lease_owner = NULL, "
     "lease_until = NULL, leased_at = NULL WHERE status = 'sending' AND lease_owner = :owner"
@@ -158,26 +88,6 @@ _CALL_OFF = Statement(
     "next_attempt_at = NULL, form = NULL, "
     "message = 'The channel was deleted before this was sent.', finished_at = coalesce(finished_at, :now) "
     "WHERE id = :id AND status = 'sending'"
-)
-_TAKE_BACK = Statement(
-    "UPDATE deliveries SET status = CASE WHEN cause = 'test' THEN 'failed' ELSE 'pending' END, "
-    "next_attempt_at = CASE WHEN cause = 'test' THEN NULL ELSE CAST(:now AS bigint) END, "
-    "finished_at = CASE WHEN cause = 'test' THEN CAST(:now AS bigint) ELSE finished_at END, "
-    "form = CASE WHEN cause = 'test' THEN NULL ELSE form END, "
-    "reason = 'internal', message = 'loadbell was stopped in the middle of the last attempt.', "
-    "lease_owner = NULL, lease_until = NULL, leased_at = NULL "
-    "WHERE id = :id AND status = 'sending' AND attempts_begun = :number"
-)
-_ORPHANS = Statement(
-    "SELECT id, attempts_begun, cause, settled, step, lease_owner, leased_at FROM deliveries WHERE status = 'sending' "
-    "AND (lease_until <= :now OR lease_owner <> :me)",
-    f"""
-    SELECT id, attempts_begun, cause, settled, step, lease_owner, leased_at FROM deliveries WHERE status = 'sending'
-    AND (lease_until <= :now OR lease_owner <> :me AND lease_owner NOT IN (
-        SELECT CAST(objid AS bigint) FROM pg_locks WHERE locktype = 'advisory' AND classid = {WORKER_LOCKS} AND granted
-        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    )) ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
-    """,
 )
 
 
@@ -199,17 +109,6 @@ class Leased:
     owner: int
     settings: dict[str, Any] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What became of an attempt, and where it takes the delivery."""
-
-    leased: Leased
-    attempt: Attempt
-    verdict: Verdict
-    answered: bool
-    finished_at: Micros | None
 
 
 @dataclass(frozen=True)
@@ -341,101 +240,6 @@ def _open(tx: Transaction, sealed: str | None, kind: type[T], nothing: T) -> T:
         return nothing
 
 
-async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> int:
-    """Appends every attempt to the log and moves every delivery whose lease still stands. Safe to run twice.
-
-    Gives how many other deliveries had waited for these and are free to go now.
-    """
-    if not completions:
-        return 0
-    attempts = [_attempt_row(str(done.leased.id), done.attempt) for done in completions]
-    moves = [_move_row(done) for done in completions]
-    over = [str(done.leased.id) for done in completions if done.answered or done.finished_at is not None]
-    if tx.dialect == "postgresql":
-        await tx.all(_LOCK_MANY, ids=[move["id"] for move in moves])
-        await tx.run(_APPEND, **_columns(attempts))
-        await tx.run(_MOVE, **_columns(moves))
-        released = await tx.run(_RELEASE_WAITING, ids=over)
-    else:
-        await tx.run_many(_APPEND, attempts)
-        await tx.run_many(_MOVE, moves)
-        released = sum([await tx.run(_RELEASE_WAITING, id=item) for item in over])
-    throttles: dict[int, Micros] = {}
-    for done in completions:
-        until = done.verdict.throttle_until
-        if until is not None and done.leased.lane > 0:
-            throttles[done.leased.lane] = max(until, throttles.get(done.leased.lane, 0))
-    await throttle_channels(tx, throttles)
-    return released
-
-
 async def give_back(tx: Transaction, owner: int) -> int:
     """Returns what this worker still holds to pending, with no attempt counted; gives how many."""
     return await tx.run(_GIVE_BACK, owner=owner)
-
-
-async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:
-    """Takes back what dead workers held: due again at once, the attempt noted as interrupted. Gives how many.
-
-    A Test Hook is not repeated: nobody waits for it any more.
-    """
-    rows = await tx.all(_ORPHANS, now=now, me=owner)
-    attempts, moves = [], []
-    for row in rows:
-        attempt = Attempt(
-            number=row["attempts_begun"],
-            cause=Cause(row["cause"]),
-            started_at=row["leased_at"],
-            duration=0,
-            reason=Reason.INTERNAL,
-            message=INTERRUPTED,
-            exchange=None,
-        )
-        attempts.append(_attempt_row(row["id"], attempt))
-        moves.append(row)
-    if tx.dialect == "postgresql":
-        if attempts:
-            await tx.run(_APPEND, **_columns(attempts))
-    else:
-        await tx.run_many(_APPEND, attempts)
-    await tx.run_many(_TAKE_BACK, [{"id": row["id"], "number": row["attempts_begun"], "now": now} for row in moves])
-    if rows:
-        tx.wake_workers()
-    return len(rows)
-
-
-def _attempt_row(delivery_id: str, attempt: Attempt) -> dict[str, Any]:
-    return {
-        "delivery_id": delivery_id,
-        "number": attempt.number,
-        "cause": attempt.cause.value,
-        "started_at": attempt.started_at,
-        "duration": attempt.duration,
-        "reason": attempt.reason.value,
-        "message": attempt.message,
-        "exchange": None if attempt.exchange is None else msgspec.json.encode(attempt.exchange).decode(),
-    }
-
-
-def _move_row(done: Completion) -> dict[str, Any]:
-    return {
-        "id": str(done.leased.id),
-        "number": done.leased.number,
-        "owner": done.leased.owner,
-        "status": done.verdict.status.value,
-        "step": done.verdict.step,
-        "next_attempt_at": done.verdict.next_attempt_at,
-        "answered": done.answered,
-        "retrying": int(done.verdict.status is DeliveryStatus.PENDING),
-        "reason": done.attempt.reason.value,
-        "message": done.attempt.message,
-        "finished_at": done.finished_at,
-    }
-
-
-def _columns(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    columns: dict[str, list[Any]] = {}
-    for row in rows:
-        for name, value in row.items():
-            columns.setdefault(name, []).append(value)
-    return columns
