@@ -218,13 +218,13 @@ class ReusedPostgres:
         self._runner = asyncio.Runner()
         self._connection: asyncpg.Connection[Any] | None = None
         asyncio.run(upgrade_postgresql(url))
-        self._revision = self._runner.run(self._run("SELECT version_num FROM alembic_version"))
+        self._revision = asyncio.run(_revision(url))
 
     def empty(self) -> str:
         """Takes everything out of it; gives its URL."""
-        for table in reversed(metadata.sorted_tables):
-            self._runner.run(self._run(f"DELETE FROM {table.name}"))
-        self._runner.run(self._run(f"UPDATE alembic_version SET version_num = '{self._revision}'"))
+        deletions = [f"DELETE FROM {table.name}" for table in reversed(metadata.sorted_tables)]
+        revision = f"UPDATE alembic_version SET version_num = '{self._revision}'"
+        self._runner.run(self._run("; ".join([*deletions, revision])))
         return self.url
 
     def close(self) -> None:
@@ -233,14 +233,22 @@ class ReusedPostgres:
             self._connection.terminate()
         self._runner.close()
 
-    async def _run(self, statement: str) -> Any:
+    async def _run(self, script: str) -> None:
         try:
             if self._connection is None or self._connection.is_closed():
                 self._connection = await asyncpg.connect(self.url, timeout=60)
-            return await self._connection.fetchval(statement)
+            await self._connection.execute(script)
         except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.AdminShutdownError):
             self._connection = await asyncpg.connect(self.url, timeout=60)  # a test cut all connections
-            return await self._connection.fetchval(statement)
+            await self._connection.execute(script)
+
+
+async def _revision(url: str) -> str:
+    connection = await asyncpg.connect(url, timeout=60)
+    try:
+        return str(await connection.fetchval("SELECT version_num FROM alembic_version"))
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="session")
