@@ -90,6 +90,20 @@ def test_before_it_runs_an_abort_ends_a_run_at_once(play: Play, code: int, sourc
     play(scenario)
 
 
+@pytest.mark.parametrize(("code", "told"), [(2, False), (5, True), (7, True), (10, True)])
+def test_a_source_that_fell_silent_while_it_was_being_aborted_is_still_told_to_stop(
+    play: Play, code: int, told: bool
+) -> None:
+    """The watchdog ended the run here; the load is on until the tool hears of the abort."""
+
+    async def scenario(site: Site) -> None:
+        run = await _silenced(site, code)
+
+        assert told is await site.do(heartbeat, site.owner, run.id, None)
+
+    play(scenario)
+
+
 def test_an_abort_twice_is_one(play: Play) -> None:
     """Asking again changes nothing; aborting what has ended is refused."""
 

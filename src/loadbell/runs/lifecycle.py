@@ -162,7 +162,8 @@ async def heartbeat(
 ) -> bool:
     """Notes that the source is alive; says whether it shall stop the load. Reopens nothing.
 
-    A source whose run was ended by an abort before it was Running is told to stop, too.
+    A source whose run was ended by an abort before it was Running is told to stop, too, and so is one that fell silent
+    while it was being aborted.
 
     Raises:
         NotFound: the asker does not see the run.
@@ -174,7 +175,8 @@ async def heartbeat(
         await store.update_run(tx, said, expected=run.status)
     else:
         await store.note_heard(tx, run.id, now)
-    return run.status.is_aborting or run.ended_by is EndedBy.ABORT
+    fell_silent_aborting = run.ended_by is EndedBy.WATCHDOG and run.status is not silent_end(RunStatus.RUNNING)
+    return run.status.is_aborting or run.ended_by is EndedBy.ABORT or fell_silent_aborting
 
 
 async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: Micros, entropy: Entropy) -> Run:
