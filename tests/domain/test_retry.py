@@ -42,6 +42,13 @@ def test_anything_else_is_no_duration(text: str) -> None:
         parse_duration(text)
 
 
+def test_a_duration_is_a_hundred_years_at_most() -> None:
+    """A longer one could not be added to the present and stored."""
+    assert 36_500 * DAY == parse_duration("36500d")
+    with pytest.raises(ValueError, match="longer than a hundred years"):
+        parse_duration("999999999d")
+
+
 def test_the_default_schedule_makes_ten_attempts_over_about_28_hours() -> None:
     """5 s, 30 s, 2 m, 10 m, 30 m, 2 h, 5 h, 10 h, 10 h."""
     schedule = RetrySchedule.parse(DEFAULT)

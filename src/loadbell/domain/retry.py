@@ -19,17 +19,23 @@ LONGEST_HINT: Micros = 7 * 24 * 3600 * SECOND
 
 _UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
 
+LONGEST_DURATION: Micros = 36_500 * 86_400 * SECOND
+"""Added to the present, a longer one would soon be no instant that can be stored or written down."""
+
 
 def parse_duration(text: str) -> Micros:
     """The span that ``text`` writes as number and unit: ``500ms``, ``5s``, ``2m``, ``10h``, ``7d``.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: it is not of that form, or longer than a hundred years.
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)", text.strip(), re.ASCII)
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 2m, 10h or 7d")
-    return round(float(match[1]) * _UNITS[match[2]])
+    span = round(float(match[1]) * _UNITS[match[2]])
+    if span > LONGEST_DURATION:
+        raise ValueError(f"{text!r} is longer than a hundred years")
+    return span
 
 
 @dataclass(frozen=True)
