@@ -5,6 +5,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import certifi
 import platformdirs
 import pytest
 
@@ -43,7 +44,7 @@ def test_the_defaults() -> None:
         ("WATCHDOG", "1h", "watchdog", HOUR),
         ("LOG_FORMAT", "json", "log_format", "json"),
         ("LOG_FORMAT", "  json  ", "log_format", "json"),
-        ("CA_FILE", __file__, "ca_file", Path(__file__)),
+        ("CA_FILE", certifi.where(), "ca_file", Path(certifi.where())),
         ("DATABASE_URL", "postgresql://u:p@h:5432/d?sslmode=require", "database_url", None),
         ("DATABASE_URL", "postgres://u@h/d", "database_url", None),
     ],
@@ -114,12 +115,15 @@ def test_postgresql_is_no_file() -> None:
         ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.1/8"),
         ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.0/33"),
         ("LOADBELL_RETRY_SCHEDULE", "5s,soon"),
+        ("LOADBELL_RETRY_SCHEDULE", "5s,999999999d"),
         ("LOADBELL_SEND_TIMEOUT", "15"),
         ("LOADBELL_SEND_TIMEOUT", "0s"),
         ("LOADBELL_WATCHDOG", "-1s"),
+        ("LOADBELL_WATCHDOG", "36501d"),
         ("LOADBELL_LOG_FORMAT", "xml"),
         ("LOADBELL_CA_FILE", "/nowhere/ca.pem"),
         ("LOADBELL_CA_FILE", "/"),
+        ("LOADBELL_CA_FILE", __file__),
         ("LOADBELL_CONFIG_FILE", "/nowhere/bell.conf"),
     ],
 )

@@ -5,6 +5,7 @@ The settings of a process: read once from the environment and an optional file, 
 """
 
 import ipaddress
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,4 +180,8 @@ def _ca_file(text: str) -> Path | None:
     path = Path(text)
     if not path.is_file():
         raise BadSetting(f"LOADBELL_CA_FILE: {text} is not a file.")
+    try:
+        ssl.create_default_context(cafile=text)
+    except OSError as error:
+        raise BadSetting(f"LOADBELL_CA_FILE: {text} has no certificates that can be read: {error}.") from None
     return path
