@@ -210,6 +210,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_databases: Databases) -> Iterator[str]:
+    """The name of a migrated PostgreSQL database to copy."""
+    url = postgres_databases.create()
+    asyncio.run(upgrade_postgresql(url))
+    yield urlsplit(url).path[1:]
+    postgres_databases.drop(url)
+
+
 class ReusedPostgres:
     """A migrated PostgreSQL database that is emptied between tests: to make and drop one takes longer than most do."""
 
