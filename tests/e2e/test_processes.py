@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,27 @@ def test_stopping_gives_back_what_is_in_flight(tmp_path: Path) -> None:
     assert delivery["attempt_count"] == 1
     first, second = (request.header("X-LoadImpact-ID") for request in receiver.requests)
     assert first == second == delivery["id"]
+
+
+def test_stopping_answers_a_test_hook_that_waits(tmp_path: Path) -> None:
+    """A Test Hook that is still under way when the server stops is answered 202, and the next server makes it."""
+    made = set_up(tmp_path)
+    with ScriptedReceiver([hang(), respond()]) as receiver, ThreadPoolExecutor(1) as pool:
+        with Server(tmp_path) as server:
+            path = f"/organizations/{made['organization_id']}/channels/test"
+            form = {"kind": "webhook", "settings": {"url": receiver.url}}
+            asked = pool.submit(Client(server.url, made["token"]).call, "POST", path, form)
+            receiver.wait_for(1)
+            code = server.stop()
+            answer = asked.result()
+            log = server.log.read_text()
+        with Server(tmp_path) as server:
+            client = Client(server.url, made["token"])
+            wait_until(lambda: _deliveries(client, made)[0]["status"] == "delivered")
+
+    assert (0, 202) == (code, answer.status)
+    assert answer.json["status"] in {"sending", "pending"}
+    assert "Traceback" not in log
 
 
 def test_postgresql_needs_migrate_first(tmp_path: Path, postgres_url: str) -> None:

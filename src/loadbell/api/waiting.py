@@ -23,6 +23,8 @@ _LONGEST_PAUSE_SECONDS = 0.25
 async def answer_of_test(call: Call, started: msgspec.Raw) -> Response[bytes]:
     """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it stands if that is late.
 
+    So it is, too, when this process stops meanwhile: the delivery goes back, and the next process makes it.
+
     ``started``: the id of the delivery, as JSON.
     """
     delivery_id = msgspec.json.decode(started, type=UUID)
@@ -34,9 +36,13 @@ async def answer_of_test(call: Call, started: msgspec.Raw) -> Response[bytes]:
     loop = asyncio.get_running_loop()
     deadline = loop.time() + (call.door.send_timeout + PATIENCE_BEYOND_SENDING) / SECOND
     pause = _FIRST_LOOK_SECONDS
+    delivery = await call.read(work)
     while True:
-        await asyncio.sleep(pause)
-        delivery = await call.read(work)
+        try:
+            await asyncio.sleep(pause)
+            delivery = await call.read(work)
+        except asyncio.CancelledError:
+            return answer(HTTPStatus.ACCEPTED, delivery)
         if delivery.status in ENDED:
             return answer(HTTPStatus.OK, delivery)
         pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS, deadline - loop.time())
