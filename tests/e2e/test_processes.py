@@ -1,6 +1,7 @@
 """Processes as an operator runs them: one on SQLite, many on PostgreSQL, and what they say when they can't start."""
 
 import base64
+import json
 import os
 import resource
 import socket
@@ -193,6 +194,22 @@ def test_stopping_answers_a_test_hook_that_waits(tmp_path: Path) -> None:
     assert (0, 202) == (code, answer.status)
     assert answer.json["status"] in {"sending", "pending"}
     assert "Traceback" not in log
+
+
+def test_every_line_of_a_json_log_is_json(tmp_path: Path) -> None:
+    """What libraries log is written as loadbell writes its own lines."""
+    set_up(tmp_path)
+    with Server(tmp_path, {"LOADBELL_LOG_FORMAT": "json"}) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as connection:
+            connection.sendall(b"no HTTP\r\n\r\n")
+            connection.recv(1000)
+        server.stop()
+        lines = [json.loads(line) for line in server.log.read_text().splitlines()]
+
+    assert [("warning", "Invalid HTTP request received.")] == [
+        (line["level"], line["event"]) for line in lines if "logger" in line
+    ]
 
 
 def test_postgresql_needs_migrate_first(tmp_path: Path, postgres_url: str) -> None:
