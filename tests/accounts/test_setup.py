@@ -98,14 +98,14 @@ def test_another_organization_is_its_makers_own(play: Play) -> None:
     """With its own project and token, owned by whoever asked; the first one is as it was."""
 
     async def scenario(site: Site) -> None:
-        member = await site.person(Role.MEMBER)
-        made = await site.do(create_organization, member, "Another")
+        admin = await site.person(Role.ADMIN)
+        made = await site.do(create_organization, admin, "Another")
         owner = await site.do(authenticate, made.token)
         (entry,) = await site.rows("SELECT * FROM audit_entries")
 
-        assert (member.user_id, made.organization_id, Role.OWNER) == (owner.user_id, owner.organization_id, owner.role)
+        assert (admin.user_id, made.organization_id, Role.OWNER) == (owner.user_id, owner.organization_id, owner.role)
         assert site.organization_id != made.organization_id
-        assert ("organization.created", member.user_id) == (entry["action"], entry["user_id"])
+        assert ("organization.created", admin.user_id) == (entry["action"], entry["user_id"])
         assert made.token not in entry["changes"]
 
     play(scenario)

@@ -28,10 +28,19 @@ def _after(  # noqa: PLR0913 - the facts that decide
     settled: DeliveryStatus | None = None,
     step: int = 0,
     number: int = 1,
+    resume_at: int | None = None,
     schedule: RetrySchedule = WAITS,
 ) -> Verdict:
     return after_attempt(
-        outcome, cause=cause, settled=settled, step=step, number=number, schedule=schedule, now=NOW, chance=0.5
+        outcome,
+        cause=cause,
+        settled=settled,
+        step=step,
+        number=number,
+        resume_at=resume_at,
+        schedule=schedule,
+        now=NOW,
+        chance=0.5,
     )
 
 
@@ -86,6 +95,16 @@ def test_a_rate_limit_that_asks_for_no_wait_gets_one(hint: int, schedule: RetryS
     assert NOW + SECOND == verdict.next_attempt_at == verdict.throttle_until
 
 
+def test_a_limit_without_a_time_holds_the_channel_up_to_a_minute() -> None:
+    """The delivery itself waits longer each time; what else its channel has to say waits a minute at most."""
+    schedule = RetrySchedule((10 * SECOND, 600 * SECOND))
+    first = _after(LIMITED, number=1, schedule=schedule)
+    second = _after(LIMITED, number=2, schedule=schedule)
+
+    assert (NOW + 10 * SECOND, NOW + 10 * SECOND) == (first.next_attempt_at, first.throttle_until)
+    assert (NOW + 600 * SECOND, NOW + 60 * SECOND) == (second.next_attempt_at, second.throttle_until)
+
+
 @pytest.mark.parametrize("settled", [DELIVERED, FAILED, DeliveryStatus.CANCELLED])
 @pytest.mark.parametrize("outcome", [BUSY, GONE, LIMITED], ids=["busy", "gone", "limited"])
 def test_a_redelivery_that_fails_changes_no_end(settled: DeliveryStatus, outcome: Outcome) -> None:
@@ -102,10 +121,14 @@ def test_a_redelivery_that_succeeds_delivers(settled: DeliveryStatus, anew: bool
     assert Verdict(DELIVERED, 2, finished=anew) == _after(OK, cause=Cause.MANUAL, settled=settled, step=2)
 
 
-@pytest.mark.parametrize(("step", "wait"), [(0, 10), (1, 10), (2, 100)])
-def test_a_manual_failure_leaves_the_schedule_as_it_was(step: int, wait: int) -> None:
-    """It uses up no wait, not even before the last scheduled attempt, and the wait that it cut short begins anew."""
-    assert Verdict(PENDING, step, next_attempt_at=NOW + wait * SECOND) == _after(BUSY, cause=Cause.MANUAL, step=step)
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_a_manual_failure_leaves_the_schedule_as_it_was(step: int) -> None:
+    """It uses up no wait, not even before the last scheduled attempt, and the next one comes when it would have."""
+    later = _after(BUSY, cause=Cause.MANUAL, step=step, resume_at=NOW + 7 * SECOND)
+    overdue = _after(BUSY, cause=Cause.MANUAL, step=step, resume_at=NOW - SECOND)
+
+    assert Verdict(PENDING, step, next_attempt_at=NOW + 7 * SECOND) == later
+    assert Verdict(PENDING, step, next_attempt_at=NOW) == overdue
 
 
 def test_a_manual_failure_does_not_take_the_only_attempt() -> None:

@@ -25,7 +25,7 @@ MAY: dict[Action, tuple[set[str], set[str]]] = {
     Action.READ_DELIVERIES: (ALL, {"read", "manage"}),
     Action.READ_LOG: (LEADS, {"read", "manage"}),
     Action.MANAGE_DELIVERIES: (LEADS, {"manage"}),
-    Action.CREATE_ORGANIZATION: (ALL, {"manage"}),  # their own: it touches nobody else's
+    Action.CREATE_ORGANIZATION: (LEADS, {"manage"}),
     Action.CREATE_TOKEN: (LEADS, {"manage"}),
 }
 

@@ -28,6 +28,7 @@ LEASED = Leased(
     cause=Cause.SCHEDULED,
     settled=None,
     step=0,
+    resume_at=None,
     number=1,
     owner=1,
     settings={"url": URL, "headers": {"Authorization": "Bearer header-sentinel"}},

@@ -8,6 +8,7 @@ from itertools import pairwise
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import actions
+from loadbell.notify.worker import IN_LANE
 from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, hang, respond
 from tests.support.stores import Site, WallClock, opened, settle
 from tests.support.working import at_work, reasons, told, until, until_ended, until_status, working
@@ -115,19 +116,60 @@ def test_a_test_hook_does_not_queue_behind_a_full_lane(store_url: str) -> None:
         def choose(request: Received) -> Behaviour:
             return respond() if told([request]) == ["test.notification_channel"] else hang()
 
-        with ScriptedReceiver(choose) as receiver:
+        with ScriptedReceiver() as receiver:
             channel = await site.channel(receiver.url)
+            await site.run()
+            await until_status(site, "delivered")
+            receiver.play(choose)
             for _ in range(10):
                 await site.run()
-            await asyncio.to_thread(receiver.wait_for, 4)
+            await asyncio.to_thread(receiver.wait_for, 1 + IN_LANE)
             hook = await site.do(actions.test_saved, site.owner, channel.id)
             rows = await until(site, lambda rows: rows[-1]["status"] == "delivered")
 
             assert str(hook) == rows[-1]["id"]
             assert [("test", "ok")] == await reasons(site, hook)
-            assert {"pending", "sending"} == {row["status"] for row in rows[:-1]}
+            assert {"pending", "sending"} == {row["status"] for row in rows[1:-1]}
 
     at_work(store_url, scenario)
+
+
+def test_test_hooks_do_not_wait_for_each_other(store_url: str) -> None:
+    """One that nobody answers holds up no other of the same organization."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([hang()]) as silent, ScriptedReceiver() as receiver:
+            channel = await site.channel(receiver.url)
+            for _ in range(6):
+                settings = {"url": silent.url}
+                await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
+            await asyncio.to_thread(silent.wait_for, 6)
+            await site.do(actions.test_saved, site.owner, channel.id)
+            rows = await until(site, lambda rows: rows[-1]["status"] == "delivered")
+
+            assert ["sending"] * 6 == [row["status"] for row in rows[:-1]]
+
+    at_work(store_url, scenario)
+
+
+def test_a_result_that_can_not_be_recorded_stops_no_other(sqlite_store: str) -> None:
+    """The rest is recorded, and the one that can't be is let go when it fails alone."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver() as good, ScriptedReceiver() as cursed:
+            lost = await site.channel(cursed.url)
+            await site.channel(good.url)
+            await site.run_sql(
+                "CREATE TRIGGER curse BEFORE INSERT ON attempts WHEN new.delivery_id IN "
+                f"(SELECT id FROM deliveries WHERE channel_id = {lost.id}) BEGIN SELECT raise(ABORT, 'no'); END"
+            )
+            for _ in range(3):
+                await site.run()
+            rows = await until(site, lambda rows: Counter(row["status"] for row in rows)["delivered"] == 3)
+
+            assert {"sending", "pending"} >= {row["status"] for row in rows if row["channel_id"] == lost.id}
+
+    at_work(sqlite_store, scenario)
 
 
 def test_a_test_hook_is_tried_once(store_url: str) -> None:

@@ -104,7 +104,24 @@ def test_a_worker_is_told_which_lanes_held_more(play: Play) -> None:
 
         assert [full] * 2 + [busy] * 3 == sorted((item.lane for item in look.leased), key=[full, busy].index)
         assert {full, busy} == look.held, "as much as there was room for: there may be more"
-        assert ([], frozenset({full})) == (rest.leased, rest.held)
+        assert not look.full
+        assert ([], frozenset(), True) == (rest.leased, rest.held, rest.full)
+
+    play(scenario)
+
+
+def test_lanes_that_answer_go_first(play: Play) -> None:
+    """Lanes that are not known to answer come last, and together get no more than their places."""
+
+    async def scenario(site: Site) -> None:
+        *others, known = [(await site.channel()).id for _ in range(4)]
+        await site.run()
+        room = Room(100, 1, {known: 4}, known={known}, unknown=2)
+        look = await site.do(lease_due, retrying=False, room=room, owner=1, until=site.clock.now + LEASE)
+        lanes = [item.lane for item in look.leased]
+
+        assert {known, *others[:2]} == set(lanes)
+        assert look.full, "the third of the others was left"
 
     play(scenario)
 
@@ -361,6 +378,46 @@ def test_what_is_given_back_counts_no_attempt(play: Play) -> None:
     play(scenario)
 
 
+def test_a_failure_after_its_channel_was_deleted_is_not_retried(play: Play) -> None:
+    """The attempt under way is recorded, and the delivery is cancelled at once instead of waiting for a retry."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await site.do(delete_channel, site.owner, channel.id)
+        await record(site, done(site, leased, BROKEN))
+        (row,) = await deliveries(site)
+
+        assert ("cancelled", None, "http_5xx") == (row["status"], row["next_attempt_at"], row["reason"])
+        assert row["finished_at"] is not None
+        assert 1 == len(await attempts(site))
+
+    play(scenario)
+
+
+def test_a_manual_attempt_leaves_the_schedule_alone(play: Play) -> None:
+    """After a Redeliver that failed, the next scheduled attempt comes when it would have come without."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await record(site, done(site, leased, BROKEN))
+        (before,) = await deliveries(site)
+        for _ in range(2):
+            site.clock.advance(SECOND)
+            await site.do(actions.redeliver, site.owner, UUID(before["id"]))
+            (manual,) = await lease(site)
+            await record(site, done(site, manual, BROKEN))
+        (after,) = await deliveries(site)
+
+        assert (before["next_attempt_at"], before["step"]) == (after["next_attempt_at"], after["step"])
+        assert ["scheduled", "manual", "manual"] == [row["cause"] for row in await attempts(site)]
+
+    play(scenario)
+
+
 def test_a_test_hook_has_a_lane_of_its_own(play: Play) -> None:
     """Neither a throttle nor a full lane of its channel holds it up."""
 
@@ -372,6 +429,7 @@ def test_a_test_hook_has_a_lane_of_its_own(play: Play) -> None:
         test = await site.do(actions.test_saved, site.owner, channel.id)
         hooks = await lease(site, left={channel.id: 0})
 
-        assert [(test, -site.organization_id)] == [(item.id, item.lane) for item in hooks]
+        assert [test] == [item.id for item in hooks]
+        assert hooks[0].lane < 0
 
     play(scenario)

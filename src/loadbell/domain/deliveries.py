@@ -39,6 +39,9 @@ MOVES: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
 }
 """Every legal move. From an ended status only a person's Redeliver leads back to pending; it returns by itself."""
 
+LONGEST_UNASKED_THROTTLE: Micros = 60 * SECOND
+"""How long one rate-limited attempt holds up its channel at most, when the receiver did not say how long to wait."""
+
 ENDED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED})
 
 
@@ -165,6 +168,7 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     settled: DeliveryStatus | None,
     step: int,
     number: int,
+    resume_at: Micros | None = None,
     schedule: RetrySchedule,
     now: Micros,
     chance: float,
@@ -172,26 +176,28 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     """Where the outcome of attempt ``number`` takes a delivery that has used up ``step`` waits of its schedule.
 
     ``chance`` in [0, 1) decides the jitter. A Test Hook is tried once. A manual attempt uses up no wait: a delivery
-    that had ended returns to its end unless the attempt succeeds, one that had not goes on with its schedule.
-    A rate-limited attempt uses up no wait either and slows the whole channel, for a second at least: nothing else
-    would ever end its repeats.
+    that had ended returns to its end unless the attempt succeeds, one that had not goes on with its schedule at
+    ``resume_at`` (None: no attempt of the schedule was made yet).
+    A rate-limited attempt uses up no wait either, but waits a second at least: nothing else would ever end its repeats.
+    The whole channel waits with it, as long as the receiver asked, or else up to a minute.
     """
     if outcome.ok:
         return Verdict(DeliveryStatus.DELIVERED, step, finished=settled is not DeliveryStatus.DELIVERED)
     limited = outcome.reason is Reason.RATE_LIMITED
     hint = outcome.retry_after
-    throttle = None
+    throttle, asked = None, max(schedule.wait_when_rate_limited(number, chance) if hint is None else hint, SECOND)
     if limited:
-        throttle = now + max(hint if hint is not None else schedule.wait_when_rate_limited(number, chance), SECOND)
+        throttle = now + (min(asked, LONGEST_UNASKED_THROTTLE) if hint is None else asked)
     if settled is not None:
         return Verdict(settled, step, throttle_until=throttle)
     if cause is Cause.TEST or not (outcome.retry or limited):
         return Verdict(DeliveryStatus.FAILED, step, finished=True)
     if throttle is not None:
-        return Verdict(DeliveryStatus.PENDING, step, next_attempt_at=throttle, throttle_until=throttle)
+        return Verdict(DeliveryStatus.PENDING, step, next_attempt_at=now + asked, throttle_until=throttle)
     wait, used = schedule.wait(step, chance), step + 1
     if cause is Cause.MANUAL:
-        wait, used = schedule.wait(max(step - 1, 0), chance) or SECOND, step  # the wait that it cut short
+        used = step
+        wait = (schedule.wait(0, chance) or SECOND) if resume_at is None else max(resume_at - now, 0)
     if wait is None:
         return Verdict(DeliveryStatus.FAILED, step, finished=True)
     return Verdict(DeliveryStatus.PENDING, used, next_attempt_at=now + max(wait, hint or 0))

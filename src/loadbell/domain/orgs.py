@@ -51,7 +51,7 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.READ_DELIVERIES: _EVERYONE,
     Action.READ_LOG: _LEADS,
     Action.MANAGE_DELIVERIES: _LEADS,
-    Action.CREATE_ORGANIZATION: _EVERYONE,
+    Action.CREATE_ORGANIZATION: _LEADS,
     Action.CREATE_TOKEN: _LEADS,
 }
 

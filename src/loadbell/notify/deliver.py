@@ -63,6 +63,7 @@ def conclude(
         cause=leased.cause,
         settled=leased.settled,
         step=leased.step,
+        resume_at=leased.resume_at,
         number=leased.number,
         schedule=schedule,
         now=now,

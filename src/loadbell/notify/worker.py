@@ -6,8 +6,9 @@ come in since the last turn, and new leases for as many deliveries as there is r
 for some. While the sender is busy no transaction is open. What a turn could not record, because the database is away,
 stays in hand for the next one.
 
-Nobody holds others up: a channel has at most ``IN_LANE`` attempts in flight, and one while it does not answer; retries
-leave ``KEPT_FOR_FIRST`` places to first attempts; the lanes that have waited longest are served first.
+Nobody holds others up. A channel that answered its last attempt has at most ``IN_LANE`` in flight and is served first;
+any other has one, and all of those together at most ``FOR_UNKNOWN``. First attempts and retries each leave some places
+to the other kind. Among equals, what has waited longest goes first.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ log = structlog.get_logger()
 IN_FLIGHT = 512
 IN_LANE = 4
 KEPT_FOR_FIRST = 128
+KEPT_FOR_RETRIES = 64
+FOR_UNKNOWN = IN_FLIGHT // 2
 LEASE_SLACK: Micros = 30 * SECOND
 _LOOK_EVERY: Micros = SECOND  # a backstop: what becomes due wakes the worker by itself
 _REAP_EVERY: Micros = SECOND
@@ -63,8 +66,10 @@ class Worker:
         self._look_at: Micros = 0  # when there may be, at the latest
         self._held: frozenset[int] = frozenset()  # lanes in which more was due than there was room for
         self._done: list[Completion] = []
+        self._one_by_one = False  # a batch of results could not be recorded
         self._in_lane: Counter[int] = Counter()
-        self._silent: set[int] = set()  # lanes whose last attempt brought no answer
+        self._full = False  # more was due than there was room for in all
+        self._answering: set[int] = set()  # channels whose last attempt brought an answer
         self._retries = 0
         self._in_flight = 0
         self._stopping = False
@@ -117,10 +122,22 @@ class Worker:
                 pause = _AWAY_SECONDS
             except Exception:
                 log.exception("The worker failed in a turn; it will try again")
+                self._doubt_results()
                 pause = _AWAY_SECONDS
             if pause > 0:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
+
+    def _doubt_results(self) -> None:
+        """After a turn that failed: from now on one result a turn, and the one that fails alone is let go.
+
+        Its lease runs out and it is tried again, rather than that no other is ever recorded.
+        """
+        if self._one_by_one and self._done:
+            lost = self._done.pop(0)
+            self._count(lost.leased, -1)
+            log.error("The result of an attempt could not be recorded", delivery=str(lost.leased.id))
+        self._one_by_one = bool(self._done)
 
     def _look_soon(self) -> None:
         self._look = True
@@ -129,24 +146,23 @@ class Worker:
     async def _turn(self) -> float:
         """Records what is done and leases what is due; gives the seconds until there may be something to do."""
         self._wake.clear()
-        done, now = list(self._done), self._clock()
-        look = self._look or now >= self._look_at or any(item.leased.lane in self._held for item in done)
+        done, now = self._done[: 1 if self._one_by_one else None], self._clock()
+        made_room = any(self._full or item.leased.lane in self._held for item in done)
+        look = self._look or now >= self._look_at or made_room
         self._look = False
-        free = IN_FLIGHT - self._in_flight + len(done)
-        room_for_retries = min(
-            free, IN_FLIGHT - KEPT_FOR_FIRST - self._retries + sum(_is_retry(d.leased) for d in done)
-        )
         busy = self._in_lane - Counter(item.leased.lane for item in done)
+        retries = self._retries - sum(_is_retry(item.leased) for item in done)
+        first_ones = busy.total() - retries
 
         async def work(tx: Transaction) -> tuple[Look, Look] | None:
             released = await complete_batch(tx, done)
             if not (look or released) or self._stopping:
                 return None
             until = now + self._lease
-            room = Room(free, IN_LANE, self._left(busy))
+            room = self._room(busy, IN_FLIGHT - KEPT_FOR_RETRIES - first_ones)
             first = await lease_due(tx, retrying=False, room=room, owner=self._owner, now=now, until=until)
-            left = min(free - len(first.leased), room_for_retries)
-            room = Room(left, IN_LANE, self._left(busy + Counter(item.lane for item in first.leased)))
+            busier = busy + Counter(item.lane for item in first.leased)
+            room = self._room(busier, IN_FLIGHT - KEPT_FOR_FIRST - retries)
             again = await lease_due(tx, retrying=True, room=room, owner=self._owner, now=now, until=until)
             return first, again
 
@@ -156,6 +172,7 @@ class Worker:
             self._look = True
             raise
         del self._done[: len(done)]
+        self._one_by_one = self._one_by_one and bool(self._done)
         for completion in done:
             self._count(completion.leased, -1)
             if completion.verdict.next_attempt_at is not None:
@@ -164,6 +181,7 @@ class Worker:
             dues = [found.due for found in looks if found.due is not None]
             self._look_at = min([*dues, now + _LOOK_EVERY])
             self._held = looks[0].held | looks[1].held
+            self._full = looks[0].full or looks[1].full
             leased = looks[0].leased + looks[1].leased
             for item in leased:
                 self._count(item, 1)
@@ -172,9 +190,14 @@ class Worker:
             return 0
         return max((self._look_at - self._clock()) / SECOND, 0.001)
 
-    def _left(self, busy: Counter[int]) -> dict[int, int]:
-        """How many more attempts each lane may have in flight; lanes that are idle and answer are not named."""
-        return {lane: (1 if lane in self._silent else IN_LANE) - busy[lane] for lane in busy.keys() | self._silent}
+    def _room(self, busy: Counter[int], for_kind: int) -> Room:
+        """What may be leased beside what is ``busy``, of a kind of attempt that may take ``for_kind`` places."""
+        left = {
+            lane: (IN_LANE if lane in self._answering else 1) - busy[lane] for lane in busy.keys() | self._answering
+        }
+        unknown = sum(count for lane, count in busy.items() if lane not in self._answering)
+        total = min(IN_FLIGHT - busy.total(), for_kind)
+        return Room(total, 1, left, known=self._answering, unknown=FOR_UNKNOWN - unknown)
 
     def _send(self, leased: Sequence[Leased]) -> None:
         exchanges = []
@@ -190,10 +213,11 @@ class Worker:
     def _answered(self, results: Sequence[tuple[Exchange, Reply | NoReply]]) -> None:
         for exchange, result in results:
             assert isinstance(exchange.key, Prepared)
+            lane = exchange.key.leased.lane
             if isinstance(result, NoReply):
-                self._silent.add(exchange.key.leased.lane)
-            else:
-                self._silent.discard(exchange.key.leased.lane)
+                self._answering.discard(lane)
+            elif lane > 0:  # the lane of a Test Hook is never used again
+                self._answering.add(lane)
             self._conclude(exchange.key, result)
         self._wake.set()
 

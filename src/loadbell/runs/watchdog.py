@@ -55,7 +55,12 @@ class Watchdog:
                 run = await end_silent_run(tx, organization_id, run_id, now=now, entropy=self._entropy)
                 return run is not None
 
-            ended += await self._database.write(end)
+            try:
+                ended += await self._database.write(end)
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("A silent run could not be ended; the others are", run=run_id)
         return ended
 
     async def _run(self) -> None:

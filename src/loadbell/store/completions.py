@@ -64,7 +64,7 @@ _APPEND = Statement(
     f"JOIN deliveries d ON d.id = u.delivery_id ON CONFLICT (delivery_id, number) {_REPLACE}",
 )
 _MOVED = (
-    "lease_owner = NULL, lease_until = NULL, leased_at = NULL, settled = NULL, form = NULL, "
+    "lease_owner = NULL, lease_until = NULL, leased_at = NULL, settled = NULL, resume_at = NULL, form = NULL, "
     "cause = CASE WHEN {u}status = 'pending' THEN 'scheduled' ELSE cause END, "
     "status = {u}status, step = {u}step, next_attempt_at = {u}next_attempt_at, answered = answered OR {u}answered, "
     "retrying = {u}retrying, reason = {u}reason, message = {u}message, "
@@ -81,11 +81,22 @@ _MOVE = Statement(
     + f" FROM {_unnest(_MOVE_COLUMNS)} WHERE d.id = u.id AND d.status = 'sending' "
     "AND d.attempts_begun = u.number AND d.lease_owner = u.owner",
 )
+_CALL_OFF_DELETED = Statement(
+    "UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL, waits_for = NULL, finished_at = :now "
+    "WHERE id = :id AND status = 'pending' AND channel_id IS NOT NULL "
+    "AND NOT EXISTS (SELECT 1 FROM channels WHERE channels.id = deliveries.channel_id)"
+)
 _LOCK_MANY = Statement("SELECT id FROM deliveries WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR UPDATE")
-_RELEASE_WAITING = Statement(
+# An end without an answer counts as it stands now: the result of an attempt whose lease was lost has ended nothing.
+_IS_OVER = (
+    " AND EXISTS (SELECT 1 FROM deliveries earlier WHERE earlier.id = deliveries.waits_for "
+    "AND (earlier.answered OR earlier.status IN ('delivered', 'failed', 'cancelled')))"
+)
+_RELEASE_ANSWERED = Statement(
     "UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id",
     "UPDATE deliveries SET waits_for = NULL WHERE waits_for = ANY(CAST(:ids AS text[]))",
 )
+_RELEASE_ENDED = Statement("UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id" + _IS_OVER)
 
 _TAKE_BACK = Statement(
     "UPDATE deliveries SET status = CASE WHEN cause = 'test' THEN 'failed' ELSE 'pending' END, "
@@ -129,23 +140,33 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> 
         return 0
     attempts = [_attempt_row(str(done.leased.id), done.attempt) for done in completions]
     moves = [_move_row(done) for done in completions]
-    over = [str(done.leased.id) for done in completions if done.answered or done.finished_at is not None]
+    answered = [str(done.leased.id) for done in completions if done.answered]
+    ended = [str(done.leased.id) for done in completions if done.finished_at is not None and not done.answered]
+    await throttle_channels(tx, _throttles(completions))  # channels before deliveries, as everybody locks them
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_MANY, ids=[move["id"] for move in moves])
         await tx.run(_APPEND, **_columns(attempts))
         await tx.run(_MOVE, **_columns(moves))
-        released = await tx.run(_RELEASE_WAITING, ids=over)
+        released = await tx.run(_RELEASE_ANSWERED, ids=answered)
     else:
         await tx.run_many(_APPEND, attempts)
         await tx.run_many(_MOVE, moves)
-        released = sum([await tx.run(_RELEASE_WAITING, id=item) for item in over])
+        released = sum([await tx.run(_RELEASE_ANSWERED, id=item) for item in answered])
+    released += sum([await tx.run(_RELEASE_ENDED, id=item) for item in ended])
+    again = [str(done.leased.id) for done in completions if done.verdict.status is DeliveryStatus.PENDING]
+    for item in again:
+        await tx.run(_CALL_OFF_DELETED, id=item, now=completions[0].attempt.started_at)
+    return released
+
+
+def _throttles(completions: Sequence[Completion]) -> dict[int, Micros]:
+    """Until when each channel that was rate-limited waits."""
     throttles: dict[int, Micros] = {}
     for done in completions:
         until = done.verdict.throttle_until
         if until is not None and done.leased.lane > 0:
             throttles[done.leased.lane] = max(until, throttles.get(done.leased.lane, 0))
-    await throttle_channels(tx, throttles)
-    return released
+    return throttles
 
 
 async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:

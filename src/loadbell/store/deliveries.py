@@ -63,7 +63,9 @@ _ATTEMPTS = Statement(
 _REDELIVER = Statement(
     # A Test Hook that was not made yet stays one: it is not retried.
     "UPDATE deliveries SET cause = CASE WHEN status = 'pending' AND cause = 'test' THEN cause ELSE 'manual' END, "
-    "status = 'pending', settled = :settled, next_attempt_at = :now, "
+    "status = 'pending', settled = :settled, "
+    "resume_at = CASE WHEN status = 'pending' AND attempts_begun > 0 THEN coalesce(resume_at, next_attempt_at) END, "
+    "next_attempt_at = :now, "
     "waits_for = NULL, retrying = 0 WHERE id = :id AND status = :expected"
 )
 _CALL_OFF = Statement(
@@ -77,6 +79,9 @@ _CALL_OFF_CHANNEL = Statement(
     "WHERE channel_id = :channel_id AND status = 'pending'"
 )
 _RELEASE = Statement("UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id")
+
+
+_LANE_BITS = 2**62 - 1  # the random bits at the end of a delivery's id
 
 
 async def insert_event(tx: Transaction, event: Event) -> None:
@@ -107,10 +112,11 @@ async def insert_delivery(  # noqa: PLR0913 - one argument for each fact
 ) -> None:
     """Adds a delivery of ``event`` that is due at once, or as soon as the one it waits for lets it.
 
-    A Test Hook runs in a lane of its organization, so that neither a pause nor a busy channel holds it up. ``form``
-    holds the settings of an unsaved one; they are sealed, and forgotten when it is done.
+    A Test Hook runs in a lane of its own, so that neither a pause nor a busy channel nor another test holds it up.
+    ``form`` holds the settings of an unsaved one; they are sealed, and forgotten when it is done.
     """
-    lane = -event.organization_id if cause is Cause.TEST or channel_id is None else channel_id
+    own_lane = cause is Cause.TEST or channel_id is None
+    lane = -1 - (delivery_id.int & _LANE_BITS) if own_lane else channel_id
     await tx.run(
         _INSERT,
         id=str(delivery_id),

@@ -8,7 +8,7 @@ Statements that the worker runs all the time are text, so that both databases ca
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -19,8 +19,8 @@ import structlog
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Cause, DeliveryStatus
 from loadbell.domain.events import EventName
-from loadbell.domain.ids import Micros
-from loadbell.store.db import Transaction, WrongState
+from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.store.db import Row, Transaction, WrongState
 from loadbell.store.statements import Statement
 
 T = TypeVar("T")
@@ -69,8 +69,8 @@ _LEASE_MANY = Statement(
     """
 )
 _LEASED_COLUMNS = (
-    "SELECT d.id, d.organization_id, d.lane, d.kind, d.event, d.cause, d.settled, d.step, d.attempts_begun, "
-    "d.form, e.payload, e.occurred_at, c.settings, c.signing_secrets "
+    "SELECT d.id, d.organization_id, d.lane, d.kind, d.event, d.cause, d.settled, d.step, d.resume_at, "
+    "d.attempts_begun, d.form, e.payload, e.occurred_at, c.settings, c.signing_secrets "
     "FROM deliveries d JOIN events e ON e.id = d.event_id LEFT JOIN channels c ON c.id = d.channel_id "
 )
 _LEASED = Statement(
@@ -105,6 +105,7 @@ class Leased:
     cause: Cause
     settled: DeliveryStatus | None
     step: int
+    resume_at: Micros | None
     number: int
     owner: int
     settings: dict[str, Any] = field(repr=False)
@@ -113,11 +114,16 @@ class Leased:
 
 @dataclass(frozen=True)
 class Room:
-    """How much a worker can take: in all, in each lane, and what is left of that in lanes that are busy."""
+    """How much a worker can take: in all, in each lane, and what is left of that in the lanes that are named.
+
+    Lanes that are ``known`` to answer are served first; all others together get at most ``unknown`` places.
+    """
 
     total: int
     in_lane: int
     left: Mapping[int, int]
+    known: Collection[int] = ()
+    unknown: int = MAX_ID
 
 
 @dataclass(frozen=True)
@@ -125,24 +131,25 @@ class Look:
     """What a look for due deliveries found.
 
     ``due``: when the next one waits for nothing but time; None: none does. ``held``: lanes in which more may be due
-    than there was room for.
+    than there was room for in them. ``full``: something was left for want of room in all.
     """
 
     leased: list[Leased]
     due: Micros | None
     held: frozenset[int]
+    full: bool
 
 
 async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
     tx: Transaction, *, retrying: bool, room: Room, owner: int, now: Micros, until: Micros
 ) -> Look:
-    """Leases what is due, oldest lanes first, within ``room``.
+    """Leases what is due, lanes that answer first and the oldest of them first, within ``room``.
 
     ``retrying`` picks between first attempts and repeated ones. What belongs to a channel that no longer exists is
     cancelled instead.
     """
-    ready: list[tuple[Micros, int, int]] = []
-    full: set[int] = set()
+    ready: list[tuple[bool, Micros, int, int]] = []
+    held: set[int] = set()
     soonest: Micros | None = None
     for row in await tx.all(_LANES, retrying=int(retrying)):
         lane, due = row["lane"], max(row["due"], row["throttled_until"])
@@ -150,23 +157,35 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
             soonest = due if soonest is None else min(soonest, due)
             continue
         free = room.left.get(lane, room.in_lane)
-        if free > 0 and room.total > 0:
-            ready.append((due, lane, free))
+        if free > 0:
+            ready.append((lane not in room.known, due, lane, free))
         else:
-            full.add(lane)
-    if not ready:
-        return Look([], soonest, frozenset(full))
-    ready.sort()
-    ids = await _lease(tx, ready, retrying=retrying, limit=room.total, owner=owner, now=now, until=until)
+            held.add(lane)
+    lanes = _within(sorted(ready), room)
+    if not lanes:
+        return Look([], soonest, frozenset(held), full=bool(ready))
+    ids = await _lease(tx, lanes, retrying=retrying, limit=room.total, owner=owner, now=now, until=until)
     leased = await _load(tx, ids, owner=owner, now=now)
     taken = Counter(item.lane for item in leased)
-    full.update(lane for _, lane, free in ready if taken[lane] >= free or len(ids) >= room.total)
-    return Look(leased, soonest, frozenset(full))
+    held.update(lane for lane, free in lanes if taken[lane] >= free)
+    return Look(leased, soonest, frozenset(held), full=len(lanes) < len(ready) or len(ids) >= room.total)
+
+
+def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[tuple[int, int]]:
+    """The lanes to lease from and how much from each: of those not known to answer only as much as they get."""
+    lanes: list[tuple[int, int]] = []
+    unknown = room.unknown
+    for is_unknown, _, lane, free in ready if room.total > 0 else ():
+        places = min(free, unknown) if is_unknown else free
+        unknown -= places if is_unknown else 0
+        if places > 0:
+            lanes.append((lane, places))
+    return lanes
 
 
 async def _lease(  # noqa: PLR0913 - as above
     tx: Transaction,
-    ready: Sequence[tuple[Micros, int, int]],
+    ready: Sequence[tuple[int, int]],
     *,
     retrying: bool,
     limit: int,
@@ -177,8 +196,8 @@ async def _lease(  # noqa: PLR0913 - as above
     if tx.dialect == "postgresql":
         rows = await tx.all(
             _LEASE_MANY,
-            lanes=[lane for _, lane, _ in ready],
-            rooms=[free for _, _, free in ready],
+            lanes=[lane for lane, _ in ready],
+            rooms=[free for _, free in ready],
             retrying=int(retrying),
             limit=limit,
             owner=owner,
@@ -187,7 +206,7 @@ async def _lease(  # noqa: PLR0913 - as above
         )
         return [row["id"] for row in rows]
     ids: list[str] = []
-    for _, lane, free in ready:
+    for lane, free in ready:
         if len(ids) >= limit:
             break
         picked = await tx.all(
@@ -208,25 +227,32 @@ async def _load(tx: Transaction, ids: Sequence[str], *, owner: int, now: Micros)
         if sealed is None:
             await tx.run(_CALL_OFF, id=row["id"], now=now)
             continue
-        leased.append(
-            Leased(
-                id=UUID(row["id"]),
-                organization_id=row["organization_id"],
-                lane=row["lane"],
-                kind=ChannelKind(row["kind"]),
-                event=EventName(row["event"]),
-                occurred_at=row["occurred_at"],
-                payload=row["payload"].encode(),
-                cause=Cause(row["cause"]),
-                settled=None if row["settled"] is None else DeliveryStatus(row["settled"]),
-                step=row["step"],
-                number=row["attempts_begun"],
-                owner=owner,
-                settings=_open(tx, sealed, dict[str, Any], {}),
-                secrets=_open(tx, row["signing_secrets"], tuple[str, ...], ()),
-            )
-        )
+        try:
+            leased.append(_leased(tx, row, sealed, owner))
+        except ValueError:
+            # A row that this version can't read must not stop the deliveries of all others; its lease runs out.
+            log.exception("A delivery can't be read", delivery=row["id"])
     return leased
+
+
+def _leased(tx: Transaction, row: Row, sealed: str, owner: int) -> Leased:
+    return Leased(
+        id=UUID(row["id"]),
+        organization_id=row["organization_id"],
+        lane=row["lane"],
+        kind=ChannelKind(row["kind"]),
+        event=EventName(row["event"]),
+        occurred_at=row["occurred_at"],
+        payload=row["payload"].encode(),
+        cause=Cause(row["cause"]),
+        settled=None if row["settled"] is None else DeliveryStatus(row["settled"]),
+        step=row["step"],
+        resume_at=row["resume_at"],
+        number=row["attempts_begun"],
+        owner=owner,
+        settings=_open(tx, sealed, dict[str, Any], {}),
+        secrets=_open(tx, row["signing_secrets"], tuple[str, ...], ()),
+    )
 
 
 def _open(tx: Transaction, sealed: str | None, kind: type[T], nothing: T) -> T:

@@ -56,6 +56,7 @@ async def _open_sqlite(settings: Settings) -> tuple[Database, SecretBox]:
     lock = FileLock(path)
     try:
         box = SecretBox(settings.secret_key or [key_in_file(settings.data_dir / KEY_FILE)])
+        path.touch(mode=0o600)  # the log tells who was told what: nobody else's business
         await asyncio.to_thread(upgrade_sqlite, path)
         return SqliteDatabase(path, lock, box), box
     except BaseException:

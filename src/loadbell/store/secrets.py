@@ -16,6 +16,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
 from loadbell.store.db import WrongState
 
+_KEY_CHARACTERS = 44
+
 
 class SecretBox:
     """Encrypts and decrypts what must not lie in clear in the database.
@@ -26,6 +28,8 @@ class SecretBox:
 
     def __init__(self, keys: Sequence[str]) -> None:
         try:
+            if any(len(key) != _KEY_CHARACTERS for key in keys):  # what follows a padding would be ignored
+                raise ValueError("not one key")  # noqa: TRY301 - the one answer to every bad key stands below
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise WrongState(

@@ -179,6 +179,7 @@ def upgrade() -> None:
         sa.Column("retrying", sa.Integer(), nullable=False),
         sa.Column("form", sa.Text(), nullable=True),
         sa.Column("next_attempt_at", sa.BigInteger(), nullable=True),
+        sa.Column("resume_at", sa.BigInteger(), nullable=True),
         sa.Column("lease_owner", sa.BigInteger(), nullable=True),
         sa.Column("lease_until", sa.BigInteger(), nullable=True),
         sa.Column("leased_at", sa.BigInteger(), nullable=True),
