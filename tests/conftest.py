@@ -21,6 +21,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.postgres import MISSING, Databases, PostgresServer, find_binaries
 
+pytest_plugins = ("tests.support.stores",)
+
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 POSTGRES_URL = os.environ.get("LOADBELL_TEST_POSTGRES_URL", "")
 

@@ -12,10 +12,6 @@ import structlog
 from loadbell.testing.receiver import ScriptedReceiver
 from tests.api.site import ApiSite, served
 from tests.support.postgres import Databases
-from tests.support.stores import postgres_template, sqlite_template
-
-__all__ = ["postgres_template", "sqlite_template"]
-
 
 NewStore = Callable[[], str]
 

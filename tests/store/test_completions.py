@@ -1,0 +1,164 @@
+"""Completions: what the result of an attempt moves, and what it does not."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from loadbell.domain.channels import Subscription
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND
+from loadbell.notify import actions
+from loadbell.notify.channels import delete_channel
+from loadbell.outbound.contract import NoReply, Reply
+from loadbell.store.leases import give_back
+from tests.support.leasing import (
+    BROKEN,
+    LIMITED,
+    OK,
+    SILENT,
+    attempts,
+    deliveries,
+    done,
+    lease,
+    lease_all,
+    record,
+    statuses,
+)
+from tests.support.stores import Play, Site, as_dict
+
+STARTS = Subscription(events=(EventName.STARTED,))
+
+
+def test_a_result_twice_counts_once(play: Play) -> None:
+    """Recording a batch again, as after a COMMIT whose answer was lost, changes nothing more."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        for _ in range(4):
+            await site.run()
+        leased = await lease(site)
+        answers: list[Reply | NoReply] = [OK, BROKEN, SILENT, LIMITED]
+        results = [done(site, item, answer) for item, answer in zip(leased, answers, strict=True)]
+        await record(site, *results)
+        rows, log = await deliveries(site), await attempts(site)
+        site.clock.advance(SECOND)
+        await record(site, *results)
+
+        assert [as_dict(row) for row in rows] == [as_dict(row) for row in await deliveries(site)]
+        assert [as_dict(row) for row in log] == [as_dict(row) for row in await attempts(site)]
+        assert ["delivered", "pending", "pending", "pending"] == sorted(row["status"] for row in rows)
+
+    play(scenario)
+
+
+def test_a_result_that_comes_too_late_moves_nothing(play: Play) -> None:
+    """A worker that lost its lease to another one may note what it did; the delivery is the other one's."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (stale,) = await lease(site, owner=1)
+        await site.run_sql("UPDATE deliveries SET status = 'pending', lease_owner = NULL")
+        (fresh,) = await lease(site, owner=2)
+        await record(site, done(site, stale, OK))
+        row = (await deliveries(site))[0]
+
+        assert (1, 2) == (stale.number, fresh.number)
+        assert ("sending", 2, None) == (row["status"], row["lease_owner"], row["reason"])
+        assert [(1, "ok")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
+        await record(site, done(site, fresh, BROKEN))
+        assert ["pending"] == await statuses(site)
+        assert [(1, "ok"), (2, "http_5xx")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
+
+    play(scenario)
+
+
+def test_a_result_of_another_worker_with_the_same_number_moves_nothing(play: Play) -> None:
+    """What was given back keeps its number, so the owner is part of the fence."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (stale,) = await lease(site, owner=1)
+        await site.do(give_back, 1)
+        (fresh,) = await lease(site, owner=2)
+        await record(site, done(site, stale, OK))
+
+        assert stale.number == fresh.number
+        assert ["sending"] == await statuses(site)
+
+    play(scenario)
+
+
+def test_a_result_of_a_deleted_channel_is_still_recorded(play: Play) -> None:
+    """The attempt was made; its delivery ends as it says."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        await site.run()
+        sent, other = await lease(site)
+        await site.do(delete_channel, site.owner, channel.id)
+        await record(site, done(site, sent, OK), done(site, other, BROKEN))
+        site.clock.advance(10 * SECOND)
+
+        assert [] == await lease_all(site), "a retry has nowhere to go"
+        assert sorted(["delivered", "cancelled"]) == sorted(await statuses(site))
+        assert [None] * 2 == [row["lease_owner"] for row in await deliveries(site)]
+
+    play(scenario)
+
+
+def test_a_log_row_of_a_delivery_that_is_gone_is_dropped(play: Play) -> None:
+    """When its organization was deleted meanwhile, the other results of the batch are recorded all the same."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        ghost = done(site, replace(leased, id=UUID(int=1)))
+        await record(site, ghost, done(site, leased, OK))
+
+        assert ["delivered"] == await statuses(site)
+        assert 1 == len(await attempts(site))
+
+    play(scenario)
+
+
+def test_a_failure_after_its_channel_was_deleted_is_not_retried(play: Play) -> None:
+    """The attempt under way is recorded, and the delivery is cancelled at once instead of waiting for a retry."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await site.do(delete_channel, site.owner, channel.id)
+        await record(site, done(site, leased, BROKEN))
+        (row,) = await deliveries(site)
+
+        assert ("cancelled", None, "http_5xx") == (row["status"], row["next_attempt_at"], row["reason"])
+        assert row["finished_at"] is not None
+        assert 1 == len(await attempts(site))
+
+    play(scenario)
+
+
+def test_a_manual_attempt_leaves_the_schedule_alone(play: Play) -> None:
+    """After a Redeliver that failed, the next scheduled attempt comes when it would have come without."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (leased,) = await lease(site)
+        await record(site, done(site, leased, BROKEN))
+        (before,) = await deliveries(site)
+        for _ in range(2):
+            site.clock.advance(SECOND)
+            await site.do(actions.redeliver, site.owner, UUID(before["id"]))
+            (manual,) = await lease(site)
+            await record(site, done(site, manual, BROKEN))
+        (after,) = await deliveries(site)
+
+        assert (before["next_attempt_at"], before["step"]) == (after["next_attempt_at"], after["step"])
+        assert ["scheduled", "manual", "manual"] == [row["cause"] for row in await attempts(site)]
+
+    play(scenario)
