@@ -18,7 +18,7 @@ from contextlib import suppress
 
 import structlog
 
-from loadbell.domain.deliveries import Reason
+from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.domain.retry import RetrySchedule
@@ -225,20 +225,15 @@ class Worker:
         now = self._clock()
         done = conclude(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
         self._done.append(done)
-        if done.attempt.reason is Reason.OK:
-            return  # the delivery log has it; a line for each would cost more than the sending
-        log.warning(
-            "An attempt failed",
-            delivery=str(done.leased.id),
-            delivery_event=done.leased.event.value,
-            attempt=done.attempt.number,
-            reason=done.attempt.reason.value,
-            duration_ms=done.attempt.duration // 1000,
-            delivery_status=done.verdict.status.value,
-            next_in_s=None
-            if done.verdict.next_attempt_at is None
-            else round((done.verdict.next_attempt_at - now) / SECOND, 1),
-        )
+        if done.verdict.status is DeliveryStatus.FAILED and done.verdict.finished:
+            # The delivery log has every attempt; a line here for each would cost more than the sending.
+            log.warning(
+                "A delivery has failed for good",
+                delivery=str(done.leased.id),
+                delivery_event=done.leased.event.value,
+                attempt=done.attempt.number,
+                reason=done.attempt.reason.value,
+            )
 
     def _count(self, leased: Leased, change: int) -> None:
         self._in_flight += change
