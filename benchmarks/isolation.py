@@ -1,10 +1,12 @@
 """
 Do 50 hostile receivers hold up 50 healthy ones, and do they make the server's memory grow?
 
-Two organizations report runs at the same fixed rate (open loop), half a period apart. One has 50 healthy channels; the
-other has none (the baseline), or 50 whose receivers hang, drip a byte a second, send a body without end, or a gzip
-bomb. Printed: p50 and p99 from sending the report to the request's arrival at the healthy receivers, their ratio to the
-baseline, and how much the server's resident memory grew. Rounds are interleaved, medians of them are compared.
+Two organizations report runs at the same fixed rate (open loop), half a period apart. One has 50 healthy channels. 50
+hostile ones, whose receivers hang, drip a byte a second, send a body without end, or a gzip bomb, belong to the other
+organization, or to the same one. The first is compared with no channels beside, the second with 50 more healthy ones,
+for there each report makes twice as many deliveries; the ratio to none beside is printed too. Measured: p50 and p99
+from sending the report to the request's arrival at the first 50 receivers, and how much the server's resident memory
+grew. Rounds are interleaved, medians of them are compared.
 
     python -m benchmarks.isolation [rounds]
 """
@@ -27,35 +29,40 @@ from tests.support.server import Client, Server, set_up
 CHANNELS = 50
 RUNS = 150
 SECONDS_BETWEEN = 0.25
+BESIDE = NONE, OTHER, MORE, SAME = (
+    "none",
+    "50 hostile ones of another organization",
+    "50 healthy ones of the same organization",
+    "50 hostile ones of the same organization",
+)
 HOSTILE: tuple[Behaviour, ...] = (hang(), drip(interval=1.0), endless_body(), gzip_bomb())
 
 
 def main() -> None:
     """Runs the rounds and prints the comparison."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
-    alone: list[tuple[float, float, float]] = []
-    beside: list[tuple[float, float, float]] = []
+    results: dict[str, list[tuple[float, float, float]]] = {beside: [] for beside in BESIDE}
     for number in range(rounds):
-        for hostile, results in ((False, alone), (True, beside)):
-            result = measure(hostile=hostile)
-            results.append(result)
-            kind = "beside 50 hostile" if hostile else "alone"
+        for beside in BESIDE:
+            result = measure(beside)
+            results[beside].append(result)
             print(
-                f"round {number + 1}, {kind:17}: p50 {result[0]:6.1f} ms, p99 {result[1]:6.1f} ms, "
+                f"round {number + 1}, beside {beside:40} p50 {result[0]:6.1f} ms, p99 {result[1]:6.1f} ms, "
                 f"memory grew {result[2]:5.1f} MiB",
                 flush=True,
             )
-    base, with_hostile = statistics.median(r[1] for r in alone), statistics.median(r[1] for r in beside)
-    print(
-        f"p99 beside / alone: x{with_hostile / base:.2f} (median of {rounds} rounds, {CHANNELS} + {CHANNELS} channels)"
-    )
-    print(
-        f"p50 beside / alone: x{statistics.median(r[0] for r in beside) / statistics.median(r[0] for r in alone):.2f}"
-    )
-    print(f"memory: {max(r[2] for r in beside):.1f} MiB more at the most beside hostile receivers")
+    for beside, baseline in ((OTHER, NONE), (SAME, MORE), (MORE, NONE), (SAME, NONE)):
+        p50, p99 = (
+            statistics.median(result[at] for result in results[beside])
+            / statistics.median(result[at] for result in results[baseline])
+            for at in (0, 1)
+        )
+        print(f"{beside} to {baseline}: p50 x{p50:.2f}, p99 x{p99:.2f} (medians of {rounds} rounds)")
+    growth = max(result[2] for beside in (OTHER, SAME) for result in results[beside])
+    print(f"memory grew by {growth:.1f} MiB at the most beside hostile ones")
 
 
-def measure(*, hostile: bool) -> tuple[float, float, float]:
+def measure(beside: str) -> tuple[float, float, float]:
     """One run of the load: p50 and p99 in milliseconds, and growth of resident memory in MiB."""
     with ExitStack() as stack:
         data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -66,12 +73,16 @@ def measure(*, hostile: bool) -> tuple[float, float, float]:
         neighbour = Client(server.url, other["token"])
         receiver = stack.enter_context(ScriptedReceiver())
         add_channels(client, made["organization_id"], [f"{receiver.url}{number}" for number in range(CHANNELS)])
-        if hostile:
-            add_channels(neighbour, other["id"], stack.enter_context(hostile_receivers()))
+        if beside == OTHER:
+            add_channels(neighbour, other["id"], stack.enter_context(other_receivers("--hostile")))
+        elif beside != NONE:
+            kind = "--healthy" if beside == MORE else "--hostile"
+            add_channels(client, made["organization_id"], stack.enter_context(other_receivers(kind)))
         for _ in range(5):  # warm up connections, statements and code
             client.ok("POST", "/runs", {"name": "warm-up"})
             neighbour.ok("POST", "/runs", {"name": "warm-up"})
         receiver.wait_for(5 * CHANNELS, 30)
+        time.sleep(2)  # the storm that the warm-up made at the other channels is over
         with resident_growth(server.process.pid) as growth:
             sent = report(client, neighbour)
             expected = (5 + RUNS) * CHANNELS
@@ -81,9 +92,9 @@ def measure(*, hostile: bool) -> tuple[float, float, float]:
 
 
 @contextmanager
-def hostile_receivers() -> Iterator[list[str]]:
-    """The URLs of the hostile receivers, which live in a process of their own so as not to slow down ours."""
-    command = [sys.executable, "-m", "benchmarks.isolation", "--receive"]
+def other_receivers(kind: str) -> Iterator[list[str]]:
+    """The URLs of 50 receivers, which live in a process of their own so as not to slow down the first 50."""
+    command = [sys.executable, "-m", "benchmarks.isolation", kind]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
@@ -95,10 +106,10 @@ def hostile_receivers() -> Iterator[list[str]]:
         process.stdout.close()
 
 
-def receive() -> None:
-    """Runs the hostile receivers until stdin ends."""
+def receive(*, hostile: bool) -> None:
+    """Runs 50 receivers until stdin ends."""
     with ExitStack() as stack:
-        scripts = [[HOSTILE[number % len(HOSTILE)]] for number in range(CHANNELS)]
+        scripts = [[HOSTILE[number % len(HOSTILE)]] if hostile else [] for number in range(CHANNELS)]
         print(*(stack.enter_context(ScriptedReceiver(script)).url for script in scripts), flush=True)
         sys.stdin.read()
 
@@ -156,7 +167,7 @@ def _run(body: bytes) -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--receive"]:
-        receive()
+    if sys.argv[1:] in (["--hostile"], ["--healthy"]):
+        receive(hostile=sys.argv[1] == "--hostile")
     else:
         main()

@@ -177,13 +177,11 @@ async def _test(  # noqa: PLR0913 - as the callers
         occurred_at=now,
         payload=test_hook_payload(),
     )
-    delivery_id = new_uuid(now, entropy)
+    delivery = store.NewDelivery(new_uuid(now, entropy), channel_id, kind, cause=Cause.TEST, form=form)
     await store.insert_event(tx, event)
-    await store.insert_delivery(
-        tx, delivery_id, event, channel_id=channel_id, kind=kind, cause=Cause.TEST, form=form, now=now
-    )
+    await store.insert_deliveries(tx, event, [delivery], now)
     tx.wake_workers()
-    return delivery_id
+    return delivery.id
 
 
 async def _locked(tx: Transaction, principal: Principal, delivery_id: UUID) -> Delivery:

@@ -5,14 +5,13 @@ The event with its frozen payload and one delivery for each subscribed channel a
 moves the run: either all of it happened or none of it.
 """
 
-from loadbell.domain.deliveries import Cause
 from loadbell.domain.events import Event, EventName, run_payload
 from loadbell.domain.ids import Entropy, Micros, new_uuid
 from loadbell.domain.runs import Result, Run
 from loadbell.notify.route import Happening, is_change, wants
 from loadbell.store.channels import listeners
 from loadbell.store.db import Transaction
-from loadbell.store.deliveries import bring_forward, insert_delivery, insert_event, lock_unanswered
+from loadbell.store.deliveries import NewDelivery, bring_forward, insert_deliveries, insert_event, lock_unanswered
 from loadbell.store.runs import lock_last_result, set_last_result
 
 
@@ -44,17 +43,11 @@ async def _publish(tx: Transaction, happening: Happening, *, now: Micros, entrop
     await insert_event(tx, event)
     channels = [item for item in await listeners(tx, run.organization_id) if wants(item.subscription, happening)]
     unanswered = await lock_unanswered(tx, run.id)
-    for channel in channels:
-        await insert_delivery(
-            tx,
-            new_uuid(now, entropy),
-            event,
-            channel_id=channel.id,
-            kind=channel.kind,
-            cause=Cause.SCHEDULED,
-            waits_for=unanswered.get(channel.id),
-            now=now,
-        )
+    deliveries = [
+        NewDelivery(new_uuid(now, entropy), channel.id, channel.kind, waits_for=unanswered.get(channel.id))
+        for channel in channels
+    ]
+    await insert_deliveries(tx, event, deliveries, now)
     # What is waited for shall not keep the newer news back for a retry that is hours away.
     await bring_forward(tx, [unanswered[channel.id] for channel in channels if channel.id in unanswered], now)
     tx.wake_workers()

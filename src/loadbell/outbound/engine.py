@@ -37,6 +37,7 @@ _MOST_ADDRESSES = 8  # of a name, tried in turn
 _LONGEST_WAIT = 1.0  # seconds without a look at libcurl while something is under way: a safety net, not a poll
 _BULK_WAIT = 0.005  # seconds; libcurl writes a large body block by block, without an edge in between
 _PAUSE_AFTER_FAULT = 0.05  # seconds
+_BEGUN_AT_ONCE = 16  # exchanges, before libcurl works on them: the first shall not wait for the last of a large batch
 _FALLS_BACK = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT})
 _FIRST_FINAL_STATUS = 200
 
@@ -136,7 +137,9 @@ class Engine:
         while self._answers:
             self._take_answer(self._answers.popleft())
         self._expire_lookups()
-        while self._can_begin():
+        for _ in range(_BEGUN_AT_ONCE):
+            if not self._can_begin():
+                break
             flight = _Flight(*self._queue.popleft(), started=_now())
             self._step(flight, self._begin)
         self._perform()

@@ -154,6 +154,7 @@ class Transfer:
             return pycurl.SOCKET_BAD
         try:
             opened = _LentSocket(family, kind, protocol)
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BODY_LIMIT)  # the kernel shall not take more either
             self._watch(opened.fileno())
         except OSError:
             self._no_socket = True

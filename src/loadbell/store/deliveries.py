@@ -1,6 +1,7 @@
 """Events with their deliveries, as people publish, read and act on them; ``leases.py`` has the worker's part."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -98,42 +99,55 @@ async def insert_event(tx: Transaction, event: Event) -> None:
     )
 
 
-async def insert_delivery(  # noqa: PLR0913 - one argument for each fact
-    tx: Transaction,
-    delivery_id: UUID,
-    event: Event,
-    *,
-    channel_id: int | None,
-    kind: ChannelKind,
-    cause: Cause,
-    waits_for: str | None = None,
-    form: dict[str, Any] | None = None,
-    now: Micros,
-) -> None:
-    """Adds a delivery of ``event`` that is due at once, or as soon as the one it waits for lets it.
+@dataclass(frozen=True)
+class NewDelivery:
+    """A delivery to add: due at once, or as soon as the one it waits for lets it.
+
+    ``form`` holds the settings of an unsaved Test Hook; they are sealed, and forgotten when it is done.
+    """
+
+    id: UUID
+    channel_id: int | None
+    kind: ChannelKind
+    cause: Cause = Cause.SCHEDULED
+    waits_for: str | None = None
+    form: dict[str, Any] | None = None
+
+
+async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[NewDelivery], now: Micros) -> None:
+    """Adds deliveries of ``event``.
 
     A Test Hook runs in a lane of its own, so that neither a pause nor a busy channel nor another test holds it up.
-    ``form`` holds the settings of an unsaved one; they are sealed, and forgotten when it is done.
     """
-    own_lane = cause is Cause.TEST or channel_id is None
-    lane = -1 - (delivery_id.int & _LANE_BITS) if own_lane else channel_id
-    await tx.run(
+    of_event = {
+        "organization_id": event.organization_id,
+        "project_id": event.project_id,
+        "event_id": str(event.id),
+        "event": event.name.value,
+        "run_id": event.run_id,
+        "next_attempt_at": now,
+        "created_at": now,
+    }
+    await tx.run_many(
         _INSERT,
-        id=str(delivery_id),
-        organization_id=event.organization_id,
-        project_id=event.project_id,
-        channel_id=channel_id,
-        kind=kind.value,
-        event_id=str(event.id),
-        event=event.name.value,
-        run_id=event.run_id,
-        cause=cause.value,
-        waits_for=waits_for,
-        lane=lane,
-        form=None if form is None else tx.seal(msgspec.json.encode(form).decode()),
-        next_attempt_at=now,
-        created_at=now,
+        [
+            {
+                **of_event,
+                "id": str(item.id),
+                "channel_id": item.channel_id,
+                "kind": item.kind.value,
+                "cause": item.cause.value,
+                "waits_for": item.waits_for,
+                "lane": _own_lane(item.id) if item.cause is Cause.TEST or item.channel_id is None else item.channel_id,
+                "form": None if item.form is None else tx.seal(msgspec.json.encode(item.form).decode()),
+            }
+            for item in new
+        ],
     )
+
+
+def _own_lane(delivery_id: UUID) -> int:
+    return -1 - (delivery_id.int & _LANE_BITS)
 
 
 async def lock_unanswered(tx: Transaction, run_id: int) -> dict[int, str]:
