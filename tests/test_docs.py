@@ -19,7 +19,7 @@ from loadbell import api
 from loadbell.api import openapi
 from loadbell.channels.webhook import WebHook, WebHookSettings
 from loadbell.cli.program import program
-from loadbell.domain import events
+from loadbell.domain import events, notices
 from loadbell.domain.deliveries import Reason
 from loadbell.domain.runs import RunStatus
 from loadbell.outbound.contract import Envelope
@@ -139,7 +139,9 @@ def test_the_documented_verification_accepts_us_and_nobody_else() -> None:
     envelope = Envelope(
         uuid4(), events.EventName.TEST_HOOK, 1, time.time_ns() // 1000, events.test_hook_payload(), (secret,)
     )
-    message = WebHook().render(WebHookSettings("https://receiver.example"), envelope)
+    message = WebHook().render(
+        WebHookSettings("https://receiver.example"), notices.bare_notice(events.EventName.TEST_HOOK, 0), envelope
+    )
 
     assert namespace["receive"](secret, dict(message.headers), message.body) == {"event": "test.notification_channel"}
     with pytest.raises(WebhookVerificationError):

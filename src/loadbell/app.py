@@ -174,11 +174,13 @@ async def _sender(settings: Settings) -> AsyncIterator[Sender]:
 
 
 def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
+    assert settings.base_url is not None
     return Worker(
         database,
         sender,
         schedule=settings.retry_schedule,
         send_timeout=settings.send_timeout,
+        base_url=settings.base_url,
         clock=clock,
         chance=random.SystemRandom().random,
     )

@@ -29,6 +29,8 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_RETRY_SCHEDULE": "5s,30s,2m,10m,30m,2h,5h,10h,10h",
     "LOADBELL_SEND_TIMEOUT": "15s",
     "LOADBELL_WATCHDOG": "2m",
+    "LOADBELL_PAUSE_AFTER": "5d",
+    "LOADBELL_HOLD_FOR": "7d",
     "LOADBELL_LOG_FORMAT": "console",
     "LOADBELL_CA_FILE": "",
 }
@@ -51,6 +53,8 @@ class Settings:
     retry_schedule: RetrySchedule
     send_timeout: Micros
     watchdog: Micros
+    pause_after: Micros  #: failures only, for so long, pause a channel
+    hold_for: Micros  #: how long a paused channel keeps what it collects
     log_format: Literal["console", "json"]
     ca_file: Path | None
 
@@ -97,6 +101,8 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         retry_schedule=_schedule(text("LOADBELL_RETRY_SCHEDULE")),
         send_timeout=duration("LOADBELL_SEND_TIMEOUT"),
         watchdog=duration("LOADBELL_WATCHDOG"),
+        pause_after=duration("LOADBELL_PAUSE_AFTER"),
+        hold_for=duration("LOADBELL_HOLD_FOR"),
         log_format="json" if log_format == "json" else "console",
         ca_file=_ca_file(text("LOADBELL_CA_FILE")),
     )

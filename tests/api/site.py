@@ -199,7 +199,13 @@ def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> 
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
                 schedule = RetrySchedule.parse("50ms,50ms")
                 worker = Worker(
-                    database, sender, schedule=schedule, send_timeout=SEND_TIMEOUT, clock=clock, chance=lambda: 0.5
+                    database,
+                    sender,
+                    schedule=schedule,
+                    send_timeout=SEND_TIMEOUT,
+                    base_url=url,
+                    clock=clock,
+                    chance=lambda: 0.5,
                 )
                 sender.start()
                 if with_worker:

@@ -19,6 +19,7 @@ from loadbell.domain.deliveries import Reason
 from loadbell.domain.errors import Invalid
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import to_datetime
+from loadbell.domain.notices import bare_notice
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.contract import Envelope, Reply
 from loadbell.outbound.signing import new_secret
@@ -30,6 +31,9 @@ URL = "https://receiver.example/hook/secret?token=secret"
 DELIVERY = UUID("19c5d426-3b4d-43c3-8277-37ad7d457430")
 
 parse = partial(parse_settings, ChannelKind.WEBHOOK, check_url=partial(check_url, policy=AddressPolicy()))
+
+
+NOTICE = bare_notice(EventName.STARTED, 0)
 
 
 def envelope(*, payload: bytes = b'{"event":"test.started"}', secrets: tuple[str, ...] = ()) -> Envelope:
@@ -55,7 +59,7 @@ def test_the_channel_is_found_by_its_kind() -> None:
 
 def test_the_legacy_headers_are_spelled_as_documented() -> None:
     """The three headers of the LoadImpact documentation come first, spelled exactly, and the body is JSON."""
-    message = CHANNEL.render(WebHookSettings(URL), envelope())
+    message = CHANNEL.render(WebHookSettings(URL), NOTICE, envelope())
 
     expected = (
         ("X-LoadImpact-ID", "19c5d426-3b4d-43c3-8277-37ad7d457430"),
@@ -72,13 +76,13 @@ def test_the_legacy_headers_are_spelled_as_documented() -> None:
 @given(st.binary(max_size=200))
 def test_the_payload_goes_out_byte_for_byte(payload: bytes) -> None:
     """Whatever was frozen is what is sent."""
-    assert payload == CHANNEL.render(WebHookSettings(URL), envelope(payload=payload)).body
+    assert payload == CHANNEL.render(WebHookSettings(URL), NOTICE, envelope(payload=payload)).body
 
 
 def test_each_live_secret_signs() -> None:
     """A receiver that knows either live secret accepts the message by the reference library."""
     secrets = tuple(new_secret(fill.__mul__) for fill in (b"n", b"o"))
-    headers = dict(CHANNEL.render(WebHookSettings(URL), envelope(secrets=secrets)).headers)
+    headers = dict(CHANNEL.render(WebHookSettings(URL), NOTICE, envelope(secrets=secrets)).headers)
 
     assert 2 == len(headers["webhook-signature"].split(" "))
     for secret in secrets:
@@ -89,7 +93,7 @@ def test_each_live_secret_signs() -> None:
 def test_own_headers_are_sent_as_given_and_are_secret() -> None:
     """Custom headers follow ours, spelled as given; their values are marked for masking."""
     settings = WebHookSettings(URL, {"Authorization": "Bearer x", "x-Team": "qa"})
-    message = CHANNEL.render(settings, envelope())
+    message = CHANNEL.render(settings, NOTICE, envelope())
 
     assert (("Authorization", "Bearer x"), ("x-Team", "qa")) == message.headers[-2:]
     assert frozenset({"authorization", "x-team"}) == message.secret_headers
@@ -97,7 +101,7 @@ def test_own_headers_are_sent_as_given_and_are_secret() -> None:
 
 def test_own_headers_never_replace_ours() -> None:
     """Even settings stored in spite of the check can't replace a header of ours, or change HTTP's framing."""
-    ours = CHANNEL.render(WebHookSettings(URL), envelope()).headers
+    ours = CHANNEL.render(WebHookSettings(URL), NOTICE, envelope()).headers
     stored = {
         "user-agent": "x",
         "X-LOADIMPACT-ID": "x",
@@ -107,7 +111,7 @@ def test_own_headers_never_replace_ours() -> None:
         "TE": "x",
     }
 
-    assert ours == CHANNEL.render(WebHookSettings(URL, stored), envelope()).headers
+    assert ours == CHANNEL.render(WebHookSettings(URL, stored), NOTICE, envelope()).headers
 
 
 @pytest.mark.parametrize(

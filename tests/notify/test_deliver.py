@@ -14,7 +14,7 @@ from loadbell.notify.deliver import KEPT_BYTES, conclude, prepare
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.store.completions import Completion
 from loadbell.store.leases import Leased
-from tests.support.leasing import OK, SILENT, WAITS
+from tests.support.leasing import BASE_URL, OK, SILENT, WAITS
 
 URL = "https://hooks.example.org/services/T000-sentinel/path?token=query-sentinel&x=%73pelled-sentinel"
 LEASED = Leased(
@@ -25,19 +25,21 @@ LEASED = Leased(
     event=EventName.STARTED,
     occurred_at=0,
     payload=b'{"event":"test.started"}',
+    notice=None,
     cause=Cause.SCHEDULED,
     settled=None,
     step=0,
     resume_at=None,
     number=1,
     owner=1,
+    replayed=False,
     settings={"url": URL, "headers": {"Authorization": "Bearer header-sentinel"}},
     secrets=("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",),
 )
 
 
 def _made(answer: Reply | NoReply, leased: Leased = LEASED) -> Completion:
-    return conclude(prepare(leased, SECOND), answer, schedule=WAITS, now=2 * SECOND, chance=0.5)
+    return conclude(prepare(leased, SECOND, BASE_URL), answer, schedule=WAITS, now=2 * SECOND, chance=0.5)
 
 
 def test_the_log_keeps_what_was_sent_without_its_secrets() -> None:
@@ -95,7 +97,7 @@ def test_a_long_answer_is_kept_in_part_and_flagged(size: int, cut: bool) -> None
 )
 def test_settings_that_can_not_be_used_fail_their_own_delivery_only(settings: dict[str, Any]) -> None:
     """Nothing that lies in the database makes the worker stumble."""
-    prepared = prepare(replace(LEASED, settings=settings), SECOND)
+    prepared = prepare(replace(LEASED, settings=settings), SECOND, BASE_URL)
     if prepared.refusal is not None:
         done = conclude(prepared, prepared.refusal, schedule=WAITS, now=SECOND, chance=0.5)
         assert (DeliveryStatus.FAILED, Reason.BAD_SETTINGS) == (done.verdict.status, done.attempt.reason)

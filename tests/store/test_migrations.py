@@ -65,12 +65,22 @@ def _shape(connection: sa.Connection) -> list[tuple[object, ...]]:
             ),
         ]
     rows = [tuple(row) for query in described for row in connection.execute(sa.text(query))]
-    # The order of constraints within SQLite's CREATE TABLE says nothing.
-    return sorted((tuple(_lines(part) for part in row) for row in rows), key=repr)
+    # The order of columns and constraints within SQLite's CREATE TABLE says nothing: added columns come last.
+    return sorted((tuple(_definitions(part) for part in row) for row in rows), key=repr)
 
 
-def _lines(part: object) -> object:
-    return sorted(line.strip(" ,\t") for line in part.splitlines()) if isinstance(part, str) else part
+def _definitions(part: object) -> object:
+    if not isinstance(part, str) or not part.startswith("CREATE TABLE"):
+        return part
+    head, _, inside = part.partition("(")
+    depth, words = 0, [""]
+    for character in " ".join(inside.rpartition(")")[0].split()):
+        depth += (character == "(") - (character == ")")
+        if character == "," and depth == 0:
+            words.append("")
+        else:
+            words[-1] += character
+    return head.split(), sorted(word.strip() for word in words)
 
 
 def test_the_revisions_make_the_schema_of_the_code(store_url: str) -> None:

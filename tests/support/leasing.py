@@ -16,6 +16,7 @@ from tests.support.stores import Site
 WAITS = RetrySchedule((10 * SECOND, 100 * SECOND))
 LEASE: Micros = 45 * SECOND
 
+BASE_URL = "https://loadbell.example.org"
 OK = Reply(200, (), b"", truncated=False, duration=5_000)
 BROKEN = replace(OK, status=500)
 GONE = replace(OK, status=410)
@@ -55,7 +56,7 @@ async def lease_all(site: Site, *, owner: int = 1) -> list[Leased]:
 
 def done(site: Site, leased: Leased, answer: Reply | NoReply = OK, *, waits: RetrySchedule = WAITS) -> Completion:
     """What becomes of a leased delivery when this answer comes now."""
-    return conclude(prepare(leased, site.clock.now), answer, schedule=waits, now=site.clock.now, chance=0.5)
+    return conclude(prepare(leased, site.clock.now, BASE_URL), answer, schedule=waits, now=site.clock.now, chance=0.5)
 
 
 async def record(site: Site, *completions: Completion) -> None:

@@ -32,6 +32,7 @@ async def working(
         sender,
         schedule=RetrySchedule.parse(schedule),
         send_timeout=deadline,
+        base_url="http://loadbell.test",
         clock=WallClock(),
         chance=lambda: 0.5,
     )

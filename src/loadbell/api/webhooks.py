@@ -43,16 +43,28 @@ class TestHook(msgspec.Struct):
     event: Literal["test.notification_channel"]
 
 
+class ChannelPaused(msgspec.Struct, kw_only=True):
+    """Another channel of the organization was paused; not an event of LoadImpact's."""
+
+    organization_id: int
+    channel_id: int
+    name: str
+    reason: str
+    event: Literal["channel.paused"]
+
+
 PAYLOADS: dict[EventName, type[msgspec.Struct]] = {
     EventName.STARTED: RunStarted,
     EventName.FINISHED: RunFinished,
     EventName.TEST_HOOK: TestHook,
+    EventName.CHANNEL_PAUSED: ChannelPaused,
 }
 
 _SUMMARIES = {
     EventName.STARTED: "A load test started",
     EventName.FINISHED: "A load test ended",
     EventName.TEST_HOOK: "A Test Hook was pressed",
+    EventName.CHANNEL_PAUSED: "A channel was paused",
 }
 
 _HEADERS = {

@@ -52,7 +52,10 @@ def parse_settings(
             errors.append(FieldError(f"settings.{name}", wrong))
     if errors:
         raise Invalid(*errors)
-    return stored_settings(kind, values)
+    settings = stored_settings(kind, values)
+    if wrong_together := channel.wrong(settings):
+        raise Invalid(*(FieldError(f"settings.{name}", wrong) for name, wrong in wrong_together.items()))
+    return settings
 
 
 def stored_settings(kind: ChannelKind, stored: Mapping[str, Any]) -> ChannelSettings:

@@ -14,8 +14,9 @@ from typing import ClassVar
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.notices import Notice
 from loadbell.domain.retry import parse_retry_after
-from loadbell.outbound.contract import Envelope, Message, Reply, legacy_headers, setting
+from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
 from loadbell.outbound.signing import sign
 
 MOST_HEADERS = 20
@@ -65,19 +66,24 @@ class WebHookSettings:
     )
 
 
-class WebHook:
+class WebHook(ChannelType[WebHookSettings]):
     """The payload, byte for byte, by POST."""
 
     kind: ClassVar[ChannelKind] = ChannelKind.WEBHOOK
     title: ClassVar[str] = "WebHook"
     signs: ClassVar[bool] = True
+    steps: ClassVar[tuple[str, ...]] = (
+        "Give the outside service an address that takes a POST with a JSON body.",
+        "Paste that address into the URL field.",
+        "Press Test Hook; Save keeps it and shows the secret by which the service can check our signature, once.",
+    )
 
     @property
     def settings_type(self) -> type[WebHookSettings]:
         """URL and own headers."""
         return WebHookSettings
 
-    def render(self, settings: WebHookSettings, envelope: Envelope) -> Message:
+    def render(self, settings: WebHookSettings, notice: Notice, envelope: Envelope) -> Message:  # noqa: ARG002 - the payload is the contract here
         """The POST that carries the frozen payload. The id stays over retries; timestamp and signature are new."""
         delivery_id = str(envelope.delivery_id)
         timestamp = envelope.now // SECOND
@@ -104,9 +110,11 @@ class WebHook:
         answered = f"The receiver answered {_status_text(reply.status)}"
         status_class = reply.status // 100
         if (reply.header("webhook-delivery") or "").strip().lower() == "disable":
-            return Outcome(Reason.GONE, f"{answered} and asked, by its header webhook-delivery, for no more messages.")
+            return Outcome(
+                Reason.GONE, f"{answered} and asked, by its header webhook-delivery, for no more messages.", pauses=True
+            )
         if reply.status == HTTPStatus.GONE:
-            return Outcome(Reason.GONE, f"{answered}: it wants no more messages.")
+            return Outcome(Reason.GONE, f"{answered}: it wants no more messages.", pauses=True)
         if status_class == 2:  # noqa: PLR2004 - 2xx
             return Outcome(Reason.OK, f"{answered}.")
         if status_class == 3:  # noqa: PLR2004 - 3xx

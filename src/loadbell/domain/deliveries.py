@@ -79,14 +79,16 @@ class Reason(StrEnum):
 class Outcome:
     """What an attempt came to, as its channel judges the reply.
 
-    ``retry``: worth another attempt on the schedule. ``retry_after``: the receiver's own wish, a span, obeyed in full.
-    ``message``: one sentence for a person, without secrets.
+    ``retry``: worth another attempt on the schedule. ``retry_after``: the receiver's own wish, a span, obeyed in full;
+    beside success it holds up the channel's next message. ``pauses``: no message through this channel can succeed
+    until somebody has seen to it. ``message``: one sentence for a person, without secrets.
     """
 
     reason: Reason
     message: str
     retry: bool = False
     retry_after: Micros | None = None
+    pauses: bool = False
 
     @property
     def ok(self) -> bool:
@@ -182,7 +184,12 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     The whole channel waits with it, as long as the receiver asked, or else up to a minute.
     """
     if outcome.ok:
-        return Verdict(DeliveryStatus.DELIVERED, step, finished=settled is not DeliveryStatus.DELIVERED)
+        return Verdict(
+            DeliveryStatus.DELIVERED,
+            step,
+            finished=settled is not DeliveryStatus.DELIVERED,
+            throttle_until=None if outcome.retry_after is None else now + outcome.retry_after,
+        )
     limited = outcome.reason is Reason.RATE_LIMITED
     hint = outcome.retry_after
     throttle, asked = None, max(schedule.wait_when_rate_limited(number, chance) if hint is None else hint, SECOND)

@@ -21,17 +21,19 @@ class EventName(StrEnum):
     STARTED = "test.started"  #: a run became Running
     FINISHED = "test.finished"  #: a run ended: finished, aborted or failed
     TEST_HOOK = "test.notification_channel"  #: somebody pressed Test Hook
+    CHANNEL_PAUSED = "channel.paused"  #: ours, not LoadImpact's: another channel of the organization was paused
 
 
 @dataclass(frozen=True)
 class Event:
-    """One fact. ``run_id`` and ``project_id`` are None for a Test Hook."""
+    """One fact. ``run_id`` and ``project_id`` are None for an event that is not of a run."""
 
     id: UUID
     organization_id: int
     name: EventName
     occurred_at: Micros
-    payload: bytes  #: compact UTF-8 JSON, sent byte for byte by every attempt
+    payload: bytes  #: compact UTF-8 JSON, which a WebHook gets byte for byte with every attempt
+    notice: str  #: what people are told, as ``domain.notices.encode_notice`` gives it; frozen too
     run_id: int | None = None
     project_id: int | None = None
 
@@ -56,3 +58,16 @@ def run_payload(run: Run, name: EventName) -> bytes:
 def test_hook_payload() -> bytes:
     """The legacy body of a Test Hook: the event's name and nothing else."""
     return msgspec.json.encode({"event": EventName.TEST_HOOK.value})
+
+
+def channel_paused_payload(*, organization_id: int, channel_id: int, name: str, reason: str) -> bytes:
+    """The body that tells a WebHook of another channel's pause."""
+    return msgspec.json.encode(
+        {
+            "organization_id": organization_id,
+            "channel_id": channel_id,
+            "name": name,
+            "reason": reason,
+            "event": EventName.CHANNEL_PAUSED.value,
+        }
+    )

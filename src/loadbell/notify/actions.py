@@ -9,6 +9,7 @@ from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus
 from loadbell.domain.errors import Conflict, IllegalMove, NotFound
 from loadbell.domain.events import Event, EventName, test_hook_payload
 from loadbell.domain.ids import Entropy, Micros, new_uuid
+from loadbell.domain.notices import encode_notice, test_hook_notice
 from loadbell.domain.orgs import Action, Principal
 from loadbell.notify.channels import check_form, check_organization, get_channel, parse_kind
 from loadbell.outbound.addresses import AddressPolicy
@@ -16,6 +17,7 @@ from loadbell.store import deliveries as store
 from loadbell.store.audit import append_entry
 from loadbell.store.channels import get_channel as find_channel
 from loadbell.store.db import Transaction
+from loadbell.store.organizations import organization_names
 from loadbell.store.runs import get_run
 
 
@@ -170,12 +172,14 @@ async def _test(  # noqa: PLR0913 - as the callers
     now: Micros,
     entropy: Entropy,
 ) -> UUID:
+    organization, who = await organization_names(tx, principal.organization_id, principal.user_id)
     event = Event(
         id=new_uuid(now, entropy),
         organization_id=principal.organization_id,
         name=EventName.TEST_HOOK,
         occurred_at=now,
         payload=test_hook_payload(),
+        notice=encode_notice(test_hook_notice(organization=organization, who=who, now=now)),
     )
     delivery = store.NewDelivery(new_uuid(now, entropy), channel_id, kind, cause=Cause.TEST, form=form)
     await store.insert_event(tx, event)

@@ -4,7 +4,7 @@ One attempt, from a leased delivery to what became of it: channel.render → (se
 What is kept of the exchange for the log is made here too, and this is where its secrets are masked.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -12,8 +12,9 @@ import structlog
 
 from loadbell.channels import channel_type
 from loadbell.channels.settings import stored_settings
-from loadbell.domain.deliveries import Attempt, DeliveryStatus, Exchange, Outcome, Reason, after_attempt
+from loadbell.domain.deliveries import Attempt, Cause, DeliveryStatus, Exchange, Outcome, Reason, after_attempt
 from loadbell.domain.ids import Micros
+from loadbell.domain.notices import Notice, bare_notice, decode_notice
 from loadbell.domain.retry import RetrySchedule
 from loadbell.outbound.contract import MASK, Envelope, Message, NoReply, Reply, masked_url
 from loadbell.store.completions import Completion
@@ -38,15 +39,23 @@ class Prepared:
     refusal: NoReply | None = None
 
 
-def prepare(leased: Leased, now: Micros) -> Prepared:
-    """What to send for the attempt that ``leased`` allows."""
+def prepare(leased: Leased, now: Micros, base_url: str) -> Prepared:
+    """What to send for the attempt that ``leased`` allows; links to our own pages begin with ``base_url``."""
     envelope = Envelope(leased.id, leased.event, leased.number, now, leased.payload, leased.secrets)
     try:
         settings = stored_settings(leased.kind, leased.settings)
-        return Prepared(leased, now, channel_type(leased.kind).render(settings, envelope))
+        return Prepared(leased, now, channel_type(leased.kind).render(settings, _notice(leased, base_url), envelope))
     except (AttributeError, KeyError, TypeError, ValueError):
         refusal = NoReply(Reason.BAD_SETTINGS, "The channel's settings can't be used. Save them again.", 0)
         return Prepared(leased, now, None, refusal)
+
+
+def _notice(leased: Leased, base_url: str) -> Notice:
+    if leased.notice is None:
+        return bare_notice(leased.event, leased.occurred_at)
+    notice = decode_notice(leased.notice)
+    links = [replace(link, url=base_url + link.url) if link.url.startswith("/") else link for link in notice.links]
+    return replace(notice, links=tuple(links))
 
 
 def conclude(
@@ -85,6 +94,8 @@ def conclude(
         verdict=verdict,
         answered=isinstance(result, Reply) and outcome.reason is not Reason.RATE_LIMITED,
         finished_at=now if verdict.finished or ended else None,
+        pace=channel_type(leased.kind).pace,
+        pauses=outcome.pauses and leased.cause is not Cause.TEST,
     )
 
 

@@ -7,11 +7,13 @@ moves the run: either all of it happened or none of it.
 
 from loadbell.domain.events import Event, EventName, run_payload
 from loadbell.domain.ids import Entropy, Micros, new_uuid
+from loadbell.domain.notices import encode_notice, run_notice
 from loadbell.domain.runs import Result, Run
 from loadbell.notify.route import Happening, is_change, wants
 from loadbell.store.channels import listeners
 from loadbell.store.db import Transaction
 from loadbell.store.deliveries import NewDelivery, bring_forward, insert_deliveries, insert_event, lock_unanswered
+from loadbell.store.organizations import names
 from loadbell.store.runs import lock_last_result, set_last_result
 
 
@@ -31,12 +33,14 @@ async def publish_finished(tx: Transaction, run: Run, *, now: Micros, entropy: E
 
 async def _publish(tx: Transaction, happening: Happening, *, now: Micros, entropy: Entropy) -> None:
     run = happening.run
+    project, who = await names(tx, run.project_id, run.user_id)
     event = Event(
         id=new_uuid(now, entropy),
         organization_id=run.organization_id,
         name=happening.name,
         occurred_at=now,
         payload=run_payload(run, happening.name),
+        notice=encode_notice(run_notice(run, happening.name, project=project, who=who, now=now)),
         run_id=run.id,
         project_id=run.project_id,
     )

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 import structlog
 
+from loadbell.channels import channel_types
 from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros
@@ -52,6 +53,7 @@ class Worker:
         *,
         schedule: RetrySchedule,
         send_timeout: Micros,
+        base_url: str,
         clock: Clock,
         chance: Callable[[], float],
     ) -> None:
@@ -59,6 +61,8 @@ class Worker:
         self._sender = sender
         self._schedule = schedule
         self._lease: Micros = send_timeout + LEASE_SLACK
+        self._base_url = base_url
+        self._paces = {kind.value: known.pace for kind, known in channel_types().items() if known.pace is not None}
         self._clock = clock
         self._chance = chance
         self._wake = asyncio.Event()
@@ -197,12 +201,12 @@ class Worker:
         }
         unknown = sum(count for lane, count in busy.items() if lane not in self._answering)
         total = min(IN_FLIGHT - busy.total(), for_kind)
-        return Room(total, 1, left, known=self._answering, unknown=FOR_UNKNOWN - unknown)
+        return Room(total, 1, left, known=self._answering, unknown=FOR_UNKNOWN - unknown, paces=self._paces)
 
     def _send(self, leased: Sequence[Leased]) -> None:
         exchanges = []
         for item in leased:
-            prepared = prepare(item, self._clock())
+            prepared = prepare(item, self._clock(), self._base_url)
             if prepared.message is not None:
                 exchanges.append(Exchange(prepared, prepared.message))
             elif prepared.refusal is not None:

@@ -1,13 +1,14 @@
 """
 The contract between the core and a channel, and between the core and the sender.
 
-A channel is a module in ``loadbell.channels`` that exports ``CHANNEL``, a value with this protocol. It is pure: it
-turns settings and an envelope into a :class:`Message`, and a :class:`Reply` into an outcome. The sender turns a
-message into a reply or a :class:`NoReply`; it judges nothing.
+A channel is a module in ``loadbell.channels`` that exports ``CHANNEL``, a value of a subclass of :class:`ChannelType`.
+It is pure: it turns settings, a notice and an envelope into a :class:`Message`, and a :class:`Reply` into an outcome.
+The API's schema, the CLI's options, redaction, the reference page and the web form come from the fields of its
+settings. The sender turns a message into a reply or a :class:`NoReply`; it judges nothing.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros
+from loadbell.domain.notices import Notice
+from loadbell.domain.pace import Pace
 
 USER_AGENT = "LoadImpactWebHook"
 """The legacy contract: ``User-Agent`` always starts with this."""
@@ -110,19 +113,29 @@ SettingsT = TypeVar("SettingsT", bound=ChannelSettings)
 
 
 class ChannelType(Protocol[SettingsT]):
-    """One kind of channel. Both methods are pure and never raise for any input that the core can give."""
+    """One kind of channel. Its methods are pure; ``judge`` and ``wrong`` never raise for what the core can give."""
 
     kind: ClassVar[ChannelKind]
     title: ClassVar[str]  #: the kind as people write it: "WebHook"
-    signs: ClassVar[bool]  #: whether channels of this kind have signing secrets
+    steps: ClassVar[tuple[str, ...]]  #: how a person comes by the settings, one sentence each
+    signs: ClassVar[bool] = False  #: whether channels of this kind have signing secrets
+    pace: ClassVar[Pace | None] = None  #: the rate that the provider documents, kept for each channel
 
     @property
     def settings_type(self) -> type[SettingsT]:
         """The frozen dataclass of the kind's settings."""
         ...
 
-    def render(self, settings: SettingsT, envelope: Envelope) -> Message:
-        """The request that tells ``envelope.event`` to a receiver with these settings."""
+    def wrong(self, settings: SettingsT) -> Mapping[str, str]:  # noqa: ARG002 - most kinds have nothing to compare
+        """What is wrong with settings that are each right by themselves: a sentence by the name of a field."""
+        return {}
+
+    def render(self, settings: SettingsT, notice: Notice, envelope: Envelope) -> Message:
+        """The request that tells ``envelope.event`` to a receiver with these settings.
+
+        Raises:
+            ValueError: a stored setting can't be used.
+        """
         ...
 
     def judge(self, reply: Reply, now: Micros) -> Outcome:

@@ -1,5 +1,6 @@
 """Channels: their settings and signing secrets are sealed at rest."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +56,11 @@ _LISTENING = Statement(
     .order_by(channels.c.id)
     .with_for_update(read=True, key_share=True)
 )
-_THROTTLE = Statement("UPDATE channels SET throttled_until = :until WHERE id = :id AND throttled_until < :until")
+_THROTTLE = Statement(
+    "UPDATE channels SET throttled_until = :until, "
+    "full_at = CASE WHEN full_at < :full_at THEN CAST(:full_at AS bigint) ELSE full_at END "
+    "WHERE id = :id AND throttled_until < :until"
+)
 
 
 @dataclass(frozen=True)
@@ -141,9 +146,20 @@ async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:
     ]
 
 
-async def throttle_channels(tx: Transaction, until: dict[int, Micros]) -> None:
-    """Lets each of these channels make no further attempt before its instant."""
-    await tx.run_many(_THROTTLE, [{"id": channel, "until": until[channel]} for channel in sorted(until)])
+@dataclass(frozen=True)
+class Throttle:
+    """Until when a channel waits, and when its bucket is full after that (see ``domain/pace.py``)."""
+
+    until: Micros
+    full_at: Micros
+
+
+async def throttle_channels(tx: Transaction, throttles: Mapping[int, Throttle]) -> None:
+    """Lets each of these channels make no further attempt before its instant, and begin slowly then."""
+    await tx.run_many(
+        _THROTTLE,
+        [{"id": channel, "until": one.until, "full_at": one.full_at} for channel, one in sorted(throttles.items())],
+    )
 
 
 def _seal_settings(tx: Transaction, settings: dict[str, Any]) -> str:

@@ -13,7 +13,8 @@ import msgspec
 
 from loadbell.domain.deliveries import Attempt, Cause, DeliveryStatus, Reason, Verdict
 from loadbell.domain.ids import Micros
-from loadbell.store.channels import throttle_channels
+from loadbell.domain.pace import Pace
+from loadbell.store.channels import Throttle, throttle_channels
 from loadbell.store.db import Transaction
 from loadbell.store.leases import Leased
 from loadbell.store.postgresql import WORKER_LOCKS
@@ -129,6 +130,8 @@ class Completion:
     verdict: Verdict
     answered: bool
     finished_at: Micros | None
+    pace: Pace | None = None  #: of the channel's kind
+    pauses: bool = False  #: the channel can't work until somebody has seen to it
 
 
 async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> int:
@@ -159,13 +162,13 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> 
     return released
 
 
-def _throttles(completions: Sequence[Completion]) -> dict[int, Micros]:
+def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
     """Until when each channel that was rate-limited waits."""
-    throttles: dict[int, Micros] = {}
+    throttles: dict[int, Throttle] = {}
     for done in completions:
-        until = done.verdict.throttle_until
-        if until is not None and done.leased.lane > 0:
-            throttles[done.leased.lane] = max(until, throttles.get(done.leased.lane, 0))
+        lane, until = done.leased.lane, done.verdict.throttle_until
+        if until is not None and lane > 0 and (lane not in throttles or until > throttles[lane].until):
+            throttles[lane] = Throttle(until, 0 if done.pace is None else done.pace.drained(until))
     return throttles
 
 

@@ -18,7 +18,7 @@ from loadbell.store.schema import attempts, deliveries, events
 from loadbell.store.statements import Statement, insert_into
 
 _INSERT_EVENT = Statement(
-    insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload")
+    insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload", "notice")
 )
 _INSERT = Statement(
     insert_into(
@@ -86,7 +86,7 @@ _LANE_BITS = 2**62 - 1  # the random bits at the end of a delivery's id
 
 
 async def insert_event(tx: Transaction, event: Event) -> None:
-    """Keeps a fact with its frozen payload."""
+    """Keeps a fact with its frozen payload and notice."""
     await tx.run(
         _INSERT_EVENT,
         id=str(event.id),
@@ -96,6 +96,7 @@ async def insert_event(tx: Transaction, event: Event) -> None:
         project_id=event.project_id,
         occurred_at=event.occurred_at,
         payload=event.payload.decode(),
+        notice=event.notice,
     )
 
 

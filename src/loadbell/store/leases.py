@@ -8,7 +8,7 @@ Statements that the worker runs all the time are text, so that both databases ca
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -19,11 +19,13 @@ import structlog
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Cause, DeliveryStatus
 from loadbell.domain.events import EventName
-from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.domain.ids import MAX_ID, SECOND, Micros
+from loadbell.domain.pace import Pace
 from loadbell.store.db import Row, Transaction, WrongState
 from loadbell.store.statements import Statement
 
 T = TypeVar("T")
+_CROWDED: Micros = SECOND // 50  # until the next look at a bucket that another worker held
 log = structlog.get_logger()
 
 _LANES = Statement(
@@ -35,13 +37,19 @@ _LANES = Statement(
                 AND d.retrying = :retrying AND d.lane > lanes.lane)
         FROM lanes WHERE lanes.lane IS NOT NULL
     )
-    SELECT lanes.lane AS lane, coalesce(c.throttled_until, 0) AS throttled_until,
+    SELECT lanes.lane AS lane, coalesce(c.throttled_until, 0) AS throttled_until, c.kind AS kind, c.full_at AS full_at,
         (SELECT min(d.next_attempt_at) FROM deliveries d WHERE d.status = 'pending' AND d.waits_for IS NULL
          AND d.retrying = :retrying AND d.lane = lanes.lane) AS due
     FROM lanes LEFT JOIN channels c ON c.id = lanes.lane
-    WHERE lanes.lane IS NOT NULL
+    WHERE lanes.lane IS NOT NULL AND c.paused_at IS NULL
     """
 )
+_LOCK_BUCKETS = Statement(
+    # Another worker that takes from the same bucket just now is left to it. NO KEY: reports are not kept waiting.
+    "SELECT id, full_at FROM channels WHERE id IN (SELECT value FROM json_each(:ids))",
+    "SELECT id, full_at FROM channels WHERE id = ANY(CAST(:ids AS bigint[])) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED",
+)
+_TAKE = Statement("UPDATE channels SET full_at = :full_at WHERE id = :id")
 _PICK_IN_LANE = Statement(
     "SELECT id FROM deliveries WHERE status = 'pending' AND waits_for IS NULL AND retrying = :retrying "
     "AND lane = :lane AND next_attempt_at <= :now ORDER BY next_attempt_at LIMIT :room"
@@ -70,7 +78,7 @@ _LEASE_MANY = Statement(
 )
 _LEASED_COLUMNS = (
     "SELECT d.id, d.organization_id, d.lane, d.kind, d.event, d.cause, d.settled, d.step, d.resume_at, "
-    "d.attempts_begun, d.form, e.payload, e.occurred_at, c.settings, c.signing_secrets "
+    "d.attempts_begun, d.form, d.replay_id, e.payload, e.notice, e.occurred_at, c.settings, c.signing_secrets "
     "FROM deliveries d JOIN events e ON e.id = d.event_id LEFT JOIN channels c ON c.id = d.channel_id "
 )
 _LEASED = Statement(
@@ -102,12 +110,14 @@ class Leased:
     event: EventName
     occurred_at: Micros
     payload: bytes
+    notice: str | None  #: as it is stored; None in events from before there were notices
     cause: Cause
     settled: DeliveryStatus | None
     step: int
     resume_at: Micros | None
     number: int
     owner: int
+    replayed: bool
     settings: dict[str, Any] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
 
@@ -116,7 +126,8 @@ class Leased:
 class Room:
     """How much a worker can take: in all, in each lane, and what is left of that in the lanes that are named.
 
-    Lanes that are ``known`` to answer are served first; all others together get at most ``unknown`` places.
+    Lanes that are ``known`` to answer are served first; all others together get at most ``unknown`` places. ``paces``:
+    how fast the channels of a kind may be told.
     """
 
     total: int
@@ -124,6 +135,7 @@ class Room:
     left: Mapping[int, int]
     known: Collection[int] = ()
     unknown: int = MAX_ID
+    paces: Mapping[str, Pace] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,29 +158,64 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
     """Leases what is due, lanes that answer first and the oldest of them first, within ``room``.
 
     ``retrying`` picks between first attempts and repeated ones. What belongs to a channel that no longer exists is
-    cancelled instead.
+    cancelled instead; what belongs to a paused one stays.
     """
+    buckets: dict[int, Pace] = {}
     ready: list[tuple[bool, Micros, int, int]] = []
     held: set[int] = set()
     soonest: Micros | None = None
     for row in await tx.all(_LANES, retrying=int(retrying)):
         lane, due = row["lane"], max(row["due"], row["throttled_until"])
+        pace = room.paces.get(row["kind"])
+        if pace is not None:
+            buckets[lane] = pace
+            due = max(due, pace.next_at(row["full_at"]))
         if due > now:
-            soonest = due if soonest is None else min(soonest, due)
+            soonest = _first([soonest, due])
             continue
         free = room.left.get(lane, room.in_lane)
         if free > 0:
             ready.append((lane not in room.known, due, lane, free))
         else:
             held.add(lane)
-    lanes = _within(sorted(ready), room)
+    within = _within(sorted(ready), room)
+    paced = [lane for lane, _ in within if lane in buckets]
+    full_at = await _lock_buckets(tx, paced)
+    lanes = _at_pace(within, buckets, full_at, now)
+    again = [buckets[lane].next_at(full_at[lane]) if lane in full_at else now + _CROWDED for lane in paced]
+    soonest = _first([soonest, *(instant for instant in again if instant > now)])
     if not lanes:
-        return Look([], soonest, frozenset(held), full=bool(ready))
+        return Look([], soonest, frozenset(held), full=len(within) < len(ready))
     ids = await _lease(tx, lanes, retrying=retrying, limit=room.total, owner=owner, now=now, until=until)
     leased = await _load(tx, ids, owner=owner, now=now)
     taken = Counter(item.lane for item in leased)
-    held.update(lane for lane, free in lanes if taken[lane] >= free)
-    return Look(leased, soonest, frozenset(held), full=len(lanes) < len(ready) or len(ids) >= room.total)
+    held.update(lane for lane, free in within if taken[lane] >= free)
+    drawn = {lane: buckets[lane].after(full_at[lane], now, taken[lane]) for lane in full_at if taken[lane]}
+    await tx.run_many(_TAKE, [{"id": lane, "full_at": instant} for lane, instant in drawn.items()])
+    nexts = [buckets[lane].next_at(instant) for lane, instant in drawn.items()]
+    soonest = _first([soonest, *(instant for instant in nexts if instant > now)])
+    return Look(leased, soonest, frozenset(held), full=len(within) < len(ready) or len(ids) >= room.total)
+
+
+def _first(instants: Iterable[Micros | None]) -> Micros | None:
+    return min((instant for instant in instants if instant is not None), default=None)
+
+
+async def _lock_buckets(tx: Transaction, lanes: Sequence[int]) -> dict[int, Micros]:
+    """When the bucket of each of these channels is full, but for those that another worker takes from just now."""
+    if not lanes:
+        return {}
+    ids = list(lanes) if tx.dialect == "postgresql" else msgspec.json.encode(lanes).decode()
+    return {row["id"]: row["full_at"] for row in await tx.all(_LOCK_BUCKETS, ids=ids)}
+
+
+def _at_pace(
+    lanes: Sequence[tuple[int, int]], buckets: Mapping[int, Pace], full_at: Mapping[int, Micros], now: Micros
+) -> list[tuple[int, int]]:
+    """``lanes`` with no more from each than its bucket holds."""
+    allowed = {lane: buckets[lane].allowed(instant, now) for lane, instant in full_at.items()}
+    cut = [(lane, min(free, allowed.get(lane, 0)) if lane in buckets else free) for lane, free in lanes]
+    return [(lane, free) for lane, free in cut if free > 0]
 
 
 def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[tuple[int, int]]:
@@ -244,12 +291,14 @@ def _leased(tx: Transaction, row: Row, sealed: str, owner: int) -> Leased:
         event=EventName(row["event"]),
         occurred_at=row["occurred_at"],
         payload=row["payload"].encode(),
+        notice=row["notice"],
         cause=Cause(row["cause"]),
         settled=None if row["settled"] is None else DeliveryStatus(row["settled"]),
         step=row["step"],
         resume_at=row["resume_at"],
         number=row["attempts_begun"],
         owner=owner,
+        replayed=row["replay_id"] is not None,
         settings=_open(tx, sealed, dict[str, Any], {}),
         secrets=_open(tx, row["signing_secrets"], tuple[str, ...], ()),
     )

@@ -31,6 +31,14 @@ _ASSIGNED = Statement(
         assignments.c.user_id == sa.bindparam("user_id"), projects.c.organization_id == sa.bindparam("organization_id")
     )
 )
+_NAMES = Statement(
+    "SELECT (SELECT name FROM projects WHERE id = :project_id) AS project, "
+    "(SELECT name FROM users WHERE id = :user_id) AS who"
+)
+_ORGANIZATION_AND_USER = Statement(
+    "SELECT (SELECT name FROM organizations WHERE id = :organization_id) AS organization, "
+    "(SELECT name FROM users WHERE id = :user_id) AS who"
+)
 _GET_FACT = Statement(sa.select(installation.c.value).where(installation.c.name == sa.bindparam("name")))
 _CLAIM_FACT = Statement("INSERT INTO installation (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
 
@@ -79,6 +87,20 @@ async def has_project(tx: Transaction, organization_id: int, project_id: int) ->
 async def project_ids(tx: Transaction, organization_id: int) -> list[int]:
     """The organization's projects, the oldest (its default project) first."""
     return [int(row["id"]) for row in await tx.all(_PROJECTS, organization_id=organization_id)]
+
+
+async def names(tx: Transaction, project_id: int, user_id: int) -> tuple[str, str]:
+    """What people call the project and the user."""
+    row = await tx.first(_NAMES, project_id=project_id, user_id=user_id)
+    assert row is not None
+    return row["project"] or "", row["who"] or ""
+
+
+async def organization_names(tx: Transaction, organization_id: int, user_id: int) -> tuple[str, str]:
+    """What people call the organization and the user."""
+    row = await tx.first(_ORGANIZATION_AND_USER, organization_id=organization_id, user_id=user_id)
+    assert row is not None
+    return row["organization"] or "", row["who"] or ""
 
 
 async def assigned_projects(tx: Transaction, organization_id: int, user_id: int) -> frozenset[int]:

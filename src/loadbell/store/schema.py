@@ -109,7 +109,10 @@ channels = sa.Table(
     _text("subscription"),  #: JSON
     sa.Column("enabled", sa.Boolean, nullable=False),
     _text("paused_reason", nullable=True),
+    _at("paused_at", nullable=True),  #: since when nothing but Test Hooks is sent
+    _at("failing_since", nullable=True),  #: the first failure after the last success
     _at("throttled_until"),
+    sa.Column("full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/pace.py``
     _at("created_at"),
     sa.Index("ix_channels_organization_id", "organization_id"),
     sqlite_autoincrement=True,
@@ -174,6 +177,7 @@ events = sa.Table(
     sa.Column("project_id", _BIG, nullable=True),
     _at("occurred_at"),
     _text("payload"),  #: JSON as it is sent, byte for byte
+    _text("notice", nullable=True),  #: JSON of what people are told; null in events older than the column
 )
 
 _PENDING = sa.text("status = 'pending' AND waits_for IS NULL")
@@ -199,6 +203,7 @@ deliveries = sa.Table(
     sa.Column("lane", _BIG, nullable=False),  #: the channel, or a negative number of its own for a Test Hook
     sa.Column("retrying", sa.Integer, nullable=False),  #: 0 before the first attempt, else 1
     _text("form", nullable=True),  #: sealed settings of an unsaved form, until its Test Hook is done
+    sa.Column("replay_id", _BIG, nullable=True),  #: the last replay that sent it again
     _at("next_attempt_at", nullable=True),
     _at("resume_at", nullable=True),  #: when the schedule goes on after a Redeliver that came in between
     sa.Column("lease_owner", sa.BigInteger, nullable=True),
@@ -241,6 +246,30 @@ attempts = sa.Table(
     _text("message"),
     _text("exchange", nullable=True),  #: JSON, secrets masked
 )
+
+replays = sa.Table(
+    "replays",
+    metadata,
+    _id(),
+    _ref("organization_id", "organizations", cascade=True),
+    _ref("channel_id", "channels", cascade=True),
+    _text("statuses"),  #: JSON list
+    sa.Column("after", _UUID, nullable=False),  #: deliveries up to this id have had their turn
+    sa.Column("until", _UUID, nullable=False),  #: deliveries from this id on are not meant
+    sa.Column("count", sa.Integer, nullable=False),  #: how many it was to send when it began
+    sa.Column("done", sa.Integer, nullable=False),  #: how many have had their turn
+    _at("created_at"),
+    _at("finished_at", nullable=True),
+    sa.Index("ix_replays_channel_id", "channel_id"),
+    sa.Index(
+        "ix_replays_open",
+        "id",
+        sqlite_where=sa.text("finished_at IS NULL"),
+        postgresql_where=sa.text("finished_at IS NULL"),
+    ),
+    sqlite_autoincrement=True,
+)
+"""Deliveries of a channel that are sent again, a few at a time."""
 
 audit_entries = sa.Table(
     "audit_entries",

@@ -1,0 +1,184 @@
+"""
+Notices: what people are told of an event, before any channel puts it into its own form.
+
+A notice is made in the transaction of the report and frozen beside the payload, so that a message that is sent hours
+later, or again, says what was true then. What is not known is left out, never guessed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import msgspec
+
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND, Micros, rfc3339
+from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Threshold
+
+LATE: Micros = 60 * SECOND
+"""A message that is sent longer than this after its event says so."""
+
+MOST_METRICS = 10
+"""How many metrics of a run a notice carries: the first that were reported."""
+
+
+class Tone(StrEnum):
+    """How a notice is to be taken; channels choose colour and symbol by it."""
+
+    NEWS = "news"  #: something happened that is neither good nor bad
+    GOOD = "good"  #: proven: passed
+    WARNING = "warning"  #: ended early or without an end of its own
+    BAD = "bad"  #: failed
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that is known, as label and value for a person."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What people are told of one event. Every text but labels and headline may hold anything: it comes from outside.
+
+    A link whose URL begins with ``/`` leads to this server's own pages; it is completed when the message is sent.
+    """
+
+    headline: str  #: what happened: "Load test failed"
+    subject: str  #: to what: the test's name
+    tone: Tone
+    occurred_at: Micros
+    why: str | None = None  #: why it ended so, in a sentence or two
+    facts: tuple[Fact, ...] = ()
+    thresholds: tuple[Threshold, ...] = ()
+    metrics: tuple[Fact, ...] = ()
+    links: tuple[Link, ...] = ()  #: the first one leads to the run
+
+    def late_by(self, now: Micros) -> str | None:
+        """How late a message sent ``now`` is, as it says so itself ("delayed 2 h"); None when it is in time."""
+        return None if now - self.occurred_at <= LATE else f"delayed {span(now - self.occurred_at)}"
+
+
+def encode_notice(notice: Notice) -> str:
+    """The notice as it is stored."""
+    return msgspec.json.encode(notice).decode()
+
+
+def decode_notice(stored: str) -> Notice:
+    """The notice that :func:`encode_notice` stored."""
+    return msgspec.json.decode(stored, type=Notice)
+
+
+def run_notice(run: Run, name: EventName, *, project: str, who: str, now: Micros) -> Notice:
+    """What is told of ``run``: ``name`` happened to it at ``now``. ``who`` is the user on whose behalf it ran."""
+    headline, tone = ("Load test started", Tone.NEWS) if name is EventName.STARTED else _end(run)
+    facts = [Fact("Project", project), Fact("Reported by", f"{who}, with {run.source.value}")]
+    if run.trigger.value != "unknown":
+        facts.append(Fact("Trigger", run.trigger.value))
+    if run.started_at is not None:
+        facts.append(Fact("Started", rfc3339(run.started_at)))
+    if name is EventName.FINISHED:
+        if run.ended_at is not None:
+            facts.append(Fact("Ended", rfc3339(run.ended_at)))
+        if run.started_at is not None and run.ended_at is not None:
+            facts.append(Fact("Duration", span(run.ended_at - run.started_at)))
+        facts.append(Fact("Status", run.status.text))
+        if run.result is not None:
+            facts.append(Fact("Result", run.result.value))
+    return Notice(
+        headline=headline,
+        subject=run.name,
+        tone=tone,
+        occurred_at=now,
+        why=_why(run) if name is EventName.FINISHED else None,
+        facts=tuple(facts),
+        thresholds=run.thresholds,
+        metrics=tuple(Fact(key, f"{value:g}") for key, value in list(run.metrics.items())[:MOST_METRICS]),
+        links=(Link("Open the run", f"/runs/{run.id}"), *run.links),
+    )
+
+
+def test_hook_notice(*, organization: str, who: str, now: Micros) -> Notice:
+    """What the Test Hook of a channel tells."""
+    return Notice(
+        headline="Test Hook",
+        subject="This channel can be reached",
+        tone=Tone.NEWS,
+        occurred_at=now,
+        why="You will be told here when a load test starts and when it ends.",
+        facts=(Fact("Organization", organization), Fact("Pressed by", who)),
+    )
+
+
+def pause_notice(*, channel_id: int, channel: str, title: str, reason: str, now: Micros) -> Notice:
+    """What the other channels of an organization are told when ``channel`` (of the kind ``title``) was paused."""
+    return Notice(
+        headline="Channel paused",
+        subject=channel,
+        tone=Tone.BAD,
+        occurred_at=now,
+        why=f"{reason} What happens meanwhile is kept: resume the channel to have it delivered.",
+        facts=(Fact("Kind", title),),
+        links=(Link("Open the channel", f"/channels/{channel_id}"),),
+    )
+
+
+def bare_notice(name: EventName, now: Micros) -> Notice:
+    """What can be said of an event that was stored before notices were."""
+    return Notice(headline=name.value, subject="", tone=Tone.NEWS, occurred_at=now)
+
+
+def span(length: Micros) -> str:
+    """``length`` as people say it, in its two largest units: "850 ms", "12 s", "3 min 20 s", "2 h", "1 d 4 h"."""
+    if length < SECOND:
+        return f"{max(length, 0) // 1000} ms"
+    seconds = length // SECOND
+    units = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+    at = next(index for index, (_, size) in enumerate(units) if seconds >= size)
+    parts = []
+    for unit, size in units[at : at + 2]:
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts)
+
+
+_ENDS: dict[RunStatus, tuple[str, Tone]] = {
+    RunStatus.FINISHED: ("Load test finished", Tone.NEWS),
+    RunStatus.TIMED_OUT: ("Load test timed out", Tone.WARNING),
+    RunStatus.ABORTED_BY_USER: ("Load test aborted by user", Tone.WARNING),
+    RunStatus.ABORTED_BY_SYSTEM: ("Load test aborted by system", Tone.BAD),
+    RunStatus.ABORTED_BY_SCRIPT_ERROR: ("Load test aborted by script error", Tone.BAD),
+    RunStatus.ABORTED_BY_THRESHOLD: ("Load test aborted by threshold", Tone.BAD),
+    RunStatus.FAILED_THRESHOLD: ("Load test failed a threshold", Tone.BAD),
+}
+
+
+def _end(run: Run) -> tuple[str, Tone]:
+    if run.status is RunStatus.FINISHED and run.result is Result.PASSED:
+        return "Load test passed", Tone.GOOD
+    if run.status is RunStatus.FINISHED and run.result is Result.FAILED:
+        return "Load test failed", Tone.BAD
+    return _ENDS.get(run.status, (f"Load test: {run.status.text}", Tone.NEWS))
+
+
+def _why(run: Run) -> str | None:
+    reasons = []
+    if run.corrected:
+        reasons.append("This corrects an earlier message, which was sent when its reports had stopped.")
+    elif run.ended_by is EndedBy.WATCHDOG and run.watchdog is not None:
+        reasons.append(f"Nothing was heard of it for {span(run.watchdog)}.")
+    if crossed := _crossed(run.thresholds):
+        reasons.append(crossed)
+    if run.note:
+        reasons.append(run.note)
+    return " ".join(reasons) or None
+
+
+def _crossed(thresholds: Sequence[Threshold]) -> str | None:
+    crossed = sum(not threshold.ok for threshold in thresholds)
+    if not crossed:
+        return None
+    return f"{crossed} of {len(thresholds)} thresholds failed." if len(thresholds) > 1 else "Its threshold failed."

@@ -1,0 +1,35 @@
+"""
+How fast a receiver may be told, when its provider documents a rate: a token bucket, kept as one instant.
+
+The instant is when the bucket is full again (the generic cell rate algorithm's theoretical arrival time, as in ITU-T
+I.371). It is stored with the channel, so that all workers share one bucket.
+"""
+
+from dataclasses import dataclass
+
+from loadbell.domain.ids import Micros
+
+
+@dataclass(frozen=True)
+class Pace:
+    """One message each ``interval``, up to ``burst`` at once after a rest. Every method is told ``full_at``."""
+
+    interval: Micros
+    burst: int
+
+    def allowed(self, full_at: Micros, now: Micros) -> int:
+        """How many messages may be sent ``now``."""
+        missing = -(-max(full_at - now, 0) // self.interval)
+        return max(self.burst - missing, 0)
+
+    def next_at(self, full_at: Micros) -> Micros:
+        """The earliest instant at which one may be sent."""
+        return full_at - (self.burst - 1) * self.interval
+
+    def after(self, full_at: Micros, now: Micros, sent: int) -> Micros:
+        """The new ``full_at`` once ``sent`` are sent ``now``."""
+        return max(full_at, now) + sent * self.interval
+
+    def drained(self, until: Micros) -> Micros:
+        """The ``full_at`` of a bucket that lets one through at ``until`` and the next an interval later."""
+        return until + (self.burst - 1) * self.interval

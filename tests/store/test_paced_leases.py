@@ -1,0 +1,93 @@
+"""Leases of channels whose provider documents a rate, and of channels that are paused."""
+
+import asyncio
+from dataclasses import replace
+
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.pace import Pace
+from loadbell.store.leases import Look, Room, lease_due
+from tests.support.leasing import LEASE, done, lease, limited, record
+from tests.support.stores import Play, Site
+
+PACE = Pace(interval=SECOND, burst=3)
+
+
+async def _look(site: Site, *, owner: int = 1, retrying: bool = False) -> Look:
+    room = Room(100, 100, {}, paces={"webhook": PACE})
+    return await site.do(lease_due, retrying=retrying, room=room, owner=owner, until=site.clock.now + LEASE)
+
+
+def test_a_burst_goes_at_once_and_the_rest_at_the_pace(play: Play) -> None:
+    """Of seven that are due together three are leased now and one each second; the look says when the next one is."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        for _ in range(7):
+            await site.run()
+        looks: list[tuple[int, Micros | None]] = []
+        for _ in range(6):
+            look = await _look(site)
+            looks.append((len(look.leased), look.due))
+            site.clock.advance(SECOND)
+        start = site.clock.now - 6 * SECOND
+
+        assert looks == [
+            (3, start + SECOND),
+            *((1, start + number * SECOND) for number in range(2, 6)),
+            (0, None),
+        ]
+
+    play(scenario)
+
+
+def test_two_workers_share_one_bucket(play: Play) -> None:
+    """However many look at once, no more is leased than the bucket holds, and who came too late looks again soon."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        for _ in range(20):
+            await site.run()
+        looks = await asyncio.gather(*(_look(site, owner=owner) for owner in range(1, 6)))
+
+        assert sum(len(look.leased) for look in looks) == PACE.burst
+        assert all(look.due is not None and look.due <= site.clock.now + SECOND for look in looks)
+
+    play(scenario)
+
+
+def test_after_a_refusal_the_channel_begins_with_one(play: Play) -> None:
+    """A rate-limited answer holds the channel as long as it asks and takes the burst away."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        for _ in range(5):
+            await site.run()
+        first, *_ = (await _look(site)).leased
+        refused = replace(done(site, first, limited(10)), pace=PACE)
+        await record(site, refused)
+        site.clock.advance(10 * SECOND - 1)
+        early = await _look(site)
+        site.clock.advance(1)
+        in_time = await _look(site)
+
+        assert early.leased == []
+        assert len(in_time.leased) == 1
+        assert in_time.due == site.clock.now + SECOND
+
+    play(scenario)
+
+
+def test_a_paused_channel_keeps_what_is_due(play: Play) -> None:
+    """Nothing is leased of a paused channel, its retries neither; what others have due is."""
+
+    async def scenario(site: Site) -> None:
+        paused, other = await site.channel(), await site.channel()
+        await site.run()
+        await site.run_sql("UPDATE channels SET paused_at = 1 WHERE id = :id", id=paused.id)
+        leased = await lease(site) + await lease(site, retrying=True)
+
+        assert [item.lane for item in leased] == [other.id]
+        await site.run_sql("UPDATE channels SET paused_at = NULL WHERE id = :id", id=paused.id)
+        assert [item.lane for item in await lease(site)] == [paused.id]
+
+    play(scenario)
