@@ -147,7 +147,7 @@ def test_webhooks_are_described_as_they_are_sent(document: Document) -> None:
     assert bodies == {
         "test.started": run, "test.finished": run, "test.notification_channel": hook, "channel.paused": paused,
     }  # fmt: skip
-    assert [headers] * 3 == [[one["name"] for one in item["post"]["parameters"]] for item in webhooks.values()]
+    assert [headers] * 4 == [[one["name"] for one in item["post"]["parameters"]] for item in webhooks.values()]
     assert [[]] * 3 == [item["post"]["security"] for item in webhooks.values()]
 
 
