@@ -148,7 +148,7 @@ def test_webhooks_are_described_as_they_are_sent(document: Document) -> None:
         "test.started": run, "test.finished": run, "test.notification_channel": hook, "channel.paused": paused,
     }  # fmt: skip
     assert [headers] * 4 == [[one["name"] for one in item["post"]["parameters"]] for item in webhooks.values()]
-    assert [[]] * 3 == [item["post"]["security"] for item in webhooks.values()]
+    assert [[]] * 4 == [item["post"]["security"] for item in webhooks.values()]
 
 
 def test_answers_have_the_keys_that_the_document_says(still_site: ApiSite, document: Document) -> None:
