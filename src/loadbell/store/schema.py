@@ -181,6 +181,7 @@ events = sa.Table(
 )
 
 _PENDING = sa.text("status = 'pending' AND waits_for IS NULL")
+_REPLAYED = sa.text("replay_id IS NOT NULL AND status IN ('pending', 'sending')")
 
 deliveries = sa.Table(
     "deliveries",
@@ -203,7 +204,7 @@ deliveries = sa.Table(
     sa.Column("lane", _BIG, nullable=False),  #: the channel, or a negative number of its own for a Test Hook
     sa.Column("retrying", sa.Integer, nullable=False),  #: 0 before the first attempt, else 1
     _text("form", nullable=True),  #: sealed settings of an unsaved form, until its Test Hook is done
-    sa.Column("replay_id", _BIG, nullable=True),  #: the last replay that sent it again
+    sa.Column("replay_id", _BIG, nullable=True),  #: the last replay that sent it again, unless a person did since
     _at("next_attempt_at", nullable=True),
     _at("resume_at", nullable=True),  #: when the schedule goes on after a Redeliver that came in between
     sa.Column("lease_owner", sa.BigInteger, nullable=True),
@@ -232,6 +233,7 @@ deliveries = sa.Table(
         sqlite_where=sa.text("status = 'sending'"),
         postgresql_where=sa.text("status = 'sending'"),
     ),
+    sa.Index("ix_deliveries_replayed", "replay_id", sqlite_where=_REPLAYED, postgresql_where=_REPLAYED),
 )
 
 attempts = sa.Table(

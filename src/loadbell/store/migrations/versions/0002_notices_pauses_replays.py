@@ -19,6 +19,10 @@ def upgrade() -> None:
     op.add_column("channels", sa.Column("failing_since", sa.BigInteger(), nullable=True))
     op.add_column("channels", sa.Column("full_at", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("deliveries", sa.Column("replay_id", _BIG, nullable=True))
+    replayed = sa.text("replay_id IS NOT NULL AND status IN ('pending', 'sending')")
+    op.create_index(
+        "ix_deliveries_replayed", "deliveries", ["replay_id"], sqlite_where=replayed, postgresql_where=replayed
+    )
     op.create_table(
         "replays",
         sa.Column("id", _BIG, sa.Identity(always=False), nullable=False),
