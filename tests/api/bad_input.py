@@ -179,6 +179,13 @@ ROUTES: tuple[Route, ...] = (
         (*_each("kind", None, "pager", *_TEXTS), *_SETTINGS, ("settings.url", {})),
         _LEADS_WRITE,
     ),
+    Route(
+        "POST",
+        "/channels/{channel_id}/rotate-secret",
+        {"overlap": "1h"},
+        _each("overlap", "", "1", "-1s", "8d", "604801s", "1 day", "9" * 400, *_TEXTS),
+        _LEADS_WRITE,
+    ),
     Route("GET", "/channels/{channel_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
     Route("GET", "/organizations/{organization_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
     Route("GET", "/deliveries/{delivery_id}", forbidden=_REPORTERS),

@@ -102,6 +102,13 @@ class CreatedChannel(Channel):
     signing_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class RotatedSecret(msgspec.Struct):
+    """A new signing secret, shown this once, and until when requests carry the signatures of the former ones too."""
+
+    signing_secret: str
+    previous_expires_at: Time
+
+
 class Sent(msgspec.Struct):
     """What was sent, secrets masked. `url` and `body` are null for those who may not see them."""
 

@@ -138,6 +138,12 @@ class ChannelChangeBody(msgspec.Struct, kw_only=True):
     enabled: bool | None = None
 
 
+class RotationBody(msgspec.Struct):
+    """How long the former secrets stay live."""
+
+    overlap: Annotated[str, msgspec.Meta(description="A duration from `0s` to `7d`. Left out: `24h`.")] | None = None
+
+
 class FormBody(msgspec.Struct, kw_only=True):
     """What stands in a form that is not saved."""
 

@@ -12,11 +12,11 @@ from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
 from loadbell.api.waiting import answer_of_test
 from loadbell.domain.channels import Subscription
-from loadbell.domain.ids import Micros
+from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
-from loadbell.notify import actions, channels
+from loadbell.notify import actions, channels, rotation
 from loadbell.store.db import Transaction
 
 _NOUN = "channel"
@@ -161,6 +161,27 @@ async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
     return await answer_of_test(call, await call.write_once(work))
 
 
+@post(
+    "/channels/{channel_id:str}/rotate-secret",
+    **described(
+        Operation("Rotate a signing secret", {200: answers.RotatedSecret}, body=bodies.RotationBody, refusals=(404,))
+    ),
+)
+async def rotate_secret(call: NamedDependency[Call]) -> Response[bytes]:
+    """Makes a new signing secret, shown this once. The former ones sign beside it until the overlap is over."""
+    said = await call.body(bodies.RotationBody)
+    overlap = rotation.DEFAULT_OVERLAP if said.overlap is None else said.overlap
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.RotatedSecret:
+        channel_id = call.integer_id("channel_id", _NOUN)
+        secret, until = await rotation.rotate_secret(
+            tx, principal, channel_id, overlap, now=now, entropy=call.door.entropy
+        )
+        return answers.RotatedSecret(secret, rfc3339(until))
+
+    return answer(HTTPStatus.OK, await call.write_once(work))
+
+
 HANDLERS: list[Any] = [
     create_channel,
     list_channels,
@@ -169,4 +190,5 @@ HANDLERS: list[Any] = [
     delete_channel,
     test_channel,
     test_form,
+    rotate_secret,
 ]

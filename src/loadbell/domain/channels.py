@@ -1,11 +1,13 @@
 """Channels: where an organization wants to be told, and of what."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from loadbell.domain.errors import Conflict
 from loadbell.domain.events import EventName
-from loadbell.domain.ids import Micros
+from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import Result, RunStatus, Trigger
 
 
@@ -45,3 +47,43 @@ class Channel:
     enabled: bool
     paused_reason: str | None
     created_at: Micros
+
+
+MOST_SECRETS = 5
+"""How many signing secrets of one channel may be live: each adds a signature to every request."""
+
+LONGEST_OVERLAP: Micros = 7 * 24 * 3600 * SECOND
+"""How long former signing secrets may stay live."""
+
+
+@dataclass(frozen=True)
+class SigningSecret:
+    """A ``whsec_…`` secret that requests are signed with before ``expires_at``; None: until it is rotated."""
+
+    secret: str = field(repr=False)
+    expires_at: Micros | None = None
+
+
+def live_secrets(secrets: Iterable[SigningSecret], now: Micros) -> tuple[SigningSecret, ...]:
+    """Those to sign with at ``now``, in their order."""
+    return tuple(one for one in secrets if one.expires_at is None or one.expires_at > now)
+
+
+def rotate(secrets: Iterable[SigningSecret], fresh: str, *, until: Micros, now: Micros) -> tuple[SigningSecret, ...]:
+    """The secrets of a channel, newest first, once ``fresh`` is the new one and all others end by ``until``.
+
+    Former secrets that would have ended earlier still do: one that leaked is ended, with all others, by ``now``.
+
+    Raises:
+        Conflict: too many would be live. None is dropped before the time that an earlier answer promised.
+    """
+    former = [
+        SigningSecret(one.secret, until if one.expires_at is None else min(one.expires_at, until)) for one in secrets
+    ]
+    kept = live_secrets(former, now)
+    if len(kept) >= MOST_SECRETS:
+        raise Conflict(
+            f"The channel has {MOST_SECRETS} live signing secrets, and there can't be more. "
+            'Wait until one has expired, or rotate with "overlap": "0s", which ends all former ones at once.'
+        )
+    return (SigningSecret(fresh), *kept)

@@ -116,7 +116,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         NotFound: it is not of the asker's organization.
         Invalid: a setting is wrong, or a masked value was sent back.
     """
-    channel = await _locked(tx, principal, channel_id)
+    channel = await lock_channel(tx, principal, channel_id)
     if settings is not None:
         parsed = check_form(channel.kind, settings, policy=policy, current=channel.settings)
         channel = replace(channel, settings=parsed)
@@ -141,11 +141,25 @@ async def delete_channel(tx: Transaction, principal: Principal, channel_id: int,
     Raises:
         NotFound: it is not of the asker's organization.
     """
-    channel = await _locked(tx, principal, channel_id)
+    channel = await lock_channel(tx, principal, channel_id)
     cancelled = await call_off_channel(tx, channel_id, now)
     await store.delete_channel(tx, channel_id)
     changes = {"name": channel.name, "cancelled_deliveries": cancelled}
     await append_entry(tx, principal, "channel.deleted", f"channel {channel_id}", changes, now)
+
+
+async def lock_channel(tx: Transaction, principal: Principal, channel_id: int) -> Channel:
+    """The channel, which the asker may change and nobody else changes until this transaction ends.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+    """
+    principal.require(Action.READ_CHANNELS)
+    channel = await store.lock_channel(tx, principal.organization_id, channel_id)
+    if channel is None:
+        raise _no_channel(channel_id)
+    principal.require(Action.MANAGE_CHANNELS)
+    return channel
 
 
 def check_organization(principal: Principal, organization_id: int) -> None:
@@ -193,15 +207,6 @@ async def _check_subscription(tx: Transaction, organization_id: int, subscriptio
     if unknown:
         listed = ", ".join(str(project) for project in sorted(unknown))
         raise Invalid(FieldError("subscription.projects", f"the organization has no project {listed}"))
-
-
-async def _locked(tx: Transaction, principal: Principal, channel_id: int) -> Channel:
-    principal.require(Action.READ_CHANNELS)
-    channel = await store.lock_channel(tx, principal.organization_id, channel_id)
-    if channel is None:
-        raise _no_channel(channel_id)
-    principal.require(Action.MANAGE_CHANNELS)
-    return channel
 
 
 def _no_channel(channel_id: int) -> NotFound:

@@ -1,13 +1,13 @@
 """Channels: their settings and signing secrets are sealed at rest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from loadbell.domain.channels import Channel, ChannelKind, Subscription
+from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import channels
@@ -41,6 +41,12 @@ _UPDATE = Statement(
     sa.update(channels)
     .where(channels.c.id == sa.bindparam("channel_id"))
     .values({column: sa.bindparam(column) for column in ("name", "settings", "subscription", "enabled")})
+)
+_GET_SECRETS = Statement(sa.select(channels.c.signing_secrets).where(channels.c.id == sa.bindparam("id")))
+_KEEP_SECRETS = Statement(
+    sa.update(channels)
+    .where(channels.c.id == sa.bindparam("channel_id"))
+    .values(signing_secrets=sa.bindparam("signing_secrets"))
 )
 _DELETE = Statement(sa.delete(channels).where(channels.c.id == sa.bindparam("id")))
 _PAGE = Statement(
@@ -91,7 +97,7 @@ async def insert_channel(  # noqa: PLR0913 - one argument for each column
         kind=kind.value,
         name=name,
         settings=_seal_settings(tx, settings),
-        signing_secrets=tx.seal(msgspec.json.encode(signing_secrets).decode()),
+        signing_secrets=tx.seal(_write_secrets([SigningSecret(secret) for secret in signing_secrets])),
         subscription=msgspec.json.encode(subscription).decode(),
         enabled=enabled,
         created_at=now,
@@ -122,6 +128,32 @@ async def update_channel(tx: Transaction, channel: Channel) -> None:
         subscription=msgspec.json.encode(channel.subscription).decode(),
         enabled=channel.enabled,
     )
+
+
+async def signing_secrets(tx: Transaction, channel_id: int) -> tuple[SigningSecret, ...]:
+    """The signing secrets of a channel that this transaction has locked, newest first, expired ones among them."""
+    row = await tx.first(_GET_SECRETS, id=channel_id)
+    assert row is not None
+    return read_secrets(tx.unseal(row["signing_secrets"]))
+
+
+async def keep_signing_secrets(tx: Transaction, channel_id: int, secrets: tuple[SigningSecret, ...]) -> None:
+    """Keeps ``secrets``, newest first, as those of a channel that this transaction has locked."""
+    await tx.run(_KEEP_SECRETS, channel_id=channel_id, signing_secrets=tx.seal(_write_secrets(secrets)))
+
+
+def read_secrets(text: str) -> tuple[SigningSecret, ...]:
+    """The secrets in ``channels.signing_secrets``, unsealed; one that does not expire is a plain text there.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    stored = msgspec.json.decode(text, type=list[str | SigningSecret])
+    return tuple(SigningSecret(one) if isinstance(one, str) else one for one in stored)
+
+
+def _write_secrets(secrets: Iterable[SigningSecret]) -> str:
+    return msgspec.json.encode([one.secret if one.expires_at is None else one for one in secrets]).decode()
 
 
 async def delete_channel(tx: Transaction, channel_id: int) -> None:

@@ -8,7 +8,7 @@ Statements that the worker runs all the time are text, so that both databases ca
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,11 +16,12 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from loadbell.domain.channels import ChannelKind
+from loadbell.domain.channels import ChannelKind, SigningSecret, live_secrets
 from loadbell.domain.deliveries import Cause, DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import MAX_ID, SECOND, Micros
 from loadbell.domain.pace import Pace
+from loadbell.store.channels import read_secrets
 from loadbell.store.db import Row, Transaction, WrongState
 from loadbell.store.statements import Statement
 
@@ -119,7 +120,7 @@ class Leased:
     owner: int
     replayed: bool
     settings: dict[str, Any] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)  #: those that are live, newest first
 
 
 @dataclass(frozen=True)
@@ -275,14 +276,15 @@ async def _load(tx: Transaction, ids: Sequence[str], *, owner: int, now: Micros)
             await tx.run(_CALL_OFF, id=row["id"], now=now)
             continue
         try:
-            leased.append(_leased(tx, row, sealed, owner))
+            leased.append(_leased(tx, row, sealed, owner=owner, now=now))
         except ValueError:
             # A row that this version can't read must not stop the deliveries of all others; its lease runs out.
             log.exception("A delivery can't be read", delivery=row["id"])
     return leased
 
 
-def _leased(tx: Transaction, row: Row, sealed: str, owner: int) -> Leased:
+def _leased(tx: Transaction, row: Row, sealed: str, *, owner: int, now: Micros) -> Leased:
+    signing: tuple[SigningSecret, ...] = _open(tx, row["signing_secrets"], read_secrets, ())
     return Leased(
         id=UUID(row["id"]),
         organization_id=row["organization_id"],
@@ -299,17 +301,21 @@ def _leased(tx: Transaction, row: Row, sealed: str, owner: int) -> Leased:
         number=row["attempts_begun"],
         owner=owner,
         replayed=row["replay_id"] is not None,
-        settings=_open(tx, sealed, dict[str, Any], {}),
-        secrets=_open(tx, row["signing_secrets"], tuple[str, ...], ()),
+        settings=_open(tx, sealed, _read_settings, {}),
+        secrets=tuple(one.secret for one in live_secrets(signing, now)),
     )
 
 
-def _open(tx: Transaction, sealed: str | None, kind: type[T], nothing: T) -> T:
+def _read_settings(text: str) -> dict[str, Any]:
+    return msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing: T) -> T:
     """The sealed JSON; ``nothing`` where no key opens it: one lost key must not stop the deliveries of all others."""
     if sealed is None:
         return nothing
     try:
-        return msgspec.json.decode(tx.unseal(sealed), type=kind)
+        return read(tx.unseal(sealed))
     except WrongState as error:
         log.error("A channel's secrets can't be opened", error=str(error))
         return nothing
