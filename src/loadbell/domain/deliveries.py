@@ -171,6 +171,7 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     step: int,
     number: int,
     resume_at: Micros | None = None,
+    replayed: bool = False,
     schedule: RetrySchedule,
     now: Micros,
     chance: float,
@@ -179,7 +180,8 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
 
     ``chance`` in [0, 1) decides the jitter. A Test Hook is tried once. A manual attempt uses up no wait: a delivery
     that had ended returns to its end unless the attempt succeeds, one that had not goes on with its schedule at
-    ``resume_at`` (None: no attempt of the schedule was made yet).
+    ``resume_at`` (None: no attempt of the schedule was made yet). One of a replay, ``replayed``, that is rate-limited
+    keeps its turn and waits.
     A rate-limited attempt uses up no wait either, but waits a second at least: nothing else would ever end its repeats.
     The whole channel waits with it, as long as the receiver asked, or else up to a minute.
     """
@@ -195,7 +197,7 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     throttle, asked = None, max(schedule.wait_when_rate_limited(number, chance) if hint is None else hint, SECOND)
     if limited:
         throttle = now + (min(asked, LONGEST_UNASKED_THROTTLE) if hint is None else asked)
-    if settled is not None:
+    if settled is not None and not (limited and replayed):
         return Verdict(settled, step, throttle_until=throttle)
     if cause is Cause.TEST or not (outcome.retry or limited):
         return Verdict(DeliveryStatus.FAILED, step, finished=True)

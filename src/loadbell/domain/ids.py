@@ -42,6 +42,11 @@ def new_uuid(now: Micros, entropy: Entropy) -> UUID:
     )
 
 
+def first_uuid(instant: Micros) -> UUID:
+    """The smallest that :func:`new_uuid` can give for ``instant``, an instant of 1970 or later."""
+    return new_uuid(instant, bytes)
+
+
 def parse_uuid(text: str) -> UUID | None:
     """The UUID that ``text`` spells in its canonical form, in either case; None for anything else."""
     try:

@@ -73,6 +73,7 @@ def conclude(
         settled=leased.settled,
         step=leased.step,
         resume_at=leased.resume_at,
+        replayed=leased.replayed,
         number=leased.number,
         schedule=schedule,
         now=now,

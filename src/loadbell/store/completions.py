@@ -65,8 +65,9 @@ _APPEND = Statement(
     f"JOIN deliveries d ON d.id = u.delivery_id ON CONFLICT (delivery_id, number) {_REPLACE}",
 )
 _MOVED = (
-    "lease_owner = NULL, lease_until = NULL, leased_at = NULL, settled = NULL, resume_at = NULL, form = NULL, "
-    "cause = CASE WHEN {u}status = 'pending' THEN 'scheduled' ELSE cause END, "
+    "lease_owner = NULL, lease_until = NULL, leased_at = NULL, resume_at = NULL, form = NULL, "
+    "cause = CASE WHEN {u}status = 'pending' AND settled IS NULL THEN 'scheduled' ELSE cause END, "
+    "settled = CASE WHEN {u}status = 'pending' THEN settled END, "
     "status = {u}status, step = {u}step, next_attempt_at = {u}next_attempt_at, answered = answered OR {u}answered, "
     "retrying = {u}retrying, reason = {u}reason, message = {u}message, "
     "finished_at = coalesce({u}finished_at, finished_at)"
@@ -83,7 +84,8 @@ _MOVE = Statement(
     "AND d.attempts_begun = u.number AND d.lease_owner = u.owner",
 )
 _CALL_OFF_DELETED = Statement(
-    "UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL, waits_for = NULL, finished_at = :now "
+    "UPDATE deliveries SET status = coalesce(settled, 'cancelled'), settled = NULL, next_attempt_at = NULL, "
+    "waits_for = NULL, finished_at = coalesce(finished_at, :now) "
     "WHERE id = :id AND status = 'pending' AND channel_id IS NOT NULL "
     "AND NOT EXISTS (SELECT 1 FROM channels WHERE channels.id = deliveries.channel_id)"
 )

@@ -67,7 +67,7 @@ _REDELIVER = Statement(
     "status = 'pending', settled = :settled, "
     "resume_at = CASE WHEN status = 'pending' AND attempts_begun > 0 THEN coalesce(resume_at, next_attempt_at) END, "
     "next_attempt_at = :now, "
-    "waits_for = NULL, retrying = 0 WHERE id = :id AND status = :expected"
+    "waits_for = NULL, retrying = 0, replay_id = NULL WHERE id = :id AND status = :expected"
 )
 _CALL_OFF = Statement(
     "UPDATE deliveries SET status = :status, settled = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "

@@ -1,0 +1,32 @@
+"""Replays: deliveries of a channel that have ended and are sent again, a few at a time."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.ids import Micros
+
+
+class End(StrEnum):
+    """How a delivery can have ended, and so what a replay can ask for."""
+
+    DELIVERED = DeliveryStatus.DELIVERED.value
+    FAILED = DeliveryStatus.FAILED.value
+    CANCELLED = DeliveryStatus.CANCELLED.value
+
+
+@dataclass(frozen=True)
+class Replay:
+    """One request to send again, and how far it has come.
+
+    ``count``: how many deliveries were meant when it was asked for. ``done``: how many of them have had their attempt
+    since; what was sent by hand or removed before its turn came is not among them.
+    """
+
+    id: int
+    channel_id: int
+    statuses: tuple[End, ...]
+    count: int
+    done: int
+    created_at: Micros
+    finished_at: Micros | None
