@@ -1,0 +1,28 @@
+"""What an answer means where a provider gives it no meaning of its own."""
+
+from http import HTTPStatus
+
+from loadbell.domain.deliveries import Outcome, Reason
+from loadbell.domain.ids import Micros
+from loadbell.domain.retry import parse_retry_after
+from loadbell.outbound.contract import Reply
+
+
+def answered(reply: Reply) -> str:
+    """The beginning of a sentence: "The receiver answered 404 Not Found"."""
+    phrase = next((known.phrase for known in HTTPStatus if known == reply.status), None)
+    return f"The receiver answered {reply.status} {phrase}" if phrase else f"The receiver answered {reply.status}"
+
+
+def passing(reply: Reply, now: Micros) -> Outcome:
+    """An answer other than 2xx that is worth another attempt, no sooner than its ``Retry-After`` asks."""
+    status_class = reply.status // 100
+    if status_class == 3:  # noqa: PLR2004 - 3xx
+        advice = "Redirects are not followed; enter the final URL in the channel's settings."
+        return Outcome(Reason.HTTP_3XX, f"{answered(reply)}. {advice}", retry=True)
+    retry_after = parse_retry_after(reply.header("Retry-After") or "", now)
+    if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+        reason = Reason.RATE_LIMITED
+    else:
+        reason = Reason.HTTP_4XX if status_class == 4 else Reason.HTTP_5XX  # noqa: PLR2004 - 4xx
+    return Outcome(reason, f"{answered(reply)}.", retry=True, retry_after=retry_after)

@@ -1,0 +1,42 @@
+"""How the kinds that people read put text from outside on the wire: harmless, and within a provider's limits."""
+
+import bisect
+import re
+from collections.abc import Callable
+
+ELLIPSIS = "…"
+"""Stands where something was cut off."""
+
+_DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def readable(text: str) -> str:
+    """``text`` on one line, without what would show it as something else than it is.
+
+    White space becomes single spaces. Marks and overrides of the writing direction are removed: they could turn round
+    what follows. Control characters, lone surrogates and noncharacters become U+FFFD, visibly.
+    """
+    return _UNFIT.sub("\ufffd", _DIRECTIONS.sub("", " ".join(text.split())))
+
+
+def length(text: str) -> int:
+    """How long ``text`` is in UTF-16 code units.
+
+    Providers say "characters". This is the longest of the usual readings, so a text within it keeps each of them.
+    """
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+def fitted(text: str, room: int, escape: Callable[[str], str] = str) -> str:
+    """``escape(text)``, no longer than ``room`` in :func:`length` (1 or more).
+
+    What doesn't fit is cut off before escaping, so never within an escape, and shows "…".
+    """
+    text = text[: room + 1]
+    whole = escape(text)
+    if length(whole) <= room:
+        return whole
+    end = bisect.bisect_right(range(len(text)), room - 1, key=lambda end: length(escape(text[:end]))) - 1
+    # A joiner at the cut would bind the mark to half an emoji.
+    return escape(text[:end].rstrip("\u200d ")) + ELLIPSIS
