@@ -6,7 +6,7 @@ come in since the last turn, and new leases for as many deliveries as there is r
 for some. While the sender is busy no transaction is open. What a turn could not record, because the database is away,
 stays in hand for the next one.
 
-Nobody holds others up. A channel that answered its last attempt has at most ``IN_LANE`` in flight and is served first;
+Nobody holds others up. A channel whose last attempt succeeded has at most ``IN_LANE`` in flight and is served first;
 any other has one, and all of those together at most ``FOR_UNKNOWN``. First attempts and retries each leave some places
 to the other kind. Among equals, what has waited longest goes first.
 """
@@ -19,11 +19,13 @@ from contextlib import suppress
 import structlog
 
 from loadbell.channels import channel_types
-from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.deliveries import DeliveryStatus, Reason
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import SECOND, Clock, Micros
+from loadbell.domain.ids import SECOND, Clock, Entropy, Micros
 from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.deliver import Prepared, conclude, prepare
+from loadbell.notify.pausing import Paused, expire_held, heed
+from loadbell.notify.replay import Replayer
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.store.completions import Completion, complete_batch, reap
@@ -54,7 +56,10 @@ class Worker:
         schedule: RetrySchedule,
         send_timeout: Micros,
         base_url: str,
+        pause_after: Micros,
+        hold_for: Micros,
         clock: Clock,
+        entropy: Entropy,
         chance: Callable[[], float],
     ) -> None:
         self._database = database
@@ -62,9 +67,13 @@ class Worker:
         self._schedule = schedule
         self._lease: Micros = send_timeout + LEASE_SLACK
         self._base_url = base_url
+        self._pause_after = pause_after
+        self._hold_for = hold_for
         self._paces = {kind.value: known.pace for kind, known in channel_types().items() if known.pace is not None}
         self._clock = clock
+        self._entropy = entropy
         self._chance = chance
+        self._replayer = Replayer(database, clock)
         self._wake = asyncio.Event()
         self._look = True  # there may be something due
         self._look_at: Micros = 0  # when there may be, at the latest
@@ -73,7 +82,7 @@ class Worker:
         self._one_by_one = False  # a batch of results could not be recorded
         self._in_lane: Counter[int] = Counter()
         self._full = False  # more was due than there was room for in all
-        self._answering: set[int] = set()  # channels whose last attempt brought an answer
+        self._well: set[int] = set()  # channels whose last attempt succeeded
         self._retries = 0
         self._in_flight = 0
         self._stopping = False
@@ -91,6 +100,7 @@ class Worker:
         await self._reap()
         self._database.on_wake(self._look_soon)
         self._task = asyncio.create_task(self._run(), name="worker")
+        self._replayer.start()
 
     async def stop(self, grace_s: float) -> None:
         """Leases nothing more, lets what is in flight end within ``grace_s`` seconds, and gives back the rest.
@@ -101,13 +111,14 @@ class Worker:
             return
         self._stopping = True
         self._wake.set()
+        await self._replayer.stop()
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._task), grace_s)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
         async def hand_over(tx: Transaction) -> int:
-            await complete_batch(tx, self._done)
+            await self._record(tx, self._done, self._clock())
             return await give_back(tx, self._owner)
 
         try:
@@ -158,29 +169,33 @@ class Worker:
         retries = self._retries - sum(_is_retry(item.leased) for item in done)
         first_ones = busy.total() - retries
 
-        async def work(tx: Transaction) -> tuple[Look, Look] | None:
-            released = await complete_batch(tx, done)
+        async def work(tx: Transaction) -> tuple[list[Paused], tuple[Look, Look] | None]:
+            paused, released = await self._record(tx, done, now)
             if not (look or released) or self._stopping:
-                return None
+                return paused, None
             until = now + self._lease
             room = self._room(busy, IN_FLIGHT - KEPT_FOR_RETRIES - first_ones)
             first = await lease_due(tx, retrying=False, room=room, owner=self._owner, now=now, until=until)
             busier = busy + Counter(item.lane for item in first.leased)
             room = self._room(busier, IN_FLIGHT - KEPT_FOR_FIRST - retries)
             again = await lease_due(tx, retrying=True, room=room, owner=self._owner, now=now, until=until)
-            return first, again
+            return paused, (first, again)
 
         try:
-            looks = await self._database.write(work)
+            paused, looks = await self._database.write(work)
         except BaseException:
             self._look = True
             raise
         del self._done[: len(done)]
+        if any(item.leased.replayed for item in done):
+            self._replayer.look_soon()
         self._one_by_one = self._one_by_one and bool(self._done)
         for completion in done:
             self._count(completion.leased, -1)
             if completion.verdict.next_attempt_at is not None:
                 self._look_at = min(self._look_at, completion.verdict.next_attempt_at)
+        for channel in paused:
+            log.warning("A channel was paused", channel=channel.channel_id, reason=channel.reason)
         if looks is not None:
             dues = [found.due for found in looks if found.due is not None]
             self._look_at = min([*dues, now + _LOOK_EVERY])
@@ -194,14 +209,17 @@ class Worker:
             return 0
         return max((self._look_at - self._clock()) / SECOND, 0.001)
 
+    async def _record(self, tx: Transaction, done: Sequence[Completion], now: Micros) -> tuple[list[Paused], int]:
+        """Gives the channels that the results paused, and how many deliveries need not wait any longer."""
+        paused = await heed(tx, done, pause_after=self._pause_after, now=now, entropy=self._entropy)
+        return paused, await complete_batch(tx, done)
+
     def _room(self, busy: Counter[int], for_kind: int) -> Room:
         """What may be leased beside what is ``busy``, of a kind of attempt that may take ``for_kind`` places."""
-        left = {
-            lane: (IN_LANE if lane in self._answering else 1) - busy[lane] for lane in busy.keys() | self._answering
-        }
-        unknown = sum(count for lane, count in busy.items() if lane not in self._answering)
+        left = {lane: (IN_LANE if lane in self._well else 1) - busy[lane] for lane in busy.keys() | self._well}
+        unknown = sum(count for lane, count in busy.items() if lane not in self._well)
         total = min(IN_FLIGHT - busy.total(), for_kind)
-        return Room(total, 1, left, known=self._answering, unknown=FOR_UNKNOWN - unknown, paces=self._paces)
+        return Room(total, 1, left, known=self._well, unknown=FOR_UNKNOWN - unknown, paces=self._paces)
 
     def _send(self, leased: Sequence[Leased]) -> None:
         exchanges = []
@@ -217,11 +235,6 @@ class Worker:
     def _answered(self, results: Sequence[tuple[Exchange, Reply | NoReply]]) -> None:
         for exchange, result in results:
             assert isinstance(exchange.key, Prepared)
-            lane = exchange.key.leased.lane
-            if isinstance(result, NoReply):
-                self._answering.discard(lane)
-            elif lane > 0:  # the lane of a Test Hook is never used again
-                self._answering.add(lane)
             self._conclude(exchange.key, result)
         self._wake.set()
 
@@ -229,6 +242,11 @@ class Worker:
         now = self._clock()
         done = conclude(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
         self._done.append(done)
+        lane = done.leased.lane
+        if done.attempt.reason is not Reason.OK:
+            self._well.discard(lane)
+        elif lane > 0:  # the lane of a Test Hook is never used again
+            self._well.add(lane)
         if done.verdict.status is DeliveryStatus.FAILED and done.verdict.finished:
             # The delivery log has every attempt; a line here for each would cost more than the sending.
             log.warning(
@@ -253,13 +271,16 @@ class Worker:
     async def _reap(self) -> None:
         now = self._clock()
 
-        async def work(tx: Transaction) -> int:
-            return await reap(tx, owner=self._owner, now=now)
+        async def work(tx: Transaction) -> tuple[int, int]:
+            taken = await reap(tx, owner=self._owner, now=now)
+            return taken, await expire_held(tx, hold_for=self._hold_for, now=now)
 
-        taken = await self._database.write(work)
+        taken, expired = await self._database.write(work)
         self._reaped_at = now
         if taken:
             log.warning("Took over deliveries of a worker that was lost", deliveries=taken)
+        if expired:
+            log.warning("Deliveries that waited too long were given up", deliveries=expired)
 
 
 def _is_retry(leased: Leased) -> bool:

@@ -1,0 +1,158 @@
+"""
+Replay: what a channel was told, or should have been, is sent again. Use cases, and the task that carries it out.
+
+Why it works as it does: ``docs/decisions/0013-replay.md``.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
+from loadbell.domain.ids import SECOND, Clock, Micros, rfc3339
+from loadbell.domain.orgs import Action, Principal
+from loadbell.domain.replays import End, Replay
+from loadbell.notify.channels import get_channel
+from loadbell.store import replays as store
+from loadbell.store.audit import append_entry
+from loadbell.store.channels import lock_channel
+from loadbell.store.db import Database, Transaction
+
+log = structlog.get_logger()
+
+AT_ONCE = 2
+"""How many deliveries of one replay are pending or being sent at the same time."""
+
+_LOOK_SECONDS = 1.0  # a backstop: recorded attempts wake it
+
+
+async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient values
+    tx: Transaction,
+    principal: Principal,
+    channel_id: int,
+    *,
+    since: Micros,
+    until: Micros | None,
+    statuses: Sequence[End],
+    dry_run: bool,
+    now: Micros,
+) -> tuple[int | None, int]:
+    """Asks for one manual attempt of each delivery of the channel in the span that stands in one of ``statuses`` now.
+
+    ``since`` is included, ``until`` is not; None means now. Gives the replay's id (None for a dry run, which changes
+    nothing) and how many deliveries there are.
+
+    Raises:
+        NotFound: the channel is not of the asker's organization.
+        Invalid: no delivery can be meant.
+        Conflict: the channel is paused or turned off, or another replay of it is going on.
+    """
+    await get_channel(tx, principal, channel_id)
+    principal.require(Action.MANAGE_DELIVERIES)
+    if since > now:
+        raise Invalid(FieldError("since", "must not be in the future"))
+    if until is not None and since >= until:
+        raise Invalid(FieldError("until", "must be later than since"))
+    span = store.Span(channel_id, since, now if until is None else until, tuple(dict.fromkeys(statuses)), now)
+    if not span.statuses:
+        raise Invalid(FieldError("statuses", "must name at least one"))
+    count = await store.count_meant(tx, span)
+    if dry_run:
+        return None, count
+    channel = await lock_channel(tx, principal.organization_id, channel_id)
+    if channel is None:
+        raise NotFound(f"There is no channel {channel_id}.")
+    if not channel.enabled:
+        raise Conflict("The channel is turned off. Turn it on, then replay.")
+    if channel.paused_reason is not None:
+        raise Conflict("The channel is paused. Resume it, then replay.")
+    other = await store.replay_going_on(tx, channel_id)
+    if other is not None:
+        raise Conflict(f"Replay {other} of this channel is going on. Wait for its end, then ask again.")
+    replay_id = await store.insert_replay(tx, principal.organization_id, span, count)
+    changes = {
+        "replay": replay_id,
+        "since": rfc3339(span.since),
+        "until": rfc3339(span.until),
+        "statuses": span.statuses,
+        "count": count,
+    }
+    await append_entry(tx, principal, "channel.replayed", f"channel {channel_id}", changes, now)
+    return replay_id, count
+
+
+async def get_replay(tx: Transaction, principal: Principal, channel_id: int, replay_id: int) -> Replay:
+    """The replay and how far it has come.
+
+    Raises:
+        NotFound: the channel is not of the asker's organization, or the replay is not the channel's.
+    """
+    await get_channel(tx, principal, channel_id)
+    principal.require(Action.READ_LOG)
+    replay = await store.get_replay(tx, principal.organization_id, channel_id, replay_id)
+    if replay is None:
+        raise NotFound(f"There is no replay {replay_id} of channel {channel_id}.")
+    return replay
+
+
+class Replayer:
+    """Carries replays on from :meth:`start` until :meth:`stop`, beside any number of others on the same database."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to look for replays."""
+        self._task = asyncio.create_task(self._run(), name="replayer")
+
+    async def stop(self) -> None:
+        """Lets nothing more go."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def look_soon(self) -> None:
+        """To be called when an attempt of a replay was recorded: there may be room for the next."""
+        self._wake.set()
+
+    async def look(self) -> float:
+        """Lets go what there is room for; gives the seconds until there may be something to do."""
+        now = self._clock()
+
+        async def find(tx: Transaction) -> tuple[list[int], Micros | None]:
+            return await store.replays_with_room(tx, at_once=AT_ONCE, now=now)
+
+        ready, due = await self._database.read(find)
+        more = False
+        for replay_id in ready:
+
+            async def advance(tx: Transaction, replay_id: int = replay_id) -> bool:
+                return await store.advance_replay(tx, replay_id, at_once=AT_ONCE, now=now)
+
+            try:
+                more |= await self._database.write(advance)
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("A replay could not go on; it will be tried again", replay=replay_id)
+        if more:
+            return 0
+        return _LOOK_SECONDS if due is None else min((due - now) / SECOND, _LOOK_SECONDS)
+
+    async def _run(self) -> None:
+        while True:
+            pause = _LOOK_SECONDS
+            self._wake.clear()
+            try:
+                pause = await self.look()
+            except Unavailable as error:
+                log.warning("Replays can't go on without the database; it will be tried again", error=str(error))
+            except Exception:
+                log.exception("Replays could not be looked for; it will be tried again")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)

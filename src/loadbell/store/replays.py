@@ -1,0 +1,207 @@
+"""
+Replays: each is a row with a cursor over the deliveries of its channel.
+
+The cursor moves in the transaction that makes due what it passes, so a replay goes on where it was, whatever happens.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
+
+import msgspec
+
+from loadbell.domain.ids import Micros, first_uuid
+from loadbell.domain.replays import End, Replay
+from loadbell.store.db import Row, Transaction
+from loadbell.store.schema import replays
+from loadbell.store.statements import Statement, insert_into
+
+_WINDOW = 500  # deliveries looked at in one transaction
+
+_MEANT = "event <> 'test.notification_channel' AND finished_at <= :asked_at AND status IN "
+_ON_SQLITE = _MEANT + "(SELECT value FROM json_each(:statuses))"
+_ON_POSTGRESQL = _MEANT + "(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb)))"
+_COUNT = "SELECT count(*) AS count FROM deliveries WHERE channel_id = :channel_id AND id > :after AND id < :until AND "
+_NEXT = (
+    "SELECT id, run_id, status FROM deliveries WHERE channel_id = :channel_id AND id > :after AND id <= :end AND {} "
+    "ORDER BY id LIMIT :room"
+)
+_COUNT_MEANT = Statement(_COUNT + _ON_SQLITE, _COUNT + _ON_POSTGRESQL)
+_NEXT_MEANT = Statement(_NEXT.format(_ON_SQLITE), _NEXT.format(_ON_POSTGRESQL))
+_WINDOW_END = Statement(
+    "SELECT max(id) AS id FROM (SELECT id FROM deliveries WHERE channel_id = :channel_id AND id > :after "
+    "AND id < :until ORDER BY id LIMIT :window) AS w"
+)
+
+_INSERT = Statement(
+    insert_into(
+        replays,
+        *("organization_id", "channel_id", "statuses", "after", "until", "count", "created_at", "finished_at"),
+        done=0,
+    ).returning(replays.c.id)
+)
+_OPEN_ONES = "FROM deliveries d WHERE d.replay_id = r.id AND d.status IN ('pending', 'sending')"
+_GET = Statement(
+    f"SELECT r.*, (SELECT count(*) {_OPEN_ONES}) AS open FROM replays r "
+    "WHERE r.id = :id AND r.channel_id = :channel_id AND r.organization_id = :organization_id"
+)
+_GOING_ON = Statement("SELECT id FROM replays WHERE channel_id = :channel_id AND finished_at IS NULL")
+
+_FREE = (
+    "FROM replays r JOIN channels c ON c.id = r.channel_id "
+    "WHERE r.finished_at IS NULL AND c.enabled AND c.paused_at IS NULL "
+)
+_WITH_ROOM = Statement(
+    f"SELECT r.id, c.throttled_until, c.full_at {_FREE} AND (SELECT count(*) {_OPEN_ONES}) < :at_once ORDER BY r.id"
+)
+_LOCK_FREE = f"SELECT r.id, r.channel_id, r.statuses, r.after, r.until, r.created_at {_FREE} AND r.id = :id"
+_LOCK = Statement(_LOCK_FREE, _LOCK_FREE + " FOR UPDATE OF r SKIP LOCKED")
+_OPEN_RUNS = Statement(
+    "SELECT run_id FROM deliveries WHERE replay_id = :id AND status IN ('pending', 'sending') ORDER BY id"
+)
+_SEND_AGAIN = Statement(
+    # Leased as retries are, after what is new.
+    "UPDATE deliveries SET status = 'pending', settled = status, cause = 'manual', replay_id = :replay_id, "
+    "next_attempt_at = :now, resume_at = NULL, retrying = 1 WHERE id = :id AND status = :expected"
+)
+_ADVANCE = Statement("UPDATE replays SET after = :after, done = done + :sent WHERE id = :id")
+_FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")
+
+
+@dataclass(frozen=True)
+class Span:
+    """The deliveries of a channel that a replay means, but for Test Hooks.
+
+    They were created in [since, until), had ended by ``asked_at`` and stand in one of ``statuses``.
+    """
+
+    channel_id: int
+    since: Micros
+    until: Micros
+    statuses: tuple[End, ...]
+    asked_at: Micros
+
+    @property
+    def before(self) -> str:
+        """An id before the first of them."""
+        return str(UUID(int=first_uuid(max(self.since, 0)).int - 1))
+
+    @property
+    def end(self) -> str:
+        """The first id after them."""
+        return str(first_uuid(max(self.until, 0)))
+
+
+async def count_meant(tx: Transaction, span: Span) -> int:
+    """How many deliveries there are in ``span``."""
+    row = await tx.first(
+        _COUNT_MEANT,
+        channel_id=span.channel_id,
+        after=span.before,
+        until=span.end,
+        asked_at=span.asked_at,
+        statuses=_encode(span.statuses),
+    )
+    assert row is not None
+    return int(row["count"])
+
+
+async def insert_replay(tx: Transaction, organization_id: int, span: Span, count: int) -> int:
+    """Keeps what was asked for; with nothing to send it is finished. Gives its id."""
+    row = await tx.first(
+        _INSERT,
+        organization_id=organization_id,
+        channel_id=span.channel_id,
+        statuses=_encode(span.statuses),
+        after=span.before,
+        until=span.end,
+        count=count,
+        created_at=span.asked_at,
+        finished_at=None if count else span.asked_at,
+    )
+    assert row is not None
+    return int(row["id"])
+
+
+async def get_replay(tx: Transaction, organization_id: int, channel_id: int, replay_id: int) -> Replay | None:
+    """The replay, if it is one of this channel, and that the organization's."""
+    row = await tx.first(_GET, id=replay_id, channel_id=channel_id, organization_id=organization_id)
+    return None if row is None else _replay(row)
+
+
+async def replay_going_on(tx: Transaction, channel_id: int) -> int | None:
+    """The id of the channel's replay that has not finished, if there is one."""
+    row = await tx.first(_GOING_ON, channel_id=channel_id)
+    return None if row is None else int(row["id"])
+
+
+async def replays_with_room(tx: Transaction, *, at_once: int, now: Micros) -> tuple[list[int], Micros | None]:
+    """The replays that may send another one now, and when the next of the others may, as far as time alone decides.
+
+    Those of a channel that is paused or turned off may not; those of a rate-limited one, or of one whose bucket (see
+    ``domain/pace.py``) isn't full, may not yet.
+    """
+    ready: list[int] = []
+    later: list[Micros] = []
+    for row in await tx.all(_WITH_ROOM, at_once=at_once):
+        due = max(row["throttled_until"], row["full_at"])
+        if due <= now:
+            ready.append(row["id"])
+        else:
+            later.append(due)
+    return ready, min(later, default=None)
+
+
+async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int, now: Micros) -> bool:
+    """Makes the next deliveries of a replay due, oldest first, until ``at_once`` of it are open, and no two of a run.
+
+    Finishes it when nothing is left and nothing is open. True: it looked as far as one transaction may and there was
+    room for more. Nothing is done for a replay that another process has in hand.
+    """
+    row = await tx.first(_LOCK, id=replay_id)
+    if row is None:
+        return False
+    open_runs = [each["run_id"] for each in await tx.all(_OPEN_RUNS, id=replay_id)]
+    room = at_once - len(open_runs)
+    where = {"channel_id": row["channel_id"], "after": row["after"]}
+    window = await tx.first(_WINDOW_END, **where, until=row["until"], window=_WINDOW)
+    if window is None or window["id"] is None:
+        if not open_runs:
+            await tx.run(_FINISH, id=replay_id, now=now)
+        return False
+    if room <= 0:
+        return False
+    found = await tx.all(
+        _NEXT_MEANT, **where, end=window["id"], asked_at=row["created_at"], statuses=row["statuses"], room=room
+    )
+    after, sent = row["after"], 0
+    for each in found:
+        if each["run_id"] is not None and each["run_id"] in open_runs:
+            break
+        values = {"id": each["id"], "expected": each["status"]}
+        sent += await tx.run(_SEND_AGAIN, **values, replay_id=replay_id, now=now)
+        open_runs.append(each["run_id"])
+        after = each["id"]
+    else:
+        if len(found) < room:
+            after = window["id"]
+    await tx.run(_ADVANCE, id=replay_id, after=after, sent=sent)
+    if sent:
+        tx.wake_workers()
+    return bool(after == window["id"])
+
+
+def _encode(statuses: Iterable[End]) -> str:
+    return msgspec.json.encode(list(statuses)).decode()
+
+
+def _replay(row: Row) -> Replay:
+    return Replay(
+        id=row["id"],
+        channel_id=row["channel_id"],
+        statuses=tuple(msgspec.json.decode(row["statuses"], type=list[End])),
+        count=row["count"],
+        done=row["done"] - row["open"],
+        created_at=row["created_at"],
+        finished_at=row["finished_at"],
+    )
