@@ -266,3 +266,22 @@ def test_scopes_limit_what_a_token_may_do_to_channels(site: ApiSite) -> None:
         report.call("GET", _path(site)).status,
     ]
     assert json.dumps(channel["name"]) in site.client.call("GET", path).body.decode()
+
+
+def test_credentials_reach_the_receiver_and_nobody_else(site: ApiSite) -> None:
+    """A real receiver gets the user name and password; the log masks them, even where the receiver repeats them."""
+    repeated = b"wrong: sentinel-user:sentinel-pass, c2VudGluZWwtdXNlcjpzZW50aW5lbC1wYXNz"
+    with ScriptedReceiver([respond(401, {"X-Echo": "sentinel-user"}, repeated)]) as receiver:
+        settings = {"url": receiver.url, "username": "sentinel-user", "password": "sentinel-pass"}
+        channel = site.client.ok("POST", _path(site), {"kind": "webhook", "name": "n", "settings": settings})
+        answer = site.client.call("POST", f"/channels/{channel['id']}/test", {})
+        (request,) = receiver.wait_for(1)
+    (attempt,) = answer.json["attempts"]
+
+    assert "Basic c2VudGluZWwtdXNlcjpzZW50aW5lbC1wYXNz" == request.header("Authorization")
+    assert ("…", "…") == (attempt["request"]["headers"]["Authorization"], attempt["response"]["headers"]["X-Echo"])
+    assert "wrong: …:…, …" == attempt["response"]["body"]
+    assert {"username": "…", "password": "…"}.items() <= channel["settings"].items()
+    for place in (answer.body.decode(), str(site.contents()), site.client.call("GET", _path(site)).body.decode()):
+        assert "sentinel" not in place
+        assert "c2VudGluZWw" not in place

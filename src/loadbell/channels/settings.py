@@ -67,10 +67,13 @@ def stored_settings(kind: ChannelKind, stored: Mapping[str, Any]) -> ChannelSett
 
 
 def masked_settings(kind: ChannelKind, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """What may be shown of a channel's settings: the URL as ``https://host/…``, other secret values as ``…``."""
+    """What may be shown of a channel's settings: the URL as ``https://host/…``, other secret values as ``…``.
+
+    An empty text is as good as none, and is left out.
+    """
     shown = {}
     for field in dataclasses.fields(channel_type(kind).settings_type):
-        if field.name in stored:
+        if stored.get(field.name, "") != "":
             value = stored[field.name]
             shown[field.name] = _masked(field.name, value) if _field(field).secret else value
     return shown

@@ -2,9 +2,11 @@
 WebHook: the event's payload to any HTTP receiver, as LoadImpact 3.0 documented it, signed by Standard Webhooks.
 
 Source of the three legacy headers and the body: the LoadImpact 3.0 documentation, page "Notifications", section
-"WebHook". Source of the others and of the meaning of 410: Standard Webhooks 1.0.0.
+"WebHook". Source of the others and of the meaning of 410: Standard Webhooks 1.0.0. Credentials: RFC 7617 (user name
+and password) and RFC 6750 section 2.1 (bearer token).
 """
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,9 +24,12 @@ from loadbell.outbound.signing import sign
 MOST_HEADERS = 20
 LONGEST_HEADER_NAME = 100
 LONGEST_HEADER_VALUE = 4_000
+LONGEST_CREDENTIAL = 1_000
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _VISIBLE = re.compile(r"[\x20-\x7e]*")
+_UNBROKEN = re.compile(r"[\x21-\x7e]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _RESERVED = frozenset(
     {
         "accept-encoding",
@@ -52,9 +57,34 @@ def check_headers(headers: Mapping[str, str]) -> str | None:
     return next((wrong for name, value in headers.items() if (wrong := _wrong(name, value)) is not None), None)
 
 
+def check_username(username: str) -> str | None:
+    """What is wrong with a user name, in a sentence that doesn't show it; None when nothing is."""
+    if ":" in username:
+        return "A user name can't hold a colon: HTTP takes what follows it for the password. Remove it."
+    return check_password(username)
+
+
+def check_password(password: str) -> str | None:
+    """What is wrong with a password, in a sentence that doesn't show it; None when nothing is."""
+    if len(password) > LONGEST_CREDENTIAL:
+        return f"This is longer than {LONGEST_CREDENTIAL:,} characters. Shorten it."
+    if _CONTROL.search(password):
+        return "This contains a line break or another control character. Remove it."
+    return None
+
+
+def check_bearer_token(token: str) -> str | None:
+    """What is wrong with a bearer token, in a sentence that doesn't show it; None when nothing is."""
+    if len(token) > LONGEST_HEADER_VALUE:
+        return f"This is longer than {LONGEST_HEADER_VALUE:,} characters. Shorten it."
+    if not _UNBROKEN.fullmatch(token):
+        return "This contains a space, a line break or a character beyond ASCII. Enter the token alone, without Bearer."
+    return None
+
+
 @dataclass(frozen=True)
 class WebHookSettings:
-    """Where to send, and what to send along."""
+    """Where to send, and what to send along. A credential that is empty is not sent."""
 
     url: str = setting("URL", "Where loadbell sends a POST when a test starts and when it ends.", secret=True)
     headers: dict[str, str] = setting(  # noqa: RUF009 - makes a dataclass field, with a factory
@@ -63,6 +93,23 @@ class WebHookSettings:
         secret=True,
         check=check_headers,
         default_factory=dict,
+    )
+    username: str = setting(
+        "User name",
+        "For a receiver that asks for a user name and password (HTTP basic).",
+        secret=True,
+        check=check_username,
+        default="",
+    )
+    password: str = setting(
+        "Password", "The password that goes with the user name.", secret=True, check=check_password, default=""
+    )
+    bearer_token: str = setting(
+        "Bearer token",
+        "For a receiver that asks for a token; sent as Authorization: Bearer.",
+        secret=True,
+        check=check_bearer_token,
+        default="",
     )
 
 
@@ -80,8 +127,21 @@ class WebHook(ChannelType[WebHookSettings]):
 
     @property
     def settings_type(self) -> type[WebHookSettings]:
-        """URL and own headers."""
+        """URL, own headers and credentials."""
         return WebHookSettings
+
+    def wrong(self, settings: WebHookSettings) -> Mapping[str, str]:
+        """One kind of credential at once, and a user name never without its password or the reverse."""
+        if settings.username and not settings.password:
+            return {"password": "The user name has no password. Enter it, or remove the user name."}
+        if settings.password and not settings.username:
+            return {"username": "The password has no user name. Enter it, or remove the password."}
+        if settings.username and settings.bearer_token:
+            return {"bearer_token": "There are a user name and a bearer token. Keep one of them."}
+        authorization = any(name.lower() == "authorization" for name in settings.headers)
+        if authorization and (settings.username or settings.bearer_token):
+            return {"headers": "There are a credential and a header Authorization of your own. Keep one of them."}
+        return {}
 
     def render(self, settings: WebHookSettings, notice: Notice, envelope: Envelope) -> Message:  # noqa: ARG002 - the payload is the contract here
         """The POST that carries the frozen payload. The id stays over retries; timestamp and signature are new."""
@@ -97,12 +157,14 @@ class WebHook(ChannelType[WebHookSettings]):
             signature = sign(envelope.secrets, delivery_id, timestamp, envelope.payload)
             headers.append(("webhook-signature", signature))
         own = [(name, value) for name, value in settings.headers.items() if not _is_reserved(name)]
+        own += _authorization(settings)
         return Message(
             "POST",
             settings.url,
             (*headers, *own),
             envelope.payload,
             secret_headers=frozenset(name.lower() for name, _ in own),
+            secrets=(settings.username, settings.password),
         )
 
     def judge(self, reply: Reply, now: Micros) -> Outcome:
@@ -133,6 +195,13 @@ CHANNEL = WebHook()
 def _status_text(status: int) -> str:
     phrase = next((known.phrase for known in HTTPStatus if known == status), None)
     return f"{status} {phrase}" if phrase else str(status)
+
+
+def _authorization(settings: WebHookSettings) -> list[tuple[str, str]]:
+    if settings.username:
+        pair = f"{settings.username}:{settings.password}".encode()
+        return [("Authorization", f"Basic {base64.b64encode(pair).decode('ascii')}")]
+    return [("Authorization", f"Bearer {settings.bearer_token}")] if settings.bearer_token else []
 
 
 def _is_reserved(name: str) -> bool:

@@ -142,7 +142,7 @@ def _exchange(message: Message, result: Reply | NoReply) -> Exchange:
 def _secrets(message: Message) -> tuple[str, ...]:
     """What an answer must not repeat into the log, longest first: the URL's path and query, secret header values."""
     parts = urlsplit(message.url)
-    found = {parts.path, parts.query, f"{parts.path}?{parts.query}"}
+    found = {parts.path, parts.query, f"{parts.path}?{parts.query}", *message.secrets}
     found.update(parts.path.split("/"))
     found.update(value for _, value in parse_qsl(parts.query))
     found.update(value for name, value in message.headers if name.lower() in message.secret_headers)

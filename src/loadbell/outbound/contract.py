@@ -82,6 +82,7 @@ class Message:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
     secret_headers: frozenset[str] = frozenset()  #: lower-case names whose values are masked in the log
+    secrets: tuple[str, ...] = field(default=(), repr=False)  #: more that the log must not repeat from an answer
 
 
 @dataclass(frozen=True)
