@@ -73,6 +73,7 @@ def _each(field: str, *values: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((field, value) for value in values)
 
 
+_REPLAY = {"since": "2020-01-01T00:00:00Z", "statuses": ["failed"]}
 _SETTINGS = _each("settings", None, "x", 5, [], [1])
 _METRICS = (
     *_each("metrics", [], "x", 5),
@@ -186,6 +187,20 @@ ROUTES: tuple[Route, ...] = (
         _each("overlap", "", "1", "-1s", "8d", "604801s", "1 day", "9" * 400, *_TEXTS),
         _LEADS_WRITE,
     ),
+    Route(
+        "POST",
+        "/channels/{channel_id}/replay",
+        _REPLAY,
+        (
+            *_each("since", None, "yesterday", "2020-01-01", "2020-01-01T00:00:00", "2999-01-01T00:00:00Z", 5, [], {}),
+            *_each("until", "yesterday", "2020-01-01", "2019-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 5, [], {}),
+            *_each("statuses", None, "failed", [], {}, 5, ["failed"] * 1_001),
+            *(("statuses.0", [status]) for status in ("pending", "sending", "moon", None, 5)),
+            *_each("dry_run", "yes", 1, [], {}),
+        ),
+        _LEADS_WRITE,
+    ),
+    Route("GET", "/channels/{channel_id}/replays/{replay_id}", forbidden=_LEADS_READ),
     Route("GET", "/channels/{channel_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
     Route("GET", "/organizations/{organization_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
     Route("GET", "/deliveries/{delivery_id}", forbidden=_REPORTERS),
@@ -292,6 +307,7 @@ def _things(site: ApiSite, client: Client, organization_id: int, **given: Any) -
         "organization_id": str(organization_id),
         "channel_id": str(channel["id"]),
         "run_id": str(run["id"]),
+        "replay_id": str(client.ok("POST", f"/channels/{channel['id']}/replay", _REPLAY)["id"]),
         "delivery_id": next(item["id"] for item in listed if item["channel_id"] == channel["id"]),
     }
 

@@ -164,7 +164,7 @@ def test_wrong_fields_are_named(things: Things, route: Route) -> None:
 @with_body
 def test_missing_fields_are_all_named(things: Things, route: Route) -> None:
     """An empty object names every field that the route can't do without."""
-    required = {"name", "kind", "settings", "scope"} & set(route.body or ())
+    required = {"name", "kind", "settings", "scope", "since", "statuses"} & set(route.body or ())
     if route.method == "PATCH" or not required:
         return
     answer = _send(things.clients["owner"], route, things.ours, body={})

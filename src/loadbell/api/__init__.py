@@ -7,7 +7,7 @@ The contract is the OpenAPI document at ``/api/v1/openapi.json``, which is writt
 
 from litestar import MediaType, Response, Router, get
 
-from loadbell.api import channels, deliveries, organizations, runs, tokens
+from loadbell.api import channels, deliveries, organizations, replays, runs, tokens
 from loadbell.api.openapi import PREFIX, document
 from loadbell.entry.door import Door
 
@@ -15,6 +15,7 @@ _NOUNS = {
     "runs": runs.HANDLERS,
     "channels": channels.HANDLERS,
     "deliveries": deliveries.HANDLERS,
+    "replays": replays.HANDLERS,
     "organizations": organizations.HANDLERS,
     "tokens": tokens.HANDLERS,
 }

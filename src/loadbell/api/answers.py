@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from loadbell.channels.settings import masked_settings
-from loadbell.domain import channels, deliveries, events, runs
+from loadbell.domain import channels, deliveries, events, replays, runs
 from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
 from loadbell.entry.paging import split
@@ -164,6 +164,31 @@ class DeliveryWithAttempts(Delivery):
     attempts: list[Attempt]
 
 
+class StartedReplay(msgspec.Struct):
+    """A replay that begins now, and how many deliveries it is to send again."""
+
+    id: int
+    count: int
+
+
+class CountedReplay(msgspec.Struct):
+    """How many deliveries such a replay would send again."""
+
+    count: int
+
+
+class Replay(msgspec.Struct):
+    """A replay, and how many of its deliveries have had their attempt. `finished_at` is null while it goes on."""
+
+    id: int
+    channel_id: int
+    statuses: list[replays.End]
+    count: int
+    done: int
+    created_at: Time
+    finished_at: Time | None
+
+
 class RunPage(Page[Run]):
     """A page of runs, newest first. `next_cursor` is null on the last one."""
 
@@ -248,6 +273,19 @@ def delivery_with_attempts(
     """A delivery by itself; whoever may not read the log sees neither bodies nor where it went."""
     whole = principal.may(Action.READ_LOG)
     return DeliveryWithAttempts(**_delivery(found), attempts=[_attempt(one, whole=whole) for one in attempts])
+
+
+def replay(found: replays.Replay) -> Replay:
+    """A replay as it stands."""
+    return Replay(
+        id=found.id,
+        channel_id=found.channel_id,
+        statuses=list(found.statuses),
+        count=found.count,
+        done=found.done,
+        created_at=rfc3339(found.created_at),
+        finished_at=_time(found.finished_at),
+    )
 
 
 def _channel(found: channels.Channel, principal: Principal) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros, from_datetime
 from loadbell.domain.orgs import Scope
+from loadbell.domain.replays import End
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
@@ -149,6 +150,15 @@ class FormBody(msgspec.Struct, kw_only=True):
 
     kind: str
     settings: dict[str, Any]
+
+
+class ReplayBody(msgspec.Struct, kw_only=True):
+    """Which deliveries to send again: when they were created, and how they have ended."""
+
+    since: Instant
+    until: Instant | None = None
+    statuses: Annotated[list[End], msgspec.Meta(min_length=1, max_length=1_000)]
+    dry_run: bool | None = None
 
 
 class NewOrganizationBody(msgspec.Struct, kw_only=True):
