@@ -181,7 +181,10 @@ def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
         schedule=settings.retry_schedule,
         send_timeout=settings.send_timeout,
         base_url=settings.base_url,
+        pause_after=settings.pause_after,
+        hold_for=settings.hold_for,
         clock=clock,
+        entropy=os.urandom,
         chance=random.SystemRandom().random,
     )
 

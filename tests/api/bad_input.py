@@ -201,6 +201,10 @@ ROUTES: tuple[Route, ...] = (
         _LEADS_WRITE,
     ),
     Route("GET", "/channels/{channel_id}/replays/{replay_id}", forbidden=_LEADS_READ),
+    Route("POST", "/channels/{channel_id}/pause", {}, (), _LEADS_WRITE),
+    Route(
+        "POST", "/channels/{channel_id}/resume", {"held": "drop"}, _each("held", None, "keep", *_TEXTS), _LEADS_WRITE
+    ),
     Route("GET", "/channels/{channel_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
     Route("GET", "/organizations/{organization_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
     Route("GET", "/deliveries/{delivery_id}", forbidden=_REPORTERS),

@@ -28,7 +28,7 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import assign_project, insert_member, insert_project, insert_user
 from loadbell.store.statements import Statement
 from tests.support.server import Client
-from tests.support.stores import LOOPBACK, WATCHDOG, opened
+from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, WATCHDOG, opened
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ SEND_TIMEOUT: Micros = 2 * SECOND
 TABLES = {
     "organizations": "id", "users": "id", "members": "user_id", "projects": "id", "tokens": "id", "channels": "id",
     "tests": "id", "runs": "id", "events": "id", "deliveries": "id", "attempts": "delivery_id", "audit_entries": "id",
-    "idempotency_keys": "key",
+    "replays": "id", "idempotency_keys": "key",
 }  # fmt: skip
 """Every table in which a request could leave a trace, with a column to order it by."""
 
@@ -204,7 +204,10 @@ def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> 
                     schedule=schedule,
                     send_timeout=SEND_TIMEOUT,
                     base_url=url,
+                    pause_after=PAUSE_AFTER,
+                    hold_for=HOLD_FOR,
                     clock=clock,
+                    entropy=os.urandom,
                     chance=lambda: 0.5,
                 )
                 sender.start()

@@ -48,6 +48,9 @@ NOON: Micros = 1_800_000_000 * SECOND
 """When scenarios begin."""
 
 WATCHDOG: Micros = 120 * SECOND
+DAY: Micros = 86_400 * SECOND
+PAUSE_AFTER: Micros = 5 * DAY
+HOLD_FOR: Micros = 7 * DAY
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),))
 
 

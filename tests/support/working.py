@@ -1,6 +1,7 @@
 """A worker at work: real store, real sender, real receivers, the system's clock."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.sender import Sender
 from loadbell.store.db import Database, Row
 from loadbell.testing.receiver import Received
-from tests.support.stores import LOOPBACK, Site, WallClock, opened, settle
+from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, opened, settle
 
 PATIENCE = 20.0
 """Seconds after which what should happen is believed not to; ten times what it ever takes."""
@@ -22,7 +23,12 @@ PATIENCE = 20.0
 
 @asynccontextmanager
 async def working(
-    database: Database, schedule: str = "100ms,200ms,400ms", deadline: Micros = 5 * SECOND
+    database: Database,
+    schedule: str = "100ms,200ms,400ms",
+    deadline: Micros = 5 * SECOND,
+    *,
+    pause_after: Micros = PAUSE_AFTER,
+    hold_for: Micros = HOLD_FOR,
 ) -> AsyncIterator[Worker]:
     """A worker on ``database``, with a sender of its own, as one process has them."""
     sender = Sender(policy=LOOPBACK, timeout=deadline, max_in_flight=IN_FLIGHT)
@@ -33,7 +39,10 @@ async def working(
         schedule=RetrySchedule.parse(schedule),
         send_timeout=deadline,
         base_url="http://loadbell.test",
+        pause_after=pause_after,
+        hold_for=hold_for,
         clock=WallClock(),
+        entropy=os.urandom,
         chance=lambda: 0.5,
     )
     try:
@@ -45,15 +54,18 @@ async def working(
 
 
 def at_work(
-    url: str, scenario: Callable[[Site], Coroutine[Any, Any, None]], schedule: str = "100ms,200ms,400ms"
+    url: str,
+    scenario: Callable[[Site], Coroutine[Any, Any, None]],
+    schedule: str = "100ms,200ms,400ms",
+    **given: Micros,
 ) -> None:
-    """Plays ``scenario`` on the store at ``url`` while a worker runs."""
+    """Plays ``scenario`` on the store at ``url`` while a worker runs, with these other properties of it."""
 
     async def whole() -> None:
         async with opened(url) as database:
             site = await settle(database)
             site.clock = WallClock()
-            async with working(database, schedule):
+            async with working(database, schedule, **given):
                 await scenario(site)
 
     asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))

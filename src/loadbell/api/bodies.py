@@ -14,6 +14,7 @@ from loadbell.domain.replays import End
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
+from loadbell.notify.resuming import Held
 from loadbell.runs.lifecycle import NewRun, Report
 
 RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]
@@ -143,6 +144,12 @@ class RotationBody(msgspec.Struct):
     """How long the former secrets stay live."""
 
     overlap: Annotated[str, msgspec.Meta(description="A duration from `0s` to `7d`. Left out: `24h`.")] | None = None
+
+
+class ResumeBody(msgspec.Struct):
+    """What becomes of all that the channel has held: sent in the order of the events, or cancelled."""
+
+    held: Held
 
 
 class FormBody(msgspec.Struct, kw_only=True):

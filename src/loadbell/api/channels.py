@@ -16,7 +16,7 @@ from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
-from loadbell.notify import actions, channels, rotation
+from loadbell.notify import actions, channels, resuming, rotation
 from loadbell.store.db import Transaction
 
 _NOUN = "channel"
@@ -182,6 +182,36 @@ async def rotate_secret(call: NamedDependency[Call]) -> Response[bytes]:
     return answer(HTTPStatus.OK, await call.write_once(work))
 
 
+@post(
+    "/channels/{channel_id:str}/pause",
+    **described(Operation("Pause a channel", {200: answers.Channel}, body=bodies.Nothing, refusals=(404,))),
+)
+async def pause_channel(call: NamedDependency[Call]) -> Response[bytes]:
+    """Sends nothing but Test Hooks from now on, and goes on collecting. A paused channel stays as it is."""
+    await call.body(bodies.Nothing)
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
+        channel = await resuming.pause(tx, principal, call.integer_id("channel_id", _NOUN), now=now)
+        return answers.channel(channel, principal)
+
+    return answer(HTTPStatus.OK, await call.write_once(work))
+
+
+@post(
+    "/channels/{channel_id:str}/resume",
+    **described(Operation("Resume a channel", {200: answers.Channel}, body=bodies.ResumeBody, refusals=(404,))),
+)
+async def resume_channel(call: NamedDependency[Call]) -> Response[bytes]:
+    """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
+    said = await call.body(bodies.ResumeBody)
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
+        channel = await resuming.resume(tx, principal, call.integer_id("channel_id", _NOUN), said.held, now=now)
+        return answers.channel(channel, principal)
+
+    return answer(HTTPStatus.OK, await call.write_once(work))
+
+
 HANDLERS: list[Any] = [
     create_channel,
     list_channels,
@@ -191,4 +221,6 @@ HANDLERS: list[Any] = [
     test_channel,
     test_form,
     rotate_secret,
+    pause_channel,
+    resume_channel,
 ]

@@ -61,7 +61,7 @@ async def redeliver(tx: Transaction, principal: Principal, delivery_id: UUID, *,
 
     Raises:
         NotFound: the asker does not see the delivery.
-        Conflict: it is being sent, its channel is gone or turned off, or it was the test of an unsaved form.
+        Conflict: it is being sent, its channel is gone, turned off or paused, or it was the test of an unsaved form.
     """
     delivery = await _locked(tx, principal, delivery_id)
     if delivery.status is DeliveryStatus.SENDING:
@@ -73,6 +73,8 @@ async def redeliver(tx: Transaction, principal: Principal, delivery_id: UUID, *,
         raise Conflict("The channel of this delivery was deleted, so there is nowhere to send it.")
     if not channel.enabled:
         raise Conflict("The channel of this delivery is turned off. Turn it on, then redeliver.")
+    if channel.paused_reason is not None:
+        raise Conflict("The channel of this delivery is paused. Resume it, then redeliver.")
     await store.redeliver(tx, delivery, now)
     tx.wake_workers()
     await append_entry(tx, principal, "delivery.redelivered", f"delivery {delivery_id}", {}, now)

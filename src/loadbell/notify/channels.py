@@ -18,6 +18,7 @@ from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.deliveries import call_off_channel
 from loadbell.store.organizations import project_ids
+from loadbell.store.pauses import note_failing
 
 
 async def create_channel(  # noqa: PLR0913 - one argument for each property
@@ -129,6 +130,8 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         enabled=channel.enabled if enabled is None else enabled,
     )
     await store.update_channel(tx, channel)
+    if settings is not None:
+        await note_failing(tx, {channel_id: None})  # what failed before says nothing about these
     given = {"name": name, "settings": settings, "subscription": subscription, "enabled": enabled}
     changed = sorted(field for field, value in given.items() if value is not None)
     await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", {"changed": changed}, now)

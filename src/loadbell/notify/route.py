@@ -36,6 +36,11 @@ def wants(subscription: Subscription, happening: Happening) -> bool:
     )
 
 
+def wants_pauses(subscription: Subscription) -> bool:
+    """Whether a channel with this subscription is told that another one was paused; only ``events`` narrows that."""
+    return _in(EventName.CHANNEL_PAUSED, subscription.events)
+
+
 def is_change(result: Result | None, last: Result | None) -> bool:
     """Whether an end is news for those who want changes only.
 

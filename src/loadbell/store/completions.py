@@ -146,7 +146,11 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> 
     attempts = [_attempt_row(str(done.leased.id), done.attempt) for done in completions]
     moves = [_move_row(done) for done in completions]
     answered = [str(done.leased.id) for done in completions if done.answered]
-    ended = [str(done.leased.id) for done in completions if done.finished_at is not None and not done.answered]
+    ended = [
+        str(done.leased.id)
+        for done in completions
+        if done.verdict.status is not DeliveryStatus.PENDING and not done.answered
+    ]
     await throttle_channels(tx, _throttles(completions))  # channels before deliveries, as everybody locks them
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_MANY, ids=[move["id"] for move in moves])

@@ -1,0 +1,159 @@
+"""
+Pausing: a channel that can't work sends nothing until a person resumes it, and the others are told.
+
+What attempts say about their channels is heeded in the transaction that records them, so that a pause, its entry in
+the audit log and its event are there together or not at all. See ``docs/decisions/0012-pausing.md``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadbell.channels import channel_type
+from loadbell.domain.deliveries import Cause, Reason
+from loadbell.domain.events import Event, EventName, channel_paused_payload
+from loadbell.domain.ids import Entropy, Micros, new_uuid, to_datetime
+from loadbell.domain.notices import encode_notice, pause_notice, span
+from loadbell.notify.route import wants_pauses
+from loadbell.store import pauses as store
+from loadbell.store.audit import append_system_entry
+from loadbell.store.completions import Completion
+from loadbell.store.db import Transaction
+from loadbell.store.deliveries import NewDelivery, insert_deliveries, insert_event
+
+_SAY_NOTHING = frozenset({Reason.RATE_LIMITED, Reason.BAD_PAYLOAD, Reason.INTERNAL, Reason.EXPIRED})
+_WHAT_TO_DO = "Mend the receiver or the channel's settings, then resume the channel."
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A channel that was paused just now, and why in words."""
+
+    channel_id: int
+    reason: str
+
+
+@dataclass
+class _Said:
+    """What the attempts of one batch say about their channel, up to the last of them."""
+
+    succeeded: bool = False
+    failing_since: Micros | None = None  #: the first failure after the last success
+    message: str = ""  #: of the last failure
+    refusal: str | None = None  #: why no message can succeed
+    limited: bool = False
+
+
+async def heed(
+    tx: Transaction, done: Sequence[Completion], *, pause_after: Micros, now: Micros, entropy: Entropy
+) -> list[Paused]:
+    """Does to channels what these attempts say about them; to be called before they are recorded.
+
+    A channel is paused when it said that no message can succeed, or when nothing but failures came for
+    ``pause_after``; the organization's other channels are told. Gives those that were paused by this.
+    """
+    said = _said(done)
+    if not said:
+        return []
+    failing = {channel for channel, one in said.items() if one.failing_since is not None}
+    mixed = {channel for channel in failing if said[channel].succeeded}
+    standings = await store.lock_concerned(
+        tx,
+        touched={channel for channel, one in said.items() if one.limited or one.refusal is not None} | mixed,
+        well={channel for channel, one in said.items() if one.succeeded} - mixed,
+        failing=failing - mixed,
+        before=now - pause_after,
+    )
+    since: dict[int, Micros | None] = {}
+    paused: list[tuple[store.Standing, str]] = []
+    for channel in standings:
+        one = said[channel.id]
+        failing_since = one.failing_since
+        if not one.succeeded and channel.failing_since is not None:
+            failing_since = channel.failing_since
+        if failing_since != channel.failing_since:
+            since[channel.id] = failing_since
+        reason = _reason(one, failing_since, pause_after=pause_after, now=now)
+        if reason is not None and await store.pause_channel(tx, channel.id, reason, now):
+            paused.append((channel, reason))
+    await store.note_failing(tx, since)
+    for channel, reason in paused:
+        await _tell(tx, channel, reason, now=now, entropy=entropy)
+    return [Paused(channel.id, reason) for channel, reason in paused]
+
+
+async def expire_held(tx: Transaction, *, hold_for: Micros, now: Micros) -> int:
+    """Ends what has waited for longer than ``hold_for``: for a paused channel, or for a receiver's rate limit.
+
+    Gives how many; when that is a whole batch, there may be more.
+    """
+    held, limited = await store.expire_late(
+        tx,
+        held=f"The channel was paused, and this waited for longer than {span(hold_for)}. "
+        "Resume the channel, then redeliver this if it is still of use.",
+        limited=f"The receiver's rate limit left no room for this within {span(hold_for)}. "
+        "Redeliver it if it is still of use.",
+        before=now - hold_for,
+        now=now,
+    )
+    return held + limited
+
+
+def _said(done: Sequence[Completion]) -> dict[int, _Said]:
+    """What the attempts say, by channel; a Test Hook says nothing."""
+    said: dict[int, _Said] = {}
+    for item in done:
+        if item.leased.lane < 0 or item.attempt.cause is Cause.TEST:
+            continue
+        one = said.setdefault(item.leased.lane, _Said())
+        one.limited = one.limited or item.verdict.throttle_until is not None
+        if item.pauses:
+            one.refusal = item.attempt.message
+        if item.attempt.reason is Reason.OK:
+            one.succeeded, one.failing_since = True, None
+        elif item.attempt.reason not in _SAY_NOTHING:
+            one.message = item.attempt.message
+            if one.failing_since is None:
+                one.failing_since = item.attempt.started_at
+    return said
+
+
+def _reason(said: _Said, failing_since: Micros | None, *, pause_after: Micros, now: Micros) -> str | None:
+    if said.refusal is not None:
+        return f"On {_minute(now)}: {said.refusal} {_WHAT_TO_DO}"
+    if said.failing_since is not None and failing_since is not None and now - failing_since >= pause_after:
+        return f"Every attempt since {_minute(failing_since)} has failed, the last one so: {said.message} {_WHAT_TO_DO}"
+    return None
+
+
+def _minute(instant: Micros) -> str:
+    return to_datetime(instant).strftime("%Y-%m-%d %H:%M UTC")
+
+
+async def _tell(tx: Transaction, channel: store.Standing, reason: str, *, now: Micros, entropy: Entropy) -> None:
+    changes = {"name": channel.name, "reason": reason}
+    await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes, now)
+    told = [
+        other for other in await store.told_of_pauses(tx, channel.organization_id) if wants_pauses(other.subscription)
+    ]
+    if not told:
+        return
+    notice = pause_notice(
+        channel_id=channel.id,
+        channel=channel.name,
+        title=channel_type(channel.kind).title,
+        reason=reason,
+        now=now,
+    )
+    event = Event(
+        id=new_uuid(now, entropy),
+        organization_id=channel.organization_id,
+        name=EventName.CHANNEL_PAUSED,
+        occurred_at=now,
+        payload=channel_paused_payload(
+            organization_id=channel.organization_id, channel_id=channel.id, name=channel.name, reason=reason
+        ),
+        notice=encode_notice(notice),
+    )
+    await insert_event(tx, event)
+    await insert_deliveries(tx, event, [NewDelivery(new_uuid(now, entropy), one.id, one.kind) for one in told], now)
+    tx.wake_workers()

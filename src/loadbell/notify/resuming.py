@@ -1,0 +1,57 @@
+"""Pausing and resuming a channel by hand. See ``docs/decisions/0012-pausing.md``."""
+
+from enum import StrEnum
+
+from loadbell.channels import channel_type
+from loadbell.domain.channels import Channel
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Principal
+from loadbell.notify.channels import get_channel, lock_channel
+from loadbell.store import pauses as store
+from loadbell.store.audit import append_entry
+from loadbell.store.db import Transaction
+from loadbell.store.organizations import organization_names
+
+_DROPPED = "The channel was resumed without what it had held. Redeliver this if it is still of use."
+
+
+class Held(StrEnum):
+    """What becomes of all that a paused channel has collected, when it is resumed."""
+
+    DELIVER = "deliver"  #: sent, one after the other in the order of the events
+    DROP = "drop"  #: cancelled
+
+
+async def pause(tx: Transaction, principal: Principal, channel_id: int, *, now: Micros) -> Channel:
+    """Lets the channel send nothing but Test Hooks; it goes on collecting. A paused one stays as it is.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+    """
+    await lock_channel(tx, principal, channel_id)
+    _, who = await organization_names(tx, principal.organization_id, principal.user_id)
+    reason = f"Paused by {who or 'hand'}."
+    if await store.pause_channel(tx, channel_id, reason, now):
+        await append_entry(tx, principal, "channel.paused", f"channel {channel_id}", {"reason": reason}, now)
+    return await get_channel(tx, principal, channel_id)
+
+
+async def resume(tx: Transaction, principal: Principal, channel_id: int, held: Held, *, now: Micros) -> Channel:
+    """Lets the channel send again, and delivers or drops what it has held. One that is not paused stays as it is.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+    """
+    channel = await lock_channel(tx, principal, channel_id)
+    if channel.paused_reason is None:
+        return channel
+    pace = channel_type(channel.kind).pace
+    await store.resume_channel(tx, channel_id, full_at=0 if pace is None else pace.drained(now))
+    if held is Held.DELIVER:
+        count = await store.deliver_held(tx, channel_id, now)
+    else:
+        count = await store.drop_held(tx, channel_id, _DROPPED, now)
+    tx.wake_workers()
+    changes = {"held": held, "deliveries": count}
+    await append_entry(tx, principal, "channel.resumed", f"channel {channel_id}", changes, now)
+    return await get_channel(tx, principal, channel_id)

@@ -1,0 +1,219 @@
+"""
+Pauses of channels: what a batch of results does to its channels, and what becomes of the deliveries that they hold.
+
+On PostgreSQL rows are locked channels first, then deliveries, each in ascending order, as everybody locks them.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from loadbell.domain.channels import ChannelKind, Subscription
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.store.channels import Listener
+from loadbell.store.db import Transaction
+from loadbell.store.statements import Statement
+
+LARGEST_BATCH = 500
+"""How many deliveries that waited too long are ended in one transaction, about."""
+
+_LATELY: Micros = 10 * SECOND  # a channel that keeps being rate-limited is throttled again within this
+
+_CONCERNED = (
+    "SELECT id, organization_id, kind, name, failing_since, paused_at FROM channels WHERE id {any_of_all} AND ("
+    "id {any_of_touched} OR failing_since IS NOT NULL AND id {any_of_well} "
+    "OR paused_at IS NULL AND (failing_since IS NULL OR failing_since <= :before) AND id {any_of_failing}) ORDER BY id"
+)
+_LISTS = ("all", "touched", "well", "failing")
+_LOCK_CONCERNED = Statement(
+    _CONCERNED.format(**{f"any_of_{name}": f"IN (SELECT value FROM json_each(:{name}))" for name in _LISTS}),
+    # NO KEY: reports, which hold channels by KEY SHARE, are not kept waiting.
+    _CONCERNED.format(**{f"any_of_{name}": f"= ANY(CAST(:{name} AS bigint[]))" for name in _LISTS})
+    + " FOR NO KEY UPDATE",
+)
+_NOTE_FAILING = Statement("UPDATE channels SET failing_since = :since WHERE id = :id")
+_PAUSE = Statement("UPDATE channels SET paused_at = :now, paused_reason = :reason WHERE id = :id AND paused_at IS NULL")
+_TOLD = (
+    "SELECT id, kind, subscription FROM channels "
+    "WHERE organization_id = :organization_id AND enabled AND paused_at IS NULL ORDER BY id"
+)
+# FOR KEY SHARE: a channel can't be deleted between this look and the commit of the deliveries made from it.
+_LOCK_TOLD = Statement(_TOLD, _TOLD + " FOR KEY SHARE")
+
+_RESUME = Statement(
+    "UPDATE channels SET paused_at = NULL, paused_reason = NULL, failing_since = NULL, throttled_until = 0, "
+    "full_at = CASE WHEN full_at > :full_at THEN CAST(:full_at AS bigint) ELSE full_at END WHERE id = :id"
+)
+_LOCK_OPEN = Statement(
+    "SELECT id FROM deliveries WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending') "
+    "ORDER BY id FOR UPDATE"
+)
+_DELIVER_HELD = Statement(
+    # The order of the events is that of their ids. What is being sent just now is waited for, too.
+    "UPDATE deliveries SET waits_for = line.earlier, "
+    "next_attempt_at = CASE WHEN next_attempt_at > :now THEN CAST(:now AS bigint) ELSE next_attempt_at END "
+    "FROM (SELECT id, lag(id) OVER (ORDER BY event_id, id) AS earlier FROM deliveries "
+    "WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending')) AS line "
+    "WHERE deliveries.id = line.id AND deliveries.status = 'pending'"
+)
+_END = (
+    "UPDATE deliveries SET status = coalesce(settled, '{status}'), "
+    "reason = {reason}, message = CASE WHEN settled IS NULL THEN CAST(:message AS text) ELSE message END, "
+    "settled = NULL, resume_at = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "
+    "finished_at = coalesce(finished_at, :now) WHERE status = 'pending' AND "
+)
+_DROP_HELD = Statement(_END.format(status="cancelled", reason="reason") + "channel_id = :id AND lane = :id")
+
+_WAITED_TOO_LONG = """
+    WITH RECURSIVE late(id, lane, paused) AS (
+        SELECT id, lane, paused FROM (
+            SELECT d.id AS id, d.lane AS lane, 1 AS paused FROM channels c CROSS JOIN deliveries d
+            WHERE c.paused_at IS NOT NULL AND d.status = 'pending' AND d.waits_for IS NULL AND d.retrying = 0
+                AND d.lane = c.id AND d.next_attempt_at <= :before
+            UNION ALL
+            SELECT d.id AS id, d.lane AS lane, CASE WHEN c.paused_at IS NULL THEN 0 ELSE 1 END AS paused
+            FROM channels c CROSS JOIN deliveries d
+            WHERE (c.paused_at IS NOT NULL OR c.throttled_until > :lately)
+                AND d.status = 'pending' AND d.waits_for IS NULL AND d.retrying = 1 AND d.lane = c.id
+                AND (c.paused_at IS NOT NULL OR d.reason = 'rate_limited')
+                AND CASE WHEN d.settled IS NULL THEN d.created_at ELSE d.next_attempt_at END <= :before
+            LIMIT :limit
+        ) AS heads
+        UNION ALL
+        SELECT d.id, d.lane, late.paused FROM late JOIN deliveries d ON d.waits_for = late.id
+        WHERE late.paused = 1 AND d.status = 'pending' AND d.created_at <= :before
+    )
+    SELECT id, lane, paused FROM late LIMIT :limit
+"""
+_FIND_LATE = Statement(_WAITED_TOO_LONG)
+_LOCK_PAUSED = Statement(
+    # KEY SHARE keeps a resume away; one that is under way has the channel, and is left alone.
+    "SELECT id FROM channels WHERE id = ANY(CAST(:ids AS bigint[])) AND paused_at IS NOT NULL "
+    "ORDER BY id FOR KEY SHARE SKIP LOCKED"
+)
+_LOCK_LATE = Statement(
+    # What was sent since it was found is left alone.
+    "SELECT id FROM deliveries WHERE status = 'pending' AND (id = ANY(CAST(:held AS text[])) "
+    "OR id = ANY(CAST(:limited AS text[])) AND reason = 'rate_limited') ORDER BY id FOR UPDATE"
+)
+_EXPIRE_HELD = _END.format(status="failed", reason="CASE WHEN settled IS NULL THEN 'expired' ELSE reason END")
+_EXPIRE_LATE = Statement(
+    _EXPIRE_HELD + "id IN (SELECT value FROM json_each(:ids))", _EXPIRE_HELD + "id = ANY(CAST(:ids AS text[]))"
+)
+_RELEASE = Statement(
+    "UPDATE deliveries SET waits_for = NULL WHERE waits_for IN (SELECT value FROM json_each(:ids))",
+    "UPDATE deliveries SET waits_for = NULL WHERE waits_for = ANY(CAST(:ids AS text[]))",
+)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a channel stands before a batch of results changes it."""
+
+    id: int
+    organization_id: int
+    kind: ChannelKind
+    name: str
+    failing_since: Micros | None
+    paused: bool
+
+
+async def lock_concerned(
+    tx: Transaction,
+    *,
+    touched: Collection[int],
+    well: Collection[int],
+    failing: Collection[int],
+    before: Micros,
+) -> list[Standing]:
+    """The channels that a batch of results changes, by id; nobody else changes them until this transaction ends.
+
+    These are the ``touched`` ones, those that are ``well`` again, and of those that are ``failing`` the ones that did
+    not fail yet or have failed since ``before``, and are not paused. When all is well, there is none.
+    """
+    lists = {"touched": touched, "well": well, "failing": failing}
+    lists["all"] = {*touched, *well, *failing}
+    rows = await tx.all(_LOCK_CONCERNED, before=before, **{name: _ids(tx, ids) for name, ids in lists.items()})
+    return [
+        Standing(
+            id=row["id"],
+            organization_id=row["organization_id"],
+            kind=ChannelKind(row["kind"]),
+            name=row["name"],
+            failing_since=row["failing_since"],
+            paused=row["paused_at"] is not None,
+        )
+        for row in rows
+    ]
+
+
+async def note_failing(tx: Transaction, since: Mapping[int, Micros | None]) -> None:
+    """Keeps since when each of these channels has done nothing but fail; None: it has not."""
+    await tx.run_many(_NOTE_FAILING, [{"id": channel, "since": instant} for channel, instant in sorted(since.items())])
+
+
+async def pause_channel(tx: Transaction, channel_id: int, reason: str, now: Micros) -> bool:
+    """Lets the channel send nothing but Test Hooks, for ``reason`` in words; False: it was paused already."""
+    return await tx.run(_PAUSE, id=channel_id, reason=reason, now=now) > 0
+
+
+async def told_of_pauses(tx: Transaction, organization_id: int) -> list[Listener]:
+    """Every channel of the organization that is enabled and not paused."""
+    return [
+        Listener(row["id"], ChannelKind(row["kind"]), msgspec.json.decode(row["subscription"], type=Subscription))
+        for row in await tx.all(_LOCK_TOLD, organization_id=organization_id)
+    ]
+
+
+async def resume_channel(tx: Transaction, channel_id: int, *, full_at: Micros) -> None:
+    """Lets a channel that this transaction has locked send again, as if it had never failed or been throttled.
+
+    ``full_at``: when its bucket is full, at the latest (see ``domain/pace.py``).
+    """
+    await tx.run(_RESUME, id=channel_id, full_at=full_at)
+
+
+async def deliver_held(tx: Transaction, channel_id: int, now: Micros) -> int:
+    """Makes all that waits for a locked channel due, one after the other in the order of its events; gives how many."""
+    await _lock_open(tx, channel_id)
+    return await tx.run(_DELIVER_HELD, id=channel_id, now=now)
+
+
+async def drop_held(tx: Transaction, channel_id: int, message: str, now: Micros) -> int:
+    """Cancels all that waits for a locked channel, and says why; a Redeliver returns to its end. Gives how many."""
+    await _lock_open(tx, channel_id)
+    return await tx.run(_DROP_HELD, id=channel_id, message=message, now=now)
+
+
+async def expire_late(tx: Transaction, *, held: str, limited: str, before: Micros, now: Micros) -> tuple[int, int]:
+    """Ends what has waited since ``before`` for a paused channel, or got nothing but rate limits in the end.
+
+    ``held`` and ``limited`` tell each of them why. A Redeliver counts from when it was asked for, and returns to its
+    end. What waited for them is free to go. Gives how many of each; there may be more from :data:`LARGEST_BATCH` on.
+    """
+    late = await tx.all(_FIND_LATE, before=before, lately=now - _LATELY, limit=LARGEST_BATCH)
+    by_pause = {row["id"]: row["lane"] for row in late if row["paused"]}
+    by_limit = [row["id"] for row in late if not row["paused"]]
+    if late and tx.dialect == "postgresql":
+        lanes = {row["id"] for row in await tx.all(_LOCK_PAUSED, ids=list(set(by_pause.values())))}
+        by_pause = {delivery: lane for delivery, lane in by_pause.items() if lane in lanes}
+        still = {row["id"] for row in await tx.all(_LOCK_LATE, held=list(by_pause), limited=by_limit)}
+        by_pause = {delivery: lane for delivery, lane in by_pause.items() if delivery in still}
+        by_limit = [delivery for delivery in by_limit if delivery in still]
+    for ids, message in ((list(by_pause), held), (by_limit, limited)):
+        if ids:
+            await tx.run(_EXPIRE_LATE, ids=_ids(tx, ids), message=message, now=now)
+            if await tx.run(_RELEASE, ids=_ids(tx, ids)):
+                tx.wake_workers()
+    return len(by_pause), len(by_limit)
+
+
+async def _lock_open(tx: Transaction, channel_id: int) -> None:
+    if tx.dialect == "postgresql":
+        await tx.all(_LOCK_OPEN, id=channel_id)
+
+
+def _ids(tx: Transaction, ids: Collection[int] | Collection[str]) -> list[int | str] | str:
+    """``ids`` as either database takes a list."""
+    return list(ids) if tx.dialect == "postgresql" else msgspec.json.encode(list(ids)).decode()
