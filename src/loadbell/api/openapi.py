@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from loadbell import __version__
 from loadbell.api import webhooks
 from loadbell.api.operations import Operation, operation_of
+from loadbell.api.settings_schemas import tell_settings
 from loadbell.entry.bodies import LARGEST_BODY
 from loadbell.entry.door import LONGEST_KEY
 from loadbell.entry.problems import CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
@@ -68,6 +69,7 @@ def document(tags: Iterable[tuple[str, Iterable[HTTPRouteHandler]]], base_url: s
     wanted = dict.fromkeys(kind for route in routes for kind in _types(route.operation))
     kinds = [*wanted, Problem, *webhooks.PAYLOADS.values()]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
+    tell_settings(components)
     schema_of: _Schemas = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:

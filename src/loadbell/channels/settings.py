@@ -5,14 +5,14 @@ Everything here follows from the fields that a kind's settings carry; a new kind
 """
 
 import dataclasses
-import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from loadbell.channels import channel_type
+from loadbell.channels.reference import Setting, settings_of
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import FieldError, Invalid
-from loadbell.outbound.contract import MASK, ChannelSettings, Field, masked_url
+from loadbell.outbound.contract import MASK, ChannelSettings, masked_url
 
 _MASKED = "This is the masked value that loadbell shows. Send the whole value, or leave the field out to keep it."
 _LONGEST_NAME_SHOWN = 50
@@ -34,8 +34,7 @@ def parse_settings(
         Invalid: something is wrong; it carries every wrong field, as ``settings.url``.
     """
     channel = channel_type(kind)
-    fields = {field.name: field for field in dataclasses.fields(channel.settings_type)}
-    types = typing.get_type_hints(channel.settings_type)
+    fields = {one.name: one for one in settings_of(kind)}
     errors = [
         FieldError(f"settings.{name[:_LONGEST_NAME_SHOWN]}", f"A {channel.title} channel has no such setting.")
         for name in raw
@@ -45,9 +44,9 @@ def parse_settings(
     for name, field in fields.items():
         if name in raw:
             values[name] = raw[name]
-            wrong = _wrong(field, types[name], raw[name], check_url)
+            wrong = _wrong(field, raw[name], check_url)
         else:
-            wrong = None if name in values or not _is_required(field) else "This field is required."
+            wrong = None if name in values or not field.required else "This field is required."
         if wrong is not None:
             errors.append(FieldError(f"settings.{name}", wrong))
     if errors:
@@ -72,10 +71,10 @@ def masked_settings(kind: ChannelKind, stored: Mapping[str, Any]) -> dict[str, A
     An empty text is as good as none, and is left out.
     """
     shown = {}
-    for field in dataclasses.fields(channel_type(kind).settings_type):
+    for field in settings_of(kind):
         if stored.get(field.name, "") != "":
             value = stored[field.name]
-            shown[field.name] = _masked(field.name, value) if _field(field).secret else value
+            shown[field.name] = _masked(field.name, value) if field.secret else value
     return shown
 
 
@@ -87,31 +86,22 @@ def _masked(name: str, value: Any) -> Any:
     return masked_url(value) if name == "url" else MASK
 
 
-def _wrong(
-    field: dataclasses.Field[Any], wanted: Any, value: Any, check_url: Callable[[str], str | None]
-) -> str | None:
+def _wrong(field: Setting, value: Any, check_url: Callable[[str], str | None]) -> str | None:
     """What is wrong with one value, in a sentence."""
-    if not _fits(wanted, value):
-        return f"This must be {_IN_WORDS[_plain(wanted)]}."
+    if not _fits(field.value_type, value):
+        return f"This must be {_IN_WORDS[field.value_type]}."
     if _is_masked(field.name, value):
         return _MASKED
     if field.name == "url" and (wrong := check_url(value)) is not None:
         return wrong
-    check = _field(field).check
-    return check(value) if check is not None else None
+    return field.check(value) if field.check is not None else None
 
 
 _IN_WORDS = {str: "a text", bool: "true or false", dict: "an object whose values are texts"}
 
 
-def _plain(wanted: Any) -> type:
-    """``dict`` for ``dict[str, str]``; other types as they are."""
-    plain: type = typing.get_origin(wanted) or wanted
-    return plain
-
-
-def _fits(wanted: Any, value: Any) -> bool:
-    if not isinstance(value, _plain(wanted)):
+def _fits(wanted: type, value: Any) -> bool:
+    if not isinstance(value, wanted):
         return False
     return not isinstance(value, dict) or all(isinstance(part, str) for pair in value.items() for part in pair)
 
@@ -120,12 +110,3 @@ def _is_masked(name: str, value: Any) -> bool:
     if name == "url":
         return MASK in value
     return value == MASK or (isinstance(value, Mapping) and MASK in value.values())
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-
-
-def _field(field: dataclasses.Field[Any]) -> Field:
-    described: Field = field.metadata["field"]
-    return described
