@@ -62,7 +62,7 @@ _OPEN_RUNS = Statement(
 _SEND_AGAIN = Statement(
     # Leased as retries are, after what is new.
     "UPDATE deliveries SET status = 'pending', settled = status, cause = 'manual', replay_id = :replay_id, "
-    "next_attempt_at = :now, resume_at = NULL, retrying = 1 WHERE id = :id AND status = :expected"
+    "next_attempt_at = :due, resume_at = NULL, retrying = 1 WHERE id = :id AND status = :expected"
 )
 _ADVANCE = Statement("UPDATE replays SET after = :after, done = done + :sent WHERE id = :id")
 _FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")
@@ -179,7 +179,8 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int, now: 
         if each["run_id"] is not None and each["run_id"] in open_runs:
             break
         values = {"id": each["id"], "expected": each["status"]}
-        sent += await tx.run(_SEND_AGAIN, **values, replay_id=replay_id, now=now)
+        # A microsecond apart, so that the older one is leased first.
+        sent += await tx.run(_SEND_AGAIN, **values, replay_id=replay_id, due=now - room + sent)
         open_runs.append(each["run_id"])
         after = each["id"]
     else:

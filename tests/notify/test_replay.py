@@ -1,0 +1,427 @@
+"""What a replay sends, how much at a time, and what it leaves alone; without a worker, step by step."""
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from loadbell.domain.errors import Conflict, Forbidden, Invalid, NotFound
+from loadbell.domain.ids import SECOND
+from loadbell.domain.orgs import Role, Scope
+from loadbell.domain.runs import RunStatus
+from loadbell.notify import actions
+from loadbell.notify.channels import delete_channel, update_channel
+from loadbell.notify.replay import AT_ONCE, get_replay, start_replay
+from tests.support.leasing import BROKEN, OK, done, lease_all, limited, record
+from tests.support.replaying import (
+    CANCELLED,
+    DELIVERED,
+    FAILED,
+    carry_out,
+    end,
+    ended,
+    lease_in_order,
+    look,
+    open_ones,
+    replay,
+    replays,
+)
+from tests.support.stores import NOON, Play, Site, as_dict
+
+
+def test_exactly_what_ended_so_in_the_span_is_sent_again(play: Play) -> None:
+    """Other statuses, other channels, Test Hooks and what lies outside of the span are left alone; each goes once."""
+
+    async def scenario(site: Site) -> None:
+        other = await site.channel()
+        (elsewhere,) = await ended(site, FAILED)
+        await site.do(update_channel, site.owner, other.id, enabled=False)
+        channel = await site.channel()
+        ids = await ended(site, FAILED, FAILED, DELIVERED, CANCELLED, FAILED, DELIVERED, FAILED, FAILED)
+        hook = await site.do(actions.test_saved, site.owner, channel.id)
+        await end(site, str(hook), FAILED)
+        (pending,) = await ended(site, "pending")
+        await site.run_sql("UPDATE deliveries SET next_attempt_at = :now WHERE id = :id", now=2**60, id=pending)
+        created = {row["id"]: row["created_at"] for row in await site.rows("SELECT id, created_at FROM deliveries")}
+        since, until = created[ids[1]], created[ids[7]]
+        _, count = await replay(site, channel.id, FAILED, CANCELLED, since=since, until=until)
+        sent = await carry_out(site, 6)
+        rows = {row["id"]: row["status"] for row in await site.rows("SELECT id, status FROM deliveries")}
+
+        assert 4 == count
+        assert [ids[1], ids[3], ids[4], ids[6]] == sent
+        assert ["delivered"] * 4 == [rows[key] for key in sent]
+        assert ("failed", "failed", "failed", "failed", "pending") == (
+            rows[ids[0]], rows[ids[7]], rows[elsewhere], rows[str(hook)], rows[pending],
+        )  # fmt: skip
+
+    play(scenario)
+
+
+def test_a_dry_run_counts_and_changes_nothing(play: Play) -> None:
+    """Not a row is different, and it is answered for a paused channel and beside another replay too."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await ended(site, FAILED, DELIVERED, FAILED, CANCELLED)
+        await replay(site, channel.id, CANCELLED)
+        await site.run_sql("UPDATE channels SET paused_reason = 'x', paused_at = 1")
+
+        async def everything() -> list[object]:
+            tables = ("replays", "deliveries", "audit_entries", "channels")
+            return [[dict(as_dict(row)) for row in await site.rows(f"SELECT * FROM {name}")] for name in tables]
+
+        before = await everything()
+        answers = [
+            await replay(site, channel.id, *statuses, dry_run=True)
+            for statuses in ((FAILED,), (FAILED, FAILED, DELIVERED), (FAILED, DELIVERED, CANCELLED))
+        ]
+
+        assert [(None, 2), (None, 3), (None, 4)] == answers
+        assert before == await everything()
+
+    play(scenario)
+
+
+def test_a_few_at_a_time_oldest_first(play: Play) -> None:
+    """No more than two are open; the next one goes when one of them has ended, and the end is noted."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        ids = await ended(site, *[FAILED] * 5)
+        replay_id, _ = await replay(site, channel.id)
+        assert replay_id is not None
+        for _ in range(3):
+            await look(site)
+            assert ids[:AT_ONCE] == await open_ones(site)
+        first, second = await lease_in_order(site)
+        await record(site, done(site, second, BROKEN))
+        await look(site)
+        between = await site.do(get_replay, site.owner, channel.id, replay_id)
+
+        assert [ids[0], ids[2]] == await open_ones(site)
+        assert (5, 1, None) == (between.count, between.done, between.finished_at)
+
+        await record(site, done(site, first))
+        await carry_out(site, 5)
+        after = await site.do(get_replay, site.owner, channel.id, replay_id)
+        statuses = [row["status"] for row in await site.rows("SELECT status FROM deliveries ORDER BY id")]
+
+        assert (5, site.clock.now) == (after.done, after.finished_at)
+        assert ["delivered", "failed", "delivered", "delivered", "delivered"] == statuses
+
+    play(scenario)
+
+
+def test_two_of_one_run_do_not_go_together(play: Play) -> None:
+    """The end of a run is sent again when its start has had its turn, so that it does not overtake it."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        run = await site.run()
+        site.clock.advance(SECOND)
+        await site.report(run, RunStatus.FINISHED)
+        for row in await site.rows("SELECT id FROM deliveries"):
+            await end(site, row["id"], FAILED)
+        site.clock.advance(SECOND)
+        started, finished = [row["id"] for row in await site.rows("SELECT id FROM deliveries ORDER BY id")]
+        await replay(site, channel.id)
+        await look(site)
+        alone = await open_ones(site)
+        for leased in await lease_all(site):
+            await record(site, done(site, leased))
+        await look(site)
+
+        assert ([started], [finished]) == (alone, await open_ones(site))
+
+    play(scenario)
+
+
+def test_live_news_is_leased_first(play: Play) -> None:
+    """Of what is due in a channel, an event that is new goes before what a replay has made due earlier."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await ended(site, FAILED, FAILED)
+        await replay(site, channel.id)
+        await look(site)
+        site.clock.advance(SECOND)
+        await site.run()
+        leased = await lease_all(site)
+
+        assert [False, True, True] == [item.replayed for item in leased]
+
+    play(scenario)
+
+
+def test_what_ends_later_is_not_meant(play: Play) -> None:
+    """A delivery that failed after the request is not sent again, and neither is one that a person sent meanwhile."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        ids = await ended(site, FAILED, FAILED, FAILED, FAILED, "pending")
+        replay_id, count = await replay(site, channel.id)
+        site.clock.advance(SECOND)
+        await end(site, ids[4], FAILED)
+        await look(site)
+        await site.do(actions.redeliver, site.owner, UUID(ids[3]))
+        by_hand = [leased for leased in await lease_all(site) if str(leased.id) == ids[3]]
+        await record(site, *(done(site, leased) for leased in by_hand))
+        await site.run_sql("UPDATE deliveries SET status = 'pending', lease_owner = NULL WHERE status = 'sending'")
+        sent = await carry_out(site, 5)
+        assert replay_id is not None
+        shown = await site.do(get_replay, site.owner, channel.id, replay_id)
+
+        assert (4, ids[:3]) == (count, sent)
+        assert [False] == [leased.replayed for leased in by_hand]
+        assert (4, 3, True) == (shown.count, shown.done, shown.finished_at is not None)
+
+    play(scenario)
+
+
+def test_a_rate_limit_costs_no_turn(play: Play) -> None:
+    """A limited attempt stays pending with its former end, as often as it takes, and the replay waits with it."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        ids = await ended(site, DELIVERED, DELIVERED, DELIVERED)
+        await replay(site, channel.id, DELIVERED)
+        await look(site)
+        for _ in range(5):
+            limited_ones = await lease_in_order(site)
+            await record(site, *(done(site, leased, limited(30)) for leased in limited_ones))
+            await look(site)
+            rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+
+            assert ids[:2] == [str(leased.id) for leased in limited_ones]
+            assert [("pending", "delivered", "manual")] * 2 == [
+                (row["status"], row["settled"], row["cause"]) for row in rows[:2]
+            ]
+            assert "delivered" == rows[2]["status"]
+            site.clock.advance(31 * SECOND)
+        sent = await carry_out(site, 4)
+        rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+
+        assert ids == sent
+        assert [("delivered", None, 0)] * 3 == [(row["status"], row["settled"], row["step"]) for row in rows]
+
+    play(scenario)
+
+
+def test_a_bucket_that_is_not_full_is_left_to_live_news(play: Play) -> None:
+    """A replay takes from a paced channel only what has come in; the look says when that will be."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await ended(site, FAILED)
+        await replay(site, channel.id)
+        await site.run_sql("UPDATE channels SET full_at = :soon", soon=site.clock.now + SECOND // 2)
+        pause = await look(site)
+        before = await open_ones(site)
+        site.clock.advance(SECOND // 2)
+        await look(site)
+
+        assert (0.5, 0, 1) == (pause, len(before), len(await open_ones(site)))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("stopped", ["paused_at = 1, paused_reason = 'x'", "enabled = :off"])
+def test_a_stopped_channel_stops_its_replay(play: Play, stopped: str) -> None:
+    """Paused or turned off before, it is refused with what to do; in the middle, the replay waits and then goes on."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        ids = await ended(site, FAILED, FAILED, FAILED)
+        values = {"off": False} if ":off" in stopped else {}
+        await site.run_sql(f"UPDATE channels SET {stopped}", **values)
+        with pytest.raises(Conflict, match=r"paused\. Resume it, then|turned off\. Turn it on, then"):
+            await replay(site, channel.id)
+        going = "paused_at = NULL, paused_reason = NULL, enabled = :on"
+        await site.run_sql(f"UPDATE channels SET {going}", on=True)
+        await replay(site, channel.id)
+        await look(site)
+        await site.run_sql(f"UPDATE channels SET {stopped}", **values)
+        await site.run_sql("UPDATE deliveries SET status = 'failed', settled = NULL WHERE status = 'pending'")
+        await look(site)
+        waiting = await open_ones(site)
+        await site.run_sql(f"UPDATE channels SET {going}", on=True)
+        await look(site)
+
+        assert ([], [ids[2]]) == (waiting, await open_ones(site))
+
+    play(scenario)
+
+
+def test_one_replay_of_a_channel_at_a_time(play: Play) -> None:
+    """Of five requests at once one is taken; the others name it. Another channel, and a later one, are not refused."""
+
+    async def scenario(site: Site) -> None:
+        channel, other = await site.channel(), await site.channel()
+        await ended_for_both(site)
+        asked = [replay(site, channel.id) for _ in range(5)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        taken = [answer for answer in answers if not isinstance(answer, BaseException)]
+        refused = [str(answer) for answer in answers if isinstance(answer, Conflict)]
+        beside = await replay(site, other.id)
+        await carry_out(site, 3)
+        later = await replay(site, channel.id, DELIVERED)
+
+        assert (1, 4, 1, 1) == (len(taken), len(refused), beside[1], later[1])
+        assert all(f"Replay {taken[0][0]} of this channel is going on." in text for text in refused)
+
+    async def ended_for_both(site: Site) -> None:
+        await site.run()
+        for row in await site.rows("SELECT id FROM deliveries"):
+            await end(site, row["id"], FAILED)
+        site.clock.advance(SECOND)
+
+    play(scenario)
+
+
+def test_a_replay_of_nothing_is_finished(play: Play) -> None:
+    """Nothing goes on, and the channel is free for the next one."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        first, count = await replay(site, channel.id)
+        second, _ = await replay(site, channel.id)
+        assert first is not None
+        shown = await site.do(get_replay, site.owner, channel.id, first)
+
+        assert (0, 0, site.clock.now) == (count, shown.done, shown.finished_at)
+        assert second != first
+
+    play(scenario)
+
+
+def test_the_end_of_its_channel_ends_a_replay(play: Play) -> None:
+    """What waited for its turn keeps its end, what was open returns to its end, and nothing more goes."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await ended(site, FAILED, DELIVERED, FAILED, FAILED)
+        await replay(site, channel.id, FAILED, DELIVERED)
+        await look(site)
+        leased, *_ = await lease_all(site)
+        await site.run_sql(
+            "UPDATE deliveries SET status = 'pending', lease_owner = NULL, lease_until = NULL, leased_at = NULL "
+            "WHERE status = 'sending' AND id <> :id",
+            id=str(leased.id),
+        )
+        await site.do(delete_channel, site.owner, channel.id)
+        await record(site, done(site, leased, limited(1)))
+        await look(site)
+        rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+
+        assert ["failed", "delivered", "failed", "failed"] == [row["status"] for row in rows]
+        assert [None] * 4 == [row["settled"] for row in rows]
+        assert [] == await replays(site)
+
+    play(scenario)
+
+
+def test_calling_off_a_replayed_one_makes_room(play: Play) -> None:
+    """It returns to its end, and the next one goes."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        ids = await ended(site, FAILED, FAILED, FAILED)
+        await replay(site, channel.id)
+        await look(site)
+        cancelled = await site.do(actions.cancel, site.owner, UUID(ids[0]))
+        await look(site)
+
+        assert ("failed", ids[1:]) == (cancelled.status, await open_ones(site))
+
+    play(scenario)
+
+
+def test_replayers_share_the_work(play: Play) -> None:
+    """However many look at the same time, two are open and each delivery is sent once."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        ids = await ended(site, *[FAILED] * 12)
+        await replay(site, channel.id)
+        sent: list[str] = []
+        for _ in range(8):
+            await asyncio.gather(*(look(site) for _ in range(4)))
+            assert len(await open_ones(site)) <= AT_ONCE
+            for leased in await lease_in_order(site):
+                sent.append(str(leased.id))
+                await record(site, done(site, leased, OK))
+
+        assert ids == sent
+        assert 12 == (await replays(site))[0]["done"]
+
+    play(scenario)
+
+
+def test_a_replay_finds_what_is_rare(play: Play) -> None:
+    """A few among many that are not meant are all found, by looks that each take in a part."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        statuses = [FAILED if number in {7, 900, 1100} else CANCELLED for number in range(1200)]
+        ids = await ended(site, *statuses)
+        _, count = await replay(site, channel.id)
+        sent = await carry_out(site, 10)
+
+        assert (3, [ids[7], ids[900], ids[1100]]) == (count, sent)
+
+    play(scenario)
+
+
+def test_a_span_that_can_not_be_is_refused(play: Play) -> None:
+    """The field is named; nothing is kept."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        now = site.clock.now
+        wrong = [
+            ({"since": now + 1}, "since"),
+            ({"since": now, "until": now}, "until"),
+            ({"since": now, "until": now - 1}, "until"),
+        ]
+        for given, field in wrong:
+            with pytest.raises(Invalid, match=f"^{field}: "):
+                await replay(site, channel.id, **given)
+        with pytest.raises(Invalid, match=r"^statuses: "):
+            await site.do(start_replay, site.owner, channel.id, since=NOON, until=None, statuses=(), dry_run=False)
+        ancient, _ = await replay(site, channel.id, since=-(10**15))
+
+        assert [ancient] == [row["id"] for row in await replays(site)]
+
+    play(scenario)
+
+
+def test_only_who_may_redeliver_may_replay(play: Play) -> None:
+    """A member and a token that only reads are forbidden; somebody else's channel is not there; leads are noted."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        admin = await site.person(Role.ADMIN)
+        reader = await site.person(Role.ADMIN, scope=Scope.READ)
+        member = await site.person(Role.MEMBER, (site.project_id,))
+        given = {"since": NOON, "until": None, "statuses": (FAILED,)}
+        for who in (reader, member):
+            for dry_run in (True, False):
+                with pytest.raises(Forbidden):
+                    await site.do(start_replay, who, channel.id, **given, dry_run=dry_run)
+        with pytest.raises(NotFound):
+            await site.do(start_replay, site.owner, channel.id + 1, **given, dry_run=True)
+        replay_id, _ = await site.do(start_replay, admin, channel.id, **given, dry_run=False)
+        assert replay_id is not None
+        with pytest.raises(Forbidden):
+            await site.do(get_replay, member, channel.id, replay_id)
+        other = await site.channel()
+        with pytest.raises(NotFound):
+            await site.do(get_replay, site.owner, other.id, replay_id)
+        shown = await site.do(get_replay, reader, channel.id, replay_id)
+        (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = 'channel.replayed'")
+
+        assert replay_id == shown.id
+        assert (admin.user_id, f"channel {channel.id}") == (entry["user_id"], entry["subject"])
+
+    play(scenario)

@@ -1,0 +1,80 @@
+"""Replays step by step, without a worker: deliveries that have ended, and a replayer that is told when to look."""
+
+from typing import Any
+
+from loadbell.domain.ids import SECOND
+from loadbell.domain.replays import End
+from loadbell.notify.replay import Replayer, start_replay
+from loadbell.runs.lifecycle import NewRun, create_run
+from loadbell.store.db import Row, Transaction
+from loadbell.store.leases import Leased
+from tests.support.leasing import done, lease_all, record
+from tests.support.stores import NOON, Site
+
+FAILED, DELIVERED, CANCELLED = End.FAILED, End.DELIVERED, End.CANCELLED
+OPEN_ONES = "SELECT * FROM deliveries WHERE status IN ('pending', 'sending') ORDER BY id"
+
+
+async def ended(site: Site, *statuses: End | str) -> list[str]:
+    """One run for each status, a second after the other, and the ids of their deliveries, which stand in it."""
+
+    async def runs(tx: Transaction) -> None:
+        for _ in statuses:
+            site.clock.advance(SECOND)
+            await site.call(create_run, tx, site.owner, NewRun("Load test"))
+
+    known = {row["id"] for row in await site.rows("SELECT id FROM deliveries")}
+    await site.database.write(runs)
+    site.clock.advance(SECOND)
+    new = [row["id"] for row in await site.rows("SELECT id FROM deliveries ORDER BY id") if row["id"] not in known]
+    for key, status in zip(new, statuses, strict=True):
+        await end(site, key, status)
+    return new
+
+
+async def end(site: Site, delivery_id: str, status: End | str) -> None:
+    """Lets a delivery have ended so, now."""
+    await site.run_sql(
+        "UPDATE deliveries SET status = :status, next_attempt_at = NULL, finished_at = :now, waits_for = NULL "
+        "WHERE id = :id",
+        status=str(status),
+        now=site.clock(),
+        id=delivery_id,
+    )
+
+
+async def replay(site: Site, channel_id: int, *statuses: End, **given: Any) -> tuple[int | None, int]:
+    """Asks for a replay of all that ended so, unless told otherwise."""
+    wanted = {"since": NOON, "until": None, "dry_run": False, **given}
+    return await site.do(start_replay, site.owner, channel_id, statuses=statuses or (FAILED,), **wanted)
+
+
+async def look(site: Site) -> float:
+    """What a replayer does when it looks once."""
+    return await Replayer(site.database, site.clock).look()
+
+
+async def open_ones(site: Site) -> list[str]:
+    """The ids of what is pending or being sent, oldest first."""
+    return [row["id"] for row in await site.rows(OPEN_ONES)]
+
+
+async def lease_in_order(site: Site) -> list[Leased]:
+    """What a worker leases now, oldest first."""
+    return sorted(await lease_all(site), key=lambda leased: leased.id)
+
+
+async def carry_out(site: Site, rounds: int) -> list[str]:
+    """Looks and delivers in turn; the ids of what was sent, in order."""
+    sent: list[str] = []
+    for _ in range(rounds):
+        await look(site)
+        for leased in await lease_in_order(site):
+            sent.append(str(leased.id))
+            await record(site, done(site, leased))
+    return sent
+
+
+async def replays(site: Site) -> list[Row]:
+    """Every replay as it is stored."""
+    return await site.rows("SELECT * FROM replays ORDER BY id")
