@@ -1,5 +1,6 @@
 """Stand-ins for the far side, on real ports: for loadbell's own tests, its demo, and users' tests."""
 
+from loadbell.testing.hipchat import FakeHipChat
 from loadbell.testing.receiver import (
     Behaviour,
     Received,
@@ -17,9 +18,12 @@ from loadbell.testing.receiver import (
     reset,
     respond,
 )
+from loadbell.testing.slack import FakeSlack
 
 __all__ = [
     "Behaviour",
+    "FakeHipChat",
+    "FakeSlack",
     "Received",
     "ScriptedReceiver",
     "close",

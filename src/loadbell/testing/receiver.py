@@ -48,7 +48,12 @@ Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]
 """What to do with one request: writes the answer and says whether the connection stays open for another."""
 
 Script = Sequence[Behaviour] | Callable[[Received], Behaviour]
-"""One behaviour for each request in turn, the last one repeating; or a function that chooses for each request."""
+"""
+One behaviour for each request in turn, the last one repeating; or a function that chooses for each request.
+
+The function is called in the receiver's thread, one request at a time, and must not block. Whoever waits for a request
+is told of it once the function has chosen.
+"""
 
 
 def respond(
@@ -184,6 +189,7 @@ class ScriptedReceiver:
         self, script: Script = (), *, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
     ) -> None:
         self._script: Script = script
+        self._seen: Callable[[Received], None] | None = None
         self._host = host
         self._wanted_port = port
         self._tls = tls
@@ -244,6 +250,11 @@ class ScriptedReceiver:
             self._script = script
             self._answered = 0
 
+    def watch(self, seen: Callable[[Received], None]) -> None:
+        """Calls ``seen`` with each request to come once its answer is chosen; in the receiver's thread, so briefly."""
+        with self._changed:
+            self._seen = seen
+
     async def _run(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
@@ -283,11 +294,14 @@ class ScriptedReceiver:
             self._requests.append(request)
             position = self._answered
             self._answered += 1
-            script = self._script
+            if callable(self._script):
+                behaviour = self._script(request)
+            else:
+                behaviour = self._script[min(position, len(self._script) - 1)] if self._script else respond()
+            if self._seen is not None:
+                self._seen(request)
             self._changed.notify_all()
-        if callable(script):
-            return script(request)
-        return script[min(position, len(script) - 1)] if script else respond()
+        return behaviour
 
 
 async def _read(reader: asyncio.StreamReader, number: int) -> Received | None:
