@@ -1,0 +1,287 @@
+"""
+Slack: an incoming webhook, of Slack itself or of a server that takes Slack's messages, such as Mattermost.
+
+Sources: docs.slack.dev, pages "Sending messages using incoming webhooks" (success, error codes), "Block Kit" (limits
+of each block), "Formatting message text" (escapes, ``verbatim``) and "Rate limits". The limit on a whole message is
+not documented: about 13,200 characters were measured (slackapi/bolt-js#2509), which our own limits stay below.
+
+Slack shows the blocks and takes ``text`` for its notifications. Mattermost shows ``text`` alone
+(mattermost/mattermost#14973), so it tells the whole story.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from loadbell.channels.answers import answered, passing
+from loadbell.channels.wording import fitted, length, readable
+from loadbell.domain.channels import ChannelKind
+from loadbell.domain.deliveries import Outcome, Reason
+from loadbell.domain.ids import SECOND, Micros, rfc3339
+from loadbell.domain.notices import Fact, Notice, Tone
+from loadbell.domain.pace import Pace
+from loadbell.domain.retry import parse_retry_after
+from loadbell.domain.runs import Link
+from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
+
+LONGEST_HEADER = 150  # Slack's own limit
+LONGEST_BUTTON = 75  # Slack's own limit; further links are named as briefly
+LONGEST_URL = 3_000  # Slack's own limit for a button
+MOST_FIELDS = 10  # Slack's own limit for a section
+
+# Ours, so that the whole stays below what Slack takes. A section may have 3,000, a field 2,000, a text 4,000.
+LONGEST_STORY = 1_500
+LONGEST_VALUE = 100
+LONGEST_LINKS = 1_000
+LONGEST_TITLE = 300
+LONGEST_TEXT = 2_000
+MOST_THRESHOLDS = 10
+
+_SYMBOLS = {Tone.NEWS: "🔔", Tone.GOOD: "✅", Tone.WARNING: "⚠️", Tone.BAD: "❌"}
+_SLACK = re.compile(r"(?:.+\.)?slack(?:-gov)?\.com")
+_WEBHOOK_PATHS = ("/services/", "/workflows/", "/triggers/")
+_WORKFLOW_PATHS = ("/workflows/", "/triggers/")
+
+_NEW_ONE = "Make a new incoming webhook and enter its URL in the channel's settings."
+_OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
+_MEANINGS = {
+    "action_prohibited": "an administrator forbids it. Ask one to allow incoming webhooks, then resume the channel.",
+    "channel_is_archived": "the Slack channel is archived. Unarchive it, or make a webhook for another channel.",
+    "channel_not_found": f"the Slack channel doesn't exist. {_NEW_ONE}",
+    "invalid_attachments": f"it can't read the message. {_OUR_FAULT}",
+    "invalid_blocks": f"it can't read the message. {_OUR_FAULT}",
+    "invalid_payload": f"it can't read the message. {_OUR_FAULT}",
+    "invalid_token": f"the URL's token is not valid. {_NEW_ONE}",
+    "msg_blocks_too_long": f"the message is too long. {_OUR_FAULT}",
+    "msg_too_long": f"the message is too long. {_OUR_FAULT}",
+    "no_active_hooks": f"the webhook is disabled. {_NEW_ONE}",
+    "no_service": f"the webhook was removed, is disabled or never existed. {_NEW_ONE}",
+    "no_service_id": f"the URL is not complete. {_NEW_ONE}",
+    "no_team": f"the workspace doesn't exist. {_NEW_ONE}",
+    "no_text": f"the message has no text. {_OUR_FAULT}",
+    "posting_to_general_channel_denied": "an administrator forbids it there. Make a webhook for another channel.",
+    "rate_limited": "messages came faster than it takes them. loadbell waits and goes on by itself.",
+    "rollup_error": "something failed there. loadbell tries again by itself.",
+    "team_disabled": "the workspace is disabled. Ask its owner to enable it, then resume the channel.",
+    "too_many_attachments": f"the message is too long. {_OUR_FAULT}",
+    "user_not_found": "the person whom the webhook writes to doesn't exist. Check the webhook in Slack.",
+}
+"""Slack's error codes that we explain. Another one is not repeated: it might be a secret that the server echoes."""
+
+_PAYLOAD_CODES = frozenset(code for code, meaning in _MEANINGS.items() if _OUR_FAULT in meaning)
+_PERMANENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+
+
+def check_url(url: str) -> str | None:
+    """Tells, in a sentence, if ``url`` leads to Slack but not to a webhook there; None otherwise."""
+    parts = urlsplit(url)
+    if not _SLACK.fullmatch((parts.hostname or "").rstrip(".")) or parts.path.startswith(_WEBHOOK_PATHS):
+        return None
+    return (
+        "This is not the URL of an incoming webhook. Copy the one that begins with https://hooks.slack.com/services/."
+    )
+
+
+@dataclass(frozen=True)
+class SlackSettings:
+    """Which incoming webhook to write to."""
+
+    url: str = setting(
+        "URL",
+        "The incoming webhook's URL, from Slack or from a server that takes Slack's messages, such as Mattermost "
+        "or Rocket.Chat. A workflow's webhook gets one variable, named text.",
+        secret=True,
+        check=check_url,
+    )
+
+
+class Slack(ChannelType[SlackSettings]):
+    """A message of blocks, with a text that says the same."""
+
+    kind: ClassVar[ChannelKind] = ChannelKind.SLACK
+    title: ClassVar[str] = "Slack"
+    steps: ClassVar[tuple[str, ...]] = (
+        "In Slack, add the Incoming WebHooks app to the channel that shall be told, or create a channel for it.",
+        "Copy the webhook's URL, which begins with https://hooks.slack.com/services/, into the URL field.",
+        "Press Test Hook to see a message arrive, then Save.",
+    )
+    # One message a second, "short bursts" allowed; what a burst may be is not said.
+    pace: ClassVar[Pace | None] = Pace(SECOND, burst=4)
+
+    @property
+    def settings_type(self) -> type[SlackSettings]:
+        """The URL."""
+        return SlackSettings
+
+    def render(self, settings: SlackSettings, notice: Notice, envelope: Envelope) -> Message:
+        """The POST of the message; every limit is kept by a cut that shows."""
+        title = _title(notice, envelope.now)
+        content: dict[str, Any] = {"text": _text(title, notice)}
+        if not _is_workflow(settings.url):
+            content["blocks"] = _blocks(title, notice)
+        headers = (*legacy_headers(envelope), ("Content-Type", "application/json"))
+        return Message("POST", settings.url, headers, msgspec.json.encode(content))
+
+    def judge(self, reply: Reply, now: Micros) -> Outcome:
+        """Success is 200 with the body ``ok``, or with JSON whose ``ok`` or ``success`` is true.
+
+        The latter is how Slack's workflows (``ok``) and Rocket.Chat (``success``) answer. 403, 404, 410 and 400
+        ``invalid_token`` end it until somebody has seen to it; a code that blames the message is our fault and pauses
+        nothing; all else is worth another attempt.
+        """
+        answer = _json(reply.body)
+        code = _code(reply.body, answer)
+        if reply.status // 100 == 2:  # noqa: PLR2004 - 2xx
+            if reply.status == HTTPStatus.OK and (
+                reply.body.strip() == b"ok" or answer.get("ok") is True or answer.get("success") is True
+            ):
+                return Outcome(Reason.OK, f"{answered(reply)}.")
+            advice = "Check that the URL is that of an incoming webhook."
+            return Outcome(Reason.REJECTED, _said(reply, code, f" without Slack's ok. {advice}"), retry=True)
+        if reply.status in _PERMANENT or (reply.status == HTTPStatus.BAD_REQUEST and code == "invalid_token"):
+            reason = Reason.GONE if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} else Reason.HTTP_4XX
+            return Outcome(reason, _said(reply, code, f": it takes no messages. {_NEW_ONE}"), pauses=True)
+        if reply.status == HTTPStatus.BAD_REQUEST and code in _PAYLOAD_CODES:
+            return Outcome(Reason.BAD_PAYLOAD, _said(reply, code))
+        outcome = passing(reply, now)
+        if outcome.reason is Reason.RATE_LIMITED and outcome.retry_after is None:
+            outcome = replace(outcome, retry_after=parse_retry_after(str(answer.get("retry_after")), now))
+        return outcome if code is None else replace(outcome, message=_said(reply, code))
+
+
+CHANNEL = Slack()
+
+
+def _is_workflow(url: str) -> bool:
+    """Whether this is a Workflow Builder's webhook: it takes named texts only and refuses blocks."""
+    parts = urlsplit(url)
+    return _SLACK.fullmatch(parts.hostname or "") is not None and parts.path.startswith(_WORKFLOW_PATHS)
+
+
+def _title(notice: Notice, now: Micros) -> str:
+    late = notice.late_by(now)
+    told = f"{_SYMBOLS[notice.tone]} {notice.headline}" + (f" ({late})" if late else "")
+    subject = readable(notice.subject)
+    return f"{told}: {subject}" if subject else told
+
+
+def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(fitted(title, LONGEST_HEADER, _escaped))}]
+    if story := _story(notice):
+        blocks.append({"type": "section", "text": _plain(fitted("\n".join(story), LONGEST_STORY, _escaped))})
+    blocks += [
+        {"type": "section", "fields": [_marked(text) for text in _fields(facts)]}
+        for facts in (notice.facts, notice.metrics)
+        if facts
+    ]
+    links = _usable(notice.links)
+    if links:
+        name = fitted(readable(links[0].title) or links[0].url, LONGEST_BUTTON, _escaped)
+        button = {"type": "button", "text": _plain(name), "url": links[0].url}
+        blocks.append({"type": "actions", "elements": [button]})
+    if further := _linked(links[1:]):
+        blocks.append({"type": "section", "text": _marked(further)})
+    blocks.append({"type": "context", "elements": [_plain(rfc3339(notice.occurred_at))]})
+    return blocks
+
+
+def _text(title: str, notice: Notice) -> str:
+    """The story in one text, for notifications and for servers that know no blocks."""
+    details = [
+        f"{readable(fact.label)}: {fitted(readable(fact.value), LONGEST_VALUE)}"
+        for fact in (*notice.facts, *notice.metrics)
+    ]
+    told = "\n".join([fitted(title, LONGEST_TITLE), *_story(notice), " · ".join(details)]).rstrip("\n")
+    links = _linked(_usable(notice.links))
+    if not links:
+        return fitted(told, LONGEST_TEXT, _inert)
+    return fitted(told, LONGEST_TEXT - length(links) - 1, _inert) + "\n" + links
+
+
+def _story(notice: Notice) -> list[str]:
+    """Why it ended so: a line of words, then one for each threshold that failed."""
+    crossed = [threshold for threshold in notice.thresholds if not threshold.ok]
+    lines = [fitted(readable(notice.why), LONGEST_STORY // 2)] if notice.why else []
+    for threshold in crossed[:MOST_THRESHOLDS]:
+        value = "" if threshold.value is None else f" (was {threshold.value:g})"
+        lines.append(f"• {fitted(readable(threshold.expression), LONGEST_VALUE)}{value}")
+    if len(crossed) > MOST_THRESHOLDS:
+        lines.append(f"… and {len(crossed) - MOST_THRESHOLDS} more")
+    return lines
+
+
+def _fields(facts: Sequence[Fact]) -> list[str]:
+    shown = facts if len(facts) <= MOST_FIELDS else facts[: MOST_FIELDS - 1]
+    texts = []
+    for fact in shown:
+        label, value = (fitted(readable(part), LONGEST_VALUE, _inert) for part in (fact.label, fact.value))
+        texts.append(f"*{label}*\n{value}" if value else f"*{label}*")
+    return texts if len(shown) == len(facts) else [*texts, f"… and {len(facts) - len(shown)} more"]
+
+
+def _usable(links: Sequence[Link]) -> list[Link]:
+    """The links that a message may carry: to the web, in one piece, and not too long for a button."""
+    return [
+        link
+        for link in links
+        if link.url.lower().startswith(("http://", "https://"))
+        and link.url.isprintable()
+        and " " not in link.url
+        and length(link.url) <= LONGEST_URL
+    ]
+
+
+def _linked(links: Sequence[Link]) -> str:
+    """Links in a row, as many as fit in ``LONGEST_LINKS``, and how many did not."""
+    row = ""
+    for index, link in enumerate(links):
+        url = _escaped(link.url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
+        name = fitted(readable(link.title) or link.url, LONGEST_BUTTON, _inert)
+        longer = row + (" · " if row else "") + f"<{url}|{name}>"
+        if length(longer) > LONGEST_LINKS:
+            return f"{row} … and {len(links) - index} more".strip()
+        row = longer
+    return row
+
+
+def _escaped(text: str) -> str:
+    """Text from outside without markup: Slack's three escapes, so that ``<!channel>`` is only read."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _inert(text: str) -> str:
+    """As :func:`_escaped`, for where marks are read: ``@all`` pings nobody on Mattermost, ``` opens no code block."""
+    return re.sub(r"(?<!\w)@(?=\w)", "@\u200b", _escaped(text)).replace("```", "'''")
+
+
+def _plain(text: str) -> dict[str, Any]:
+    return {"type": "plain_text", "text": text, "emoji": True}
+
+
+def _marked(text: str) -> dict[str, Any]:
+    """Text with marks of ours; ``verbatim``: Slack looks for no names and addresses of its own in it."""
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
+
+
+def _json(body: bytes) -> dict[str, Any]:
+    """The JSON object that ``body`` is; empty if it is none."""
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}
+
+
+def _code(body: bytes, answer: dict[str, Any]) -> str | None:
+    """The error code of an answer, alone or as JSON, if it is one that we know."""
+    code = answer.get("error") or body.strip().decode("ascii", "replace")
+    return code if isinstance(code, str) and code in _MEANINGS else None
+
+
+def _said(reply: Reply, code: str | None, otherwise: str = ".") -> str:
+    return answered(reply) + (otherwise if code is None else f" with {code}: {_MEANINGS[code]}")
