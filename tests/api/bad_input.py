@@ -146,7 +146,7 @@ ROUTES: tuple[Route, ...] = (
         "/organizations/{organization_id}/channels",
         {"kind": "webhook", "name": "n", "settings": {"url": "https://a.example/"}},
         (
-            *_each("kind", None, "pager", "slack", "WebHook", *_TEXTS),
+            *_each("kind", None, "pager", "Slack", "WebHook", *_TEXTS),
             *_each("name", None, "", "n" * 201, *_TEXTS),
             *_SETTINGS,
             ("settings.url", {}),
@@ -217,6 +217,7 @@ ROUTES: tuple[Route, ...] = (
         _each("name", None, "", "n" * 201, *_TEXTS),
         frozenset({"report", "read"}),
     ),
+    Route("GET", "/organizations", query=_PAGE),
     Route(
         "POST",
         "/tokens",

@@ -26,6 +26,19 @@ def test_a_new_organization_is_its_owners_alone(site: ApiSite) -> None:
     assert [] == second.ok("GET", f"/organizations/{made['id']}/channels")["items"]
 
 
+@pytest.mark.parametrize("scope", list(Scope))
+@pytest.mark.parametrize("role", list(Role)[1:])
+def test_a_token_finds_its_organization(site: ApiSite, scope: Scope, role: Role) -> None:
+    """GET /organizations lists the token's own organization and no other, for every scope and role."""
+    listed = site.with_token(scope=scope, role=role).ok("GET", "/organizations")
+    (own,) = listed["items"]
+
+    assert ["id", "name", "created_at"] == list(own)
+    assert (site.ours.organization_id, "Ours", None) == (own["id"], own["name"], listed["next_cursor"])
+    (theirs,) = site.their_client.ok("GET", "/organizations")["items"]
+    assert site.theirs.organization_id == theirs["id"]
+
+
 @pytest.mark.parametrize("scope", ["report", "read", "manage"])
 def test_a_new_token_may_do_what_its_scope_says(site: ApiSite, scope: str) -> None:
     """POST /tokens answers 201 with the token and nothing else; the token works within its scope."""

@@ -9,13 +9,14 @@ import argon2
 from loadbell.accounts.tokens import issue_token
 from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import Entropy, Micros
-from loadbell.domain.orgs import Action, Principal, Role, Scope
+from loadbell.domain.orgs import Action, Organization, Principal, Role, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import (
     any_user,
     claim_fact,
+    get_organization,
     insert_member,
     insert_organization,
     insert_project,
@@ -92,6 +93,12 @@ async def create_organization(
     changes = {"organization_id": made.organization_id}
     await append_entry(tx, principal, "organization.created", f"organization {name}", changes, now)
     return made
+
+
+async def list_organizations(tx: Transaction, principal: Principal, *, before: int | None) -> list[Organization]:
+    """The organizations with an id below ``before`` that the asker's token sees: its own, whatever its scope."""
+    own = await get_organization(tx, principal.organization_id)
+    return [] if own is None or (before is not None and own.id >= before) else [own]
 
 
 async def _make(tx: Transaction, name: str, user_id: int, *, now: Micros, entropy: Entropy) -> NewOrganization:

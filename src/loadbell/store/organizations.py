@@ -3,12 +3,17 @@
 import sqlalchemy as sa
 
 from loadbell.domain.ids import Micros
-from loadbell.domain.orgs import Role
+from loadbell.domain.orgs import Organization, Role
 from loadbell.store.db import Transaction
 from loadbell.store.schema import assignments, installation, members, organizations, projects, users
 from loadbell.store.statements import Statement, insert_into
 
 _INSERT_ORGANIZATION = Statement(insert_into(organizations, "name", "created_at").returning(organizations.c.id))
+_GET_ORGANIZATION = Statement(
+    sa.select(organizations.c.id, organizations.c.name, organizations.c.created_at).where(
+        organizations.c.id == sa.bindparam("id")
+    )
+)
 _INSERT_USER = Statement(insert_into(users, "email", "name", "password_hash", "created_at").returning(users.c.id))
 _INSERT_MEMBER = Statement(insert_into(members, "organization_id", "user_id", "role", "created_at"))
 _INSERT_PROJECT = Statement(insert_into(projects, "organization_id", "name", "created_at").returning(projects.c.id))
@@ -48,6 +53,12 @@ async def insert_organization(tx: Transaction, name: str, now: Micros) -> int:
     row = await tx.first(_INSERT_ORGANIZATION, name=name, created_at=now)
     assert row is not None
     return int(row["id"])
+
+
+async def get_organization(tx: Transaction, organization_id: int) -> Organization | None:
+    """The organization of that id."""
+    row = await tx.first(_GET_ORGANIZATION, id=organization_id)
+    return None if row is None else Organization(row["id"], row["name"], row["created_at"])
 
 
 async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str, now: Micros) -> int:
