@@ -1,0 +1,52 @@
+"""
+The request of each kind for each event and status, kept as JSON to be read in reviews.
+
+``python -m tests.channels.golden`` writes them anew and removes what is left over.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from loadbell.channels import channel_types
+from loadbell.outbound.contract import Message, masked_url
+from tests.channels.conformance import cases, rendered
+
+FOLDER = Path(__file__).parent
+
+
+def described(message: Message) -> dict[str, Any]:
+    """A request as it is kept: the URL masked, the body as JSON."""
+    return {
+        "method": message.method,
+        "url": masked_url(message.url),
+        "headers": [list(header) for header in message.headers],
+        "body": json.loads(message.body),
+    }
+
+
+def golden() -> dict[Path, str]:
+    """What every file should hold."""
+    return {
+        FOLDER / kind.value / f"{name.replace(' ', '-')}.json": json.dumps(
+            described(rendered(kind, case)), indent=2, ensure_ascii=False
+        )
+        + "\n"
+        for kind in channel_types()
+        for name, case in cases().items()
+    }
+
+
+def kept() -> set[Path]:
+    """The files that are there."""
+    return set(FOLDER.glob("*/*.json"))
+
+
+def rewrite() -> None:
+    """Makes the files what they should be."""
+    wanted = golden()
+    for path in kept() - set(wanted):
+        path.unlink()
+    for path, content in wanted.items():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(content, encoding="utf-8")
