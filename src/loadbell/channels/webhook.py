@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
+from loadbell.channels.answers import answered, passing
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Notice
-from loadbell.domain.retry import parse_retry_after
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
 from loadbell.outbound.signing import sign
 
@@ -169,32 +169,17 @@ class WebHook(ChannelType[WebHookSettings]):
 
     def judge(self, reply: Reply, now: Micros) -> Outcome:
         """2xx is success; 410 or ``webhook-delivery: disable`` ends it for good; all else is worth another attempt."""
-        answered = f"The receiver answered {_status_text(reply.status)}"
-        status_class = reply.status // 100
         if (reply.header("webhook-delivery") or "").strip().lower() == "disable":
-            return Outcome(
-                Reason.GONE, f"{answered} and asked, by its header webhook-delivery, for no more messages.", pauses=True
-            )
+            asked = "asked, by its header webhook-delivery, for no more messages"
+            return Outcome(Reason.GONE, f"{answered(reply)} and {asked}.", pauses=True)
         if reply.status == HTTPStatus.GONE:
-            return Outcome(Reason.GONE, f"{answered}: it wants no more messages.", pauses=True)
-        if status_class == 2:  # noqa: PLR2004 - 2xx
-            return Outcome(Reason.OK, f"{answered}.")
-        if status_class == 3:  # noqa: PLR2004 - 3xx
-            advice = "Redirects are not followed; enter the final URL in the channel's settings."
-            return Outcome(Reason.HTTP_3XX, f"{answered}. {advice}", retry=True)
-        retry_after = parse_retry_after(reply.header("Retry-After") or "", now)
-        if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-            return Outcome(Reason.RATE_LIMITED, f"{answered}.", retry=True, retry_after=retry_after)
-        reason = Reason.HTTP_4XX if status_class == 4 else Reason.HTTP_5XX  # noqa: PLR2004 - 4xx
-        return Outcome(reason, f"{answered}.", retry=True, retry_after=retry_after)
+            return Outcome(Reason.GONE, f"{answered(reply)}: it wants no more messages.", pauses=True)
+        if reply.status // 100 == 2:  # noqa: PLR2004 - 2xx
+            return Outcome(Reason.OK, f"{answered(reply)}.")
+        return passing(reply, now)
 
 
 CHANNEL = WebHook()
-
-
-def _status_text(status: int) -> str:
-    phrase = next((known.phrase for known in HTTPStatus if known == status), None)
-    return f"{status} {phrase}" if phrase else str(status)
 
 
 def _authorization(settings: WebHookSettings) -> list[tuple[str, str]]:
