@@ -68,6 +68,17 @@ def test_an_answer_that_repeats_our_secrets_does_not_get_them_into_the_log() -> 
     assert "no such hook" in done.attempt.exchange.response_body
 
 
+def test_a_provider_that_repeats_our_secrets_does_not_get_them_into_the_reason() -> None:
+    """What HipChat's error says is told, without what it repeats of the URL."""
+    said = b'{"error": {"code": 401, "message": "No room \\"path-sentinel\\" for query-sentinel, sorry"}}'
+    url = "https://hooks.example.org/path-sentinel/notification?auth_token=query-sentinel"
+    leased = replace(LEASED, kind=ChannelKind.HIPCHAT, settings={"url": url})
+
+    message = _made(replace(OK, status=401, body=said), leased).attempt.message
+
+    assert message.startswith("The receiver answered 401 Unauthorized: \"No room '…' for …, sorry\". ")
+
+
 @pytest.mark.parametrize(
     ("body", "shown"),
     [(b"a\x00b", "a\ufffdb"), (b"\xff\xfe", "\ufffd\ufffd"), (b"\xf0\x9f\x94\x94", "🔔"), (b"", "")],

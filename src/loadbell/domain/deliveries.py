@@ -81,7 +81,8 @@ class Outcome:
 
     ``retry``: worth another attempt on the schedule. ``retry_after``: the receiver's own wish, a span, obeyed in full;
     beside success it holds up the channel's next message. ``pauses``: no message through this channel can succeed
-    until somebody has seen to it. ``message``: one sentence for a person, without secrets.
+    until somebody has seen to it. ``message``: one sentence for a person, without secrets; what it repeats of the
+    answer stands in double quotes, where the channel's secrets are masked afterwards.
     """
 
     reason: Reason

@@ -4,6 +4,7 @@ One attempt, from a leased delivery to what became of it: channel.render → (se
 What is kept of the exchange for the log is made here too, and this is where its secrets are masked.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -26,6 +27,7 @@ KEPT_BYTES = 4096
 """How much of an answer's body the log keeps."""
 
 _SHORTEST_SECRET = 6  # characters; masking shorter ones would garble the log and hide nothing
+_QUOTED = re.compile('"[^"]*"')
 _RETRIED = frozenset({Reason.TIMEOUT, Reason.CONNECT, Reason.DNS, Reason.TLS, Reason.PROTOCOL, Reason.INTERNAL})
 
 
@@ -85,7 +87,7 @@ def conclude(
         started_at=prepared.started_at,
         duration=result.duration,
         reason=outcome.reason,
-        message=outcome.message,
+        message=outcome.message if prepared.message is None else _told(outcome.message, prepared.message),
         exchange=None if prepared.message is None else _kept(prepared.message, result),
     )
     ended = verdict.status is not DeliveryStatus.PENDING and leased.settled is None
@@ -107,6 +109,14 @@ def _judge(leased: Leased, reply: Reply, now: Micros) -> Outcome:
         # One answer that a channel can't digest must not stop the deliveries of all others.
         log.exception("A channel could not judge an answer", kind=leased.kind.value, status_code=reply.status)
         return Outcome(Reason.INTERNAL, f"The answer {reply.status} could not be understood by loadbell.", retry=True)
+
+
+def _told(sentence: str, message: Message) -> str:
+    """``sentence`` without our secrets in what it quotes of the answer. Our own words stay: a path may hold them."""
+    if '"' not in sentence:
+        return sentence
+    secrets = _secrets(message)
+    return _QUOTED.sub(lambda quoted: _mask(quoted[0], secrets), sentence)
 
 
 def _kept(message: Message, result: Reply | NoReply) -> Exchange | None:

@@ -1,0 +1,248 @@
+"""
+HipChat: a notification in a room, by API v2, of HipChat itself or of a server that takes HipChat's messages.
+
+HipChat's own service has ended (the cloud on 2019-02-15, the self-hosted servers on 2020-06-30), so this is proven
+against ``loadbell.testing.FakeHipChat``. Sources: the API v2 page "Send room notification", Atlassian's page "Sending
+messages" (HTML tags, cards), and the schemas of cards that real servers put into their answers.
+"""
+
+import html
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+from loadbell.channels.answers import answered, passing
+from loadbell.channels.wording import fitted, length, readable
+from loadbell.domain.channels import ChannelKind
+from loadbell.domain.deliveries import Outcome, Reason
+from loadbell.domain.ids import SECOND, Micros, rfc3339
+from loadbell.domain.notices import Fact, Notice, Tone
+from loadbell.domain.pace import Pace
+from loadbell.domain.runs import Link
+from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
+
+SENDER = "loadbell"
+
+LONGEST_MESSAGE = 10_000  # HipChat's own limits, as are the next four
+LONGEST_TITLE = 500
+LONGEST_DESCRIPTION = 1_000
+LONGEST_LABEL = 50
+MOST_ATTRIBUTES = 10
+
+# Ours, in characters as they stand in the message, escapes included.
+LONGEST_SUBJECT = 500
+LONGEST_WHY = 2_000
+LONGEST_VALUE = 200
+LONGEST_URL = 2_000
+
+FURTHEST_RESET: Micros = 3_600 * SECOND
+"""HipChat's windows last a minute and five minutes. A reset further off than this is not believed."""
+
+_COLORS = {Tone.NEWS: "gray", Tone.GOOD: "green", Tone.WARNING: "yellow", Tone.BAD: "red"}
+_RATES = ("FloodControl", "Ratelimit")
+_LONGEST_SAID = 150
+_MAYBE_SECRET = re.compile(r"[\w%+/=.-]{20,}")
+
+_NEW_URL = "Get the room's URL anew and enter it, whole, in the channel's settings."
+_OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
+_PERMANENT: dict[int, tuple[Reason, str]] = {
+    HTTPStatus.UNAUTHORIZED: (Reason.HTTP_4XX, f"The token in the URL is not valid. {_NEW_URL}"),
+    HTTPStatus.FORBIDDEN: (Reason.HTTP_4XX, f"The token in the URL may not write to this room. {_NEW_URL}"),
+    HTTPStatus.NOT_FOUND: (Reason.GONE, f"There is no such room. {_NEW_URL}"),
+    HTTPStatus.GONE: (Reason.GONE, f"The room takes no more messages. {_NEW_URL}"),
+}
+
+
+def check_url(url: str) -> str | None:
+    """Tells, in a sentence, if ``url`` would have HipChat check the token and post nothing; None otherwise."""
+    if "auth_test" in parse_qs(urlsplit(url).query, keep_blank_values=True):
+        return "With auth_test in the URL HipChat only checks the token and posts nothing. Remove auth_test from it."
+    return None
+
+
+@dataclass(frozen=True)
+class HipChatSettings:
+    """Which room to write to."""
+
+    url: str = setting(
+        "URL",
+        "The room's whole notification URL with its auth_token, from HipChat or from a server that takes its messages.",
+        secret=True,
+        check=check_url,
+    )
+
+
+class HipChat(ChannelType[HipChatSettings]):
+    """A room notification in HTML, and a card that says the same where the client knows cards."""
+
+    kind: ClassVar[ChannelKind] = ChannelKind.HIPCHAT
+    title: ClassVar[str] = "HipChat"
+    steps: ClassVar[tuple[str, ...]] = (
+        "In HipChat open Integrations, select the room that shall be told, and choose Build your own integration.",
+        "Copy the URL shown under Send messages to this room by posting this URL, whole, into the URL field.",
+        "Press Test Hook to see a message arrive, then Save.",
+    )
+    # 30 messages a minute for a room. Five at once and 25 in the minute after them are 30, whenever the minute begins.
+    pace: ClassVar[Pace | None] = Pace(2_400_000, burst=5)
+
+    @property
+    def settings_type(self) -> type[HipChatSettings]:
+        """The URL."""
+        return HipChatSettings
+
+    def render(self, settings: HipChatSettings, notice: Notice, envelope: Envelope) -> Message:
+        """The POST of the notification; every limit is kept by a cut that shows."""
+        late = notice.late_by(envelope.now)
+        headline = f"{notice.headline} ({late})" if late else notice.headline
+        links = _usable(notice.links)
+        content: dict[str, Any] = {
+            "message": _message(headline, notice, links),
+            "message_format": "html",
+            "color": _COLORS[notice.tone],
+            "notify": notice.tone is Tone.BAD,
+            "from": SENDER,
+            "card": _card(str(envelope.delivery_id), headline, notice, links),
+        }
+        headers = (*legacy_headers(envelope), ("Content-Type", "application/json"))
+        return Message("POST", settings.url, headers, msgspec.json.encode(content))
+
+    def judge(self, reply: Reply, now: Micros) -> Outcome:
+        """2xx is success; the documented one is 204. 401, 403, 404 and 410 end it until somebody has seen to it.
+
+        400 is our fault and pauses nothing; all else is worth another attempt. When HipChat says that nothing is left
+        of a rate, the channel's next message waits for the reset that it names.
+        """
+        said = answered(reply) + _said(reply.body)
+        if reply.status // 100 == 2:  # noqa: PLR2004 - 2xx
+            return Outcome(Reason.OK, f"{answered(reply)}.", retry_after=_reset(reply, now, _spent(reply)))
+        if reply.status in _PERMANENT:
+            reason, advice = _PERMANENT[reply.status]
+            return Outcome(reason, f"{said}. {advice}", pauses=True)
+        if reply.status == HTTPStatus.BAD_REQUEST:
+            return Outcome(Reason.BAD_PAYLOAD, f"{said}. {_OUR_FAULT}")
+        outcome = passing(reply, now)
+        if outcome.reason is Reason.RATE_LIMITED and outcome.retry_after is None:
+            outcome = replace(outcome, retry_after=_reset(reply, now, _spent(reply) or _RATES))
+        return outcome if outcome.reason is Reason.HTTP_3XX else replace(outcome, message=f"{said}.")
+
+
+CHANNEL = HipChat()
+
+
+def _message(headline: str, notice: Notice, links: Sequence[Link]) -> str:
+    """The notification in HTML. Lines that have no room are counted at its end."""
+    lines = list(_lines(headline, notice, links))
+    room = LONGEST_MESSAGE - length(_more(len(lines)))
+    taken = lines[0]
+    for number, line in enumerate(lines[1:], 1):
+        longer = f"{taken}<br>{line}"
+        if length(longer) > room:
+            return taken + _more(len(lines) - number)
+        taken = longer
+    return taken
+
+
+def _more(count: int) -> str:
+    return f"<br>… and {count} more lines"
+
+
+def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str]:
+    """The story, a line each: every line is whole HTML."""
+    told = f"<strong>{_html(headline, LONGEST_VALUE)}</strong>"
+    subject = _html(notice.subject, LONGEST_SUBJECT)
+    if links:
+        told = f"{told}: {_anchor(links[0], subject or _html(links[0].title, LONGEST_VALUE))}"
+    elif subject:
+        told = f"{told}: {subject}"
+    yield told
+    if notice.why:
+        yield _html(notice.why, LONGEST_WHY)
+    for threshold in notice.thresholds:
+        if not threshold.ok:
+            value = "" if threshold.value is None else f" (was {threshold.value:g})"
+            yield f"• {_html(threshold.expression, LONGEST_VALUE)}{value}"
+    for fact in (*notice.facts, *notice.metrics):
+        yield f"{_html(fact.label, LONGEST_VALUE)}: {_html(fact.value, LONGEST_VALUE)}"
+    for link in links[1:]:
+        yield _anchor(link, _html(link.title, LONGEST_VALUE))
+    yield rfc3339(notice.occurred_at)
+
+
+def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) -> dict[str, Any]:
+    """The card. Its title and attributes are plain text, which clients escape; its description is HTML."""
+    title = f"{headline}: {readable(notice.subject)}" if notice.subject else headline
+    card: dict[str, Any] = {
+        "style": "application",
+        "id": card_id,
+        "format": "medium",
+        "title": fitted(title, LONGEST_TITLE),
+    }
+    if notice.why and (why := _html(notice.why, LONGEST_DESCRIPTION)):
+        card["description"] = {"value": why, "format": "html"}
+    if attributes := _attributes((*notice.facts, *notice.metrics)):
+        card["attributes"] = attributes
+    if links:
+        card["url"] = links[0].url
+    return card
+
+
+def _attributes(facts: Sequence[Fact]) -> list[dict[str, Any]]:
+    shown = facts if len(facts) <= MOST_ATTRIBUTES else facts[: MOST_ATTRIBUTES - 1]
+    attributes = [_attribute(fact.label, fact.value) for fact in shown]
+    if len(shown) < len(facts):
+        attributes.append(_attribute("…", f"and {len(facts) - len(shown)} more"))
+    return attributes
+
+
+def _attribute(label: str, value: str) -> dict[str, Any]:
+    """A label and a value; HipChat wants at least one character of each."""
+    texts = (fitted(readable(label), LONGEST_LABEL), fitted(readable(value), LONGEST_VALUE))
+    label, value = (text or "–" for text in texts)  # noqa: RUF001 - a dash stands for nothing
+    return {"label": label, "value": {"label": value}}
+
+
+def _html(text: str, room: int) -> str:
+    return fitted(readable(text), room, html.escape)
+
+
+def _anchor(link: Link, inside: str) -> str:
+    return f'<a href="{html.escape(link.url)}">{inside or html.escape(link.url)}</a>'
+
+
+def _usable(links: Sequence[Link]) -> list[Link]:
+    """The links that a message may carry: to the web, in one piece, and of a bearable length."""
+    return [
+        link
+        for link in links
+        if link.url.lower().startswith(("http://", "https://"))
+        and link.url.isprintable()
+        and " " not in link.url
+        and length(html.escape(link.url)) <= LONGEST_URL
+    ]
+
+
+def _said(body: bytes) -> str:
+    """What HipChat's error says, as the end of a sentence; what might be a secret that it echoes is left out."""
+    try:
+        told = msgspec.json.decode(body)["error"]["message"]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
+        return ""
+    text = readable(told).replace('"', "'") if isinstance(told, str) else ""
+    return f': "{fitted(_MAYBE_SECRET.sub("…", text), _LONGEST_SAID)}"' if text else ""
+
+
+def _spent(reply: Reply) -> tuple[str, ...]:
+    """The rates of which nothing is left."""
+    return tuple(name for name in _RATES if (reply.header(f"X-{name}-Remaining") or "").strip() == "0")
+
+
+def _reset(reply: Reply, now: Micros, rates: Sequence[str]) -> Micros | None:
+    """How long until all of ``rates`` are whole again, by HipChat's clock; None if it doesn't say or has passed."""
+    told = [(reply.header(f"X-{name}-Reset") or "").strip() for name in rates]
+    waits = [int(reset) * SECOND - now for reset in told if re.fullmatch(r"[0-9]{1,12}", reset)]
+    return max((wait for wait in waits if 0 < wait <= FURTHEST_RESET), default=None)
