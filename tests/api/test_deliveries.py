@@ -73,16 +73,22 @@ def test_attempts_are_shown_oldest_first(site: ApiSite) -> None:
 
 
 def test_a_failed_delivery_is_redelivered_by_hand(site: ApiSite) -> None:
-    """Redeliver answers 202; one manual attempt with the same id follows, and its success settles the delivery."""
+    """Redeliver answers 202; one manual attempt with the same id follows, and its success settles the delivery.
+
+    While the channel is paused, as the 410 has paused it, the answer is 409.
+    """
     with ScriptedReceiver([respond(410), respond(200)]) as receiver:
         channel = site.channel(receiver.url)
         failed = _told(site, channel, "failed")
+        refused = site.client.call("POST", f"/deliveries/{failed['id']}/redeliver")
+        site.client.ok("POST", f"/channels/{channel['id']}/resume", {"held": "drop"})
         answer = site.client.call("POST", f"/deliveries/{failed['id']}/redeliver")
         path = f"/deliveries/{failed['id']}"
         wait_until(lambda: site.client.ok("GET", path)["attempt_count"] == 2)
         whole = site.client.ok("GET", path)
         ids = {request.header("X-LoadImpact-ID") for request in receiver.requests}
 
+    assert (409, "conflict") == (refused.status, refused.json["code"])
     assert (202, failed["id"], "pending") == (answer.status, answer.json["id"], answer.json["status"])
     assert [*DELIVERY_KEYS, "attempts"] == list(answer.json)
     assert ["scheduled", "manual"] == [attempt["cause"] for attempt in whole["attempts"]]

@@ -7,7 +7,7 @@ import pytest
 
 from loadbell.domain.errors import Conflict, IllegalMove
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
+from loadbell.notify import actions, resuming
 from loadbell.notify.channels import delete_channel, update_channel
 from loadbell.store.db import Transaction
 from loadbell.testing.receiver import ScriptedReceiver, close, hang, respond
@@ -41,13 +41,16 @@ def test_redelivering_what_was_delivered(store_url: str, status: int) -> None:
 
 @pytest.mark.parametrize(("status", "end"), [(200, "delivered"), (500, "failed")])
 def test_redelivering_what_failed(store_url: str, status: int, end: str) -> None:
-    """It stays failed, with no retries, unless the attempt succeeds."""
+    """While its channel is paused that is refused; then it stays failed, with no retries, unless it succeeds."""
 
     async def scenario(site: Site) -> None:
         with ScriptedReceiver([respond(410), respond(status)]) as receiver:
             await site.channel(receiver.url)
             await site.run()
             (before,) = await until_status(site, "failed")
+            with pytest.raises(Conflict, match="paused"):
+                await site.do(actions.redeliver, site.owner, UUID(before["id"]))
+            await site.do(resuming.resume, site.owner, before["channel_id"], resuming.Held.DROP)
             await site.do(actions.redeliver, site.owner, UUID(before["id"]))
             await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == end)
             await asyncio.sleep(0.3)

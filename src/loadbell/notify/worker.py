@@ -197,17 +197,21 @@ class Worker:
         for channel in paused:
             log.warning("A channel was paused", channel=channel.channel_id, reason=channel.reason)
         if looks is not None:
-            dues = [found.due for found in looks if found.due is not None]
-            self._look_at = min([*dues, now + _LOOK_EVERY])
-            self._held = looks[0].held | looks[1].held
-            self._full = looks[0].full or looks[1].full
-            leased = looks[0].leased + looks[1].leased
-            for item in leased:
-                self._count(item, 1)
-            self._send(leased)
+            self._take(looks, now)
         if self._look or self._done:
             return 0
         return max((self._look_at - self._clock()) / SECOND, 0.001)
+
+    def _take(self, looks: tuple[Look, Look], now: Micros) -> None:
+        """Sends what both looks leased, and remembers when to look again."""
+        dues = [found.due for found in looks if found.due is not None]
+        self._look_at = min([*dues, now + _LOOK_EVERY])
+        self._held = looks[0].held | looks[1].held
+        self._full = looks[0].full or looks[1].full
+        leased = looks[0].leased + looks[1].leased
+        for item in leased:
+            self._count(item, 1)
+        self._send(leased)
 
     async def _record(self, tx: Transaction, done: Sequence[Completion], now: Micros) -> tuple[list[Paused], int]:
         """Gives the channels that the results paused, and how many deliveries need not wait any longer."""

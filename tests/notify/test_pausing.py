@@ -1,0 +1,325 @@
+"""Pausing: what results do to their channels, and who is told, on both stores. Time is the test's."""
+
+import asyncio
+import json
+
+import pytest
+
+from loadbell.domain.channels import Subscription
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND
+from loadbell.domain.runs import Result, Trigger
+from loadbell.notify import actions
+from loadbell.notify.channels import update_channel
+from loadbell.notify.pausing import heed
+from loadbell.notify.resuming import Held, pause, resume
+from loadbell.outbound.contract import NoReply, Reply
+from loadbell.store.completions import Completion, complete_batch
+from loadbell.store.db import Row, Transaction
+from tests.support.leasing import BROKEN, GONE, LIMITED, OK, SILENT, deliveries, done, lease, lease_all, statuses
+from tests.support.stores import DAY, PAUSE_AFTER, Play, Site, given
+
+PAUSED = EventName.CHANNEL_PAUSED.value
+
+
+async def record(site: Site, *completions: Completion) -> None:
+    """Records attempts as the worker does."""
+
+    async def work(tx: Transaction) -> None:
+        await site.call(heed, tx, list(completions), pause_after=PAUSE_AFTER)
+        await complete_batch(tx, list(completions))
+
+    await site.database.write(work)
+
+
+async def attempt(site: Site, answer: Reply | NoReply) -> None:
+    """One run is told to all channels, and each gives this answer; every other delivery is done with."""
+    await site.run_sql("UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL WHERE status = 'pending'")
+    await site.run()
+    await record(site, *[done(site, leased, answer) for leased in await lease(site)])
+
+
+async def channels(site: Site) -> list[Row]:
+    """Every channel, oldest first."""
+    return await site.rows("SELECT * FROM channels ORDER BY id")
+
+
+async def told(site: Site) -> list[tuple[int, str]]:
+    """Which channels are told of which pauses: channel, and the name of the paused one."""
+    rows = await site.rows(
+        "SELECT d.channel_id, e.payload FROM deliveries d JOIN events e ON e.id = d.event_id "
+        "WHERE d.event = 'channel.paused' ORDER BY d.channel_id, d.id"
+    )
+    return [(row["channel_id"], json.loads(row["payload"])["name"]) for row in rows]
+
+
+def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> None:
+    """One 410 pauses the channel in words that say what to do; the audit log names no user; the others are told."""
+
+    async def scenario(site: Site) -> None:
+        gone = await site.channel(name="gone", subscription=Subscription(events=(EventName.STARTED,)))
+        await site.run()
+        (leased,) = await lease(site)
+        other = await site.channel("http://127.0.0.1:9/secret", name="other")
+        await record(site, done(site, leased, GONE))
+        row, _ = await channels(site)
+        (event,) = await site.rows("SELECT * FROM events WHERE name = :name", name=PAUSED)
+        (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = :name", name=PAUSED)
+        reason = (
+            "On 2027-01-15 08:00 UTC: The receiver answered 410 Gone: it wants no more messages. "
+            "Mend the receiver or the channel's settings, then resume the channel."
+        )
+
+        assert (site.clock.now, reason) == given(row, "paused_at", "paused_reason")
+        assert [(other.id, "gone")] == await told(site)
+        assert json.loads(event["payload"]) == {
+            "organization_id": site.organization_id,
+            "channel_id": gone.id,
+            "name": "gone",
+            "reason": reason,
+            "event": PAUSED,
+        }
+        assert reason in json.loads(event["notice"])["why"]
+        assert (None, None, f"channel {gone.id}") == given(entry, "user_id", "token_id", "subject")
+        assert {"name": "gone", "reason": reason} == json.loads(entry["changes"])
+        assert ["failed", "pending"] == await statuses(site)
+
+    play(scenario)
+
+
+def test_only_those_who_want_to_hear_of_pauses_are_told(play: Play) -> None:
+    """Told are enabled channels of the organization that are not paused and whose events name it, or none at all."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel(name="gone")
+        await site.run()
+        leased = await lease(site)
+        quiet = Subscription(projects=(site.project_id,), results=(Result.FAILED,), triggers=(Trigger.CI,))
+        wanted = [
+            await site.channel(subscription=Subscription(events=(EventName.CHANNEL_PAUSED,))),
+            await site.channel(subscription=quiet),
+        ]
+        await site.channel(subscription=Subscription(events=(EventName.FINISHED,)))
+        await site.channel(enabled=False)
+        paused = await site.channel()
+        await site.do(pause, site.owner, paused.id)
+        await record(site, *[done(site, item, GONE) for item in leased])
+
+        assert [(channel.id, "gone") for channel in wanted] == await told(site)
+
+    play(scenario)
+
+
+def test_pauses_end_with_the_last_channel(play: Play) -> None:
+    """A notice that is refused pauses its channel in turn; in the end all are paused and nobody is left to tell."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel(name="1", subscription=Subscription(events=(EventName.STARTED,)))
+        second = await site.channel(name="2", subscription=Subscription(events=(EventName.CHANNEL_PAUSED,)))
+        third = await site.channel(name="3", subscription=Subscription(events=(EventName.CHANNEL_PAUSED,)))
+        await site.run()
+        while leased := await lease(site, total=1):
+            await record(site, done(site, leased[0], GONE))
+
+        assert all(row["paused_at"] for row in await channels(site))
+        assert [(second.id, "1"), (third.id, "1"), (third.id, "2")] == sorted(await told(site))
+        assert ["failed", "failed", "failed", "pending"] == sorted(await statuses(site))
+
+    play(scenario)
+
+
+def test_without_another_channel_nobody_is_told(play: Play) -> None:
+    """The only channel is paused and noted; there is no event that nobody gets."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await attempt(site, GONE)
+
+        assert [True] == [row["paused_at"] is not None for row in await channels(site)]
+        assert [] == await site.rows("SELECT id FROM events WHERE name = :name", name=PAUSED)
+
+    play(scenario)
+
+
+def test_two_workers_that_are_refused_at_once_tell_once(play: Play) -> None:
+    """The pause is guarded by the channel's row: one of them pauses and tells, the other one only records."""
+
+    async def scenario(site: Site) -> None:
+        gone = await site.channel(name="gone", subscription=Subscription(events=(EventName.STARTED,)))
+        for _ in range(6):
+            await site.run()
+        leased = await lease(site)
+        other = await site.channel()
+        await asyncio.gather(*(record(site, done(site, item, GONE)) for item in leased))
+
+        assert [(other.id, "gone")] == await told(site)
+        assert 1 == len(await site.rows("SELECT id FROM audit_entries WHERE action = :name", name=PAUSED))
+        rows = await deliveries(site)
+        assert ["failed"] * 6 == [row["status"] for row in rows if row["channel_id"] == gone.id]
+
+    play(scenario)
+
+
+def test_a_pause_and_its_notice_are_one_commit(play: Play) -> None:
+    """Whoever dies before the commit has neither paused, told nor recorded; the repeat does all three."""
+
+    async def scenario(site: Site) -> None:
+        gone = await site.channel(name="gone", subscription=Subscription(events=(EventName.STARTED,)))
+        await site.run()
+        (leased,) = await lease(site)
+        other = await site.channel()
+        result = done(site, leased, GONE)
+
+        async def dying(tx: Transaction) -> None:
+            paused = await site.call(heed, tx, [result], pause_after=PAUSE_AFTER)
+            await complete_batch(tx, [result])
+            assert [gone.id] == [channel.channel_id for channel in paused]
+            raise RuntimeError("killed")
+
+        with pytest.raises(RuntimeError):
+            await site.database.write(dying)
+        nothing = (await channels(site))[0]["paused_at"], await told(site), await statuses(site)
+        await record(site, result)
+        await record(site, result)
+
+        assert (None, [], ["sending"]) == nothing
+        assert (await channels(site))[0]["paused_at"] is not None
+        assert [(other.id, "gone")] == await told(site)
+
+    play(scenario)
+
+
+def test_failing_for_long_pauses_with_the_last_message(play: Play) -> None:
+    """Failures alone for the whole span pause the channel, one microsecond less does not; a pause is not repeated."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await attempt(site, SILENT)
+        began = site.clock.now
+        site.clock.advance(PAUSE_AFTER - 1)
+        await attempt(site, BROKEN)
+        (before,) = await channels(site)
+        site.clock.advance(1)
+        await attempt(site, BROKEN)
+        (after,) = await channels(site)
+
+        assert (began, None) == given(before, "failing_since", "paused_at")
+        assert site.clock.now == after["paused_at"]
+        assert after["paused_reason"] == (
+            "Every attempt since 2027-01-15 08:00 UTC has failed, the last one so: The receiver answered 500 Internal "
+            "Server Error. Mend the receiver or the channel's settings, then resume the channel."
+        )
+        assert "pending" in await statuses(site), "what failed last is held, not lost"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_success_in_between_begins_the_count_anew(play: Play, mixed: bool) -> None:
+    """The clock starts again with the first failure after it, also when both are in one batch of results."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await attempt(site, BROKEN)
+        site.clock.advance(4 * DAY)
+        if mixed:
+            for _ in range(3):
+                await site.run()
+            leased = await lease(site)
+            await record(site, *[done(site, item, way) for item, way in zip(leased, (BROKEN, OK, BROKEN), strict=True)])
+        else:
+            await attempt(site, OK)
+            cleared = (await channels(site))[0]["failing_since"]
+            await attempt(site, BROKEN)
+            assert cleared is None
+        again = site.clock.now
+        site.clock.advance(4 * DAY)
+        await attempt(site, BROKEN)
+
+        assert (again, None) == given((await channels(site))[0], "failing_since", "paused_at")
+        site.clock.advance(DAY)
+        await attempt(site, BROKEN)
+        assert (await channels(site))[0]["paused_at"] is not None
+
+    play(scenario)
+
+
+def test_rate_limits_and_test_hooks_say_nothing_about_a_channel(play: Play) -> None:
+    """Neither a rate limit nor a Test Hook, be it refused for good or taken, starts, clears or ends the count."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await attempt(site, LIMITED)
+        await site.do(actions.test_saved, site.owner, channel.id)
+        await record(site, *[done(site, leased, GONE) for leased in await lease(site)])
+        nothing = given((await channels(site))[0], "failing_since", "paused_at")
+        site.clock.advance(100 * SECOND)
+        await attempt(site, BROKEN)
+        began = site.clock.now
+        site.clock.advance(PAUSE_AFTER)
+        await site.do(actions.test_saved, site.owner, channel.id)
+        await record(site, *[done(site, leased, OK) for leased in await lease(site)])
+
+        assert (None, None) == nothing
+        assert (began, None) == given((await channels(site))[0], "failing_since", "paused_at")
+
+    play(scenario)
+
+
+def test_saved_settings_begin_the_count_anew_and_resume_nothing(play: Play) -> None:
+    """What failed before says nothing about the new settings; a pause stands until somebody resumes."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await attempt(site, BROKEN)
+        await site.do(update_channel, site.owner, channel.id, name="renamed")
+        kept = (await channels(site))[0]["failing_since"]
+        await site.do(pause, site.owner, channel.id)
+        await site.do(update_channel, site.owner, channel.id, settings={"url": "http://127.0.0.1:9/new"})
+        (row,) = await channels(site)
+
+        assert kept is not None
+        assert row["failing_since"] is None
+        assert row["paused_at"] is not None
+
+    play(scenario)
+
+
+def test_pauses_resumes_and_results_at_once_do_not_block_each_other(play: Play) -> None:
+    """Workers with results of several channels, people who pause, resume and save, and reports all come through."""
+
+    async def scenario(site: Site) -> None:
+        ids = [(await site.channel()).id for _ in range(4)]
+        for _ in range(5):
+            await site.run()
+        leased = await lease(site)
+        shares = [leased[start::4] for start in range(4)]
+        ways = (BROKEN, OK, LIMITED, GONE)
+
+        async def save(channel: int) -> None:
+            await site.do(update_channel, site.owner, channel, settings={"url": "http://127.0.0.1:9/new"})
+
+        await asyncio.gather(
+            *(
+                record(site, *[done(site, item, way) for item in share])
+                for share, way in zip(shares, ways, strict=True)
+            ),
+            *(
+                record(site, *[done(site, item, way) for item in reversed(share)])
+                for share, way in zip(shares, ways, strict=True)
+            ),
+            *(site.do(pause, site.owner, channel) for channel in ids),
+            *(site.do(resume, site.owner, channel, Held.DELIVER) for channel in ids),
+            *(save(channel) for channel in reversed(ids)),
+            *(site.run() for _ in range(4)),
+        )
+        for channel in ids:
+            await site.do(resume, site.owner, channel, Held.DELIVER)
+        for _ in range(60):
+            site.clock.advance(100 * SECOND)
+            for item in await lease_all(site):
+                await record(site, done(site, item, OK))
+
+        assert {"delivered", "failed"} >= set(await statuses(site))
+
+    play(scenario)

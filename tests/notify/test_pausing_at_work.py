@@ -1,0 +1,111 @@
+"""Pausing with a worker, a real sender and real receivers, on both stores."""
+
+import asyncio
+import json
+
+import pytest
+
+from loadbell.domain.channels import Subscription
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND
+from loadbell.notify import actions
+from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.worker import IN_LANE
+from loadbell.testing.receiver import Behaviour, ScriptedReceiver, hang, respond
+from tests.support.stores import Site
+from tests.support.working import at_work, told, until
+
+RUNS_ONLY = Subscription(events=(EventName.STARTED, EventName.FINISHED))
+
+
+async def _paused(site: Site, channel_id: int) -> str | None:
+    (row,) = await site.rows("SELECT paused_reason FROM channels WHERE id = :id", id=channel_id)
+    reason: str | None = row["paused_reason"]
+    return reason
+
+
+@pytest.mark.parametrize("answer", [respond(410), respond(200, {"webhook-delivery": "disable"})])
+def test_a_webhook_that_is_gone_is_paused_after_one_refused_event(store_url: str, answer: Behaviour) -> None:
+    """Later events are held, the other channel is told, a Test Hook resumes nothing; resume delivers in order."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([answer]) as gone, ScriptedReceiver() as well:
+            channel = await site.channel(gone.url, name="gone", subscription=RUNS_ONLY)
+            await site.channel(well.url, subscription=Subscription(events=(EventName.CHANNEL_PAUSED,)))
+            await site.run(name="refused")
+            (notice,) = await asyncio.to_thread(well.wait_for, 1)
+            for number in range(4):
+                await site.run(name=f"held {number}")
+            gone.play([respond()])
+            await site.do(actions.test_saved, site.owner, channel.id)
+            await until(site, lambda rows: rows[-1]["status"] == "delivered")
+            body = json.loads(notice.body)
+            still = await _paused(site, channel.id)
+
+            assert ["test.started", "test.notification_channel"] == told(gone.requests)
+            assert ("channel.paused", "gone", still) == (body["event"], body["name"], body["reason"])
+            await site.do(resume, site.owner, channel.id, Held.DELIVER)
+            await asyncio.to_thread(gone.wait_for, 6)
+            names = [json.loads(request.body)["name"] for request in gone.requests[2:]]
+            assert [f"held {number}" for number in range(4)] == names
+            assert 1 == len(well.requests)
+
+    at_work(store_url, scenario)
+
+
+def test_a_channel_that_only_fails_is_paused_after_the_span(store_url: str) -> None:
+    """Its retries stop, and what failed is held."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(500)]) as broken:
+            channel = await site.channel(broken.url)
+            await site.run()
+            await until(site, lambda rows: rows[0]["attempts_begun"] >= 2)
+            end = asyncio.get_running_loop().time() + 10
+            while await _paused(site, channel.id) is None:
+                assert asyncio.get_running_loop().time() < end
+                await asyncio.sleep(0.02)
+            (row,) = await site.rows("SELECT * FROM deliveries")
+
+            assert ("pending", "http_5xx") == (row["status"], row["reason"])
+            assert "Every attempt since" in (await _paused(site, channel.id) or "")
+
+    at_work(store_url, scenario, ",".join(["100ms"] * 50), pause_after=SECOND // 2)
+
+
+def test_the_worker_gives_up_what_is_held_too_long(store_url: str) -> None:
+    """It looks for it by itself, about each second, and sends nothing."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver() as receiver:
+            channel = await site.channel(receiver.url)
+            await site.do(pause, site.owner, channel.id)
+            await site.run()
+            (row,) = await until(site, lambda rows: rows[0]["status"] == "failed")
+
+            assert "expired" == row["reason"]
+            assert [] == receiver.requests
+
+    at_work(store_url, scenario, hold_for=SECOND)
+
+
+@pytest.mark.parametrize(("first", "places"), [(200, IN_LANE), (500, 1)])
+def test_only_a_success_gives_a_channel_several_places(store_url: str, first: int, places: int) -> None:
+    """A receiver that answers with failures gets one message at a time, as one that does not answer at all."""
+
+    async def scenario(site: Site) -> None:
+        with ScriptedReceiver([respond(first), hang()]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            await until(site, lambda rows: rows[0]["attempts_begun"] == 1 and rows[0]["status"] != "sending")
+            for _ in range(2 * IN_LANE):
+                await site.run()
+            await asyncio.to_thread(receiver.wait_for, 1 + places)
+            settings = {"url": receiver.url}
+            await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
+            await asyncio.to_thread(receiver.wait_for, 2 + places)  # the worker has looked once more
+            sending = await site.rows("SELECT id FROM deliveries WHERE status = 'sending' AND channel_id IS NOT NULL")
+
+            assert places == len(sending)
+
+    at_work(store_url, scenario, "1h")
