@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -69,14 +70,19 @@ def test_the_documented_default_is_the_real_one(name: str) -> None:
     assert f"Default: `{DEFAULTS[name]}`\n" in _sections(_page("docs/settings.md"), "###")[name]
 
 
+def _options(command: Any) -> Iterator[str]:
+    """The long options of a command, and of the commands that it has itself, which are words of their own."""
+    yield from (flag for parameter in command.params for flag in parameter.opts if flag.startswith("--"))
+    for name, inner in getattr(command, "commands", {}).items():
+        yield name
+        yield from _options(inner)
+
+
 def _commands() -> dict[str, list[str]]:
     """Every command with its long options, as the program itself knows them."""
     command = typer.main.get_command(program())
     assert isinstance(command, TyperGroup)
-    options = {
-        name: [flag for parameter in found.params for flag in parameter.opts if flag.startswith("--")]
-        for name, found in command.commands.items()
-    }
+    options = {name: list(_options(found)) for name, found in command.commands.items()}
     # wrap reads its own arguments: its help is where they stand.
     shown = subprocess.run(
         [sys.executable, "-m", "loadbell", "wrap", "--help"], capture_output=True, text=True, check=True

@@ -71,7 +71,9 @@ class Server:
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float, headers: _Headers = _NONE
     ) -> dict[str, Any]:
-        """The answer to a request at ``path`` below ``/api/v1``; ``timeout`` is for each wait on the network.
+        """The answer to a request at ``path`` below ``/api/v1``, empty if it has no body.
+
+        ``timeout``, in seconds, is for each wait on the network.
 
         Raises:
             Refused: the server said no.
@@ -99,6 +101,8 @@ def one_line(text: str) -> str:
 
 
 def _answer(status: int, raw: bytes) -> dict[str, Any]:
+    if status == http.client.NO_CONTENT:
+        return {}
     try:
         answer = json.loads(raw)
     except ValueError:

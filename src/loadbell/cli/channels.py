@@ -1,0 +1,203 @@
+"""``loadbell channels``: whom an organization tells, from the command line."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from typer.core import TyperCommand
+
+from loadbell.cli.exits import Exit
+from loadbell.cli.remote import ask, ask_all, own_organization
+from loadbell.client.api import one_line
+
+if TYPE_CHECKING:
+    from loadbell.channels.reference import Setting
+
+ChannelId = Annotated[int, typer.Argument(help="The channel's id; `loadbell channels list` shows it.", min=1)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``channels`` with its own commands to the program."""
+    group = typer.Typer(help="Whom to tell: list, add, test, pause, resume and delete channels.", no_args_is_help=True)
+    group.command("list")(list_channels)
+    group.command("add", cls=_Add)(add)
+    group.command("test")(try_channel)
+    for command in (pause, resume, delete):
+        group.command()(command)
+    app.add_typer(group, name="channels")
+
+
+class _Add(TyperCommand):
+    """A command whose help ends with the settings of each kind, read only when somebody asks."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        from loadbell.channels import channel_types  # noqa: PLC0415 - only for this help
+        from loadbell.channels.reference import settings_of  # noqa: PLC0415 - as above
+
+        lines = ["Settings of each kind, for --set:"]
+        for kind in channel_types():
+            lines += [f"{kind.value} {_told(setting)}" for setting in settings_of(kind)]
+        self.epilog = "\n\n".join(lines)
+        super().format_help(ctx, formatter)
+
+
+def list_channels(as_json: AsJson = False) -> None:
+    """List the organization's channels, newest first."""
+    channels = ask_all(f"/organizations/{own_organization()}/channels")
+    if as_json:
+        print(json.dumps({"items": channels}))
+        return
+    if not channels:
+        print("There are no channels yet. Add one with: loadbell channels add", file=sys.stderr)
+    rows = [[str(one["id"]), one["kind"], one_line(one["name"]), _place(one), _state(one)] for one in channels]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def add(
+    kind: Annotated[str, typer.Option(help="What kind of channel: webhook, slack, …")],
+    name: Annotated[str, typer.Option(help="What people call it.")],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="A setting. NAME=@FILE reads the value from a file, NAME=@- from stdin: so a secret is in no process "
+            "list and no shell history. An entry of an object: headers.X-Team=perf.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Add a channel, and print its id and, for a WebHook, its signing secret, which is shown this once."""
+    body = {"kind": kind, "name": name, "settings": _settings(kind, settings or [])}
+    made = ask("POST", f"/organizations/{own_organization()}/channels", body)
+    if as_json:
+        print(json.dumps(made))
+        return
+    print(f"Channel {made['id']} is added: {_place(made)}")
+    if secret := made.get("signing_secret"):
+        print(f"Signing secret, shown this once: {secret}")
+
+
+def try_channel(channel_id: ChannelId, as_json: AsJson = False) -> None:
+    """Send a Test Hook and tell what the receiver answered. Exits with 1 if it was not delivered."""
+    delivery = ask("POST", f"/channels/{channel_id}/test", {})
+    delivered = delivery["status"] == "delivered"
+    if as_json:
+        print(json.dumps(delivery))
+    else:
+        told = one_line(delivery["message"] or "The server has sent nothing yet. Look into the delivery log later.")
+        print(f"{'Delivered' if delivered else 'Not delivered'}. {told}")
+        if not delivered and (said := _said(delivery)):
+            print(f"The answer was: {said}")
+    if not delivered:
+        raise typer.Exit(Exit.FAILED)
+
+
+def pause(channel_id: ChannelId, as_json: AsJson = False) -> None:
+    """Pause a channel: it collects what it would tell, and tells nothing."""
+    _show(ask("POST", f"/channels/{channel_id}/pause", {}), f"Channel {channel_id} is paused.", as_json=as_json)
+
+
+def resume(
+    channel_id: ChannelId,
+    held: Annotated[
+        Literal["deliver", "drop"], typer.Option(help="What becomes of what the channel has held meanwhile.")
+    ] = "deliver",
+    as_json: AsJson = False,
+) -> None:
+    """Let a paused channel tell again, and deliver what it has held, or drop that."""
+    channel = ask("POST", f"/channels/{channel_id}/resume", {"held": held})
+    done = "What it held is being delivered." if held == "deliver" else "What it held is dropped."
+    _show(channel, f"Channel {channel_id} tells again. {done}", as_json=as_json)
+
+
+def delete(channel_id: ChannelId) -> None:
+    """Delete a channel. What it had still to tell is cancelled; its log stays in the organization's."""
+    ask("DELETE", f"/channels/{channel_id}")
+    print(f"Channel {channel_id} is deleted.")
+
+
+def _show(channel: dict[str, Any], sentence: str, *, as_json: bool) -> None:
+    print(json.dumps(channel) if as_json else sentence)
+
+
+def _place(channel: dict[str, Any]) -> str:
+    """Where the channel leads, as far as the asker may see it."""
+    return one_line(str(channel["settings"].get("url", "…")))
+
+
+def _state(channel: dict[str, Any]) -> str:
+    if channel["paused_reason"] is not None:
+        return one_line(f"paused: {channel['paused_reason']}")
+    return "on" if channel["enabled"] else "off"
+
+
+def _said(delivery: dict[str, Any]) -> str:
+    """The body of the receiver's last answer, on one line; empty if none came."""
+    response = delivery["attempts"][-1]["response"] if delivery["attempts"] else None
+    return one_line((response or {}).get("body") or "")
+
+
+def _told(setting: "Setting") -> str:
+    example = f"{setting.name}.NAME" if setting.value_type is dict else setting.name
+    return f"{example}={'true|false' if setting.value_type is bool else '…'}: {setting.help}"
+
+
+def _settings(kind: str, assignments: list[str]) -> dict[str, Any]:
+    """The settings object that ``NAME=VALUE`` words give; whether they are right is for the server to say.
+
+    Raises:
+        typer.BadParameter: a word is no assignment, or its file can't be read.
+    """
+    from loadbell.channels import channel_types  # noqa: PLC0415 - only when a channel is added
+    from loadbell.channels.reference import settings_of  # noqa: PLC0415 - as above
+
+    known = next((found for found in channel_types() if found.value == kind), None)
+    types = {} if known is None else {one.name: one.value_type for one in settings_of(known)}
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        name, _, entry = path.partition(".")
+        if not equals or not name:
+            raise _wrong("write NAME=VALUE, such as url=https://hooks.example.org/loadbell")
+        value = _read(name, text)
+        if types.get(name) is bool:
+            settings[name] = _boolean(name, value)
+        elif entry:
+            settings[name] = {**_entries(settings, name), entry: value}
+        else:
+            settings[name] = value
+    return settings
+
+
+def _read(name: str, text: str) -> str:
+    if not text.startswith("@"):
+        return text
+    try:
+        read = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise _wrong(f"the file for {name} can't be read: {reason}") from None
+    return read.rstrip("\r\n")
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise _wrong(f"{name} is true or false")
+    return value == "true"
+
+
+def _entries(settings: dict[str, Any], name: str) -> dict[str, str]:
+    entries = settings.get(name, {})
+    if not isinstance(entries, dict):
+        raise _wrong(f"{name} is given as a text and as an object")
+    return entries
+
+
+def _wrong(message: str) -> typer.BadParameter:
+    return typer.BadParameter(message, param_hint="--set")

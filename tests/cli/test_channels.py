@@ -1,0 +1,220 @@
+"""``loadbell channels`` as a person calls it: real processes against a real server and real receivers."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from loadbell.channels import channel_types
+from loadbell.channels.reference import settings_of
+from loadbell.domain.orgs import Role, Scope
+from loadbell.testing.receiver import ScriptedReceiver, respond
+from tests.api.site import ApiSite, served
+
+Done = subprocess.CompletedProcess[str]
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def site(sqlite_store: str) -> Iterator[ApiSite]:
+    """A server with its worker, and two organizations."""
+    with served(sqlite_store) as site:
+        yield site
+
+
+def channels(*words: str, stdin: str = "", **environment: str) -> Done:
+    """Runs ``loadbell channels`` to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "loadbell", "channels", *words],
+        env=os.environ | {"LOADBELL_URL": "", "LOADBELL_TOKEN": "", "COLUMNS": "200"} | environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.fixture
+def call(site: ApiSite) -> Call:
+    """Runs it with the server's address and the owner's token."""
+
+    def run(*words: str, **more: str) -> Done:
+        environment = {"LOADBELL_URL": site.url, "LOADBELL_TOKEN": site.ours.token, **more}
+        return channels(*words, **environment)
+
+    return run
+
+
+def test_a_channel_from_its_beginning_to_its_end(site: ApiSite, call: Call, tmp_path: Path) -> None:
+    """Add with secrets from a file and stdin, list, test, delete: each exits with 0 and says what it did."""
+    with ScriptedReceiver() as receiver:
+        (tmp_path / "url").write_text(f"{receiver.url}sentinel\n")
+        words = ["--set", f"url=@{tmp_path / 'url'}", "--set", "headers.X-Team=a=b", "--set", "bearer_token=@-"]
+        added = call("add", "--kind", "webhook", "--name", "Build room", *words, stdin="token-from-stdin\n")
+        listed = call("list")
+        tested = call("test", "1")
+        (request,) = receiver.requests
+        deleted = call("delete", "1")
+
+    assert [(0, "")] * 4 == [(done.returncode, done.stderr) for done in (added, listed, tested, deleted)]
+    assert added.stdout.startswith(f"Channel 1 is added: http://127.0.0.1:{receiver.port}/…\nSigning secret")
+    assert "whsec_" in added.stdout
+    assert f"1  webhook  Build room  http://127.0.0.1:{receiver.port}/…  on\n" == listed.stdout
+    assert "Delivered. The receiver answered 200 OK.\n" == tested.stdout
+    assert ("/sentinel", "a=b", "Bearer token-from-stdin") == (
+        request.path, request.header("X-Team"), request.header("Authorization"),
+    )  # fmt: skip
+    assert "Channel 1 is deleted.\n" == deleted.stdout
+    assert [] == site.client.ok("GET", f"/organizations/{site.ours.organization_id}/channels")["items"]
+    assert "sentinel" not in added.stdout + listed.stdout + tested.stdout
+
+
+def test_json_is_the_servers_own_answer(site: ApiSite, call: Call) -> None:
+    """With --json stdout is one JSON object: the channel, the list, the delivery."""
+    with ScriptedReceiver([respond(503, {}, b"later")]) as receiver:
+        words = ("--kind", "webhook", "--name", "n", "--set", f"url={receiver.url}", "--json")
+        added = json.loads(call("add", *words).stdout)
+        tested = call("test", str(added["id"]), "--json")
+    secret = added.pop("signing_secret")
+    delivery = json.loads(tested.stdout)
+
+    assert secret.startswith("whsec_")
+    assert {"items": [added]} == json.loads(call("list", "--json").stdout)
+    assert (1, "") == (tested.returncode, tested.stderr)
+    assert ("failed", "http_5xx") == (delivery["status"], delivery["reason"])
+
+
+def test_a_test_that_fails_tells_what_the_receiver_said(site: ApiSite, call: Call) -> None:
+    """Exit code 1, the verdict as a sentence, and the receiver's own words, made fit for a terminal."""
+    with ScriptedReceiver([respond(404, {}, b"no such\nroom\x1b[2J")]) as receiver:
+        channel = site.channel(receiver.url)
+        done = call("test", str(channel["id"]))
+
+    assert 1 == done.returncode
+    assert "Not delivered. The receiver answered 404 Not Found.\nThe answer was: no such room [2J\n" == done.stdout
+
+
+def test_pausing_and_resuming(site: ApiSite, call: Call) -> None:
+    """A paused channel is listed as such; resume lets it tell again."""
+    channel = site.channel("https://hooks.example.org/x")
+    number = str(channel["id"])
+
+    assert (0, f"Channel {number} is paused.\n") == _told(call("pause", number))
+    assert "paused: " in call("list").stdout
+    assert json.loads(call("list", "--json").stdout)["items"][0]["paused_reason"]
+    assert 0 == call("resume", number, "--held", "drop").returncode
+    assert json.loads(call("pause", number, "--json").stdout)["paused_reason"]
+    done = call("resume", number)
+    assert (0, f"Channel {number} tells again. What it held is being delivered.\n") == _told(done)
+    assert site.client.ok("GET", f"/channels/{number}")["paused_reason"] is None
+
+
+def test_every_page_is_listed(site: ApiSite, call: Call) -> None:
+    """A list that is longer than a page of the server's is printed whole."""
+    for index in range(205):
+        site.channel(f"https://{index}.example.org", site.client)
+
+    assert 205 == len(call("list").stdout.splitlines())
+
+
+def test_no_channels(site: ApiSite, call: Call) -> None:
+    """Nothing on stdout, and on stderr how to add one."""
+    done = call("list")
+
+    assert (0, "") == (done.returncode, done.stdout)
+    assert "loadbell channels add" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["add", "--kind", "webhook", "--name", "n", "--set", "url"],
+        ["add", "--kind", "webhook", "--name", "n", "--set", "=x"],
+        ["add", "--kind", "webhook", "--name", "n", "--set", "url=@/nowhere/at/all"],
+        ["add", "--kind", "webhook", "--name", "n", "--set", "headers=x", "--set", "headers.X=1"],
+        ["add", "--name", "n"],
+        ["test"],
+        ["test", "x"],
+        ["delete", "0"],
+        ["resume", "1", "--held", "burn"],
+        ["nope"],
+        [],
+    ],
+)
+def test_wrong_usage(words: list[str]) -> None:
+    """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
+    done = channels(*words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+
+    assert 2 == done.returncode
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "said"),
+    [
+        ({}, 2, "LOADBELL_URL is not set"),
+        ({"LOADBELL_URL": "http://127.0.0.1:9"}, 2, "LOADBELL_TOKEN is not set"),
+        ({"LOADBELL_URL": "nowhere", "LOADBELL_TOKEN": "lb_x"}, 2, "LOADBELL_URL is not an address"),
+        ({"LOADBELL_URL": "http://127.0.0.1:{port}", "LOADBELL_TOKEN": "lb_x"}, 3, "can't be reached"),
+    ],
+)
+def test_without_a_server(environment: dict[str, str], code: int, said: str) -> None:
+    """What the environment lacks is wrong usage; a server that is away is 3; one line says which."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    done = channels("list", **{name: value.format(port=port) for name, value in environment.items()})
+
+    assert (code, "") == (done.returncode, done.stdout)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("loadbell: ")
+    assert said in line
+    assert "lb_x" not in line
+
+
+def test_what_the_server_refuses(site: ApiSite, call: Call) -> None:
+    """A wrong setting, a kind, an id or a token that is none, and a role that may not are 1, in the server's words."""
+    ours = site.channel("https://hooks.example.org")
+    theirs = site.channel("https://hooks.example.org", site.their_client)
+    new = ("add", "--name", "n", "--kind")
+    refused = {
+        "settings.url": call(*new, "webhook", "--set", "url=http://10.0.0.1/"),
+        "settings.colour": call(*new, "webhook", "--set", "url=https://a.example", "--set", "colour=red"),
+        "kind": call(*new, "pigeon", "--set", "url=https://a.example"),
+        f"no channel {theirs['id']}": call("delete", str(theirs["id"])),
+        "LOADBELL_TOKEN": call("list", LOADBELL_TOKEN="lb_unknown"),
+        "member": call("pause", str(ours["id"]), LOADBELL_TOKEN=site.token(role=Role.MEMBER)),
+        "scope": call("list", LOADBELL_TOKEN=site.token(scope=Scope.REPORT)),
+    }
+
+    assert {1} == {done.returncode for done in refused.values()}
+    assert {""} == {done.stdout for done in refused.values()}
+    assert [] == [(word, done.stderr) for word, done in refused.items() if word not in done.stderr]
+
+
+def test_the_help_names_every_setting_of_every_kind() -> None:
+    """``add --help`` tells each kind's settings from their fields."""
+    done = channels("add", "--help")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    for kind in channel_types():
+        for setting in settings_of(kind):
+            assert f"{kind.value} {setting.name}" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["list", "add", "test", "pause", "resume", "delete"])
+def test_each_command_explains_itself(command: str) -> None:
+    """--help says what it does, on stdout."""
+    done = channels(command, "-h")
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f"loadbell channels {command}" in done.stdout
+
+
+def _told(done: Done) -> tuple[int, str]:
+    return done.returncode, done.stdout
