@@ -48,8 +48,8 @@ bench: setup programs ## run everything in benchmarks/
 	  [ -f "$$file" ] && [ "$$file" != benchmarks/__init__.py ] || continue; ran=1; echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename "$$file" .py)" $(ARGS) || exit 1; \
 	done; [ -n "$$ran" ] || echo 'make bench: there are no benchmarks yet.'
 
-docs: ## not filled yet: docs/*.md are read as they are, and `make test` runs what they show
-	@echo 'make docs: nothing to build yet. Start with README.md; the pages are in docs/, and `make test` checks them.'
+docs: setup ## write what docs/channels.md takes from the code; the other pages are read as they are
+	@$(BIN)/python -m tests.support.pages
 
 screenshots: ## not filled yet: they come with the web pages
 	@echo 'make screenshots: there are no pages to photograph yet.'

@@ -27,6 +27,7 @@ from loadbell.outbound.contract import Envelope
 from loadbell.outbound.signing import new_secret
 from loadbell.settings import DEFAULTS
 from loadbell.testing.receiver import ScriptedReceiver, respond
+from tests.support.pages import rewritten
 from tests.support.snippets import MISSING, has_curl, run_page, runs, snippets
 from tests.support.tree import ROOT, shown
 
@@ -99,6 +100,13 @@ def test_every_command_and_option_is_described() -> None:
     assert set(described) == set(commands)
     missing = [(name, flag) for name, flags in commands.items() for flag in flags if f"`{flag}`" not in described[name]]
     assert missing == []
+
+
+def test_the_settings_of_each_kind_are_described() -> None:
+    """docs/channels.md has what the code says of each kind's steps, settings and rate; `make docs` writes it."""
+    page = _page("docs/channels.md")
+
+    assert page == rewritten(page)
 
 
 def test_every_route_is_described() -> None:
