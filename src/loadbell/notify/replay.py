@@ -26,6 +26,7 @@ AT_ONCE = 2
 """How many deliveries of one replay are pending or being sent at the same time."""
 
 _LOOK_SECONDS = 1.0  # a backstop: recorded attempts wake it
+_BREATH_SECONDS = 0.005  # between two looks; without it live news took half as long again (benchmarks/replay.py)
 
 
 async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient values
@@ -154,5 +155,6 @@ class Replayer:
                 log.warning("Replays can't go on without the database; it will be tried again", error=str(error))
             except Exception:
                 log.exception("Replays could not be looked for; it will be tried again")
+            await asyncio.sleep(_BREATH_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
