@@ -21,7 +21,7 @@ from loadbell.channels.wording import fitted, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros, rfc3339
-from loadbell.domain.notices import Fact, Notice, Tone
+from loadbell.domain.notices import Fact, Notice, Tone, figure
 from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Link
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
@@ -164,7 +164,7 @@ def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str
         yield _html(notice.why, LONGEST_WHY)
     for threshold in notice.thresholds:
         if not threshold.ok:
-            value = "" if threshold.value is None else f" (was {threshold.value:g})"
+            value = "" if threshold.value is None else f" (was {figure(threshold.value)})"
             yield f"• {_html(threshold.expression, LONGEST_VALUE)}{value}"
     for fact in (*notice.facts, *notice.metrics):
         yield f"{_html(fact.label, LONGEST_VALUE)}: {_html(fact.value, LONGEST_VALUE)}"

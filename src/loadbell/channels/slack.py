@@ -23,7 +23,7 @@ from loadbell.channels.wording import fitted, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros, rfc3339
-from loadbell.domain.notices import Fact, Notice, Tone
+from loadbell.domain.notices import Fact, Notice, Tone, figure
 from loadbell.domain.pace import Pace
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
@@ -208,7 +208,7 @@ def _story(notice: Notice) -> list[str]:
     crossed = [threshold for threshold in notice.thresholds if not threshold.ok]
     lines = [fitted(readable(notice.why), LONGEST_STORY // 2)] if notice.why else []
     for threshold in crossed[:MOST_THRESHOLDS]:
-        value = "" if threshold.value is None else f" (was {threshold.value:g})"
+        value = "" if threshold.value is None else f" (was {figure(threshold.value)})"
         lines.append(f"• {fitted(readable(threshold.expression), LONGEST_VALUE)}{value}")
     if len(crossed) > MOST_THRESHOLDS:
         lines.append(f"… and {len(crossed) - MOST_THRESHOLDS} more")

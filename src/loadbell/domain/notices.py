@@ -95,7 +95,7 @@ def run_notice(run: Run, name: EventName, *, project: str, who: str, now: Micros
         why=_why(run) if name is EventName.FINISHED else None,
         facts=tuple(facts),
         thresholds=run.thresholds,
-        metrics=tuple(Fact(key, f"{value:g}") for key, value in list(run.metrics.items())[:MOST_METRICS]),
+        metrics=tuple(Fact(key, figure(value)) for key, value in list(run.metrics.items())[:MOST_METRICS]),
         links=(Link("Open the run", f"/runs/{run.id}"), *run.links),
     )
 
@@ -143,6 +143,11 @@ def span(length: Micros) -> str:
         if count:
             parts.append(f"{count} {unit}")
     return " ".join(parts)
+
+
+def figure(value: float) -> str:
+    """A number as people read it: six digits, or all before the point if those are more: "812.25", "1234567"."""
+    return f"{value:.0f}" if 10**5 <= abs(value) < 10**15 else f"{value:g}"
 
 
 _ENDS: dict[RunStatus, tuple[str, Tone]] = {
