@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -11,9 +12,9 @@ from loadbell.domain.ids import SECOND
 from loadbell.notify import actions
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.worker import IN_LANE
-from loadbell.testing.receiver import Behaviour, ScriptedReceiver, hang, respond
+from loadbell.testing import Behaviour, FakeHipChat, FakeSlack, ScriptedReceiver, hang, respond
 from tests.support.stores import Site
-from tests.support.working import at_work, told, until
+from tests.support.working import at_work, told, until, until_ended
 
 RUNS_ONLY = Subscription(events=(EventName.STARTED, EventName.FINISHED))
 
@@ -51,6 +52,78 @@ def test_a_webhook_that_is_gone_is_paused_after_one_refused_event(store_url: str
             assert 1 == len(well.requests)
 
     at_work(store_url, scenario)
+
+
+def _room(kind: str) -> tuple[FakeSlack | FakeHipChat, Callable[[], str]]:
+    """A provider without a rate, and what gives its URL once it runs."""
+    if kind == "slack":
+        slack = FakeSlack(per_second=1000, burst=1000)
+        return slack, lambda: slack.webhook_url
+    hipchat = FakeHipChat(per_minute=60_000)
+    return hipchat, lambda: hipchat.notification_url
+
+
+UNAUTHORIZED = b'{"error": {"code": 401, "type": "Unauthorized", "message": "Invalid OAuth session"}}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "body", "words"),
+    [
+        ("slack", 404, b"no_service", "no_service"),
+        ("slack", 403, b"action_prohibited", "action_prohibited"),
+        ("hipchat", 401, UNAUTHORIZED, "401"),
+    ],
+)
+def test_a_room_that_is_gone_is_paused_after_one_refused_event(
+    store_url: str, kind: str, status: int, body: bytes, words: str
+) -> None:
+    """The provider's own word is in the reason, the URL is not; later events are held and delivered on resume."""
+
+    async def scenario(site: Site) -> None:
+        fake, url = _room(kind)
+        with fake, ScriptedReceiver() as well:
+            fake.answer_with(status, body)
+            settings = {"url": url()}
+            channel = await site.channel(kind=kind, name="room", settings=settings, subscription=RUNS_ONLY)
+            await site.channel(well.url, subscription=Subscription(events=(EventName.CHANNEL_PAUSED,)))
+            await site.run(name="refused")
+            (notice,) = await asyncio.to_thread(well.wait_for, 1)
+            await site.run(name="held")
+            await site.run(name="held, too")
+            reason = await _paused(site, channel.id) or ""
+            refused = len(fake.requests)
+            fake.answer_with(None)
+            await site.do(resume, site.owner, channel.id, Held.DELIVER)
+            await asyncio.to_thread(fake.wait_for, 3)
+            posted = [json.dumps(message) for message in fake.posted]
+
+            assert (1, reason) == (refused, json.loads(notice.body)["reason"])
+            assert words in reason
+            assert url().split("/", 3)[3] not in reason
+            assert [True, True] == [name in text for name, text in zip(("held", "held, too"), posted, strict=True)]
+
+    at_work(store_url, scenario)
+
+
+def test_a_message_that_slack_calls_invalid_never_pauses(store_url: str) -> None:
+    """It is our fault: the delivery fails, the channel goes on however long it lasts."""
+
+    async def scenario(site: Site) -> None:
+        with FakeSlack(per_second=1000, burst=1000) as fake:
+            fake.answer_with(400, b"invalid_payload")
+            settings = {"url": fake.webhook_url}
+            channel = await site.channel(kind="slack", settings=settings, subscription=RUNS_ONLY)
+            for _ in range(3):
+                await site.run()
+            await until_ended(site, 3)
+            (row,) = await site.rows("SELECT * FROM channels WHERE id = :id", id=channel.id)
+
+            assert (None, None) == (row["paused_at"], row["failing_since"])
+            assert {("failed", "bad_payload")} == {
+                (each["status"], each["reason"]) for each in await site.rows("SELECT * FROM deliveries")
+            }
+
+    at_work(store_url, scenario, pause_after=1)
 
 
 def test_a_channel_that_only_fails_is_paused_after_the_span(store_url: str) -> None:
