@@ -20,7 +20,7 @@ setup: ## make .venv and install the pinned dependencies; does nothing when they
 	  exit 1; }
 	@$(PYTHON) requirements/install.py
 
-demo: setup ## see it work: a real load test rings a WebHook (about half a minute; ARGS=--keep leaves the server up)
+demo: setup ## see it work: a real load test rings Slack, HipChat and a WebHook (half a minute; ARGS=--keep leaves the server up)
 	@$(BIN)/loadbell demo $(ARGS)
 
 serve: setup ## run the server on http://127.0.0.1:8025

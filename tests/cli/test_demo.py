@@ -58,14 +58,19 @@ def wait_for(path: Path, text: str, timeout: float = 60.0) -> str:
 
 
 def test_the_show(demo: "subprocess.Popen[bytes]", tmp_path: Path, folder: Path) -> None:
-    """The demo shows each notification with headers and body, proves that both came, and with --keep lets one try."""
+    """The demo shows what each kind of channel got and its people read, proves that all came, and lets one try."""
     shown = wait_for(tmp_path / "out", "\nloadbell wrap -- sleep 3\n")
 
     for event in ("test.notification_channel", "test.started", "test.finished"):
         assert 1 == shown.count(f"\n  X-LoadImpact-Event: {event}\n")
     assert "\n  User-Agent: LoadImpactWebHook\n" in shown
     assert '\n    "status_text": "Finished",\n' in shown
-    assert "test.started and test.finished arrived; Locust made" in shown
+    for place in ("Slack", "HipChat, in gray", "HipChat, in green"):
+        assert f"\n<- {place}, " in shown
+    for text in ("Test Hook: This channel can be reached", "Load test started: Shop, five visitors"):
+        assert (f"\n  🔔 {text}\n" in shown, f"\n  {text}\n" in shown) == (True, True)
+    assert ("\n  ✅ Load test passed: Shop" in shown, "\n  Load test passed: Shop" in shown) == (True, True)
+    assert "test.started and test.finished arrived everywhere; Locust made" in shown
     assert "\nloadbell: Finished, result passed: http://127.0.0.1:" in shown
     assert [] == [line for line in shown.splitlines() if len(line) > 80 and "export" not in line]
     assert "\x1b" not in shown

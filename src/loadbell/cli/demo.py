@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
@@ -12,11 +12,15 @@ from loadbell.cli.exits import GaveUp
 if TYPE_CHECKING:
     from loadbell.cli.demo_show import Show
     from loadbell.cli.demo_stage import Stage
-    from loadbell.testing.receiver import Received, ScriptedReceiver
+    from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver
+
+T = TypeVar("T")
 
 _ARRIVAL_S, _LOGGED_S, _CALL_S = 15.0, 10.0, 30.0
 _BY_SIGNAL = 128
 _STARTED, _FINISHED = "test.started", "test.finished"
+_RUNS_NEWS = (_STARTED, _FINISHED)
+_EVENT = "X-LoadImpact-Event"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,19 +31,20 @@ def register(app: typer.Typer) -> None:
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the server up after the show, until Ctrl-C.")] = False,
 ) -> None:
-    """See it work: a server, a receiver and a real Locust run on this machine, for half a minute."""
+    """See it work: a real Locust run rings a fake Slack, a fake HipChat and a WebHook here, for half a minute."""
     from loadbell.cli.demo_show import Show  # noqa: PLC0415 - only when the demo runs
     from loadbell.cli.demo_stage import Left, Patience, Stage, find_locust  # noqa: PLC0415 - as above
-    from loadbell.testing.receiver import ScriptedReceiver  # noqa: PLC0415 - as above
+    from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver  # noqa: PLC0415 - as above
 
     locust = find_locust()
     show = Show()
     patience = Patience()
-    show.title("loadbell demo: a real Locust run rings a WebHook, all on this machine")
+    show.title("loadbell demo: a real Locust run rings Slack, HipChat and a WebHook")
+    show.line("All on this machine; Slack and HipChat are stand-ins that judge as they do.")
     seen = False
     try:
-        with ScriptedReceiver() as receiver, Stage(patience) as stage:
-            news = _News(show, receiver)
+        with ScriptedReceiver() as receiver, FakeSlack() as slack, FakeHipChat() as hipchat, Stage(patience) as stage:
+            news = _News(show, receiver, slack, hipchat)
             _perform(show, stage, news, locust)
             seen = True
             if keep:
@@ -56,7 +61,7 @@ def _perform(show: "Show", stage: "Stage", news: "_News", locust: list[str]) -> 
     from loadbell.client.api import Refused, Unreachable  # noqa: PLC0415 - only when the demo runs
 
     try:
-        _add_channel(show, stage, news)
+        _add_channels(show, stage, news)
         _run_load_test(show, stage, news, locust)
         _prove(show, stage, news)
     except (Refused, Unreachable) as error:
@@ -64,40 +69,56 @@ def _perform(show: "Show", stage: "Stage", news: "_News", locust: list[str]) -> 
 
 
 class _News:
-    """Tells of the requests that have come to the receiver, each one once."""
+    """Tells of what has come to the receiver, to Slack and to HipChat, each message once."""
 
-    def __init__(self, show: "Show", receiver: "ScriptedReceiver") -> None:
-        self._show, self._receiver = show, receiver
-        self._told = 0
-        self.url = receiver.url
-
-    @property
-    def told(self) -> "list[Received]":
-        """What was told so far."""
-        return self._receiver.requests[: self._told]
+    def __init__(self, show: "Show", receiver: "ScriptedReceiver", slack: "FakeSlack", hipchat: "FakeHipChat") -> None:
+        self._show, self._receiver, self._slack, self._hipchat = show, receiver, slack, hipchat
+        self._told = {"slack": 0, "hipchat": 0, "webhook": 0}
+        self.urls = {
+            "slack": slack.webhook_url,
+            "hipchat": hipchat.notification_url,
+            "webhook": f"{receiver.url}notifications",
+        }
 
     def tell(self, when: str) -> None:
         """Prints what is new."""
-        for received in self._receiver.requests[self._told :]:
-            self._told += 1
+        for message in self._new("slack", self._slack.posted):
+            self._show.slack(message, when)
+        for notification in self._new("hipchat", self._hipchat.posted):
+            self._show.hipchat(notification, when)
+        for received in self._new("webhook", self._receiver.requests):
             self._show.notification(received, when)
 
-    def of_the_run(self) -> dict[str, dict[str, Any]]:
-        """The bodies of the run's notifications, by their event."""
-        events = {received.header("X-LoadImpact-Event"): received for received in self.told}
-        return {name: json.loads(events[name].body) for name in (_STARTED, _FINISHED) if name in events}
+    def missing(self) -> list[str]:
+        """What of the run's news has not been told of each kind of channel: ``slack test.finished``."""
+        asked = {"slack": self._slack, "hipchat": self._hipchat, "webhook": self._receiver}
+        arrived = {
+            kind: {received.header(_EVENT) for received in fake.requests[: self._told[kind]]}
+            for kind, fake in asked.items()
+        }
+        return [f"{kind} {event}" for kind in arrived for event in _RUNS_NEWS if event not in arrived[kind]]
+
+    def run_ids(self) -> set[int]:
+        """The runs that the WebHook's notifications tell of."""
+        told = [received for received in self._receiver.requests if received.header(_EVENT) in _RUNS_NEWS]
+        return {int(json.loads(received.body)["load_test_run_id"]) for received in told}
+
+    def _new(self, kind: str, come: Sequence[T]) -> Sequence[T]:
+        new = come[self._told[kind] :]
+        self._told[kind] += len(new)
+        return new
 
 
-def _add_channel(show: "Show", stage: "Stage", news: _News) -> None:
+def _add_channels(show: "Show", stage: "Stage", news: _News) -> None:
     show.step(f"server at {stage.url}, on a temporary SQLite database")
-    new = {"kind": "webhook", "name": "Demo receiver", "settings": {"url": f"{news.url}notifications"}}
-    channel = stage.api.call("POST", f"/organizations/{stage.organization_id}/channels", new, timeout=_CALL_S)
-    show.step(f"WebHook channel to a receiver at {news.url}")
-    delivery = stage.api.call("POST", f"/channels/{channel['id']}/test", {}, timeout=_CALL_S)
-    if delivery["status"] != "delivered":
-        raise GaveUp(f"the Test Hook was not delivered: {delivery.get('message') or delivery['status']}")
-    show.step("Test Hook: delivered")
-    news.tell("the Test Hook")
+    for kind, url in news.urls.items():
+        new = {"kind": kind, "name": f"Demo {kind}", "settings": {"url": url}}
+        channel = stage.api.call("POST", f"/organizations/{stage.organization_id}/channels", new, timeout=_CALL_S)
+        delivery = stage.api.call("POST", f"/channels/{channel['id']}/test", {}, timeout=_CALL_S)
+        if delivery["status"] != "delivered":
+            raise GaveUp(f"the {kind} Test Hook was not delivered: {delivery.get('message') or delivery['status']}")
+        show.step(f"{kind} channel to {channel['settings']['url']} added; Test Hook: delivered")
+        news.tell("the Test Hook")
 
 
 def _run_load_test(show: "Show", stage: "Stage", news: _News, locust: list[str]) -> None:
@@ -108,7 +129,7 @@ def _run_load_test(show: "Show", stage: "Stage", news: _News, locust: list[str])
         news.tell(f"{time.monotonic() - began:.1f} s after the start")
         stage.patience.wait()
     ended = time.monotonic()
-    while _FINISHED not in news.of_the_run() and time.monotonic() - ended < _ARRIVAL_S:
+    while news.missing() and time.monotonic() - ended < _ARRIVAL_S:
         news.tell(f"{time.monotonic() - began:.1f} s after the start")
         stage.patience.wait()
     if run.returncode != 0:
@@ -120,17 +141,15 @@ def _run_load_test(show: "Show", stage: "Stage", news: _News, locust: list[str])
 
 
 def _prove(show: "Show", stage: "Stage", news: _News) -> None:
-    bodies = news.of_the_run()
-    missing = [name for name in (_STARTED, _FINISHED) if name not in bodies]
-    if missing:
+    if missing := news.missing():
         log = [*stage.log("server"), "What wrap and Locust wrote:", *stage.log("locust")]
-        raise _failure(f"{' and '.join(missing)} did not arrive. The server's log:", log)
-    run_ids = {body["load_test_run_id"] for body in bodies.values()}
+        raise _failure(f"{', '.join(missing)}: did not arrive. The server's log:", log)
+    run_ids = news.run_ids()
     if len(run_ids) != 1:
         raise GaveUp(f"the notifications tell of different runs: {run_ids}")
     show.title("Delivery log")
     show.delivery_log(_deliveries(stage, run_ids.pop()))
-    show.step(f"{_STARTED} and {_FINISHED} arrived; Locust made {stage.requests} requests")
+    show.step(f"{_STARTED} and {_FINISHED} arrived everywhere; Locust made {stage.requests} requests")
 
 
 def _deliveries(stage: "Stage", run_id: int) -> list[Mapping[str, Any]]:

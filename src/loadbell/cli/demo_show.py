@@ -1,7 +1,10 @@
 """What ``loadbell demo`` prints: plain text when nobody looks, colours that are read on dark and on light otherwise."""
 
+import html
 import json
+import re
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from io import TextIOWrapper
 from typing import Any
@@ -11,7 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from loadbell.testing.hipchat import readable
 from loadbell.testing.receiver import Received
+
+_WIDTH = 76
+_SLACK_LINK = re.compile(r"<([^|>]+)\|([^>]*)>")  # as Slack's markup writes a link
 
 
 class Show:
@@ -37,7 +44,7 @@ class Show:
 
     def notification(self, received: Received, when: str) -> None:
         """One request as the receiver got it."""
-        self.title(f"<- {received.header('X-LoadImpact-Event') or 'a request'}, {when}")
+        self.title(f"<- WebHook, {received.header('X-LoadImpact-Event') or 'a request'}, {when}")
         self.line(f"  {received.method} {received.path} HTTP/1.1")
         for name, value in received.headers:
             self._console.print(Text.assemble("  ", (name, "bold"), f": {value}"), soft_wrap=True)
@@ -45,15 +52,31 @@ class Show:
         for text in _readable(received.body).splitlines():
             self.line(f"  {text}")
 
+    def slack(self, message: Mapping[str, Any], when: str) -> None:
+        """A message as people read it in Slack."""
+        text = _SLACK_LINK.sub(r"\2: \1", str(message["text"]))
+        self._message("Slack", html.unescape(text), when)
+
+    def hipchat(self, notification: Mapping[str, Any], when: str) -> None:
+        """A notification as people read it in HipChat."""
+        self._message(f"HipChat, in {notification['color']}", readable(notification), when)
+
+    def _message(self, place: str, text: str, when: str) -> None:
+        self.title(f"<- {place}, {when}")
+        for line in text.splitlines():
+            for part in textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False) or [""]:
+                self.line(f"  {part}")
+
     def delivery_log(self, deliveries: Sequence[Mapping[str, Any]]) -> None:
         """The attempts of these deliveries, as the server has logged them."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("event", "delivery", "attempt", "at (UTC)", "took", "answer"):
+        for heading in ("event", "channel", "delivery", "attempt", "at (UTC)", "took", "answer"):
             table.add_column(heading, justify="right" if heading in {"attempt", "took"} else "left", no_wrap=True)
         for delivery in deliveries:
             for attempt in delivery["attempts"]:
                 table.add_row(
                     delivery["event"],
+                    delivery["kind"],
                     delivery["status"],
                     str(attempt["number"]),
                     str(attempt["started_at"])[11:23],
