@@ -7,6 +7,7 @@ Nothing else of it is changed. PLACE is where, COUNT the how-manieth time it com
 - ``lease``: deliveries have been leased and nothing has been sent yet
 - ``post``: answers of receivers have come in and nothing has been recorded yet
 - ``record``: in the transaction that records attempts, after its statements and before its COMMIT
+- ``advance``: in the transaction that makes the next deliveries of a replay due, likewise
 """
 
 import os
@@ -18,7 +19,7 @@ from typing import Any
 from loadbell.cli import main
 from loadbell.notify import worker
 from loadbell.store import completions as store
-from loadbell.store import sqlite
+from loadbell.store import replays, sqlite
 
 
 def _counted(count: int) -> Callable[[], None]:
@@ -73,7 +74,24 @@ def _at_record(die_when_due: Callable[[], None]) -> None:
     setattr(worker, "complete_batch", completing)  # noqa: B010 - as above
 
 
-PLACES = {"commit": _at_commit, "lease": _at_lease, "post": _at_post, "record": _at_record}
+def _at_advance(die_when_due: Callable[[], None]) -> None:
+    advance = replays.advance_replay
+
+    async def advancing(tx: Any, replay_id: int, **given: Any) -> bool:
+        more = await advance(tx, replay_id, **given)
+        die_when_due()
+        return more
+
+    setattr(replays, "advance_replay", advancing)  # noqa: B010 - as above
+
+
+PLACES = {
+    "commit": _at_commit,
+    "lease": _at_lease,
+    "post": _at_post,
+    "record": _at_record,
+    "advance": _at_advance,
+}
 
 if __name__ == "__main__":
     PLACES[sys.argv[1]](_counted(int(sys.argv[2])))
