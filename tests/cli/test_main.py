@@ -12,7 +12,7 @@ from loadbell.cli.exits import Exit, GaveUp, explain
 from loadbell.domain.errors import Forbidden, Unavailable
 from loadbell.settings import BadSetting
 
-COMMANDS = ["channels", "demo", "migrate", "serve", "setup", "worker", "wrap"]
+COMMANDS = ["channels", "demo", "listen", "migrate", "serve", "setup", "worker", "wrap"]
 
 HEAVY = {"litestar", "sqlalchemy", "pycurl", "asyncpg", "uvicorn", "cryptography", "structlog", "locust"}
 

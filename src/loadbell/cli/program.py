@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from loadbell import __version__
-from loadbell.cli import channels, demo, server, wrap
+from loadbell.cli import channels, demo, listen, server, wrap
 from loadbell.cli.exits import explain
 
-_COMMANDS = (channels, demo, server, wrap)
+_COMMANDS = (channels, demo, listen, server, wrap)
 """Modules with a ``register(app)``. They import the server only when their command runs: ``--help`` stays fast."""
 
 

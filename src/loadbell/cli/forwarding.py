@@ -1,0 +1,113 @@
+"""How ``loadbell listen --forward-to`` sends a request on: as it came, to one URL, without redirects or a proxy."""
+
+import asyncio
+import http.client
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, urlsplit
+
+from loadbell.testing.receiver import Behaviour, Received, respond
+
+TIMEOUT_S = 30.0
+"""How long one step of the exchange may take: to connect, to send, to get the next part of the answer."""
+
+# RFC 9110 section 7.6.1, and what the next connection decides anew.
+_OF_ONE_CONNECTION = frozenset(
+    {
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Forwarded:
+    """What came back; ``error`` says in a few words why nothing did."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: str | None = None
+
+
+def forwarder(url: str, done: Callable[[Received, Forwarded], None]) -> Callable[[Received], Behaviour]:
+    """A script that sends each request on to ``url`` and answers with its answer, or with 502 if none comes.
+
+    ``done`` is called after each, from a thread of the request's own.
+
+    Raises:
+        ValueError: ``url`` is not a complete http or https URL.
+    """
+    target = urlsplit(url)
+    if target.scheme not in {"http", "https"} or not target.hostname or target.port == 0:
+        raise ValueError("not a complete http or https URL")
+
+    def script(request: Received) -> Behaviour:
+        async def behave(writer: asyncio.StreamWriter) -> bool:
+            loop = asyncio.get_running_loop()
+            answer: asyncio.Future[Forwarded] = loop.create_future()
+
+            def give(forwarded: Forwarded) -> None:
+                if not answer.done():  # cancelled: the receiver is ending
+                    answer.set_result(forwarded)
+
+            def work() -> None:
+                forwarded = _send(target, request)
+                done(request, forwarded)
+                with suppress(RuntimeError):  # the receiver has ended meanwhile
+                    loop.call_soon_threadsafe(give, forwarded)
+
+            # A daemon: an address that hangs must not hold up the end.
+            threading.Thread(target=work, name="forward", daemon=True).start()
+            made = await answer
+            return await respond(made.status, made.headers, made.body)(writer)
+
+        return behave
+
+    return script
+
+
+def _send(target: SplitResult, request: Received) -> Forwarded:
+    connection = _connection(target)
+    try:
+        connection.putrequest(
+            request.method,
+            (target.path or "/") + (f"?{target.query}" if target.query else ""),
+            skip_accept_encoding=True,
+        )
+        for name, value in _passed_on(request.headers):
+            connection.putheader(name, value)
+        connection.putheader("Content-Length", str(len(request.body)))
+        connection.endheaders(request.body)
+        answer = connection.getresponse()
+        return Forwarded(answer.status, dict(_passed_on(answer.getheaders())), answer.read())
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        line = f"loadbell listen got no answer from the --forward-to address: {why}.\n"
+        return Forwarded(502, {"Content-Type": "text/plain; charset=utf-8"}, line.encode(), why)
+    finally:
+        connection.close()
+
+
+def _connection(target: SplitResult) -> http.client.HTTPConnection:
+    host = target.hostname or ""
+    if target.scheme == "https":
+        return http.client.HTTPSConnection(host, target.port, timeout=TIMEOUT_S, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, target.port, timeout=TIMEOUT_S)
+
+
+def _passed_on(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if name.lower() not in _OF_ONE_CONNECTION]

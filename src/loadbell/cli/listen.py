@@ -1,0 +1,208 @@
+"""``loadbell listen``: a receiver on this machine that shows what arrives, or a fake Slack or HipChat."""
+
+import contextlib
+import html
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from io import TextIOWrapper
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
+
+import typer
+
+from loadbell.cli.exits import GaveUp
+
+if TYPE_CHECKING:
+    from loadbell.cli.forwarding import Forwarded
+    from loadbell.testing import FakeHipChat, FakeSlack, Received, ScriptedReceiver
+
+PORT = 8026
+"""The one beside that of ``loadbell serve``."""
+
+Kind = Literal["webhook", "slack", "hipchat"]
+
+_TITLES: dict[Kind, str] = {"webhook": "WebHook", "slack": "Slack", "hipchat": "HipChat"}
+_VALUE_SHOWN = frozenset({"content-type", "webhook-timestamp"})
+_SHOWN_ELSEWHERE = frozenset({"content-length", "host", "user-agent", "webhook-id"})
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One request, and what became of it: in words, and as it stands in the JSON."""
+
+    request: "Received"
+    text: str | None = None  #: what a person would read of it, if it is for people
+    words: str = ""
+    became: Mapping[str, Any] = field(default_factory=dict)
+
+
+Arrivals = SimpleQueue[Arrival | None]
+"""What is to be shown; None: somebody has asked the command to end. Its ``put`` may be called by a signal handler."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``listen`` to the program."""
+    app.command()(listen)
+
+
+def listen(
+    port: Annotated[int, typer.Option(help="The port to listen on; 0: any free one.", min=0, max=65535)] = PORT,
+    forward_to: Annotated[
+        str | None, typer.Option(metavar="URL", help="Send each request on to URL, and answer as it does.")
+    ] = None,
+    kind: Annotated[
+        Kind, typer.Option("--as", help="What to be: a plain receiver, or a fake Slack or HipChat that judges.")
+    ] = "webhook",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each request.")] = False,
+) -> None:
+    """Show on this machine what a channel sends, until Ctrl-C."""
+    arrivals: Arrivals = SimpleQueue()
+    receiver = _receiver(kind, port, forward_to, arrivals)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: arrivals.put(None))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    with contextlib.ExitStack() as ending:
+        try:
+            ending.enter_context(receiver)
+        except OSError as error:
+            why = os.strerror(error.errno or 0)
+            raise GaveUp(f"it can't listen on port {port}: {why}. Choose another with --port.") from None
+        try:
+            _announce(receiver, kind, sys.stderr if as_json else sys.stdout)
+            while (arrival := arrivals.get()) is not None:
+                print(_as_json(arrival) if as_json else _as_text(arrival), flush=True)
+        except BrokenPipeError:  # whoever read has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _receiver(kind: Kind, port: int, forward_to: str | None, arrivals: Arrivals) -> "ScriptedReceiver":
+    from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver  # noqa: PLC0415 - only when it listens
+    from loadbell.testing.hipchat import readable  # noqa: PLC0415 - as above
+
+    if forward_to is not None:
+        return ScriptedReceiver(_forwarding(kind, forward_to, arrivals), port=port)
+    if kind == "slack":
+        slack = FakeSlack(port=port)
+        slack.watch(_judged(slack, lambda message: html.unescape(message.get("text", "")), arrivals))
+        return slack
+    if kind == "hipchat":
+        hipchat = FakeHipChat(port=port)
+        hipchat.watch(_judged(hipchat, readable, arrivals))
+        return hipchat
+    plain = ScriptedReceiver(port=port)
+    plain.watch(lambda request: arrivals.put(Arrival(request)))
+    return plain
+
+
+def _forwarding(kind: Kind, url: str, arrivals: Arrivals) -> "Callable[[Received], Any]":
+    from loadbell.cli.forwarding import forwarder  # noqa: PLC0415 - only when it forwards
+
+    if kind != "webhook":
+        raise typer.BadParameter("A fake answers by itself. Leave --as or --forward-to away.")
+
+    def done(request: "Received", forwarded: "Forwarded") -> None:
+        words = f"forwarded: no answer ({forwarded.error}), so 502 was answered"
+        if forwarded.error is None:
+            words = f"forwarded: {forwarded.status} was answered"
+        told = {"status": forwarded.status, "error": forwarded.error}
+        arrivals.put(Arrival(request, words=words, became={"forwarded": told}))
+
+    try:
+        return forwarder(url, done)
+    except ValueError as error:
+        raise typer.BadParameter(f"This is {error}.", param_hint="--forward-to") from None
+
+
+def _judged(
+    fake: "FakeSlack | FakeHipChat", readable: Callable[[Mapping[str, Any]], str], arrivals: Arrivals
+) -> "Callable[[Received], None]":
+    """Notes what ``fake`` makes of each request: it takes one at a time."""
+    counted = [0, 0]
+
+    def seen(request: "Received") -> None:
+        posted, refused = fake.posted, fake.refused
+        taken, code = len(posted) > counted[0], refused[-1] if len(refused) > counted[1] else None
+        counted[:] = len(posted), len(refused)
+        words = "taken" if taken else f"refused: {code}" if code else "answered, nothing posted"
+        text = readable(posted[-1]) if taken else None
+        arrivals.put(Arrival(request, text, words, {"taken": taken, "refused": code, "text": text}))
+
+    return seen
+
+
+def _announce(receiver: "ScriptedReceiver", kind: Kind, out: TextIO) -> None:
+    """How to have something arrive."""
+    url = getattr(receiver, {"slack": "webhook_url", "hipchat": "notification_url"}.get(kind, "url"))
+    lines = (
+        f"loadbell is listening on {receiver.url.rstrip('/')}",
+        f"Paste this URL into a {_TITLES[kind]} channel: {url}",
+        "The server must be allowed to send here: start it with LOADBELL_ALLOWED_NETWORKS=127.0.0.0/8.",
+        "Ctrl-C ends this.",
+    )
+    print("\n".join(lines), file=out, flush=True)
+
+
+def _as_json(arrival: Arrival) -> str:
+    request = arrival.request
+    try:
+        body = json.loads(request.body)
+    except (ValueError, RecursionError):
+        body = request.body.decode("utf-8", "replace")
+    told = {
+        "at": _at(request).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "event": request.header("X-LoadImpact-Event"),
+        "id": request.header("X-LoadImpact-ID"),
+        "method": request.method,
+        "path": request.path,
+        "headers": request.headers,
+        "body": body,
+        **arrival.became,
+    }
+    return json.dumps(told)
+
+
+def _as_text(arrival: Arrival) -> str:
+    """A head of two lines, then the text that a person would read or else the body, then what became of it."""
+    request = arrival.request
+    event = request.header("X-LoadImpact-Event") or "a request of something else than loadbell"
+    head = f"\n{_at(request):%H:%M:%S} UTC  {event}  {request.header('X-LoadImpact-ID') or ''}".rstrip()
+    content = arrival.text if arrival.text is not None else _pretty(request.body)
+    told = [f"{request.method} {request.path.partition('?')[0]}  {_in_short(request)}", "", *content.splitlines()]
+    if arrival.words:
+        told += ["", f"-> {arrival.words}"]
+    return "\n".join([head, *(f"  {_printable(line)}".rstrip() for line in told)])
+
+
+def _in_short(request: "Received") -> str:
+    """The headers that say something, with their values only where these can't be secret."""
+    shown = []
+    for name, value in request.headers:
+        lowered = name.lower()
+        if lowered in _VALUE_SHOWN:
+            shown.append(f"{name}: {value}")
+        elif lowered not in _SHOWN_ELSEWHERE and not lowered.startswith("x-loadimpact-"):
+            shown.append(name)
+    return ", ".join(shown)
+
+
+def _pretty(body: bytes) -> str:
+    """``body``, indented if it is JSON."""
+    try:
+        return json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
+
+
+def _printable(line: str) -> str:
+    """``line`` without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in line)
+
+
+def _at(request: "Received") -> datetime:
+    return datetime.fromtimestamp(request.arrived_at / 1_000_000, UTC)
