@@ -29,6 +29,7 @@ def _after(  # noqa: PLR0913 - the facts that decide
     step: int = 0,
     number: int = 1,
     resume_at: int | None = None,
+    replayed: bool = False,
     schedule: RetrySchedule = WAITS,
 ) -> Verdict:
     return after_attempt(
@@ -38,6 +39,7 @@ def _after(  # noqa: PLR0913 - the facts that decide
         step=step,
         number=number,
         resume_at=resume_at,
+        replayed=replayed,
         schedule=schedule,
         now=NOW,
         chance=0.5,
@@ -113,6 +115,17 @@ def test_a_redelivery_that_fails_changes_no_end(settled: DeliveryStatus, outcome
 
     assert (settled, 2, None, False) == (verdict.status, verdict.step, verdict.next_attempt_at, verdict.finished)
     assert (outcome is LIMITED) == (verdict.throttle_until is not None)
+
+
+@pytest.mark.parametrize("settled", [DELIVERED, FAILED, DeliveryStatus.CANCELLED])
+def test_a_rate_limited_replay_keeps_its_turn(settled: DeliveryStatus) -> None:
+    """It waits as long as its channel does, and uses up nothing; any other failure ends its turn."""
+    limited, busy = (
+        _after(outcome, cause=Cause.MANUAL, settled=settled, step=2, replayed=True) for outcome in (LIMITED, BUSY)
+    )
+
+    assert Verdict(PENDING, 2, next_attempt_at=limited.throttle_until, throttle_until=NOW + 10 * SECOND) == limited
+    assert Verdict(settled, 2) == busy
 
 
 @pytest.mark.parametrize(("settled", "anew"), [(FAILED, True), (DeliveryStatus.CANCELLED, True), (DELIVERED, False)])

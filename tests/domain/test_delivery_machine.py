@@ -39,6 +39,7 @@ class DeliveryLife(RuleBasedStateMachine):
         self.counted = 0  # scheduled attempts that were neither rate-limited nor successful
         self.ever_delivered = False
         self.test = cause is Cause.TEST
+        self.replayed = False
 
     def _move(self, status: DeliveryStatus) -> None:
         assert status in MOVES[self.status], f"{self.status} → {status}"
@@ -58,6 +59,7 @@ class DeliveryLife(RuleBasedStateMachine):
             settled=settled,
             step=self.step,
             number=self.number,
+            replayed=self.replayed,
             schedule=self.schedule,
             now=self.now,
             chance=chance,
@@ -69,10 +71,10 @@ class DeliveryLife(RuleBasedStateMachine):
             assert before == verdict.step, "only a scheduled failure uses up a wait"
         self._check(outcome, verdict, settled)
         self._move(verdict.status)
-        self.step, self.settled = verdict.step, None
+        self.step, self.settled = verdict.step, settled if self.status is PENDING else None
         self.ever_delivered |= outcome.ok
         if self.status is PENDING:
-            self.cause = Cause.SCHEDULED
+            self.cause = self.cause if settled else Cause.SCHEDULED
             assert verdict.next_attempt_at is not None
             self.now = verdict.next_attempt_at
 
@@ -83,7 +85,7 @@ class DeliveryLife(RuleBasedStateMachine):
         if outcome.ok:
             assert verdict.status is DeliveryStatus.DELIVERED
         elif settled is not None:
-            assert verdict.status is settled
+            assert verdict.status is (PENDING if limited and self.replayed else settled)
         for instant in (verdict.next_attempt_at, verdict.throttle_until):
             assert instant is None or instant >= self.now + (outcome.retry_after or 0)
         if self.cause is Cause.TEST:
@@ -98,6 +100,14 @@ class DeliveryLife(RuleBasedStateMachine):
             self._move(PENDING)
         if not (self.cause is Cause.TEST and self.settled is None):
             self.cause = Cause.MANUAL
+        self.replayed = False
+
+    @precondition(lambda self: self.status in ENDED and not self.test)
+    @rule()
+    def replay(self) -> None:
+        """It has its turn in a replay."""
+        self.settled, self.cause, self.replayed = self.status, Cause.MANUAL, True
+        self._move(PENDING)
 
     @precondition(lambda self: self.status is PENDING)
     @rule()

@@ -1,6 +1,7 @@
 """The rows of deliveries under two workers, persons and deaths in any order; what must hold after every step."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
@@ -13,9 +14,11 @@ from loadbell.domain.deliveries import ENDED, MOVES, Cause, DeliveryStatus
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
+from loadbell.domain.replays import End
 from loadbell.domain.runs import Run, RunStatus
 from loadbell.notify import actions
 from loadbell.notify.channels import delete_channel
+from loadbell.notify.replay import AT_ONCE, Replayer, start_replay
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.store.completions import reap
 from loadbell.store.db import Database
@@ -35,7 +38,7 @@ from tests.support.leasing import (
     limited,
     record,
 )
-from tests.support.stores import Site, as_dict, settle
+from tests.support.stores import NOON, Site, as_dict, settle
 
 T = TypeVar("T")
 WORKERS = (1, 2)
@@ -55,6 +58,8 @@ class DeliveryRows(RuleBasedStateMachine):
         self.runs: list[Run] = []
         self.before: dict[str, dict[str, Any]] = {}
         self.delivered: set[str] = set()
+        self.meant: dict[int, set[str]] = {}  # what each replay was asked for, as far as nobody else has taken it
+        self.replayer = Replayer(self.site.database, self.site.clock)
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -73,13 +78,27 @@ class DeliveryRows(RuleBasedStateMachine):
             self._runner.close()
 
     async def _drain(self) -> None:
-        for _ in range(8):
+        for turn in range(8 + len(self.before)):
             self.site.clock.advance(200 * SECOND)
             await self.site.do(reap, owner=3)
+            await self.replayer.look()
             for leased in await lease_all(self.site, owner=3):
                 await record(self.site, done(self.site, leased, OK))
+            if turn >= 8 and not await self.site.rows("SELECT id FROM replays WHERE finished_at IS NULL"):
+                break
+        assert [] == await self.site.rows("SELECT * FROM replays WHERE finished_at IS NULL")
+        await self._check_replays()
         stuck = [as_dict(row) for row in await deliveries(self.site) if DeliveryStatus(row["status"]) in OPEN]
         assert [] == stuck
+
+    async def _check_replays(self) -> None:
+        """Each replay has sent what it was asked for, but for what somebody else has sent, and nothing else."""
+        channels = {row["id"]: row["channel_id"] for row in await self.site.rows("SELECT * FROM replays")}
+        rows = [as_dict(row) for row in await deliveries(self.site)]
+        for replay_id, meant in self.meant.items():
+            sent = {row["id"] for row in rows if row["replay_id"] == replay_id}
+            assert sent <= meant
+            assert replay_id not in channels or sent == meant
 
     @rule()
     def start_a_run(self) -> None:
@@ -178,6 +197,9 @@ class DeliveryRows(RuleBasedStateMachine):
         try:
             self._do(self.site.do(action, self.site.owner, UUID(chosen)))
             assert status != "sending"
+            if action is actions.redeliver:
+                for meant in self.meant.values():
+                    meant.discard(chosen)
         except Conflict:
             assert (
                 action is actions.cancel
@@ -191,6 +213,36 @@ class DeliveryRows(RuleBasedStateMachine):
         """A person presses Test Hook."""
         if which < len(self.channels):
             self._do(self.site.do(actions.test_saved, self.site.owner, self.channels[which]))
+
+    @rule(which=st.integers(0, 1), statuses=st.sets(st.sampled_from(End), min_size=1))
+    def replay_a_channel(self, which: int, statuses: set[End]) -> None:
+        """A person asks for a replay; while one is going on that is refused."""
+        if which >= len(self.channels):
+            return
+        self.site.clock.advance(SECOND)  # what was created just now is before now
+        asked = {"since": NOON, "until": None, "statuses": tuple(statuses), "dry_run": False}
+        try:
+            replay_id, count = self._do(self.site.do(start_replay, self.site.owner, self.channels[which], **asked))
+        except Conflict:
+            return
+        assert replay_id is not None
+        meant = {
+            key
+            for key, row in self._rows().items()
+            if row["channel_id"] == self.channels[which]
+            and row["status"] in set(statuses)
+            and row["event"] != EventName.TEST_HOOK.value
+        }
+        assert count == len(meant)
+        for earlier in self.meant.values():
+            earlier.difference_update(meant)
+        self.meant[replay_id] = meant
+
+    @rule(times=st.integers(1, 3))
+    def carry_replays_on(self, times: int) -> None:
+        """Some processes look for replays with room."""
+        for _ in range(times):
+            self._do(self.replayer.look())
 
     @precondition(lambda self: len(self.channels) > 1)
     @rule()
@@ -216,6 +268,8 @@ class DeliveryRows(RuleBasedStateMachine):
     def rows_are_sound(self) -> None:
         """Every row moved legally and is whole."""
         rows, answered = self._rows(), self._answered()
+        replayed = Counter(row["replay_id"] for row in rows.values() if DeliveryStatus(row["status"]) in OPEN)
+        assert all(count <= AT_ONCE for replay_id, count in replayed.items() if replay_id is not None)
         numbers: dict[str, set[int]] = {}
         for entry in self._do(attempts(self.site)):
             numbers.setdefault(entry["delivery_id"], set()).add(entry["number"])
