@@ -152,6 +152,7 @@ def test_what_hipchat_took_is_taken(room: FakeHipChat, notification: dict[str, A
     [
         (b"", ""),
         (b"{", ""),
+        (b"[" * 100_000, ""),
         ([], ""),
         ({}, "message"),
         ({"message": ""}, "message"),

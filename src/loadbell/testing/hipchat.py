@@ -177,7 +177,7 @@ def _read(request: Received) -> dict[str, Any]:
         raise _bad("", "content_type", "Send application/json")
     try:
         notification = json.loads(request.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _bad("", "json", "The request body is not valid JSON") from None
     _NOTIFICATION("", notification)
     made: dict[str, Any] = notification
