@@ -67,7 +67,7 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
         (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = :name", name=PAUSED)
         reason = (
             "On 2027-01-15 08:00 UTC: The receiver answered 410 Gone: it wants no more messages. "
-            "Mend the receiver or the channel's settings, then resume the channel."
+            "When that is mended, resume the channel."
         )
 
         assert (site.clock.now, reason) == given(row, "paused_at", "paused_reason")

@@ -21,7 +21,6 @@ from loadbell.store.db import Transaction
 from loadbell.store.deliveries import NewDelivery, insert_deliveries, insert_event
 
 _SAY_NOTHING = frozenset({Reason.RATE_LIMITED, Reason.BAD_PAYLOAD, Reason.INTERNAL, Reason.EXPIRED})
-_WHAT_TO_DO = "Mend the receiver or the channel's settings, then resume the channel."
 
 
 @dataclass(frozen=True)
@@ -119,9 +118,12 @@ def _said(done: Sequence[Completion]) -> dict[int, _Said]:
 
 def _reason(said: _Said, failing_since: Micros | None, *, pause_after: Micros, now: Micros) -> str | None:
     if said.refusal is not None:
-        return f"On {_minute(now)}: {said.refusal} {_WHAT_TO_DO}"
+        return f"On {_minute(now)}: {said.refusal} When that is mended, resume the channel."
     if said.failing_since is not None and failing_since is not None and now - failing_since >= pause_after:
-        return f"Every attempt since {_minute(failing_since)} has failed, the last one so: {said.message} {_WHAT_TO_DO}"
+        return (
+            f"Every attempt since {_minute(failing_since)} has failed, the last one so: {said.message} "
+            "Mend the receiver or the channel's settings, then resume the channel."
+        )
     return None
 
 
