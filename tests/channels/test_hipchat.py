@@ -1,6 +1,7 @@
 """The HipChat channel: what it writes to a room, and how it judges HipChat's answers."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -87,7 +88,7 @@ def test_a_failed_run_is_told() -> None:
             "id": str(DELIVERY),
             "format": "medium",
             "title": "Load test failed a threshold: Checkout <new>",
-            "description": {"value": "1 of 2 thresholds failed.", "format": "html"},
+            "description": {"value": "1 of 2 thresholds failed. p(95)&lt;500 (was 812.25)", "format": "html"},
             "attributes": [
                 {"label": "Project", "value": {"label": "Shop & Co"}},
                 {"label": "Result", "value": {"label": "failed"}},
@@ -165,6 +166,17 @@ def test_what_has_no_room_is_counted() -> None:
     assert (10, {"label": "…", "value": {"label": "and 92 more"}}) == (len(attributes), attributes[-1])
 
 
+@pytest.mark.parametrize(("count", "last"), [(10, "9 x (was 1)"), (11, "… and 1 more")])
+def test_of_many_failed_thresholds_ten_are_told(count: int, last: str) -> None:
+    """They leave room for what else is known."""
+    thresholds = tuple(Threshold(f"{number} x", ok=False, value=1.0) for number in range(count))
+
+    notification = told(replace(FAILED, thresholds=thresholds))
+
+    assert f"<br>• {last}<br>Project: " in notification["message"]
+    assert notification["card"]["description"]["value"].endswith(f"; {last}")
+
+
 @pytest.mark.parametrize("count", [9, 10])
 def test_as_many_attributes_as_there_is_room_for(count: int) -> None:
     """Exactly ten are all shown."""
@@ -183,7 +195,7 @@ def test_long_texts_are_cut_visibly(length: int) -> None:
     subject = notification["message"].partition('runs/7">')[2].partition("</a>")[0]
     assert (length > 500) == (subject == "x" * 499 + "…")
     assert (length > 497) == notification["card"]["title"].endswith("…")
-    assert notification["card"]["description"]["value"].endswith("&amp;…")
+    assert re.fullmatch(r"(&amp;){196,199}…", notification["card"]["description"]["value"])
 
 
 @given(st.text(max_size=300), st.text(max_size=300), st.text(max_size=100), st.sampled_from([1, 60, 3000]))
@@ -251,7 +263,7 @@ def test_each_answer_is_judged(reply: Reply, reason: Reason, message: str, *, re
 @pytest.mark.parametrize(
     ("said", "shown"),
     [
-        ("x" * 19 + " " + "b" * 20, ': "' + "x" * 19 + ' …"'),
+        ("x" * 29 + " " + "b" * 30, ': "' + "x" * 29 + ' …"'),
         ("sp ace\x00\u202e", ': "sp ace\ufffd"'),
         ('say "no"', ": \"say 'no'\""),
         ("no " * 100, ': "' + "no " * 49 + 'no…"'),

@@ -39,6 +39,7 @@ LONGEST_SUBJECT = 500
 LONGEST_WHY = 2_000
 LONGEST_VALUE = 200
 LONGEST_URL = 2_000
+MOST_THRESHOLDS = 10
 
 FURTHEST_RESET: Micros = 3_600 * SECOND
 """HipChat's windows last a minute and five minutes. A reset further off than this is not believed."""
@@ -46,7 +47,7 @@ FURTHEST_RESET: Micros = 3_600 * SECOND
 _COLORS = {Tone.NEWS: "gray", Tone.GOOD: "green", Tone.WARNING: "yellow", Tone.BAD: "red"}
 _RATES = ("FloodControl", "Ratelimit")
 _LONGEST_SAID = 150
-_MAYBE_SECRET = re.compile(r"[\w%+/=.-]{20,}")
+_MAYBE_SECRET = re.compile(r"[\w%+/=.-]{30,}")
 
 _NEW_URL = "Get the room's URL anew and enter it, whole, in the channel's settings."
 _OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
@@ -162,10 +163,8 @@ def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str
     yield told
     if notice.why:
         yield _html(notice.why, LONGEST_WHY)
-    for threshold in notice.thresholds:
-        if not threshold.ok:
-            value = "" if threshold.value is None else f" (was {figure(threshold.value)})"
-            yield f"• {_html(threshold.expression, LONGEST_VALUE)}{value}"
+    for crossed in _crossed(notice):
+        yield f"• {html.escape(crossed)}"
     for fact in (*notice.facts, *notice.metrics):
         yield f"{_html(fact.label, LONGEST_VALUE)}: {_html(fact.value, LONGEST_VALUE)}"
     for link in links[1:]:
@@ -173,8 +172,21 @@ def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str
     yield rfc3339(notice.occurred_at)
 
 
+def _crossed(notice: Notice) -> list[str]:
+    """The thresholds that failed, as plain text."""
+    failed = [threshold for threshold in notice.thresholds if not threshold.ok]
+    told = []
+    for threshold in failed[:MOST_THRESHOLDS]:
+        value = "" if threshold.value is None else f" (was {figure(threshold.value)})"
+        told.append(fitted(readable(threshold.expression), LONGEST_VALUE) + value)
+    return told if len(failed) <= MOST_THRESHOLDS else [*told, f"… and {len(failed) - MOST_THRESHOLDS} more"]
+
+
 def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) -> dict[str, Any]:
-    """The card. Its title and attributes are plain text, which clients escape; its description is HTML."""
+    """The card, which clients that know cards show instead of the message, so it tells as much as it has room for.
+
+    Its title and attributes are plain text, which clients escape; its description is HTML.
+    """
     title = f"{headline}: {readable(notice.subject)}" if notice.subject else headline
     card: dict[str, Any] = {
         "style": "application",
@@ -182,8 +194,9 @@ def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) ->
         "format": "medium",
         "title": fitted(title, LONGEST_TITLE),
     }
-    if notice.why and (why := _html(notice.why, LONGEST_DESCRIPTION)):
-        card["description"] = {"value": why, "format": "html"}
+    story = [notice.why or "", "; ".join(_crossed(notice))]
+    if description := _html(" ".join(story), LONGEST_DESCRIPTION):
+        card["description"] = {"value": description, "format": "html"}
     if attributes := _attributes((*notice.facts, *notice.metrics)):
         card["attributes"] = attributes
     if links:
