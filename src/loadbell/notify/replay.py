@@ -56,7 +56,8 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
         raise Invalid(FieldError("since", "must not be in the future"))
     if until is not None and since >= until:
         raise Invalid(FieldError("until", "must be later than since"))
-    span = store.Span(channel_id, since, now if until is None else until, tuple(dict.fromkeys(statuses)), now)
+    until = now if until is None else min(until, now)
+    span = store.Span(channel_id, max(since, 0), max(until, 0), tuple(dict.fromkeys(statuses)), now)
     if not span.statuses:
         raise Invalid(FieldError("statuses", "must name at least one"))
     count = await store.count_meant(tx, span)

@@ -56,9 +56,7 @@ _WITH_ROOM = Statement(
 )
 _LOCK_FREE = f"SELECT r.id, r.channel_id, r.statuses, r.after, r.until, r.created_at {_FREE} AND r.id = :id"
 _LOCK = Statement(_LOCK_FREE, _LOCK_FREE + " FOR UPDATE OF r SKIP LOCKED")
-_OPEN_RUNS = Statement(
-    "SELECT run_id FROM deliveries WHERE replay_id = :id AND status IN ('pending', 'sending') ORDER BY id"
-)
+_OPEN_RUNS = Statement("SELECT run_id FROM deliveries WHERE replay_id = :id AND status IN ('pending', 'sending')")
 _SEND_AGAIN = Statement(
     # Leased as retries are, after what is new.
     "UPDATE deliveries SET status = 'pending', settled = status, cause = 'manual', replay_id = :replay_id, "
@@ -72,7 +70,8 @@ _FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")
 class Span:
     """The deliveries of a channel that a replay means, but for Test Hooks.
 
-    They were created in [since, until), had ended by ``asked_at`` and stand in one of ``statuses``.
+    They were created in [since, until), instants of 1970 or later, had ended by ``asked_at`` and stand in one of
+    ``statuses``.
     """
 
     channel_id: int
@@ -84,12 +83,12 @@ class Span:
     @property
     def before(self) -> str:
         """An id before the first of them."""
-        return str(UUID(int=first_uuid(max(self.since, 0)).int - 1))
+        return str(UUID(int=first_uuid(self.since).int - 1))
 
     @property
     def end(self) -> str:
         """The first id after them."""
-        return str(first_uuid(max(self.until, 0)))
+        return str(first_uuid(self.until))
 
 
 async def count_meant(tx: Transaction, span: Span) -> int:
@@ -186,7 +185,8 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int, now: 
     else:
         if len(found) < room:
             after = window["id"]
-    await tx.run(_ADVANCE, id=replay_id, after=after, sent=sent)
+    if after != row["after"]:
+        await tx.run(_ADVANCE, id=replay_id, after=after, sent=sent)
     if sent:
         tx.wake_workers()
     return bool(after == window["id"])
