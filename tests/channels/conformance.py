@@ -125,26 +125,26 @@ def post(message: Message) -> Reply:
 
 
 @contextmanager
-def _webhook() -> Iterator[tuple[ScriptedReceiver, str]]:
+def _webhook() -> Iterator[str]:
     with ScriptedReceiver() as fake:
-        yield fake, f"{fake.url}hook/sentinel"
+        yield f"{fake.url}hook"
 
 
 @contextmanager
-def _slack() -> Iterator[tuple[ScriptedReceiver, str]]:
+def _slack() -> Iterator[str]:
     with FakeSlack(per_second=1000, burst=1000) as fake:
-        yield fake, fake.webhook_url
+        yield fake.webhook_url
 
 
 @contextmanager
-def _hipchat() -> Iterator[tuple[ScriptedReceiver, str]]:
+def _hipchat() -> Iterator[str]:
     with FakeHipChat(per_minute=100_000) as fake:
-        yield fake, fake.notification_url
+        yield fake.notification_url
 
 
-FAKES: dict[ChannelKind, Callable[[], AbstractContextManager[tuple[ScriptedReceiver, str]]]] = {
+FAKES: dict[ChannelKind, Callable[[], AbstractContextManager[str]]] = {
     ChannelKind.WEBHOOK: _webhook,
     ChannelKind.SLACK: _slack,
     ChannelKind.HIPCHAT: _hipchat,
 }
-"""A server of each kind that enforces what its provider documents, with the URL to paste."""
+"""A server of each kind that enforces what its provider documents; gives the URL to paste."""

@@ -97,7 +97,7 @@ def test_every_documented_answer_has_its_verdict(kind: ChannelKind, answer: Answ
     outcome = outcome_of(kind, answer)
 
     assert expected == decisive(outcome)
-    assert outcome.message.startswith(("The receiver answered", "HipChat answered", "Slack answered"))
+    assert outcome.message.startswith("The receiver answered ")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -168,7 +168,7 @@ def test_a_kind_says_how_to_set_it_up(kind: ChannelKind) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_case_is_accepted(kind: ChannelKind) -> None:
     """The kind's own server, with all its limits, takes every event and status, and the kind calls that a success."""
-    with FAKES[kind]() as (_, url):
+    with FAKES[kind]() as url:
         for name, case in cases().items():
             reply = post(rendered(kind, case, url))
 
@@ -192,7 +192,7 @@ def test_hostile_texts_are_accepted(kind: ChannelKind, hostile: str) -> None:
     told = run_case(run, EventName.FINISHED).notice
     told = replace(told, subject=hostile, facts=(*told.facts, Fact("Pressed by", hostile)))
 
-    with FAKES[kind]() as (_, url):
+    with FAKES[kind]() as url:
         reply = post(rendered(kind, replace(case, notice=told), url))
 
     assert Reason.OK is channel_type(kind).judge(reply, NOW).reason, reply

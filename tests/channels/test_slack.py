@@ -212,6 +212,23 @@ def test_more_than_fits_is_counted(slack: FakeSlack) -> None:
     assert accepted(slack, notice)
 
 
+@pytest.mark.parametrize("size", [99, 100, 101, 10_000])
+def test_a_value_keeps_our_limit(size: int) -> None:
+    """A fact, a metric and a threshold have 100 characters each; a cut ends in "…", in the blocks and the text."""
+    notice = replace(
+        NOTICE,
+        facts=(Fact("f", "f" * size),),
+        metrics=(Fact("m", "m" * size),),
+        thresholds=(Threshold("t" * size, ok=False),),
+    )
+    content = message(notice)
+
+    for letter in "fmt":
+        shown = letter * size if size <= 100 else letter * 99 + "…"
+        assert re.search(rf"(?<!{letter}){shown}(?!{letter}|…)", content["text"])
+        assert any(re.search(rf"(?<!{letter}){shown}(?!{letter}|…)", text) for text in texts(content["blocks"]))
+
+
 def test_the_longest_message_stays_below_what_slack_takes(slack: FakeSlack) -> None:
     """With everything as long as it can be, escaped fivefold, the texts together stay below 13,200 characters."""
     long = "&" * 10_000

@@ -55,8 +55,10 @@ _MEANINGS = {
     "channel_not_found": f"the Slack channel doesn't exist. {_NEW_ONE}",
     "invalid_attachments": f"it can't read the message. {_OUR_FAULT}",
     "invalid_blocks": f"it can't read the message. {_OUR_FAULT}",
+    "invalid_blocks_format": f"it can't read the message. {_OUR_FAULT}",
     "invalid_payload": f"it can't read the message. {_OUR_FAULT}",
     "invalid_token": f"the URL's token is not valid. {_NEW_ONE}",
+    "missing_text_or_fallback_or_attachments": f"the message has no text. {_OUR_FAULT}",
     "msg_blocks_too_long": f"the message is too long. {_OUR_FAULT}",
     "msg_too_long": f"the message is too long. {_OUR_FAULT}",
     "no_active_hooks": f"the webhook is disabled. {_NEW_ONE}",
@@ -80,7 +82,7 @@ _PERMANENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.G
 def check_url(url: str) -> str | None:
     """Tells, in a sentence, if ``url`` leads to Slack but not to a webhook there; None otherwise."""
     parts = urlsplit(url)
-    if not _SLACK.fullmatch((parts.hostname or "").rstrip(".")) or parts.path.startswith(_WEBHOOK_PATHS):
+    if not _is_slacks(parts.hostname) or parts.path.startswith(_WEBHOOK_PATHS):
         return None
     return (
         "This is not the URL of an incoming webhook. Copy the one that begins with https://hooks.slack.com/services/."
@@ -160,7 +162,11 @@ CHANNEL = Slack()
 def _is_workflow(url: str) -> bool:
     """Whether this is a Workflow Builder's webhook: it takes named texts only and refuses blocks."""
     parts = urlsplit(url)
-    return _SLACK.fullmatch(parts.hostname or "") is not None and parts.path.startswith(_WORKFLOW_PATHS)
+    return _is_slacks(parts.hostname) and parts.path.startswith(_WORKFLOW_PATHS)
+
+
+def _is_slacks(host: str | None) -> bool:
+    return _SLACK.fullmatch((host or "").rstrip(".")) is not None
 
 
 def _title(notice: Notice, now: Micros) -> str:
