@@ -69,10 +69,59 @@ def test_a_new_secret_is_32_random_bytes_in_base64() -> None:
     assert secret.startswith("whsec_")
 
 
-@pytest.mark.parametrize(("secret", "message_id"), [("whsec_not base64!", "id"), ("whsec_AAAA", "a.b")])
+@pytest.mark.parametrize(
+    ("secret", "message_id"),
+    [
+        ("whsec_not base64!", "id"),
+        ("whsec_AAAAA", "id"),  # without its padding
+        ("whsec_", "id"),
+        ("", "id"),
+        ("whsk_AAAA", "id"),  # another scheme's key
+        ("whsec_AAAA", "a.b"),
+    ],
+)
 def test_what_cannot_be_signed_is_refused(secret: str, message_id: str) -> None:
     """A malformed secret, or an id that would make the signed bytes ambiguous, is an error, not a wrong signature."""
     with pytest.raises(ValueError, match=r"signing secret|full stop") as caught:
         sign([secret], message_id, 1, b"")
 
-    assert "not base64" not in str(caught.value)
+    assert "not base64!" not in str(caught.value)
+
+
+def _signed(shift: int = 0, secret: str = "whsec_AAAA") -> dict[str, str]:
+    timestamp = int(datetime.now(UTC).timestamp()) + shift
+    signature = sign([secret], "id-1", timestamp, b"{}")
+    return {"webhook-id": "id-1", "webhook-timestamp": str(timestamp), "webhook-signature": signature}
+
+
+def _verify(headers: dict[str, str]) -> object:
+    return Webhook("whsec_AAAA").verify(b"{}", headers)
+
+
+@pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
+def test_each_header_is_needed(name: str) -> None:
+    """The reference library refuses what lacks one of the three headers, or has another value in it."""
+    headers = _signed()
+
+    assert {} == _verify(headers)
+    for changed in ({}, {name: headers[name].replace("v1,", "v2,") + "1"}):
+        with pytest.raises(WebhookVerificationError):
+            _verify({key: value for key, value in headers.items() if key != name} | changed)
+
+
+@pytest.mark.parametrize("shift", [-3600, -301, 303, 3600])
+def test_an_old_signature_is_refused(shift: int) -> None:
+    """A request that is replayed, or dated, more than five minutes away is refused though its signature is right."""
+    with pytest.raises(WebhookVerificationError):
+        _verify(_signed(shift))
+    assert {} == _verify(_signed(shift % 200))
+
+
+def test_another_secret_is_refused() -> None:
+    """A signature by another secret is refused; beside one by the right secret it does no harm."""
+    right, wrong = _signed(), _signed(secret="whsec_BBBB")
+
+    with pytest.raises(WebhookVerificationError):
+        _verify(wrong)
+    both = f"{wrong['webhook-signature']} v1a,AAAA {right['webhook-signature']}"
+    assert {} == _verify({**right, "webhook-signature": both})
