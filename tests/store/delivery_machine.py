@@ -18,7 +18,9 @@ from loadbell.domain.replays import End
 from loadbell.domain.runs import Run, RunStatus
 from loadbell.notify import actions
 from loadbell.notify.channels import delete_channel
+from loadbell.notify.pausing import expire_held
 from loadbell.notify.replay import AT_ONCE, Replayer, start_replay
+from loadbell.notify.resuming import Held, pause, resume
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.store.completions import reap
 from loadbell.store.db import Database
@@ -58,6 +60,8 @@ class DeliveryRows(RuleBasedStateMachine):
         self.runs: list[Run] = []
         self.before: dict[str, dict[str, Any]] = {}
         self.delivered: set[str] = set()
+        self.paused: set[int] = set()
+        self.in_line: set[str] = set()  # waits since a resume, maybe for one that has to be answered once more
         self.meant: dict[int, set[str]] = {}  # what each replay was asked for, as far as nobody else has taken it
         self.replayer = Replayer(self.site.database, self.site.clock)
 
@@ -78,18 +82,23 @@ class DeliveryRows(RuleBasedStateMachine):
             self._runner.close()
 
     async def _drain(self) -> None:
-        for turn in range(8 + len(self.before)):
+        for channel in self.paused & set(self.channels):
+            await self.site.do(resume, self.site.owner, channel, Held.DELIVER)
+        for _ in range(8 + len(self.before)):
             self.site.clock.advance(200 * SECOND)
             await self.site.do(reap, owner=3)
             await self.replayer.look()
             for leased in await lease_all(self.site, owner=3):
                 await record(self.site, done(self.site, leased, OK))
-            if turn >= 8 and not await self.site.rows("SELECT id FROM replays WHERE finished_at IS NULL"):
+            if [[], []] == await self._unfinished():
                 break
-        assert [] == await self.site.rows("SELECT * FROM replays WHERE finished_at IS NULL")
+        assert [[], []] == await self._unfinished()
         await self._check_replays()
-        stuck = [as_dict(row) for row in await deliveries(self.site) if DeliveryStatus(row["status"]) in OPEN]
-        assert [] == stuck
+
+    async def _unfinished(self) -> list[list[Any]]:
+        """The deliveries and the replays that have not come to their end."""
+        open_ones = [as_dict(row) for row in await deliveries(self.site) if DeliveryStatus(row["status"]) in OPEN]
+        return [open_ones, await self.site.rows("SELECT * FROM replays WHERE finished_at IS NULL")]
 
     async def _check_replays(self) -> None:
         """Each replay has sent what it was asked for, but for what somebody else has sent, and nothing else."""
@@ -122,6 +131,7 @@ class DeliveryRows(RuleBasedStateMachine):
         """A worker leases what is due."""
         leased = self._do(lease(self.site, owner=worker, retrying=retrying, in_lane=in_lane))
         lanes = [item.lane for item in leased]
+        assert not self.paused & set(lanes)
         assert all(lanes.count(lane) <= in_lane for lane in lanes)
         rows = self._rows()
         for item in leased:
@@ -204,7 +214,7 @@ class DeliveryRows(RuleBasedStateMachine):
             assert (
                 action is actions.cancel
                 or status == "sending"
-                or self.before[chosen]["channel_id"] not in self.channels
+                or self.before[chosen]["channel_id"] not in set(self.channels) - self.paused
             )
             assert action is actions.redeliver or status != "pending"
 
@@ -213,6 +223,30 @@ class DeliveryRows(RuleBasedStateMachine):
         """A person presses Test Hook."""
         if which < len(self.channels):
             self._do(self.site.do(actions.test_saved, self.site.owner, self.channels[which]))
+
+    @rule(which=st.integers(0, 1))
+    def pause_a_channel(self, which: int) -> None:
+        """A person pauses a channel, or it is paused already."""
+        if which < len(self.channels):
+            self._do(self.site.do(pause, self.site.owner, self.channels[which]))
+            self.paused.add(self.channels[which])
+
+    @precondition(lambda self: self.paused & set(self.channels))
+    @rule(held=st.sampled_from(Held))
+    def resume_the_paused(self, held: Held) -> None:
+        """A person resumes what is paused; nothing that was held is forgotten."""
+        for channel in sorted(self.paused & set(self.channels)):
+            self._do(self.site.do(resume, self.site.owner, channel, held))
+            waiting = [row for row in self._rows().values() if row["lane"] == channel and row["status"] == "pending"]
+            assert held is Held.DELIVER or not waiting
+            assert all(row["next_attempt_at"] <= self.site.clock.now for row in waiting)
+            self.in_line.update(row["id"] for row in waiting)
+        self.paused.clear()
+
+    @rule(seconds=st.sampled_from([60, 200]))
+    def give_up_what_waited_too_long(self, seconds: int) -> None:
+        """A worker ends what is held too long, and what met nothing but rate limits."""
+        self._do(self.site.do(expire_held, hold_for=seconds * SECOND))
 
     @rule(which=st.integers(0, 1), statuses=st.sets(st.sampled_from(End), min_size=1))
     def replay_a_channel(self, which: int, statuses: set[End]) -> None:
@@ -283,7 +317,7 @@ class DeliveryRows(RuleBasedStateMachine):
             if row["waits_for"] is not None:
                 other = rows[row["waits_for"]]
                 assert DeliveryStatus(other["status"]) in OPEN, "it waits for what will never come"
-                assert not other["answered"], "it waits for what has come"
+                assert key in self.in_line or not other["answered"], "it waits for what has come"
             begun = row["attempts_begun"] - (status is DeliveryStatus.SENDING)
             assert set(range(1, begun + 1)) == numbers.get(key, set()), "each attempt is in the log, once"
             if status is DeliveryStatus.DELIVERED:
