@@ -79,7 +79,13 @@ _CALL_OFF_CHANNEL = Statement(
     "message = coalesce(message, 'The channel was deleted before this was sent.') "
     "WHERE channel_id = :channel_id AND status = 'pending'"
 )
-_RELEASE = Statement("UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id")
+_WAITED_FOR = Statement("SELECT waits_for FROM deliveries WHERE id = :id")
+_LOCK_WAITED_FOR = Statement(
+    # An answer that is being recorded for it now releases those who wait for it as they are.
+    "SELECT id FROM deliveries WHERE id = :id",
+    "SELECT id FROM deliveries WHERE id = :id FOR UPDATE",
+)
+_WAIT_INSTEAD = Statement("UPDATE deliveries SET waits_for = :instead WHERE waits_for = :id")
 
 
 _LANE_BITS = 2**62 - 1  # the random bits at the end of a delivery's id
@@ -223,6 +229,7 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
 async def redeliver(tx: Transaction, delivery: Delivery, now: Micros) -> None:
     """Makes ``delivery``, which this transaction has locked and which is not being sent, due for one manual attempt."""
     settled = delivery.settled if delivery.status is DeliveryStatus.PENDING else delivery.status
+    await _leave_line(tx, delivery.id, release=False)
     await tx.run(
         _REDELIVER,
         id=str(delivery.id),
@@ -235,8 +242,21 @@ async def redeliver(tx: Transaction, delivery: Delivery, now: Micros) -> None:
 async def call_off(tx: Transaction, delivery: Delivery, now: Micros) -> None:
     """Cancels ``delivery``, which this transaction has locked and which is pending; a Redeliver returns to its end."""
     status = delivery.settled or DeliveryStatus.CANCELLED
+    await _leave_line(tx, delivery.id, release=True)
     await tx.run(_CALL_OFF, id=str(delivery.id), status=status.value, now=now)
-    await tx.run(_RELEASE, id=str(delivery.id))
+
+
+async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> None:
+    """Lets those who wait for this locked delivery wait for the one that it waits for itself.
+
+    If it waits for none they go on waiting for it, unless it is to ``release`` them.
+    """
+    row = await tx.first(_WAITED_FOR, id=str(delivery_id))
+    instead = None if row is None else row["waits_for"]
+    if instead is not None:
+        await tx.all(_LOCK_WAITED_FOR, id=instead)
+    if instead is not None or release:
+        await tx.run(_WAIT_INSTEAD, id=str(delivery_id), instead=instead)
 
 
 async def call_off_channel(tx: Transaction, channel_id: int, now: Micros) -> int:
