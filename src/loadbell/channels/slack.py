@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from loadbell.channels.answers import answered, passing
-from loadbell.channels.wording import fitted, length, readable
+from loadbell.channels.wording import fitted, leads_to_web, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros, rfc3339
@@ -231,15 +231,7 @@ def _fields(facts: Sequence[Fact]) -> list[str]:
 
 
 def _usable(links: Sequence[Link]) -> list[Link]:
-    """The links that a message may carry: to the web, in one piece, and not too long for a button."""
-    return [
-        link
-        for link in links
-        if link.url.lower().startswith(("http://", "https://"))
-        and link.url.isprintable()
-        and " " not in link.url
-        and length(link.url) <= LONGEST_URL
-    ]
+    return [link for link in links if leads_to_web(link.url) and length(link.url) <= LONGEST_URL]
 
 
 def _linked(links: Sequence[Link]) -> str:

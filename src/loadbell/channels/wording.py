@@ -28,6 +28,11 @@ def length(text: str) -> int:
     return len(text) + sum(char > "\uffff" for char in text)
 
 
+def leads_to_web(url: str) -> bool:
+    """Whether a message may carry ``url`` as a link: to the web, and in one piece that shows as it is."""
+    return url.lower().startswith(("http://", "https://")) and url.isprintable() and " " not in url
+
+
 def fitted(text: str, room: int, escape: Callable[[str], str] = str) -> str:
     """``escape(text)``, no longer than ``room`` in :func:`length` (1 or more).
 

@@ -18,7 +18,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, respond
+from loadbell.testing.provider import FakeProvider
+from loadbell.testing.receiver import Behaviour, Received, respond
 
 ROOM_ID = "4711"
 ROOM_NAME = "Load tests"
@@ -73,7 +74,7 @@ class Allowance:
         }
 
 
-class FakeHipChat(ScriptedReceiver):
+class FakeHipChat(FakeProvider):
     """A HipChat room at :attr:`notification_url`, on a real port, as a context manager.
 
     It answers 204 to a notification that HipChat would have taken, 202 to ``auth_test=true``, 400 to a bad field, 401
@@ -85,46 +86,21 @@ class FakeHipChat(ScriptedReceiver):
     """
 
     def __init__(self, *, per_minute: int = 30, host: str = "127.0.0.1", port: int = 0) -> None:
-        super().__init__(self._answer, host=host, port=port)
+        super().__init__(host=host, port=port)
         self._messages = Allowance(per_minute, 60)
         self._calls = Allowance(REQUESTS_PER_FIVE_MINUTES, 300)
-        self._posted: list[dict[str, Any]] = []
-        self._refused: list[str] = []
-        self._fixed: tuple[int, bytes, dict[str, str]] | None = None
 
     @property
     def notification_url(self) -> str:
         """The complete URL that a person would paste, its token included."""
         return f"{self.url}v2/room/{ROOM_ID}/notification?auth_token={TOKEN}"
 
-    @property
-    def posted(self) -> list[dict[str, Any]]:
-        """The notifications that the room took, oldest first."""
-        with self._changed:
-            return list(self._posted)
-
-    @property
-    def refused(self) -> list[str]:
-        """Why each refused request was, oldest first: ``rate_limited``, or the status in words (``not_found``)."""
-        with self._changed:
-            return list(self._refused)
-
-    def answer_with(self, status: int | None, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:
-        """From now on every request gets this answer and none is posted; with None the fake judges again."""
-        with self._changed:
-            self._fixed = None if status is None else (status, body, dict(headers))
-
-    def _answer(self, request: Received) -> Behaviour:
-        if self._fixed is not None:
-            status, body, headers = self._fixed
-            if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-                self._refused.append(_code(status))
-            return respond(status, headers, body)
+    def _judge(self, request: Received) -> Behaviour:
         rates: dict[str, str] = {}
         try:
             status = self._take(request, rates)
         except _Refused as refused:
-            self._refused.append(_code(refused.status))
+            self._refused.append(self._code(refused.status, refused.body))
             return respond(refused.status, {**rates, "Content-Type": "application/json"}, refused.body)
         return respond(status, rates)
 
@@ -155,6 +131,12 @@ class FakeHipChat(ScriptedReceiver):
         self._posted.append(notification)
         return HTTPStatus.NO_CONTENT
 
+    def _code(self, status: int, body: bytes) -> str:  # noqa: ARG002 - HipChat has no words of its own
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return "rate_limited"
+        phrase = next((known.phrase for known in HTTPStatus if known == status), str(status))
+        return phrase.lower().replace(" ", "_").replace("-", "_")
+
 
 def readable(notification: Mapping[str, Any]) -> str:
     """What a person would read of a notification that the room took."""
@@ -162,13 +144,6 @@ def readable(notification: Mapping[str, Any]) -> str:
     if notification.get("message_format", "html") == "text":
         return message
     return html.unescape(_TAG.sub(lambda tag: "\n" if tag[2] == "br" else "", message))
-
-
-def _code(status: int) -> str:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "rate_limited"
-    phrase = next((known.phrase for known in HTTPStatus if known == status), str(status))
-    return phrase.lower().replace(" ", "_").replace("-", "_")
 
 
 def _read(request: Received) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, respond
+from loadbell.testing.provider import FakeProvider
+from loadbell.testing.receiver import Behaviour, Received, respond
 
 PATH = "/services/T0FAKETEAM/B0FAKEHOOK/notARealTokenButAsLong24"
 
@@ -39,7 +40,7 @@ class _Refused(Exception):  # noqa: N818 - reads as what happened
         super().__init__(code)
 
 
-class FakeSlack(ScriptedReceiver):
+class FakeSlack(FakeProvider):
     """A Slack channel behind :attr:`webhook_url`, on a real port, as a context manager.
 
     It answers 200 ``ok`` to a message that Slack would have taken, 400 with Slack's error code to a bad one, 404
@@ -50,42 +51,17 @@ class FakeSlack(ScriptedReceiver):
     """
 
     def __init__(self, *, per_second: float = 1.0, burst: int = 5, host: str = "127.0.0.1", port: int = 0) -> None:
-        super().__init__(self._answer, host=host, port=port)
+        super().__init__(host=host, port=port)
         self._interval = 1 / per_second
         self._burst = burst
         self._full_at = 0.0
-        self._posted: list[dict[str, Any]] = []
-        self._refused: list[str] = []
-        self._fixed: tuple[int, bytes, dict[str, str]] | None = None
 
     @property
     def webhook_url(self) -> str:
         """The complete URL that a person would paste."""
         return self.url.rstrip("/") + PATH
 
-    @property
-    def posted(self) -> list[dict[str, Any]]:
-        """The messages that it took, oldest first."""
-        with self._changed:
-            return list(self._posted)
-
-    @property
-    def refused(self) -> list[str]:
-        """The error code of each refused request, oldest first: ``rate_limited``, ``no_text``; else its status."""
-        with self._changed:
-            return list(self._refused)
-
-    def answer_with(self, status: int | None, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:
-        """From now on every request gets this answer and none is posted; with None the fake judges again."""
-        with self._changed:
-            self._fixed = None if status is None else (status, body, dict(headers))
-
-    def _answer(self, request: Received) -> Behaviour:
-        if self._fixed is not None:
-            status, body, headers = self._fixed
-            if not HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
-                self._refused.append(_code(status, body))
-            return respond(status, headers, body)
+    def _judge(self, request: Received) -> Behaviour:
         try:
             self._posted.append(self._take(request))
         except _Refused as refused:
@@ -103,13 +79,11 @@ class FakeSlack(ScriptedReceiver):
         self._full_at = max(self._full_at, now) + self._interval
         return _read(request)
 
-
-def _code(status: int, body: bytes) -> str:
-    """The error code in an answer, alone or in JSON; else the status."""
-    code: Any = body.decode("utf-8", "replace").strip()
-    with suppress(ValueError, TypeError, KeyError):
-        code = json.loads(code)["error"]
-    return code if isinstance(code, str) and code.isidentifier() else str(status)
+    def _code(self, status: int, body: bytes) -> str:
+        code: Any = body.decode("utf-8", "replace").strip()
+        with suppress(ValueError, TypeError, KeyError):
+            code = json.loads(code)["error"]
+        return code if isinstance(code, str) and code.isidentifier() else str(status)
 
 
 def _read(request: Received) -> dict[str, Any]:
