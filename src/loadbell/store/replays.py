@@ -18,7 +18,7 @@ from loadbell.store.statements import Statement, insert_into
 
 _WINDOW = 500  # deliveries looked at in one transaction
 
-_MEANT = "event <> 'test.notification_channel' AND finished_at <= :asked_at AND status IN "
+_MEANT = "event <> 'test.notification_channel' AND finished_at < :asked_at AND status IN "
 _ON_SQLITE = _MEANT + "(SELECT value FROM json_each(:statuses))"
 _ON_POSTGRESQL = _MEANT + "(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb)))"
 _COUNT = "SELECT count(*) AS count FROM deliveries WHERE channel_id = :channel_id AND id > :after AND id < :until AND "
@@ -70,7 +70,7 @@ _FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")
 class Span:
     """The deliveries of a channel that a replay means, but for Test Hooks.
 
-    They were created in [since, until), instants of 1970 or later, had ended by ``asked_at`` and stand in one of
+    They were created in [since, until), instants of 1970 or later, had ended before ``asked_at`` and stand in one of
     ``statuses``.
     """
 
