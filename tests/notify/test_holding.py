@@ -1,19 +1,15 @@
-"""What a paused channel holds: collected, delivered in order or dropped on resume, given up in the end; both stores."""
+"""What a paused channel holds, or a rate limit keeps back, is given up in the end; on both stores."""
 
 import asyncio
-import json
 from uuid import UUID
 
 import pytest
 
 from loadbell.domain.channels import Subscription
-from loadbell.domain.errors import Forbidden, NotFound
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
-from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import actions
-from loadbell.notify.channels import get_channel
 from loadbell.notify.pausing import expire_held
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.store import pauses
@@ -22,7 +18,6 @@ from tests.support.leasing import (
     BROKEN,
     LIMITED,
     OK,
-    SILENT,
     attempts,
     deliveries,
     done,
@@ -39,177 +34,6 @@ STARTS = Subscription(events=(EventName.STARTED,))
 
 async def _expire(site: Site) -> int:
     return await site.do(expire_held, hold_for=HOLD_FOR)
-
-
-def test_a_person_pauses_and_resumes_with_an_entry_in_the_audit_log(play: Play) -> None:
-    """The reason names who did it; what is so already stays as it is, without another entry."""
-
-    async def scenario(site: Site) -> None:
-        channel = await site.channel()
-        await site.channel()
-        admin = await site.person(Role.ADMIN)
-        resumed = await site.do(resume, admin, channel.id, Held.DROP)
-        paused = await site.do(pause, admin, channel.id)
-        again = await site.do(pause, site.owner, channel.id)
-        await site.run()
-        after = await site.do(resume, admin, channel.id, Held.DELIVER)
-        entries = await site.rows("SELECT * FROM audit_entries WHERE subject LIKE 'channel %' ORDER BY id")
-
-        assert (None, "Paused by Ann.", None) == (resumed.paused_reason, paused.paused_reason, after.paused_reason)
-        assert paused == again
-        assert ["channel.created"] * 2 + ["channel.paused", "channel.resumed"] == [row["action"] for row in entries]
-        assert {admin.user_id} == {row["user_id"] for row in entries[2:]}
-        assert {"held": "deliver", "deliveries": 1} == json.loads(entries[3]["changes"])
-        assert [] == await site.rows("SELECT id FROM events WHERE name = 'channel.paused'"), "by hand: nobody is told"
-
-    play(scenario)
-
-
-def test_only_owner_and_admins_pause_and_resume(play: Play) -> None:
-    """A member and a token of scope read are refused; a channel of another organization is not found."""
-
-    async def scenario(site: Site) -> None:
-        channel = await site.channel()
-        member, reader = await site.person(Role.MEMBER), await site.person(Role.OWNER, scope=Scope.READ)
-        for asker in (member, reader):
-            with pytest.raises(Forbidden):
-                await site.do(pause, asker, channel.id)
-            with pytest.raises(Forbidden):
-                await site.do(resume, asker, channel.id, Held.DROP)
-        with pytest.raises(NotFound):
-            await site.do(pause, site.owner, 987_654)
-        with pytest.raises(NotFound):
-            await site.do(resume, site.owner, 987_654, Held.DROP)
-
-        assert (await site.do(get_channel, site.owner, channel.id)).paused_reason is None
-
-    play(scenario)
-
-
-def test_what_was_held_is_delivered_one_by_one_in_order(play: Play) -> None:
-    """Retries and first attempts alike become due in the order of their events; each waits for the one before."""
-
-    async def scenario(site: Site) -> None:
-        channel = await site.channel()
-        retried = await site.run()
-        await record(site, *[done(site, item, BROKEN) for item in await lease(site)])
-        await site.do(pause, site.owner, channel.id)
-        for _ in range(3):
-            site.clock.advance(SECOND)
-            await site.run()
-        site.clock.advance(SECOND)
-        await site.report(retried, RunStatus.FINISHED)
-        held = [row["id"] for row in await deliveries(site)]
-        site.clock.advance(DAY)
-        nothing = await lease_all(site)
-        await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        order = []
-        while leased := await lease_all(site):
-            order.append([str(item.id) for item in leased])
-            await record(site, *[done(site, item, BROKEN if len(order) == 2 else OK) for item in leased])
-
-        assert [] == nothing
-        assert [[item] for item in held] == order
-        assert ["delivered", "pending", "delivered", "delivered", "delivered"] == await statuses(site)
-
-    play(scenario)
-
-
-def test_what_is_being_sent_goes_first(play: Play) -> None:
-    """An attempt that was under way when the channel was paused is waited for, so that the order holds."""
-
-    async def scenario(site: Site) -> None:
-        channel = await site.channel()
-        await site.run()
-        (flying,) = await lease(site)
-        await site.do(pause, site.owner, channel.id)
-        site.clock.advance(SECOND)
-        await site.run()
-        await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        nothing = await lease(site)
-        await record(site, done(site, flying, SILENT))
-        still_nothing = await lease(site)
-        site.clock.advance(100 * SECOND)
-        (again,) = await lease_all(site)
-        await record(site, done(site, again, OK))
-        (second,) = await lease(site)
-
-        assert ([], []) == (nothing, still_nothing)
-        assert flying.id == again.id != second.id
-
-    play(scenario)
-
-
-def test_a_redelivered_one_that_fails_again_holds_up_nothing(play: Play) -> None:
-    """It returns to its former end without an answer, and what was to follow it goes on."""
-
-    async def scenario(site: Site) -> None:
-        channel = await site.channel()
-        await site.run()
-        await record(site, *[done(site, item, OK) for item in await lease(site)])
-        (first,) = await deliveries(site)
-        await site.do(actions.redeliver, site.owner, UUID(first["id"]))
-        await site.do(pause, site.owner, channel.id)
-        site.clock.advance(SECOND)
-        await site.run()
-        await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        (manual,) = await lease(site)
-        await record(site, done(site, manual, SILENT))
-        (second,) = await lease(site)
-
-        assert str(manual.id) == first["id"] != str(second.id)
-        assert ["delivered", "sending"] == await statuses(site)
-
-    play(scenario)
-
-
-def test_what_was_held_is_dropped_with_a_word(play: Play) -> None:
-    """Everything pending is cancelled and says why; a Redeliver returns to its end; what comes later is sent."""
-
-    async def scenario(site: Site) -> None:
-        channel = await site.channel()
-        await site.run()
-        await record(site, *[done(site, item, OK) for item in await lease(site)])
-        (first,) = await deliveries(site)
-        await site.do(actions.redeliver, site.owner, UUID(first["id"]))
-        await site.do(pause, site.owner, channel.id)
-        run = await site.run()
-        await site.report(run, RunStatus.FINISHED)
-        hook = await site.do(actions.test_saved, site.owner, channel.id)
-        await site.do(resume, site.owner, channel.id, Held.DROP)
-        rows = {row["id"]: row for row in await deliveries(site)}
-        test, again = rows.pop(str(hook)), rows.pop(first["id"])
-        site.clock.advance(SECOND)
-        await site.run()
-
-        assert ("pending", "delivered") == (test["status"], again["status"])
-        assert given(again, "finished_at", "message") == (first["finished_at"], "The receiver answered 200 OK.")
-        assert ["cancelled"] * 2 == [row["status"] for row in rows.values()]
-        assert {None} == {row["waits_for"] for row in rows.values()}
-        assert all("resumed without" in row["message"] for row in rows.values())
-        assert 2 == len(await lease(site)), "the Test Hook and the new run"
-
-    play(scenario)
-
-
-def test_a_resume_clears_failures_and_the_throttle(play: Play) -> None:
-    """The channel begins again as if it had never failed, and waits for no Retry-After of before."""
-
-    async def scenario(site: Site) -> None:
-        channel = await site.channel()
-        await site.do(throttle_channels, {channel.id: Throttle(site.clock.now + DAY, site.clock.now + DAY)})
-        await site.run_sql("UPDATE channels SET failing_since = 1")
-        await site.run()
-        await site.do(pause, site.owner, channel.id)
-        await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        (row,) = await site.rows("SELECT * FROM channels")
-
-        assert (None, None, None, 0, 0) == given(
-            row, "paused_at", "paused_reason", "failing_since", "throttled_until", "full_at"
-        )
-        assert 1 == len(await lease(site))
-
-    play(scenario)
 
 
 def test_what_is_held_too_long_expires(play: Play) -> None:
@@ -310,6 +134,24 @@ def test_what_only_meets_rate_limits_ends_too(play: Play) -> None:
         assert ("failed", "expired") == given(start, "status", "reason")
         assert "rate limit left no room for this within 7 d" in start["message"]
         assert ("pending", None) == given(end, "status", "waits_for")
+
+    play(scenario)
+
+
+def test_a_rate_limit_after_a_long_pause_gives_up_nothing(play: Play) -> None:
+    """Old news that was held and is resumed has as long as any other to get past a rate limit."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        await record(site, *[done(site, item, BROKEN) for item in await lease(site)])
+        await site.do(pause, site.owner, channel.id)
+        site.clock.advance(HOLD_FOR - SECOND)
+        await site.do(resume, site.owner, channel.id, Held.DELIVER)
+        await record(site, *[done(site, item, limited(10)) for item in await lease_all(site)])
+        site.clock.advance(2 * SECOND)
+
+        assert 0 == await _expire(site)
 
     play(scenario)
 

@@ -76,8 +76,10 @@ _WAITED_TOO_LONG = """
             FROM channels c CROSS JOIN deliveries d
             WHERE (c.paused_at IS NOT NULL OR c.throttled_until > :lately)
                 AND d.status = 'pending' AND d.waits_for IS NULL AND d.retrying = 1 AND d.lane = c.id
-                AND (c.paused_at IS NOT NULL OR d.reason = 'rate_limited')
                 AND CASE WHEN d.settled IS NULL THEN d.created_at ELSE d.next_attempt_at END <= :before
+                AND (c.paused_at IS NOT NULL OR d.reason = 'rate_limited' AND EXISTS (
+                    SELECT 1 FROM attempts a
+                    WHERE a.delivery_id = d.id AND a.reason = 'rate_limited' AND a.started_at <= :before))
             LIMIT :limit
         ) AS heads
         UNION ALL
@@ -187,7 +189,7 @@ async def drop_held(tx: Transaction, channel_id: int, message: str, now: Micros)
 
 
 async def expire_late(tx: Transaction, *, held: str, limited: str, before: Micros, now: Micros) -> tuple[int, int]:
-    """Ends what has waited since ``before`` for a paused channel, or got nothing but rate limits in the end.
+    """Ends what has waited since ``before`` for a paused channel, or has met rate limits since then until now.
 
     ``held`` and ``limited`` tell each of them why. A Redeliver counts from when it was asked for, and returns to its
     end. What waited for them is free to go. Gives how many of each; there may be more from :data:`LARGEST_BATCH` on.
