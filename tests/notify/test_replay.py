@@ -265,6 +265,7 @@ def test_one_replay_of_a_channel_at_a_time(play: Play) -> None:
         refused = [str(answer) for answer in answers if isinstance(answer, Conflict)]
         beside = await replay(site, other.id)
         await carry_out(site, 3)
+        site.clock.advance(SECOND)
         later = await replay(site, channel.id, DELIVERED)
 
         assert (1, 4, 1, 1) == (len(taken), len(refused), beside[1], later[1])

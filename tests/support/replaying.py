@@ -25,10 +25,10 @@ async def ended(site: Site, *statuses: End | str) -> list[str]:
 
     known = {row["id"] for row in await site.rows("SELECT id FROM deliveries")}
     await site.database.write(runs)
-    site.clock.advance(SECOND)
     new = [row["id"] for row in await site.rows("SELECT id FROM deliveries ORDER BY id") if row["id"] not in known]
     for key, status in zip(new, statuses, strict=True):
         await end(site, key, status)
+    site.clock.advance(SECOND)
     return new
 
 
