@@ -26,7 +26,7 @@ AT_ONCE = 2
 """How many deliveries of one replay are pending or being sent at the same time."""
 
 _LOOK_SECONDS = 1.0  # a backstop: recorded attempts wake it
-_BREATH_SECONDS = 0.005  # between two looks; without it live news took half as long again (benchmarks/replay.py)
+_BREATH_SECONDS = 0.01  # between two looks; without it live news took half as long again (benchmarks/replay.py)
 
 
 async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient values
