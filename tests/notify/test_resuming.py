@@ -1,10 +1,13 @@
 """Pausing and resuming by hand: who may, and what becomes of what was held; on both stores."""
 
 import json
+from collections.abc import Callable, Coroutine
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from loadbell.domain.deliveries import Delivery
 from loadbell.domain.errors import Forbidden, NotFound
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
@@ -194,5 +197,35 @@ def test_a_resume_clears_failures_and_the_throttle(play: Play) -> None:
             row, "paused_at", "paused_reason", "failing_since", "throttled_until", "full_at"
         )
         assert 1 == len(await lease(site))
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("action", [actions.redeliver, actions.cancel])
+def test_the_order_stands_when_one_is_taken_out_of_the_line(
+    play: Play, action: Callable[..., Coroutine[Any, Any, Delivery]]
+) -> None:
+    """Who redelivers or cancels the second of three does not let the third go before the first was answered."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.do(pause, site.owner, channel.id)
+        for _ in range(3):
+            site.clock.advance(SECOND)
+            await site.run()
+        await site.do(resume, site.owner, channel.id, Held.DELIVER)
+        first, second, third = [UUID(row["id"]) for row in await deliveries(site)]
+        await record(site, *[done(site, item, SILENT) for item in await lease(site)])
+        await site.do(action, site.owner, second)
+        taken = await lease(site)
+        await record(site, *[done(site, item, OK) for item in taken])
+        nothing = await lease(site)
+        site.clock.advance(100 * SECOND)
+        again = await lease_all(site)
+        await record(site, *[done(site, item, OK) for item in again])
+        last = await lease_all(site)
+
+        assert [item.id for item in taken] == ([second] if action is actions.redeliver else [])
+        assert ([], [first], [third]) == (nothing, [item.id for item in again], [item.id for item in last])
 
     play(scenario)
