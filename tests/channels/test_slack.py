@@ -186,6 +186,15 @@ def test_a_name_pings_nobody(name: str) -> None:
     assert not any(re.search(r"<(?!https://)", text) for text in texts(content))
 
 
+def test_text_from_outside_makes_no_link_picture_or_heading() -> None:
+    """Mattermost reads Markdown in the text: a note hides no address behind words and fetches no picture."""
+    note = "# Big [Sign in](https://evil.example/) ![x](https://evil.example/t.png)"
+    content = message(replace(NOTICE, why=note, facts=(Fact("Note", note),)))
+
+    assert not any("](" in text or re.search(r"(?m)^#", text) for text in marked(content))
+    assert any("Sign in" in text for text in marked(content))
+
+
 def test_a_name_opens_no_code_block() -> None:
     """Three backticks in a name swallow nothing of what follows."""
     assert "```" not in message(replace(NOTICE, subject="a ``` b"))["text"]

@@ -285,6 +285,29 @@ def test_saved_settings_begin_the_count_anew_and_resume_nothing(play: Play) -> N
     play(scenario)
 
 
+def test_what_began_before_new_settings_or_a_resume_says_nothing_about_the_channel(play: Play) -> None:
+    """An attempt that was on its way to the old address neither pauses the mended channel nor counts as its failure."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        for _ in range(3):
+            await site.run()
+        refused, late, broken = await lease(site)
+        await record(site, done(site, refused, GONE))
+        results = [done(site, late, GONE), done(site, broken, BROKEN)]
+        site.clock.advance(SECOND)
+        await site.do(update_channel, site.owner, channel.id, settings={"url": "http://127.0.0.1:9/new"})
+        await site.do(resume, site.owner, channel.id, Held.DELIVER)
+        await record(site, *results)
+        (row,) = await channels(site)
+
+        assert (None, None) == (row["paused_at"], row["failing_since"])
+        await attempt(site, GONE)
+        assert (await channels(site))[0]["paused_at"] is not None
+
+    play(scenario)
+
+
 def test_pauses_resumes_and_results_at_once_do_not_block_each_other(play: Play) -> None:
     """Workers with results of several channels, people who pause, resume and save, and reports all come through."""
 

@@ -8,6 +8,7 @@ import pytest
 
 from loadbell.domain.errors import Conflict, IllegalMove, Invalid, NotFound
 from loadbell.domain.ids import SECOND
+from loadbell.domain.notices import decode_notice
 from loadbell.domain.orgs import Role
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Source, Threshold, Trigger
 from loadbell.runs.lifecycle import NewRun, Report, create_run, get_run, report_run
@@ -155,8 +156,9 @@ def test_the_result_is_as_reported_else_what_the_status_proves(
 
     async def scenario(site: Site) -> None:
         run = await site.report(await site.run(), RunStatus(code), result=reported)
+        afterwards = await site.run(status=RunStatus(code), result=reported)
 
-        assert expected is run.result
+        assert [expected, expected] == [run.result, afterwards.result]
 
     play(scenario)
 
@@ -172,8 +174,11 @@ def test_a_result_that_can_not_be_is_refused(play: Play, status: int | None, res
         before = await everything(site)
         with pytest.raises(Invalid) as refused:
             await site.report(run, None if status is None else RunStatus(status), result=result)
+        with pytest.raises(Invalid) as refused_afterwards:
+            await site.run(status=run.status if status is None else RunStatus(status), result=result)
 
-        assert ["result"] == [error.field for error in refused.value.errors]
+        for error in (refused.value, refused_afterwards.value):
+            assert ["result"] == [one.field for one in error.errors]
         assert before == await everything(site)
 
     play(scenario)
@@ -210,6 +215,31 @@ def test_what_a_source_says_of_its_run_is_kept(play: Play) -> None:
             run.name, run.trigger, run.source, run.links, run.watchdog,
         )  # fmt: skip
         assert run == await site.do(get_run, site.owner, run.id)
+
+    play(scenario)
+
+
+def test_a_run_that_is_told_of_afterwards_brings_all_that_is_known(play: Play) -> None:
+    """Result, metrics, thresholds and note are kept, and people are told of them."""
+
+    async def scenario(site: Site) -> None:
+        criteria = (Threshold("p95<500", ok=False, value=731.0),)
+        run = await site.run(
+            status=RunStatus.FINISHED,
+            result=Result.FAILED,
+            metrics={"rps": 12.5},
+            thresholds=criteria,
+            note="nightly",
+        )
+        (row,) = await site.rows("SELECT notice FROM events")
+        notice = decode_notice(row["notice"])
+
+        assert (Result.FAILED, {"rps": 12.5}, criteria, "nightly") == (
+            run.result, run.metrics, run.thresholds, run.note,
+        )  # fmt: skip
+        assert await site.do(get_run, site.owner, run.id) == run
+        assert ("Load test failed", criteria) == (notice.headline, notice.thresholds)
+        assert notice.why == "Its threshold failed. nightly"
 
     play(scenario)
 

@@ -24,7 +24,7 @@ DOCUMENTED_RECEIVER = "https://hooks.example.org/loadbell"
 
 MISSING = "needs curl: the documentation's requests are made with it. Install the package curl."
 
-_SET_UP = "loadbell setup --organization 'Example Ltd' --email you@example.org --json > setup.json"
+_SET_UP = "loadbell setup --organization 'Example Ltd' --email kim@example.org --json > setup.json"
 _SERVE = f"loadbell serve --port {DOCUMENTED_PORT}"
 _PROLOGUE = """\
 set -euo pipefail

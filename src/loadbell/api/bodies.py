@@ -1,5 +1,6 @@
 """What REST v1 takes, field by field, with its limits. Unknown keys are ignored; null is as good as absent."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -50,8 +51,15 @@ class ThresholdBody(msgspec.Struct):
     value: float | None = None
 
 
+Thresholds = Annotated[list[ThresholdBody], msgspec.Meta(max_length=200)]
+
+
+def _thresholds(said: Iterable[ThresholdBody]) -> tuple[runs.Threshold, ...]:
+    return tuple(runs.Threshold(one.expression, one.ok, one.value) for one in said)
+
+
 class NewRunBody(msgspec.Struct, kw_only=True):
-    """A run as it is announced; one in a final status is told of afterwards."""
+    """A run as it is announced; one in a final status is told of afterwards, with its result."""
 
     name: RunName
     project_id: Annotated[int, msgspec.Meta(description="Left out: the organization's default project.")] | None = None
@@ -62,6 +70,10 @@ class NewRunBody(msgspec.Struct, kw_only=True):
     watchdog_s: (
         Annotated[int, msgspec.Meta(ge=1, le=86_400, description="Seconds of silence that end the run.")] | None
     ) = None
+    result: runs.Result | None = None
+    metrics: Metrics | None = None
+    thresholds: Thresholds | None = None
+    note: Note | None = None
 
     def new_run(self) -> NewRun:
         """What the use case takes."""
@@ -73,6 +85,10 @@ class NewRunBody(msgspec.Struct, kw_only=True):
             source=self.source or runs.Source.REST,
             links=tuple(runs.Link(link.title, link.url) for link in self.links or ()),
             watchdog=None if self.watchdog_s is None else self.watchdog_s * SECOND,
+            result=self.result,
+            metrics=self.metrics or {},
+            thresholds=_thresholds(self.thresholds or ()),
+            note=self.note,
         )
 
 
@@ -82,14 +98,12 @@ class ReportBody(msgspec.Struct, kw_only=True):
     status: runs.RunStatus | None = None
     result: runs.Result | None = None
     metrics: Metrics | None = None
-    thresholds: Annotated[list[ThresholdBody], msgspec.Meta(max_length=200)] | None = None
+    thresholds: Thresholds | None = None
     note: Note | None = None
 
     def report(self) -> Report:
         """What the use case takes."""
-        thresholds = None
-        if self.thresholds is not None:
-            thresholds = tuple(runs.Threshold(one.expression, one.ok, one.value) for one in self.thresholds)
+        thresholds = None if self.thresholds is None else _thresholds(self.thresholds)
         return Report(self.status, self.result, self.metrics, thresholds, self.note)
 
 

@@ -20,8 +20,8 @@ from loadbell.channels.answers import answered, passing
 from loadbell.channels.wording import fitted, leads_to_web, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
-from loadbell.domain.ids import SECOND, Micros, rfc3339
-from loadbell.domain.notices import Fact, Notice, Tone, figure
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.notices import Fact, Notice, Tone, figure, moment
 from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Link
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
@@ -169,7 +169,7 @@ def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str
         yield f"{_html(fact.label, LONGEST_VALUE)}: {_html(fact.value, LONGEST_VALUE)}"
     for link in links[1:]:
         yield _anchor(link, _html(link.title, LONGEST_VALUE))
-    yield rfc3339(notice.occurred_at)
+    yield moment(notice.occurred_at)
 
 
 def _crossed(notice: Notice) -> list[str]:

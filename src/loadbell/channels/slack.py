@@ -22,8 +22,8 @@ from loadbell.channels.answers import answered, passing
 from loadbell.channels.wording import fitted, leads_to_web, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
-from loadbell.domain.ids import SECOND, Micros, rfc3339
-from loadbell.domain.notices import Fact, Notice, Tone, figure
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.notices import Fact, Notice, Tone, figure, moment
 from loadbell.domain.pace import Pace
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
@@ -50,7 +50,7 @@ _WORKFLOW_PATHS = ("/workflows/", "/triggers/")
 _NEW_ONE = "Make a new incoming webhook and enter its URL in the channel's settings."
 _OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
 _MEANINGS = {
-    "action_prohibited": "an administrator forbids it. Ask one to allow incoming webhooks, then resume the channel.",
+    "action_prohibited": "an administrator forbids it. Ask one to allow incoming webhooks.",
     "channel_is_archived": "the Slack channel is archived. Unarchive it, or make a webhook for another channel.",
     "channel_not_found": f"the Slack channel doesn't exist. {_NEW_ONE}",
     "invalid_attachments": f"it can't read the message. {_OUR_FAULT}",
@@ -69,7 +69,7 @@ _MEANINGS = {
     "posting_to_general_channel_denied": "an administrator forbids it there. Make a webhook for another channel.",
     "rate_limited": "messages came faster than it takes them. loadbell waits and goes on by itself.",
     "rollup_error": "something failed there. loadbell tries again by itself.",
-    "team_disabled": "the workspace is disabled. Ask its owner to enable it, then resume the channel.",
+    "team_disabled": "the workspace is disabled. Ask its owner to enable it.",
     "too_many_attachments": f"the message is too long. {_OUR_FAULT}",
     "user_not_found": "the person whom the webhook writes to doesn't exist. Check the webhook in Slack.",
 }
@@ -192,7 +192,7 @@ def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
         blocks.append({"type": "actions", "elements": [button]})
     if further := _linked(links[1:]):
         blocks.append({"type": "section", "text": _marked(further)})
-    blocks.append({"type": "context", "elements": [_plain(rfc3339(notice.occurred_at))]})
+    blocks.append({"type": "context", "elements": [_plain(moment(notice.occurred_at))]})
     return blocks
 
 
@@ -253,8 +253,12 @@ def _escaped(text: str) -> str:
 
 
 def _inert(text: str) -> str:
-    """As :func:`_escaped`, for where marks are read: ``@all`` pings nobody on Mattermost, ``` opens no code block."""
-    return re.sub(r"(?<!\w)@(?=\w)", "@\u200b", _escaped(text)).replace("```", "'''")
+    """As :func:`_escaped`, for where marks are read.
+
+    On Mattermost ``@all`` pings nobody, ``](`` makes no link or picture, ``#`` no heading, and ``` opens no code block.
+    """
+    broken = _escaped(text).replace("```", "'''").replace("](", "]\u200b(")
+    return re.sub(r"(?m)^(?=[#|])|(?<=(?<!\w)@)(?=\w)", "\u200b", broken)
 
 
 def _plain(text: str) -> dict[str, Any]:

@@ -111,9 +111,11 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Let a paused channel tell again, and deliver what it has held, or drop that."""
+    was_paused = ask("GET", f"/channels/{channel_id}")["paused_reason"] is not None
     channel = ask("POST", f"/channels/{channel_id}/resume", {"held": held})
     done = "What it held is being delivered." if held == "deliver" else "What it held is dropped."
-    _show(channel, f"Channel {channel_id} tells again. {done}", as_json=as_json)
+    told = f"Channel {channel_id} tells again. {done}" if was_paused else f"Channel {channel_id} was not paused."
+    _show(channel, told, as_json=as_json)
 
 
 def delete(channel_id: ChannelId) -> None:

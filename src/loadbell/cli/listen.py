@@ -171,12 +171,12 @@ def _as_text(arrival: Arrival) -> str:
     """A head of two lines, then the text that a person would read or else the body, then what became of it."""
     request = arrival.request
     event = request.header("X-LoadImpact-Event") or "a request of something else than loadbell"
-    head = f"\n{_at(request):%H:%M:%S} UTC  {event}  {request.header('X-LoadImpact-ID') or ''}".rstrip()
+    head = f"{_at(request):%H:%M:%S} UTC  {event}  {request.header('X-LoadImpact-ID') or ''}"
     content = arrival.text if arrival.text is not None else _pretty(request.body)
     told = [f"{request.method} {request.path.partition('?')[0]}  {_in_short(request)}", "", *content.splitlines()]
     if arrival.words:
         told += ["", f"-> {arrival.words}"]
-    return "\n".join([head, *(f"  {_printable(line)}".rstrip() for line in told)])
+    return "\n".join(["", _printable(head).rstrip(), *(f"  {_printable(line)}".rstrip() for line in told)])
 
 
 def _in_short(request: "Received") -> str:

@@ -10,6 +10,8 @@ from loadbell.client.api import Refused, Server, Unreachable
 PATIENCE_S = 60.0
 """How long a call may take: a Test Hook waits for its receiver, then some."""
 
+_AN_ADDRESS = "the server's address, such as http://127.0.0.1:8025"
+
 
 def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The server's answer to a request at ``path`` below ``/api/v1``.
@@ -19,8 +21,8 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str,
     """
     url, token = (os.environ.get(name, "").strip() for name in ("LOADBELL_URL", "LOADBELL_TOKEN"))
     if not url or not token:
-        missing = "LOADBELL_URL" if not url else "LOADBELL_TOKEN"
-        raise GaveUp(f"{missing} is not set. Set it to the server's address, or to an API token of it.", Exit.USAGE)
+        missing, wanted = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
+        raise GaveUp(f"{missing} is not set. Set it to {wanted}.", Exit.USAGE)
     try:
         server = Server(url, token)
     except Refused as error:
@@ -30,7 +32,8 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str,
     except Refused as error:
         raise GaveUp(f"the server refused: {error}") from None
     except Unreachable as error:
-        raise GaveUp(f"the server can't be reached: {error}. Try again.", Exit.UNREACHABLE) from None
+        advice = "Check LOADBELL_URL, and that the server runs."
+        raise GaveUp(f"the server at {url} can't be reached: {error}. {advice}", Exit.UNREACHABLE) from None
 
 
 def ask_all(path: str) -> list[dict[str, Any]]:

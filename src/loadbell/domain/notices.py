@@ -12,7 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from loadbell.domain.events import EventName
-from loadbell.domain.ids import SECOND, Micros, rfc3339
+from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Threshold
 
 LATE: Micros = 60 * SECOND
@@ -78,10 +78,10 @@ def run_notice(run: Run, name: EventName, *, project: str, who: str, now: Micros
     if run.trigger.value != "unknown":
         facts.append(Fact("Trigger", run.trigger.value))
     if run.started_at is not None:
-        facts.append(Fact("Started", rfc3339(run.started_at)))
+        facts.append(Fact("Started", moment(run.started_at)))
     if name is EventName.FINISHED:
         if run.ended_at is not None:
-            facts.append(Fact("Ended", rfc3339(run.ended_at)))
+            facts.append(Fact("Ended", moment(run.ended_at)))
         if run.started_at is not None and run.ended_at is not None:
             facts.append(Fact("Duration", span(run.ended_at - run.started_at)))
         facts.append(Fact("Status", run.status.text))
@@ -89,7 +89,7 @@ def run_notice(run: Run, name: EventName, *, project: str, who: str, now: Micros
             facts.append(Fact("Result", run.result.value))
     return Notice(
         headline=headline,
-        subject=run.name,
+        subject=run.name if any(char.isprintable() and not char.isspace() for char in run.name) else "(no name)",
         tone=tone,
         occurred_at=now,
         why=_why(run) if name is EventName.FINISHED else None,
@@ -128,6 +128,11 @@ def pause_notice(*, channel_id: int, channel: str, title: str, reason: str, now:
 def bare_notice(name: EventName, now: Micros) -> Notice:
     """What can be said of an event that was stored before notices were."""
     return Notice(headline=name.value, subject="", tone=Tone.NEWS, occurred_at=now)
+
+
+def moment(instant: Micros) -> str:
+    """``instant`` as people read it: "2026-11-23 18:04:05 UTC"."""
+    return to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def span(length: Micros) -> str:

@@ -18,7 +18,6 @@ from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.deliveries import call_off_channel
 from loadbell.store.organizations import project_ids
-from loadbell.store.pauses import note_failing
 
 
 async def create_channel(  # noqa: PLR0913 - one argument for each property
@@ -131,7 +130,8 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     )
     await store.update_channel(tx, channel)
     if settings is not None:
-        await note_failing(tx, {channel_id: None})  # what failed before says nothing about these
+        await store.begin_anew(tx, channel_id, now)  # what came of the old ones says nothing about these
+        tx.wake_workers()
     given = {"name": name, "settings": settings, "subscription": subscription, "enabled": enabled}
     changed = sorted(field for field, value in given.items() if value is not None)
     await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", {"changed": changed}, now)

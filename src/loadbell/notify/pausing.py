@@ -5,7 +5,7 @@ What attempts say about their channels is heeded in the transaction that records
 the audit log and its event are there together or not at all. See ``docs/decisions/0012-pausing.md``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadbell.channels import channel_type
@@ -50,7 +50,8 @@ async def heed(
     A channel is paused when it said that no message can succeed, or when nothing but failures came for
     ``pause_after``; the organization's other channels are told. Gives those that were paused by this.
     """
-    said = _said(done)
+    by_channel = _by_channel(done)
+    said = {channel: _said(items) for channel, items in by_channel.items()}
     if not said:
         return []
     failing = {channel for channel, one in said.items() if one.failing_since is not None}
@@ -66,6 +67,8 @@ async def heed(
     paused: list[tuple[store.Standing, str]] = []
     for channel in standings:
         one = said[channel.id]
+        if channel.judged_from:  # it was resumed, or got new settings: what began before is of the past
+            one = _said(item for item in by_channel[channel.id] if item.attempt.started_at >= channel.judged_from)
         failing_since = one.failing_since
         if not one.succeeded and channel.failing_since is not None:
             failing_since = channel.failing_since
@@ -97,13 +100,19 @@ async def expire_held(tx: Transaction, *, hold_for: Micros, now: Micros) -> int:
     return held + limited
 
 
-def _said(done: Sequence[Completion]) -> dict[int, _Said]:
-    """What the attempts say, by channel; a Test Hook says nothing."""
-    said: dict[int, _Said] = {}
+def _by_channel(done: Iterable[Completion]) -> dict[int, list[Completion]]:
+    """The attempts that say something about their channel: a Test Hook says nothing."""
+    by_channel: dict[int, list[Completion]] = {}
     for item in done:
-        if item.leased.lane < 0 or item.attempt.cause is Cause.TEST:
-            continue
-        one = said.setdefault(item.leased.lane, _Said())
+        if item.leased.lane > 0 and item.attempt.cause is not Cause.TEST:
+            by_channel.setdefault(item.leased.lane, []).append(item)
+    return by_channel
+
+
+def _said(items: Iterable[Completion]) -> _Said:
+    """What the attempts say about the one channel that made them."""
+    one = _Said()
+    for item in items:
         one.limited = one.limited or item.verdict.throttle_until is not None
         if item.pauses:
             one.refusal = item.attempt.message
@@ -113,7 +122,7 @@ def _said(done: Sequence[Completion]) -> dict[int, _Said]:
             one.message = item.attempt.message
             if one.failing_since is None:
                 one.failing_since = item.attempt.started_at
-    return said
+    return one
 
 
 def _reason(said: _Said, failing_since: Micros | None, *, pause_after: Micros, now: Micros) -> str | None:

@@ -46,7 +46,7 @@ async def resume(tx: Transaction, principal: Principal, channel_id: int, held: H
     if channel.paused_reason is None:
         return channel
     pace = channel_type(channel.kind).pace
-    await store.resume_channel(tx, channel_id, full_at=0 if pace is None else pace.drained(now))
+    await store.resume_channel(tx, channel_id, full_at=0 if pace is None else pace.drained(now), now=now)
     if held is Held.DELIVER:
         count = await store.deliver_held(tx, channel_id, now)
     else:

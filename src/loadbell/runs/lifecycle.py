@@ -5,7 +5,7 @@ Each is a unit of work: it runs inside the caller's transaction, which is also t
 its event and its deliveries are therefore one commit.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
@@ -48,6 +48,10 @@ class NewRun:
     source: Source = Source.REST
     links: tuple[Link, ...] = ()
     watchdog: Micros | None = None
+    result: Result | None = None  #: of a run that is told of afterwards
+    metrics: dict[str, float] = field(default_factory=dict)
+    thresholds: tuple[Threshold, ...] = ()
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,13 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
 
     Raises:
         NotFound: the project is not one that the asker sees.
-        Invalid: the status is not one to begin with.
+        Invalid: the status is not one to begin with, or the result contradicts it.
     """
     principal.require(Action.REPORT_RUNS)
     project_id = await _project(tx, principal, new.project_id)
     if new.status not in INITIAL:
         raise Invalid(FieldError("status", f"a run can't begin as {new.status.text} ({new.status.value})"))
+    _check_result(new.status, new.result)
     watchdog = new.watchdog
     if watchdog is None and new.source.reports_regularly:
         watchdog = default_watchdog
@@ -88,7 +93,7 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
         user_id=principal.user_id,
         name=new.name,
         status=new.status,
-        result=result_of(new.status, None),
+        result=result_of(new.status, new.result),
         trigger=new.trigger or principal.trigger,
         source=new.source,
         created_at=now,
@@ -98,10 +103,10 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
         corrected=False,
         last_report_at=now,
         watchdog=watchdog,
-        metrics={},
-        thresholds=(),
+        metrics=new.metrics,
+        thresholds=new.thresholds,
         links=new.links,
-        note=None,
+        note=new.note,
     )
     run = replace(run, id=await store.insert_run(tx, run))
     if started:
@@ -128,10 +133,7 @@ async def report_run(  # noqa: PLR0913 - as above
     principal.require(Action.REPORT_RUNS)
     run = await _visible(tx, principal, run_id)
     wanted = run.status if report.status is None else report.status
-    if report.result is not None and not wanted.is_final:
-        raise Invalid(FieldError("result", "a run has a result only when it ends: send it with the final status"))
-    if report.result is Result.PASSED and result_of(wanted, None) is Result.FAILED:
-        raise Invalid(FieldError("result", f"a run that ended as {wanted.text} ({wanted.value}) has not passed"))
+    _check_result(wanted, report.result)
     said = replace(
         run,
         last_report_at=now,
@@ -274,6 +276,13 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     if ends:
         await publish_finished(tx, moved, now=now, entropy=entropy)
     return moved
+
+
+def _check_result(status: RunStatus, result: Result | None) -> None:
+    if result is not None and not status.is_final:
+        raise Invalid(FieldError("result", "a run has a result only when it ends: send it with the final status"))
+    if result is Result.PASSED and result_of(status, None) is Result.FAILED:
+        raise Invalid(FieldError("result", f"a run that ended as {status.text} ({status.value}) has not passed"))
 
 
 def _merged(run: Run, metrics: dict[str, float] | None) -> dict[str, float]:

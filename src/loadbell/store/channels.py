@@ -62,6 +62,9 @@ _LISTENING = Statement(
     .order_by(channels.c.id)
     .with_for_update(read=True, key_share=True)
 )
+_BEGIN_ANEW = Statement(
+    "UPDATE channels SET failing_since = NULL, throttled_until = 0, judged_from = :now WHERE id = :id"
+)
 _THROTTLE = Statement(
     "UPDATE channels SET throttled_until = :until, "
     "full_at = CASE WHEN full_at < :full_at THEN CAST(:full_at AS bigint) ELSE full_at END "
@@ -176,6 +179,11 @@ async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:
         Listener(row["id"], ChannelKind(row["kind"]), msgspec.json.decode(row["subscription"], type=Subscription))
         for row in rows
     ]
+
+
+async def begin_anew(tx: Transaction, channel_id: int, now: Micros) -> None:
+    """Forgets of a channel, which this transaction has locked, how it failed and what its receiver asked for."""
+    await tx.run(_BEGIN_ANEW, id=channel_id, now=now)
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,8 @@ LARGEST_BATCH = 500
 _LATELY: Micros = 10 * SECOND  # a channel that keeps being rate-limited is throttled again within this
 
 _CONCERNED = (
-    "SELECT id, organization_id, kind, name, failing_since, paused_at FROM channels WHERE id {any_of_all} AND ("
-    "id {any_of_touched} OR failing_since IS NOT NULL AND id {any_of_well} "
+    "SELECT id, organization_id, kind, name, failing_since, judged_from, paused_at FROM channels "
+    "WHERE id {any_of_all} AND (id {any_of_touched} OR failing_since IS NOT NULL AND id {any_of_well} "
     "OR paused_at IS NULL AND (failing_since IS NULL OR failing_since <= :before) AND id {any_of_failing}) ORDER BY id"
 )
 _LISTS = ("all", "touched", "well", "failing")
@@ -43,7 +43,8 @@ _LOCK_TOLD = Statement(_TOLD, _TOLD + " FOR KEY SHARE")
 
 _RESUME = Statement(
     "UPDATE channels SET paused_at = NULL, paused_reason = NULL, failing_since = NULL, throttled_until = 0, "
-    "full_at = CASE WHEN full_at > :full_at THEN CAST(:full_at AS bigint) ELSE full_at END WHERE id = :id"
+    "judged_from = :now, full_at = CASE WHEN full_at > :full_at THEN CAST(:full_at AS bigint) ELSE full_at END "
+    "WHERE id = :id"
 )
 _LOCK_OPEN = Statement(
     "SELECT id FROM deliveries WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending') "
@@ -118,6 +119,7 @@ class Standing:
     kind: ChannelKind
     name: str
     failing_since: Micros | None
+    judged_from: Micros  #: attempts that began before say nothing about it as it is now
     paused: bool
 
 
@@ -144,6 +146,7 @@ async def lock_concerned(
             kind=ChannelKind(row["kind"]),
             name=row["name"],
             failing_since=row["failing_since"],
+            judged_from=row["judged_from"],
             paused=row["paused_at"] is not None,
         )
         for row in rows
@@ -168,12 +171,12 @@ async def told_of_pauses(tx: Transaction, organization_id: int) -> list[Listener
     ]
 
 
-async def resume_channel(tx: Transaction, channel_id: int, *, full_at: Micros) -> None:
+async def resume_channel(tx: Transaction, channel_id: int, *, full_at: Micros, now: Micros) -> None:
     """Lets a channel that this transaction has locked send again, as if it had never failed or been throttled.
 
     ``full_at``: when its bucket is full, at the latest (see ``domain/pace.py``).
     """
-    await tx.run(_RESUME, id=channel_id, full_at=full_at)
+    await tx.run(_RESUME, id=channel_id, full_at=full_at, now=now)
 
 
 async def deliver_held(tx: Transaction, channel_id: int, now: Micros) -> int:

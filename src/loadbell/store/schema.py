@@ -111,6 +111,7 @@ channels = sa.Table(
     _text("paused_reason", nullable=True),
     _at("paused_at", nullable=True),  #: since when nothing but Test Hooks is sent
     _at("failing_since", nullable=True),  #: the first failure after the last success
+    sa.Column("judged_from", sa.BigInteger, nullable=False, server_default="0"),  #: attempts from before say nothing
     _at("throttled_until"),
     sa.Column("full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/pace.py``
     _at("created_at"),

@@ -17,6 +17,7 @@ def upgrade() -> None:
     op.add_column("events", sa.Column("notice", sa.Text(), nullable=True))
     op.add_column("channels", sa.Column("paused_at", sa.BigInteger(), nullable=True))
     op.add_column("channels", sa.Column("failing_since", sa.BigInteger(), nullable=True))
+    op.add_column("channels", sa.Column("judged_from", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("channels", sa.Column("full_at", sa.BigInteger(), server_default="0", nullable=False))
     op.add_column("deliveries", sa.Column("replay_id", _BIG, nullable=True))
     replayed = sa.text("replay_id IS NOT NULL AND status IN ('pending', 'sending')")
