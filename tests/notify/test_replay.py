@@ -153,6 +153,31 @@ def test_what_ends_later_is_not_meant(play: Play) -> None:
     play(scenario)
 
 
+def test_what_a_person_is_sending_is_not_sent_twice(play: Play) -> None:
+    """A Redeliver under way at the request, or made before its turn, is passed over though it returns to its end."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        ids = await ended(site, *[FAILED] * 5)
+        await site.do(actions.redeliver, site.owner, UUID(ids[4]))
+        (flying,) = await lease_all(site)
+        site.clock.advance(SECOND)
+        _, count = await replay(site, channel.id)
+        await look(site)
+        await site.do(actions.redeliver, site.owner, UUID(ids[3]))
+        (by_hand,) = [leased for leased in await lease_in_order(site) if not leased.replayed]
+        await site.run_sql(
+            "UPDATE deliveries SET status = 'pending', lease_owner = NULL WHERE status = 'sending' AND replay_id > 0"
+        )
+        await record(site, done(site, flying, BROKEN), done(site, by_hand, BROKEN))
+        sent = await carry_out(site, 5)
+
+        assert (4, ids[:3]) == (count, sent)
+        assert ids[3] == str(by_hand.id)
+
+    play(scenario)
+
+
 def test_a_rate_limit_costs_no_turn(play: Play) -> None:
     """A limited attempt stays pending with its former end, as often as it takes, and the replay waits with it."""
 

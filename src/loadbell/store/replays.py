@@ -18,7 +18,11 @@ from loadbell.store.statements import Statement, insert_into
 
 _WINDOW = 500  # deliveries looked at in one transaction
 
-_MEANT = "event <> 'test.notification_channel' AND finished_at < :asked_at AND status IN "
+_MEANT = (
+    # A Redeliver that brings a delivery back to its end leaves finished_at as it was; its attempt tells of it.
+    "event <> 'test.notification_channel' AND finished_at < :asked_at AND NOT EXISTS (SELECT 1 FROM attempts a "
+    "WHERE a.delivery_id = deliveries.id AND a.started_at + a.duration >= :asked_at) AND status IN "
+)
 _ON_SQLITE = _MEANT + "(SELECT value FROM json_each(:statuses))"
 _ON_POSTGRESQL = _MEANT + "(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb)))"
 _COUNT = "SELECT count(*) AS count FROM deliveries WHERE channel_id = :channel_id AND id > :after AND id < :until AND "
@@ -70,8 +74,9 @@ _FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")
 class Span:
     """The deliveries of a channel that a replay means, but for Test Hooks.
 
-    They were created in [since, until), instants of 1970 or later, had ended before ``asked_at`` and stand in one of
-    ``statuses``.
+    They were created in [since, until), instants of 1970 or later, had ended before ``asked_at``, stand in one of
+    ``statuses`` and have had no attempt since. What had its last answer before ``asked_at`` and is recorded after it is
+    meant, too, though :func:`count_meant` does not see it yet.
     """
 
     channel_id: int
