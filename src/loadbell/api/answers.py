@@ -178,7 +178,7 @@ class CountedReplay(msgspec.Struct):
 
 
 class Replay(msgspec.Struct):
-    """A replay, and how many of its deliveries have had their attempt. `finished_at` is null while it goes on."""
+    """A replay, and how many of its deliveries have had their turn. `finished_at` is null while it goes on."""
 
     id: int
     channel_id: int

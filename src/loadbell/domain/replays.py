@@ -19,8 +19,9 @@ class End(StrEnum):
 class Replay:
     """One request to send again, and how far it has come.
 
-    ``count``: how many deliveries were meant when it was asked for. ``done``: how many of them have had their attempt
-    since; what was sent by hand or removed before its turn came is not among them.
+    ``count``: how many deliveries were meant when it was asked for. ``done``: how many have had their turn since, with
+    an attempt or called off before it; what was sent by hand or removed before its turn came is not among them. It can
+    end above ``count``, by what had its answer before the request and was recorded after it.
     """
 
     id: int
