@@ -120,7 +120,12 @@ def test_as_json_each_request_is_one_line() -> None:
 @pytest.mark.parametrize(
     ("kind", "title", "message", "text"),
     [
-        ("slack", "Slack", {"text": "a &lt; b"}, "a < b"),
+        (
+            "slack",
+            "Slack",
+            {"text": "a &lt; b <https://a.example/1?x=1&amp;y=2|Open>"},
+            "a < b Open: https://a.example/1?x=1&y=2",
+        ),
         ("hipchat", "HipChat", {"message": "<b>a</b> &lt; b"}, "a < b"),
     ],
 )

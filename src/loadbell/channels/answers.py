@@ -7,6 +7,9 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.retry import parse_retry_after
 from loadbell.outbound.contract import Reply
 
+OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
+"""What to do when a provider calls our message invalid."""
+
 
 def answered(reply: Reply) -> str:
     """The beginning of a sentence: "The receiver answered 404 Not Found"."""

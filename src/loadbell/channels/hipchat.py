@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from loadbell.channels.answers import answered, passing
+from loadbell.channels.answers import OUR_FAULT, answered, passing
 from loadbell.channels.wording import fitted, leads_to_web, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
@@ -50,7 +50,6 @@ _LONGEST_SAID = 150
 _MAYBE_SECRET = re.compile(r"[\w%+/=.-]{30,}")
 
 _NEW_URL = "Get the room's URL anew and enter it, whole, in the channel's settings."
-_OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
 _PERMANENT: dict[int, tuple[Reason, str]] = {
     HTTPStatus.UNAUTHORIZED: (Reason.HTTP_4XX, f"The token in the URL is not valid. {_NEW_URL}"),
     HTTPStatus.FORBIDDEN: (Reason.HTTP_4XX, f"The token in the URL may not write to this room. {_NEW_URL}"),
@@ -125,7 +124,7 @@ class HipChat(ChannelType[HipChatSettings]):
             reason, advice = _PERMANENT[reply.status]
             return Outcome(reason, f"{said}. {advice}", pauses=True)
         if reply.status == HTTPStatus.BAD_REQUEST:
-            return Outcome(Reason.BAD_PAYLOAD, f"{said}. {_OUR_FAULT}")
+            return Outcome(Reason.BAD_PAYLOAD, f"{said}. {OUR_FAULT}")
         outcome = passing(reply, now)
         if outcome.reason is Reason.RATE_LIMITED and outcome.retry_after is None:
             outcome = replace(outcome, retry_after=_reset(reply, now, _spent(reply) or _RATES))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from loadbell.channels.answers import answered, passing
+from loadbell.channels.answers import OUR_FAULT, answered, passing
 from loadbell.channels.wording import fitted, leads_to_web, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
@@ -48,34 +48,33 @@ _WEBHOOK_PATHS = ("/services/", "/workflows/", "/triggers/")
 _WORKFLOW_PATHS = ("/workflows/", "/triggers/")
 
 _NEW_ONE = "Make a new incoming webhook and enter its URL in the channel's settings."
-_OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
 _MEANINGS = {
     "action_prohibited": "an administrator forbids it. Ask one to allow incoming webhooks.",
     "channel_is_archived": "the Slack channel is archived. Unarchive it, or make a webhook for another channel.",
     "channel_not_found": f"the Slack channel doesn't exist. {_NEW_ONE}",
-    "invalid_attachments": f"it can't read the message. {_OUR_FAULT}",
-    "invalid_blocks": f"it can't read the message. {_OUR_FAULT}",
-    "invalid_blocks_format": f"it can't read the message. {_OUR_FAULT}",
-    "invalid_payload": f"it can't read the message. {_OUR_FAULT}",
+    "invalid_attachments": f"it can't read the message. {OUR_FAULT}",
+    "invalid_blocks": f"it can't read the message. {OUR_FAULT}",
+    "invalid_blocks_format": f"it can't read the message. {OUR_FAULT}",
+    "invalid_payload": f"it can't read the message. {OUR_FAULT}",
     "invalid_token": f"the URL's token is not valid. {_NEW_ONE}",
-    "missing_text_or_fallback_or_attachments": f"the message has no text. {_OUR_FAULT}",
-    "msg_blocks_too_long": f"the message is too long. {_OUR_FAULT}",
-    "msg_too_long": f"the message is too long. {_OUR_FAULT}",
+    "missing_text_or_fallback_or_attachments": f"the message has no text. {OUR_FAULT}",
+    "msg_blocks_too_long": f"the message is too long. {OUR_FAULT}",
+    "msg_too_long": f"the message is too long. {OUR_FAULT}",
     "no_active_hooks": f"the webhook is disabled. {_NEW_ONE}",
     "no_service": f"the webhook was removed, is disabled or never existed. {_NEW_ONE}",
     "no_service_id": f"the URL is not complete. {_NEW_ONE}",
     "no_team": f"the workspace doesn't exist. {_NEW_ONE}",
-    "no_text": f"the message has no text. {_OUR_FAULT}",
+    "no_text": f"the message has no text. {OUR_FAULT}",
     "posting_to_general_channel_denied": "an administrator forbids it there. Make a webhook for another channel.",
     "rate_limited": "messages came faster than it takes them. loadbell waits and goes on by itself.",
     "rollup_error": "something failed there. loadbell tries again by itself.",
     "team_disabled": "the workspace is disabled. Ask its owner to enable it.",
-    "too_many_attachments": f"the message is too long. {_OUR_FAULT}",
+    "too_many_attachments": f"the message is too long. {OUR_FAULT}",
     "user_not_found": "the person whom the webhook writes to doesn't exist. Check the webhook in Slack.",
 }
 """Slack's error codes that we explain. Another one is not repeated: it might be a secret that the server echoes."""
 
-_PAYLOAD_CODES = frozenset(code for code, meaning in _MEANINGS.items() if _OUR_FAULT in meaning)
+_PAYLOAD_CODES = frozenset(code for code, meaning in _MEANINGS.items() if OUR_FAULT in meaning)
 _PERMANENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 

@@ -4,6 +4,7 @@ import contextlib
 import html
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -89,7 +90,7 @@ def _receiver(kind: Kind, port: int, forward_to: str | None, arrivals: Arrivals)
         return ScriptedReceiver(_forwarding(kind, forward_to, arrivals), port=port)
     if kind == "slack":
         slack = FakeSlack(port=port)
-        slack.watch(_judged(slack, lambda message: html.unescape(message.get("text", "")), arrivals))
+        slack.watch(_judged(slack, _read_in_slack, arrivals))
         return slack
     if kind == "hipchat":
         hipchat = FakeHipChat(port=port)
@@ -146,6 +147,11 @@ def _announce(receiver: "ScriptedReceiver", kind: Kind, out: TextIO) -> None:
         "Ctrl-C ends this.",
     )
     print("\n".join(lines), file=out, flush=True)
+
+
+def _read_in_slack(message: Mapping[str, Any]) -> str:
+    """The message's text as Slack shows it, with the address of each link behind its name."""
+    return html.unescape(re.sub(r"<(https?://[^|>]+)\|([^>]*)>", r"\2: \1", message.get("text", "")))
 
 
 def _as_json(arrival: Arrival) -> str:
