@@ -55,7 +55,15 @@ _GET = Statement(
 )
 _LOCK = Statement(
     sa.select(deliveries)
-    .where(deliveries.c.id == sa.bindparam("id"), deliveries.c.organization_id == sa.bindparam("organization_id"))
+    .where(
+        deliveries.c.organization_id == sa.bindparam("organization_id"),
+        (deliveries.c.id == sa.bindparam("id"))
+        | (
+            deliveries.c.id
+            == sa.select(deliveries.c.waits_for).where(deliveries.c.id == sa.bindparam("id")).scalar_subquery()
+        ),
+    )
+    .order_by(deliveries.c.id)
     .with_for_update()
 )
 _ATTEMPTS = Statement(
@@ -80,12 +88,14 @@ _CALL_OFF_CHANNEL = Statement(
     "WHERE channel_id = :channel_id AND status = 'pending'"
 )
 _WAITED_FOR = Statement("SELECT waits_for FROM deliveries WHERE id = :id")
-_LOCK_WAITED_FOR = Statement(
-    # An answer that is being recorded for it now releases those who wait for it as they are.
-    "SELECT id FROM deliveries WHERE id = :id",
-    "SELECT id FROM deliveries WHERE id = :id FOR UPDATE",
+_LET_OTHERS_WAIT_INSTEAD = Statement(
+    # With the end of its run the delivery leaves the line, and what waits for that end waits instead, too.
+    "UPDATE deliveries SET waits_for = :instead "
+    "WHERE coalesce(run_id <> (SELECT run_id FROM deliveries WHERE id = :id), TRUE) "
+    "AND (waits_for = :id OR waits_for IN "
+    "(SELECT e.id FROM deliveries e JOIN deliveries d ON d.run_id = e.run_id WHERE e.waits_for = :id AND d.id = :id))"
 )
-_WAIT_INSTEAD = Statement("UPDATE deliveries SET waits_for = :instead WHERE waits_for = :id")
+_RELEASE = Statement("UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id")
 
 
 _LANE_BITS = 2**62 - 1  # the random bits at the end of a delivery's id
@@ -174,8 +184,15 @@ async def get_delivery(tx: Transaction, organization_id: int, delivery_id: UUID)
 
 
 async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
-    """The delivery, if it is the organization's; nobody else moves it until this transaction ends."""
-    row = await tx.first(_LOCK, id=str(delivery_id), organization_id=organization_id)
+    """The delivery, if it is the organization's; nobody else moves it until this transaction ends.
+
+    Nor the one that it waits for: an answer that is being recorded for that one releases those who wait for it then.
+    """
+    where = {"id": str(delivery_id), "organization_id": organization_id}
+    rows = {row["id"]: row for row in await tx.all(_LOCK, **where)}
+    row = rows.get(str(delivery_id))
+    if row is not None and row["waits_for"] not in {None, *rows}:  # it waits for another one since the look began
+        await tx.all(_LOCK, **where)
     return None if row is None else _delivery(row)
 
 
@@ -249,14 +266,14 @@ async def call_off(tx: Transaction, delivery: Delivery, now: Micros) -> None:
 async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> None:
     """Lets those who wait for this locked delivery wait for the one that it waits for itself.
 
-    If it waits for none they go on waiting for it, unless it is to ``release`` them.
+    If it waits for none they go on waiting for it, unless it is to ``release`` them. The end of its own run never waits
+    for another run's delivery instead: it goes on waiting, or is free.
     """
     row = await tx.first(_WAITED_FOR, id=str(delivery_id))
-    instead = None if row is None else row["waits_for"]
-    if instead is not None:
-        await tx.all(_LOCK_WAITED_FOR, id=instead)
-    if instead is not None or release:
-        await tx.run(_WAIT_INSTEAD, id=str(delivery_id), instead=instead)
+    if row is not None and row["waits_for"] is not None:
+        await tx.run(_LET_OTHERS_WAIT_INSTEAD, id=str(delivery_id), instead=row["waits_for"])
+    if release:
+        await tx.run(_RELEASE, id=str(delivery_id))
 
 
 async def call_off_channel(tx: Transaction, channel_id: int, now: Micros) -> int:

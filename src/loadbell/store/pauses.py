@@ -51,11 +51,14 @@ _LOCK_OPEN = Statement(
     "ORDER BY id FOR UPDATE"
 )
 _DELIVER_HELD = Statement(
-    # The order of the events is that of their ids. What is being sent just now is waited for, too.
+    # The order of the events is that of their ids, but the end of a run follows its start even if both have the same
+    # instant or a clock was set back. What is being sent just now is waited for, too.
     "UPDATE deliveries SET waits_for = line.earlier, "
     "next_attempt_at = CASE WHEN next_attempt_at > :now THEN CAST(:now AS bigint) ELSE next_attempt_at END "
-    "FROM (SELECT id, lag(id) OVER (ORDER BY event_id, id) AS earlier FROM deliveries "
-    "WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending')) AS line "
+    "FROM (SELECT id, lag(id) OVER (ORDER BY place, is_end, id) AS earlier FROM ("
+    "SELECT id, event = 'test.finished' AS is_end, "
+    "CASE event WHEN 'test.finished' THEN max(event_id) OVER (PARTITION BY run_id) ELSE event_id END AS place "
+    "FROM deliveries WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending')) AS open) AS line "
     "WHERE deliveries.id = line.id AND deliveries.status = 'pending'"
 )
 _END = (

@@ -1,0 +1,203 @@
+"""The line that a resume makes of what was held, and what becomes of it when a person takes one out; on both stores."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from loadbell.domain.deliveries import Delivery
+from loadbell.domain.ids import SECOND
+from loadbell.domain.runs import RunStatus
+from loadbell.notify import actions
+from loadbell.notify.resuming import Held, pause, resume
+from loadbell.store.completions import complete_batch
+from loadbell.store.db import Transaction
+from loadbell.store.deliveries import call_off, lock_delivery
+from loadbell.store.statements import Statement
+from tests.support.leasing import OK, SILENT, deliveries, done, lease_all, record
+from tests.support.stores import Play, Site
+
+LOCK = Statement("SELECT id FROM deliveries WHERE id = :id FOR UPDATE")
+SOMEBODY_WAITS_FOR_US = Statement(
+    "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+)
+
+
+async def line(site: Site, *, ended: bool = True) -> list[UUID]:
+    """Another run's start, a run's start, its end if it has ``ended``, and another run's start again; resumed."""
+    channel = await site.channel()
+    await site.do(pause, site.owner, channel.id)
+    await site.run()
+    site.clock.advance(SECOND)
+    run = await site.run()
+    site.clock.advance(SECOND)
+    if ended:
+        await site.report(run, RunStatus.FINISHED)
+        site.clock.advance(SECOND)
+    await site.run()
+    site.clock.advance(SECOND)
+    await site.do(resume, site.owner, channel.id, Held.DELIVER)
+    return [UUID(row["id"]) for row in await deliveries(site)]
+
+
+async def leased(site: Site) -> list[UUID]:
+    """What a worker leases now and gets answered."""
+    found = sorted(await lease_all(site), key=lambda item: item.id)
+    await record(site, *[done(site, item, OK) for item in found])
+    return [item.id for item in found]
+
+
+def test_a_clock_that_was_set_back_turns_no_run_round(play: Play) -> None:
+    """The end of a run follows its start though its event looks older; the other events keep their order."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.do(pause, site.owner, channel.id)
+        await site.run()
+        site.clock.advance(10 * SECOND)
+        run = await site.run()
+        site.clock.advance(-20 * SECOND)
+        await site.report(run, RunStatus.FINISHED)
+        site.clock.advance(30 * SECOND)
+        await site.run()
+        site.clock.advance(SECOND)
+        await site.do(resume, site.owner, channel.id, Held.DELIVER)
+        finished, first, started, last = [UUID(row["id"]) for row in await deliveries(site)]
+        order = [await leased(site) for _ in range(5)]
+
+        assert [[first], [started], [finished], [last], []] == order
+
+    play(scenario)
+
+
+def test_a_redelivered_start_keeps_its_end_behind_it(play: Play) -> None:
+    """It goes at once; the end of its run waits for its answer, and what is behind them for what was before them."""
+
+    async def scenario(site: Site) -> None:
+        first, started, finished, last = await line(site)
+        (head,) = await lease_all(site)
+        await site.do(actions.redeliver, site.owner, started)
+        (again,) = await lease_all(site)
+        await record(site, done(site, again, SILENT))
+        nothing = await leased(site)
+        await record(site, done(site, head, OK))
+        after_the_head = await leased(site)
+        site.clock.advance(100 * SECOND)
+        then = [await leased(site) for _ in range(2)]
+
+        assert (first, started, []) == (head.id, again.id, nothing)
+        assert ([last], [[started], [finished]]) == (after_the_head, then)
+
+    play(scenario)
+
+
+def test_a_cancelled_start_lets_the_end_of_its_run_go(play: Play) -> None:
+    """Live news of the run does not wait for another run's message that gets no answer; the line stands."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.do(pause, site.owner, channel.id)
+        await site.run()
+        site.clock.advance(SECOND)
+        run = await site.run()
+        site.clock.advance(SECOND)
+        await site.run()
+        site.clock.advance(SECOND)
+        await site.do(resume, site.owner, channel.id, Held.DELIVER)
+        await record(site, *[done(site, item, SILENT) for item in await lease_all(site)])
+        await site.report(run, RunStatus.FINISHED)
+        first, started, last, finished = [UUID(row["id"]) for row in await deliveries(site)]
+        await site.do(actions.cancel, site.owner, started)
+        live = [await leased(site) for _ in range(2)]
+        site.clock.advance(100 * SECOND)
+        then = [await leased(site) for _ in range(2)]
+
+        assert ([[finished], []], [[first], [last]]) == (live, then)
+
+    play(scenario)
+
+
+def test_what_is_behind_a_cancelled_run_waits_for_what_was_before_it(play: Play) -> None:
+    """The end of the run loses its place with its start, and lets nothing else overtake the head of the line."""
+
+    async def scenario(site: Site) -> None:
+        first, started, finished, last = await line(site)
+        await record(site, *[done(site, item, SILENT) for item in await lease_all(site)])
+        await site.do(actions.cancel, site.owner, started)
+        free = [await leased(site) for _ in range(2)]
+        site.clock.advance(100 * SECOND)
+        then = [await leased(site) for _ in range(2)]
+
+        assert ([[finished], []], [[first], [last]]) == (free, then)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("action", [actions.redeliver, actions.cancel])
+def test_events_that_are_of_no_run_have_nothing_to_do_with_each_other(
+    play: Play, action: Callable[..., Coroutine[Any, Any, Delivery]]
+) -> None:
+    """Who takes one out of a line of them lets no other go before the head was answered."""
+
+    async def scenario(site: Site) -> None:
+        first, second, third = await line(site, ended=False)
+        await site.run_sql("UPDATE deliveries SET run_id = NULL")
+        (head,) = await lease_all(site)
+        await site.do(action, site.owner, second)
+        before = await leased(site)
+        await record(site, done(site, head, OK))
+
+        assert first == head.id
+        assert ([second] if action is actions.redeliver else [], [third]) == (before, await leased(site))
+
+    play(scenario)
+
+
+def test_a_cancelled_head_moves_the_line_up(play: Play) -> None:
+    """Nothing was before it: the next one goes, and the one behind that still waits."""
+
+    async def scenario(site: Site) -> None:
+        first, started, finished, last = await line(site)
+        await site.do(actions.cancel, site.owner, first)
+        await site.do(actions.cancel, site.owner, started)
+        order = [await leased(site) for _ in range(3)]
+
+        assert [[finished], [last], []] == order
+
+    play(scenario)
+
+
+def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play) -> None:
+    """A Cancel in the line while the one before is being recorded waits for that, and neither is begun again."""
+
+    async def scenario(site: Site) -> None:
+        _, second, third = await line(site, ended=False)
+        (head,) = await lease_all(site)
+        completion = done(site, head, OK)
+        recording = asyncio.Event()
+        begun = []
+
+        async def result(tx: Transaction) -> None:
+            begun.append("result")
+            await tx.all(LOCK, id=str(head.id))
+            recording.set()
+            while not await tx.all(SOMEBODY_WAITS_FOR_US):  # noqa: ASYNC110 - only PostgreSQL knows it
+                await asyncio.sleep(0.01)
+            await complete_batch(tx, [completion])
+
+        async def person(tx: Transaction) -> None:
+            begun.append("person")
+            await recording.wait()
+            delivery = await lock_delivery(tx, site.organization_id, second)
+            assert delivery is not None
+            await call_off(tx, delivery, site.clock())
+
+        await asyncio.gather(site.database.write(result), site.database.write(person))
+        free = await leased(site)
+
+        assert ["person", "result"] == sorted(begun)
+        assert [third] == free
+
+    play_on_postgresql(scenario)
