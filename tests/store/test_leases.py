@@ -292,3 +292,29 @@ def test_a_test_hook_has_a_lane_of_its_own(play: Play) -> None:
         assert hooks[0].lane < 0
 
     play(scenario)
+
+
+def test_the_word_of_an_end_outlives_the_channel(play: Play) -> None:
+    """What returns to its end because the channel is gone keeps the message of it; what never went says why."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        await record(site, *[done(site, item) for item in await lease(site)])
+        site.clock.advance(SECOND)
+        await site.run()
+        await site.run_sql(
+            "UPDATE deliveries SET status = 'pending', settled = 'delivered', next_attempt_at = 0 "
+            "WHERE status = 'delivered'"
+        )
+        await site.run_sql("DELETE FROM channels")
+        nothing = await lease_all(site)
+        again, new = await deliveries(site)
+
+        assert [] == nothing
+        assert ("delivered", "ok", "The receiver answered 200 OK.") == (
+            again["status"], again["reason"], again["message"],
+        )  # fmt: skip
+        assert ("cancelled", "The channel was deleted before this was sent.") == (new["status"], new["message"])
+
+    play(scenario)

@@ -95,7 +95,8 @@ _CALL_OFF = Statement(
     "UPDATE deliveries SET status = coalesce(settled, 'cancelled'), settled = NULL, "
     "attempts_begun = attempts_begun - 1, lease_owner = NULL, lease_until = NULL, leased_at = NULL, "
     "next_attempt_at = NULL, form = NULL, "
-    "message = 'The channel was deleted before this was sent.', finished_at = coalesce(finished_at, :now) "
+    "message = CASE WHEN settled IS NULL THEN 'The channel was deleted before this was sent.' ELSE message END, "
+    "finished_at = coalesce(finished_at, :now) "
     "WHERE id = :id AND status = 'sending'"
 )
 
