@@ -168,15 +168,24 @@ class WebHook(ChannelType[WebHookSettings]):
         )
 
     def judge(self, reply: Reply, now: Micros) -> Outcome:
-        """2xx is success; 410 or ``webhook-delivery: disable`` ends it for good; all else is worth another attempt."""
-        if (reply.header("webhook-delivery") or "").strip().lower() == "disable":
+        """2xx is success; 410 or ``webhook-delivery: disable`` ends it for good; all else is worth another attempt.
+
+        Unless the receiver answers with ``webhook-delivery: abort-message``: then it wants this one no more. Both words
+        are Svix's (docs.svix.com, "Delivery control").
+        """
+        control = (reply.header("webhook-delivery") or "").strip().lower()
+        if control == "disable":
             asked = "asked, by its header webhook-delivery, for no more messages"
             return Outcome(Reason.GONE, f"{answered(reply)} and {asked}.", pauses=True)
         if reply.status == HTTPStatus.GONE:
             return Outcome(Reason.GONE, f"{answered(reply)}: it wants no more messages.", pauses=True)
         if reply.status // 100 == 2:  # noqa: PLR2004 - 2xx
             return Outcome(Reason.OK, f"{answered(reply)}.")
-        return passing(reply, now)
+        outcome = passing(reply, now)
+        if control != "abort-message":
+            return outcome
+        told = f"{answered(reply)} and asked, by its header webhook-delivery, not to get this message again."
+        return Outcome(Reason.HTTP_4XX if outcome.reason is Reason.RATE_LIMITED else outcome.reason, told)
 
 
 CHANNEL = WebHook()
