@@ -269,6 +269,11 @@ def test_every_notice_makes_a_message(slack: FakeSlack, notice: Notice) -> None:
     assert accepted(slack, notice)
 
 
+def test_a_note_of_white_space_alone_is_left_out(slack: FakeSlack) -> None:
+    """Slack refuses an empty section: a note with nothing to read makes none."""
+    assert accepted(slack, replace(NOTICE, why=" \x85\n", thresholds=()))
+
+
 def test_an_event_of_the_past_makes_a_message(slack: FakeSlack) -> None:
     """An event that was stored before notices were is told by its name."""
     notice = bare_notice(EventName.STARTED, NOW)

@@ -19,13 +19,12 @@ def answered(reply: Reply) -> str:
 
 def passing(reply: Reply, now: Micros) -> Outcome:
     """An answer other than 2xx that is worth another attempt, no sooner than its ``Retry-After`` asks."""
-    status_class = reply.status // 100
-    if status_class == 3:  # noqa: PLR2004 - 3xx
+    if reply.status < HTTPStatus.BAD_REQUEST:
         advice = "Redirects are not followed; enter the final URL in the channel's settings."
         return Outcome(Reason.HTTP_3XX, f"{answered(reply)}. {advice}", retry=True)
     retry_after = parse_retry_after(reply.header("Retry-After") or "", now)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
         reason = Reason.RATE_LIMITED
     else:
-        reason = Reason.HTTP_4XX if status_class == 4 else Reason.HTTP_5XX  # noqa: PLR2004 - 4xx
+        reason = Reason.HTTP_4XX if reply.status < HTTPStatus.INTERNAL_SERVER_ERROR else Reason.HTTP_5XX
     return Outcome(reason, f"{answered(reply)}.", retry=True, retry_after=retry_after)

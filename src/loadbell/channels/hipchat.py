@@ -118,7 +118,7 @@ class HipChat(ChannelType[HipChatSettings]):
         of a rate, the channel's next message waits for the reset that it names.
         """
         said = answered(reply) + _said(reply.body)
-        if reply.status // 100 == 2:  # noqa: PLR2004 - 2xx
+        if reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome(Reason.OK, f"{answered(reply)}.", retry_after=_reset(reply, now, _spent(reply)))
         if reply.status in _PERMANENT:
             reason, advice = _PERMANENT[reply.status]

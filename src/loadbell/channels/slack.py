@@ -137,7 +137,7 @@ class Slack(ChannelType[SlackSettings]):
         """
         answer = _json(reply.body)
         code = _code(reply.body, answer)
-        if reply.status // 100 == 2:  # noqa: PLR2004 - 2xx
+        if reply.status < HTTPStatus.MULTIPLE_CHOICES:
             if reply.status == HTTPStatus.OK and (
                 reply.body.strip() == b"ok" or answer.get("ok") is True or answer.get("success") is True
             ):
@@ -211,7 +211,8 @@ def _text(title: str, notice: Notice) -> str:
 def _story(notice: Notice) -> list[str]:
     """Why it ended so: a line of words, then one for each threshold that failed."""
     crossed = [threshold for threshold in notice.thresholds if not threshold.ok]
-    lines = [fitted(readable(notice.why), LONGEST_STORY // 2)] if notice.why else []
+    why = readable(notice.why or "")
+    lines = [fitted(why, LONGEST_STORY // 2)] if why else []
     for threshold in crossed[:MOST_THRESHOLDS]:
         value = "" if threshold.value is None else f" (was {figure(threshold.value)})"
         lines.append(f"• {fitted(readable(threshold.expression), LONGEST_VALUE)}{value}")

@@ -179,7 +179,7 @@ class WebHook(ChannelType[WebHookSettings]):
             return Outcome(Reason.GONE, f"{answered(reply)} and {asked}.", pauses=True)
         if reply.status == HTTPStatus.GONE:
             return Outcome(Reason.GONE, f"{answered(reply)}: it wants no more messages.", pauses=True)
-        if reply.status // 100 == 2:  # noqa: PLR2004 - 2xx
+        if reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome(Reason.OK, f"{answered(reply)}.")
         outcome = passing(reply, now)
         if control != "abort-message":
