@@ -20,6 +20,7 @@ DAY: Micros = 24 * 3600 * SECOND
 async def _ask(site: Site, body: str = "body", token: int | None = None) -> tuple[str, bool]:
     """A request under a key, as a door carries it out: its answer, and whether it was carried out now."""
     asker = token or site.owner.token_id
+    assert asker is not None
 
     async def once(tx: Transaction) -> tuple[str, bool]:
         earlier = await claim_key(tx, asker, "key", body, site.clock.now)
@@ -123,6 +124,7 @@ def test_a_refused_request_frees_its_key(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         async def refused(tx: Transaction) -> None:
+            assert site.owner.token_id is not None
             await claim_key(tx, site.owner.token_id, "key", "body", NOON)
             raise Conflict("no")
 

@@ -21,6 +21,7 @@ from loadbell.store.organizations import (
     insert_organization,
     insert_project,
     insert_user,
+    set_default_project,
 )
 
 DEFAULT_PROJECT = "Default project"
@@ -105,6 +106,7 @@ async def _make(tx: Transaction, name: str, user_id: int, *, now: Micros, entrop
     organization_id = await insert_organization(tx, name, now)
     await insert_member(tx, organization_id, user_id, Role.OWNER, now)
     project_id = await insert_project(tx, organization_id, DEFAULT_PROJECT, now)
+    await set_default_project(tx, organization_id, project_id)
     token = await issue_token(
         tx,
         organization_id=organization_id,

@@ -1,52 +1,78 @@
-"""
-API tokens: who is asking, and new ones.
+"""API tokens: who is asking, and new ones."""
 
-A token is ``lb_`` and 256 random bits in URL-safe base64. Only its SHA-256 is stored: with so many random bits a slow
-hash would protect nothing.
-"""
+from enum import Enum
 
-import base64
-import hashlib
-
+from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.domain.errors import FieldError, Forbidden, Invalid, Unauthenticated
-from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.ids import SECOND, Entropy, Micros
 from loadbell.domain.orgs import Action, Principal, Role, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import assigned_projects
-from loadbell.store.tokens import find_token, insert_token
+from loadbell.store.tokens import find_token, insert_token, lock_organization_of, note_token_use
 
-PREFIX = "lb_"
 _SHOWN = 8  # characters of the token that lists show, so that a person finds it again
+_USE_IS_NOTED_EACH: Micros = 60 * SECOND
 _REACH = {Scope.REPORT: {Scope.REPORT}, Scope.READ: {Scope.READ}, Scope.MANAGE: set(Scope)}
 
 
-async def authenticate(tx: Transaction, bearer: str | None, now: Micros) -> Principal:
+class Hold(Enum):
+    """What a unit of work keeps others from doing in the organization until it has been committed."""
+
+    NOTHING = "nothing"  #: it only reads, on a snapshot of its own
+    SHARED = "shared"  #: nobody changes who belongs to the organization, or what it consists of
+    ALONE = "alone"  #: nobody else writes: this unit changes just that
+
+
+async def authenticate(
+    tx: Transaction, bearer: str | None, now: Micros, *, hold: Hold = Hold.NOTHING, address: str | None = None
+) -> Principal:
     """Who stands behind the token ``bearer`` at this moment, with the role that its user has now.
+
+    ``address`` is where the request came from. See ``docs/decisions/0016-one-organization-one-lock.md`` for ``hold``.
 
     Raises:
         Unauthenticated: there is no token, or it is unknown or expired.
     """
     if not bearer:
         raise Unauthenticated("This needs an API token. Send it as: Authorization: Bearer lb_…")
-    token = await find_token(tx, _hash(bearer))
+    hashed = hash_credential(bearer)
+    if hold is not Hold.NOTHING:
+        await lock_organization_of(tx, hashed, alone=hold is Hold.ALONE)
+    token = await find_token(tx, hashed)
     if token is None:
+        if bearer.startswith(Prefix.SESSION):
+            raise Unauthenticated(
+                "This needs an API token, and a session was sent. Make a token with POST /api/v1/account/tokens."
+            )
         raise Unauthenticated("This API token is not known here. Check that it is whole and of this server.")
     if token.expires_at is not None and token.expires_at <= now:
         raise Unauthenticated("This API token has expired. Make a new one.")
-    projects = None
+    role, projects = token.role, None
     if token.role is Role.MEMBER:
         projects = await assigned_projects(tx, token.organization_id, token.user_id)
+    if token.project_id is not None:
+        mine = frozenset({token.project_id})
+        role, projects = Role.MEMBER, mine if projects is None else projects & mine
     return Principal(
         user_id=token.user_id,
         organization_id=token.organization_id,
-        role=token.role,
+        role=role,
         scope=token.scope,
         token_id=token.id,
         trigger=token.trigger,
         projects=projects,
+        address=address,
+        project_token=token.project_id is not None,
+        use_is_due=token.last_used_at is None or now - token.last_used_at >= _USE_IS_NOTED_EACH,
     )
+
+
+async def note_use(tx: Transaction, principal: Principal, now: Micros) -> None:
+    """Keeps when the token of ``principal`` was used. Worth a transaction of its own only if ``use_is_due``."""
+    if principal.token_id is not None:
+        await note_token_use(tx, principal.token_id, now)
 
 
 async def create_token(  # noqa: PLR0913 - one argument for each property
@@ -57,6 +83,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
     scope: Scope,
     trigger: Trigger | None,
     expires_at: Micros | None,
+    project_id: int | None = None,
     now: Micros,
     entropy: Entropy,
 ) -> str:
@@ -66,7 +93,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
         Forbidden: the asker may not make tokens, or none of that scope.
         Invalid: it would already have expired.
     """
-    principal.require(Action.CREATE_TOKEN)
+    principal.require(Action.MANAGE_TOKENS)
     if scope not in _REACH[principal.scope]:
         raise Forbidden(f"A token of scope {principal.scope} may not make one of scope {scope}.")
     if expires_at is not None and expires_at <= now:
@@ -79,6 +106,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
         scope=scope,
         trigger=trigger or Trigger.UNKNOWN,
         expires_at=expires_at,
+        project_id=project_id,
         now=now,
         entropy=entropy,
     )
@@ -95,11 +123,12 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
     scope: Scope,
     trigger: Trigger,
     expires_at: Micros | None,
+    project_id: int | None = None,
     now: Micros,
     entropy: Entropy,
 ) -> str:
     """Makes a token without asking who wants it; gives it, this once."""
-    token = PREFIX + base64.urlsafe_b64encode(entropy(32)).decode("ascii").rstrip("=")
+    token = new_credential(Prefix.TOKEN, entropy)
     await insert_token(
         tx,
         organization_id=organization_id,
@@ -107,13 +136,10 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
         name=name,
         scope=scope,
         trigger=trigger,
-        token_hash=_hash(token),
+        token_hash=hash_credential(token),
         prefix=token[:_SHOWN],
         expires_at=expires_at,
+        project_id=project_id,
         now=now,
     )
     return token
-
-
-def _hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from loadbell import __version__
 from loadbell.api import webhooks
-from loadbell.api.operations import Operation, operation_of
+from loadbell.api.operations import Credential, Operation, operation_of
 from loadbell.api.settings_schemas import tell_settings
 from loadbell.entry.bodies import LARGEST_BODY
 from loadbell.entry.door import LONGEST_KEY
@@ -27,7 +27,8 @@ _UUIDS = {"delivery_id"}
 _INTRODUCTION = f"""
 Reports of load test runs come in, notifications go out.
 
-* Send `Authorization: Bearer TOKEN` with every request. A token belongs to one user in one organization.
+* Send `Authorization: Bearer TOKEN` with every request. A token belongs to one user in one organization. Routes about
+  the user's own account take a session instead, from `POST /sessions`; a few take nothing.
 * Send `Idempotency-Key` with a POST to be able to repeat it: for 24 hours the same key and body give the same answer.
 * Lists are newest first; pass `next_cursor` as `cursor` for the next page.
 * A refusal is a Problem (RFC 9457). `code` is one of: {", ".join(CODES)}.
@@ -36,15 +37,15 @@ Reports of load test runs come in, notifications go out.
 
 _WHEN = {
     400: "The body is not well-formed JSON.",
-    401: "There is no token, or it is unknown or expired.",
-    403: "The token's scope or its user's role does not allow this.",
+    401: "There is no credential, or it is unknown or expired.",
+    403: "The token's scope or its user's role does not allow this, or the route needs a session.",
     404: "There is no such thing, or the token may not see it.",
     405: "The method is not possible here.",
     409: "It clashes with how things stand (`conflict`), or the present status does not allow it (`illegal_move`).",
     413: "The body is too large.",
     415: "The body is not declared as application/json.",
     422: "A field is wrong; `errors` names each.",
-    429: "Too many requests.",
+    429: "Too many attempts; Retry-After says how long to wait.",
     503: "The database is not available; nothing was changed. Send the same request again.",
 }
 
@@ -91,7 +92,10 @@ def document(tags: Iterable[tuple[str, Iterable[HTTPRouteHandler]]], base_url: s
             "webhooks": webhooks.described({name: schema_of[kind] for name, kind in webhooks.PAYLOADS.items()}),
             "components": {
                 "schemas": components,
-                "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": "An API token."}},
+                "securitySchemes": {
+                    "token": {"type": "http", "scheme": "bearer", "description": "An API token."},
+                    "session": {"type": "http", "scheme": "bearer", "description": "A session, from signing in."},
+                },
             },
         }
     )
@@ -129,7 +133,7 @@ def _operation(route: _Route, schema_of: _Schemas) -> dict[str, Any]:
             {"name": name, "in": "query", "required": False, "schema": _without_null(schema_of[hint])}
             for name, hint in hints.items()
         ]
-    if route.method == "post":
+    if _may_be_repeated(route):
         parameters.append(_IDEMPOTENCY_KEY)
     described: dict[str, Any] = {
         "operationId": route.name,
@@ -144,22 +148,31 @@ def _operation(route: _Route, schema_of: _Schemas) -> dict[str, Any]:
             "required": required,
             "content": {"application/json": {"schema": schema_of[told.body]}},
         }
+    if told.credential is not Credential.TOKEN:
+        described["security"] = [] if told.credential is Credential.NONE else [{told.credential.value: []}]
     described["responses"] = {
-        **{str(status): _answer(status, kind, schema_of) for status, kind in told.answers.items()},
+        **{str(status): _answer(status, kind, told.media_type, schema_of) for status, kind in told.answers.items()},
         **{str(status): _refusal(status, schema_of) for status in sorted(_refusals(route))},
     }
     return described
 
 
 def _refusals(route: _Route) -> set[int]:
-    refusals = {401, 403, 503, *route.operation.refusals}
+    refusals = {503, *route.operation.refusals}
+    if route.operation.credential is not Credential.NONE:
+        refusals |= {401, 403}
     if route.operation.query is not None:
         refusals.add(422)
     if route.operation.body is not None:
         refusals |= {400, 413, 415, 422}
-    if route.method == "post":
+    if _may_be_repeated(route):
         refusals |= {409, 422}
     return refusals
+
+
+def _may_be_repeated(route: _Route) -> bool:
+    """Whether the route takes an Idempotency-Key: those are kept by token."""
+    return route.method == "post" and route.operation.credential is Credential.TOKEN
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -173,10 +186,10 @@ def _path_parameter(name: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
-def _answer(status: int, kind: Any, schema_of: _Schemas) -> dict[str, Any]:
+def _answer(status: int, kind: Any, media_type: str, schema_of: _Schemas) -> dict[str, Any]:
     said: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": {"X-Request-ID": _REQUEST_ID}}
     if kind is not None:
-        said["content"] = {"application/json": {"schema": schema_of[kind]}}
+        said["content"] = {media_type: {"schema": schema_of[kind]}}
     return said
 
 
@@ -184,7 +197,7 @@ def _refusal(status: int, schema_of: _Schemas) -> dict[str, Any]:
     headers = {"X-Request-ID": _REQUEST_ID}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = {"description": "Bearer", "schema": {"type": "string"}}
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         headers["Retry-After"] = {
             "description": "Seconds to wait.",
             "schema": {"type": "integer", "examples": [RETRY_AFTER_SECONDS]},

@@ -1,9 +1,18 @@
 """What a route says of itself beside its code; the OpenAPI document is written from it."""
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import msgspec
+
+
+class Credential(Enum):
+    """What a route asks for in the Authorization header; the names of the document's security schemes."""
+
+    TOKEN = "token"  # noqa: S105 - the name of a scheme, not a secret
+    SESSION = "session"
+    NONE = "none"
 
 
 @dataclass(frozen=True)
@@ -14,7 +23,9 @@ class Operation:
     answers: dict[int, type[msgspec.Struct] | None]
     body: type[msgspec.Struct] | None = None
     query: type[msgspec.Struct] | None = None
-    refusals: tuple[int, ...] = field(default=())  #: beside those that every route with a token can give
+    credential: Credential = Credential.TOKEN
+    refusals: tuple[int, ...] = field(default=())  #: beside those that every route of its kind can give
+    media_type: str = "application/json"  #: of the answers that have a body
 
 
 def described(operation: Operation) -> dict[str, Any]:

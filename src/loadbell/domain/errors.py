@@ -8,12 +8,15 @@ The refusals that a use case can give; the doors turn each into its answer.
     ├── NotFound         it does not exist, or you may not see it
     ├── Forbidden        you see it but may not do it
     ├── Unauthenticated  we do not know who you are
+    ├── RateLimited      asked too often; carries how long to wait
     ├── Conflict         it clashes with what is there
     │   └── IllegalMove  a run or delivery can't go there from where it is
     └── Unavailable      the database can't be written or reached just now; nothing was changed
 """
 
 from dataclasses import dataclass
+
+from loadbell.domain.ids import Micros
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,14 @@ class Forbidden(Refused):
 
 class Unauthenticated(Refused):
     """The asker gave no credential, or one that is unknown, revoked or expired."""
+
+
+class RateLimited(Refused):
+    """The asker has tried too often; ``wait`` microseconds from now it may try again."""
+
+    def __init__(self, message: str, wait: Micros) -> None:
+        self.wait = wait
+        super().__init__(message)
 
 
 class Conflict(Refused):

@@ -36,7 +36,18 @@ class Action(Enum):
     READ_LOG = "read the delivery log"  #: lists beyond one run, and what was sent and answered
     MANAGE_DELIVERIES = "redeliver and cancel deliveries"
     CREATE_ORGANIZATION = "create an organization"
-    CREATE_TOKEN = "create tokens"  # noqa: S105 - the name of an action, not a secret
+    READ_ORGANIZATION = "read the organization's name"
+    MANAGE_ORGANIZATION = "change the organization"
+    DELETE_ORGANIZATION = "delete the organization"
+    TRANSFER_ORGANIZATION = "make somebody else the owner"
+    READ_MEMBERS = "read members and invitations"
+    MANAGE_MEMBERS = "invite, change and remove members"
+    LEAVE = "leave the organization"
+    READ_PROJECTS = "read projects"
+    MANAGE_PROJECTS = "add, change and delete projects"
+    READ_TOKENS = "read tokens"
+    MANAGE_TOKENS = "create and revoke tokens"
+    READ_AUDIT = "read the audit log"
 
 
 _EVERYONE = frozenset(Role)
@@ -52,10 +63,22 @@ ROLES: dict[Action, frozenset[Role]] = {
     Action.READ_LOG: _LEADS,
     Action.MANAGE_DELIVERIES: _LEADS,
     Action.CREATE_ORGANIZATION: _LEADS,
-    Action.CREATE_TOKEN: _LEADS,
+    Action.READ_ORGANIZATION: _EVERYONE,
+    Action.MANAGE_ORGANIZATION: _LEADS,
+    Action.DELETE_ORGANIZATION: frozenset({Role.OWNER}),
+    Action.TRANSFER_ORGANIZATION: frozenset({Role.OWNER}),
+    Action.READ_MEMBERS: _LEADS,
+    Action.MANAGE_MEMBERS: _LEADS,
+    Action.LEAVE: _EVERYONE,
+    Action.READ_PROJECTS: _LEADS,
+    Action.MANAGE_PROJECTS: _LEADS,
+    Action.READ_TOKENS: _LEADS,
+    Action.MANAGE_TOKENS: _LEADS,
+    Action.READ_AUDIT: _LEADS,
 }
 
 _MANAGE = frozenset({Scope.MANAGE})
+_READ = frozenset({Scope.READ, Scope.MANAGE})
 
 SCOPES: dict[Action, frozenset[Scope]] = {
     Action.REPORT_RUNS: frozenset({Scope.REPORT, Scope.MANAGE}),
@@ -67,24 +90,39 @@ SCOPES: dict[Action, frozenset[Scope]] = {
     Action.READ_LOG: frozenset({Scope.READ, Scope.MANAGE}),
     Action.MANAGE_DELIVERIES: _MANAGE,
     Action.CREATE_ORGANIZATION: _MANAGE,
-    Action.CREATE_TOKEN: _MANAGE,
+    Action.READ_ORGANIZATION: frozenset(Scope),
+    Action.MANAGE_ORGANIZATION: _MANAGE,
+    Action.DELETE_ORGANIZATION: _MANAGE,
+    Action.TRANSFER_ORGANIZATION: _MANAGE,
+    Action.READ_MEMBERS: _READ,
+    Action.MANAGE_MEMBERS: _MANAGE,
+    Action.LEAVE: _MANAGE,
+    Action.READ_PROJECTS: _READ,
+    Action.MANAGE_PROJECTS: _MANAGE,
+    Action.READ_TOKENS: _READ,
+    Action.MANAGE_TOKENS: _MANAGE,
+    Action.READ_AUDIT: _READ,
 }
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking: one user in one organization, through one token.
+    """Who is asking: one user in one organization, through an API token or a session.
 
-    ``projects`` are the projects a member is assigned to; None means every project of the organization.
+    ``projects`` are the projects a member is assigned to; None means every project of the organization. Whoever comes
+    with a token of one project is at most a member who is assigned to it.
     """
 
     user_id: int
     organization_id: int
     role: Role
-    scope: Scope
-    token_id: int
+    scope: Scope  #: of a session: manage
+    token_id: int | None  #: None: through a session
     trigger: Trigger
     projects: frozenset[int] | None
+    address: str | None = None  #: from where, for the audit log
+    project_token: bool = False  #: the token opens one project only
+    use_is_due: bool = False  #: that the credential was used has not been noted for a minute
 
     def sees_project(self, project_id: int | None) -> bool:
         """Whether runs and deliveries of this project are visible. What has no project is not a member's business."""
@@ -104,6 +142,11 @@ class Principal:
             wanted = " or ".join(sorted(scope.value for scope in SCOPES[action]))
             raise Forbidden(f"A token of scope {self.scope.value} may not {action.value}. Use one of scope {wanted}.")
         if self.role not in ROLES[action]:
+            if self.project_token:
+                raise Forbidden(
+                    f"A token of one project may not {action.value}. Use one of the whole organization, made by its "
+                    "owner or an admin."
+                )
             raise Forbidden(
                 f"A {self.role.value} may not {action.value}. Ask the owner or an admin of the organization."
             )
@@ -115,6 +158,7 @@ class Organization:
 
     id: int
     name: str
+    default_project_id: int | None  #: where runs go that name no project
     created_at: Micros
 
 
@@ -125,4 +169,35 @@ class Project:
     id: int
     organization_id: int
     name: str
+    archived_at: Micros | None  #: since when it takes no new runs
     created_at: Micros
+
+
+@dataclass(frozen=True)
+class Member:
+    """A person in an organization. ``project_ids`` count for the role member; the others see every project."""
+
+    user_id: int
+    email: str
+    name: str
+    role: Role
+    project_ids: tuple[int, ...]
+    created_at: Micros
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A person who has signed in, in no organization yet."""
+
+    user_id: int
+    session_id: int
+    address: str | None  #: from where this request came
+    use_is_due: bool = False  #: as a Principal's
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody who has shown no credential."""
+
+    address: str | None
+    use_is_due: bool = False  #: there is none to note

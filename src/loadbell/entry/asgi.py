@@ -6,7 +6,8 @@ The ASGI application around the doors: routing, refusals as answers, request ids
     door = Door(database, clock=clock, entropy=os.urandom, …)
     uvicorn.Config(build_asgi(door, [*loadbell.api.routers(door), …]))
 
-A handler that has an argument ``call: NamedDependency[Call]`` gets the request at the door.
+A handler gets the request at the door by an argument that says who may come: ``call: NamedDependency[Call]`` needs an
+API token, ``personal: NamedDependency[PersonalCall]`` a session, ``public: NamedDependency[OpenCall]`` nothing.
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from loadbell.domain.errors import NotFound, Refused
-from loadbell.entry.door import Call, Door
+from loadbell.entry.door import Call, Door, OpenCall, PersonalCall
 from loadbell.entry.health import health_handlers
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds
@@ -34,9 +35,19 @@ def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
     def call(request: Request[Any, Any, Any]) -> Call:
         return Call(door, request)
 
+    def personal(request: Request[Any, Any, Any]) -> PersonalCall:
+        return PersonalCall(door, request)
+
+    def public(request: Request[Any, Any, Any]) -> OpenCall:
+        return OpenCall(door, request)
+
     application = Litestar(
         [*health_handlers(door), *routers],
-        dependencies={"call": Provide(call, sync_to_thread=False)},
+        dependencies={
+            "call": Provide(call, sync_to_thread=False),
+            "personal": Provide(personal, sync_to_thread=False),
+            "public": Provide(public, sync_to_thread=False),
+        },
         exception_handlers={Refused: _refused, HTTPException: _unroutable, Exception: _failed},
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,

@@ -19,26 +19,30 @@ So whoever may not ask at all learns nothing of what else was wrong: the token i
 
 import hashlib
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
 
-from loadbell.accounts.tokens import authenticate
-from loadbell.domain.errors import FieldError, Invalid, Refused
+from loadbell.accounts.sessions import authenticate_session
+from loadbell.accounts.tokens import Hold, authenticate, note_use
+from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
 from loadbell.domain.ids import Clock, Entropy, Micros
-from loadbell.domain.orgs import Principal
+from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.entry import identifiers
 from loadbell.entry.bodies import decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.store.db import Database, Transaction
+from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.idempotency import claim_key, keep_answer
+from loadbell.store.sessions import note_session_use
 
 T = TypeVar("T")
-Asked = Callable[[Transaction, Principal, Micros], Coroutine[Any, Any, T]]
+Who = TypeVar("Who", Principal, SignedIn, Visitor)
+Asked = Callable[[Transaction, Who, Micros], Coroutine[Any, Any, T]]
 """A unit of work that knows who asks and when."""
 
 LONGEST_KEY = 255
@@ -57,13 +61,14 @@ class Door:
     send_timeout: Micros
 
 
-class Call:
-    """One request at the door."""
+class AtTheDoor(Generic[Who]):
+    """One request at the door, from whomever its route expects; see :class:`Call` and its siblings."""
 
     def __init__(self, door: Door, request: Request[Any, Any, Any]) -> None:
         self.door = door
         self._request = request
         self._raw = b""
+        self._who: Who | None = None
 
     def integer_id(self, name: str, noun: str) -> int:
         """The integer id of a ``noun`` at ``name`` in the path.
@@ -89,11 +94,20 @@ class Call:
         """
         return convert_fields(dict(self._request.query_params), wanted, strict=False)
 
+    def header(self, name: str) -> str | None:
+        """The value of the request's header ``name``."""
+        return self._request.headers.get(name)
+
+    @property
+    def address(self) -> str | None:
+        """From where the request came: the other end of its connection."""
+        return None if self._request.client is None else self._request.client.host
+
     async def body(self, wanted: type[T]) -> T:
-        """The body as ``wanted``, a Struct. Without a token it is not even read.
+        """The body as ``wanted``, a Struct. Without a credential it is not even read.
 
         Raises:
-            Unauthenticated: the token is not good.
+            Unauthenticated: the credential is not good.
             MalformedBody: it is not JSON.
             TooLarge: it is longer than the cap.
             UnsupportedMediaType: it is not declared as JSON.
@@ -108,23 +122,55 @@ class Call:
             await self.read(_nothing)
             raise
 
-    async def read(self, work: Asked[T]) -> T:
+    async def read(self, work: Asked[Who, T]) -> T:
         """What ``work``, which changes nothing, gives on one snapshot.
 
         Raises:
-            Refused: the token is not good, or the use case refuses.
+            Refused: the credential is not good, or the use case refuses.
         """
-        return await self.door.database.read(self._asked(work))
+        return await self._noting_use(self.door.database.read, work, Hold.NOTHING)
 
-    async def write(self, work: Asked[T]) -> T:
+    async def write(self, work: Asked[Who, T], *, hold: Hold = Hold.SHARED) -> T:
         """What ``work`` gives, once it has been committed.
 
         Raises:
-            Refused: the token is not good, or the use case refuses; nothing was changed.
+            Refused: the credential is not good, or the use case refuses; nothing was changed.
         """
-        return await self.door.database.write(self._asked(work))
+        return await self._noting_use(self.door.database.write, work, hold)
 
-    async def write_once(self, work: Asked[Any]) -> msgspec.Raw:
+    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> Who:
+        """Who is asking.
+
+        Raises:
+            Unauthenticated: the credential is not good.
+        """
+        raise NotImplementedError
+
+    async def _note_use(self, tx: Transaction, who: Who, now: Micros) -> None:
+        """Keeps that the credential of ``who`` was used."""
+
+    async def _noting_use(
+        self, transact: Callable[[Work[T]], Coroutine[Any, Any, T]], work: Asked[Who, T], hold: Hold
+    ) -> T:
+        now, bearer = self.door.clock(), bearer_token(self._request)
+
+        async def unit(tx: Transaction) -> T:
+            self._who = await self._identify(tx, bearer, now, hold)
+            return await work(tx, self._who, now)
+
+        try:
+            return await transact(unit)
+        finally:
+            who = self._who
+            if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
+                with suppress(Unavailable):
+                    await self.door.database.write(lambda tx: self._note_use(tx, who, now))
+
+
+class Call(AtTheDoor[Principal]):
+    """A request with an API token."""
+
+    async def write_once(self, work: Asked[Principal, Any], *, hold: Hold = Hold.SHARED) -> msgspec.Raw:
         """As :meth:`write`, but gives the JSON of the result; a repeated Idempotency-Key gets that of the first time.
 
         To be called after :meth:`body`, whose bytes tell whether it is the same request.
@@ -135,27 +181,45 @@ class Call:
         """
         key = self._request.headers.get("idempotency-key")
         if key is None:
-            return msgspec.Raw(msgspec.json.encode(await self.write(work)))
+            return msgspec.Raw(msgspec.json.encode(await self.write(work, hold=hold)))
         target = f"{self._request.method} {self._request.scope['path']}\n".encode()
         fingerprint = hashlib.sha256(target + self._raw).hexdigest()
 
         async def once(tx: Transaction, principal: Principal, now: Micros) -> str:
             _check_key(key)
+            assert principal.token_id is not None
             result = await claim_key(tx, principal.token_id, key, fingerprint, now)
             if result is None:
                 result = msgspec.json.encode(await work(tx, principal, now)).decode()
                 await keep_answer(tx, principal.token_id, key, result)
             return result
 
-        return msgspec.Raw((await self.write(once)).encode())
+        return msgspec.Raw((await self.write(once, hold=hold)).encode())
 
-    def _asked(self, work: Asked[T]) -> Callable[[Transaction], Coroutine[Any, Any, T]]:
-        now, bearer = self.door.clock(), bearer_token(self._request)
+    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> Principal:
+        return await authenticate(tx, bearer, now, hold=hold, address=self.address)
 
-        async def unit(tx: Transaction) -> T:
-            return await work(tx, await authenticate(tx, bearer, now), now)
+    async def _note_use(self, tx: Transaction, who: Principal, now: Micros) -> None:
+        await note_use(tx, who, now)
 
-        return unit
+
+class PersonalCall(AtTheDoor[SignedIn]):
+    """A request with a session: it is about its user, not about an organization."""
+
+    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> SignedIn:
+        del hold  # a user's own account belongs to no organization
+        return await authenticate_session(tx, bearer, now, address=self.address)
+
+    async def _note_use(self, tx: Transaction, who: SignedIn, now: Micros) -> None:
+        await note_session_use(tx, who.session_id, now)
+
+
+class OpenCall(AtTheDoor[Visitor]):
+    """A request that needs no credential."""
+
+    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> Visitor:
+        del tx, bearer, now, hold
+        return Visitor(self.address)
 
 
 def bearer_token(request: Request[Any, Any, Any]) -> str | None:
@@ -179,5 +243,5 @@ def _check_key(key: str) -> None:
         raise Invalid(FieldError("Idempotency-Key", f"must have 1 to {LONGEST_KEY} printable ASCII characters"))
 
 
-async def _nothing(_tx: Transaction, _principal: Principal, _now: Micros) -> None:
+async def _nothing(_tx: Transaction, _who: object, _now: Micros) -> None:
     """Only asks who is there."""

@@ -18,10 +18,12 @@ from loadbell.domain.errors import (
     IllegalMove,
     Invalid,
     NotFound,
+    RateLimited,
     Refused,
     Unauthenticated,
     Unavailable,
 )
+from loadbell.domain.ids import SECOND
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
@@ -69,9 +71,10 @@ class Kind:
 # The first that fits counts, so that a kind stands before the one that it is a case of.
 _KINDS: dict[type[Refused], Kind] = {
     MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed_body", "The body is not well-formed JSON"),
-    Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "No valid API token"),
+    Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Not known here"),
     Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not allowed"),
     NotFound: Kind(HTTPStatus.NOT_FOUND, "not_found", "Not found"),
+    RateLimited: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
     IllegalMove: Kind(HTTPStatus.CONFLICT, "illegal_move", "Not possible from the present status"),
     Conflict: Kind(HTTPStatus.CONFLICT, "conflict", "In conflict with the state of things"),
     TooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large"),
@@ -81,10 +84,9 @@ _KINDS: dict[type[Refused], Kind] = {
 }
 
 METHOD_NOT_ALLOWED = Kind(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
-RATE_LIMITED = Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too many requests")
 INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "loadbell failed")
 
-CODES: tuple[str, ...] = tuple(kind.code for kind in (*_KINDS.values(), METHOD_NOT_ALLOWED, RATE_LIMITED, INTERNAL))
+CODES: tuple[str, ...] = tuple(kind.code for kind in (*_KINDS.values(), METHOD_NOT_ALLOWED, INTERNAL))
 """Every code that an answer may carry."""
 
 
@@ -97,6 +99,8 @@ def refuse(refusal: Refused) -> Response[bytes]:
     headers = {}
     if kind.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(refusal, RateLimited):
+        headers["Retry-After"] = str(max(-(-refusal.wait // SECOND), 1))
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return problem(kind, str(refusal), errors, headers)

@@ -1,4 +1,7 @@
-"""The audit log: who changed what, and when. Append only."""
+"""The audit log: who changed what, when and from where. Append only.
+
+An entry belongs to an organization, or to the account of a user alone. Its changes hold no secret.
+"""
 
 from typing import Any
 
@@ -11,7 +14,9 @@ from loadbell.store.schema import audit_entries
 from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
-    insert_into(audit_entries, "organization_id", "user_id", "token_id", "action", "subject", "changes", "created_at")
+    insert_into(
+        audit_entries, "organization_id", "user_id", "token_id", "action", "subject", "changes", "created_at", "address"
+    )
 )
 
 
@@ -19,25 +24,44 @@ async def append_entry(  # noqa: PLR0913, PLR0917 - who did what to what, when
     tx: Transaction, principal: Principal, action: str, subject: str, changes: dict[str, Any], now: Micros
 ) -> None:
     """Notes that ``principal`` did ``action`` to ``subject``; ``changes`` hold no secret."""
-    await _append(tx, principal.organization_id, principal.user_id, principal.token_id, action, subject, changes, now)
+    await _append(
+        tx,
+        action,
+        subject,
+        changes,
+        now,
+        organization_id=principal.organization_id,
+        user_id=principal.user_id,
+        token_id=principal.token_id,
+        address=principal.address,
+    )
 
 
 async def append_system_entry(  # noqa: PLR0913, PLR0917 - as above
     tx: Transaction, organization_id: int, action: str, subject: str, changes: dict[str, Any], now: Micros
 ) -> None:
     """Notes that loadbell itself did ``action`` to ``subject``: there is no user and no token in the entry."""
-    await _append(tx, organization_id, None, None, action, subject, changes, now)
+    await _append(tx, action, subject, changes, now, organization_id=organization_id)
 
 
-async def _append(  # noqa: PLR0913, PLR0917 - one argument for each column
+async def append_account_entry(  # noqa: PLR0913, PLR0917 - as above
+    tx: Transaction, user_id: int, address: str | None, action: str, changes: dict[str, Any], now: Micros
+) -> None:
+    """Notes that a user, from ``address`` (None: the operator, on the server), did ``action`` to the own account."""
+    await _append(tx, action, f"user {user_id}", changes, now, user_id=user_id, address=address)
+
+
+async def _append(  # noqa: PLR0913 - one argument for each column
     tx: Transaction,
-    organization_id: int,
-    user_id: int | None,
-    token_id: int | None,
     action: str,
     subject: str,
     changes: dict[str, Any],
     now: Micros,
+    *,
+    organization_id: int | None = None,
+    user_id: int | None = None,
+    token_id: int | None = None,
+    address: str | None = None,
 ) -> None:
     await tx.run(
         _INSERT,
@@ -48,4 +72,5 @@ async def _append(  # noqa: PLR0913, PLR0917 - one argument for each column
         subject=subject,
         changes=msgspec.json.encode(changes).decode(),
         created_at=now,
+        address=address,
     )

@@ -4,17 +4,20 @@ import sqlalchemy as sa
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Organization, Role
-from loadbell.store.db import Transaction
+from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import assignments, installation, members, organizations, projects, users
 from loadbell.store.statements import Statement, insert_into
 
 _INSERT_ORGANIZATION = Statement(insert_into(organizations, "name", "created_at").returning(organizations.c.id))
 _GET_ORGANIZATION = Statement(
-    sa.select(organizations.c.id, organizations.c.name, organizations.c.created_at).where(
-        organizations.c.id == sa.bindparam("id")
-    )
+    sa.select(
+        organizations.c.id, organizations.c.name, organizations.c.default_project_id, organizations.c.created_at
+    ).where(organizations.c.id == sa.bindparam("id"))
 )
 _INSERT_USER = Statement(insert_into(users, "email", "name", "password_hash", "created_at").returning(users.c.id))
+_SET_DEFAULT_PROJECT = Statement(
+    "UPDATE organizations SET default_project_id = :project_id WHERE id = :organization_id"
+)
 _INSERT_MEMBER = Statement(insert_into(members, "organization_id", "user_id", "role", "created_at"))
 _INSERT_PROJECT = Statement(insert_into(projects, "organization_id", "name", "created_at").returning(projects.c.id))
 _INSERT_ASSIGNMENT = Statement(insert_into(assignments, "project_id", "user_id"))
@@ -58,7 +61,11 @@ async def insert_organization(tx: Transaction, name: str, now: Micros) -> int:
 async def get_organization(tx: Transaction, organization_id: int) -> Organization | None:
     """The organization of that id."""
     row = await tx.first(_GET_ORGANIZATION, id=organization_id)
-    return None if row is None else Organization(row["id"], row["name"], row["created_at"])
+    return None if row is None else _organization(row)
+
+
+def _organization(row: Row) -> Organization:
+    return Organization(row["id"], row["name"], row["default_project_id"], row["created_at"])
 
 
 async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str, now: Micros) -> int:
@@ -78,6 +85,11 @@ async def insert_project(tx: Transaction, organization_id: int, name: str, now: 
     row = await tx.first(_INSERT_PROJECT, organization_id=organization_id, name=name, created_at=now)
     assert row is not None
     return int(row["id"])
+
+
+async def set_default_project(tx: Transaction, organization_id: int, project_id: int) -> None:
+    """Lets runs that name no project go to this one."""
+    await tx.run(_SET_DEFAULT_PROJECT, organization_id=organization_id, project_id=project_id)
 
 
 async def assign_project(tx: Transaction, project_id: int, user_id: int) -> None:

@@ -40,7 +40,16 @@ def _text(name: str, *, nullable: bool = False) -> "sa.Column[str]":
 installation = sa.Table("installation", metadata, sa.Column("name", sa.Text, primary_key=True), _text("value"))
 """Facts about this installation: the fingerprint of its secret key."""
 
-organizations = sa.Table("organizations", metadata, _id(), _text("name"), _at("created_at"), sqlite_autoincrement=True)
+organizations = sa.Table(
+    "organizations",
+    metadata,
+    _id(),
+    _text("name"),
+    _at("created_at"),
+    sa.Column("default_project_id", _BIG, nullable=True),  #: where runs go that name no project
+    _at("deleted_at", nullable=True),  #: nobody is a member of it any more; its runs and log are only kept
+    sqlite_autoincrement=True,
+)
 
 users = sa.Table(
     "users",
@@ -60,6 +69,7 @@ members = sa.Table(
     sa.Column("user_id", _BIG, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     _text("role"),
     _at("created_at"),
+    sa.Index("ix_members_user_id", "user_id"),
 )
 
 projects = sa.Table(
@@ -69,6 +79,7 @@ projects = sa.Table(
     _ref("organization_id", "organizations", cascade=True),
     _text("name"),
     _at("created_at"),
+    _at("archived_at", nullable=True),  #: since when it takes no new runs
     sa.Index("ix_projects_organization_id", "organization_id"),
     sqlite_autoincrement=True,
 )
@@ -78,6 +89,7 @@ assignments = sa.Table(
     metadata,
     sa.Column("project_id", _BIG, sa.ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("user_id", _BIG, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    sa.Index("ix_assignments_user_id", "user_id"),
 )
 """Which projects a person of role member is assigned to."""
 
@@ -94,8 +106,80 @@ tokens = sa.Table(
     _text("prefix"),
     _at("created_at"),
     _at("expires_at", nullable=True),
+    sa.Column("project_id", _BIG, nullable=True),  #: the only project that it opens; null: all that its user sees
+    _at("last_used_at", nullable=True),  #: to the minute
+    sa.Index("ix_tokens_organization_id_id", "organization_id", "id"),
     sqlite_autoincrement=True,
 )
+
+sessions = sa.Table(
+    "sessions",
+    metadata,
+    _id(),
+    _ref("user_id", "users", cascade=True),
+    sa.Column("hash", sa.Text, nullable=False, unique=True),  #: SHA-256 of the session's 256 random bits
+    _text("address", nullable=True),  #: from where its user signed in
+    _text("agent", nullable=True),  #: the User-Agent that signed in
+    _at("created_at"),
+    _at("last_used_at"),  #: to the minute
+    _at("expires_at"),
+    sa.Index("ix_sessions_user_id_id", "user_id", "id"),
+    sqlite_autoincrement=True,
+)
+"""Who is signed in, and where from."""
+
+password_resets = sa.Table(
+    "password_resets",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),  #: SHA-256 of the link's 256 random bits
+    _ref("user_id", "users", cascade=True),
+    _at("created_at"),
+    _at("expires_at"),
+    sa.Index("ix_password_resets_user_id", "user_id"),
+)
+"""Links that were mailed and not used yet."""
+
+attempt_paces = sa.Table(
+    "attempt_paces",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),  #: a hash of whom or where from is guessed
+    _at("full_at"),  #: see ``domain/pace.py``
+    sa.Index("ix_attempt_paces_full_at", "full_at"),
+)
+"""How fast passwords may be tried, for each e-mail address and each place that tries. Full ones are forgotten."""
+
+invitations = sa.Table(
+    "invitations",
+    metadata,
+    _id(),
+    _ref("organization_id", "organizations", cascade=True),
+    _text("email"),  #: in lower case
+    _text("role"),
+    _text("project_ids"),  #: JSON list
+    sa.Column("hash", sa.Text, nullable=False, unique=True),  #: SHA-256 of the link's 256 random bits
+    sa.Column("invited_by", _BIG, nullable=False),  #: a user
+    _at("created_at"),
+    _at("expires_at"),
+    sa.Index("ix_invitations_organization_id_id", "organization_id", "id"),
+    sqlite_autoincrement=True,
+)
+"""Invitations that were neither accepted nor revoked; the audit log remembers the others."""
+
+mails = sa.Table(
+    "mails",
+    metadata,
+    _id(),
+    _text("recipient"),
+    _text("subject"),
+    _text("body"),  #: sealed: it holds a link that lets its reader in
+    sa.Column("attempts", sa.Integer, nullable=False),
+    _at("next_attempt_at"),
+    _at("created_at"),
+    _at("expires_at"),  #: from when on its link is of no use, so that it need not be sent
+    sa.Index("ix_mails_next_attempt_at", "next_attempt_at"),
+    sqlite_autoincrement=True,
+)
+"""Mail that is still to be sent; what was sent is gone."""
 
 channels = sa.Table(
     "channels",
@@ -159,6 +243,7 @@ runs = sa.Table(
     _text("note", nullable=True),
     sa.Index("ix_runs_organization_id_id", "organization_id", "id"),
     sa.Index("ix_runs_project_id_id", "project_id", "id"),
+    sa.Index("ix_runs_test_id_id", "test_id", "id"),
     sa.Index(
         "ix_runs_watched",
         "last_report_at",
@@ -278,14 +363,16 @@ audit_entries = sa.Table(
     "audit_entries",
     metadata,
     _id(),
-    sa.Column("organization_id", _BIG, nullable=False),
-    sa.Column("user_id", _BIG, nullable=True),
-    sa.Column("token_id", _BIG, nullable=True),
+    sa.Column("organization_id", _BIG, nullable=True),  #: null: it concerns a user's account
+    sa.Column("user_id", _BIG, nullable=True),  #: null: loadbell itself, or the operator
+    sa.Column("token_id", _BIG, nullable=True),  #: null: not through an API token
     _text("action"),
     _text("subject"),
     _text("changes"),  #: JSON, secrets masked
     _at("created_at"),
+    _text("address", nullable=True),  #: from where it was asked
     sa.Index("ix_audit_entries_organization_id_id", "organization_id", "id"),
+    sa.Index("ix_audit_entries_user_id_id", "user_id", "id"),
     sqlite_autoincrement=True,
 )
 

@@ -13,7 +13,9 @@ from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
     insert_into(
-        tokens, "organization_id", "user_id", "name", "scope", "trigger", "hash", "prefix", "created_at", "expires_at"
+        tokens,
+        *("organization_id", "user_id", "name", "scope", "trigger", "hash", "prefix", "created_at", "expires_at"),
+        "project_id",
     ).returning(tokens.c.id)
 )
 _FIND = Statement(
@@ -24,6 +26,8 @@ _FIND = Statement(
         tokens.c.scope,
         tokens.c.trigger,
         tokens.c.expires_at,
+        tokens.c.project_id,
+        tokens.c.last_used_at,
         members.c.role,
     )
     .join(
@@ -31,6 +35,12 @@ _FIND = Statement(
         sa.and_(members.c.organization_id == tokens.c.organization_id, members.c.user_id == tokens.c.user_id),
     )
     .where(tokens.c.hash == sa.bindparam("hash"))
+)
+_LOCK = "SELECT o.id FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE t.hash = :hash "
+_LOCK_SHARED = Statement(_LOCK, _LOCK + "FOR SHARE OF o")
+_LOCK_ALONE = Statement(_LOCK, _LOCK + "FOR NO KEY UPDATE OF o")
+_TOUCH = Statement(
+    "UPDATE tokens SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :now)"
 )
 
 
@@ -44,6 +54,8 @@ class TokenRow:
     scope: Scope
     trigger: Trigger
     expires_at: Micros | None
+    project_id: int | None
+    last_used_at: Micros | None
     role: Role
 
 
@@ -58,6 +70,7 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
     token_hash: str,
     prefix: str,
     expires_at: Micros | None,
+    project_id: int | None = None,
     now: Micros,
 ) -> int:
     """Adds a token of which only the hash is known; gives its id."""
@@ -72,6 +85,7 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
         prefix=prefix,
         created_at=now,
         expires_at=expires_at,
+        project_id=project_id,
     )
     assert row is not None
     return int(row["id"])
@@ -89,5 +103,21 @@ async def find_token(tx: Transaction, token_hash: str) -> TokenRow | None:
         scope=Scope(row["scope"]),
         trigger=Trigger(row["trigger"]),
         expires_at=row["expires_at"],
+        project_id=row["project_id"],
+        last_used_at=row["last_used_at"],
         role=Role(row["role"]),
     )
+
+
+async def lock_organization_of(tx: Transaction, token_hash: str, *, alone: bool) -> None:
+    """Until this transaction ends nobody changes who belongs to the token's organization, or what it has.
+
+    ``alone``: nobody else writes in it at all. See ``docs/decisions/0016-one-organization-one-lock.md``.
+    """
+    if tx.dialect == "postgresql":  # SQLite has one writer at a time anyway
+        await tx.all(_LOCK_ALONE if alone else _LOCK_SHARED, hash=token_hash)
+
+
+async def note_token_use(tx: Transaction, token_id: int, now: Micros) -> None:
+    """Keeps when the token was last used."""
+    await tx.run(_TOUCH, id=token_id, now=now)
