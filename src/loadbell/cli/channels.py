@@ -10,13 +10,13 @@ from typer.core import TyperCommand
 
 from loadbell.cli.exits import Exit
 from loadbell.cli.remote import ask, ask_all, own_organization
+from loadbell.cli.tables import AsJson, show, show_list
 from loadbell.client.api import one_line
 
 if TYPE_CHECKING:
     from loadbell.channels.reference import Setting
 
 ChannelId = Annotated[int, typer.Argument(help="The channel's id; `loadbell channels list` shows it.", min=1)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -47,15 +47,9 @@ class _Add(TyperCommand):
 def list_channels(as_json: AsJson = False) -> None:
     """List the organization's channels, newest first."""
     channels = ask_all(f"/organizations/{own_organization()}/channels")
-    if as_json:
-        print(json.dumps({"items": channels}))
-        return
-    if not channels:
-        print("There are no channels yet. Add one with: loadbell channels add", file=sys.stderr)
-    rows = [[str(one["id"]), one["kind"], one_line(one["name"]), _place(one), _state(one)] for one in channels]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    rows = [(one["id"], one["kind"], one["name"], _place(one), _state(one)) for one in channels]
+    empty = "There are no channels yet. Add one with: loadbell channels add"
+    show_list(channels, rows, as_json=as_json, empty=empty)
 
 
 def add(
@@ -75,12 +69,10 @@ def add(
     """Add a channel, and print its id and, for a WebHook, its signing secret, which is shown this once."""
     body = {"kind": kind, "name": name, "settings": _settings(kind, settings or [])}
     made = ask("POST", f"/organizations/{own_organization()}/channels", body)
-    if as_json:
-        print(json.dumps(made))
-        return
-    print(f"Channel {made['id']} is added: {_place(made)}")
+    told = f"Channel {made['id']} is added: {_place(made)}"
     if secret := made.get("signing_secret"):
-        print(f"Signing secret, shown this once: {secret}")
+        told += f"\nSigning secret, shown this once: {secret}"
+    show(made, told, as_json=as_json)
 
 
 def try_channel(channel_id: ChannelId, as_json: AsJson = False) -> None:
@@ -100,7 +92,7 @@ def try_channel(channel_id: ChannelId, as_json: AsJson = False) -> None:
 
 def pause(channel_id: ChannelId, as_json: AsJson = False) -> None:
     """Pause a channel: it collects what it would tell, and tells nothing."""
-    _show(ask("POST", f"/channels/{channel_id}/pause", {}), f"Channel {channel_id} is paused.", as_json=as_json)
+    show(ask("POST", f"/channels/{channel_id}/pause", {}), f"Channel {channel_id} is paused.", as_json=as_json)
 
 
 def resume(
@@ -115,17 +107,13 @@ def resume(
     channel = ask("POST", f"/channels/{channel_id}/resume", {"held": held})
     done = "What it held is being delivered." if held == "deliver" else "What it held is dropped."
     told = f"Channel {channel_id} tells again. {done}" if was_paused else f"Channel {channel_id} was not paused."
-    _show(channel, told, as_json=as_json)
+    show(channel, told, as_json=as_json)
 
 
 def delete(channel_id: ChannelId) -> None:
     """Delete a channel. What it had still to tell is cancelled; its log stays in the organization's."""
     ask("DELETE", f"/channels/{channel_id}")
     print(f"Channel {channel_id} is deleted.")
-
-
-def _show(channel: dict[str, Any], sentence: str, *, as_json: bool) -> None:
-    print(json.dumps(channel) if as_json else sentence)
 
 
 def _place(channel: dict[str, Any]) -> str:

@@ -1,8 +1,11 @@
 """Asking the server at ``LOADBELL_URL`` with the token ``LOADBELL_TOKEN``, for the commands that run elsewhere."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from loadbell.cli.exits import Exit, GaveUp
 from loadbell.client.api import Refused, Server, Unreachable
@@ -11,6 +14,7 @@ PATIENCE_S = 60.0
 """How long a call may take: a Test Hook waits for its receiver, then some."""
 
 _AN_ADDRESS = "the server's address, such as http://127.0.0.1:8025"
+_PAGE = 200  # the longest that the server gives
 
 
 def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -19,36 +23,27 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str,
     Raises:
         GaveUp: the environment names no server or token, the server can't be reached, or it said no.
     """
-    url, token = (os.environ.get(name, "").strip() for name in ("LOADBELL_URL", "LOADBELL_TOKEN"))
-    if not url or not token:
-        missing, wanted = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
-        raise GaveUp(f"{missing} is not set. Set it to {wanted}.", Exit.USAGE)
-    try:
-        server = Server(url, token)
-    except Refused as error:
-        raise GaveUp(f"{error}. Correct it.", Exit.USAGE) from None
-    try:
+    with _server() as server:
         return server.call(method, path, body, timeout=PATIENCE_S)
-    except Refused as error:
-        raise GaveUp(f"the server refused: {error}") from None
-    except Unreachable as error:
-        advice = "Check LOADBELL_URL, and that the server runs."
-        raise GaveUp(f"the server at {url} can't be reached: {error}. {advice}", Exit.UNREACHABLE) from None
 
 
-def ask_all(path: str) -> list[dict[str, Any]]:
-    """Every item of the list at ``path``, page by page, newest first.
+def ask_all(path: str, *, limit: int | None = None, **filters: str | int | None) -> list[dict[str, Any]]:
+    """The newest ``limit`` items of the list at ``path`` (None: every one), page by page, newest first.
 
     Raises:
         GaveUp: as :func:`ask`.
     """
-    items: list[dict[str, Any]] = []
-    cursor: str | None = ""
-    while cursor is not None:
-        page = ask("GET", f"{path}?limit=200" + (f"&cursor={quote(cursor)}" if cursor else ""))
-        items += page["items"]
-        cursor = page["next_cursor"]
-    return items
+    return list(islice(_items(path, _PAGE if limit is None else min(limit, _PAGE), filters), limit))
+
+
+def ask_lines(path: str, **filters: str | int | None) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON Lines answer, each as it comes, however many there are.
+
+    Raises:
+        GaveUp: as :func:`ask`; or the answer broke off.
+    """
+    with _server() as server:
+        yield from server.lines(path + _query(filters), timeout=PATIENCE_S)
 
 
 def own_organization() -> int:
@@ -58,3 +53,43 @@ def own_organization() -> int:
         GaveUp: as :func:`ask`.
     """
     return int(ask("GET", "/organizations")["items"][0]["id"])
+
+
+def token_in_use() -> str:
+    """The token that the requests are made with; empty if none is set."""
+    return os.environ.get("LOADBELL_TOKEN", "").strip()
+
+
+def _items(path: str, page_size: int, filters: dict[str, str | int | None]) -> Iterator[dict[str, Any]]:
+    cursor: str | None = None
+    while True:
+        page = ask("GET", path + _query({**filters, "limit": page_size, "cursor": cursor}))
+        yield from page["items"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            return
+
+
+def _query(filters: dict[str, str | int | None]) -> str:
+    given = {name: value for name, value in filters.items() if value is not None}
+    return f"?{urlencode(given)}" if given else ""
+
+
+@contextmanager
+def _server() -> Iterator[Server]:
+    """The server of the environment; what goes wrong while it is asked becomes a sentence for the user."""
+    url, token = os.environ.get("LOADBELL_URL", "").strip(), token_in_use()
+    if not url or not token:
+        missing, wanted = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
+        raise GaveUp(f"{missing} is not set. Set it to {wanted}.", Exit.USAGE)
+    try:
+        server = Server(url, token)
+    except Refused as error:
+        raise GaveUp(f"{error}. Correct it.", Exit.USAGE) from None
+    try:
+        yield server
+    except Refused as error:
+        raise GaveUp(f"the server refused: {error}") from None
+    except Unreachable as error:
+        advice = "Check LOADBELL_URL, and that the server runs."
+        raise GaveUp(f"the server at {url} can't be reached: {error}. {advice}", Exit.UNREACHABLE) from None

@@ -7,7 +7,8 @@ goes nowhere but to the address that the user set.
 
 import http.client
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -80,19 +81,42 @@ class Server:
             Unreachable: no usable answer came.
         """
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        with self._asked(method, path, content, timeout, headers) as response:
+            status, raw = response.status, response.read(_ANSWER_CAP)
+        return _answer(status, raw)
+
+    def lines(self, path: str, *, timeout: float) -> Iterator[dict[str, Any]]:
+        """The objects of a JSON Lines answer at ``path``, each as it comes. Errors and ``timeout`` as of :meth:`call`.
+
+        An answer that breaks off or holds something else raises :class:`Unreachable` behind its last whole line.
+        """
+        with self._asked("GET", path, b"", timeout, {"Accept": "application/jsonl"}) as response:
+            if response.status != http.client.OK:
+                _answer(response.status, response.read(_ANSWER_CAP))
+            while line := response.readline(_ANSWER_CAP):
+                try:
+                    item = json.loads(line)
+                except ValueError:
+                    item = None
+                if not isinstance(item, dict) or not line.endswith(b"\n"):
+                    raise Unreachable("its answer broke off, or is no JSON lines")
+                yield item
+
+    @contextmanager
+    def _asked(
+        self, method: str, path: str, content: bytes, timeout: float, headers: _Headers
+    ) -> Iterator[http.client.HTTPResponse]:
         connection_type = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
         connection = connection_type(self._host, self._port, timeout=timeout)
         try:
             connection.request(method, self._prefix + path, content, {**self._headers, **headers})
-            response = connection.getresponse()
-            status, raw = response.status, response.read(_ANSWER_CAP)
+            yield connection.getresponse()
         except TimeoutError:
             raise Unreachable("it did not answer in time") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Unreachable(one_line(str(error) or type(error).__name__)) from None
         finally:
             connection.close()
-        return _answer(status, raw)
 
 
 def one_line(text: str) -> str:

@@ -1,0 +1,61 @@
+"""``loadbell organizations``: the organization that the token is for, and further ones."""
+
+from typing import Annotated
+
+import typer
+
+from loadbell.cli.confirming import DryRun, Yes, delete_named
+from loadbell.cli.remote import ask, ask_all, own_organization
+from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.client.api import one_line
+
+Name = Annotated[str, typer.Argument(help="What people call it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``organizations`` with its own commands to the program."""
+    group = typer.Typer(help="The token's organization: show, rename and delete it, or add one.", no_args_is_help=True)
+    group.command("list")(list_organizations)
+    group.command("show")(show_organization)
+    for command in (add, rename, delete):
+        group.command()(command)
+    app.add_typer(group, name="organizations")
+
+
+def list_organizations(as_json: AsJson = False) -> None:
+    """List the organizations that the token sees: the one that it is for."""
+    found = ask_all("/organizations")
+    rows = [(one["id"], one["name"], f"since {when(one['created_at'])}") for one in found]
+    show_list(found, rows, as_json=as_json, empty="The token sees no organization. Ask for another one.")
+
+
+def show_organization(as_json: AsJson = False) -> None:
+    """Show the token's organization: its id, name and default project."""
+    one = ask("GET", f"/organizations/{own_organization()}")
+    lines = {
+        "organization": one["id"],
+        "name": one_line(one["name"]),
+        "default project": one["default_project_id"],
+        "added": when(one["created_at"]),
+    }
+    show(one, "\n".join(f"{name:<15}  {value}" for name, value in lines.items()), as_json=as_json)
+
+
+def add(name: Name, as_json: AsJson = False) -> None:
+    """Add an organization that the token's user owns, and print a token for it, which is shown this once."""
+    made = ask("POST", "/organizations", {"name": name})
+    told = f"Organization {made['id']} is added, with the default project {made['project_id']}."
+    show(made, f"{told}\nToken, shown this once: {made['token']}", as_json=as_json)
+
+
+def rename(name: Name, as_json: AsJson = False) -> None:
+    """Give the token's organization another name."""
+    changed = ask("PATCH", f"/organizations/{own_organization()}", {"name": name})
+    show(changed, f"Organization {changed['id']} is now called {one_line(changed['name'])}.", as_json=as_json)
+
+
+def delete(dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
+    """Delete the token's organization with everything in it, for ever. Its owner may. Asks for its name before."""
+    own = own_organization()
+    path = f"/organizations/{own}"
+    delete_named(path, ask("GET", path)["name"], f"Organization {own}", dry_run=dry_run, yes=yes, as_json=as_json)
