@@ -235,8 +235,14 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     before: int | None = None,
     limit: int,
 ) -> list[Run]:
-    """Up to ``limit`` runs that the asker sees and that pass the filters, newest first, older than ``before``."""
+    """Up to ``limit`` runs that the asker sees and that pass the filters, newest first, older than ``before``.
+
+    Raises:
+        NotFound: the asker does not see the project.
+    """
     principal.require(Action.READ_RUNS)
+    if project_id is not None:
+        await _check_project(tx, principal, project_id)
     return await store.list_runs(
         tx,
         principal.organization_id,
@@ -305,6 +311,10 @@ async def _project(tx: Transaction, principal: Principal, project_id: int | None
         if not visible:
             raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
         return visible[0]
+    await _check_project(tx, principal, project_id)
+    return project_id
+
+
+async def _check_project(tx: Transaction, principal: Principal, project_id: int) -> None:
     if not principal.sees_project(project_id) or not await has_project(tx, principal.organization_id, project_id):
         raise NotFound(f"There is no project {project_id}.")
-    return project_id

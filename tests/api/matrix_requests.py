@@ -1,0 +1,287 @@
+"""The requests behind the lines of ``matrix.py``, and the organization that each cell gets for itself."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+import argon2
+
+from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.tokens import issue_token
+from loadbell.domain.ids import SECOND
+from loadbell.domain.orgs import Role, Scope
+from loadbell.domain.runs import Trigger
+from loadbell.store.db import Transaction
+from loadbell.store.organizations import (
+    assign_project,
+    insert_member,
+    insert_organization,
+    insert_project,
+    insert_user,
+    set_default_project,
+)
+from loadbell.store.sessions import insert_session
+from tests.api.matrix import Line
+from tests.api.site import ApiSite, clock
+from tests.support.server import Answer, Client
+
+PASSWORD = "correct horse battery"
+"""Everybody's."""
+
+CLOSED = "http://127.0.0.1:9/"
+"""Where nobody listens: what is sent there fails at once."""
+
+SINCE = "2020-01-01T00:00:00Z"
+_HOUR = 3_600 * SECOND
+
+
+@cache
+def _password_hash() -> str:
+    return argon2.PasswordHasher().hash(PASSWORD)
+
+
+@dataclass
+class Company:
+    """An organization with somebody of each kind, and a neighbour. Its things are made when they are asked for."""
+
+    site: ApiSite
+    name: str  #: in all its addresses
+    id: int
+    project_id: int  #: the default project, to which ``mem`` is assigned
+    elsewhere_id: int  #: to which ``els`` is
+    users: dict[str, int]  #: by column; for those who have no account, the owner
+    bearers: dict[str, str | None]  #: by column
+    sessions: dict[str, int]  #: the sessions' ids, by column
+    reset: str  #: the token of a link by which ``mem`` sets a password
+    _things: dict[str, Any] = field(default_factory=dict)
+
+    def client(self, column: str) -> Client:
+        """Somebody's requests."""
+        return Client(self.site.url, self.bearers[column])
+
+    def email(self, column: str) -> str:
+        """Somebody's address."""
+        return f"{column}@{self.name}"
+
+    @cached_property
+    def owner(self) -> Client:
+        """The owner's requests."""
+        return self.client("own")
+
+    def thing(self, name: str) -> Any:
+        """The id of one of its things, by its name in paths; always the same one."""
+        if name not in self._things:
+            self._things[name] = _THINGS[name](self)
+        return self._things[name]
+
+    def at(self, line: Line, **others: Any) -> str:
+        """The path of ``line`` to things of this company, or to ``others``."""
+        return line.path.format(**{name: others.get(name) or self.thing(name) for name in line.ids})
+
+
+def found(site: ApiSite) -> Company:
+    """A new one, its own in everything."""
+    name = f"{os.urandom(6).hex()}.example.org"
+    now = clock()
+    bearers: dict[str, str | None] = {"nob": None, "wro": new_credential(Prefix.TOKEN, os.urandom)}
+    users: dict[str, int] = {}
+    sessions: dict[str, int] = {}
+    reset = new_credential(Prefix.RESET, os.urandom)
+
+    async def organization(tx: Transaction, owner: str) -> tuple[int, int]:
+        users[owner] = await insert_user(
+            tx, email=f"{owner}@{name}", name=owner, password_hash=_password_hash(), now=now
+        )
+        organization_id = await insert_organization(tx, name, now)
+        await insert_member(tx, organization_id, users[owner], Role.OWNER, now)
+        project_id = await insert_project(tx, organization_id, "Default", now)
+        await set_default_project(tx, organization_id, project_id)
+        return organization_id, project_id
+
+    async def person(tx: Transaction, column: str, organization_id: int, role: Role, *projects: int) -> None:
+        users[column] = await insert_user(
+            tx, email=f"{column}@{name}", name=column, password_hash=_password_hash(), now=now
+        )
+        await insert_member(tx, organization_id, users[column], role, now)
+        for project in projects:
+            await assign_project(tx, project, users[column])
+
+    async def token(
+        tx: Transaction, column: str, organization_id: int, scope: Scope, expires_at: int | None = None
+    ) -> None:
+        bearers[column] = await issue_token(
+            tx,
+            organization_id=organization_id,
+            user_id=users.get(column, users["own"]),
+            name=column,
+            scope=scope,
+            trigger=Trigger.UNKNOWN,
+            expires_at=expires_at,
+            now=now,
+            entropy=os.urandom,
+        )
+
+    async def session(tx: Transaction, column: str, user: str) -> None:
+        bearers[column] = bearer = new_credential(Prefix.SESSION, os.urandom)
+        sessions[column] = await insert_session(
+            tx,
+            user_id=users[user],
+            session_hash=hash_credential(bearer),
+            address="127.0.0.1",
+            agent="a browser",
+            expires_at=now + _HOUR,
+            now=now,
+        )
+
+    async def work(tx: Transaction) -> Company:
+        organization_id, project_id = await organization(tx, "own")
+        elsewhere_id = await insert_project(tx, organization_id, "Elsewhere", now)
+        their_id, _ = await organization(tx, "oth")
+        await person(tx, "mem", organization_id, Role.MEMBER, project_id)
+        await person(tx, "els", organization_id, Role.MEMBER, elsewhere_id)
+        await person(tx, "adm", organization_id, Role.ADMIN)
+        await person(tx, "one", organization_id, Role.MEMBER, project_id)  # to whom things are done
+        await token(tx, "exp", organization_id, Scope.MANAGE, now - 1)
+        await token(tx, "rep", organization_id, Scope.REPORT)
+        await token(tx, "rea", organization_id, Scope.READ)
+        for column in ("own", "mem", "els", "adm"):
+            await token(tx, column, organization_id, Scope.MANAGE)
+        await token(tx, "oth", their_id, Scope.MANAGE)
+        for column, user in (("ses", "own"), ("mes", "mem"), ("str", "oth")):
+            await session(tx, column, user)
+        everybody = {**dict.fromkeys(("nob", "wro", "exp", "rep", "rea", "ses"), users["own"]), **users}
+        everybody |= {"mes": users["mem"], "str": users["oth"]}
+        return Company(site, name, organization_id, project_id, elsewhere_id, everybody, bearers, sessions, reset)
+
+    company = site.do(work)
+    site.sql(
+        "INSERT INTO password_resets (hash, user_id, created_at, expires_at) VALUES (:hash, :user_id, :now, :until)",
+        hash=hash_credential(reset),
+        user_id=users["mem"],
+        now=now,
+        until=now + _HOUR,
+    )
+    return company
+
+
+def _channel(company: Company) -> int:
+    body = {"kind": "webhook", "name": "n", "settings": {"url": CLOSED}}
+    return int(company.owner.ok("POST", f"/organizations/{company.id}/channels", body)["id"])
+
+
+def _delivery(company: Company) -> str:
+    """Held by a paused channel, so that it stays pending."""
+    company.owner.ok("POST", f"/channels/{company.thing('channel_id')}/pause", {})
+    run = company.owner.ok("POST", "/runs", {"name": "n"})
+    (delivery,) = company.owner.ok("GET", f"/runs/{run['id']}/deliveries")["items"]
+    return str(delivery["id"])
+
+
+def _invitation(company: Company) -> dict[str, Any]:
+    invited = {"email": f"new@{company.name}", "role": "member", "project_ids": [company.project_id]}
+    made: dict[str, Any] = company.owner.ok("POST", f"/organizations/{company.id}/invitations", invited)
+    return made
+
+
+_THINGS: dict[str, Callable[[Company], Any]] = {
+    "organization_id": lambda company: company.id,
+    "run_id": lambda company: company.owner.ok("POST", "/runs", {"name": "n", "source": "k6"})["id"],
+    "channel_id": _channel,
+    "replay_id": lambda company: company.owner.ok(
+        "POST", f"/channels/{company.thing('channel_id')}/replay", {"since": SINCE, "statuses": ["failed"]}
+    )["id"],
+    "delivery_id": _delivery,
+    "user_id": lambda company: company.users["one"],
+    "invitation": _invitation,
+    "invitation_id": lambda company: company.thing("invitation")["id"],
+    "project_id": lambda company: company.owner.ok("POST", f"/organizations/{company.id}/projects", {"name": "n"})[
+        "id"
+    ],
+    "token_id": lambda company: company.owner.ok("POST", "/tokens", {"name": "n", "scope": "read"})["id"],
+    "session_id": lambda company: company.sessions["ses"],
+}
+"""How to make a thing of a company, by the name of its id."""
+
+
+Bodies = dict[str, Callable[[Company], dict[str, Any]]]
+
+BODIES: Bodies = {
+    "POST /runs": lambda company: {"name": "n", "project_id": company.project_id},
+    "PATCH /runs/{run_id}": lambda _: {"note": "seen"},
+    "POST /organizations/{organization_id}/channels": lambda _: {
+        "kind": "webhook",
+        "name": "n",
+        "settings": {"url": CLOSED},
+        "subscription": {"events": ["test.finished"]},
+    },
+    "POST /organizations/{organization_id}/channels/test": lambda _: {"kind": "webhook", "settings": {"url": CLOSED}},
+    "PATCH /channels/{channel_id}": lambda _: {"name": "m"},
+    "POST /channels/{channel_id}/resume": lambda _: {"held": "drop"},
+    "POST /channels/{channel_id}/replay": lambda _: {"since": SINCE, "statuses": ["failed"]},
+    "POST /organizations": lambda company: {"name": company.name},
+    "PATCH /organizations/{organization_id}": lambda _: {"name": "m"},
+    "PATCH /organizations/{organization_id}/members/{user_id}": lambda company: {
+        "role": "member",
+        "project_ids": [company.elsewhere_id],
+    },
+    "PATCH /organizations/{organization_id}/members/{user_id} to owner": lambda _: {"role": "owner"},
+    "PATCH /organizations/{organization_id}/members/{user_id} the owner": lambda _: {"role": "member"},
+    "POST /organizations/{organization_id}/invitations": lambda company: {
+        "email": f"new@{company.name}",
+        "role": "member",
+        "project_ids": [company.project_id],
+    },
+    "POST /invitations/accept": lambda company: {
+        "token": company.thing("invitation")["token"],
+        "name": "new",
+        "password": PASSWORD,
+    },
+    "POST /organizations/{organization_id}/projects": lambda _: {"name": "n"},
+    "PATCH /projects/{project_id}": lambda _: {"name": "m", "archived": True},
+    "POST /tokens": lambda _: {"name": "n", "scope": "read"},
+    "POST /tokens for it": lambda company: {"name": "n", "scope": "report", "project_id": company.project_id},
+    "POST /sessions": lambda company: {"email": company.email("own"), "password": PASSWORD},
+    "POST /password-resets": lambda company: {"email": company.email("own")},
+    "POST /password-resets/accept": lambda company: {"token": company.reset, "password": "another " + PASSWORD},
+    "PATCH /account": lambda _: {"name": "m"},
+    "POST /account/password": lambda _: {"current_password": PASSWORD, "new_password": "another " + PASSWORD},
+    "POST /account/tokens": lambda company: {
+        "organization_id": company.id,
+        "name": "n",
+        "scope": "manage",
+        "project_id": company.project_id,
+    },
+}
+"""A good body for each line that sends one; a POST that is not here sends an empty one."""
+
+_QUERIES: dict[str, Callable[[Company], str]] = {
+    "GET /runs of it": lambda company: f"?project_id={company.project_id}",
+    "DELETE /organizations/{organization_id} dry run": lambda _: "?dry_run=true",
+    "DELETE /projects/{project_id} dry run": lambda _: "?dry_run=true",
+}
+
+
+_BEFORE: dict[str, Callable[[Company], Any]] = {
+    "POST /deliveries/{delivery_id}/redeliver": lambda company: (
+        company.owner.ok("POST", f"/deliveries/{company.thing('delivery_id')}/cancel", {}),
+        company.owner.ok("POST", f"/channels/{company.thing('channel_id')}/resume", {"held": "drop"}),
+    ),
+}
+"""What must be done first, so that a good request can succeed."""
+
+
+def body(line: Line, company: Company) -> dict[str, Any] | None:
+    """A good body, or None where none is sent."""
+    make = BODIES.get(line.name)
+    return make(company) if make else {} if line.method == "POST" else None
+
+
+def send(line: Line, company: Company, column: str) -> Answer:
+    """What the one in ``column`` is answered."""
+    _BEFORE.get(line.name, id)(company)
+    whom = {"oneself": company.users[column], "the owner": company.users["own"]}.get(line.note)
+    query = _QUERIES[line.name](company) if line.name in _QUERIES else ""
+    path = company.at(line, **({"user_id": whom} if whom else {}))
+    return company.client(column).call(line.method, path + query, body(line, company))
