@@ -1,11 +1,9 @@
 """``loadbell channels`` as a person calls it: real processes against a real server and real receivers."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,41 +12,17 @@ from loadbell.channels import channel_types
 from loadbell.channels.reference import settings_of
 from loadbell.domain.orgs import Role, Scope
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.api.site import ApiSite, served
+from tests.api.site import ApiSite
+from tests.cli.conftest import Ask
+from tests.support.commands import Done, loadbell
 
-Done = subprocess.CompletedProcess[str]
 Call = Callable[..., Done]
 
 
 @pytest.fixture
-def site(sqlite_store: str) -> Iterator[ApiSite]:
-    """A server with its worker, and two organizations."""
-    with served(sqlite_store) as site:
-        yield site
-
-
-def channels(*words: str, stdin: str = "", **environment: str) -> Done:
-    """Runs ``loadbell channels`` to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "loadbell", "channels", *words],
-        env=os.environ | {"LOADBELL_URL": "", "LOADBELL_TOKEN": "", "COLUMNS": "200"} | environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
-@pytest.fixture
-def call(site: ApiSite) -> Call:
-    """Runs it with the server's address and the owner's token."""
-
-    def run(*words: str, **more: str) -> Done:
-        environment = {"LOADBELL_URL": site.url, "LOADBELL_TOKEN": site.ours.token, **more}
-        return channels(*words, **environment)
-
-    return run
+def call(ask: Ask) -> Call:
+    """Runs ``loadbell channels`` with the server's address and the owner's token."""
+    return partial(ask, "channels")
 
 
 def test_a_channel_from_its_beginning_to_its_end(site: ApiSite, call: Call, tmp_path: Path) -> None:
@@ -149,7 +123,7 @@ def test_no_channels(site: ApiSite, call: Call) -> None:
 )
 def test_wrong_usage(words: list[str]) -> None:
     """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
-    done = channels(*words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+    done = loadbell("channels", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
 
     assert 2 == done.returncode
     assert "Traceback" not in done.stderr
@@ -168,7 +142,7 @@ def test_without_a_server(environment: dict[str, str], code: int, said: str) -> 
     """What the environment lacks is wrong usage; a server that is away is 3; one line says which."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    done = channels("list", **{name: value.format(port=port) for name, value in environment.items()})
+    done = loadbell("channels", "list", **{name: value.format(port=port) for name, value in environment.items()})
 
     assert (code, "") == (done.returncode, done.stdout)
     (line,) = done.stderr.splitlines()
@@ -199,7 +173,7 @@ def test_what_the_server_refuses(site: ApiSite, call: Call) -> None:
 
 def test_the_help_names_every_setting_of_every_kind() -> None:
     """``add --help`` tells each kind's settings from their fields."""
-    done = channels("add", "--help")
+    done = loadbell("channels", "add", "--help")
 
     assert (0, "") == (done.returncode, done.stderr)
     for kind in channel_types():
@@ -210,7 +184,7 @@ def test_the_help_names_every_setting_of_every_kind() -> None:
 @pytest.mark.parametrize("command", ["list", "add", "test", "pause", "resume", "delete"])
 def test_each_command_explains_itself(command: str) -> None:
     """--help says what it does, on stdout."""
-    done = channels(command, "-h")
+    done = loadbell("channels", command, "-h")
 
     assert (0, "") == (done.returncode, done.stderr)
     assert f"loadbell channels {command}" in done.stdout

@@ -12,7 +12,22 @@ from loadbell.cli.exits import Exit, GaveUp, explain
 from loadbell.domain.errors import Forbidden, Unavailable
 from loadbell.settings import BadSetting
 
-COMMANDS = ["channels", "demo", "listen", "migrate", "serve", "setup", "worker", "wrap"]
+COMMANDS = [
+    *(
+        "audit",
+        "channels",
+        "demo",
+        "listen",
+        "members",
+        "migrate",
+        "organizations",
+        "projects",
+        "serve",
+        "setup",
+        "tokens",
+    ),
+    *("worker", "wrap"),
+]
 
 HEAVY = {"litestar", "sqlalchemy", "pycurl", "asyncpg", "uvicorn", "cryptography", "structlog", "locust"}
 
