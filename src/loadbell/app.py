@@ -1,8 +1,8 @@
 """
 The composition root: the only place where things are wired.
 
-settings → store → sender → worker and watchdog → HTTP. ``serve`` runs all of it in one process; ``work`` only the
-worker, beside any number of others on PostgreSQL.
+settings → store → sender → worker, watchdog and mailer → HTTP. ``serve`` runs all of it in one process; ``work`` only
+the worker, beside any number of others on PostgreSQL.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from dataclasses import replace
 import structlog
 import uvicorn
 
+from loadbell.accounts.mail import Mailer
 from loadbell.api import routers
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
@@ -95,12 +96,15 @@ async def serve(
             stopped = _stop_signal()
             worker = _worker(settings, database, sender) if with_worker else None
             watchdog = Watchdog(database, clock=clock, entropy=os.urandom)
+            mailer = Mailer(database, settings.mail, ca_file=settings.ca_file, clock=clock) if settings.mail else None
             server = _http_server(settings, database)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
             try:
                 if worker is not None:
                     await worker.start()
                 watchdog.start()
+                if mailer is not None:
+                    mailer.start()
                 await server.answering.wait()
                 _spare_what_stays()
                 announce(address)
@@ -108,6 +112,8 @@ async def serve(
             finally:
                 server.should_exit = True
                 await watchdog.stop()
+                if mailer is not None:
+                    await mailer.stop()
                 await asyncio.gather(serving, *([worker.stop(GRACE_SECONDS)] if worker else []))
 
 
@@ -199,6 +205,7 @@ def _http_server(settings: Settings, database: Database) -> "_Server":
         policy=AddressPolicy(settings.allowed_networks),
         default_watchdog=settings.watchdog,
         send_timeout=settings.send_timeout,
+        sends_mail=settings.mail is not None,
     )
     config = uvicorn.Config(
         build_asgi(door, routers(door)),

@@ -5,15 +5,17 @@ The settings of a process: read once from the environment and an optional file, 
 """
 
 import ipaddress
+import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import platformdirs
 
+from loadbell.domain.emails import is_email
 from loadbell.domain.ids import Micros
 from loadbell.domain.retry import RetrySchedule, parse_duration
 
@@ -33,12 +35,27 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_HOLD_FOR": "7d",
     "LOADBELL_LOG_FORMAT": "console",
     "LOADBELL_CA_FILE": "",
+    "LOADBELL_SMTP_URL": "",
+    "LOADBELL_SMTP_FROM": "",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
 
 
 class BadSetting(Exception):  # noqa: N818 - reads as what happened
     """A setting can't be used; the message names it, says why, and never shows a secret value."""
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """The operator's mail server, and whom mail is from."""
+
+    host: str
+    port: int
+    tls: Literal["from the start", "starttls", "never"]
+    user: str | None
+    password: str | None = field(repr=False)
+    sender: str  #: an e-mail address
+    sender_name: str  #: may be empty
 
 
 @dataclass(frozen=True)
@@ -57,6 +74,7 @@ class Settings:
     hold_for: Micros  #: how long a paused channel keeps what it collects
     log_format: Literal["console", "json"]
     ca_file: Path | None
+    mail: MailServer | None  #: None: this server sends no mail
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -105,6 +123,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         hold_for=duration("LOADBELL_HOLD_FOR"),
         log_format="json" if log_format == "json" else "console",
         ca_file=_ca_file(text("LOADBELL_CA_FILE")),
+        mail=_mail(text("LOADBELL_SMTP_URL"), text("LOADBELL_SMTP_FROM")),
     )
 
 
@@ -191,3 +210,44 @@ def _ca_file(text: str) -> Path | None:
     except OSError as error:
         raise BadSetting(f"LOADBELL_CA_FILE: {text} has no certificates that can be read: {error}.") from None
     return path
+
+
+def _mail(url: str, sender: str) -> MailServer | None:
+    named = re.fullmatch(r"([^<>\x00-\x1f\x7f]*)<([^<>]*)>", sender)
+    name, address = (named[1].strip().strip('"'), named[2]) if named else ("", sender)
+    if sender and not (is_email(address) and address.isascii()):
+        raise BadSetting("LOADBELL_SMTP_FROM: write bell@example.org or Loadbell <bell@example.org>.")
+    if not url:
+        return None
+    if not sender:
+        raise BadSetting("LOADBELL_SMTP_FROM: required with LOADBELL_SMTP_URL. Give the address that mail is from.")
+    try:
+        parts = urlsplit(url)
+        port, options = parts.port, dict(parse_qsl(parts.query, keep_blank_values=True))
+    except ValueError:
+        raise _bad_mail_url() from None
+    starttls = options.pop("starttls", "required") if parts.scheme == "smtp" else ""
+    usable = parts.scheme == "smtps" or (parts.scheme == "smtp" and starttls in {"required", "never"})
+    if not usable or not parts.hostname or port == 0 or options or parts.path.strip("/") or parts.fragment:
+        raise _bad_mail_url()
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if bool(user) != bool(password):
+        raise _bad_mail_url()
+    if not (user + password).isascii():
+        raise BadSetting("LOADBELL_SMTP_URL: the user and the password may have ASCII characters only.")
+    return MailServer(
+        host=parts.hostname,
+        port=port or (465 if parts.scheme == "smtps" else 587),
+        tls="from the start" if parts.scheme == "smtps" else "starttls" if starttls == "required" else "never",
+        user=user or None,
+        password=password or None,
+        sender=address,
+        sender_name=name,
+    )
+
+
+def _bad_mail_url() -> BadSetting:
+    return BadSetting(
+        "LOADBELL_SMTP_URL: write smtp://user:password@host:587 (?starttls=never for a server without TLS) or "
+        "smtps://user:password@host:465. In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25."
+    )

@@ -59,6 +59,7 @@ class Door:
     policy: AddressPolicy
     default_watchdog: Micros
     send_timeout: Micros
+    sends_mail: bool = False  #: the operator named a mail server
 
 
 class AtTheDoor(Generic[Who]):
@@ -103,6 +104,10 @@ class AtTheDoor(Generic[Who]):
         """From where the request came: the other end of its connection."""
         return None if self._request.client is None else self._request.client.host
 
+    def credential(self) -> str | None:
+        """What the request shows to be let in."""
+        return bearer_token(self._request)
+
     async def body(self, wanted: type[T]) -> T:
         """The body as ``wanted``, a Struct. Without a credential it is not even read.
 
@@ -113,7 +118,7 @@ class AtTheDoor(Generic[Who]):
             UnsupportedMediaType: it is not declared as JSON.
             Invalid: some fields are wrong.
         """
-        if bearer_token(self._request) is None:
+        if self.credential() is None:
             await self.read(_nothing)
         try:
             self._raw = await read_body(self._request)
@@ -152,7 +157,7 @@ class AtTheDoor(Generic[Who]):
     async def _noting_use(
         self, transact: Callable[[Work[T]], Coroutine[Any, Any, T]], work: Asked[Who, T], hold: Hold
     ) -> T:
-        now, bearer = self.door.clock(), bearer_token(self._request)
+        now, bearer = self.door.clock(), self.credential()
 
         async def unit(tx: Transaction) -> T:
             self._who = await self._identify(tx, bearer, now, hold)

@@ -1,0 +1,136 @@
+"""
+Mail to people: links that let them in.
+
+A use case queues its mail in its own transaction; the :class:`Mailer` of any ``serve`` hands it to the operator's mail
+server, at least once. A repeat has the same Message-ID. See ``docs/decisions/0018-mail.md``.
+"""
+
+import asyncio
+import datetime as dt
+from email import policy
+from email.headerregistry import Address
+from email.message import EmailMessage
+from pathlib import Path
+
+import structlog
+
+from loadbell.domain.emails import is_email
+from loadbell.domain.errors import FieldError, Invalid, Unavailable
+from loadbell.domain.ids import SECOND, Clock, Micros, to_datetime
+from loadbell.outbound.smtp import NotHandedOver, hand_over, trust
+from loadbell.settings import MailServer
+from loadbell.store.db import Database, Transaction
+from loadbell.store.mails import Mail, any_due_mail, claim_mail, delete_mail, insert_mail
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 1.0
+EXCHANGE_SECONDS = 30.0
+WAITS: tuple[Micros, ...] = (60 * SECOND, 300 * SECOND, 900 * SECOND, 3600 * SECOND)
+"""Between the attempts of one mail; the last repeats until the mail is of no use. Longer than an exchange may last."""
+
+_POLICY = policy.SMTP.clone(cte_type="7bit")  # not every server takes 8-bit lines
+
+
+def check_email(email: str) -> str:
+    """``email`` as it is kept, in lower case.
+
+    Raises:
+        Invalid: it is not an address.
+    """
+    if not is_email(email):
+        raise Invalid(FieldError("email", "give an address such as ann@example.org"))
+    return email.lower()
+
+
+async def queue_mail(  # noqa: PLR0913 - one argument for each part of a mail
+    tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros, now: Micros
+) -> None:
+    """Sends a mail once this transaction has committed, and gives it up at ``expires_at``.
+
+    ``subject`` is made one line: it may hold names that people gave. ``body`` may hold a link: it is sealed.
+    """
+    line = " ".join(subject.split())
+    await insert_mail(tx, recipient=recipient, subject=line, body=body, expires_at=expires_at, now=now)
+
+
+class Mailer:
+    """Looks for due mail every second from :meth:`start` until :meth:`stop`."""
+
+    def __init__(
+        self,
+        database: Database,
+        server: MailServer,
+        *,
+        ca_file: Path | None,
+        clock: Clock,
+        exchange_seconds: float = EXCHANGE_SECONDS,
+    ) -> None:
+        self._database = database
+        self._server = server
+        self._context = trust(ca_file)
+        self._clock = clock
+        self._exchange_seconds = exchange_seconds
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """From now on mail is sent."""
+        self._task = asyncio.create_task(self._run(), name="mailer")
+
+    async def stop(self) -> None:
+        """Sends no more; an exchange that is under way is cut, and its mail is sent again by the next process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> int:
+        """Makes one attempt for each mail that is due; gives how many were sent."""
+        sent = 0
+        while await self._database.read(lambda tx: any_due_mail(tx, self._clock())):
+            mail = await self._database.write(lambda tx: claim_mail(tx, WAITS, self._clock()))
+            if mail is None:  # another process has it
+                break
+            sent += await self._attempt(mail)
+        return sent
+
+    async def _attempt(self, mail: Mail) -> bool:
+        _, _, domain = mail.recipient.rpartition("@")
+        if mail.expires_at <= self._clock():
+            log.warning("A mail could not be sent in time and was dropped", to=domain, attempts=mail.attempts)
+            await self._database.write(lambda tx: delete_mail(tx, mail.id))
+            return False
+        try:
+            if mail.body is None:
+                raise NotHandedOver("it was sealed with a key that is not in LOADBELL_SECRET_KEY")  # noqa: TRY301 - one place tells all failures
+            message = self._message(mail, mail.body)
+            await hand_over(
+                self._server, message, mail.recipient, context=self._context, seconds=self._exchange_seconds
+            )
+        except Exception as failure:  # noqa: BLE001 - whatever is wrong with one mail, the others are sent
+            why = str(failure) if isinstance(failure, NotHandedOver) else type(failure).__name__
+            log.warning("A mail was not sent; it will be tried again", to=domain, why=why)
+            return False
+        await self._database.write(lambda tx: delete_mail(tx, mail.id))
+        return True
+
+    def _message(self, mail: Mail, body: str) -> EmailMessage:
+        server = self._server
+        message = EmailMessage(_POLICY)
+        message["From"] = Address(server.sender_name, addr_spec=server.sender)
+        message["To"] = Address(addr_spec=mail.recipient)
+        message["Subject"] = mail.subject
+        message["Date"] = to_datetime(mail.created_at).replace(tzinfo=dt.UTC)
+        message["Message-ID"] = f"<loadbell.{mail.id}.{mail.created_at}@{server.sender.rpartition('@')[2]}>"
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice answers it
+        message.set_content(body)
+        return message
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Unavailable as error:
+                log.warning("The mailer could not look; it will look again", error=str(error))
+            except Exception:
+                log.exception("The mailer failed; it will look again")
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,148 @@
+"""
+Handing one mail over to the operator's mail server (RFC 5321), with smtplib in a thread of its own.
+
+It does not go through the guarded sender: the server is the operator's choice, not a user's. See
+``docs/decisions/0018-mail.md``.
+"""
+
+import asyncio
+import contextlib
+import re
+import smtplib
+import socket
+import ssl
+import threading
+from email.message import EmailMessage
+from pathlib import Path
+
+from loadbell.outbound.trust import system_bundle
+from loadbell.settings import MailServer
+
+
+class NotHandedOver(Exception):  # noqa: N818 - reads as what happened
+    """The mail server has not taken the mail; why, in words that hold nothing of the mail and no secret."""
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Verifies servers by the system's certificates and those of ``ca_file``."""
+    context = ssl.create_default_context(cafile=str(system_bundle()))
+    if ca_file is not None:
+        context.load_verify_locations(ca_file)
+    return context
+
+
+async def hand_over(
+    server: MailServer, message: EmailMessage, recipient: str, *, context: ssl.SSLContext, seconds: float
+) -> None:
+    """Returns once ``server`` has taken ``message`` for ``recipient``. The whole exchange may last ``seconds``.
+
+    Raises:
+        NotHandedOver: it has not, or nobody knows whether it has.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    exchange = _Exchange(server, message, recipient, context, seconds)
+
+    def settle(error: Exception | None) -> None:
+        if done.done():
+            return
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
+
+    def turn() -> None:
+        failure: Exception | None = None
+        try:
+            exchange.run()
+        except Exception as error:  # noqa: BLE001 - the waiting side tells it
+            failure = NotHandedOver(_told(error))
+        with contextlib.suppress(RuntimeError):  # nobody waits any more
+            loop.call_soon_threadsafe(settle, failure)
+
+    # A daemon: a thread that waits for a name to be found must not keep the process from ending.
+    threading.Thread(target=turn, name="loadbell-mail", daemon=True).start()
+    try:
+        async with asyncio.timeout(seconds):
+            await done
+    except TimeoutError:
+        raise NotHandedOver(f"the mail server did not finish within {seconds:g} s") from None
+    finally:
+        exchange.cut()
+
+
+class _Exchange:
+    """One conversation with the server; :meth:`cut` ends it from another thread."""
+
+    def __init__(
+        self, server: MailServer, message: EmailMessage, recipient: str, context: ssl.SSLContext, seconds: float
+    ) -> None:
+        self._server = server
+        self._message = message
+        self._recipient = recipient
+        self._context = context
+        self._seconds = seconds
+        self._smtp: smtplib.SMTP | None = None
+        self._cut = False
+
+    def run(self) -> None:
+        """From the greeting to the server's word that it has taken the mail."""
+        server = self._server
+        self._smtp = smtp = self._connect()
+        with contextlib.closing(smtp):
+            smtp.local_hostname = _address_literal(smtp)
+            if server.tls == "starttls":
+                smtp.starttls(context=self._context)
+            if server.user is not None and server.password is not None:
+                smtp.login(server.user, server.password)
+            if not self._cut:
+                smtp.send_message(self._message, server.sender, [self._recipient])
+                smtp.putcmd("quit")  # whatever it answers, it has taken the mail
+
+    def cut(self) -> None:
+        """Lets the conversation fail where it is, if it has not ended."""
+        self._cut = True
+        if self._smtp is not None and self._smtp.sock is not None:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(self._smtp.sock, socket.SHUT_RDWR)
+
+    def _connect(self) -> smtplib.SMTP:
+        # A name is given, since finding our own may ask a slow DNS; the server is told our address instead.
+        where = (self._server.host, self._server.port, "localhost")
+        if self._server.tls == "from the start":
+            return smtplib.SMTP_SSL(*where, timeout=self._seconds, context=self._context)
+        return smtplib.SMTP(*where, timeout=self._seconds)
+
+
+def _address_literal(smtp: smtplib.SMTP) -> str:
+    """How a client without a name of its own calls itself (RFC 5321 section 4.1.3)."""
+    assert smtp.sock is not None
+    address = str(smtp.sock.getsockname()[0]).partition("%")[0]
+    return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
+
+
+def _told(error: Exception) -> str:
+    """What went wrong. Of the server's own words only the codes: the rest may repeat the recipient."""
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        ((code, text),) = error.recipients.values()
+        return f"the mail server refused the recipient with {_codes(code, text)}"
+    if isinstance(error, smtplib.SMTPResponseException):
+        refused = "refused user or password with" if isinstance(error, smtplib.SMTPAuthenticationError) else "answered"
+        return f"the mail server {refused} {_codes(error.smtp_code, error.smtp_error)}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the mail server's certificate can't be trusted: {error.verify_message}"
+    told: dict[type[Exception], str] = {
+        smtplib.SMTPServerDisconnected: "the mail server closed the connection",
+        smtplib.SMTPNotSupportedError: "the mail server lacks STARTTLS, authentication or addresses in UTF-8",
+    }
+    if type(error) in told:
+        return told[type(error)]
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
+    return f"the mail server can't be talked to: {reason}"
+
+
+def _codes(code: int, text: bytes | str) -> str:
+    """The reply's code and, if it has one, its enhanced code (RFC 3463)."""
+    shown = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+    enhanced = re.match(r"[245]\.\d{1,3}\.\d{1,3}\b", shown)
+    return f"{code} {enhanced[0]}" if enhanced else str(code)

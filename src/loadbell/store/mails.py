@@ -1,0 +1,78 @@
+"""Mail that is to be sent: an outbox. A claim moves the next attempt ahead, so that a lost one is made again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from loadbell.domain.ids import Micros
+from loadbell.store.db import Transaction, WrongState
+from loadbell.store.schema import mails
+from loadbell.store.statements import Statement, insert_into
+
+_INSERT = Statement(
+    insert_into(mails, "recipient", "subject", "body", "next_attempt_at", "created_at", "expires_at", attempts=0)
+)
+_ANY_DUE = Statement("SELECT id FROM mails WHERE next_attempt_at <= :now LIMIT 1")
+_DUE = "SELECT * FROM mails WHERE next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1 "
+_LOCK_DUE = Statement(_DUE, _DUE + "FOR UPDATE SKIP LOCKED")  # another process that takes one just now keeps it
+_MOVE = Statement(
+    "UPDATE mails SET attempts = attempts + 1, next_attempt_at = :next_attempt_at "
+    "WHERE id = :id AND attempts = :attempts"
+)
+_DELETE = Statement("DELETE FROM mails WHERE id = :id")
+
+
+@dataclass(frozen=True)
+class Mail:
+    """One mail. ``attempts``: how often it was claimed before."""
+
+    id: int
+    recipient: str
+    subject: str
+    body: str | None = field(repr=False)  #: None: none of the secret keys opens it
+    attempts: int
+    created_at: Micros
+    expires_at: Micros
+
+
+async def insert_mail(  # noqa: PLR0913 - one argument for each column
+    tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros, now: Micros
+) -> None:
+    """Adds a mail that is due at once; its body is sealed."""
+    await tx.run(
+        _INSERT,
+        recipient=recipient,
+        subject=subject,
+        body=tx.seal(body),
+        next_attempt_at=now,
+        created_at=now,
+        expires_at=expires_at,
+    )
+
+
+async def any_due_mail(tx: Transaction, now: Micros) -> bool:
+    """Whether there is something to claim."""
+    return await tx.first(_ANY_DUE, now=now) is not None
+
+
+async def claim_mail(tx: Transaction, waits: Sequence[Micros], now: Micros) -> Mail | None:
+    """The mail that has been due longest, if one is and no other process has it.
+
+    It is due again after the wait of its attempt (the last of ``waits`` repeats), unless it is deleted by then.
+    """
+    row = await tx.first(_LOCK_DUE, now=now)
+    if row is None:
+        return None
+    wait = waits[min(row["attempts"], len(waits) - 1)]
+    await tx.run(_MOVE, id=row["id"], attempts=row["attempts"], next_attempt_at=now + wait)
+    try:
+        body = tx.unseal(row["body"])
+    except WrongState:
+        body = None
+    return Mail(
+        row["id"], row["recipient"], row["subject"], body, row["attempts"], row["created_at"], row["expires_at"]
+    )
+
+
+async def delete_mail(tx: Transaction, mail_id: int) -> None:
+    """Forgets a mail that was sent or given up."""
+    await tx.run(_DELETE, id=mail_id)
