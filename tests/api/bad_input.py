@@ -233,15 +233,15 @@ ROUTES: tuple[Route, ...] = (
 )
 
 WRONG_QUERY: dict[str, tuple[str, ...]] = {
-    "limit": ("0", "201", "-1", "abc", "1.5", "", "%00", "%FF", str(2**64), "9" * 400),
-    "cursor": ("", "abc", "!!!", "%00", "%FF", "MA", "LTE", "OTIyMzM3MjAzNjg1NDc3NTgwOA", "9" * 400),
-    "status": ("moon", "99", "", "%00", "2.0"),
-    "result": ("moon", "", "%00", "5"),
-    "source": ("moon", "", "%00"),
-    "project_id": ("abc", "", "%00", "1.5"),
-    "event": ("moon", "", "%00"),
-    "since": ("yesterday", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
-    "until": ("yesterday", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
+    "limit": ("0", "201", "null", "-1", "abc", "1.5", "", "%00", "%FF", str(2**64), "9" * 400),
+    "cursor": ("", "null", "abc", "!!!", "%00", "%FF", "MA", "LTE", "OTIyMzM3MjAzNjg1NDc3NTgwOA", "9" * 400),
+    "status": ("moon", "null", "99", "", "%00", "2.0"),
+    "result": ("moon", "null", "", "%00", "5"),
+    "source": ("moon", "null", "", "%00"),
+    "project_id": ("abc", "null", "NULL", "", "%00", "1.5"),
+    "event": ("moon", "null", "", "%00"),
+    "since": ("yesterday", "null", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
+    "until": ("yesterday", "null", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
 }
 
 NO_JSON: tuple[tuple[str, bytes], ...] = (

@@ -262,6 +262,15 @@ def test_another_method_is_refused(things: Things, path: str) -> None:
     assert [] == _only(found)
 
 
+@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
+def test_what_is_possible_can_be_asked(things: Things, path: str) -> None:
+    """OPTIONS names every method of the address."""
+    answer = things.clients["owner"].call("OPTIONS", path.format(**things.ours))
+    possible = {route.method for route in ROUTES if route.path == path}
+
+    assert (204, possible | {"OPTIONS"}) == (answer.status, set(answer.headers["allow"].split(", ")))
+
+
 @pytest.mark.parametrize("path", ["", "/", "/nothing", "/runs/1/nothing", "/channels", "/deliveries", "//metrics/x"])
 def test_an_address_that_leads_nowhere_is_not_found(still_site: ApiSite, path: str) -> None:
     """404 as a problem, with and without a token."""

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
+from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
@@ -43,6 +44,7 @@ def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
 
     application = Litestar(
         [*health_handlers(door), *routers],
+        before_request=_possible_methods,
         dependencies={
             "call": Provide(call, sync_to_thread=False),
             "personal": Provide(personal, sync_to_thread=False),
@@ -53,6 +55,15 @@ def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
         logging_config=None,
     )
     return RequestIds(application, door.entropy)
+
+
+async def _possible_methods(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+    """The answer to OPTIONS. Litestar's own would name only the method that was registered first at the address."""
+    if request.method != HttpMethod.OPTIONS:
+        return None
+    template = request.scope["path_template"]
+    methods = next(route.methods for route in request.app.routes if route.path_format == template)
+    return Response(b"", status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(sorted(methods))})
 
 
 def _refused(_request: Request[Any, Any, Any], refusal: Refused) -> Response[bytes]:

@@ -41,6 +41,7 @@ from loadbell.store.idempotency import claim_key, keep_answer
 from loadbell.store.sessions import note_session_use
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 Who = TypeVar("Who", Principal, SignedIn, Visitor)
 Asked = Callable[[Transaction, Who, Micros], Coroutine[Any, Any, T]]
 """A unit of work that knows who asks and when."""
@@ -87,13 +88,17 @@ class AtTheDoor(Generic[Who]):
         """
         return identifiers.uuid_id(self._request.path_params[name], noun)
 
-    def query(self, wanted: type[T]) -> T:
+    def query(self, wanted: type[S]) -> S:
         """The query string as ``wanted``, a Struct; names that it does not have are ignored.
 
         Raises:
             Invalid: some fields are wrong.
         """
-        return convert_fields(dict(self._request.query_params), wanted, strict=False)
+        said = dict(self._request.query_params)
+        nulls = [name for name in wanted.__struct_fields__ if said.get(name, "").lower() == "null"]
+        if nulls:  # which msgspec would read as absent, and the filter that somebody meant would be gone
+            raise Invalid(*(FieldError(name, "can't be null; leave it out") for name in nulls))
+        return convert_fields(said, wanted, strict=False)
 
     def header(self, name: str) -> str | None:
         """The value of the request's header ``name``."""
