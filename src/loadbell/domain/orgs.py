@@ -186,6 +186,20 @@ class Member:
 
 
 @dataclass(frozen=True)
+class Invitation:
+    """Somebody who may become a member, by a link. ``project_ids`` count for the role member."""
+
+    id: int
+    organization_id: int
+    email: str  #: in lower case
+    role: Role
+    project_ids: tuple[int, ...]
+    invited_by: int  #: a user
+    created_at: Micros
+    expires_at: Micros
+
+
+@dataclass(frozen=True)
 class SignedIn:
     """A person who has signed in, in no organization yet."""
 

@@ -14,6 +14,9 @@ _GET_ORGANIZATION = Statement(
         organizations.c.id, organizations.c.name, organizations.c.default_project_id, organizations.c.created_at
     ).where(organizations.c.id == sa.bindparam("id"))
 )
+_LOCK = "SELECT id FROM organizations WHERE id = :id AND deleted_at IS NULL "
+_LOCK_SHARED = Statement(_LOCK, _LOCK + "FOR SHARE")
+_LOCK_ALONE = Statement(_LOCK, _LOCK + "FOR NO KEY UPDATE")
 _INSERT_USER = Statement(insert_into(users, "email", "name", "password_hash", "created_at").returning(users.c.id))
 _SET_DEFAULT_PROJECT = Statement(
     "UPDATE organizations SET default_project_id = :project_id WHERE id = :organization_id"
@@ -62,6 +65,11 @@ async def get_organization(tx: Transaction, organization_id: int) -> Organizatio
     """The organization of that id."""
     row = await tx.first(_GET_ORGANIZATION, id=organization_id)
     return None if row is None else _organization(row)
+
+
+async def lock_organization(tx: Transaction, organization_id: int, *, alone: bool) -> bool:
+    """As ``lock_organization_of`` in ``tokens.py``, by the id; gives whether the organization is there."""
+    return await tx.first(_LOCK_ALONE if alone else _LOCK_SHARED, id=organization_id) is not None
 
 
 def _organization(row: Row) -> Organization:

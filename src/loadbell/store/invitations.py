@@ -1,0 +1,120 @@
+"""Invitations that are open: kept as hashes, found by them. What was accepted, revoked or replaced is gone."""
+
+from dataclasses import replace
+
+import msgspec
+import sqlalchemy as sa
+
+from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.domain.orgs import Invitation, Role
+from loadbell.store.db import Row, Transaction
+from loadbell.store.schema import invitations
+from loadbell.store.statements import Statement, insert_into
+
+_INSERT = Statement(
+    insert_into(
+        invitations,
+        *("organization_id", "email", "role", "project_ids", "hash", "invited_by", "created_at", "expires_at"),
+    ).returning(invitations.c.id)
+)
+_PAGE = Statement(
+    sa.select(invitations)
+    .where(
+        invitations.c.organization_id == sa.bindparam("organization_id"),
+        invitations.c.expires_at > sa.bindparam("now"),
+        invitations.c.id < sa.bindparam("before"),
+    )
+    .order_by(invitations.c.id.desc())
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_GET = Statement(
+    "SELECT * FROM invitations WHERE id = :id AND organization_id = :organization_id AND expires_at > :now"
+)
+_FIND = Statement("SELECT * FROM invitations WHERE hash = :hash AND expires_at > :now")
+_TAKE = Statement("DELETE FROM invitations WHERE hash = :hash AND expires_at > :now RETURNING *")
+_DELETE = Statement("DELETE FROM invitations WHERE id = :id AND organization_id = :organization_id")
+_DELETE_FORMER = Statement(
+    "DELETE FROM invitations WHERE organization_id = :organization_id AND (email = :email OR expires_at <= :now)"
+)
+_OPEN_PROJECTS = Statement("SELECT id FROM projects WHERE organization_id = :organization_id AND archived_at IS NULL")
+_IS_MEMBER = Statement(
+    "SELECT u.id FROM members m JOIN users u ON u.id = m.user_id "
+    "WHERE m.organization_id = :organization_id AND u.email = :email"
+)
+
+
+async def insert_invitation(tx: Transaction, invitation: Invitation, invitation_hash: str) -> Invitation:
+    """Adds an invitation of which only the hash is known; gives it with its id."""
+    row = await tx.first(
+        _INSERT,
+        organization_id=invitation.organization_id,
+        email=invitation.email,
+        role=invitation.role.value,
+        project_ids=msgspec.json.encode(invitation.project_ids).decode(),
+        hash=invitation_hash,
+        invited_by=invitation.invited_by,
+        created_at=invitation.created_at,
+        expires_at=invitation.expires_at,
+    )
+    assert row is not None
+    return replace(invitation, id=int(row["id"]))
+
+
+async def get_invitation(tx: Transaction, organization_id: int, invitation_id: int, now: Micros) -> Invitation | None:
+    """The invitation, if it is the organization's and can be accepted ``now``."""
+    row = await tx.first(_GET, organization_id=organization_id, id=invitation_id, now=now)
+    return None if row is None else _invitation(row)
+
+
+async def list_invitations(
+    tx: Transaction, organization_id: int, *, before: int | None, limit: int, now: Micros
+) -> list[Invitation]:
+    """Up to ``limit`` invitations of the organization that can be accepted ``now``, newest first, below ``before``."""
+    rows = await tx.all(_PAGE, organization_id=organization_id, before=before or MAX_ID, limit=limit, now=now)
+    return [_invitation(row) for row in rows]
+
+
+async def find_invitation(tx: Transaction, invitation_hash: str, now: Micros) -> Invitation | None:
+    """The invitation of that hash, if it can be accepted ``now``; of whichever organization it is."""
+    row = await tx.first(_FIND, hash=invitation_hash, now=now)
+    return None if row is None else _invitation(row)
+
+
+async def take_invitation(tx: Transaction, invitation_hash: str, now: Micros) -> Invitation | None:
+    """Uses the invitation of that hash up. Of two who try, one gets it."""
+    row = await tx.first(_TAKE, hash=invitation_hash, now=now)
+    return None if row is None else _invitation(row)
+
+
+async def delete_invitation(tx: Transaction, organization_id: int, invitation_id: int) -> None:
+    """Removes the invitation, if it is the organization's."""
+    await tx.run(_DELETE, organization_id=organization_id, id=invitation_id)
+
+
+async def delete_former_invitations(tx: Transaction, organization_id: int, email: str, now: Micros) -> None:
+    """Removes what a new invitation to ``email`` replaces, and whatever has expired in the organization."""
+    await tx.run(_DELETE_FORMER, organization_id=organization_id, email=email, now=now)
+
+
+async def open_projects(tx: Transaction, organization_id: int) -> frozenset[int]:
+    """The organization's projects that are not archived."""
+    rows = await tx.all(_OPEN_PROJECTS, organization_id=organization_id)
+    return frozenset(int(row["id"]) for row in rows)
+
+
+async def is_member(tx: Transaction, organization_id: int, email: str) -> bool:
+    """Whether the user with that address belongs to the organization."""
+    return await tx.first(_IS_MEMBER, organization_id=organization_id, email=email) is not None
+
+
+def _invitation(row: Row) -> Invitation:
+    return Invitation(
+        id=row["id"],
+        organization_id=row["organization_id"],
+        email=row["email"],
+        role=Role(row["role"]),
+        project_ids=msgspec.json.decode(row["project_ids"], type=tuple[int, ...]),
+        invited_by=row["invited_by"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+    )

@@ -1,0 +1,36 @@
+"""Links by which forgotten passwords are replaced: kept as hashes, found by them."""
+
+from loadbell.domain.ids import Micros
+from loadbell.store.db import Transaction
+from loadbell.store.schema import password_resets
+from loadbell.store.statements import Statement, insert_into
+
+_INSERT = Statement(insert_into(password_resets, "hash", "user_id", "created_at", "expires_at"))
+_FIND = Statement(
+    "SELECT u.id, u.email FROM password_resets r JOIN users u ON u.id = r.user_id "
+    "WHERE r.hash = :hash AND r.expires_at > :now"
+)
+_TAKE = Statement("DELETE FROM password_resets WHERE hash = :hash AND expires_at > :now RETURNING user_id")
+_DELETE = Statement("DELETE FROM password_resets WHERE user_id = :user_id")
+
+
+async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expires_at: Micros, now: Micros) -> None:
+    """Adds a link of which only the hash is known."""
+    await tx.run(_INSERT, hash=reset_hash, user_id=user_id, created_at=now, expires_at=expires_at)
+
+
+async def find_reset(tx: Transaction, reset_hash: str, now: Micros) -> tuple[int, str] | None:
+    """The id and e-mail address of the user whose link has that hash, if it can be used ``now``."""
+    row = await tx.first(_FIND, hash=reset_hash, now=now)
+    return None if row is None else (row["id"], row["email"])
+
+
+async def take_reset(tx: Transaction, reset_hash: str, now: Micros) -> int | None:
+    """Uses the link of that hash up; gives the id of its user. Of two who try, one gets it."""
+    row = await tx.first(_TAKE, hash=reset_hash, now=now)
+    return None if row is None else int(row["user_id"])
+
+
+async def delete_resets(tx: Transaction, user_id: int) -> None:
+    """Forgets every link of a user, expired ones too."""
+    await tx.run(_DELETE, user_id=user_id)
