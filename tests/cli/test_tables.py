@@ -19,7 +19,7 @@ def test_a_terminal_cuts_what_a_pipe_keeps(site: ApiSite, ask: Ask) -> None:
     """A row longer than the terminal ends with an ellipsis at its edge; in a pipe it is whole."""
     site.channel("https://hooks.example.org", name=LONG.strip())
     environment = {"LOADBELL_URL": site.url, "LOADBELL_TOKEN": site.ours.token}
-    at_terminal = loadbell_at_terminal("channels", "list", typed="", columns=60, **environment)
+    at_terminal = loadbell_at_terminal("channels", "list", typed="", columns=60, environment=environment)
 
     assert (0, "") == (at_terminal.returncode, at_terminal.stderr)
     (line,) = at_terminal.stdout.splitlines()
@@ -37,7 +37,7 @@ def test_nothing_of_the_server_moves_the_cursor(site: ApiSite, ask: Ask) -> None
 
 @pytest.mark.parametrize(
     ("away", "said"),
-    [(0, "just now"), (-3700, "1 h 1 min ago"), (90 * 86_400 + 60, "in 90 d"), (-86_400 * 3, "3 d ago")],
+    [(0, "just now"), (-3700, "1 h 2 min ago"), (90 * 86_400 + 60, "in 90 d"), (-86_400 * 3, "3 d ago")],
 )
 def test_times_are_said_as_people_say_them(away: int, said: str) -> None:
     """How long ago, or in how long, in the two largest units."""
@@ -52,7 +52,7 @@ def test_a_moment_is_handed_on_as_it_was_written(text: str) -> None:
 
 def test_a_span_counts_from_now() -> None:
     """A duration means so long from now, or so long ago; nothing given is no limit."""
-    assert "in 89 d 23 h" == when(later("90d", "--expires") or "")
+    assert "in 90 d" == when(later("90d", "--expires") or "")
     assert "1 d ago" in when(earlier("24h", "--since") or "")
     assert (None, None) == (later(None, "--expires"), earlier(None, "--since"))
 

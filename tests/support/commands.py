@@ -27,7 +27,7 @@ def loadbell(*words: str, stdin: str = "", **environment: str) -> Done:
     )
 
 
-def loadbell_at_terminal(*words: str, typed: str, columns: int = 80, **environment: str) -> Done:
+def loadbell_at_terminal(*words: str, environment: dict[str, str], typed: str, columns: int = 80) -> Done:
     """Runs ``loadbell`` with stdin and stdout on a terminal of that width, at which somebody has typed ``typed``.
 
     stdout has what the terminal shows, with what was typed.

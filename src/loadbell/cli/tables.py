@@ -14,6 +14,7 @@ from loadbell.client.api import one_line
 AsJson = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
 
 _GAP = "  "
+_MINUTES_COUNT_FROM_S = 3600  # what ends in 90 days, less a moment, ends "in 90 d"
 
 
 def show_list(items: Sequence[dict[str, Any]], rows: Iterable[Sequence[object]], *, as_json: bool, empty: str) -> None:
@@ -41,13 +42,14 @@ def show(thing: dict[str, Any], sentence: str, *, as_json: bool) -> None:
 
 
 def when(moment: str) -> str:
-    """An RFC 3339 moment as people say it: "2 h 5 min ago", "in 6 d 23 h"."""
+    """An RFC 3339 moment as people say it: "2 h 5 min ago", "in 7 d"."""
     from datetime import datetime  # noqa: PLC0415 - only when something is listed
 
     from loadbell.domain.ids import SECOND  # noqa: PLC0415 - as above
     from loadbell.domain.notices import span  # noqa: PLC0415 - as above
 
-    away = round((datetime.fromisoformat(moment).timestamp() - time.time()) * SECOND)
-    if abs(away) < SECOND:
+    away = round(datetime.fromisoformat(moment).timestamp() - time.time())
+    if away == 0:
         return "just now"
-    return f"in {span(away)}" if away > 0 else f"{span(-away)} ago"
+    length = abs(away) if abs(away) < _MINUTES_COUNT_FROM_S else (abs(away) + 30) // 60 * 60
+    return f"in {span(length * SECOND)}" if away > 0 else f"{span(length * SECOND)} ago"
