@@ -50,7 +50,7 @@ async def _use_secrets(site: Site) -> list[str]:
     )
     await site.do(update_channel, site.owner, channel.id, settings={"url": SECRET_FORM["url"] + "2"})
     await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=SECRET_FORM)
-    token = await site.do(create_token, site.owner, name="ci", scope=Scope.REPORT, trigger=None, expires_at=None)
+    _, token = await site.do(create_token, site.owner, name="ci", scope=Scope.REPORT, trigger=None, expires_at=None)
     await site.do(claim_key, site.owner.token_id, "key", "hash")
     await site.do(keep_answer, site.owner.token_id, "key", f'{{"signing_secret":"{SENTINEL}-answer"}}')
     assert signing is not None

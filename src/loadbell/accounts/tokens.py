@@ -1,14 +1,16 @@
-"""API tokens: who is asking, and new ones."""
+"""API tokens: who is asking, and how tokens are made, listed and revoked."""
 
 from enum import Enum
 
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
-from loadbell.domain.errors import FieldError, Forbidden, Invalid, Unauthenticated
-from loadbell.domain.ids import SECOND, Entropy, Micros
-from loadbell.domain.orgs import Action, Principal, Role, Scope
+from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Unauthenticated
+from loadbell.domain.ids import SECOND, Entropy, Micros, rfc3339
+from loadbell.domain.orgs import Action, Principal, Role, Scope, Token
 from loadbell.domain.runs import Trigger
+from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
+from loadbell.store.invitations import open_projects
 from loadbell.store.organizations import assigned_projects
 from loadbell.store.tokens import find_token, insert_token, lock_organization_of, note_token_use
 
@@ -86,19 +88,25 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
     project_id: int | None = None,
     now: Micros,
     entropy: Entropy,
-) -> str:
-    """Makes another token of the same user in the same organization; gives it, this once.
+) -> tuple[Token, str]:
+    """Makes another token of the same user in the same organization; gives it, and what to send, this once.
+
+    With ``project_id`` it opens that project only, as to a member who is assigned to it.
 
     Raises:
         Forbidden: the asker may not make tokens, or none of that scope.
-        Invalid: it would already have expired.
+        Invalid: it would already have expired, or there is no such project that takes runs.
     """
     principal.require(Action.MANAGE_TOKENS)
     if scope not in _REACH[principal.scope]:
         raise Forbidden(f"A token of scope {principal.scope} may not make one of scope {scope}.")
     if expires_at is not None and expires_at <= now:
         raise Invalid(FieldError("expires_at", "this moment has passed; give a later one"))
-    token = await issue_token(
+    if project_id is not None and not (
+        principal.sees_project(project_id) and project_id in await open_projects(tx, principal.organization_id)
+    ):
+        raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
+    value = await issue_token(
         tx,
         organization_id=principal.organization_id,
         user_id=principal.user_id,
@@ -110,8 +118,44 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
         now=now,
         entropy=entropy,
     )
-    await append_entry(tx, principal, "token.created", f"token {name}", {"scope": scope.value}, now)
-    return token
+    token = await find_token(tx, hash_credential(value))
+    assert token is not None, "it was added by this transaction"
+    changes = {
+        "name": token.name,
+        "prefix": token.prefix,
+        "scope": token.scope,
+        "trigger": token.trigger,
+        "project_id": token.project_id,
+        "expires_at": None if token.expires_at is None else rfc3339(token.expires_at),
+    }
+    await append_entry(tx, principal, "token.created", f"token {token.id}", changes, now)
+    return token, value
+
+
+async def list_tokens(tx: Transaction, principal: Principal, *, before: int | None, limit: int) -> list[Token]:
+    """Up to ``limit`` tokens of everybody in the organization, newest first, older than ``before``; expired ones too.
+
+    Raises:
+        Forbidden: the asker may not read them.
+    """
+    principal.require(Action.READ_TOKENS)
+    return await store.list_tokens(tx, principal.organization_id, before=before, limit=limit)
+
+
+async def revoke_token(tx: Transaction, principal: Principal, token_id: int, *, now: Micros) -> None:
+    """Removes a token, whoseever it is, the asker's own too. Whoever sends it from now on is nobody.
+
+    Raises:
+        NotFound: the organization has no such token.
+        Forbidden: the asker may not revoke tokens.
+    """
+    token = await store.get_token(tx, principal.organization_id, token_id)
+    if token is None:
+        raise NotFound(f"There is no token {token_id}.")
+    principal.require(Action.MANAGE_TOKENS)
+    await store.delete_token(tx, principal.organization_id, token_id)
+    changes = {"name": token.name, "prefix": token.prefix, "scope": token.scope, "user_id": token.user_id}
+    await append_entry(tx, principal, "token.revoked", f"token {token_id}", changes, now)
 
 
 async def issue_token(  # noqa: PLR0913 - one argument for each property

@@ -221,12 +221,6 @@ class CreatedOrganization(msgspec.Struct):
     token: str
 
 
-class CreatedToken(msgspec.Struct):
-    """A new API token, shown this once."""
-
-    token: str
-
-
 def page(
     made: Callable[[list[Item], str | None], PageT],
     found: Sequence[Source],

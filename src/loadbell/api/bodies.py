@@ -10,7 +10,6 @@ from loadbell.domain import channels, runs
 from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros, from_datetime
-from loadbell.domain.orgs import Scope
 from loadbell.domain.replays import End
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.identifiers import check_id
@@ -186,15 +185,6 @@ class NewOrganizationBody(msgspec.Struct, kw_only=True):
     """An organization to add; whoever adds it owns it."""
 
     name: Name
-
-
-class NewTokenBody(msgspec.Struct, kw_only=True):
-    """An API token to make, of the same user in the same organization."""
-
-    name: Name
-    scope: Scope
-    trigger: runs.Trigger | None = None
-    expires_at: Instant | None = None
 
 
 class RunsQuery(PageQuery, kw_only=True):

@@ -200,6 +200,23 @@ class Invitation:
 
 
 @dataclass(frozen=True)
+class Token:
+    """An API token as it stands: one user in one organization. What it is made of is shown once and not kept."""
+
+    id: int
+    organization_id: int
+    user_id: int
+    name: str
+    scope: Scope
+    trigger: Trigger  #: of the runs that it reports, unless they say another
+    project_id: int | None  #: the only project that it opens; None: all that its user sees
+    prefix: str  #: how it begins, so that a person finds it again
+    created_at: Micros
+    expires_at: Micros | None
+    last_used_at: Micros | None  #: to the minute
+
+
+@dataclass(frozen=True)
 class SignedIn:
     """A person who has signed in, in no organization yet."""
 

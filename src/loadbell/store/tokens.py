@@ -1,13 +1,14 @@
 """API tokens: kept as hashes, found by them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from loadbell.domain.ids import Micros
-from loadbell.domain.orgs import Role, Scope
+from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.domain.orgs import Role, Scope, Token
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import members, tokens
 from loadbell.store.statements import Statement, insert_into
 
@@ -19,23 +20,25 @@ _INSERT = Statement(
     ).returning(tokens.c.id)
 )
 _FIND = Statement(
-    sa.select(
-        tokens.c.id,
-        tokens.c.organization_id,
-        tokens.c.user_id,
-        tokens.c.scope,
-        tokens.c.trigger,
-        tokens.c.expires_at,
-        tokens.c.project_id,
-        tokens.c.last_used_at,
-        members.c.role,
-    )
+    sa.select(tokens, members.c.role)
     .join(
         members,
         sa.and_(members.c.organization_id == tokens.c.organization_id, members.c.user_id == tokens.c.user_id),
     )
     .where(tokens.c.hash == sa.bindparam("hash"))
 )
+_GET = Statement(
+    sa.select(tokens).where(
+        tokens.c.id == sa.bindparam("id"), tokens.c.organization_id == sa.bindparam("organization_id")
+    )
+)
+_PAGE = Statement(
+    sa.select(tokens)
+    .where(tokens.c.organization_id == sa.bindparam("organization_id"), tokens.c.id < sa.bindparam("before"))
+    .order_by(tokens.c.id.desc())
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_DELETE = Statement("DELETE FROM tokens WHERE id = :id AND organization_id = :organization_id")
 _LOCK = "SELECT o.id FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE t.hash = :hash "
 _LOCK_SHARED = Statement(_LOCK, _LOCK + "FOR SHARE OF o")
 _LOCK_ALONE = Statement(_LOCK, _LOCK + "FOR NO KEY UPDATE OF o")
@@ -45,17 +48,9 @@ _TOUCH = Statement(
 
 
 @dataclass(frozen=True)
-class TokenRow:
-    """A token as it stands, with the role its user has now."""
+class TokenRow(Token):
+    """A token with the role that its user has now."""
 
-    id: int
-    organization_id: int
-    user_id: int
-    scope: Scope
-    trigger: Trigger
-    expires_at: Micros | None
-    project_id: int | None
-    last_used_at: Micros | None
     role: Role
 
 
@@ -94,19 +89,26 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
 async def find_token(tx: Transaction, token_hash: str) -> TokenRow | None:
     """The token of that hash, if its user is still a member of its organization."""
     row = await tx.first(_FIND, hash=token_hash)
-    if row is None:
-        return None
-    return TokenRow(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        user_id=row["user_id"],
-        scope=Scope(row["scope"]),
-        trigger=Trigger(row["trigger"]),
-        expires_at=row["expires_at"],
-        project_id=row["project_id"],
-        last_used_at=row["last_used_at"],
-        role=Role(row["role"]),
+    return None if row is None else TokenRow(**_columns(row), role=Role(row["role"]))
+
+
+async def get_token(tx: Transaction, organization_id: int, token_id: int) -> Token | None:
+    """The token, if it is the organization's; expired ones too."""
+    row = await tx.first(_GET, id=token_id, organization_id=organization_id)
+    return None if row is None else Token(**_columns(row))
+
+
+async def list_tokens(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Token]:
+    """Up to ``limit`` tokens of the organization, newest first, older than ``before``; expired ones too."""
+    rows = await tx.all(
+        _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
+    return [Token(**_columns(row)) for row in rows]
+
+
+async def delete_token(tx: Transaction, organization_id: int, token_id: int) -> None:
+    """Removes the organization's token of that id, with the answers that are kept for it."""
+    await tx.run(_DELETE, id=token_id, organization_id=organization_id)
 
 
 async def lock_organization_of(tx: Transaction, token_hash: str, *, alone: bool) -> None:
@@ -121,3 +123,12 @@ async def lock_organization_of(tx: Transaction, token_hash: str, *, alone: bool)
 async def note_token_use(tx: Transaction, token_id: int, now: Micros) -> None:
     """Keeps when the token was last used."""
     await tx.run(_TOUCH, id=token_id, now=now)
+
+
+def _columns(row: Row) -> dict[str, Any]:
+    same = ("id", "organization_id", "user_id", "name", "project_id", "prefix", "created_at", "expires_at")
+    return {
+        **{name: row[name] for name in (*same, "last_used_at")},
+        "scope": Scope(row["scope"]),
+        "trigger": Trigger(row["trigger"]),
+    }
