@@ -10,7 +10,7 @@ A handler gets the request at the door by an argument that says who may come: ``
 API token, ``personal: NamedDependency[PersonalCall]`` a session, ``public: NamedDependency[OpenCall]`` nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -19,27 +19,34 @@ from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, ExceptionHandler
 
 from loadbell.domain.errors import NotFound, Refused
 from loadbell.entry.door import Call, Door, OpenCall, PersonalCall
 from loadbell.entry.health import health_handlers
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, problem, refuse
-from loadbell.entry.request_ids import FAILED, RequestIds
+from loadbell.entry.request_ids import FAILED, RequestIds, loggable
 
 log = structlog.get_logger()
 
+Asked = Request[Any, Any, Any]
+ErrorPage = Callable[[Asked, Response[bytes]], Response[Any]]
+"""Makes the page that tells a person what a problem tells a program."""
 
-def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
+PAGES = {"pages": True}
+"""The ``opt`` of a router whose refusals are pages."""
+
+
+def build_asgi(door: Door, routers: Sequence[Router], error_page: ErrorPage | None = None) -> ASGIApp:
     """The application that serves ``routers`` and the health of this process."""
 
-    def call(request: Request[Any, Any, Any]) -> Call:
+    def call(request: Asked) -> Call:
         return Call(door, request)
 
-    def personal(request: Request[Any, Any, Any]) -> PersonalCall:
+    def personal(request: Asked) -> PersonalCall:
         return PersonalCall(door, request)
 
-    def public(request: Request[Any, Any, Any]) -> OpenCall:
+    def public(request: Asked) -> OpenCall:
         return OpenCall(door, request)
 
     application = Litestar(
@@ -50,14 +57,18 @@ def build_asgi(door: Door, routers: Sequence[Router]) -> ASGIApp:
             "personal": Provide(personal, sync_to_thread=False),
             "public": Provide(public, sync_to_thread=False),
         },
-        exception_handlers={Refused: _refused, HTTPException: _unroutable, Exception: _failed},
+        exception_handlers={
+            Refused: _told(_refused, error_page),
+            HTTPException: _told(_unroutable, error_page),
+            Exception: _told(_failed, error_page),
+        },
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,
     )
     return RequestIds(application, door.entropy)
 
 
-async def _possible_methods(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+async def _possible_methods(request: Asked) -> Response[bytes] | None:
     """The answer to OPTIONS. Litestar's own would name only the method that was registered first at the address."""
     if request.method != HttpMethod.OPTIONS:
         return None
@@ -66,11 +77,28 @@ async def _possible_methods(request: Request[Any, Any, Any]) -> Response[bytes] 
     return Response(b"", status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(sorted(methods))})
 
 
-def _refused(_request: Request[Any, Any, Any], refusal: Refused) -> Response[bytes]:
+def _told(answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None) -> ExceptionHandler:
+    """``answer``, as a page if that is what was asked for."""
+
+    def told(request: Asked, error: Exception) -> Response[Any]:
+        answered = answer(request, error)
+        return answered if error_page is None or not _is_for_a_person(request) else error_page(request, answered)
+
+    return told
+
+
+def _is_for_a_person(request: Asked) -> bool:
+    handler = request.scope.get("route_handler")
+    if handler is not None:
+        return "pages" in handler.opt
+    return "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/")
+
+
+def _refused(_request: Asked, refusal: Refused) -> Response[bytes]:
     return refuse(refusal)
 
 
-def _unroutable(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+def _unroutable(request: Asked, error: HTTPException) -> Response[bytes]:
     """What Litestar itself refuses, which after our own reading of requests is only where they go to."""
     if error.status_code == METHOD_NOT_ALLOWED.status:
         allow = ", ".join(sorted((error.headers or {}).get("allow", "").split(", ")))
@@ -83,6 +111,6 @@ def _unroutable(request: Request[Any, Any, Any], error: HTTPException) -> Respon
     return _failed(request, error)
 
 
-def _failed(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    log.error("A request failed", method=request.method, path=request.scope["path"], exc_info=error)
+def _failed(request: Asked, error: Exception) -> Response[bytes]:
+    log.error("A request failed", method=request.method, path=loggable(request.scope["path"]), exc_info=error)
     return problem(INTERNAL, FAILED)

@@ -7,6 +7,7 @@ import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from loadbell.accounts.credentials import Prefix
 from loadbell.domain.ids import Entropy
 from loadbell.entry.problems import INTERNAL, MEDIA_TYPE, problem
 
@@ -14,6 +15,7 @@ log = structlog.get_logger()
 
 _FIT = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HEADER = b"x-request-id"
+_CREDENTIAL = re.compile(rf"({'|'.join(Prefix)})[\w-]+")
 
 
 class RequestIds:
@@ -48,12 +50,17 @@ class RequestIds:
             try:
                 await self._application(scope, receive, send_with_id)
             except Exception:
-                log.exception("A request failed", method=scope["method"], path=scope["path"])
+                log.exception("A request failed", method=scope["method"], path=loggable(scope["path"]))
                 if not status:
                     await _fail(send_with_id)
             # The path is all that is told of a request: its query and headers may be secret.
             took = round((time.perf_counter() - began) * 1000, 1)
-            log.debug("Request", method=scope["method"], path=scope["path"], status=status, duration_ms=took)
+            log.debug("Request", method=scope["method"], path=loggable(scope["path"]), status=status, duration_ms=took)
+
+
+def loggable(path: str) -> str:
+    """``path`` without the credential that the link of a mail carries in it."""
+    return _CREDENTIAL.sub(r"\1…", path)
 
 
 async def _fail(send: Send) -> None:
