@@ -10,8 +10,6 @@ from loadbell.accounts.organizations import (
     NewOrganization,
     check_setup,
     create_organization,
-    hash_password,
-    new_password,
     set_up,
 )
 from loadbell.accounts.tokens import authenticate
@@ -151,20 +149,3 @@ def test_what_a_setup_is_made_of_is_checked(given: dict[str, str], fields: list[
 
     assert fields == [error.field for error in refused.value.errors]
     assert "sentinel" not in str(refused.value)
-
-
-def test_passwords_are_hashed_with_salt() -> None:
-    """argon2id, and the same password twice is two hashes."""
-    first, second = hash_password("correct horse"), hash_password("correct horse")
-
-    assert first.startswith("$argon2id$")
-    assert first != second
-
-
-def test_a_made_password_is_long_and_plain() -> None:
-    """24 letters and digits that can be read off a screen."""
-    password = new_password(lambda count: bytes(range(count)))
-
-    assert 24 == len(password)
-    assert password.isalnum()
-    assert password == password.lower()

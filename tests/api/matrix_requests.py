@@ -19,10 +19,10 @@ from loadbell.store.organizations import (
     insert_member,
     insert_organization,
     insert_project,
-    insert_user,
     set_default_project,
 )
 from loadbell.store.sessions import insert_session
+from loadbell.store.users import insert_user
 from tests.api.matrix import Line
 from tests.api.site import ApiSite, clock
 from tests.support.server import Answer, Client

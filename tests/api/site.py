@@ -25,8 +25,9 @@ from loadbell.entry.door import Door
 from loadbell.notify.worker import Worker
 from loadbell.outbound.sender import Sender
 from loadbell.store.db import Database, Transaction
-from loadbell.store.organizations import assign_project, insert_member, insert_project, insert_user
+from loadbell.store.organizations import assign_project, insert_member, insert_project
 from loadbell.store.statements import Statement
+from loadbell.store.users import insert_user
 from tests.support.server import Client
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, WATCHDOG, as_dict, opened
 

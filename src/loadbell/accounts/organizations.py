@@ -1,12 +1,11 @@
 """Organizations: the first one of an installation, and further ones."""
 
 import base64
-import re
 from dataclasses import dataclass
 
-import argon2
-
+from loadbell.accounts.passwords import check_password
 from loadbell.accounts.tokens import issue_token
+from loadbell.domain.emails import is_email
 from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import Entropy, Micros
 from loadbell.domain.orgs import Action, Organization, Principal, Role, Scope
@@ -20,15 +19,12 @@ from loadbell.store.organizations import (
     insert_member,
     insert_organization,
     insert_project,
-    insert_user,
     set_default_project,
 )
+from loadbell.store.users import insert_user
 
 DEFAULT_PROJECT = "Default project"
 LONGEST_NAME = 200
-LONGEST_EMAIL = 254
-_SHORTEST_PASSWORD = 10
-_LONGEST_PASSWORD = 1000
 
 
 @dataclass(frozen=True)
@@ -50,24 +46,16 @@ def check_setup(organization: str, email: str, password: str) -> None:
     errors = []
     if not 0 < len(organization.strip()) <= LONGEST_NAME:
         errors.append(FieldError("organization", f"give a name of 1 to {LONGEST_NAME} characters"))
-    if len(email) > LONGEST_EMAIL or not re.fullmatch(r"[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+", email):
+    if not is_email(email):
         errors.append(FieldError("email", "give an address such as ann@example.org"))
-    if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_PASSWORD:
-        errors.append(FieldError("password", f"give {_SHORTEST_PASSWORD} to {_LONGEST_PASSWORD} characters"))
-    if "\x00" in organization + email + password:
+    try:
+        check_password(password)
+    except Invalid as refusal:
+        errors += refusal.errors
+    if "\x00" in organization:
         errors.append(FieldError("organization", "the character U+0000 can't be stored; remove it"))
     if errors:
         raise Invalid(*errors)
-
-
-def new_password(entropy: Entropy) -> str:
-    """A password of 120 random bits, to be read off a screen once."""
-    return base64.b32encode(entropy(15)).decode("ascii").lower()
-
-
-def hash_password(password: str) -> str:
-    """The argon2id hash of ``password`` with argon2-cffi's defaults (RFC 9106, low memory). Takes some 50 ms of CPU."""
-    return argon2.PasswordHasher().hash(password)
 
 
 async def set_up(  # noqa: PLR0913 - what the first owner is made of

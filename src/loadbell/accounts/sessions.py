@@ -1,14 +1,78 @@
-"""Sessions: who has signed in."""
+"""Sessions: who has signed in, and what such a person is in one of the organizations."""
 
-from loadbell.accounts.credentials import Prefix, hash_credential
-from loadbell.domain.errors import Forbidden, Unauthenticated
-from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.orgs import SignedIn
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.tokens import Hold
+from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
+from loadbell.domain.ids import SECOND, Entropy, Micros
+from loadbell.domain.orgs import Principal, Role, Scope, SignedIn
+from loadbell.domain.runs import Trigger
+from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Transaction
-from loadbell.store.sessions import find_session
+from loadbell.store.organizations import assigned_projects, lock_organization, role_in
+from loadbell.store.sessions import (
+    SessionRow,
+    expire_session,
+    expire_sessions,
+    find_session,
+    forget_sessions,
+    insert_session,
+    list_sessions_of,
+)
 from loadbell.store.tokens import find_token
 
+SESSION_LASTS: Micros = 30 * 86_400 * SECOND
+"""From signing in, however it is used."""
+
+_LONGEST_AGENT = 200
 _USE_IS_NOTED_EACH: Micros = 60 * SECOND
+
+
+@dataclass(frozen=True)
+class NewSession:
+    """A session that has just begun; ``session`` is what proves it, shown this once."""
+
+    id: int
+    session: str
+    user_id: int
+    created_at: Micros
+    expires_at: Micros
+
+
+async def start_session(  # noqa: PLR0913 - one argument for each property
+    tx: Transaction,
+    user_id: int,
+    *,
+    address: str | None,
+    agent: str | None,
+    former: str | None,
+    now: Micros,
+    entropy: Entropy,
+) -> NewSession:
+    """Begins a session of a user who has proved to be that; the one that ``former`` proves, whosever, ends.
+
+    ``agent`` is the program as it names itself; 200 printable characters of it are kept.
+    """
+    ended = None if former is None else await find_session(tx, hash_credential(former))
+    if ended is not None and await expire_session(tx, ended.user_id, ended.id, now):
+        await append_account_entry(tx, ended.user_id, address, "session.ended", {"session_id": ended.id}, now)
+    await forget_sessions(tx, user_id, now - SESSION_LASTS)
+    session = new_credential(Prefix.SESSION, entropy)
+    shown = "".join(filter(str.isprintable, agent or ""))[:_LONGEST_AGENT]
+    expires_at = now + SESSION_LASTS
+    session_id = await insert_session(
+        tx,
+        user_id=user_id,
+        session_hash=hash_credential(session),
+        address=address,
+        agent=shown or None,
+        expires_at=expires_at,
+        now=now,
+    )
+    await append_account_entry(tx, user_id, address, "account.signed_in", {"session_id": session_id}, now)
+    return NewSession(session_id, session, user_id, now, expires_at)
 
 
 async def authenticate_session(
@@ -33,3 +97,45 @@ async def authenticate_session(
     if found.expires_at <= now:
         raise Unauthenticated("This session is over. Sign in again with POST /api/v1/sessions.")
     return SignedIn(found.user_id, found.id, address, use_is_due=now - found.last_used_at >= _USE_IS_NOTED_EACH)
+
+
+async def act_in(tx: Transaction, who: SignedIn, organization_id: int, *, hold: Hold = Hold.NOTHING) -> Principal:
+    """What a person who has signed in is in one organization at this moment. ``hold`` is as at ``authenticate``.
+
+    Raises:
+        NotFound: the person is no member of it.
+    """
+    if hold is not Hold.NOTHING:
+        await lock_organization(tx, organization_id, alone=hold is Hold.ALONE)
+    role = await role_in(tx, organization_id, who.user_id)
+    if role is None:
+        raise NotFound(f"There is no organization {organization_id}.")
+    projects = None
+    if role is Role.MEMBER:
+        projects = await assigned_projects(tx, organization_id, who.user_id)
+    return Principal(
+        who.user_id, organization_id, role, Scope.MANAGE, None, Trigger.UNKNOWN, projects, address=who.address
+    )
+
+
+async def list_sessions(
+    tx: Transaction, who: SignedIn, *, before: int | None, limit: int, now: Micros
+) -> Sequence[SessionRow]:
+    """Up to ``limit`` of the asker's sessions that are not over, with an id below ``before``, newest first."""
+    return await list_sessions_of(tx, who.user_id, before=before, limit=limit, now=now)
+
+
+async def end_session(tx: Transaction, who: SignedIn, session_id: int, *, now: Micros) -> None:
+    """Ends one of the asker's sessions from now on; the present one: signing out.
+
+    Raises:
+        NotFound: the asker has no such session, or it is over.
+    """
+    if not await expire_session(tx, who.user_id, session_id, now):
+        raise NotFound(f"There is no session {session_id}.")
+    await append_account_entry(tx, who.user_id, who.address, "session.ended", {"session_id": session_id}, now)
+
+
+async def end_all_sessions(tx: Transaction, user_id: int, *, now: Micros, but: int | None = None) -> int:
+    """Ends all sessions of the user except ``but``; how many. Whoever calls it says in the audit log why."""
+    return await expire_sessions(tx, user_id, now, but=but)

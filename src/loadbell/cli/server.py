@@ -36,10 +36,9 @@ def setup(
     from loadbell.accounts.organizations import (  # noqa: PLC0415 - server modules load only when their command runs
         NewOrganization,
         check_setup,
-        hash_password,
-        new_password,
         set_up,
     )
+    from loadbell.accounts.passwords import Passwords, new_password  # noqa: PLC0415 - as above
     from loadbell.app import clock  # noqa: PLC0415 - as above
     from loadbell.domain.errors import Conflict  # noqa: PLC0415 - as above
     from loadbell.store.db import Transaction  # noqa: PLC0415 - as above
@@ -52,7 +51,7 @@ def setup(
     async def make() -> NewOrganization:
         database = await open_database(settings)
         try:
-            password_hash = hash_password(password)
+            password_hash = await Passwords().hash(password)
 
             async def work(tx: Transaction) -> NewOrganization:
                 return await set_up(

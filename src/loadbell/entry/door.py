@@ -20,13 +20,14 @@ So whoever may not ask at all learns nothing of what else was wrong: the token i
 import hashlib
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
 
+from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.sessions import authenticate_session
 from loadbell.accounts.tokens import Hold, authenticate, note_use
 from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
@@ -60,6 +61,7 @@ class Door:
     policy: AddressPolicy
     default_watchdog: Micros
     send_timeout: Micros
+    passwords: Passwords = field(default_factory=Passwords)
     sends_mail: bool = False  #: the operator named a mail server
 
 

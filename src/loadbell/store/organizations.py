@@ -17,11 +17,11 @@ _GET_ORGANIZATION = Statement(
 _LOCK = "SELECT id FROM organizations WHERE id = :id AND deleted_at IS NULL "
 _LOCK_SHARED = Statement(_LOCK, _LOCK + "FOR SHARE")
 _LOCK_ALONE = Statement(_LOCK, _LOCK + "FOR NO KEY UPDATE")
-_INSERT_USER = Statement(insert_into(users, "email", "name", "password_hash", "created_at").returning(users.c.id))
 _SET_DEFAULT_PROJECT = Statement(
     "UPDATE organizations SET default_project_id = :project_id WHERE id = :organization_id"
 )
 _INSERT_MEMBER = Statement(insert_into(members, "organization_id", "user_id", "role", "created_at"))
+_ROLE = Statement("SELECT role FROM members WHERE organization_id = :organization_id AND user_id = :user_id")
 _INSERT_PROJECT = Statement(insert_into(projects, "organization_id", "name", "created_at").returning(projects.c.id))
 _INSERT_ASSIGNMENT = Statement(insert_into(assignments, "project_id", "user_id"))
 _ANY_USER = Statement(sa.select(users.c.id).limit(1))
@@ -76,16 +76,15 @@ def _organization(row: Row) -> Organization:
     return Organization(row["id"], row["name"], row["default_project_id"], row["created_at"])
 
 
-async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str, now: Micros) -> int:
-    """Adds a user; ``email`` is kept in lower case. Gives its id."""
-    row = await tx.first(_INSERT_USER, email=email.lower(), name=name, password_hash=password_hash, created_at=now)
-    assert row is not None
-    return int(row["id"])
-
-
 async def insert_member(tx: Transaction, organization_id: int, user_id: int, role: Role, now: Micros) -> None:
     """Makes a user a member of an organization."""
     await tx.run(_INSERT_MEMBER, organization_id=organization_id, user_id=user_id, role=role.value, created_at=now)
+
+
+async def role_in(tx: Transaction, organization_id: int, user_id: int) -> Role | None:
+    """What the user is in the organization; None: no member of it."""
+    row = await tx.first(_ROLE, organization_id=organization_id, user_id=user_id)
+    return None if row is None else Role(row["role"])
 
 
 async def insert_project(tx: Transaction, organization_id: int, name: str, now: Micros) -> int:

@@ -1,9 +1,10 @@
-"""Sessions: kept as hashes, found by them."""
+"""Sessions: kept as hashes, found by them. An ended one stays for a while, as a place its user has signed in from."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from loadbell.domain.ids import Micros
-from loadbell.store.db import Transaction
+from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import sessions
 from loadbell.store.statements import Statement, insert_into
 
@@ -12,18 +13,31 @@ _INSERT = Statement(
         sessions.c.id
     )
 )
-_FIND = Statement("SELECT id, user_id, last_used_at, expires_at FROM sessions WHERE hash = :hash")
+_SELECT = "SELECT id, user_id, address, agent, created_at, last_used_at, expires_at FROM sessions "
+_FIND = Statement(_SELECT + "WHERE hash = :hash")
+_LIST = Statement(
+    _SELECT + "WHERE user_id = :user_id AND expires_at > :now AND id < :before ORDER BY id DESC LIMIT :limit"
+)
 _TOUCH = Statement("UPDATE sessions SET last_used_at = :now WHERE id = :id AND last_used_at < :now")
+_END = Statement("UPDATE sessions SET expires_at = :now WHERE user_id = :user_id AND id = :id AND expires_at > :now")
+_END_ALL = Statement(
+    "UPDATE sessions SET expires_at = :now WHERE user_id = :user_id AND id <> :but AND expires_at > :now"
+)
+_ADDRESSES = Statement("SELECT DISTINCT address FROM sessions WHERE user_id = :user_id AND created_at > :since")
+_FORGET = Statement("DELETE FROM sessions WHERE user_id = :user_id AND created_at <= :until")
 
 
 @dataclass(frozen=True)
 class SessionRow:
-    """A session as it is found by its hash."""
+    """A session as stored, without what proves it."""
 
     id: int
     user_id: int
-    last_used_at: Micros
-    expires_at: Micros
+    address: str | None  #: from where its user signed in
+    agent: str | None  #: the program that signed in, as it names itself
+    created_at: Micros
+    last_used_at: Micros  #: to the minute
+    expires_at: Micros  #: from this instant on it is over
 
 
 async def insert_session(  # noqa: PLR0913 - one argument for each column
@@ -54,9 +68,49 @@ async def insert_session(  # noqa: PLR0913 - one argument for each column
 async def find_session(tx: Transaction, session_hash: str) -> SessionRow | None:
     """The session of that hash, expired or not."""
     row = await tx.first(_FIND, hash=session_hash)
-    return None if row is None else SessionRow(row["id"], row["user_id"], row["last_used_at"], row["expires_at"])
+    return None if row is None else _session(row)
+
+
+async def list_sessions_of(
+    tx: Transaction, user_id: int, *, before: int | None, limit: int, now: Micros
+) -> Sequence[SessionRow]:
+    """The user's sessions that are not over, with an id below ``before``, newest first."""
+    values = {"before": MAX_ID if before is None else before, "limit": limit}
+    return [_session(row) for row in await tx.all(_LIST, user_id=user_id, now=now, **values)]
 
 
 async def note_session_use(tx: Transaction, session_id: int, now: Micros) -> None:
     """Keeps when the session was last used."""
     await tx.run(_TOUCH, id=session_id, now=now)
+
+
+async def expire_session(tx: Transaction, user_id: int, session_id: int, now: Micros) -> bool:
+    """Ends one of the user's sessions; whether there was such a one."""
+    return await tx.run(_END, user_id=user_id, id=session_id, now=now) > 0
+
+
+async def expire_sessions(tx: Transaction, user_id: int, now: Micros, *, but: int | None = None) -> int:
+    """Ends all sessions of the user except ``but``; how many."""
+    return await tx.run(_END_ALL, user_id=user_id, but=but or 0, now=now)
+
+
+async def addresses_since(tx: Transaction, user_id: int, since: Micros) -> Sequence[str | None]:
+    """From where the user has signed in after ``since``."""
+    return [row["address"] for row in await tx.all(_ADDRESSES, user_id=user_id, since=since)]
+
+
+async def forget_sessions(tx: Transaction, user_id: int, until: Micros) -> None:
+    """Removes the user's sessions that began ``until`` then."""
+    await tx.run(_FORGET, user_id=user_id, until=until)
+
+
+def _session(row: Row) -> SessionRow:
+    return SessionRow(
+        id=row["id"],
+        user_id=row["user_id"],
+        address=row["address"],
+        agent=row["agent"],
+        created_at=row["created_at"],
+        last_used_at=row["last_used_at"],
+        expires_at=row["expires_at"],
+    )

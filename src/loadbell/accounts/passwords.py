@@ -1,0 +1,102 @@
+"""Passwords: what is one, and the slow work of hashing and comparing them, beside the event loop."""
+
+import asyncio
+import base64
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import argon2
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from loadbell.domain.errors import FieldError, Invalid, RateLimited
+from loadbell.domain.ids import SECOND, Entropy
+
+T = TypeVar("T")
+
+SHORTEST_PASSWORD = 10
+LONGEST_PASSWORD = 1000
+_THREADS = 2
+_LONGEST_LINE = 40
+_BUSY_FOR = 2 * SECOND
+
+
+def check_password(password: str, field: str = "password") -> None:
+    """Does nothing if ``password`` may be somebody's new one; ``field`` is where it stood.
+
+    Raises:
+        Invalid: it may not; the message never shows it.
+    """
+    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
+        raise Invalid(FieldError(field, f"give {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"))
+    if "\x00" in password:
+        raise Invalid(FieldError(field, "the character U+0000 can't be stored; remove it"))
+    if not password.isascii() and any("\ud800" <= character <= "\udfff" for character in password):
+        raise Invalid(FieldError(field, "this is not UTF-8; type it again"))
+
+
+def new_password(entropy: Entropy) -> str:
+    """A password of 120 random bits, to be read off a screen once."""
+    return base64.b32encode(entropy(15)).decode("ascii").lower()
+
+
+class Passwords:
+    """
+    Hashes and compares passwords with argon2id (argon2-cffi's defaults: RFC 9106, low memory: 64 MiB, some 50 ms).
+
+    Two threads do it, so that it never takes more than their memory, and at most 40 wait: then whoever comes is told
+    to come again, instead of waiting for seconds.
+    """
+
+    def __init__(self) -> None:
+        self._hasher = argon2.PasswordHasher()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
+        self._room = threading.Semaphore(_THREADS + _LONGEST_LINE)
+        self._nobodys_hash = _hash_of_nothing(self._hasher)
+
+    async def hash(self, password: str) -> str:
+        """What is stored of ``password``.
+
+        Raises:
+            RateLimited: too many wait already.
+        """
+        return await self._in_line(lambda: self._hasher.hash(password))
+
+    async def matches(self, password_hash: str | None, password: str) -> bool:
+        """Whether ``password`` is the one of that hash. None, for nobody, takes as long and is always False.
+
+        Raises:
+            RateLimited: too many wait already.
+        """
+        stored = self._nobodys_hash if password_hash is None else password_hash
+
+        def compare() -> bool:
+            try:
+                return self._hasher.verify(stored, password)
+            except (VerificationError, InvalidHashError, UnicodeEncodeError):
+                return False
+
+        return await self._in_line(compare)
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether it was hashed with other parameters than those of today."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    async def _in_line(self, work: Callable[[], T]) -> T:
+        if not self._room.acquire(blocking=False):
+            raise RateLimited("Too many people sign in just now. Try again in a few seconds.", _BUSY_FOR)
+        future = self._threads.submit(work)
+        future.add_done_callback(lambda _: self._room.release())
+        return await asyncio.wrap_future(future)
+
+
+def _hash_of_nothing(hasher: argon2.PasswordHasher) -> str:
+    """A hash with the parameters of ``hasher`` that no password has: to compare with it takes the usual time."""
+    salt, digest = (
+        base64.b64encode(os.urandom(length)).decode("ascii").rstrip("=")
+        for length in (hasher.salt_len, hasher.hash_len)
+    )
+    parameters = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={argon2.low_level.ARGON2_VERSION}${parameters}${salt}${digest}"

@@ -1,0 +1,45 @@
+"""How fast secrets may be guessed: a token bucket for each key, shared by all processes."""
+
+from loadbell.domain.ids import Micros
+from loadbell.domain.pace import Pace
+from loadbell.store.db import Transaction
+from loadbell.store.statements import Statement
+
+_FORGOTTEN_AT_ONCE = 20
+
+_HOLD = Statement(
+    "INSERT INTO attempt_paces (key, full_at) VALUES (:key, 0) "
+    "ON CONFLICT (key) DO UPDATE SET full_at = attempt_paces.full_at RETURNING full_at"
+)
+_SET = Statement("UPDATE attempt_paces SET full_at = :full_at WHERE key = :key")
+_GIVE_BACK = Statement("UPDATE attempt_paces SET full_at = full_at - :interval WHERE key = :key")
+_FULL = "SELECT key FROM attempt_paces WHERE full_at <= :now ORDER BY full_at LIMIT :count"
+_FORGET = Statement(
+    f"DELETE FROM attempt_paces WHERE key IN ({_FULL})",  # noqa: S608 - two texts of this module
+    f"DELETE FROM attempt_paces WHERE key IN ({_FULL} FOR UPDATE SKIP LOCKED)",  # noqa: S608 - as above
+)
+
+
+async def take_turn(tx: Transaction, key: str, pace: Pace, now: Micros) -> Micros:
+    """Takes one turn from the bucket of ``key``; gives 0, or how long to wait if it is empty.
+
+    Nobody else takes one of the same bucket until this transaction ends. Several buckets are to be asked in the order
+    of their keys, or two transactions could wait for each other.
+    """
+    row = await tx.first(_HOLD, key=key)
+    assert row is not None
+    full_at = int(row["full_at"])
+    if not pace.allowed(full_at, now):
+        return pace.next_at(full_at) - now
+    await tx.run(_SET, key=key, full_at=pace.after(full_at, now, 1))
+    return 0
+
+
+async def give_turn_back(tx: Transaction, key: str, pace: Pace) -> None:
+    """Undoes one :func:`take_turn`."""
+    await tx.run(_GIVE_BACK, key=key, interval=pace.interval)
+
+
+async def forget_full(tx: Transaction, now: Micros) -> None:
+    """Removes some buckets that are full again: one that is not there is full, too."""
+    await tx.run(_FORGET, now=now, count=_FORGOTTEN_AT_ONCE)

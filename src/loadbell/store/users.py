@@ -1,0 +1,81 @@
+"""Users: people with an e-mail address, a name and the hash of a password."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from loadbell.domain.errors import Conflict
+from loadbell.domain.ids import Micros
+from loadbell.store.db import Row, Transaction
+from loadbell.store.statements import Statement
+
+_SELECT = "SELECT id, email, name, password_hash, created_at FROM users "
+_INSERT = Statement(
+    "INSERT INTO users (email, name, password_hash, created_at) VALUES (:email, :name, :password_hash, :now) "
+    "ON CONFLICT (email) DO NOTHING RETURNING id"
+)
+_FIND = Statement(_SELECT + "WHERE email = :email")
+_GET = Statement(_SELECT + "WHERE id = :id")
+_HOLD = Statement(_SELECT + "WHERE id = :id", _SELECT + "WHERE id = :id FOR NO KEY UPDATE")
+_ALL = Statement(_SELECT + "ORDER BY email")
+_SET_PASSWORD = Statement("UPDATE users SET password_hash = :password_hash WHERE id = :id")
+_SET_NAME = Statement("UPDATE users SET name = :name WHERE id = :id")
+
+
+@dataclass(frozen=True)
+class UserRow:
+    """A user as stored. The hash is for comparing only and is shown to nobody."""
+
+    id: int
+    email: str  #: in lower case
+    name: str
+    password_hash: str
+    created_at: Micros
+
+
+async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str, now: Micros) -> int:
+    """Adds a user; ``email`` is kept in lower case. Gives its id.
+
+    Raises:
+        Conflict: there is a user with that address.
+    """
+    row = await tx.first(_INSERT, email=email.lower(), name=name, password_hash=password_hash, now=now)
+    if row is None:
+        raise Conflict("Somebody with this e-mail address was added at this moment. Try again.")
+    return int(row["id"])
+
+
+async def find_user_by_email(tx: Transaction, email: str) -> UserRow | None:
+    """The user with that address, however it is capitalized."""
+    row = await tx.first(_FIND, email=email.lower())
+    return None if row is None else _user(row)
+
+
+async def get_user(tx: Transaction, user_id: int) -> UserRow | None:
+    """The user of that id."""
+    row = await tx.first(_GET, id=user_id)
+    return None if row is None else _user(row)
+
+
+async def hold_user(tx: Transaction, user_id: int) -> UserRow | None:
+    """As :func:`get_user`; nobody changes its password or name until this transaction ends."""
+    row = await tx.first(_HOLD, id=user_id)
+    return None if row is None else _user(row)
+
+
+async def list_users(tx: Transaction) -> Sequence[UserRow]:
+    """Every user of the installation, by e-mail address: for its operator, not for anybody who asks over HTTP."""
+    return [_user(row) for row in await tx.all(_ALL)]
+
+
+async def set_password(tx: Transaction, user_id: int, password_hash: str) -> None:
+    """Replaces the hash of the user's password."""
+    await tx.run(_SET_PASSWORD, id=user_id, password_hash=password_hash)
+
+
+async def set_name(tx: Transaction, user_id: int, name: str) -> None:
+    """Replaces what people call the user."""
+    await tx.run(_SET_NAME, id=user_id, name=name)
+
+
+def _user(row: Row) -> UserRow:
+    return UserRow(row["id"], row["email"], row["name"], row["password_hash"], row["created_at"])
