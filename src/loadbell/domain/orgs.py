@@ -169,8 +169,36 @@ class Project:
     id: int
     organization_id: int
     name: str
+    is_default: bool  #: runs go there that name no project
     archived_at: Micros | None  #: since when it takes no new runs
     created_at: Micros
+
+
+@dataclass(frozen=True)
+class ProjectLoss:
+    """What goes with a project, by number. What is pending stays in the organization's log, cancelled."""
+
+    tests: int
+    runs: int
+    open_runs: int  #: those of ``runs`` that haven't ended
+    pending_deliveries: int
+    tokens: int  #: that open this project only
+    assigned_members: int
+
+
+@dataclass(frozen=True)
+class OrganizationLoss:
+    """What goes with an organization, by number."""
+
+    projects: int
+    tests: int
+    runs: int
+    open_runs: int  #: those of ``runs`` that haven't ended
+    channels: int
+    pending_deliveries: int
+    members: int
+    tokens: int
+    invitations: int
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from loadbell.store import deliveries as store
 from loadbell.store.audit import append_entry
 from loadbell.store.channels import get_channel as find_channel
 from loadbell.store.db import Transaction
-from loadbell.store.organizations import organization_names
+from loadbell.store.organizations import has_project, organization_names
 from loadbell.store.runs import get_run
 
 
@@ -61,7 +61,8 @@ async def redeliver(tx: Transaction, principal: Principal, delivery_id: UUID, *,
 
     Raises:
         NotFound: the asker does not see the delivery.
-        Conflict: it is being sent, its channel is gone, turned off or paused, or it was the test of an unsaved form.
+        Conflict: it is being sent, its project or channel is gone, that is turned off or paused, or it was the test of
+            an unsaved form.
     """
     delivery = await _locked(tx, principal, delivery_id)
     if delivery.status is DeliveryStatus.SENDING:
@@ -71,6 +72,8 @@ async def redeliver(tx: Transaction, principal: Principal, delivery_id: UUID, *,
     channel = await find_channel(tx, principal.organization_id, delivery.channel_id)
     if channel is None:
         raise Conflict("The channel of this delivery was deleted, so there is nowhere to send it.")
+    if delivery.project_id is not None and not await has_project(tx, principal.organization_id, delivery.project_id):
+        raise Conflict("The project of this delivery was deleted, so nothing is told of it any more.")
     if not channel.enabled:
         raise Conflict("The channel of this delivery is turned off. Turn it on, then redeliver.")
     if channel.paused_reason is not None:

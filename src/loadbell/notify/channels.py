@@ -15,8 +15,8 @@ from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.signing import new_secret
 from loadbell.store import channels as store
 from loadbell.store.audit import append_entry
+from loadbell.store.calling_off import call_off_channel
 from loadbell.store.db import Transaction
-from loadbell.store.deliveries import call_off_channel
 from loadbell.store.organizations import project_ids
 
 
@@ -121,7 +121,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         parsed = check_form(channel.kind, settings, policy=policy, current=channel.settings)
         channel = replace(channel, settings=parsed)
     if subscription is not None:
-        await _check_subscription(tx, principal.organization_id, subscription)
+        await _check_subscription(tx, principal.organization_id, subscription, kept=channel.subscription.projects)
         channel = replace(channel, subscription=subscription)
     channel = replace(
         channel,
@@ -205,8 +205,11 @@ def check_form(
     return asdict(parsed)
 
 
-async def _check_subscription(tx: Transaction, organization_id: int, subscription: Subscription) -> None:
-    unknown = set(subscription.projects) - set(await project_ids(tx, organization_id))
+async def _check_subscription(
+    tx: Transaction, organization_id: int, subscription: Subscription, *, kept: tuple[int, ...] = ()
+) -> None:
+    """``kept``: what it names already. A deleted project stays in it, since an empty list would mean all of them."""
+    unknown = set(subscription.projects) - set(kept) - set(await project_ids(tx, organization_id))
     if unknown:
         listed = ", ".join(str(project) for project in sorted(unknown))
         raise Invalid(FieldError("subscription.projects", f"the organization has no project {listed}"))

@@ -119,7 +119,7 @@ class Worker:
 
         async def hand_over(tx: Transaction) -> int:
             await self._record(tx, self._done, self._clock())
-            return await give_back(tx, self._owner)
+            return await give_back(tx, self._owner, self._clock())
 
         try:
             returned = await self._database.write(hand_over)

@@ -29,7 +29,7 @@ from loadbell.domain.runs import (
 from loadbell.notify.publish import publish_finished, publish_started
 from loadbell.store import runs as store
 from loadbell.store.db import Transaction
-from loadbell.store.organizations import has_project, project_ids
+from loadbell.store.projects import get_project, projects_that_take_runs
 
 MOST_METRICS = 200
 """Names of metrics that a run keeps, over all of its reports."""
@@ -70,10 +70,12 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
 ) -> Run:
     """Adds a run in the status it is announced with; tells what that means (started, or finished).
 
-    Without a project it goes to the first one that the asker sees, for most the organization's default project.
+    Without a project it goes to the organization's default one if the asker sees that, else to the oldest that takes
+    runs and that the asker sees.
 
     Raises:
         NotFound: the project is not one that the asker sees.
+        Conflict: the project is archived.
         Invalid: the status is not one to begin with, or the result contradicts it.
     """
     principal.require(Action.REPORT_RUNS)
@@ -307,14 +309,22 @@ async def _visible(tx: Transaction, principal: Principal, run_id: int) -> Run:
 
 async def _project(tx: Transaction, principal: Principal, project_id: int | None) -> int:
     if project_id is None:
-        visible = [p for p in await project_ids(tx, principal.organization_id) if principal.sees_project(p)]
-        if not visible:
-            raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
-        return visible[0]
-    await _check_project(tx, principal, project_id)
-    return project_id
-
-
-async def _check_project(tx: Transaction, principal: Principal, project_id: int) -> None:
-    if not principal.sees_project(project_id) or not await has_project(tx, principal.organization_id, project_id):
+        open_ones = await projects_that_take_runs(tx, principal.organization_id)
+        visible = [project for project in open_ones if principal.sees_project(project)]
+        if visible:
+            return visible[0]
+        if principal.projects:
+            raise Conflict(
+                "All projects that you report to are archived and take no new runs. Ask an admin of the organization "
+                "to restore one or to assign you to another one."
+            )
+        raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
+    project = await get_project(tx, principal.organization_id, project_id)
+    if project is None or not principal.sees_project(project_id):
         raise NotFound(f"There is no project {project_id}.")
+    if project.archived_at is not None:
+        raise Conflict(
+            f"Project {project_id} is archived and takes no new runs. Ask an admin of the organization to restore it, "
+            "or report to another one."
+        )
+    return project_id

@@ -14,6 +14,7 @@ import msgspec
 from loadbell.domain.deliveries import Attempt, Cause, DeliveryStatus, Reason, Verdict
 from loadbell.domain.ids import Micros
 from loadbell.domain.pace import Pace
+from loadbell.store.calling_off import call_off_lost
 from loadbell.store.channels import Throttle, throttle_channels
 from loadbell.store.db import Transaction
 from loadbell.store.leases import Leased
@@ -82,12 +83,6 @@ _MOVE = Statement(
     .replace(", finished_at)", ", d.finished_at)")
     + f" FROM {_unnest(_MOVE_COLUMNS)} WHERE d.id = u.id AND d.status = 'sending' "
     "AND d.attempts_begun = u.number AND d.lease_owner = u.owner",
-)
-_CALL_OFF_DELETED = Statement(
-    "UPDATE deliveries SET status = coalesce(settled, 'cancelled'), settled = NULL, next_attempt_at = NULL, "
-    "waits_for = NULL, finished_at = coalesce(finished_at, :now) "
-    "WHERE id = :id AND status = 'pending' AND channel_id IS NOT NULL "
-    "AND NOT EXISTS (SELECT 1 FROM channels WHERE channels.id = deliveries.channel_id)"
 )
 _LOCK_MANY = Statement("SELECT id FROM deliveries WHERE id = ANY(CAST(:ids AS text[])) ORDER BY id FOR UPDATE")
 # An end without an answer counts as it stands now: the result of an attempt whose lease was lost has ended nothing.
@@ -163,9 +158,7 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> 
         released = sum([await tx.run(_RELEASE_ANSWERED, id=item) for item in answered])
     released += sum([await tx.run(_RELEASE_ENDED, id=item) for item in ended])
     again = [str(done.leased.id) for done in completions if done.verdict.status is DeliveryStatus.PENDING]
-    for item in again:
-        await tx.run(_CALL_OFF_DELETED, id=item, now=completions[0].attempt.started_at)
-    return released
+    return released + await call_off_lost(tx, again, completions[0].attempt.started_at)
 
 
 def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
@@ -203,6 +196,7 @@ async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:
     else:
         await tx.run_many(_APPEND, attempts)
     await tx.run_many(_TAKE_BACK, [{"id": row["id"], "number": row["attempts_begun"], "now": now} for row in moves])
+    await call_off_lost(tx, [row["id"] for row in rows], now)
     if rows:
         tx.wake_workers()
     return len(rows)

@@ -81,12 +81,6 @@ _CALL_OFF = Statement(
     "UPDATE deliveries SET status = :status, settled = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "
     "finished_at = coalesce(finished_at, :now) WHERE id = :id AND status = 'pending'"
 )
-_CALL_OFF_CHANNEL = Statement(
-    "UPDATE deliveries SET status = coalesce(settled, 'cancelled'), settled = NULL, next_attempt_at = NULL, "
-    "waits_for = NULL, form = NULL, finished_at = coalesce(finished_at, :now), "
-    "message = coalesce(message, 'The channel was deleted before this was sent.') "
-    "WHERE channel_id = :channel_id AND status = 'pending'"
-)
 _WAITED_FOR = Statement("SELECT waits_for FROM deliveries WHERE id = :id")
 _LET_OTHERS_WAIT_INSTEAD = Statement(
     # With the end of its run the delivery leaves the line, and what waits for that end waits instead, too.
@@ -274,11 +268,6 @@ async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> N
         await tx.run(_LET_OTHERS_WAIT_INSTEAD, id=str(delivery_id), instead=row["waits_for"])
     if release:
         await tx.run(_RELEASE, id=str(delivery_id))
-
-
-async def call_off_channel(tx: Transaction, channel_id: int, now: Micros) -> int:
-    """Cancels what is pending for a channel that is being deleted; gives how many."""
-    return await tx.run(_CALL_OFF_CHANNEL, channel_id=channel_id, now=now)
 
 
 @cache

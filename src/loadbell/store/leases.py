@@ -21,6 +21,7 @@ from loadbell.domain.deliveries import Cause, DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import MAX_ID, SECOND, Micros
 from loadbell.domain.pace import Pace
+from loadbell.store.calling_off import LOST, call_off_lost
 from loadbell.store.channels import read_secrets
 from loadbell.store.db import Row, Transaction, WrongState
 from loadbell.store.statements import Statement
@@ -79,8 +80,8 @@ _LEASE_MANY = Statement(
 )
 _LEASED_COLUMNS = (
     "SELECT d.id, d.organization_id, d.lane, d.kind, d.event, d.cause, d.settled, d.step, d.resume_at, "
-    "d.attempts_begun, d.form, d.replay_id, e.payload, e.notice, e.occurred_at, c.settings, c.signing_secrets "
-    "FROM deliveries d JOIN events e ON e.id = d.event_id LEFT JOIN channels c ON c.id = d.channel_id "
+    "d.attempts_begun, d.form, d.replay_id, e.payload, e.notice, e.occurred_at, c.settings, c.signing_secrets, "
+    f"{LOST} AS lost FROM deliveries d JOIN events e ON e.id = d.event_id LEFT JOIN channels c ON c.id = d.channel_id "
 )
 _LEASED = Statement(
     _LEASED_COLUMNS + "WHERE d.id IN (SELECT value FROM json_each(:ids))",
@@ -89,15 +90,11 @@ _LEASED = Statement(
 
 _GIVE_BACK = Statement(
     "UPDATE deliveries SET status = 'pending', attempts_begun = attempts_begun - 1, lease_owner = NULL, "
-    "lease_until = NULL, leased_at = NULL WHERE status = 'sending' AND lease_owner = :owner"
+    "lease_until = NULL, leased_at = NULL WHERE status = 'sending' AND lease_owner = :owner RETURNING id"
 )
-_CALL_OFF = Statement(
-    "UPDATE deliveries SET status = coalesce(settled, 'cancelled'), settled = NULL, "
-    "attempts_begun = attempts_begun - 1, lease_owner = NULL, lease_until = NULL, leased_at = NULL, "
-    "next_attempt_at = NULL, form = NULL, "
-    "message = CASE WHEN settled IS NULL THEN 'The channel was deleted before this was sent.' ELSE message END, "
-    "finished_at = coalesce(finished_at, :now) "
-    "WHERE id = :id AND status = 'sending'"
+_GIVE_ONE_BACK = Statement(
+    "UPDATE deliveries SET status = 'pending', attempts_begun = attempts_begun - 1, lease_owner = NULL, "
+    "lease_until = NULL, leased_at = NULL WHERE id = :id AND status = 'sending'"
 )
 
 
@@ -159,8 +156,8 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
 ) -> Look:
     """Leases what is due, lanes that answer first and the oldest of them first, within ``room``.
 
-    ``retrying`` picks between first attempts and repeated ones. What belongs to a channel that no longer exists is
-    cancelled instead; what belongs to a paused one stays.
+    ``retrying`` picks between first attempts and repeated ones. What has lost its channel, project or organization is
+    cancelled instead; what belongs to a paused channel stays.
     """
     buckets: dict[int, Pace] = {}
     ready: list[tuple[bool, Micros, int, int]] = []
@@ -270,12 +267,15 @@ async def _load(tx: Transaction, ids: Sequence[str], *, owner: int, now: Micros)
     if not ids:
         return []
     rows = await tx.all(_LEASED, ids=list(ids) if tx.dialect == "postgresql" else msgspec.json.encode(ids).decode())
+    lost = [row["id"] for row in rows if row["lost"] is not None]
+    await tx.run_many(_GIVE_ONE_BACK, [{"id": item} for item in lost])
+    if await call_off_lost(tx, lost, now):
+        tx.wake_workers()
     leased = []
     for row in rows:
-        sealed = row["settings"] if row["form"] is None else row["form"]
-        if sealed is None:
-            await tx.run(_CALL_OFF, id=row["id"], now=now)
+        if row["lost"] is not None:
             continue
+        sealed = row["settings"] if row["form"] is None else row["form"]
         try:
             leased.append(_leased(tx, row, sealed, owner=owner, now=now))
         except ValueError:
@@ -322,6 +322,11 @@ def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing
         return nothing
 
 
-async def give_back(tx: Transaction, owner: int) -> int:
-    """Returns what this worker still holds to pending, with no attempt counted; gives how many."""
-    return await tx.run(_GIVE_BACK, owner=owner)
+async def give_back(tx: Transaction, owner: int, now: Micros) -> int:
+    """Returns what this worker still holds to pending, with no attempt counted; gives how many.
+
+    What has lost its channel, project or organization meanwhile is cancelled.
+    """
+    returned = [row["id"] for row in await tx.all(_GIVE_BACK, owner=owner)]
+    await call_off_lost(tx, returned, now)
+    return len(returned)

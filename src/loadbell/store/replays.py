@@ -21,7 +21,8 @@ _WINDOW = 500  # deliveries looked at in one transaction
 _MEANT = (
     # A Redeliver that brings a delivery back to its end leaves finished_at as it was; its attempt tells of it.
     "event <> 'test.notification_channel' AND finished_at < :asked_at AND NOT EXISTS (SELECT 1 FROM attempts a "
-    "WHERE a.delivery_id = deliveries.id AND a.started_at + a.duration >= :asked_at) AND status IN "
+    "WHERE a.delivery_id = deliveries.id AND a.started_at + a.duration >= :asked_at) "
+    "AND (project_id IS NULL OR EXISTS (SELECT 1 FROM projects p WHERE p.id = deliveries.project_id)) AND status IN "
 )
 _ON_SQLITE = _MEANT + "(SELECT value FROM json_each(:statuses))"
 _ON_POSTGRESQL = _MEANT + "(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb)))"

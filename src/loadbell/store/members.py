@@ -1,0 +1,89 @@
+"""Members of an organization: their roles, and the projects that they are assigned to."""
+
+from collections.abc import Collection, Sequence
+
+from loadbell.domain.ids import MAX_ID
+from loadbell.domain.orgs import Member, Role
+from loadbell.store.db import Row, Transaction
+from loadbell.store.statements import Statement
+
+_SELECT = (
+    "SELECT u.id, u.email, u.name, m.role, m.created_at FROM members m JOIN users u ON u.id = m.user_id "
+    "WHERE m.organization_id = :organization_id "
+)
+_GET = Statement(_SELECT + "AND m.user_id = :user_id")
+_OWNER = Statement("SELECT user_id FROM members WHERE organization_id = :organization_id AND role = 'owner'")
+_PAGE = Statement(_SELECT + "AND m.user_id < :before ORDER BY m.user_id DESC LIMIT :limit")
+_ASSIGNMENTS = Statement(
+    "SELECT a.user_id, a.project_id FROM assignments a JOIN projects p ON p.id = a.project_id "
+    "WHERE p.organization_id = :organization_id AND a.user_id >= :first AND a.user_id <= :last ORDER BY a.project_id"
+)
+_SET_ROLE = Statement("UPDATE members SET role = :role WHERE organization_id = :organization_id AND user_id = :user_id")
+_ASSIGN = Statement("INSERT INTO assignments (project_id, user_id) VALUES (:project_id, :user_id)")
+_UNASSIGN_ALL = Statement(
+    "DELETE FROM assignments WHERE user_id = :user_id "
+    "AND project_id IN (SELECT id FROM projects WHERE organization_id = :organization_id)"
+)
+_DELETE_TOKENS = Statement("DELETE FROM tokens WHERE organization_id = :organization_id AND user_id = :user_id")
+_DELETE = Statement("DELETE FROM members WHERE organization_id = :organization_id AND user_id = :user_id")
+
+
+async def get_member(tx: Transaction, organization_id: int, user_id: int) -> Member | None:
+    """The member, if the user is one of the organization."""
+    found = await tx.all(_GET, organization_id=organization_id, user_id=user_id)
+    members = await _members(tx, organization_id, found)
+    return members[0] if members else None
+
+
+async def get_owner(tx: Transaction, organization_id: int) -> int:
+    """The user who owns the organization."""
+    row = await tx.first(_OWNER, organization_id=organization_id)
+    assert row is not None, "an organization always has an owner"
+    return int(row["user_id"])
+
+
+async def list_members(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Member]:
+    """Up to ``limit`` members of the organization, the newest users first, with a user id below ``before``."""
+    found = await tx.all(
+        _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
+    )
+    return await _members(tx, organization_id, found)
+
+
+async def set_role(tx: Transaction, organization_id: int, user_id: int, role: Role) -> None:
+    """Keeps what the member is in the organization."""
+    await tx.run(_SET_ROLE, organization_id=organization_id, user_id=user_id, role=role.value)
+
+
+async def set_assignments(tx: Transaction, organization_id: int, user_id: int, project_ids: Collection[int]) -> None:
+    """Assigns the member to these projects of the organization and to no other of its."""
+    await tx.run(_UNASSIGN_ALL, organization_id=organization_id, user_id=user_id)
+    await tx.run_many(_ASSIGN, [{"project_id": project_id, "user_id": user_id} for project_id in project_ids])
+
+
+async def delete_member(tx: Transaction, organization_id: int, user_id: int) -> int:
+    """Takes the user out of the organization, with assignments and tokens there; gives how many tokens."""
+    await tx.run(_UNASSIGN_ALL, organization_id=organization_id, user_id=user_id)
+    tokens = await tx.run(_DELETE_TOKENS, organization_id=organization_id, user_id=user_id)
+    await tx.run(_DELETE, organization_id=organization_id, user_id=user_id)
+    return tokens
+
+
+async def _members(tx: Transaction, organization_id: int, found: Sequence[Row]) -> list[Member]:
+    if not found:
+        return []
+    ids = [int(row["id"]) for row in found]
+    assigned: dict[int, list[int]] = {}
+    for row in await tx.all(_ASSIGNMENTS, organization_id=organization_id, first=min(ids), last=max(ids)):
+        assigned.setdefault(row["user_id"], []).append(row["project_id"])
+    return [
+        Member(
+            user_id=row["id"],
+            email=row["email"],
+            name=row["name"],
+            role=Role(row["role"]),
+            project_ids=tuple(assigned.get(row["id"], ())),
+            created_at=row["created_at"],
+        )
+        for row in found
+    ]
