@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
+from urllib.parse import urlencode
 
 import argon2
 
@@ -75,10 +76,6 @@ class Company:
         if name not in self._things:
             self._things[name] = _THINGS[name](self)
         return self._things[name]
-
-    def at(self, line: Line, **others: Any) -> str:
-        """The path of ``line`` to things of this company, or to ``others``."""
-        return line.path.format(**{name: others.get(name) or self.thing(name) for name in line.ids})
 
 
 def found(site: ApiSite) -> Company:
@@ -204,10 +201,7 @@ _THINGS: dict[str, Callable[[Company], Any]] = {
 }
 """How to make a thing of a company, by the name of its id."""
 
-
-Bodies = dict[str, Callable[[Company], dict[str, Any]]]
-
-BODIES: Bodies = {
+BODIES: dict[str, Callable[[Company], dict[str, Any]]] = {
     "POST /runs": lambda company: {"name": "n", "project_id": company.project_id},
     "PATCH /runs/{run_id}": lambda _: {"note": "seen"},
     "POST /organizations/{organization_id}/channels": lambda _: {
@@ -256,12 +250,11 @@ BODIES: Bodies = {
 }
 """A good body for each line that sends one; a POST that is not here sends an empty one."""
 
-_QUERIES: dict[str, Callable[[Company], str]] = {
-    "GET /runs of it": lambda company: f"?project_id={company.project_id}",
-    "DELETE /organizations/{organization_id} dry run": lambda _: "?dry_run=true",
-    "DELETE /projects/{project_id} dry run": lambda _: "?dry_run=true",
+_QUERIES: dict[str, Callable[[Company], dict[str, Any]]] = {
+    "GET /runs of it": lambda company: {"project_id": company.project_id},
+    "DELETE /organizations/{organization_id} dry run": lambda _: {"dry_run": "true"},
+    "DELETE /projects/{project_id} dry run": lambda _: {"dry_run": "true"},
 }
-
 
 _BEFORE: dict[str, Callable[[Company], Any]] = {
     "POST /deliveries/{delivery_id}/redeliver": lambda company: (
@@ -272,16 +265,29 @@ _BEFORE: dict[str, Callable[[Company], Any]] = {
 """What must be done first, so that a good request can succeed."""
 
 
-def body(line: Line, company: Company) -> dict[str, Any] | None:
-    """A good body, or None where none is sent."""
-    make = BODIES.get(line.name)
-    return make(company) if make else {} if line.method == "POST" else None
+@dataclass(frozen=True)
+class Parts:
+    """What a request is made of."""
+
+    ids: dict[str, Any]
+    query: dict[str, Any]
+    body: dict[str, Any] | None  #: None: none is sent
 
 
-def send(line: Line, company: Company, column: str) -> Answer:
-    """What the one in ``column`` is answered."""
-    _BEFORE.get(line.name, id)(company)
+def parts(line: Line, company: Company, column: str) -> Parts:
+    """A good request of the one in ``column``, when everything is done that it needs."""
+    if line.name in _BEFORE:
+        _BEFORE[line.name](company)
     whom = {"oneself": company.users[column], "the owner": company.users["own"]}.get(line.note)
-    query = _QUERIES[line.name](company) if line.name in _QUERIES else ""
-    path = company.at(line, **({"user_id": whom} if whom else {}))
-    return company.client(column).call(line.method, path + query, body(line, company))
+    ids = {name: company.thing(name) if whom is None or name != "user_id" else whom for name in line.ids}
+    query = _QUERIES[line.name](company) if line.name in _QUERIES else {}
+    body = BODIES[line.name](company) if line.name in BODIES else {} if line.method == "POST" else None
+    return Parts(ids, query, body)
+
+
+def send(line: Line, company: Company, column: str, **others: Any) -> Answer:
+    """What the one in ``column`` is answered; ``others`` are ids in place of those of ``company``."""
+    good = parts(line, company, column)
+    query = f"?{urlencode(good.query)}" if good.query else ""
+    path = line.path.format(**{**good.ids, **others})
+    return company.client(column).call(line.method, path + query, good.body)
