@@ -1,26 +1,29 @@
 """Organizations: the first one of an installation, and further ones."""
 
 import base64
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 
 from loadbell.accounts.passwords import check_password
 from loadbell.accounts.tokens import issue_token
 from loadbell.domain.emails import is_email
-from loadbell.domain.errors import Conflict, FieldError, Invalid
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
-from loadbell.domain.orgs import Action, Organization, Principal, Role, Scope
+from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, Scope
 from loadbell.domain.runs import Trigger
+from loadbell.notify.channels import check_organization
+from loadbell.store import deletions
+from loadbell.store import organizations as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import (
     any_user,
     claim_fact,
-    get_organization,
     insert_member,
     insert_organization,
     insert_project,
     set_default_project,
 )
+from loadbell.store.projects import get_project
 from loadbell.store.users import insert_user
 
 DEFAULT_PROJECT = "Default project"
@@ -86,8 +89,88 @@ async def create_organization(
 
 async def list_organizations(tx: Transaction, principal: Principal, *, before: int | None) -> list[Organization]:
     """The organizations with an id below ``before`` that the asker's token sees: its own, whatever its scope."""
-    own = await get_organization(tx, principal.organization_id)
+    own = await store.get_organization(tx, principal.organization_id)
     return [] if own is None or (before is not None and own.id >= before) else [own]
+
+
+async def get_organization(tx: Transaction, principal: Principal, organization_id: int) -> Organization:
+    """The organization.
+
+    Raises:
+        NotFound: it is not the asker's.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.READ_ORGANIZATION)
+    return await _present(tx, organization_id)
+
+
+async def update_organization(  # noqa: PLR0913 - one argument for each property
+    tx: Transaction,
+    principal: Principal,
+    organization_id: int,
+    *,
+    name: str | None = None,
+    default_project_id: int | None = None,
+    now: Micros,
+) -> Organization:
+    """Renames the organization, or lets runs that name no project go to another one. Held alone.
+
+    Raises:
+        NotFound: it is not the asker's, or the project is not of it.
+        Conflict: the project is archived.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.MANAGE_ORGANIZATION)
+    before = await _present(tx, organization_id)
+    after = before if name is None else replace(before, name=name)
+    if default_project_id is not None:
+        project = await get_project(tx, organization_id, default_project_id)
+        if project is None:
+            raise NotFound(f"There is no project {default_project_id}.")
+        if project.archived_at is not None:
+            raise Conflict(f"Project {project.id} is archived. Restore it, then make it the default.")
+        after = replace(after, default_project_id=default_project_id)
+    changes = {
+        field: {"before": getattr(before, field), "after": getattr(after, field)}
+        for field in ("name", "default_project_id")
+        if getattr(before, field) != getattr(after, field)
+    }
+    if changes:
+        await store.update_organization(tx, after)
+        await append_entry(tx, principal, "organization.changed", f"organization {organization_id}", changes, now)
+    return after
+
+
+async def look_at_loss(tx: Transaction, principal: Principal, organization_id: int) -> OrganizationLoss:
+    """What deleting the organization would take with it; raises what deleting it would."""
+    check_organization(principal, organization_id)
+    principal.require(Action.DELETE_ORGANIZATION)
+    return await deletions.count_organization_loss(tx, organization_id)
+
+
+async def delete_organization(
+    tx: Transaction, principal: Principal, organization_id: int, *, now: Micros
+) -> OrganizationLoss:
+    """Takes everybody out of the organization, with its tokens, invitations and channels; gives what was lost.
+
+    What was pending is cancelled. Its runs and logs are kept, where nobody reaches them. Held alone.
+
+    Raises:
+        NotFound: it is not the asker's.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.DELETE_ORGANIZATION)
+    organization = await _present(tx, organization_id)
+    loss = await deletions.delete_organization(tx, organization_id, now)
+    changes = {"name": organization.name, "lost": asdict(loss)}
+    await append_entry(tx, principal, "organization.deleted", f"organization {organization_id}", changes, now)
+    return loss
+
+
+async def _present(tx: Transaction, organization_id: int) -> Organization:
+    found = await store.get_organization(tx, organization_id)
+    assert found is not None, "the asker belongs to it"
+    return found
 
 
 async def _make(tx: Transaction, name: str, user_id: int, *, now: Micros, entropy: Entropy) -> NewOrganization:

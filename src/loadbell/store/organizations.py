@@ -20,6 +20,7 @@ _LOCK_ALONE = Statement(_LOCK, _LOCK + "FOR NO KEY UPDATE")
 _SET_DEFAULT_PROJECT = Statement(
     "UPDATE organizations SET default_project_id = :project_id WHERE id = :organization_id"
 )
+_UPDATE = Statement("UPDATE organizations SET name = :name, default_project_id = :default_project_id WHERE id = :id")
 _INSERT_MEMBER = Statement(insert_into(members, "organization_id", "user_id", "role", "created_at"))
 _ROLE = Statement("SELECT role FROM members WHERE organization_id = :organization_id AND user_id = :user_id")
 _INSERT_PROJECT = Statement(insert_into(projects, "organization_id", "name", "created_at").returning(projects.c.id))
@@ -70,6 +71,16 @@ async def get_organization(tx: Transaction, organization_id: int) -> Organizatio
 async def lock_organization(tx: Transaction, organization_id: int, *, alone: bool) -> bool:
     """As ``lock_organization_of`` in ``tokens.py``, by the id; gives whether the organization is there."""
     return await tx.first(_LOCK_ALONE if alone else _LOCK_SHARED, id=organization_id) is not None
+
+
+async def update_organization(tx: Transaction, organization: Organization) -> None:
+    """Keeps the name and the default project of ``organization``, which this transaction has locked alone."""
+    await tx.run(
+        _UPDATE,
+        id=organization.id,
+        name=organization.name,
+        default_project_id=organization.default_project_id,
+    )
 
 
 def _organization(row: Row) -> Organization:
