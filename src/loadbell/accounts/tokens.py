@@ -10,8 +10,8 @@ from loadbell.domain.runs import Trigger
 from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
-from loadbell.store.invitations import open_projects
 from loadbell.store.organizations import assigned_projects
+from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.tokens import find_token, insert_token, lock_organization_of, note_token_use
 
 _SHOWN = 8  # characters of the token that lists show, so that a person finds it again
@@ -103,7 +103,8 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
     if expires_at is not None and expires_at <= now:
         raise Invalid(FieldError("expires_at", "this moment has passed; give a later one"))
     if project_id is not None and not (
-        principal.sees_project(project_id) and project_id in await open_projects(tx, principal.organization_id)
+        principal.sees_project(project_id)
+        and project_id in await projects_that_take_runs(tx, principal.organization_id)
     ):
         raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
     value = await issue_token(

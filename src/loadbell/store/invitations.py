@@ -36,11 +36,6 @@ _DELETE = Statement("DELETE FROM invitations WHERE id = :id AND organization_id 
 _DELETE_FORMER = Statement(
     "DELETE FROM invitations WHERE organization_id = :organization_id AND (email = :email OR expires_at <= :now)"
 )
-_OPEN_PROJECTS = Statement("SELECT id FROM projects WHERE organization_id = :organization_id AND archived_at IS NULL")
-_IS_MEMBER = Statement(
-    "SELECT u.id FROM members m JOIN users u ON u.id = m.user_id "
-    "WHERE m.organization_id = :organization_id AND u.email = :email"
-)
 
 
 async def insert_invitation(tx: Transaction, invitation: Invitation, invitation_hash: str) -> Invitation:
@@ -94,17 +89,6 @@ async def delete_invitation(tx: Transaction, organization_id: int, invitation_id
 async def delete_former_invitations(tx: Transaction, organization_id: int, email: str, now: Micros) -> None:
     """Removes what a new invitation to ``email`` replaces, and whatever has expired in the organization."""
     await tx.run(_DELETE_FORMER, organization_id=organization_id, email=email, now=now)
-
-
-async def open_projects(tx: Transaction, organization_id: int) -> frozenset[int]:
-    """The organization's projects that are not archived."""
-    rows = await tx.all(_OPEN_PROJECTS, organization_id=organization_id)
-    return frozenset(int(row["id"]) for row in rows)
-
-
-async def is_member(tx: Transaction, organization_id: int, email: str) -> bool:
-    """Whether the user with that address belongs to the organization."""
-    return await tx.first(_IS_MEMBER, organization_id=organization_id, email=email) is not None
 
 
 def _invitation(row: Row) -> Invitation:

@@ -7,7 +7,7 @@ from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(insert_into(password_resets, "hash", "user_id", "created_at", "expires_at"))
 _FIND = Statement(
-    "SELECT u.id, u.email FROM password_resets r JOIN users u ON u.id = r.user_id "
+    "SELECT u.email FROM password_resets r JOIN users u ON u.id = r.user_id "
     "WHERE r.hash = :hash AND r.expires_at > :now"
 )
 _TAKE = Statement("DELETE FROM password_resets WHERE hash = :hash AND expires_at > :now RETURNING user_id")
@@ -19,10 +19,10 @@ async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expire
     await tx.run(_INSERT, hash=reset_hash, user_id=user_id, created_at=now, expires_at=expires_at)
 
 
-async def find_reset(tx: Transaction, reset_hash: str, now: Micros) -> tuple[int, str] | None:
-    """The id and e-mail address of the user whose link has that hash, if it can be used ``now``."""
+async def find_reset(tx: Transaction, reset_hash: str, now: Micros) -> str | None:
+    """The e-mail address of the user whose link has that hash, if it can be used ``now``."""
     row = await tx.first(_FIND, hash=reset_hash, now=now)
-    return None if row is None else (row["id"], row["email"])
+    return None if row is None else str(row["email"])
 
 
 async def take_reset(tx: Transaction, reset_hash: str, now: Micros) -> int | None:

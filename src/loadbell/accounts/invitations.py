@@ -1,0 +1,268 @@
+"""Invitations: a link that makes its reader a member, once, within seven days."""
+
+from dataclasses import dataclass
+
+from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.mail import check_email, queue_mail
+from loadbell.accounts.passwords import Passwords, check_password
+from loadbell.accounts.sign_in import prove_user
+from loadbell.accounts.tokens import issue_token
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
+from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, to_datetime
+from loadbell.domain.orgs import Action, Invitation, Principal, Role, Scope
+from loadbell.domain.runs import Trigger
+from loadbell.notify.channels import check_organization
+from loadbell.store import invitations as store
+from loadbell.store.audit import append_account_entry, append_entry
+from loadbell.store.db import Database, Transaction
+from loadbell.store.organizations import (
+    assign_project,
+    insert_member,
+    lock_organization,
+    organization_names,
+    role_in,
+)
+from loadbell.store.projects import projects_that_take_runs
+from loadbell.store.users import UserRow, find_user_by_email, hold_user, insert_user
+
+LIFETIME: Micros = 7 * 86_400 * SECOND
+LONGEST_NAME = 200
+
+
+@dataclass(frozen=True)
+class NewInvitation:
+    """An invitation that was just made, with its link, shown this once."""
+
+    invitation: Invitation
+    token: str
+    url: str
+    mailed: bool
+
+
+@dataclass(frozen=True)
+class Invited:
+    """What the bearer of an invitation's link may know before accepting it."""
+
+    organization: str
+    email: str
+    role: Role
+    invited_by: str  #: a person's name
+    has_account: bool  #: so that the present password is asked for, not a new one
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A person who has become a member, with an API token of scope manage, shown this once."""
+
+    user_id: int
+    organization_id: int
+    token: str
+
+
+async def invite(  # noqa: PLR0913 - one argument for each property
+    tx: Transaction,
+    principal: Principal,
+    organization_id: int,
+    *,
+    email: str,
+    role: Role,
+    project_ids: tuple[int, ...],
+    base_url: str,
+    sends_mail: bool,
+    now: Micros,
+    entropy: Entropy,
+) -> NewInvitation:
+    """Invites whoever reads mail at ``email``; a former invitation to the same address is replaced. To be held ALONE.
+
+    Raises:
+        NotFound: the organization is not the asker's.
+        Invalid: it is no address, the role is owner, or a project is not the organization's or is archived.
+        Conflict: the address is a member's.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.MANAGE_MEMBERS)
+    email = check_email(email)
+    if role is Role.OWNER:
+        raise Invalid(FieldError("role", "an organization has one owner; invite an admin or a member"))
+    project_ids = tuple(dict.fromkeys(project_ids))
+    if project_ids and role is not Role.MEMBER:
+        raise Invalid(FieldError("project_ids", f"every {role.value} sees all projects; leave this out"))
+    if not set(project_ids) <= set(await projects_that_take_runs(tx, organization_id)):
+        raise Invalid(FieldError("project_ids", "name projects of this organization that are not archived"))
+    user = await find_user_by_email(tx, email)
+    if user is not None and await role_in(tx, organization_id, user.id) is not None:
+        raise Conflict(f"{email} is a member already. Change the role or the projects of the member instead.")
+    await store.delete_former_invitations(tx, organization_id, email, now)
+    token = new_credential(Prefix.INVITATION, entropy)
+    wanted = Invitation(0, organization_id, email, role, project_ids, principal.user_id, now, now + LIFETIME)
+    invitation = await store.insert_invitation(tx, wanted, hash_credential(token))
+    url = f"{base_url}/invitations/{token}"
+    if sends_mail:
+        await _mail(tx, invitation, url)
+    changes = {"email": email, "role": role.value, "project_ids": project_ids}
+    await append_entry(tx, principal, "invitation.created", f"invitation {invitation.id}", changes, now)
+    return NewInvitation(invitation, token, url, sends_mail)
+
+
+async def list_invitations(  # noqa: PLR0913 - whose, and which page
+    tx: Transaction, principal: Principal, organization_id: int, *, before: int | None, limit: int, now: Micros
+) -> list[Invitation]:
+    """Up to ``limit`` open invitations, newest first, with an id below ``before``.
+
+    Raises:
+        NotFound: the organization is not the asker's.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.READ_MEMBERS)
+    return await store.list_invitations(tx, organization_id, before=before, limit=limit, now=now)
+
+
+async def revoke_invitation(tx: Transaction, principal: Principal, invitation_id: int, *, now: Micros) -> None:
+    """Makes the link of an open invitation useless. To be held ALONE.
+
+    Raises:
+        NotFound: there is no such invitation in the asker's organization, or it is not open any more.
+    """
+    invitation = await store.get_invitation(tx, principal.organization_id, invitation_id, now)
+    if invitation is None:
+        raise NotFound(f"There is no invitation {invitation_id}.")
+    principal.require(Action.MANAGE_MEMBERS)
+    await store.delete_invitation(tx, principal.organization_id, invitation_id)
+    changes = {"email": invitation.email, "role": invitation.role.value}
+    await append_entry(tx, principal, "invitation.revoked", f"invitation {invitation_id}", changes, now)
+
+
+async def look_at_invitation(tx: Transaction, token: str, now: Micros) -> Invited:
+    """What the link ``token`` invites to. It is not used up.
+
+    Raises:
+        NotFound: it is unknown, used, revoked, replaced or expired.
+    """
+    invitation = await store.find_invitation(tx, hash_credential(token), now)
+    if invitation is None:
+        raise _no_invitation()
+    organization, inviter = await organization_names(tx, invitation.organization_id, invitation.invited_by)
+    user = await find_user_by_email(tx, invitation.email)
+    return Invited(organization, invitation.email, invitation.role, inviter, user is not None)
+
+
+async def accept_invitation(  # noqa: PLR0913 - one argument for each property
+    database: Database,
+    passwords: Passwords,
+    token: str,
+    name: str | None,
+    password: str,
+    *,
+    address: str | None,
+    clock: Clock,
+    entropy: Entropy,
+) -> Joined:
+    """Makes the bearer of the link a member, once.
+
+    Whoever has an account at the invited address proves it by its password, and ``name`` is ignored. Others get an
+    account with this name (None: the part of the address before the @) and password.
+
+    Raises:
+        NotFound: the link is unknown, used, revoked, replaced or expired.
+        Invalid: the new name or password can't be used.
+        Unauthenticated: the password is not the account's.
+        RateLimited: passwords were tried too often.
+        Conflict: something of the sort happened at the same moment; nothing was changed.
+    """
+    invited = await database.read(lambda tx: look_at_invitation(tx, token, clock()))
+    proven: UserRow | None = None
+    new_hash = ""
+    if invited.has_account:
+        proven = await prove_user(database, passwords, invited.email, password, address=address, clock=clock)
+        if proven is None:
+            raise _wrong_password(invited.email)
+    else:
+        name = _check_name(name or invited.email.partition("@")[0])
+        check_password(password)
+        new_hash = await passwords.hash(password)
+
+    async def join(tx: Transaction) -> Joined:
+        now = clock()
+        invitation = await store.find_invitation(tx, hash_credential(token), now)
+        if invitation is None or not await lock_organization(tx, invitation.organization_id, alone=True):
+            raise _no_invitation()
+        invitation = await store.take_invitation(tx, hash_credential(token), now)  # the wait for the lock may be long
+        if invitation is None:
+            raise _no_invitation()
+        if proven is None:
+            user_id = await insert_user(tx, email=invitation.email, name=name or "", password_hash=new_hash, now=now)
+            await append_account_entry(tx, user_id, address, "account.created", {"email": invitation.email}, now)
+        else:
+            held = await hold_user(tx, proven.id)
+            if held is None or held.password_hash != proven.password_hash:  # it was changed while it was compared
+                raise _wrong_password(invitation.email)
+            user_id = held.id
+            if await role_in(tx, invitation.organization_id, user_id) is not None:
+                raise Conflict(f"{invitation.email} is a member already. Sign in instead.")
+        return await _join(tx, invitation, user_id, address=address, now=now, entropy=entropy)
+
+    return await database.write(join)
+
+
+async def _join(  # noqa: PLR0913 - who joins what, from where and when
+    tx: Transaction, invitation: Invitation, user_id: int, *, address: str | None, now: Micros, entropy: Entropy
+) -> Joined:
+    organization_id = invitation.organization_id
+    await insert_member(tx, organization_id, user_id, invitation.role, now)
+    projects = sorted(set(invitation.project_ids) & set(await projects_that_take_runs(tx, organization_id)))
+    for project_id in projects:  # one that was archived or deleted since is passed over
+        await assign_project(tx, project_id, user_id)
+    token = await issue_token(
+        tx,
+        organization_id=organization_id,
+        user_id=user_id,
+        name="The member's first token",
+        scope=Scope.MANAGE,
+        trigger=Trigger.UNKNOWN,
+        expires_at=None,
+        now=now,
+        entropy=entropy,
+    )
+    assigned = frozenset(projects) if invitation.role is Role.MEMBER else None
+    joined = Principal(
+        user_id, organization_id, invitation.role, Scope.MANAGE, None, Trigger.UNKNOWN, assigned, address
+    )
+    changes = {
+        "user_id": user_id,
+        "role": {"before": None, "after": invitation.role.value},
+        "project_ids": {"before": [], "after": projects},
+    }
+    await append_entry(tx, joined, "invitation.accepted", f"invitation {invitation.id}", changes, now)
+    return Joined(user_id, organization_id, token)
+
+
+async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
+    organization, inviter = await organization_names(tx, invitation.organization_id, invitation.invited_by)
+    until = to_datetime(invitation.expires_at)
+    await queue_mail(
+        tx,
+        recipient=invitation.email,
+        subject=f"Invitation to {organization} on loadbell",
+        body=(
+            f"{inviter} invites you to the organization {organization} on loadbell, as {invitation.role.value}.\n\n"
+            f"Follow this link to join:\n\n{url}\n\n"
+            f"It works once, until {until:%Y-%m-%d %H:%M} UTC. If you don't want to join, do nothing.\n"
+        ),
+        expires_at=invitation.expires_at,
+        now=invitation.created_at,
+    )
+
+
+def _check_name(name: str) -> str:
+    name = name.strip()
+    if not 0 < len(name) <= LONGEST_NAME or "\x00" in name:
+        raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters, without U+0000"))
+    return name
+
+
+def _wrong_password(email: str) -> Unauthenticated:
+    return Unauthenticated(f"{email} has an account here, and this is not its password. Send its present password.")
+
+
+def _no_invitation() -> NotFound:
+    return NotFound("This invitation is not open: it was used, revoked, replaced or has expired. Ask for a new one.")

@@ -1,0 +1,139 @@
+"""Forgotten passwords: a mailed link, good once and for an hour, by which another password is set."""
+
+import asyncio
+
+from loadbell.accounts.attempts import Turn, place, take_turns
+from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.mail import queue_mail
+from loadbell.accounts.passwords import Passwords, check_password
+from loadbell.accounts.sessions import SESSION_LASTS, end_all_sessions
+from loadbell.domain.errors import Conflict, NotFound
+from loadbell.domain.ids import SECOND, Clock, Entropy, Micros
+from loadbell.domain.pace import Pace
+from loadbell.store import resets as store
+from loadbell.store.audit import append_account_entry
+from loadbell.store.db import Database, Transaction
+from loadbell.store.sessions import addresses_since
+from loadbell.store.users import UserRow, find_user_by_email, hold_user, set_password
+
+LIFETIME: Micros = 3600 * SECOND
+ANSWER_SECONDS = 0.25
+"""After which asking is answered: longer than what is done for a known address and not for an unknown one."""
+
+FROM_ONE_PLACE_FOR_ONE_PERSON = Pace(300 * SECOND, 3)
+FROM_ONE_PLACE = Pace(60 * SECOND, 20)
+FOR_ONE_PERSON = Pace(600 * SECOND, 10)
+
+
+async def ask_reset(  # noqa: PLR0913 - for whom, from where, and the ambient values
+    database: Database,
+    email: str,
+    *,
+    address: str | None,
+    base_url: str,
+    sends_mail: bool,
+    clock: Clock,
+    entropy: Entropy,
+) -> None:
+    """Mails a link to the user of ``email``, which replaces former ones. Nobody learns whether there is such a user.
+
+    Raises:
+        Conflict: this server sends no mail.
+        RateLimited: it was asked too often, from ``address`` or for this user.
+    """
+    if not sends_mail:
+        raise Conflict(
+            "This server sends no mail, so it can't send a link. "
+            "Ask its operator to run: loadbell users reset-password EMAIL"
+        )
+    now, email = clock(), email.lower()
+
+    async def ask(tx: Transaction) -> None:
+        user = await find_user_by_email(tx, email)
+        known = await addresses_since(tx, 0 if user is None else user.id, now - SESSION_LASTS)
+        await take_turns(tx, _turns(email, address, known=place(address) in map(place, known)), now)
+        if user is not None:
+            await _send_link(tx, user, address, base_url=base_url, now=now, entropy=entropy)
+
+    loop = asyncio.get_running_loop()
+    answer_at = loop.time() + ANSWER_SECONDS
+    await database.write(ask)
+    await asyncio.sleep(answer_at - loop.time())
+
+
+async def look_at_reset(tx: Transaction, token: str, now: Micros) -> str:
+    """The e-mail address of the user whose link is ``token``. It is not used up.
+
+    Raises:
+        NotFound: it is unknown, used, replaced or expired.
+    """
+    found = await store.find_reset(tx, hash_credential(token), now)
+    if found is None:
+        raise _no_link()
+    return found
+
+
+async def accept_reset(  # noqa: PLR0913 - what is set, from where, and the ambient values
+    database: Database, passwords: Passwords, token: str, password: str, *, address: str | None, clock: Clock
+) -> int:
+    """Sets another password, once; ends every session of the user and removes every link. Gives the user's id.
+
+    API tokens stay: programs use them.
+
+    Raises:
+        NotFound: the link is unknown, used, replaced or expired.
+        Invalid: the password can't be used.
+        RateLimited: too many passwords are being hashed.
+    """
+    await database.read(lambda tx: look_at_reset(tx, token, clock()))  # before the work of hashing
+    check_password(password)
+    password_hash = await passwords.hash(password)
+
+    async def accept(tx: Transaction) -> int:
+        now = clock()
+        user_id = await store.take_reset(tx, hash_credential(token), now)
+        if user_id is None:
+            raise _no_link()
+        await set_password(tx, user_id, password_hash)
+        await store.delete_resets(tx, user_id)
+        ended = await end_all_sessions(tx, user_id, now=now)
+        await append_account_entry(tx, user_id, address, "account.password_reset", {"ended_sessions": ended}, now)
+        return user_id
+
+    return await database.write(accept)
+
+
+def _turns(email: str, address: str | None, *, known: bool) -> list[Turn]:
+    here = place(address)
+    turns = [
+        Turn(FROM_ONE_PLACE_FOR_ONE_PERSON, ("reset person", here, email)),
+        Turn(FROM_ONE_PLACE, ("reset place", here)),
+    ]
+    # Where the user has signed in from before, nobody else's asking keeps the user from a link.
+    return turns if known else [*turns, Turn(FOR_ONE_PERSON, ("reset email", email))]
+
+
+async def _send_link(  # noqa: PLR0913 - for whom, from where, and the ambient values
+    tx: Transaction, user: UserRow, address: str | None, *, base_url: str, now: Micros, entropy: Entropy
+) -> None:
+    await hold_user(tx, user.id)  # of two who ask at once, the later one's link replaces the other's
+    await store.delete_resets(tx, user.id)
+    token = new_credential(Prefix.RESET, entropy)
+    await store.insert_reset(tx, user_id=user.id, reset_hash=hash_credential(token), expires_at=now + LIFETIME, now=now)
+    await queue_mail(
+        tx,
+        recipient=user.email,
+        subject="Your password on loadbell",
+        body=(
+            f"Somebody asked for another password for {user.email} on loadbell.\n\n"
+            f"Follow this link to set one:\n\n{base_url}/reset-password/{token}\n\n"
+            "It works once, for an hour. If it was not you, do nothing: your password stays as it is.\n"
+        ),
+        expires_at=now + LIFETIME,
+        now=now,
+    )
+    await append_account_entry(tx, user.id, address, "account.password_reset_asked", {}, now)
+
+
+def _no_link() -> NotFound:
+    return NotFound("This link is not good: it was used, replaced or has expired. Ask for a new one.")

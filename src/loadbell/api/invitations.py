@@ -1,0 +1,185 @@
+"""Invitations to an organization, and accepting one."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+import msgspec
+from litestar import Response, delete, get, post
+from litestar.di import NamedDependency
+
+from loadbell.accounts import invitations
+from loadbell.accounts.tokens import Hold
+from loadbell.api.answers import Page, Time, page
+from loadbell.api.bodies import Name
+from loadbell.api.operations import Credential, Operation, described
+from loadbell.domain import orgs
+from loadbell.domain.emails import LONGEST_EMAIL
+from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.orgs import Principal, Role
+from loadbell.entry.door import Call, OpenCall, answer
+from loadbell.entry.paging import PageQuery
+from loadbell.store.db import Transaction
+
+
+class NewInvitationBody(msgspec.Struct, kw_only=True):
+    """Whom to invite, as what. `project_ids` are for the role member: the projects that the person will see."""
+
+    email: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_EMAIL)]
+    role: Literal["admin", "member"]
+    project_ids: Annotated[list[int], msgspec.Meta(max_length=1_000)] | None = None
+
+
+class AcceptanceBody(msgspec.Struct, kw_only=True):
+    """The end of the link, and the password: the present one of whoever has an account, else a new one."""
+
+    token: str
+    name: (
+        Annotated[Name, msgspec.Meta(description="Of a new user. Left out: the part of the address before the @.")]
+        | None
+    ) = None
+    password: str
+
+
+class Invitation(msgspec.Struct):
+    """An invitation that was neither accepted nor revoked, and has not expired."""
+
+    id: int
+    organization_id: int
+    email: str
+    role: Role
+    project_ids: list[int]
+    invited_by: int
+    created_at: Time
+    expires_at: Time
+
+
+class CreatedInvitation(Invitation):
+    """An invitation with its link, which is shown this once, and whether it was mailed."""
+
+    url: str
+    token: str
+    mailed: bool
+
+
+class InvitationPage(Page[Invitation]):
+    """Invitations, newest first."""
+
+
+class Joined(msgspec.Struct):
+    """Who has become a member of what, with an API token of scope manage that is shown this once."""
+
+    user_id: int
+    organization_id: int
+    token: str
+
+
+def _shown(found: orgs.Invitation) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "organization_id": found.organization_id,
+        "email": found.email,
+        "role": found.role,
+        "project_ids": list(found.project_ids),
+        "invited_by": found.invited_by,
+        "created_at": rfc3339(found.created_at),
+        "expires_at": rfc3339(found.expires_at),
+    }
+
+
+@post(
+    "/organizations/{organization_id:str}/invitations",
+    **described(Operation("Invite somebody", {201: CreatedInvitation}, body=NewInvitationBody, refusals=(404, 409))),
+)
+async def create_invitation(call: NamedDependency[Call]) -> Response[bytes]:
+    """Makes a link that lets its reader join, once within 7 days, and mails it when this server sends mail.
+
+    A former invitation to the same address is replaced.
+    """
+    said = await call.body(NewInvitationBody)
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedInvitation:
+        made = await invitations.invite(
+            tx,
+            principal,
+            call.integer_id("organization_id", "organization"),
+            email=said.email,
+            role=Role(said.role),
+            project_ids=tuple(said.project_ids or ()),
+            base_url=call.door.base_url,
+            sends_mail=call.door.sends_mail,
+            now=now,
+            entropy=call.door.entropy,
+        )
+        return CreatedInvitation(**_shown(made.invitation), url=made.url, token=made.token, mailed=made.mailed)
+
+    return answer(HTTPStatus.CREATED, await call.write_once(work, hold=Hold.ALONE))
+
+
+@get(
+    "/organizations/{organization_id:str}/invitations",
+    **described(Operation("List invitations", {200: InvitationPage}, query=PageQuery, refusals=(404,))),
+)
+async def list_invitations(call: NamedDependency[Call]) -> Response[bytes]:
+    """The invitations that can still be accepted."""
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> InvitationPage:
+        organization_id = call.integer_id("organization_id", "organization")
+        wanted = call.query(PageQuery)
+        found = await invitations.list_invitations(
+            tx, principal, organization_id, before=wanted.before_id(), limit=wanted.one_more, now=now
+        )
+        return page(
+            InvitationPage, found, wanted.limit, lambda one: Invitation(**_shown(one)), lambda invitation: invitation.id
+        )
+
+    return answer(HTTPStatus.OK, await call.read(work))
+
+
+@delete(
+    "/invitations/{invitation_id:str}",
+    status_code=HTTPStatus.NO_CONTENT,
+    **described(Operation("Revoke an invitation", {204: None}, refusals=(404,))),
+)
+async def revoke_invitation(call: NamedDependency[Call]) -> None:
+    """Makes the link useless at once."""
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+        invitation_id = call.integer_id("invitation_id", "invitation")
+        await invitations.revoke_invitation(tx, principal, invitation_id, now=now)
+
+    await call.write(work, hold=Hold.ALONE)
+
+
+@post(
+    "/invitations/accept",
+    **described(
+        Operation(
+            "Accept an invitation",
+            {201: Joined},
+            body=AcceptanceBody,
+            credential=Credential.NONE,
+            refusals=(401, 404, 409, 429),
+        )
+    ),
+)
+async def accept_invitation(public: NamedDependency[OpenCall]) -> Response[bytes]:
+    """Makes the bearer of the link a member. Whoever has an account at that address sends its present password.
+
+    Others send a new one, and get an account. The token is in this answer and in no other.
+    """
+    said = await public.body(AcceptanceBody)
+    door = public.door
+    joined = await invitations.accept_invitation(
+        door.database,
+        door.passwords,
+        said.token,
+        said.name,
+        said.password,
+        address=public.address,
+        clock=door.clock,
+        entropy=door.entropy,
+    )
+    return answer(HTTPStatus.CREATED, Joined(joined.user_id, joined.organization_id, joined.token))
+
+
+HANDLERS: list[Any] = [create_invitation, list_invitations, revoke_invitation, accept_invitation]
