@@ -7,17 +7,38 @@ The contract is the OpenAPI document at ``/api/v1/openapi.json``, which is writt
 
 from litestar import MediaType, Response, Router, get
 
-from loadbell.api import channels, deliveries, organizations, replays, runs, tokens
+from loadbell.api import (
+    account,
+    audit,
+    channels,
+    deliveries,
+    invitations,
+    members,
+    organizations,
+    password_resets,
+    projects,
+    replays,
+    runs,
+    sessions,
+    tokens,
+)
 from loadbell.api.openapi import PREFIX, document
 from loadbell.entry.door import Door
 
 _NOUNS = {
+    "sessions": sessions.HANDLERS,
+    "account": account.HANDLERS,
     "runs": runs.HANDLERS,
     "channels": channels.HANDLERS,
     "deliveries": deliveries.HANDLERS,
     "replays": replays.HANDLERS,
     "organizations": organizations.HANDLERS,
+    "members": members.HANDLERS,
+    "projects": projects.HANDLERS,
     "tokens": tokens.HANDLERS,
+    "invitations": invitations.HANDLERS,
+    "password-resets": password_resets.HANDLERS,
+    "audit": audit.HANDLERS,
 }
 
 
