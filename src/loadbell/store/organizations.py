@@ -23,6 +23,10 @@ _SET_DEFAULT_PROJECT = Statement(
 _UPDATE = Statement("UPDATE organizations SET name = :name, default_project_id = :default_project_id WHERE id = :id")
 _INSERT_MEMBER = Statement(insert_into(members, "organization_id", "user_id", "role", "created_at"))
 _ROLE = Statement("SELECT role FROM members WHERE organization_id = :organization_id AND user_id = :user_id")
+_MEMBERSHIPS = Statement(
+    "SELECT o.id, o.name, m.role FROM members m JOIN organizations o ON o.id = m.organization_id "
+    "WHERE m.user_id = :user_id ORDER BY o.name, o.id"
+)
 _INSERT_PROJECT = Statement(insert_into(projects, "organization_id", "name", "created_at").returning(projects.c.id))
 _INSERT_ASSIGNMENT = Statement(insert_into(assignments, "project_id", "user_id"))
 _ANY_USER = Statement(sa.select(users.c.id).limit(1))
@@ -96,6 +100,11 @@ async def role_in(tx: Transaction, organization_id: int, user_id: int) -> Role |
     """What the user is in the organization; None: no member of it."""
     row = await tx.first(_ROLE, organization_id=organization_id, user_id=user_id)
     return None if row is None else Role(row["role"])
+
+
+async def memberships_of(tx: Transaction, user_id: int) -> list[tuple[int, str, Role]]:
+    """The organizations that the user belongs to: id, name and role, by name."""
+    return [(row["id"], row["name"], Role(row["role"])) for row in await tx.all(_MEMBERSHIPS, user_id=user_id)]
 
 
 async def insert_project(tx: Transaction, organization_id: int, name: str, now: Micros) -> int:

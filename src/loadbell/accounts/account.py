@@ -1,0 +1,84 @@
+"""One's own account: who one is, in which organizations, under which name and password."""
+
+from dataclasses import dataclass
+
+from loadbell.accounts.passwords import Passwords, check_password
+from loadbell.accounts.sessions import end_all_sessions
+from loadbell.accounts.sign_in import prove_user
+from loadbell.domain.errors import Conflict, FieldError, Invalid
+from loadbell.domain.ids import Clock, Micros
+from loadbell.domain.orgs import Role, SignedIn
+from loadbell.store.audit import append_account_entry
+from loadbell.store.db import Database, Transaction
+from loadbell.store.organizations import memberships_of
+from loadbell.store.users import get_user, hold_user, set_name, set_password
+
+
+@dataclass(frozen=True)
+class Membership:
+    """An organization, and what one is in it."""
+
+    organization_id: int
+    name: str
+    role: Role
+
+
+@dataclass(frozen=True)
+class Account:
+    """A person as that person sees itself."""
+
+    user_id: int
+    email: str
+    name: str
+    created_at: Micros
+    organizations: tuple[Membership, ...]  #: by name
+
+
+async def get_account(tx: Transaction, who: SignedIn) -> Account:
+    """The asker's account."""
+    user = await get_user(tx, who.user_id)
+    assert user is not None, "a session ends with its user"
+    memberships = [Membership(*one) for one in await memberships_of(tx, who.user_id)]
+    return Account(user.id, user.email, user.name, user.created_at, tuple(memberships))
+
+
+async def rename(tx: Transaction, who: SignedIn, name: str, *, now: Micros) -> Account:
+    """Changes what people call the asker; ``name`` has 1 to 200 characters."""
+    user = await hold_user(tx, who.user_id)
+    assert user is not None, "a session ends with its user"
+    if user.name != name:
+        await set_name(tx, who.user_id, name)
+        changes = {"name": {"before": user.name, "after": name}}
+        await append_account_entry(tx, who.user_id, who.address, "account.renamed", changes, now)
+    return await get_account(tx, who)
+
+
+async def change_password(  # noqa: PLR0913 - who says what
+    database: Database, passwords: Passwords, who: SignedIn, current: str, new: str, *, clock: Clock
+) -> None:
+    """Replaces the asker's password, and ends all other sessions: whoever knew the former one is out.
+
+    Raises:
+        Invalid: the new one can't be a password, or ``current`` is not the present one.
+        RateLimited: passwords were tried too often.
+        Conflict: it was changed by another request at the same time.
+    """
+    check_password(new, "new_password")
+    user = await database.read(lambda tx: get_user(tx, who.user_id))
+    assert user is not None, "a session ends with its user"
+    proven = await prove_user(database, passwords, user.email, current, address=who.address, clock=clock)
+    if proven is None:
+        raise Invalid(FieldError("current_password", "this is not your present password; correct it"))
+    password_hash = await passwords.hash(new)
+
+    async def change(tx: Transaction) -> None:
+        now = clock()
+        held = await hold_user(tx, who.user_id)
+        if held is None or held.password_hash != proven.password_hash:
+            raise Conflict("Your password was changed at this moment by another request. Sign in with that one.")
+        await set_password(tx, who.user_id, password_hash)
+        ended = await end_all_sessions(tx, who.user_id, now=now, but=who.session_id)
+        changes = {"sessions_ended": ended}
+        await append_account_entry(tx, who.user_id, who.address, "account.password_changed", changes, now)
+
+    await database.write(change)
