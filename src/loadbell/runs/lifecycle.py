@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
-from loadbell.domain.orgs import Action, Principal
+from loadbell.domain.orgs import Action, Principal, Project
 from loadbell.domain.runs import (
     INITIAL,
     EndedBy,
@@ -244,7 +244,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     """
     principal.require(Action.READ_RUNS)
     if project_id is not None:
-        await _check_project(tx, principal, project_id)
+        await _seen_project(tx, principal, project_id)
     return await store.list_runs(
         tx,
         principal.organization_id,
@@ -319,12 +319,17 @@ async def _project(tx: Transaction, principal: Principal, project_id: int | None
                 "to restore one or to assign you to another one."
             )
         raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
-    project = await get_project(tx, principal.organization_id, project_id)
-    if project is None or not principal.sees_project(project_id):
-        raise NotFound(f"There is no project {project_id}.")
+    project = await _seen_project(tx, principal, project_id)
     if project.archived_at is not None:
         raise Conflict(
             f"Project {project_id} is archived and takes no new runs. Ask an admin of the organization to restore it, "
             "or report to another one."
         )
     return project_id
+
+
+async def _seen_project(tx: Transaction, principal: Principal, project_id: int) -> Project:
+    project = await get_project(tx, principal.organization_id, project_id)
+    if project is None or not principal.sees_project(project_id):
+        raise NotFound(f"There is no project {project_id}.")
+    return project
