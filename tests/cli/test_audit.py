@@ -1,0 +1,91 @@
+"""``loadbell audit`` as a person calls it: real processes against a real server."""
+
+import json
+from typing import Any
+
+import pytest
+
+from loadbell.domain.orgs import Role
+from loadbell.testing.receiver import ScriptedReceiver, respond
+from tests.api.site import ApiSite, clock
+from tests.cli.conftest import Ask
+from tests.support.commands import Done, loadbell
+
+
+def test_what_was_changed_is_listed(site: ApiSite, ask: Ask) -> None:
+    """One line an entry: when, who, from where, what, and what was before and after; newest first."""
+    ask("organizations", "rename", "Ours and yours")
+    ask("projects", "add", "Shop")
+    listed = ask("audit", "list")
+    newest, before, *_ = listed.stdout.splitlines()
+
+    assert (0, "") == (listed.returncode, listed.stderr)
+    assert "ann@example.org  127.0.0.1  project.created" in newest
+    assert "organization.changed" in before
+    assert "name: Ours → Ours and yours" in before
+
+
+def test_filters_and_limit(site: ApiSite, ask: Ask) -> None:
+    """By user (address or id), action and time; no more than asked for; nothing found is said on stderr."""
+    for name in ("One", "Two", "Three"):
+        ask("projects", "add", name)
+    only = ("--action", "project.created")
+
+    assert 3 == len(_items(ask("audit", "list", *only, "--json")))
+    assert 2 == len(_items(ask("audit", "list", *only, "--limit", "2", "--json")))
+    assert 3 == len(_items(ask("audit", "list", *only, "--user", "Ann@example.org", "--since", "1h", "--json")))
+    for words in (["--user", str(site.theirs.user_id)], ["--until", "1h"], ["--since", "2999-01-01T00:00:00Z"]):
+        done = ask("audit", "list", *only, *words)
+        assert (0, "") == (done.returncode, done.stdout)
+        assert "no such entry" in done.stderr
+
+
+def test_the_whole_log_is_exported(site: ApiSite, ask: Ask) -> None:
+    """JSON lines, newest first, more than a page of the server's; the filters are those of the list."""
+    site.sql(
+        "INSERT INTO audit_entries (organization_id, action, subject, changes, created_at) "
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 450) "
+        "SELECT :organization, 'test.many', 'test ' || i, '{}', :now FROM n",
+        organization=site.ours.organization_id,
+        now=clock(),
+    )
+    done = ask("audit", "export", "--action", "test.many")
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert [f"test {number}" for number in range(450, 0, -1)] == [entry["subject"] for entry in entries]
+    assert 450 == len(_items(ask("audit", "list", "--action", "test.many", "--limit", "1000", "--json")))
+    assert "" == ask("audit", "export", "--action", "test.many", "--until", "1h").stdout
+
+
+def test_an_export_that_breaks_off_says_so() -> None:
+    """An answer that isn't whole JSON lines ends with exit code 3 behind what came; a pipe may go on from there."""
+    first = b'{"items": [{"id": 1}], "next_cursor": null}'
+    with ScriptedReceiver([respond(200, {}, first), respond(200, {}, b'{"id": 2}\n{"id": ')]) as receiver:
+        done = loadbell("audit", "export", LOADBELL_URL=receiver.url, LOADBELL_TOKEN="lb_x")
+
+    assert (3, '{"id": 2}\n') == (done.returncode, done.stdout)
+    assert "broke off" in done.stderr
+
+
+def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
+    """A member may not read the log, neither listed nor exported: 1, in the server's words."""
+    member = site.token(role=Role.MEMBER)
+    for command in ("list", "export"):
+        done = ask("audit", command, LOADBELL_TOKEN=member)
+        assert (1, "") == (done.returncode, done.stdout)
+        assert "may not read the audit log" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["list", "--since", "soon"], ["list", "--limit", "0"], ["export", "--until", "x"]])
+def test_wrong_usage(words: list[str]) -> None:
+    """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
+    done = loadbell("audit", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+
+    assert 2 == done.returncode
+    assert "Traceback" not in done.stderr
+
+
+def _items(done: Done) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = json.loads(done.stdout)["items"]
+    return items
