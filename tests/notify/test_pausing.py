@@ -81,7 +81,7 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
         }
         assert reason in json.loads(event["notice"])["why"]
         assert (None, None, f"channel {gone.id}") == given(entry, "user_id", "token_id", "subject")
-        assert {"name": "gone", "reason": reason} == json.loads(entry["changes"])
+        assert json.loads(entry["changes"]) == {"name": "gone", "paused_reason": {"before": None, "after": reason}}
         assert ["failed", "pending"] == await statuses(site)
 
     play(scenario)

@@ -48,7 +48,12 @@ def test_a_person_pauses_and_resumes_with_an_entry_in_the_audit_log(play: Play) 
         assert paused == again
         assert ["channel.created"] * 2 + ["channel.paused", "channel.resumed"] == [row["action"] for row in entries]
         assert {admin.user_id} == {row["user_id"] for row in entries[2:]}
-        assert {"held": "deliver", "deliveries": 1} == json.loads(entries[3]["changes"])
+        assert {"paused_reason": {"before": None, "after": "Paused by Ann."}} == json.loads(entries[2]["changes"])
+        assert json.loads(entries[3]["changes"]) == {
+            "paused_reason": {"before": "Paused by Ann.", "after": None},
+            "held": "deliver",
+            "deliveries": 1,
+        }
         assert [] == await site.rows("SELECT id FROM events WHERE name = 'channel.paused'"), "by hand: nobody is told"
 
     play(scenario)

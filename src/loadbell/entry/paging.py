@@ -50,7 +50,12 @@ def split(found: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[S
     if len(found) <= limit:
         return found, None
     page = found[:limit]
-    return page, base64.urlsafe_b64encode(str(key(page[-1])).encode()).decode().rstrip("=")
+    return page, cursor_after(key(page[-1]))
+
+
+def cursor_after(key: object) -> str:
+    """The cursor of the page that begins after the item of this id."""
+    return base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 
 def _opened(cursor: str, parse: Callable[[str, str], T]) -> T:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from loadbell.domain.changes import changed_fields
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus
 from loadbell.domain.errors import Conflict, IllegalMove, NotFound
@@ -80,7 +81,7 @@ async def redeliver(tx: Transaction, principal: Principal, delivery_id: UUID, *,
         raise Conflict("The channel of this delivery is paused. Resume it, then redeliver.")
     await store.redeliver(tx, delivery, now)
     tx.wake_workers()
-    await append_entry(tx, principal, "delivery.redelivered", f"delivery {delivery_id}", {}, now)
+    await append_entry(tx, principal, "delivery.redelivered", f"delivery {delivery_id}", _about(delivery), now)
     return await _reread(tx, principal, delivery_id)
 
 
@@ -99,8 +100,10 @@ async def cancel(tx: Transaction, principal: Principal, delivery_id: UUID, *, no
         raise IllegalMove(f"The delivery is {delivery.status.value}; only a pending one can be cancelled.")
     await store.call_off(tx, delivery, now)
     tx.wake_workers()
-    await append_entry(tx, principal, "delivery.cancelled", f"delivery {delivery_id}", {}, now)
-    return await _reread(tx, principal, delivery_id)
+    called_off = await _reread(tx, principal, delivery_id)
+    changes = {**_about(delivery), **changed_fields({"status": delivery.status}, {"status": called_off.status})}
+    await append_entry(tx, principal, "delivery.cancelled", f"delivery {delivery_id}", changes, now)
+    return called_off
 
 
 async def get_delivery(tx: Transaction, principal: Principal, delivery_id: UUID) -> tuple[Delivery, list[Attempt]]:
@@ -190,6 +193,9 @@ async def _test(  # noqa: PLR0913 - as the callers
     await store.insert_event(tx, event)
     await store.insert_deliveries(tx, event, [delivery], now)
     tx.wake_workers()
+    subject = f"organization {principal.organization_id}" if channel_id is None else f"channel {channel_id}"
+    changes = {"kind": kind, "delivery": str(delivery.id)}
+    await append_entry(tx, principal, "channel.tested", subject, changes, now)
     return delivery.id
 
 
@@ -206,6 +212,10 @@ async def _reread(tx: Transaction, principal: Principal, delivery_id: UUID) -> D
     delivery = await store.get_delivery(tx, principal.organization_id, delivery_id)
     assert delivery is not None, "it was locked by this transaction"
     return delivery
+
+
+def _about(delivery: Delivery) -> dict[str, Any]:
+    return {"event": delivery.event, "run_id": delivery.run_id, "channel_id": delivery.channel_id}
 
 
 def _no_delivery(delivery_id: UUID) -> NotFound:

@@ -6,7 +6,8 @@ from functools import partial
 from typing import Any
 
 from loadbell.channels import channel_type, channel_types
-from loadbell.channels.settings import parse_settings
+from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
+from loadbell.domain.changes import changed_fields
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
 from loadbell.domain.errors import FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
@@ -68,8 +69,10 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
         enabled=enabled,
         now=now,
     )
-    await append_entry(tx, principal, "channel.created", f"channel {channel_id}", {"kind": known, "name": name}, now)
-    return replace(channel, id=channel_id), secret
+    made = replace(channel, id=channel_id)
+    changes = {"kind": known, **_told(made), "settings": masked_settings(known, parsed)}
+    await append_entry(tx, principal, "channel.created", f"channel {channel_id}", changes, now)
+    return made, secret
 
 
 async def get_channel(tx: Transaction, principal: Principal, channel_id: int) -> Channel:
@@ -116,7 +119,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         NotFound: it is not of the asker's organization.
         Invalid: a setting is wrong, or a masked value was sent back.
     """
-    channel = await lock_channel(tx, principal, channel_id)
+    channel = former = await lock_channel(tx, principal, channel_id)
     if settings is not None:
         parsed = check_form(channel.kind, settings, policy=policy, current=channel.settings)
         channel = replace(channel, settings=parsed)
@@ -132,9 +135,8 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     if settings is not None:
         await store.begin_anew(tx, channel_id, now)  # what came of the old ones says nothing about these
         tx.wake_workers()
-    given = {"name": name, "settings": settings, "subscription": subscription, "enabled": enabled}
-    changed = sorted(field for field, value in given.items() if value is not None)
-    await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", {"changed": changed}, now)
+    if changes := _changes(former, channel):
+        await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", changes, now)
     return channel
 
 
@@ -147,7 +149,7 @@ async def delete_channel(tx: Transaction, principal: Principal, channel_id: int,
     channel = await lock_channel(tx, principal, channel_id)
     cancelled = await call_off_channel(tx, channel_id, now)
     await store.delete_channel(tx, channel_id)
-    changes = {"name": channel.name, "cancelled_deliveries": cancelled}
+    changes = {"kind": channel.kind, "name": channel.name, "cancelled_deliveries": cancelled}
     await append_entry(tx, principal, "channel.deleted", f"channel {channel_id}", changes, now)
 
 
@@ -213,6 +215,21 @@ async def _check_subscription(
     if unknown:
         listed = ", ".join(str(project) for project in sorted(unknown))
         raise Invalid(FieldError("subscription.projects", f"the organization has no project {listed}"))
+
+
+def _told(channel: Channel) -> dict[str, Any]:
+    return {"name": channel.name, "subscription": asdict(channel.subscription), "enabled": channel.enabled}
+
+
+def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:
+    """What the audit log tells of a change: each setting by itself, masked."""
+    settings = changed_fields(
+        asdict(stored_settings(former.kind, former.settings)),  # with what settings of the past did not have yet
+        channel.settings,
+        shown=lambda clear: masked_settings(channel.kind, clear),
+    )
+    named = {f"settings.{name}": change for name, change in settings.items()}
+    return {**changed_fields(_told(former), _told(channel)), **named}
 
 
 def _no_channel(channel_id: int) -> NotFound:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadbell.channels import channel_type
+from loadbell.domain.changes import changed_fields
 from loadbell.domain.deliveries import Cause, Reason
 from loadbell.domain.events import Event, EventName, channel_paused_payload
 from loadbell.domain.ids import Entropy, Micros, new_uuid, to_datetime
@@ -141,7 +142,7 @@ def _minute(instant: Micros) -> str:
 
 
 async def _tell(tx: Transaction, channel: store.Standing, reason: str, *, now: Micros, entropy: Entropy) -> None:
-    changes = {"name": channel.name, "reason": reason}
+    changes = {"name": channel.name, **changed_fields({"paused_reason": None}, {"paused_reason": reason})}
     await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes, now)
     told = [
         other for other in await store.told_of_pauses(tx, channel.organization_id) if wants_pauses(other.subscription)

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from loadbell.channels import channel_type
+from loadbell.domain.changes import changed_fields
 from loadbell.domain.channels import Channel
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal
@@ -32,7 +33,8 @@ async def pause(tx: Transaction, principal: Principal, channel_id: int, *, now: 
     _, who = await organization_names(tx, principal.organization_id, principal.user_id)
     reason = f"Paused by {who or 'hand'}."
     if await store.pause_channel(tx, channel_id, reason, now):
-        await append_entry(tx, principal, "channel.paused", f"channel {channel_id}", {"reason": reason}, now)
+        changes = changed_fields({"paused_reason": None}, {"paused_reason": reason})
+        await append_entry(tx, principal, "channel.paused", f"channel {channel_id}", changes, now)
     return await get_channel(tx, principal, channel_id)
 
 
@@ -52,6 +54,10 @@ async def resume(tx: Transaction, principal: Principal, channel_id: int, held: H
     else:
         count = await store.drop_held(tx, channel_id, _DROPPED, now)
     tx.wake_workers()
-    changes = {"held": held, "deliveries": count}
+    changes = {
+        **changed_fields({"paused_reason": channel.paused_reason}, {"paused_reason": None}),
+        "held": held,
+        "deliveries": count,
+    }
     await append_entry(tx, principal, "channel.resumed", f"channel {channel_id}", changes, now)
     return await get_channel(tx, principal, channel_id)

@@ -7,6 +7,7 @@ its event and its deliveries are therefore one commit.
 
 from dataclasses import dataclass, field, replace
 
+from loadbell.domain.changes import changed_fields
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
 from loadbell.domain.orgs import Action, Principal, Project
@@ -28,6 +29,7 @@ from loadbell.domain.runs import (
 )
 from loadbell.notify.publish import publish_finished, publish_started
 from loadbell.store import runs as store
+from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.projects import get_project, projects_that_take_runs
 
@@ -199,6 +201,8 @@ async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: 
         return run
     untold = run.status is RunStatus.RUNNING and wanted.is_final
     asked = replace(run, note=f"{run.note}\n{NOT_TOLD}" if run.note else NOT_TOLD) if untold else run
+    changes = changed_fields({"status": run.status}, {"status": wanted})
+    await append_entry(tx, principal, "run.aborted", f"run {run.id}", changes, now)
     return await _move(tx, run, asked, wanted, result=None, ended_by=EndedBy.ABORT, now=now, entropy=entropy)
 
 

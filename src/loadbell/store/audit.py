@@ -3,14 +3,17 @@
 An entry belongs to an organization, or to the account of a user alone. Its changes hold no secret.
 """
 
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import msgspec
+import sqlalchemy as sa
 
-from loadbell.domain.ids import Micros
+from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Principal
-from loadbell.store.db import Transaction
-from loadbell.store.schema import audit_entries
+from loadbell.store.db import Row, Transaction
+from loadbell.store.schema import audit_entries, users
 from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
@@ -18,6 +21,62 @@ _INSERT = Statement(
         audit_entries, "organization_id", "user_id", "token_id", "action", "subject", "changes", "created_at", "address"
     )
 )
+
+LOOKED_AT = 20_000
+"""How many entries one look at the log passes at most: what filters leave of them may be few, or none."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What was done, by whom, from where. Who changed it: None stands for loadbell itself or its operator."""
+
+    id: int
+    user_id: int | None
+    email: str | None  #: the user's, also when he has left the organization
+    token_id: int | None
+    address: str | None
+    action: str
+    subject: str
+    changes: dict[str, Any]
+    created_at: Micros
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which entries; None: all. ``since`` is included, ``until`` is not."""
+
+    user_id: int | None = None
+    action: str | None = None
+    since: Micros | None = None
+    until: Micros | None = None
+
+
+async def list_entries(
+    tx: Transaction, organization_id: int, filters: Filters, *, before: int | None, limit: int
+) -> tuple[list[Entry], int | None]:
+    """Up to ``limit`` entries of the organization, newest first, with an id below ``before``.
+
+    With them comes the ``before`` of the next look; None: there is nothing more. A look passes ``LOOKED_AT`` entries at
+    most, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
+    """
+    asked = {
+        name: value
+        for name, value in (
+            ("user_id", filters.user_id),
+            ("action", filters.action),
+            ("since", filters.since),
+            ("until", filters.until),
+        )
+        if value is not None
+    }
+    return await _look(tx, {"organization_id": organization_id}, asked, before=before, limit=limit)
+
+
+async def list_account_entries(
+    tx: Transaction, user_id: int, *, before: int | None, limit: int
+) -> tuple[list[Entry], int | None]:
+    """As :func:`list_entries`, of what concerns the account of a user and no organization."""
+    return await _look(tx, {"user_id": user_id}, {}, before=before, limit=limit)
 
 
 async def append_entry(  # noqa: PLR0913, PLR0917 - who did what to what, when
@@ -73,4 +132,69 @@ async def _append(  # noqa: PLR0913 - one argument for each column
         changes=msgspec.json.encode(changes).decode(),
         created_at=now,
         address=address,
+    )
+
+
+async def _look(
+    tx: Transaction, log: dict[str, int], asked: dict[str, Any], *, before: int | None, limit: int
+) -> tuple[list[Entry], int | None]:
+    (whose,) = log
+    start = MAX_ID if before is None else before
+    last = await tx.first(_last_looked_at(whose), **log, before=start)
+    after = 0 if last is None else int(last["id"])
+    rows = await tx.all(_page(whose, frozenset(asked)), **log, **asked, before=start, after=after, limit=limit + 1)
+    entries = [_entry(row) for row in rows]
+    if len(entries) > limit:
+        return entries[:limit], entries[limit - 1].id
+    return entries, after or None
+
+
+@cache
+def _last_looked_at(whose: str) -> Statement:
+    """The id of the last entry that a look passes, if it does not come to the end: found in an index alone."""
+    return Statement(
+        sa.select(audit_entries.c.id)
+        .where(audit_entries.c[whose] == sa.bindparam(whose), audit_entries.c.id < sa.bindparam("before"))
+        .order_by(audit_entries.c.id.desc())
+        .limit(1)
+        .offset(LOOKED_AT - 1)
+    )
+
+
+@cache
+def _page(whose: str, filters: frozenset[str]) -> Statement:
+    """The list statement of one kind of log for this set of filters, compiled once."""
+    conditions = {
+        "since": audit_entries.c.created_at >= sa.bindparam("since"),
+        "until": audit_entries.c.created_at < sa.bindparam("until"),
+        **{name: audit_entries.c[name] == sa.bindparam(name) for name in ("user_id", "action")},
+    }
+    of_log = [audit_entries.c[whose] == sa.bindparam(whose)]
+    if whose == "user_id":
+        of_log.append(audit_entries.c.organization_id.is_(None))
+    return Statement(
+        sa.select(audit_entries, users.c.email)
+        .join(users, users.c.id == audit_entries.c.user_id, isouter=True)
+        .where(
+            *of_log,
+            audit_entries.c.id < sa.bindparam("before"),
+            audit_entries.c.id >= sa.bindparam("after"),
+            *(conditions[name] for name in sorted(filters)),
+        )
+        .order_by(audit_entries.c.id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+def _entry(row: Row) -> Entry:
+    return Entry(
+        id=row["id"],
+        user_id=row["user_id"],
+        email=row["email"],
+        token_id=row["token_id"],
+        address=row["address"],
+        action=row["action"],
+        subject=row["subject"],
+        changes=msgspec.json.decode(row["changes"], type=dict[str, Any]),
+        created_at=row["created_at"],
     )

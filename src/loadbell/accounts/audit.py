@@ -1,0 +1,42 @@
+"""The audit log: who may read it."""
+
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Action, Principal, SignedIn
+from loadbell.notify.channels import check_organization
+from loadbell.store import audit as store
+from loadbell.store.audit import Entry, Filters
+from loadbell.store.db import Transaction
+
+
+async def list_entries(  # noqa: PLR0913 - one argument for each filter
+    tx: Transaction,
+    principal: Principal,
+    organization_id: int,
+    *,
+    user_id: int | None = None,
+    action: str | None = None,
+    since: Micros | None = None,
+    until: Micros | None = None,
+    before: int | None,
+    limit: int,
+) -> tuple[list[Entry], int | None]:
+    """Up to ``limit`` entries of the organization that pass the filters, newest first, and where the next look begins.
+
+    ``since`` is included, ``until`` is not. There may be fewer, even none, and still more to come: a look passes
+    ``store.audit.LOOKED_AT`` entries at most, whatever the filters leave of them.
+
+    Raises:
+        NotFound: the organization is not the asker's.
+        Forbidden: the asker may not read its log.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.READ_AUDIT)
+    filters = Filters(user_id, action, since, until)
+    return await store.list_entries(tx, organization_id, filters, before=before, limit=limit)
+
+
+async def list_account_entries(
+    tx: Transaction, who: SignedIn, *, before: int | None, limit: int
+) -> tuple[list[Entry], int | None]:
+    """As :func:`list_entries`, of what concerns the account of whoever asks: signing in, passwords, sessions."""
+    return await store.list_account_entries(tx, who.user_id, before=before, limit=limit)
