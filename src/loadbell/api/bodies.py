@@ -210,9 +210,18 @@ class LogQuery(PageQuery, kw_only=True):
         Raises:
             Invalid: one of them is not an instant.
         """
-        texts = {"since": self.since, "until": self.until}
-        both = convert_fields({name: text for name, text in texts.items() if text is not None}, _Span)
-        return instant(both.since), instant(both.until)
+        return span(self.since, self.until)
+
+
+def span(since: str | None, until: str | None) -> tuple[Micros | None, Micros | None]:
+    """The instants that a query names.
+
+    Raises:
+        Invalid: one of them is not an instant.
+    """
+    texts = {"since": since, "until": until}
+    both = convert_fields({name: text for name, text in texts.items() if text is not None}, _Span)
+    return instant(both.since), instant(both.until)
 
 
 class _Span(msgspec.Struct):
