@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 import msgspec
 
 from loadbell.channels.settings import masked_settings
-from loadbell.domain import channels, deliveries, events, orgs, replays, runs
+from loadbell.domain import channels, deliveries, events, replays, runs
 from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
 from loadbell.entry.paging import split
@@ -201,26 +201,6 @@ class DeliveryPage(Page[Delivery]):
     """A page of deliveries, newest first. `next_cursor` is null on the last one."""
 
 
-class Organization(msgspec.Struct):
-    """The tenant: everything that is reported, configured and logged belongs to exactly one."""
-
-    id: int
-    name: str
-    created_at: Time
-
-
-class OrganizationPage(Page[Organization]):
-    """A page of organizations, newest first. `next_cursor` is null on the last one."""
-
-
-class CreatedOrganization(msgspec.Struct):
-    """A new organization, its default project, and a token of scope manage that is shown this once."""
-
-    id: int
-    project_id: int
-    token: str
-
-
 def page(
     made: Callable[[list[Item], str | None], PageT],
     found: Sequence[Source],
@@ -231,11 +211,6 @@ def page(
     """The page that ``found``, one more than ``limit`` if there is, gives."""
     items, next_cursor = split(found, limit, key)
     return made([shown(item) for item in items], next_cursor)
-
-
-def organization(found: orgs.Organization) -> Organization:
-    """An organization as it is shown."""
-    return Organization(found.id, found.name, rfc3339(found.created_at))
 
 
 def run(found: runs.Run, base_url: str) -> Run:

@@ -181,12 +181,6 @@ class ReplayBody(msgspec.Struct, kw_only=True):
     dry_run: bool | None = None
 
 
-class NewOrganizationBody(msgspec.Struct, kw_only=True):
-    """An organization to add; whoever adds it owns it."""
-
-    name: Name
-
-
 class RunsQuery(PageQuery, kw_only=True):
     """Which runs."""
 
