@@ -237,7 +237,8 @@ async def _join(  # noqa: PLR0913 - who joins what, from where and when
 
 
 async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
-    organization, inviter = await organization_names(tx, invitation.organization_id, invitation.invited_by)
+    names = await organization_names(tx, invitation.organization_id, invitation.invited_by)
+    organization, inviter = (" ".join(name.split()) for name in names)  # no name forges a line of the text
     until = to_datetime(invitation.expires_at)
     await queue_mail(
         tx,

@@ -1,0 +1,140 @@
+"""Acceptances at the same time as each other, and as what takes the invitation away: one wins, nothing is half-done."""
+
+import asyncio
+from typing import Any
+
+from loadbell.accounts.invitations import Joined, revoke_invitation
+from loadbell.accounts.organizations import delete_organization
+from loadbell.accounts.passwords import Passwords
+from loadbell.accounts.tokens import Hold, authenticate, issue_token
+from loadbell.domain.errors import Conflict, NotFound
+from loadbell.domain.orgs import Scope
+from loadbell.domain.runs import Trigger
+from loadbell.store.db import Transaction
+from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, invited
+from tests.support.stores import Play, Site
+
+
+async def _members(site: Site, organization_id: int) -> int:
+    rows = await site.rows("SELECT user_id FROM members WHERE organization_id = :id", id=organization_id)
+    return len(rows)
+
+
+async def _bobs(site: Site) -> tuple[int, int, int]:
+    """How many users, memberships and tokens Bob has."""
+    users = await site.rows("SELECT id FROM users WHERE email = :email", email=BOB)
+    query = "SELECT 1 AS one FROM {} WHERE user_id = (SELECT id FROM users WHERE email = :email)"
+    members, tokens = [await site.rows(query.format(table), email=BOB) for table in ("members", "tokens")]
+    return len(users), len(members), len(tokens)
+
+
+async def _owners_token(site: Site) -> str:
+    return await site.do(
+        issue_token,
+        organization_id=site.organization_id,
+        user_id=site.owner.user_id,
+        name="t",
+        scope=Scope.MANAGE,
+        trigger=Trigger.UNKNOWN,
+        expires_at=None,
+    )
+
+
+def test_of_many_acceptances_at_once_exactly_one_wins(play: Play) -> None:
+    """There is one user, one member and one token; the others are told that the link is used."""
+
+    async def scenario(site: Site) -> None:
+        made = await invited(site)
+        outcomes = await asyncio.gather(*(accepted(site, made.token) for _ in range(6)), return_exceptions=True)
+
+        assert 1 == sum(isinstance(outcome, Joined) for outcome in outcomes)
+        assert 5 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
+        assert (1, 1, 1) == await _bobs(site)
+
+    play(scenario)
+
+
+def test_of_many_acceptances_of_one_account_exactly_one_wins(play: Play) -> None:
+    """The same when the person has an account already."""
+
+    async def scenario(site: Site) -> None:
+        password_hash = await Passwords().hash(PASSWORD)
+        await site.run_sql(
+            "INSERT INTO users (email, name, password_hash, created_at) VALUES (:email, 'Bob', :hash, 1)",
+            email=BOB,
+            hash=password_hash,
+        )
+        made = await invited(site)
+        outcomes = await asyncio.gather(*(accepted(site, made.token) for _ in range(4)), return_exceptions=True)
+
+        assert 1 == sum(isinstance(outcome, Joined) for outcome in outcomes)
+        assert 3 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
+        assert (1, 1, 1) == await _bobs(site)
+
+    play(scenario)
+
+
+def test_one_person_accepts_for_two_organizations_at_once(play: Play) -> None:
+    """There is one account; the second acceptance is refused or joins it, and works when it is sent again."""
+
+    async def scenario(site: Site) -> None:
+        ours, theirs = await invited(site), await invited(site, await another(site))
+        tokens = [ours.token, theirs.token]
+        outcomes = await asyncio.gather(*(accepted(site, token) for token in tokens), return_exceptions=True)
+        for token, outcome in zip(tokens, outcomes, strict=True):
+            assert isinstance(outcome, Joined | Conflict)
+            if isinstance(outcome, Conflict):
+                await accepted(site, token)
+
+        assert (1, 2, 2) == await _bobs(site)
+
+    play(scenario)
+
+
+def test_revoking_and_accepting_at_once_agree(play: Play) -> None:
+    """Either the person is a member and there was nothing to revoke, or the link was useless."""
+
+    async def scenario(site: Site) -> None:
+        owner = await _owners_token(site)
+        for number in range(6):
+            made = await invited(site, email=f"p{number}@example.net")
+
+            async def revoke(tx: Transaction, invitation_id: int = made.invitation.id) -> None:
+                principal = await authenticate(tx, owner, site.clock(), hold=Hold.ALONE)
+                await revoke_invitation(tx, principal, invitation_id, now=site.clock())
+
+            before = await _members(site, site.organization_id)
+            accepting = asyncio.ensure_future(accepted(site, made.token))
+            if number % 2:  # to begin at about the time when the other one writes
+                await Passwords().hash("as long as this takes")
+            revoking = asyncio.ensure_future(site.database.write(revoke))
+            joined, revoked = await asyncio.gather(accepting, revoking, return_exceptions=True)
+
+            assert (isinstance(joined, Joined), isinstance(revoked, NotFound)) in {(True, True), (False, False)}
+            assert isinstance(joined, Joined | NotFound)
+            assert before + isinstance(joined, Joined) == await _members(site, site.organization_id)
+
+    play(scenario)
+
+
+def test_deleting_the_organization_and_accepting_at_once_agree(play: Play) -> None:
+    """Nobody is a member of an organization that is gone, nor has a token of it."""
+
+    async def scenario(site: Site) -> None:
+        owner = await _owners_token(site)
+        made = await invited(site)
+
+        async def remove(tx: Transaction) -> Any:
+            principal = await authenticate(tx, owner, site.clock(), hold=Hold.ALONE)
+            return await delete_organization(tx, principal, site.organization_id, now=site.clock())
+
+        outcomes = await asyncio.gather(
+            *(accepted(site, made.token) for _ in range(2)), site.database.write(remove), return_exceptions=True
+        )
+
+        assert not isinstance(outcomes[-1], BaseException)
+        assert all(isinstance(outcome, Joined | NotFound) for outcome in outcomes[:-1])
+        assert 0 == await _members(site, site.organization_id)
+        assert (0, 0) == (await _bobs(site))[1:]
+
+    play(scenario)
