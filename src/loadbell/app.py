@@ -21,8 +21,8 @@ from dataclasses import replace
 import structlog
 import uvicorn
 
+from loadbell import api, web
 from loadbell.accounts.mail import Mailer
-from loadbell.api import routers
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
@@ -33,6 +33,7 @@ from loadbell.runs.watchdog import Watchdog
 from loadbell.settings import Settings
 from loadbell.store.db import Database, WrongState
 from loadbell.store.opening import open_database
+from loadbell.web.page import error_page
 
 log = structlog.get_logger()
 
@@ -208,7 +209,7 @@ def _http_server(settings: Settings, database: Database) -> "_Server":
         sends_mail=settings.mail is not None,
     )
     config = uvicorn.Config(
-        build_asgi(door, routers(door)),
+        build_asgi(door, [*api.routers(door), *web.routers(door)], error_page),
         http="httptools",
         lifespan="off",
         log_config=None,

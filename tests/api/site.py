@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 import uvicorn
 
+from loadbell import api, web
 from loadbell.accounts.organizations import create_organization
 from loadbell.accounts.tokens import issue_token
-from loadbell.api import routers
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.domain.retry import RetrySchedule
@@ -28,6 +28,7 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import assign_project, insert_member, insert_project
 from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
+from loadbell.web.page import error_page
 from tests.support.server import Client
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, WATCHDOG, as_dict, opened
 
@@ -196,7 +197,7 @@ def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> 
                     send_timeout=SEND_TIMEOUT,
                 )
                 config = uvicorn.Config(
-                    build_asgi(door, routers(door)),
+                    build_asgi(door, [*api.routers(door), *web.routers(door)], error_page),
                     http="httptools",
                     lifespan="off",
                     log_config=None,

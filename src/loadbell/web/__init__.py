@@ -1,1 +1,30 @@
-"""Pages, by noun. Empty until they are built."""
+"""
+The pages, by noun.
+
+Each noun's module exports ``HANDLERS``; a handler gets the request as ``page: NamedDependency[PageCall]``. What they
+promise to every browser (headers, cookies, forms) stands in ``page.py`` and ``rendering.py``, and in
+``docs/decisions/0019-pages.md``.
+"""
+
+from typing import Any
+
+from litestar import Request, Router
+from litestar.di import Provide
+
+from loadbell.entry.asgi import PAGES
+from loadbell.entry.door import Door
+from loadbell.web import account, invitations, passwords, rendering, sign_in
+from loadbell.web.page import PageCall
+
+_NOUNS = (sign_in, account, invitations, passwords)
+
+
+def routers(door: Door) -> list[Router]:
+    """All pages, and the files they are made with."""
+
+    def page(request: Request[Any, Any, Any]) -> PageCall:
+        return PageCall(door, request)
+
+    handlers = [handler for noun in _NOUNS for handler in noun.HANDLERS]
+    provided = {"page": Provide(page, sync_to_thread=False)}
+    return [Router("/", route_handlers=[*handlers, rendering.static_file], dependencies=provided, opt=PAGES)]

@@ -1,0 +1,129 @@
+"""One's own account: name, password, sessions; and the first page, which names one's organizations."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+
+from loadbell.accounts import account
+from loadbell.accounts.sessions import end_session, list_sessions
+from loadbell.domain.errors import Conflict, FieldError, Invalid, RateLimited, Refused
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import SignedIn
+from loadbell.store.db import Transaction
+from loadbell.web.page import PageCall
+
+_LONGEST_NAME = 200
+_MOST_SESSIONS = 50
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A session as its user sees it."""
+
+    id: int
+    current: bool
+    address: str | None
+    agent: str | None
+    created_at: Micros
+    last_used_at: Micros
+    expires_at: Micros
+
+
+@get("/")
+async def home(page: NamedDependency[PageCall]) -> Response[str]:
+    """The organizations of whoever has signed in."""
+    await page.person()
+    return await page.show("home")
+
+
+@get("/account")
+async def show_account(page: NamedDependency[PageCall]) -> Response[str]:
+    """Name, password and sessions."""
+    return await _show(page, done=page.asked("done"))
+
+
+@post("/account")
+async def rename(page: NamedDependency[PageCall]) -> Response[str]:
+    """Changes one's name."""
+    await page.person()
+    name = (await page.form()).get("name", "").strip()
+    if not 1 <= len(name) <= _LONGEST_NAME:
+        wrong = Invalid(FieldError("name", f"give a name of 1 to {_LONGEST_NAME} characters"))
+        return await _show(page, refusal=wrong, part="name", name=name)
+
+    async def work(tx: Transaction, who: SignedIn, now: Micros) -> None:
+        await account.rename(tx, who, name, now=now)
+
+    await page.write(work)
+    return page.go("/account?done=name")
+
+
+@post("/account/password")
+async def set_password(page: NamedDependency[PageCall]) -> Response[str]:
+    """Changes one's password; all other sessions end."""
+    await page.person()
+    form, door = await page.form(), page.door
+    current, new = form.get("current_password", ""), form.get("new_password", "")
+    try:
+        who = await page.read(_who_asks)
+        await account.change_password(door.database, door.passwords, who, current, new, clock=door.clock)
+    except (Invalid, RateLimited, Conflict) as refusal:
+        return await _show(page, refusal=refusal, part="password")
+    return page.go("/account?done=password")
+
+
+@post("/account/sessions/{session_id:str}/end")
+async def end(page: NamedDependency[PageCall]) -> Response[str]:
+    """Ends one of one's sessions; the present one: signs out."""
+    await page.person()
+    await page.form()
+
+    async def work(tx: Transaction, who: SignedIn, now: Micros) -> bool:
+        wanted = page.integer_id("session_id", "session")
+        await end_session(tx, who, wanted, now=now)
+        return wanted == who.session_id
+
+    if await page.write(work):
+        page.drop_session()
+        return page.go("/login")
+    return page.go("/account?done=session")
+
+
+async def _show(
+    page: PageCall, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
+) -> Response[str]:
+    person = await page.person()
+
+    async def work(tx: Transaction, who: SignedIn, now: Micros) -> Sequence[Shown]:
+        return [
+            Shown(
+                one.id,
+                one.id == who.session_id,
+                one.address,
+                one.agent,
+                one.created_at,
+                one.last_used_at,
+                one.expires_at,
+            )
+            for one in await list_sessions(tx, who, before=None, limit=_MOST_SESSIONS, now=now)
+        ]
+
+    return await page.show(
+        "account",
+        refusal=refusal,
+        back="/account",
+        part=part,
+        done=done,
+        name=person.name if name is None else name,
+        sessions=await page.read(work),
+    )
+
+
+async def _who_asks(_tx: Transaction, who: SignedIn, _now: Micros) -> SignedIn:
+    return who
+
+
+HANDLERS: list[Any] = [home, show_account, rename, set_password, end]

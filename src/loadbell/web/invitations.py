@@ -1,0 +1,61 @@
+"""The link of an invitation. To look at it uses nothing up: programs that check the links of mails do so, too."""
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+
+from loadbell.accounts.invitations import Invited, accept_invitation, look_at_invitation
+from loadbell.accounts.sessions import start_session
+from loadbell.domain.errors import Conflict, Invalid, RateLimited, Unauthenticated
+from loadbell.web.page import PageCall
+
+
+@get("/invitations/{token:str}")
+async def show_invitation(page: NamedDependency[PageCall]) -> Response[str]:
+    """Who invites to what, and the form that accepts it."""
+    return await page.show("invitation", invited=await _look(page), name="")
+
+
+@post("/invitations/{token:str}")
+async def accept(page: NamedDependency[PageCall]) -> Response[str]:
+    """Makes the person a member, signs in, and shows the API token this once."""
+    form = await page.form()
+    invited, door, password = await _look(page), page.door, form.get("password", "")
+    try:
+        joined = await accept_invitation(
+            door.database,
+            door.passwords,
+            page.in_path("token"),
+            form.get("name") or None,
+            password,
+            address=page.address,
+            clock=door.clock,
+            entropy=door.entropy,
+        )
+    except Unauthenticated:
+        wrong = Unauthenticated(f"This is not the password of {invited.email}. Try again, or ask for a new one below.")
+        return await page.show("invitation", refusal=wrong, invited=invited, name="")
+    except (Invalid, RateLimited, Conflict) as refusal:
+        return await page.show("invitation", refusal=refusal, invited=invited, name=form.get("name", ""))
+    made = await door.database.write(
+        lambda tx: start_session(
+            tx,
+            joined.user_id,
+            address=page.address,
+            agent=page.header("user-agent"),
+            former=page.credential(),
+            now=door.clock(),
+            entropy=door.entropy,
+        )
+    )
+    page.keep_session(made.session, made.expires_at)
+    return page.show_once("joined", organization=invited.organization, token=joined.token)
+
+
+async def _look(page: PageCall) -> Invited:
+    token = page.in_path("token")
+    return await page.door.database.read(lambda tx: look_at_invitation(tx, token, page.door.clock()))
+
+
+HANDLERS: list[Any] = [show_invitation, accept]

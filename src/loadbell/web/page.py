@@ -1,0 +1,233 @@
+"""One request for a page: who has signed in, what its form says, and the page that answers it."""
+
+import base64
+import hashlib
+import hmac
+import re
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.datastructures import Cookie
+
+from loadbell.accounts.account import Account, get_account
+from loadbell.accounts.credentials import Prefix
+from loadbell.domain.errors import FieldError, Forbidden, Invalid, Refused, Unauthenticated
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.orgs import SignedIn
+from loadbell.entry.bodies import read_body
+from loadbell.entry.door import Door, PersonalCall
+from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
+from loadbell.store.db import Transaction, WrongState
+from loadbell.web.rendering import redirect, render
+
+SESSION = "loadbell_session"
+VISITOR = "loadbell_visitor"
+THEME = "loadbell_theme"
+THEMES = ("light", "dark")  # else the system's
+
+_MOST_FIELDS = 100
+_YEAR_S = 365 * 86_400
+_LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads // and /\ as the beginning of another host
+_VISITOR = "visitor "
+_STALE = (
+    "This form is not from this page as you see it now: it was open for too long, or you have signed in or out "
+    "meanwhile. Go back, load the page again and send the form once more."
+)
+
+
+class PageCall(PersonalCall):
+    """A request for a page. Its session comes in a cookie, and no other credential lets anybody in."""
+
+    def __init__(self, door: Door, request: Request[Any, Any, Any]) -> None:
+        super().__init__(door, request)
+        self.path = str(request.scope["path"])
+        self.cookies: list[Cookie] = []  #: that the answer sets
+        self._account: Account | None = None
+        self._looked = False
+
+    def credential(self) -> str | None:
+        """The session in the cookie."""
+        value = self._request.cookies.get(SESSION, "")
+        return value if value.startswith(Prefix.SESSION) else None
+
+    def asked(self, name: str) -> str:
+        """The value of ``name`` in the query string, or nothing."""
+        return str(self._request.query_params.get(name, ""))
+
+    def in_path(self, name: str) -> str:
+        """The text at ``name`` in the path."""
+        return str(self._request.path_params[name])
+
+    @property
+    def here(self) -> str:
+        """The address of this page, to come back to."""
+        query = self._request.scope["query_string"].decode("latin-1")
+        return local_path(quote(self.path) + (f"?{query}" if query else ""))
+
+    async def guest(self) -> Account | None:
+        """Who has signed in, if anybody."""
+        if not self._looked:
+            try:
+                self._account = await self.read(_own_account)
+            except Unauthenticated:
+                self._account = None
+            self._looked = True
+        return self._account
+
+    async def person(self) -> Account:
+        """Who has signed in.
+
+        Raises:
+            Unauthenticated: nobody; the answer leads to the page where one signs in, and from there back.
+        """
+        account = await self.guest()
+        if account is None:
+            raise Unauthenticated("Sign in to see this page.")
+        return account
+
+    async def form(self) -> dict[str, str]:
+        """What the form says, once it is known to come from a page that we gave to this browser.
+
+        Raises:
+            Forbidden: it does not.
+            TooLarge, MalformedBody, UnsupportedMediaType: it is not a form.
+            Invalid: a field holds what can't be stored.
+        """
+        raw = await read_body(self._request)
+        declared = self.header("content-type") or ""
+        if declared.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
+            raise UnsupportedMediaType("Send the form as application/x-www-form-urlencoded.")
+        try:
+            pairs = parse_qsl(
+                raw.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict", encoding="utf-8"
+            )
+        except ValueError:  # UnicodeDecodeError is one
+            raise MalformedBody("The form can't be read. Go back and send it again.") from None
+        fields = dict(pairs)
+        await self._check_origin(fields.pop("csrf_token", "") or self.header("x-csrf-token") or "")
+        for name, value in fields.items():
+            if "\x00" in value:
+                raise Invalid(FieldError(name, "the character U+0000 can't be stored; remove it"))
+        return fields
+
+    async def show(
+        self, template: str, *, refusal: Refused | None = None, back: str | None = None, **values: Any
+    ) -> Response[str]:
+        """The page that ``template`` makes of ``values``; with ``refusal``, the page that says why a form was refused.
+
+        ``back`` is the address of the page itself, if this is the answer to a form.
+        """
+        told = None if refusal is None else refuse(refusal)
+        shown = {
+            **values,
+            "account": await self.guest(),
+            "csrf_token": await self._csrf_token(),
+            "errors": {error.field: error.message for error in refusal.errors} if isinstance(refusal, Invalid) else {},
+            "here": back or self.here,
+            "now": self.door.clock(),
+            "refusal": refusal,
+            "theme": theme(self._request),
+        }
+        status = 200 if told is None else told.status_code
+        waits = {name: value for name, value in ({} if told is None else told.headers).items() if name == "Retry-After"}
+        return render(template, shown, status=status or 200, headers=waits, cookies=self.cookies)
+
+    def show_once(self, template: str, **values: Any) -> Response[str]:
+        """As :meth:`show`, of a page without forms that belongs to a session which begins with it."""
+        return render(template, {**values, "theme": theme(self._request)}, cookies=self.cookies)
+
+    def go(self, target: str) -> Response[str]:
+        """Sends the browser to ``target``, a path of ours."""
+        return redirect(target, self.cookies)
+
+    def keep_session(self, session: str, expires_at: Micros) -> None:
+        """Lets the browser keep ``session``; whoever it was before is forgotten."""
+        self._keep(SESSION, session, max(expires_at - self.door.clock(), 0) // SECOND)
+        self._keep(VISITOR, "", 0)
+
+    def drop_session(self) -> None:
+        """Lets the browser forget its session."""
+        self._keep(SESSION, "", 0)
+
+    def keep_theme(self, chosen: str) -> None:
+        """Lets the browser remember the theme; one that we don't have is the system's."""
+        self._keep(THEME, chosen if chosen in THEMES else "", _YEAR_S if chosen in THEMES else 0)
+
+    def _keep(self, name: str, value: str, seconds: int | None) -> None:
+        secure = self.door.base_url.startswith("https:")
+        self.cookies.append(
+            Cookie(name, value=value, path="/", max_age=seconds, httponly=True, samesite="lax", secure=secure)
+        )
+
+    async def _check_origin(self, token: str) -> None:
+        if self.header("sec-fetch-site") in {"cross-site", "same-site"}:
+            raise Forbidden("This form was sent by another site. Open the page here and fill it in yourself.")
+        secret = await self._csrf_secret()
+        if secret is None or not hmac.compare_digest(_token_of(secret).encode(), token.encode()):
+            raise Forbidden(_STALE)
+
+    async def _csrf_token(self) -> str:
+        secret = await self._csrf_secret()
+        if secret is None:
+            random = self.door.entropy(32).hex()
+            secret = await self.door.database.read(lambda tx: _seal(tx, _VISITOR + random))
+            self._keep(VISITOR, secret, None)
+        return _token_of(secret)
+
+    async def _csrf_secret(self) -> str | None:
+        """What this browser has of us and no other site knows: its session, or the cookie that we gave a visitor."""
+        if await self.guest() is not None:
+            return self.credential()
+        cookie = self._request.cookies.get(VISITOR, "")
+        ours = bool(cookie) and await self.door.database.read(lambda tx: _is_ours(tx, cookie))
+        return cookie if ours else None
+
+
+def theme(request: Request[Any, Any, Any]) -> str:
+    """``light`` or ``dark``; empty: the system's."""
+    chosen = request.cookies.get(THEME, "")
+    return chosen if chosen in THEMES else ""
+
+
+def local_path(target: str) -> str:
+    """``target`` if it is a path of this server, else its root: nobody is sent to another site from here."""
+    return target if _LOCAL.fullmatch(target) else "/"
+
+
+def error_page(request: Request[Any, Any, Any], answered: Response[bytes]) -> Response[str]:
+    """The page that says what ``answered``, a problem, says to a program. Who has to sign in is led there."""
+    told = msgspec.json.decode(answered.content, type=Problem)
+    if told.code == "unauthenticated":
+        path = quote(str(request.scope["path"])) if request.method == "GET" else "/"
+        return redirect("/login" if path == "/" else f"/login?next={quote(path, safe='/')}")
+    shown = {
+        "problem": told,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id") if told.code == INTERNAL.code else None,
+        "theme": theme(request),
+    }
+    headers = {name: value for name, value in answered.headers.items() if name in {"Retry-After", "Allow"}}
+    return render("error", shown, status=told.status, headers=headers)
+
+
+def _token_of(secret: str) -> str:
+    """The CSRF token of the browser that holds ``secret``, which can't be found from it."""
+    digest = hmac.digest(secret.encode(), b"loadbell csrf token", hashlib.sha256)
+    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
+
+
+async def _own_account(tx: Transaction, who: SignedIn, _now: Micros) -> Account:
+    return await get_account(tx, who)
+
+
+async def _seal(tx: Transaction, clear: str) -> str:
+    return tx.seal(clear)
+
+
+async def _is_ours(tx: Transaction, cookie: str) -> bool:
+    try:
+        return tx.unseal(cookie).startswith(_VISITOR)
+    except (WrongState, UnicodeEncodeError):
+        return False

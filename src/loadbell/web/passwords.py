@@ -1,0 +1,70 @@
+"""A forgotten password: asking for a link, and the link."""
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+
+from loadbell.accounts.resets import accept_reset, ask_reset, look_at_reset
+from loadbell.domain.errors import Conflict, Invalid, RateLimited
+from loadbell.web.page import PageCall
+
+
+@get("/forgot-password")
+async def show_forgotten(page: NamedDependency[PageCall]) -> Response[str]:
+    """Where one asks for a link; without a mail server, whom one asks instead."""
+    return await page.show("forgot_password", sends_mail=page.door.sends_mail, asked="", email="")
+
+
+@post("/forgot-password")
+async def ask(page: NamedDependency[PageCall]) -> Response[str]:
+    """Mails a link if the address has an account; says the same if it has none."""
+    form = await page.form()
+    email, door = form.get("email", "").strip(), page.door
+    try:
+        await ask_reset(
+            door.database,
+            email,
+            address=page.address,
+            base_url=door.base_url,
+            sends_mail=door.sends_mail,
+            clock=door.clock,
+            entropy=door.entropy,
+        )
+    except (Invalid, RateLimited, Conflict) as refusal:
+        return await page.show("forgot_password", refusal=refusal, sends_mail=door.sends_mail, asked="", email=email)
+    return await page.show("forgot_password", sends_mail=True, asked=email, email=email)
+
+
+@get("/reset-password/{token:str}")
+async def show_reset(page: NamedDependency[PageCall]) -> Response[str]:
+    """The form that sets another password."""
+    return await page.show("reset_password", email=await _look(page))
+
+
+@post("/reset-password/{token:str}")
+async def reset(page: NamedDependency[PageCall]) -> Response[str]:
+    """Sets the password; everybody who was signed in with the former one is signed out."""
+    form = await page.form()
+    door = page.door
+    try:
+        await accept_reset(
+            door.database,
+            door.passwords,
+            page.in_path("token"),
+            form.get("password", ""),
+            address=page.address,
+            clock=door.clock,
+        )
+    except (Invalid, RateLimited) as refusal:
+        return await page.show("reset_password", refusal=refusal, email=await _look(page))
+    page.drop_session()
+    return page.go("/login?notice=password")
+
+
+async def _look(page: PageCall) -> str:
+    token = page.in_path("token")
+    return await page.door.database.read(lambda tx: look_at_reset(tx, token, page.door.clock()))
+
+
+HANDLERS: list[Any] = [show_forgotten, ask, show_reset, reset]

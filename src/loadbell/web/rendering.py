@@ -1,0 +1,104 @@
+"""Templates into answers with the headers that every page has, and the files that pages link."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import Response, get
+from litestar.datastructures import Cookie
+from litestar.params import FromPath
+
+from loadbell.domain.errors import NotFound
+from loadbell.domain.ids import SECOND, Micros
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    # No script and no inline style; forms go to this server only; nobody shows a page inside another.
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the address of a page can be a secret: an invitation, a password link
+}
+"""What every page says to the browser."""
+
+_HERE = Path(__file__).parent
+_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
+_FILES = {path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir()) if path.suffix in _TYPES}
+VERSION = hashlib.sha256(b"".join(_FILES.values())).hexdigest()[:16]
+"""Stands in the address of every static file, so that a browser may keep it until one of them has changed.
+
+One for all, because the theme names the file that it is based on by a relative address.
+"""
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+
+def _ago(then: Micros, now: Micros) -> str:
+    """How long before ``now`` it was, or how long it will take, as people say it."""
+    seconds = abs(now - then) // SECOND
+    name, length = next(((name, length) for name, length in _UNITS if seconds >= length), ("", 1))
+    if not name:
+        return "just now"
+    count = seconds // length
+    span = f"{count} {name}{'' if count == 1 else 's'}"
+    return f"{span} ago" if then <= now else f"in {span}"
+
+
+def _iso(then: Micros) -> str:
+    return datetime.fromtimestamp(then // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_templates = Environment(
+    loader=FileSystemLoader(_HERE / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,
+)
+_templates.globals["static"] = f"/static/{VERSION}"
+_templates.filters.update(ago=_ago, iso=_iso)
+
+
+def render(
+    template: str,
+    values: Mapping[str, Any],
+    *,
+    status: int = HTTPStatus.OK,
+    headers: Mapping[str, str] | None = None,
+    cookies: Sequence[Cookie] = (),
+) -> Response[str]:
+    """The page that ``templates/pages/TEMPLATE.html`` makes of ``values``."""
+    text = _templates.get_template(f"pages/{template}.html").render(values)
+    return Response(
+        text,
+        status_code=status,
+        media_type="text/html",
+        headers={**HEADERS, **(headers or {})},
+        cookies=list(cookies),
+    )
+
+
+def redirect(target: str, cookies: Sequence[Cookie] = ()) -> Response[str]:
+    """Sends the browser to ``target``, a path of ours, to read what stands there."""
+    return Response(
+        "",
+        status_code=HTTPStatus.SEE_OTHER,
+        media_type="text/plain",
+        headers={**HEADERS, "Location": target},
+        cookies=list(cookies),
+    )
+
+
+@get("/static/{version:str}/{name:str}")
+async def static_file(version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
+    """A file that pages link, kept for a year. An address of another version gives today's, which is not kept."""
+    if name not in _FILES:
+        raise NotFound("There is no such file.")
+    kept = "public, max-age=31536000, immutable" if version == VERSION else "no-store"
+    return Response(_FILES[name], media_type=_TYPES[Path(name).suffix], headers={**HEADERS, "Cache-Control": kept})

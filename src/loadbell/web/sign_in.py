@@ -1,0 +1,73 @@
+"""Signing in and out, and the theme that a browser keeps."""
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+
+from loadbell.accounts.sessions import end_session
+from loadbell.accounts.sign_in import sign_in
+from loadbell.domain.errors import RateLimited, Unauthenticated
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import SignedIn
+from loadbell.store.db import Transaction
+from loadbell.web.page import PageCall, local_path
+
+_NOTICES = {"password": "Your new password is set. Sign in with it."}
+
+
+@get("/login")
+async def show_login(page: NamedDependency[PageCall]) -> Response[str]:
+    """Where one signs in; whoever has done so goes on."""
+    onward = local_path(page.asked("next"))
+    if await page.guest() is not None:
+        return page.go(onward)
+    return await page.show("login", email="", next=onward, notice=_NOTICES.get(page.asked("notice")))
+
+
+@post("/login")
+async def log_in(page: NamedDependency[PageCall]) -> Response[str]:
+    """Signs in and goes to where one came from. The session that the browser had ends."""
+    form = await page.form()
+    email, onward, door = form.get("email", "").strip(), local_path(form.get("next", "")), page.door
+    try:
+        made = await sign_in(
+            door.database,
+            door.passwords,
+            email,
+            form.get("password", ""),
+            address=page.address,
+            agent=page.header("user-agent"),
+            former=page.credential(),
+            clock=door.clock,
+            entropy=door.entropy,
+        )
+    except (Unauthenticated, RateLimited) as refusal:
+        return await page.show("login", refusal=refusal, email=email, next=onward, notice=None, back="/login")
+    page.keep_session(made.session, made.expires_at)
+    return page.go(onward)
+
+
+@post("/logout")
+async def log_out(page: NamedDependency[PageCall]) -> Response[str]:
+    """Ends the session; does nothing for whoever has none."""
+    if await page.guest() is not None:
+        await page.form()
+
+        async def end(tx: Transaction, who: SignedIn, now: Micros) -> None:
+            await end_session(tx, who, who.session_id, now=now)
+
+        await page.write(end)
+    page.drop_session()
+    return page.go("/login")
+
+
+@post("/theme")
+async def choose_theme(page: NamedDependency[PageCall]) -> Response[str]:
+    """Keeps whether pages are light, dark, or as the system is; goes back to the page."""
+    form = await page.form()
+    page.keep_theme(form.get("theme", ""))
+    return page.go(local_path(form.get("next", "")))
+
+
+HANDLERS: list[Any] = [show_login, log_in, log_out, choose_theme]
