@@ -195,6 +195,7 @@ def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> 
                     policy=LOOPBACK,
                     default_watchdog=WATCHDOG,
                     send_timeout=SEND_TIMEOUT,
+                    sends_mail=True,  # to the outbox, where it stays
                 )
                 config = uvicorn.Config(
                     build_asgi(door, [*api.routers(door), *web.routers(door)], error_page),
@@ -232,6 +233,7 @@ def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> 
                 if with_worker:
                     await worker.stop(5)
                 await sender.close()
+                door.passwords._threads.shutdown()  # a process that ends waits for them by itself
 
     def turn() -> None:
         try:
