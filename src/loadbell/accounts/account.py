@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.sessions import end_all_sessions
 from loadbell.accounts.sign_in import prove_user
-from loadbell.domain.errors import Conflict, FieldError, Invalid
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Clock, Micros
 from loadbell.domain.orgs import Role, SignedIn
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import memberships_of
-from loadbell.store.users import get_user, hold_user, set_name, set_password
+from loadbell.store.users import find_user_by_email, get_user, hold_user, set_name, set_password
 
 
 @dataclass(frozen=True)
@@ -82,3 +82,19 @@ async def change_password(  # noqa: PLR0913 - who says what
         await append_account_entry(tx, who.user_id, who.address, "account.password_changed", changes, now)
 
     await database.write(change)
+
+
+async def reset_password(tx: Transaction, email: str, password_hash: str, *, now: Micros) -> int:
+    """Replaces somebody's password, as the operator of this server, and ends all sessions; how many. API tokens stay.
+
+    Raises:
+        NotFound: nobody has that address.
+    """
+    user = await find_user_by_email(tx, email)
+    if user is None:
+        raise NotFound(f"There is no user {email}. `loadbell users list` shows all.")
+    await hold_user(tx, user.id)
+    await set_password(tx, user.id, password_hash)
+    ended = await end_all_sessions(tx, user.id, now=now)
+    await append_account_entry(tx, user.id, None, "account.password_reset", {"sessions_ended": ended}, now)
+    return ended

@@ -43,7 +43,7 @@ class CreatedSession(msgspec.Struct):
 
 
 class Session(msgspec.Struct):
-    """A session that is not over. `current`: the one that asks. `agent`: how the program that signed in names itself."""
+    """A session that is not over. `current`: the one that asks. `agent`: the program that signed in, as it says."""
 
     id: int
     current: bool

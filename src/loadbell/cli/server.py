@@ -3,14 +3,12 @@
 import json
 import os
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import typer
 
 from loadbell.cli.exits import Exit, GaveUp
-
-T = TypeVar("T")
+from loadbell.cli.here import run_here, server_settings
 
 
 def register(app: typer.Typer) -> None:
@@ -44,7 +42,7 @@ def setup(
     from loadbell.store.db import Transaction  # noqa: PLC0415 - as above
     from loadbell.store.opening import open_database  # noqa: PLC0415 - as above
 
-    settings = _settings()
+    settings = server_settings()
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
     check_setup(organization, email, password)
 
@@ -68,7 +66,7 @@ def setup(
             await database.close()
 
     try:
-        made = _run(make())
+        made = run_here(make())
     except Conflict as error:
         raise GaveUp(str(error), Exit.WRONG_STATE) from None
     answer: dict[str, int | str] = {
@@ -100,14 +98,14 @@ def serve(
     from loadbell.app import CannotListen, configure_logging  # noqa: PLC0415 - server modules load only here
     from loadbell.app import serve as run_server  # noqa: PLC0415 - as above
 
-    settings = _settings()
+    settings = server_settings()
     configure_logging(settings)
 
     def announce(address: str) -> None:
         print(f"loadbell is listening on {address}", flush=True)
 
     try:
-        _run(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce))
+        run_here(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce))
     except CannotListen as error:
         raise GaveUp(str(error)) from None
 
@@ -116,40 +114,15 @@ def worker() -> None:
     """Deliver notifications beside other processes on the same PostgreSQL, until SIGTERM or Ctrl-C."""
     from loadbell.app import configure_logging, work  # noqa: PLC0415 - server modules load only when needed
 
-    settings = _settings()
+    settings = server_settings()
     configure_logging(settings)
-    _run(work(settings))
+    run_here(work(settings))
 
 
 def migrate() -> None:
     """Bring the database's schema to this version's. Safe to run again, and by two machines at once."""
     from loadbell.store.opening import migrate as run_migrations  # noqa: PLC0415 - server modules load only here
 
-    settings = _settings()
-    _run(run_migrations(settings))
+    settings = server_settings()
+    run_here(run_migrations(settings))
     print("The database has the schema of this version.")
-
-
-def _settings() -> Any:
-    from loadbell.settings import load_settings  # noqa: PLC0415 - only when a server command runs
-
-    return load_settings(os.environ)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Runs ``work`` to its end on uvloop.
-
-    Raises:
-        GaveUp: the database can't be reached or used; the message says why and what to do.
-    """
-    import uvloop  # noqa: PLC0415 - only when a server command runs
-
-    from loadbell.store.db import Unreachable, WrongState  # noqa: PLC0415 - as above
-
-    try:
-        result: T = uvloop.run(work)
-    except Unreachable as error:
-        raise GaveUp(str(error), Exit.UNREACHABLE) from None
-    except WrongState as error:
-        raise GaveUp(str(error), Exit.WRONG_STATE) from None
-    return result

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from loadbell.store.db import WrongState
+from loadbell.store.db import Unreachable, WrongState
 from loadbell.store.postgresql import unreachable
 
 _MIGRATION_LOCK = 0x10AD_BE12
@@ -51,6 +51,15 @@ def _refuse_newer(connection: sa.Connection) -> None:
         )
 
 
+def _require_head(connection: sa.Connection, remedy: str) -> None:
+    _refuse_newer(connection)
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    revision = _revision(connection)
+    if revision != head:
+        found = f"has the schema {revision}" if revision else "is empty"
+        raise WrongState(f"The database {found}, and this version needs {head}. {remedy}")
+
+
 def upgrade_sqlite(path: Path) -> None:
     """Brings the database file to this version's schema; makes it if it is missing. Holds nothing afterwards.
 
@@ -67,6 +76,23 @@ def upgrade_sqlite(path: Path) -> None:
         raise WrongState(
             f"The database {path} can't be migrated: {error.orig}. It is as it was: check its folder and free space."
         ) from None
+    finally:
+        engine.dispose()
+
+
+def check_sqlite(path: Path) -> None:
+    """Does nothing if the database file has this version's schema.
+
+    Raises:
+        Unreachable: it can't be opened or is not a database.
+        WrongState: the schema is older or newer; says which and what to do.
+    """
+    engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
+    try:
+        with engine.connect() as connection:
+            _require_head(connection, "Start loadbell serve of this version once: it migrates the file.")
+    except sa.exc.DBAPIError as error:
+        raise Unreachable(f"The database {path} can't be opened: {error.orig}. Check that it is one of ours.") from None
     finally:
         engine.dispose()
 
@@ -93,16 +119,7 @@ async def check_postgresql(url: str) -> None:
         Unreachable: the server does not answer or refuses us.
         WrongState: the schema is older or newer; says which and what to do.
     """
-
-    def check(connection: sa.Connection) -> None:
-        _refuse_newer(connection)
-        head = ScriptDirectory.from_config(_config()).get_current_head()
-        revision = _revision(connection)
-        if revision != head:
-            found = f"has the schema {revision}" if revision else "is empty"
-            raise WrongState(f"The database {found}, and this version needs {head}. Run: loadbell migrate")
-
-    await _on_postgresql(url, check)
+    await _on_postgresql(url, lambda connection: _require_head(connection, "Run: loadbell migrate"))
 
 
 async def _on_postgresql(url: str, work: Callable[[sa.Connection], None]) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 from loadbell.settings import Settings
 from loadbell.store.db import Database, Transaction, WrongState
-from loadbell.store.migrate import check_postgresql, upgrade_postgresql, upgrade_sqlite
+from loadbell.store.migrate import check_postgresql, check_sqlite, upgrade_postgresql, upgrade_sqlite
 from loadbell.store.organizations import claim_fact
 from loadbell.store.postgresql import PostgresDatabase
 from loadbell.store.secrets import SecretBox, key_in_file
@@ -24,12 +24,28 @@ async def open_database(settings: Settings) -> Database:
         database, box = await _open_sqlite(settings)
     else:
         database, box = await _open_postgresql(settings)
-    try:
-        await _check_key(database, box)
-    except BaseException:
-        await database.close()
-        raise
-    return database
+    return await _with_checked_key(database, box)
+
+
+async def open_beside(settings: Settings) -> Database:
+    """The store for one short command of the operator, also while ``serve`` runs on the same SQLite file.
+
+    The lock on the file keeps a second *server* away: two would lease each other's deliveries. It is not what makes
+    writing safe: SQLite lets one connection of any process write at a time, and the others wait up to 5 s. So the
+    lock is not taken here; nor is the file migrated, which only the one who holds the lock may do.
+
+    Raises:
+        Unreachable: the database does not answer or can't be opened.
+        WrongState: there is none yet, its schema is not this version's, or the key is another one.
+    """
+    path = settings.sqlite_path
+    if path is None:
+        return await _with_checked_key(*await _open_postgresql(settings))
+    if not path.exists():
+        raise WrongState(f"There is no database {path} yet. Run: loadbell setup")
+    await asyncio.to_thread(check_sqlite, path)
+    box = _sqlite_box(settings)
+    return await _with_checked_key(SqliteDatabase(path, None, box), box)
 
 
 async def migrate(settings: Settings) -> None:
@@ -55,13 +71,17 @@ async def _open_sqlite(settings: Settings) -> tuple[Database, SecretBox]:
     assert path is not None
     lock = FileLock(path)
     try:
-        box = SecretBox(settings.secret_key or [key_in_file(settings.data_dir / KEY_FILE)])
+        box = _sqlite_box(settings)
         path.touch(mode=0o600)  # the log tells who was told what: nobody else's business
         await asyncio.to_thread(upgrade_sqlite, path)
         return SqliteDatabase(path, lock, box), box
     except BaseException:
         lock.release()
         raise
+
+
+def _sqlite_box(settings: Settings) -> SecretBox:
+    return SecretBox(settings.secret_key or [key_in_file(settings.data_dir / KEY_FILE)])
 
 
 async def _open_postgresql(settings: Settings) -> tuple[Database, SecretBox]:
@@ -73,6 +93,15 @@ async def _open_postgresql(settings: Settings) -> tuple[Database, SecretBox]:
     box = SecretBox(settings.secret_key)
     await check_postgresql(settings.database_url)
     return await PostgresDatabase.connect(settings.database_url, box), box
+
+
+async def _with_checked_key(database: Database, box: SecretBox) -> Database:
+    try:
+        await _check_key(database, box)
+    except BaseException:
+        await database.close()
+        raise
+    return database
 
 
 async def _check_key(database: Database, box: SecretBox) -> None:

@@ -112,11 +112,11 @@ class _SqliteTransaction:
 
 
 class SqliteDatabase:
-    """The store in one file. Holds its :class:`FileLock` until closed."""
+    """The store in one file. Holds its :class:`FileLock` until closed, if it is given one."""
 
     dialect: Literal["sqlite"] = "sqlite"
 
-    def __init__(self, path: Path, lock: FileLock, box: SecretBox) -> None:
+    def __init__(self, path: Path, lock: FileLock | None, box: SecretBox) -> None:
         self._path = path
         self._lock = lock
         self._box = box
@@ -164,7 +164,8 @@ class SqliteDatabase:
         self._readers.shutdown(wait=True)
         for connection in self._read_connections:
             connection.close()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()
 
     def _read(self, work: Work[T]) -> T:
         try:

@@ -1,0 +1,61 @@
+"""Working on the server itself, with its settings and its database: for the commands that are the operator's."""
+
+import os
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from loadbell.cli.exits import Exit, GaveUp
+
+if TYPE_CHECKING:
+    from loadbell.store.db import Database
+
+T = TypeVar("T")
+
+
+def server_settings() -> Any:
+    """The settings of the server, from the environment.
+
+    Raises:
+        BadSetting: one is wrong.
+    """
+    from loadbell.settings import load_settings  # noqa: PLC0415 - only when a server command runs
+
+    return load_settings(os.environ)
+
+
+def run_here(work: Coroutine[Any, Any, T]) -> T:
+    """Runs ``work`` to its end on uvloop.
+
+    Raises:
+        GaveUp: the database can't be reached or used; the message says why and what to do.
+    """
+    import uvloop  # noqa: PLC0415 - only when a server command runs
+
+    from loadbell.store.db import Unreachable, WrongState  # noqa: PLC0415 - as above
+
+    try:
+        result: T = uvloop.run(work)
+    except Unreachable as error:
+        raise GaveUp(str(error), Exit.UNREACHABLE) from None
+    except WrongState as error:
+        raise GaveUp(str(error), Exit.WRONG_STATE) from None
+    return result
+
+
+def on_store(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T:
+    """What ``work`` gives on the store that the settings name, beside whoever else uses it.
+
+    Raises:
+        GaveUp: as :func:`run_here`.
+        BadSetting: a setting is wrong.
+    """
+    from loadbell.store.opening import open_beside  # noqa: PLC0415 - only when a server command runs
+
+    async def whole() -> T:
+        database = await open_beside(server_settings())
+        try:
+            return await work(database)
+        finally:
+            await database.close()
+
+    return run_here(whole())

@@ -1,0 +1,64 @@
+"""``loadbell users``: everybody with an account, for the operator; run on the server, also while ``serve`` runs."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loadbell.cli.here import on_store
+from loadbell.cli.tables import AsJson, show, show_list, when
+
+if TYPE_CHECKING:
+    from loadbell.store.db import Database
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``users`` with its own commands to the program."""
+    group = typer.Typer(
+        help="People with an account: list them, reset a password. Run it on the server.", no_args_is_help=True
+    )
+    group.command("list")(list_users)
+    group.command()(reset_password)
+    app.add_typer(group, name="users")
+
+
+def list_users(as_json: AsJson = False) -> None:
+    """List everybody who can sign in here, by e-mail address."""
+    from loadbell.domain.ids import rfc3339  # noqa: PLC0415 - server modules load only when their command runs
+    from loadbell.store.users import list_users as stored_users  # noqa: PLC0415 - as above
+
+    found = on_store(lambda database: database.read(stored_users))
+    users = [
+        {"user_id": one.id, "email": one.email, "name": one.name, "created_at": rfc3339(one.created_at)}
+        for one in found
+    ]
+    rows = [(one.id, one.email, one.name, f"since {when(rfc3339(one.created_at))}") for one in found]
+    show_list(users, rows, as_json=as_json, empty="There are no users. Run: loadbell setup")
+
+
+def reset_password(
+    email: Annotated[str, typer.Argument(help="Whose password.")],
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the new password from stdin, one line.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give somebody a new password, and print it. Signs that person out everywhere; API tokens stay as they are."""
+    from loadbell.accounts.account import reset_password as reset  # noqa: PLC0415 - server modules load only here
+    from loadbell.accounts.passwords import Passwords, check_password, new_password  # noqa: PLC0415 - as above
+    from loadbell.app import clock  # noqa: PLC0415 - as above
+
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
+    check_password(password)
+
+    async def work(database: "Database") -> int:
+        password_hash = await Passwords().hash(password)
+        return await database.write(lambda tx: reset(tx, email, password_hash, now=clock()))
+
+    ended = on_store(work)
+    answer = {"email": email, "sessions_ended": ended} | ({} if password_stdin else {"password": password})
+    told = [f"{email} has a new password, and was signed out everywhere. The person's API tokens go on working."]
+    if not password_stdin:
+        told += [f"  password  {password}", "Pass it on now: it is not shown again."]
+    show(answer, "\n".join(told), as_json=as_json)
