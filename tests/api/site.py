@@ -175,8 +175,13 @@ class _Threadless(uvicorn.Server):
 
 
 @contextmanager
-def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> Iterator[ApiSite]:
-    """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one."""
+def served(
+    store_url: str, *, with_worker: bool = True, settle: bool = True, sends_mail: bool = True
+) -> Iterator[ApiSite]:
+    """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one.
+
+    With ``sends_mail`` mail is taken into the outbox, where it stays.
+    """
     ready: queue.SimpleQueue[tuple[Database, str] | BaseException] = queue.SimpleQueue()
     stop = asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -195,7 +200,7 @@ def served(store_url: str, *, with_worker: bool = True, settle: bool = True) -> 
                     policy=LOOPBACK,
                     default_watchdog=WATCHDOG,
                     send_timeout=SEND_TIMEOUT,
-                    sends_mail=True,  # to the outbox, where it stays
+                    sends_mail=sends_mail,
                 )
                 config = uvicorn.Config(
                     build_asgi(door, [*api.routers(door), *web.routers(door)], error_page),
