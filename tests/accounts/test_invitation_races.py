@@ -5,13 +5,12 @@ from typing import Any
 
 from loadbell.accounts.invitations import Joined, revoke_invitation
 from loadbell.accounts.organizations import delete_organization
-from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.tokens import Hold, authenticate, issue_token
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
-from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, invited
+from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, hashed, invited
 from tests.support.stores import Play, Site
 
 
@@ -58,7 +57,7 @@ def test_of_many_acceptances_of_one_account_exactly_one_wins(play: Play) -> None
     """The same when the person has an account already."""
 
     async def scenario(site: Site) -> None:
-        password_hash = await Passwords().hash(PASSWORD)
+        password_hash = await hashed(PASSWORD)
         await site.run_sql(
             "INSERT INTO users (email, name, password_hash, created_at) VALUES (:email, 'Bob', :hash, 1)",
             email=BOB,
@@ -106,7 +105,7 @@ def test_revoking_and_accepting_at_once_agree(play: Play) -> None:
             before = await _members(site, site.organization_id)
             accepting = asyncio.ensure_future(accepted(site, made.token))
             if number % 2:  # to begin at about the time when the other one writes
-                await Passwords().hash("as long as this takes")
+                await hashed("as long as this takes")
             revoking = asyncio.ensure_future(site.database.write(revoke))
             joined, revoked = await asyncio.gather(accepting, revoking, return_exceptions=True)
 

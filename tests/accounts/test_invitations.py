@@ -17,11 +17,11 @@ from loadbell.accounts.invitations import (
 )
 from loadbell.accounts.mail import Mailer
 from loadbell.accounts.organizations import create_organization
-from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.store.users import insert_user
+from tests.support.hashing import hashing
 from tests.support.mail import postbox
 from tests.support.stores import NOON, Play, Site
 
@@ -41,16 +41,23 @@ async def invited(site: Site, who: Principal | None = None, **given: Any) -> New
 
 async def accepted(site: Site, token: str, password: str = PASSWORD, name: str | None = None) -> Joined:
     """What becomes of somebody who follows a link."""
-    return await accept_invitation(
-        site.database,
-        Passwords(),
-        token,
-        name,
-        password,
-        address="192.0.2.1",
-        clock=site.clock,
-        entropy=site.chance.randbytes,
-    )
+    with hashing() as passwords:
+        return await accept_invitation(
+            site.database,
+            passwords,
+            token,
+            name,
+            password,
+            address="192.0.2.1",
+            clock=site.clock,
+            entropy=site.chance.randbytes,
+        )
+
+
+async def hashed(password: str) -> str:
+    """What is stored of a password."""
+    with hashing() as passwords:
+        return await passwords.hash(password)
 
 
 async def another(site: Site) -> Principal:
@@ -88,7 +95,8 @@ def test_a_new_person_joins_with_an_account_of_their_own(play: Play) -> None:
             who.user_id, who.organization_id, who.role, who.scope, who.projects,
         )  # fmt: skip
         assert ("bob", BOB) == (user["name"], user["email"])
-        assert await Passwords().matches(user["password_hash"], PASSWORD)
+        with hashing() as passwords:
+            assert await passwords.matches(user["password_hash"], PASSWORD)
 
     play(scenario)
 
@@ -97,7 +105,7 @@ def test_somebody_with_an_account_joins_by_the_present_password(play: Play) -> N
     """And stays the same user, under the same name."""
 
     async def scenario(site: Site) -> None:
-        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await Passwords().hash(PASSWORD))
+        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hashed(PASSWORD))
         made = await invited(site, role=Role.ADMIN)
         seen = await site.do(look_at_invitation, made.token)
         joined = await accepted(site, made.token, name="Robert")
@@ -114,7 +122,7 @@ def test_a_link_does_not_replace_the_password_of_an_account(play: Play) -> None:
     """Whoever has the link but not the password changes nothing, and can't try for long."""
 
     async def scenario(site: Site) -> None:
-        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await Passwords().hash(PASSWORD))
+        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hashed(PASSWORD))
         made = await invited(site)
         for _ in range(5):
             with pytest.raises(Unauthenticated):

@@ -1,0 +1,16 @@
+"""Hashing of passwords in tests, without threads that stay."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from loadbell.accounts.passwords import Passwords
+
+
+@contextmanager
+def hashing() -> Iterator[Passwords]:
+    """The real thing; its threads end with the block, also when a traceback still holds it."""
+    passwords = Passwords()
+    try:
+        yield passwords
+    finally:
+        passwords._threads.shutdown()
