@@ -33,7 +33,7 @@ def test_a_token_finds_its_organization(site: ApiSite, scope: Scope, role: Role)
     listed = site.with_token(scope=scope, role=role).ok("GET", "/organizations")
     (own,) = listed["items"]
 
-    assert ["id", "name", "created_at"] == list(own)
+    assert ["id", "name", "default_project_id", "created_at"] == list(own)
     assert (site.ours.organization_id, "Ours", None) == (own["id"], own["name"], listed["next_cursor"])
     (theirs,) = site.their_client.ok("GET", "/organizations")["items"]
     assert site.theirs.organization_id == theirs["id"]
