@@ -1,15 +1,20 @@
 """``loadbell audit`` as a person calls it: real processes against a real server."""
 
 import json
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role
+from loadbell.store.audit import append_account_entry
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.api.site import ApiSite, clock
 from tests.cli.conftest import Ask
 from tests.support.commands import Done, loadbell
+from tests.support.stores import KEY
 
 
 def test_what_was_changed_is_listed(site: ApiSite, ask: Ask) -> None:
@@ -77,13 +82,64 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
         assert "may not read the audit log" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["list", "--since", "soon"], ["list", "--limit", "0"], ["export", "--until", "x"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["list", "--since", "soon"],
+        ["list", "--limit", "0"],
+        ["export", "--until", "x"],
+        ["export", "--organization", "1"],
+    ],
+)
 def test_wrong_usage(words: list[str]) -> None:
     """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
     done = loadbell("audit", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
 
     assert 2 == done.returncode
     assert "Traceback" not in done.stderr
+
+
+def test_the_operator_exports_every_log_beside_a_running_server(
+    site: ApiSite, ask: Ask, sqlite_store: str, tmp_path: Path
+) -> None:
+    """With --database: all organizations, deleted ones too, and accounts; of one; of one person; of a time."""
+    environment = {
+        "LOADBELL_DATABASE_URL": sqlite_store,
+        "LOADBELL_DATA_DIR": str(tmp_path),
+        "LOADBELL_SECRET_KEY": KEY,
+    }
+    export = partial(loadbell, "audit", "export", "--database", **environment)
+    ask("organizations", "rename", "Ours and yours")
+    ask("organizations", "rename", "Yours and ours", LOADBELL_TOKEN=site.theirs.token)
+    ask("organizations", "delete", "--yes")
+    site.do(lambda tx: append_account_entry(tx, site.theirs.user_id, None, "account.changed", {}, clock()))
+    site.sql("UPDATE audit_entries SET created_at = :then WHERE action = 'account.changed'", then=SECOND)
+    whole = export()
+    ours, theirs = site.ours.organization_id, site.theirs.organization_id
+
+    assert (0, "") == (whole.returncode, whole.stderr)
+    assert [
+        (None, "bob@example.org", "account.changed"),
+        (ours, "ann@example.org", "organization.deleted"),
+        (theirs, "bob@example.org", "organization.changed"),
+        (ours, "ann@example.org", "organization.changed"),
+    ] == _said(whole)[:4]
+    assert {"created_at": "1970-01-01T00:00:01.000Z", "changes": {}} == {
+        key: value
+        for key, value in json.loads(whole.stdout.splitlines()[0]).items()
+        if key in {"created_at", "changes"}
+    }
+    assert {ours} == {organization for organization, _, _ in _said(export("--organization", str(ours)))}
+    assert {"bob@example.org"} == {who for _, who, _ in _said(export("--user", "Bob@example.org"))}
+    assert [(None, "bob@example.org", "account.changed")] == _said(export("--until", "1971-01-01T00:00:00Z"))
+    nobody = export("--user", "nobody@example.org")
+    assert (1, "") == (nobody.returncode, nobody.stdout)
+    assert "nobody@example.org has no account" in nobody.stderr
+
+
+def _said(done: Done) -> list[tuple[int | None, str, str]]:
+    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    return [(entry["organization_id"], entry["user"], entry["action"]) for entry in entries]
 
 
 def _items(done: Done) -> list[dict[str, Any]]:

@@ -1,14 +1,20 @@
 """``loadbell audit``: who changed what, when and from where."""
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
+from loadbell.cli.exits import GaveUp
+from loadbell.cli.here import on_store
 from loadbell.cli.members import find_member
 from loadbell.cli.moments import earlier
 from loadbell.cli.remote import ask_all, ask_lines, own_organization
 from loadbell.cli.tables import AsJson, show_list, when
+from loadbell.client.api import one_line
+
+_AT_ONCE = 500  # entries that are read in one transaction
 
 User = Annotated[
     str | None, typer.Option(metavar="EMAIL_OR_ID", help="Only what this person did. Who has left: by id.")
@@ -44,11 +50,67 @@ def list_entries(  # noqa: PLR0913, PLR0917 - one argument for each filter
     show_list(found, rows, as_json=as_json, empty="The audit log has no such entry. Ask for more with fewer options.")
 
 
-def export(user: User = None, action: Action = None, since: Since = None, until: Until = None) -> None:
+def export(  # noqa: PLR0913, PLR0917 - one argument for each filter
+    user: User = None,
+    action: Action = None,
+    since: Since = None,
+    until: Until = None,
+    database: Annotated[
+        bool,
+        typer.Option(
+            "--database",
+            help="On the server, for its operator: read the database of the settings, with all organizations, deleted "
+            "ones too, and accounts.",
+        ),
+    ] = False,
+    organization: Annotated[
+        int | None, typer.Option(metavar="ID", help="With --database: only this organization.", min=1)
+    ] = None,
+) -> None:
     """Print the audit log as JSON lines, one entry a line, newest first."""
+    if database:
+        _export_database(user, action, organization, earlier(since, "--since"), earlier(until, "--until"))
+        return
+    if organization is not None:
+        raise typer.BadParameter("the token says which one; only --database needs it", param_hint="--organization")
     path, filters = _asked(user, action, since, until)
     for entry in ask_lines(f"{path}/export", **filters):
         print(json.dumps(entry))
+
+
+def _export_database(
+    user: str | None, action: str | None, organization_id: int | None, since: str | None, until: str | None
+) -> None:
+    """Prints the log as the database has it, a page at a time; also beside a running server."""
+    from datetime import datetime  # noqa: PLC0415 - server modules load only when their command runs
+
+    from loadbell.domain.ids import from_datetime, rfc3339  # noqa: PLC0415 - as above
+    from loadbell.store.audit import Entry, Filters, list_whole_log  # noqa: PLC0415 - as above
+    from loadbell.store.db import Database, Transaction  # noqa: PLC0415 - as above
+    from loadbell.store.users import find_user_by_email  # noqa: PLC0415 - as above
+
+    async def filters(tx: Transaction) -> Filters:
+        span = [None if moment is None else from_datetime(datetime.fromisoformat(moment)) for moment in (since, until)]
+        if user is None or user.isdecimal():
+            return Filters(None if user is None else int(user), action, *span)
+        found = await find_user_by_email(tx, user)
+        if found is None:
+            raise GaveUp(f"{one_line(user)} has no account here. `loadbell users list` shows who has one.")
+        return Filters(found.id, action, *span)
+
+    async def export_whole(database: Database) -> None:
+        wanted, before = await database.read(filters), None
+
+        async def page(tx: Transaction) -> list[tuple[int | None, Entry]]:
+            return await list_whole_log(tx, organization_id, wanted, before=before, limit=_AT_ONCE)
+
+        while entries := await database.read(page):
+            for owner, entry in entries:
+                found = {**asdict(entry), "created_at": rfc3339(entry.created_at)}
+                print(json.dumps({"organization_id": owner, "user": found.pop("email"), **found}))
+            before = entries[-1][1].id
+
+    on_store(export_whole)
 
 
 def _asked(

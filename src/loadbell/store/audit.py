@@ -3,7 +3,7 @@
 An entry belongs to an organization, or to the account of a user alone. Its changes hold no secret.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
@@ -21,6 +21,11 @@ _INSERT = Statement(
         audit_entries, "organization_id", "user_id", "token_id", "action", "subject", "changes", "created_at", "address"
     )
 )
+_CONDITIONS = {
+    "since": audit_entries.c.created_at >= sa.bindparam("since"),
+    "until": audit_entries.c.created_at < sa.bindparam("until"),
+    **{name: audit_entries.c[name] == sa.bindparam(name) for name in ("organization_id", "user_id", "action")},
+}
 
 LOOKED_AT = 20_000
 """How many entries one look at the log passes at most: what filters leave of them may be few, or none."""
@@ -59,16 +64,7 @@ async def list_entries(
     With them comes the ``before`` of the next look; None: there is nothing more. A look passes ``LOOKED_AT`` entries at
     most, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
     """
-    asked = {
-        name: value
-        for name, value in (
-            ("user_id", filters.user_id),
-            ("action", filters.action),
-            ("since", filters.since),
-            ("until", filters.until),
-        )
-        if value is not None
-    }
+    asked = _given(asdict(filters))
     return await _look(tx, {"organization_id": organization_id}, asked, before=before, limit=limit)
 
 
@@ -77,6 +73,20 @@ async def list_account_entries(
 ) -> tuple[list[Entry], int | None]:
     """As :func:`list_entries`, of what concerns the account of a user and no organization."""
     return await _look(tx, {"user_id": user_id}, {}, before=before, limit=limit)
+
+
+async def list_whole_log(
+    tx: Transaction, organization_id: int | None, filters: Filters, *, before: int | None, limit: int
+) -> list[tuple[int | None, Entry]]:
+    """For the operator alone: up to ``limit`` entries with an id below ``before``, newest first.
+
+    They are of one organization, deleted or not; with None of all of them, and of accounts. Each comes behind the id of
+    its organization, which an entry about an account has not.
+    """
+    asked = _given({"organization_id": organization_id, **asdict(filters)})
+    start = MAX_ID if before is None else before
+    rows = await tx.all(_whole_page(frozenset(asked)), **asked, before=start, limit=limit)
+    return [(row["organization_id"], _entry(row)) for row in rows]
 
 
 async def append_entry(  # noqa: PLR0913, PLR0917 - who did what to what, when
@@ -164,11 +174,6 @@ def _last_looked_at(whose: str) -> Statement:
 @cache
 def _page(whose: str, filters: frozenset[str]) -> Statement:
     """The list statement of one kind of log for this set of filters, compiled once."""
-    conditions = {
-        "since": audit_entries.c.created_at >= sa.bindparam("since"),
-        "until": audit_entries.c.created_at < sa.bindparam("until"),
-        **{name: audit_entries.c[name] == sa.bindparam(name) for name in ("user_id", "action")},
-    }
     of_log = [audit_entries.c[whose] == sa.bindparam(whose)]
     if whose == "user_id":
         of_log.append(audit_entries.c.organization_id.is_(None))
@@ -179,11 +184,27 @@ def _page(whose: str, filters: frozenset[str]) -> Statement:
             *of_log,
             audit_entries.c.id < sa.bindparam("before"),
             audit_entries.c.id >= sa.bindparam("after"),
-            *(conditions[name] for name in sorted(filters)),
+            *(_CONDITIONS[name] for name in sorted(filters)),
         )
         .order_by(audit_entries.c.id.desc())
         .limit(sa.bindparam("limit", type_=sa.Integer))
     )
+
+
+@cache
+def _whole_page(filters: frozenset[str]) -> Statement:
+    """The operator's list statement for this set of filters, compiled once."""
+    return Statement(
+        sa.select(audit_entries, users.c.email)
+        .join(users, users.c.id == audit_entries.c.user_id, isouter=True)
+        .where(audit_entries.c.id < sa.bindparam("before"), *(_CONDITIONS[name] for name in sorted(filters)))
+        .order_by(audit_entries.c.id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+def _given(asked: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def _entry(row: Row) -> Entry:
