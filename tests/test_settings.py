@@ -125,6 +125,10 @@ def test_postgresql_is_no_file() -> None:
         ("LOADBELL_CA_FILE", "/"),
         ("LOADBELL_CA_FILE", __file__),
         ("LOADBELL_CONFIG_FILE", "/nowhere/bell.conf"),
+        ("LOADBELL_SMTP_FROM", "Bell bell@example.org"),
+        ("LOADBELL_SMTP_FROM", "<bell@example.org"),
+        ("LOADBELL_SMTP_FROM", "a@example.org, b@example.org"),
+        ("LOADBELL_SMTP_FROM", "Bell\n<bell@example.org>"),
     ],
 )
 def test_a_bad_value_is_named(name: str, value: str) -> None:
@@ -133,6 +137,49 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
         load_settings({name: value})
 
     assert str(refused.value).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("smtp://mail", ("mail", 587, "starttls", None, None)),
+        ("smtp://mail:25?starttls=never", ("mail", 25, "never", None, None)),
+        ("smtps://bell:p%40ss%3A@[::1]", ("::1", 465, "from the start", "bell", "p@ss:")),
+        ("smtp://bell:x@mail.example.org:2525/?starttls=required", ("mail.example.org", 2525, "starttls", "bell", "x")),
+    ],
+)
+def test_a_mail_server_is_read(url: str, expected: tuple[Any, ...]) -> None:
+    """Where it is, how the connection is encrypted, and as whom mail is handed over."""
+    mail = load_settings({"LOADBELL_SMTP_URL": url, "LOADBELL_SMTP_FROM": "Löad <bell@example.org>"}).mail
+
+    assert mail is not None
+    assert expected == (mail.host, mail.port, mail.tls, mail.user, mail.password)
+    assert ("Löad", "bell@example.org") == (mail.sender_name, mail.sender)
+
+
+def test_without_its_url_no_mail_is_sent() -> None:
+    """A sender alone changes nothing; a mail server needs one."""
+    assert load_settings({"LOADBELL_SMTP_FROM": "bell@example.org"}).mail is None
+    with pytest.raises(BadSetting, match=r"^LOADBELL_SMTP_FROM: required"):
+        load_settings({"LOADBELL_SMTP_URL": "smtp://mail"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://u:{SENTINEL}@h", f"smtp://u:{SENTINEL}@", f"smtp://u:{SENTINEL}@h:port", f"smtp://u:{SENTINEL}#x@h",
+        f"smtp://u:{SENTINEL}/x@h", f"smtp://u:{SENTINEL}?x@h", f"smtp://u:{SENTINEL}@h/x", f"smtp://{SENTINEL}@h",
+        f"smtp://:{SENTINEL}@h", f"smtp://u:{SENTINEL}@h?starttls=maybe", f"smtps://u:{SENTINEL}@h?starttls=never",
+        f"smtp://u:ü{SENTINEL}@h", f"smtp://u:{SENTINEL}@h:0", f"smtp://u:[{SENTINEL}@h", f"smtp://u:{SENTINEL}@h#x",
+    ],
+)  # fmt: skip
+def test_a_bad_mail_server_is_named_without_its_password(url: str) -> None:
+    """Nor is it in the traceback's causes."""
+    with pytest.raises(BadSetting, match=r"^LOADBELL_SMTP_URL: ") as refused:
+        load_settings({"LOADBELL_SMTP_URL": url, "LOADBELL_SMTP_FROM": "bell@example.org"})
+
+    assert SENTINEL not in str(refused.value)
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
 @pytest.mark.parametrize(
@@ -159,7 +206,12 @@ def test_no_message_shows_the_password(url: str) -> None:
 def test_settings_that_are_printed_show_no_secret() -> None:
     """Neither keys nor the database's password are in their repr."""
     settings = load_settings(
-        {"LOADBELL_SECRET_KEY": f"{SENTINEL}-key", "LOADBELL_DATABASE_URL": f"postgresql://u:{SENTINEL}@h/d"}
+        {
+            "LOADBELL_SECRET_KEY": f"{SENTINEL}-key",
+            "LOADBELL_DATABASE_URL": f"postgresql://u:{SENTINEL}@h/d",
+            "LOADBELL_SMTP_URL": f"smtp://u:{SENTINEL}@h",
+            "LOADBELL_SMTP_FROM": "bell@example.org",
+        }
     )
 
     assert SENTINEL not in repr(settings)
