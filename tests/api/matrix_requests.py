@@ -72,7 +72,7 @@ class Company:
         return self.client("own")
 
     def thing(self, name: str) -> Any:
-        """The id of one of its things, by its name in paths; always the same one."""
+        """The id of one of its things, by its name in paths: the same one each time."""
         if name not in self._things:
             self._things[name] = _THINGS[name](self)
         return self._things[name]
@@ -198,8 +198,12 @@ _THINGS: dict[str, Callable[[Company], Any]] = {
     ],
     "token_id": lambda company: company.owner.ok("POST", "/tokens", {"name": "n", "scope": "read"})["id"],
     "session_id": lambda company: company.sessions["ses"],
+    "POST /deliveries/{delivery_id}/redeliver": lambda company: (
+        company.owner.ok("POST", f"/deliveries/{company.thing('delivery_id')}/cancel", {}),
+        company.owner.ok("POST", f"/channels/{company.thing('channel_id')}/resume", {"held": "drop"}),
+    ),
 }
-"""How to make a thing of a company, by the name of its id."""
+"""How to make a thing of a company, by the name of its id; and what must be done before a line can succeed."""
 
 BODIES: dict[str, Callable[[Company], dict[str, Any]]] = {
     "POST /runs": lambda company: {"name": "n", "project_id": company.project_id},
@@ -256,14 +260,6 @@ _QUERIES: dict[str, Callable[[Company], dict[str, Any]]] = {
     "DELETE /projects/{project_id} dry run": lambda _: {"dry_run": "true"},
 }
 
-_BEFORE: dict[str, Callable[[Company], Any]] = {
-    "POST /deliveries/{delivery_id}/redeliver": lambda company: (
-        company.owner.ok("POST", f"/deliveries/{company.thing('delivery_id')}/cancel", {}),
-        company.owner.ok("POST", f"/channels/{company.thing('channel_id')}/resume", {"held": "drop"}),
-    ),
-}
-"""What must be done first, so that a good request can succeed."""
-
 
 @dataclass(frozen=True)
 class Parts:
@@ -275,9 +271,9 @@ class Parts:
 
 
 def parts(line: Line, company: Company, column: str) -> Parts:
-    """A good request of the one in ``column``, when everything is done that it needs."""
-    if line.name in _BEFORE:
-        _BEFORE[line.name](company)
+    """A good request of the one in ``column``; what it needs is there."""
+    if line.name in _THINGS:
+        company.thing(line.name)
     whom = {"oneself": company.users[column], "the owner": company.users["own"]}.get(line.note)
     ids = {name: company.thing(name) if whom is None or name != "user_id" else whom for name in line.ids}
     query = _QUERIES[line.name](company) if line.name in _QUERIES else {}

@@ -100,7 +100,7 @@ NAMED: dict[str, tuple[int, Callable[[Company, Any], tuple[str, str, Any]]]] = {
         lambda _, project: ("POST", "/tokens", {"name": "n", "scope": "report", "project_id": project}),
     ),
     "PATCH /organizations/ID default_project_id": (
-        422,
+        404,
         lambda us, project: ("PATCH", f"/organizations/{us.id}", {"default_project_id": project}),
     ),
     "PATCH /organizations/ID/members/ID project_ids": (
