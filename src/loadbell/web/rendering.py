@@ -44,7 +44,7 @@ def _ago(then: Micros, now: Micros) -> str:
     name, length = next(((name, length) for name, length in _UNITS if seconds >= length), ("", 1))
     if not name:
         return "just now"
-    count = seconds // length
+    count = seconds // length if then <= now else -(-seconds // length)
     span = f"{count} {name}{'' if count == 1 else 's'}"
     return f"{span} ago" if then <= now else f"in {span}"
 
