@@ -24,7 +24,7 @@ CONFIG = {
     },
 }
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
-GUESSED = 10
+GUESSED = 6
 """How many random requests follow the systematic ones, in the short form."""
 
 REFERENCES = {
@@ -43,9 +43,12 @@ def _routes() -> list[tuple[Line, str]]:
     return routes
 
 
-every_route = pytest.mark.parametrize(
-    ("line", "column"), _routes(), ids=[f"{line.method} {line.path} {column}" for line, column in _routes()]
-)
+def _parametrized(routes: list[tuple[Line, str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("line", "column"), routes, ids=[f"{line.name} {column}" for line, column in routes])
+
+
+every_route = _parametrized(_routes())
+every_open_route = _parametrized([(line, column) for line, column in _routes() if line.expected[column] < 300])
 
 
 @pytest.fixture(scope="module")
@@ -100,9 +103,9 @@ class Player:
 
 @pytest.mark.parametrize("line", LINES, ids=lambda line: line.name)
 def test_what_the_matrix_asks_is_answered_as_the_document_says(site: ApiSite, schema: BaseSchema, line: Line) -> None:
-    """Each line of the matrix, good requests all, by everybody in it."""
+    """Each line of the matrix, good requests all: what is done, and what is refused to whom."""
     operation = schema[line.path][line.method]
-    for column in line.expected:
+    for column in ("own", "rep", "oth", "ses"):
         site.sql("DELETE FROM attempt_paces")
         company = found(site)
         good = parts(line, company, column)
@@ -113,11 +116,11 @@ def test_what_the_matrix_asks_is_answered_as_the_document_says(site: ApiSite, sc
         case.call_and_validate(headers={} if bearer is None else {"Authorization": f"Bearer {bearer}"})
 
 
-@every_route
+@every_open_route
 def test_systematic_requests_are_answered_as_the_document_says(
     site: ApiSite, schema: BaseSchema, line: Line, column: str
 ) -> None:
-    """Each bound, type, format and method that the document names, kept and broken once, by an owner and a reporter."""
+    """Each bound, type, format and method that the document names is kept and broken once, by who may use the route."""
     operation = schema[line.path][line.method]
     player = Player(site, line, column)
     generation = schema.config.generation_for(operation=operation, phase="coverage")
