@@ -1,0 +1,38 @@
+"""Use cases as a door calls them: by a token, in one transaction that holds the organization."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from loadbell.accounts.tokens import Hold, authenticate, issue_token
+from loadbell.domain.orgs import Principal, Scope
+from loadbell.domain.runs import Trigger
+from loadbell.store.db import Transaction
+from tests.support.stores import Site
+
+T = TypeVar("T")
+
+
+async def token_of(site: Site, who: Principal, *, project_id: int | None = None) -> str:
+    """A manage token of this person."""
+    return await site.do(
+        issue_token,
+        organization_id=who.organization_id,
+        user_id=who.user_id,
+        name="t",
+        scope=Scope.MANAGE,
+        trigger=Trigger.UNKNOWN,
+        expires_at=None,
+        project_id=project_id,
+    )
+
+
+async def ask(
+    site: Site, token: str, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, hold: Hold, **given: Any
+) -> T:
+    """What the use case gives to the bearer of ``token``."""
+
+    async def work(tx: Transaction) -> T:
+        principal = await authenticate(tx, token, site.clock(), hold=hold)
+        return await site.call(use_case, tx, principal, *args, **given)
+
+    return await site.database.write(work)
