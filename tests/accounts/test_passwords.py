@@ -69,8 +69,7 @@ def test_the_line_of_waiting_people_is_bounded() -> None:
     """Of 100 at once those beyond the line are sent away; the others are served, and then there is room again."""
 
     async def scenario() -> None:
-        passwords = Passwords()
-        passwords._hasher = argon2.PasswordHasher(time_cost=1, memory_cost=1024)
+        passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=1024))
         go_on = threading.Event()
         for _ in range(2):
             passwords._threads.submit(go_on.wait)

@@ -47,11 +47,11 @@ class Passwords:
     Hashes and compares passwords with argon2id (argon2-cffi's defaults: RFC 9106, low memory: 64 MiB, some 50 ms).
 
     Two threads do it, so that it never takes more than their memory, and at most 40 wait: then whoever comes is told
-    to come again, instead of waiting for seconds.
+    to come again, instead of waiting for seconds. ``hasher`` may have other parameters.
     """
 
-    def __init__(self) -> None:
-        self._hasher = argon2.PasswordHasher()
+    def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
+        self._hasher = hasher or argon2.PasswordHasher()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
         self._room = threading.Semaphore(_THREADS + _LONGEST_LINE)
         self._nobodys_hash = _hash_of_nothing(self._hasher)
