@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from loadbell.accounts import resets
+from loadbell.accounts.account import reset_password
 from loadbell.accounts.mail import Mailer
 from loadbell.accounts.resets import LIFETIME, accept_reset, ask_reset, look_at_reset
 from loadbell.accounts.sessions import authenticate_session
@@ -173,6 +174,18 @@ def test_a_link_works_once_and_the_last_one_only(play: Play) -> None:
 
         assert ["password"] == [error.field for error in refused.value.errors]
         assert [] == await site.rows("SELECT hash FROM password_resets")
+
+    play(scenario)
+
+
+def test_a_link_ends_when_the_operator_sets_a_password(play: Play) -> None:
+    """Whoever could read the mail can't undo it."""
+
+    async def scenario(site: Site) -> None:
+        await _ask(site)
+        await site.do(reset_password, OWNER, "-")
+        with pytest.raises(NotFound):
+            await _accept(site, (await _links(site))[0])
 
     play(scenario)
 

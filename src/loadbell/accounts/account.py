@@ -11,6 +11,7 @@ from loadbell.domain.orgs import Role, SignedIn
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import memberships_of
+from loadbell.store.resets import delete_resets
 from loadbell.store.users import find_user_by_email, get_user, hold_user, set_name, set_password
 
 
@@ -77,6 +78,7 @@ async def change_password(  # noqa: PLR0913 - who says what
         if held is None or held.password_hash != proven.password_hash:
             raise Conflict("Your password was changed at this moment by another request. Sign in with that one.")
         await set_password(tx, who.user_id, password_hash)
+        await delete_resets(tx, who.user_id)
         ended = await end_all_sessions(tx, who.user_id, now=now, but=who.session_id)
         changes = {"sessions_ended": ended}
         await append_account_entry(tx, who.user_id, who.address, "account.password_changed", changes, now)
@@ -95,6 +97,7 @@ async def reset_password(tx: Transaction, email: str, password_hash: str, *, now
         raise NotFound(f"There is no user {email}. `loadbell users list` shows all.")
     await hold_user(tx, user.id)
     await set_password(tx, user.id, password_hash)
+    await delete_resets(tx, user.id)
     ended = await end_all_sessions(tx, user.id, now=now)
     await append_account_entry(tx, user.id, None, "account.password_reset", {"sessions_ended": ended}, now)
     return ended

@@ -97,7 +97,7 @@ async def accept_reset(  # noqa: PLR0913 - what is set, from where, and the ambi
         await set_password(tx, user_id, password_hash)
         await store.delete_resets(tx, user_id)
         ended = await end_all_sessions(tx, user_id, now=now)
-        await append_account_entry(tx, user_id, address, "account.password_reset", {"ended_sessions": ended}, now)
+        await append_account_entry(tx, user_id, address, "account.password_reset", {"sessions_ended": ended}, now)
         return user_id
 
     return await database.write(accept)
