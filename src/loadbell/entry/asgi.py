@@ -19,7 +19,7 @@ from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
 from litestar.enums import HttpMethod
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, ExceptionHandler
+from litestar.types import ASGIApp
 
 from loadbell.domain.errors import NotFound, Refused
 from loadbell.entry.door import Call, Door, OpenCall, PersonalCall
@@ -77,7 +77,9 @@ async def _possible_methods(request: Asked) -> Response[bytes] | None:
     return Response(b"", status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(sorted(methods))})
 
 
-def _told(answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None) -> ExceptionHandler:
+def _told(
+    answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
+) -> Callable[[Asked, Exception], Response[Any]]:
     """``answer``, as a page if that is what was asked for."""
 
     def told(request: Asked, error: Exception) -> Response[Any]:
