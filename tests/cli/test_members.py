@@ -31,7 +31,7 @@ def test_an_invitation(site: ApiSite, ask: Ask) -> None:
     empty = ask("members", "invitations")
 
     assert [(0, "")] * 3 == [(done.returncode, done.stderr) for done in (invited, listed, revoked)]
-    assert invited.stdout.startswith("lee@example.org is invited as member. No mail was sent: give the link to the")
+    assert invited.stdout.startswith("lee@example.org is invited as member. The link is being mailed.\n")
     assert "https://loadbell.example.org/invitations/lbi_" in invited.stdout
     assert f"{number}  lee@example.org  member  project {project}  expires in 7 d\n" == listed.stdout
     assert f"Invitation {number} is revoked.\n" == revoked.stdout

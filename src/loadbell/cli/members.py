@@ -56,11 +56,11 @@ def invite(
     """Invite somebody, and print the link to join with. It is shown this once, and mailed if the server sends mail."""
     body = {"email": email, "role": role.value, "project_ids": projects or []}
     made = ask("POST", f"/organizations/{own_organization()}/invitations", body)
-    mailed = "The link was mailed." if made["mailed"] else "No mail was sent: give the link to the person."
+    mailed = "The link is being mailed." if made["mailed"] else "No mail was sent: give the link to the person."
     told = f"{one_line(made['email'])} is invited as {made['role']}. {mailed}"
     show(
         made,
-        f"{told}\nLink, shown this once, good for one use {when(made['expires_at'])}: {made['url']}",
+        f"{told}\nLink, shown this once, for one use, expires {when(made['expires_at'])}: {made['url']}",
         as_json=as_json,
     )
 
