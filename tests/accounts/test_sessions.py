@@ -8,7 +8,7 @@ from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.organizations import assign_project, insert_member
-from tests.support.signing_in import HOME, PASSWORD, QUICK, Entrance
+from tests.support.signing_in import HOME, IN, PASSWORD, QUICK, Entrance
 from tests.support.stores import Play, Site, as_dict
 
 
@@ -151,7 +151,7 @@ def test_a_changed_password_ends_all_other_sessions(play: Play) -> None:
             await entrance.enter()
 
         assert who == await entrance.who(mine)
-        assert await entrance.enter(password="another horse")
+        assert IN == await entrance.attempt(password="another horse")
 
     play(scenario)
 
@@ -185,7 +185,7 @@ def test_the_operator_resets_a_password(play: Play) -> None:
         assert 1 == await site.do(reset_password, "KIM@example.org", QUICK.hash("another horse"))
         with pytest.raises(Unauthenticated):
             await entrance.who(session)
-        assert await entrance.enter(password="another horse")
+        assert IN == await entrance.attempt(password="another horse")
 
     play(scenario)
 
