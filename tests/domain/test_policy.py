@@ -89,3 +89,13 @@ def test_the_policy(action: Action, role: Role, scope: Scope) -> None:
 def test_what_a_member_sees(assigned: frozenset[int] | None, project: int | None, seen: bool) -> None:
     """A member sees assigned projects only, and nothing that has none; owner and admins see all."""
     assert seen is replace(OWNER, projects=assigned).sees_project(project)
+
+
+def test_a_project_token_does_not_take_its_user_out() -> None:
+    """It may do what a member may, but not leave the organization; the refusal says what to use instead."""
+    asker = replace(OWNER, role=Role.MEMBER, projects=frozenset({7}), project_token=True)
+
+    assert asker.may(Action.REPORT_RUNS)
+    assert not asker.may(Action.LEAVE)
+    with pytest.raises(Forbidden, match="whole organization"):
+        asker.require(Action.LEAVE)

@@ -108,7 +108,7 @@ async def delete_project(tx: Transaction, principal: Principal, project_id: int,
 
 
 _DEFAULT = (
-    "Runs that name no project go to project {}. Make another one the default with PATCH /organizations/ID "
+    "Runs that name no project go to project {}. Make another one the default with PATCH /api/v1/organizations/{{id}} "
     '{{"default_project_id": …}}'
 )
 

@@ -130,7 +130,7 @@ class Principal:
 
     def may(self, action: Action) -> bool:
         """Whether both the scope of the token and the role of its user allow ``action``."""
-        return self.scope in SCOPES[action] and self.role in ROLES[action]
+        return self.scope in SCOPES[action] and self._role_allows(action)
 
     def require(self, action: Action) -> None:
         """Does nothing if this principal may do ``action``.
@@ -141,7 +141,7 @@ class Principal:
         if self.scope not in SCOPES[action]:
             wanted = " or ".join(sorted(scope.value for scope in SCOPES[action]))
             raise Forbidden(f"A token of scope {self.scope.value} may not {action.value}. Use one of scope {wanted}.")
-        if self.role not in ROLES[action]:
+        if not self._role_allows(action):
             if self.project_token:
                 raise Forbidden(
                     f"A token of one project may not {action.value}. Use one of the whole organization, made by its "
@@ -150,6 +150,10 @@ class Principal:
             raise Forbidden(
                 f"A {self.role.value} may not {action.value}. Ask the owner or an admin of the organization."
             )
+
+    def _role_allows(self, action: Action) -> bool:
+        # A member may leave, but a token that was given to a CI job must not take its user out of the organization.
+        return self.role in ROLES[action] and not (self.project_token and action is Action.LEAVE)
 
 
 @dataclass(frozen=True)
