@@ -1,7 +1,8 @@
 """
 Every route of REST v1 with a request that works and with the many ways in which it must not.
 
-A route that is in the OpenAPI document and not in :func:`routes` fails ``test_bad_input.py``.
+A route that is in the OpenAPI document, not in :data:`RUNS_AND_CHANNELS` and not in ``bad_input_people.py`` fails
+``test_bad_input.py``.
 """
 
 import os
@@ -10,8 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
-from tests.api.site import ApiSite, clock
+from loadbell.store.sessions import insert_session
+from tests.api.site import ApiSite, Tenant, clock
 from tests.support.server import Client
 
 UNUSED = 987_654_321
@@ -42,6 +46,7 @@ class Route:
     wrong: tuple[tuple[str, Any], ...] = ()  #: fields with values that are wrong, and are named in the answer
     forbidden: frozenset[str] = frozenset()
     query: tuple[str, ...] = ()  #: names of the query that are checked
+    asker: str = "owner"  #: the client that may use it
 
     @property
     def name(self) -> str:
@@ -60,23 +65,24 @@ class Route:
 
 _READ_ONLY = frozenset({"read"})
 _REPORTERS = frozenset({"report"})
-_LEADS_READ = frozenset({"report", "member"})
-_LEADS_WRITE = frozenset({"report", "read", "member"})
-_PAGE = ("limit", "cursor")
-_LOG = (*_PAGE, "status", "event", "since", "until")
+LEADS_READ = frozenset({"report", "member"})
+LEADS_WRITE = frozenset({"report", "read", "member"})
+PAGE = ("limit", "cursor")
+_LOG = (*PAGE, "status", "event", "since", "until")
 
 _NUMBERS: tuple[Any, ...] = ("2", True, 2.5, [], {}, 13, -2, 2**31, 2**63, 2**64)
-_TEXTS: tuple[Any, ...] = (5, True, [], {}, 1.5)
+TEXTS: tuple[Any, ...] = (5, True, [], {}, 1.5)
 
 
-def _each(field: str, *values: Any) -> tuple[tuple[str, Any], ...]:
+def each(field: str, *values: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((field, value) for value in values)
 
 
+MEMBER = {"role": "member"}
 _REPLAY = {"since": "2020-01-01T00:00:00Z", "statuses": ["failed"]}
-_SETTINGS = _each("settings", None, "x", 5, [], [1])
+_SETTINGS = each("settings", None, "x", 5, [], [1])
 _METRICS = (
-    *_each("metrics", [], "x", 5),
+    *each("metrics", [], "x", 5),
     ("metrics.a", {"a": "5"}),
     ("metrics.a", {"a": True}),
     ("metrics.a", {"ok": 1, "a": None}),
@@ -86,7 +92,7 @@ _METRICS = (
     ("metrics.a", {"a": 10**400}),
 )
 _SUBSCRIPTION = (
-    *_each("subscription", [], "x", 5),
+    *each("subscription", [], "x", 5),
     ("subscription.events", {"events": "test.started"}),
     ("subscription.events.0", {"events": ["test.paused"]}),
     ("subscription.statuses.1", {"statuses": [2, 99]}),
@@ -100,136 +106,114 @@ _SUBSCRIPTION = (
     ("subscription.only_on_change", {"only_on_change": "yes"}),
 )
 
-ROUTES: tuple[Route, ...] = (
+RUNS_AND_CHANNELS: tuple[Route, ...] = (
     Route(
         "POST",
         "/runs",
         {"name": "n"},
         (
-            *_each("name", *_TEXTS, None, "", "n" * 10_001),
-            *_each("project_id", "1", True, 1.5, [], {}),
-            *_each("status", *_NUMBERS, 5, 7, 10),
-            *_each("trigger", "moon", *_TEXTS),
-            *_each("source", "jmeter", *_TEXTS),
-            *_each("links", {}, "x", [{"title": "t", "url": "https://a.example"}] * 21),
+            *each("name", *TEXTS, None, "", "n" * 10_001),
+            *each("project_id", "1", True, 1.5, [], {}),
+            *each("status", *_NUMBERS, 5, 7, 10),
+            *each("trigger", "moon", *TEXTS),
+            *each("source", "jmeter", *TEXTS),
+            *each("links", {}, "x", [{"title": "t", "url": "https://a.example"}] * 21),
             ("links.0.url", [{"title": "t", "url": "javascript:alert(1)"}]),
             ("links.0.url", [{"title": "t", "url": "https://a example"}]),
             ("links.0.url", [{"title": "t"}]),
             ("links.0.title", [{"title": "", "url": "https://a.example"}]),
-            *_each("watchdog_s", "60", 0, -1, 86_401, 1.5, True, 2**64),
+            *each("watchdog_s", "60", 0, -1, 86_401, 1.5, True, 2**64),
         ),
         _READ_ONLY,
     ),
-    Route("GET", "/runs", query=(*_PAGE, "status", "result", "source", "project_id")),
+    Route("GET", "/runs", query=(*PAGE, "status", "result", "source", "project_id")),
     Route("GET", "/runs/{run_id}"),
     Route(
         "PATCH",
         "/runs/{run_id}",
         {"note": "n"},
         (
-            *_each("status", *_NUMBERS),
-            *_each("result", "great", *_TEXTS, "passed", "failed"),
+            *each("status", *_NUMBERS),
+            *each("result", "great", *TEXTS, "passed", "failed"),
             *_METRICS,
-            *_each("thresholds", {}, "x", [{"expression": "e", "ok": True}] * 201),
+            *each("thresholds", {}, "x", [{"expression": "e", "ok": True}] * 201),
             ("thresholds.0.ok", [{"expression": "e", "ok": "yes"}]),
             ("thresholds.0.ok", [{"expression": "e"}]),
             ("thresholds.0.value", [{"expression": "e", "ok": True, "value": "1"}]),
-            *_each("note", *_TEXTS, "n" * 10_001),
+            *each("note", *TEXTS, "n" * 10_001),
         ),
         _READ_ONLY,
     ),
     Route("POST", "/runs/{run_id}/heartbeat", {}, _METRICS, _READ_ONLY),
     Route("POST", "/runs/{run_id}/abort", {}, (), _READ_ONLY),
-    Route("GET", "/runs/{run_id}/deliveries", forbidden=_REPORTERS, query=_PAGE),
+    Route("GET", "/runs/{run_id}/deliveries", forbidden=_REPORTERS, query=PAGE),
     Route(
         "POST",
         "/organizations/{organization_id}/channels",
         {"kind": "webhook", "name": "n", "settings": {"url": "https://a.example/"}},
         (
-            *_each("kind", None, "pager", "Slack", "WebHook", *_TEXTS),
-            *_each("name", None, "", "n" * 201, *_TEXTS),
+            *each("kind", None, "pager", "Slack", "WebHook", *TEXTS),
+            *each("name", None, "", "n" * 201, *TEXTS),
             *_SETTINGS,
             ("settings.url", {}),
             ("settings.url", {"url": "http://192.168.1.1/"}),
             *_SUBSCRIPTION,
-            *_each("enabled", "yes", 1, [], {}),
+            *each("enabled", "yes", 1, [], {}),
         ),
-        _LEADS_WRITE,
+        LEADS_WRITE,
     ),
-    Route("GET", "/organizations/{organization_id}/channels", forbidden=_REPORTERS, query=_PAGE),
+    Route("GET", "/organizations/{organization_id}/channels", forbidden=_REPORTERS, query=PAGE),
     Route("GET", "/channels/{channel_id}", forbidden=_REPORTERS),
     Route(
         "PATCH",
         "/channels/{channel_id}",
         {"name": "n"},
         (
-            *_each("name", "", "n" * 201, *_TEXTS),
-            *_each("settings", "x", 5, [], [1]),
+            *each("name", "", "n" * 201, *TEXTS),
+            *each("settings", "x", 5, [], [1]),
             ("settings.url", {"url": "http://3232235777/", "headers": {}}),
             *_SUBSCRIPTION,
-            *_each("enabled", "yes", 1, [], {}),
+            *each("enabled", "yes", 1, [], {}),
         ),
-        _LEADS_WRITE,
+        LEADS_WRITE,
     ),
-    Route("DELETE", "/channels/{channel_id}", forbidden=_LEADS_WRITE),
-    Route("POST", "/channels/{channel_id}/test", {}, (), _LEADS_WRITE),
+    Route("DELETE", "/channels/{channel_id}", forbidden=LEADS_WRITE),
+    Route("POST", "/channels/{channel_id}/test", {}, (), LEADS_WRITE),
     Route(
         "POST",
         "/organizations/{organization_id}/channels/test",
         {"kind": "webhook", "settings": {"url": "https://a.example/"}},
-        (*_each("kind", None, "pager", *_TEXTS), *_SETTINGS, ("settings.url", {})),
-        _LEADS_WRITE,
+        (*each("kind", None, "pager", *TEXTS), *_SETTINGS, ("settings.url", {})),
+        LEADS_WRITE,
     ),
     Route(
         "POST",
         "/channels/{channel_id}/rotate-secret",
         {"overlap": "1h"},
-        _each("overlap", "", "1", "-1s", "8d", "604801s", "1 day", "9" * 400, *_TEXTS),
-        _LEADS_WRITE,
+        each("overlap", "", "1", "-1s", "8d", "604801s", "1 day", "9" * 400, *TEXTS),
+        LEADS_WRITE,
     ),
     Route(
         "POST",
         "/channels/{channel_id}/replay",
         _REPLAY,
         (
-            *_each("since", None, "yesterday", "2020-01-01", "2020-01-01T00:00:00", "2999-01-01T00:00:00Z", 5, [], {}),
-            *_each("until", "yesterday", "2020-01-01", "2019-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 5, [], {}),
-            *_each("statuses", None, "failed", [], {}, 5, ["failed"] * 1_001),
+            *each("since", None, "yesterday", "2020-01-01", "2020-01-01T00:00:00", "2999-01-01T00:00:00Z", 5, [], {}),
+            *each("until", "yesterday", "2020-01-01", "2019-01-01T00:00:00Z", "2020-01-01T00:00:00Z", 5, [], {}),
+            *each("statuses", None, "failed", [], {}, 5, ["failed"] * 1_001),
             *(("statuses.0", [status]) for status in ("pending", "sending", "moon", None, 5)),
-            *_each("dry_run", "yes", 1, [], {}),
+            *each("dry_run", "yes", 1, [], {}),
         ),
-        _LEADS_WRITE,
+        LEADS_WRITE,
     ),
-    Route("GET", "/channels/{channel_id}/replays/{replay_id}", forbidden=_LEADS_READ),
-    Route("POST", "/channels/{channel_id}/pause", {}, (), _LEADS_WRITE),
-    Route(
-        "POST", "/channels/{channel_id}/resume", {"held": "drop"}, _each("held", None, "keep", *_TEXTS), _LEADS_WRITE
-    ),
-    Route("GET", "/channels/{channel_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
-    Route("GET", "/organizations/{organization_id}/deliveries", forbidden=_LEADS_READ, query=_LOG),
+    Route("GET", "/channels/{channel_id}/replays/{replay_id}", forbidden=LEADS_READ),
+    Route("POST", "/channels/{channel_id}/pause", {}, (), LEADS_WRITE),
+    Route("POST", "/channels/{channel_id}/resume", {"held": "drop"}, each("held", None, "keep", *TEXTS), LEADS_WRITE),
+    Route("GET", "/channels/{channel_id}/deliveries", forbidden=LEADS_READ, query=_LOG),
+    Route("GET", "/organizations/{organization_id}/deliveries", forbidden=LEADS_READ, query=_LOG),
     Route("GET", "/deliveries/{delivery_id}", forbidden=_REPORTERS),
-    Route("POST", "/deliveries/{delivery_id}/redeliver", {}, (), _LEADS_WRITE),
-    Route("POST", "/deliveries/{delivery_id}/cancel", {}, (), _LEADS_WRITE),
-    Route(
-        "POST",
-        "/organizations",
-        {"name": "n"},
-        _each("name", None, "", "n" * 201, *_TEXTS),
-        frozenset({"report", "read"}),
-    ),
-    Route("GET", "/organizations", query=_PAGE),
-    Route(
-        "POST",
-        "/tokens",
-        {"name": "n", "scope": "read"},
-        (
-            *_each("name", None, "", "n" * 201, *_TEXTS),
-            *_each("scope", None, "all", *_TEXTS),
-            *_each("trigger", "moon", *_TEXTS),
-            *_each("expires_at", "tomorrow", "2999-01-01", "2999-01-01T00:00:00", "2020-01-01T00:00:00Z", 5, [], {}),
-        ),
-        _LEADS_WRITE,
-    ),
+    Route("POST", "/deliveries/{delivery_id}/redeliver", {}, (), LEADS_WRITE),
+    Route("POST", "/deliveries/{delivery_id}/cancel", {}, (), LEADS_WRITE),
 )
 
 WRONG_QUERY: dict[str, tuple[str, ...]] = {
@@ -241,6 +225,9 @@ WRONG_QUERY: dict[str, tuple[str, ...]] = {
     "project_id": ("abc", "null", "NULL", "", "%00", "1.5"),
     "event": ("moon", "null", "", "%00"),
     "since": ("yesterday", "null", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
+    "user_id": ("abc", "null", "", "%00", "1.5"),
+    "action": ("null", "", "%00", "Member.Removed", "a" * 400),
+    "dry_run": ("yes", "null", "", "2", "%00"),
     "until": ("yesterday", "null", "2020-01-01", "2020-01-01T00:00:00", "", "%00", "5"),
 }
 
@@ -287,6 +274,9 @@ NO_JSON_TYPE: tuple[str, ...] = (
 def arrange(site: ApiSite) -> Things:
     """One of everything, ours and theirs; our run has ended in no way and our delivery is pending."""
     elsewhere = site.project()
+    ours = _things(site, site.client, site.ours)
+    hidden = _things(site, site.client, site.ours, project_id=elsewhere)
+    theirs = _things(site, site.their_client, site.theirs)
     past = clock() - 1
     clients = {
         "owner": site.client,
@@ -295,21 +285,45 @@ def arrange(site: ApiSite) -> Things:
         "member": site.with_token(role=Role.MEMBER, projects=(site.ours.project_id,)),
         "expired": Client(site.url, site.token(expires_at=past)),
         "unknown": Client(site.url, "lb_" + os.urandom(32).hex()),
+        "session": Client(site.url, session(site, site.ours)[1]),
         "strange": Client(site.url, "\u00e9 \u00ff"),
         "nobody": site.nobody,
     }
-    ours = _things(site, site.client, site.ours.organization_id)
-    hidden = _things(site, site.client, site.ours.organization_id, project_id=elsewhere)
-    theirs = _things(site, site.their_client, site.theirs.organization_id)
     return Things(ours, theirs, hidden, clients)
 
 
-def _things(site: ApiSite, client: Client, organization_id: int, **given: Any) -> dict[str, str]:
+def session(site: ApiSite, tenant: Tenant) -> tuple[int, str]:
+    """A session of the owner of ``tenant``: its id, and what opens it."""
+    bearer = new_credential(Prefix.SESSION, os.urandom)
+    now = clock()
+    made = site.do(
+        lambda tx: insert_session(
+            tx,
+            user_id=tenant.user_id,
+            session_hash=hash_credential(bearer),
+            address=None,
+            agent=None,
+            expires_at=now + 3_600 * SECOND,
+            now=now,
+        )
+    )
+    return made, bearer
+
+
+def _things(site: ApiSite, client: Client, tenant: Tenant, **given: Any) -> dict[str, str]:
+    here = f"/organizations/{tenant.organization_id}"
     channel = site.channel("http://127.0.0.1:9/", client)
     run = client.ok("POST", "/runs", {"name": "n", "watchdog_s": 86_400, **given})
     listed = client.ok("GET", f"/runs/{run['id']}/deliveries")["items"]
     return {
-        "organization_id": str(organization_id),
+        "organization_id": str(tenant.organization_id),
+        "project_id": str(client.ok("POST", f"{here}/projects", {"name": "n"})["id"]),
+        "user_id": str(site.person(tenant)),
+        "invitation_id": str(
+            client.ok("POST", f"{here}/invitations", {"email": f"{os.urandom(8).hex()}@a.example", **MEMBER})["id"]
+        ),
+        "token_id": str(client.ok("POST", "/tokens", {"name": "n", "scope": "read"})["id"]),
+        "session_id": str(session(site, tenant)[0]),
         "channel_id": str(channel["id"]),
         "run_id": str(run["id"]),
         "replay_id": str(client.ok("POST", f"/channels/{channel['id']}/replay", _REPLAY)["id"]),

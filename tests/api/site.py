@@ -110,9 +110,7 @@ class ApiSite:
         async def work(tx: Transaction) -> str:
             user_id = self.ours.user_id
             if role is not None:
-                email = f"{os.urandom(8).hex()}@example.org"
-                user_id = await insert_user(tx, email=email, name="Ann", password_hash="-", now=clock())
-                await insert_member(tx, self.ours.organization_id, user_id, role, clock())
+                user_id = await _person(tx, self.ours.organization_id, role)
                 for project in projects:
                     await assign_project(tx, project, user_id)
             return await issue_token(
@@ -132,6 +130,10 @@ class ApiSite:
     def with_token(self, **properties: Any) -> Client:
         """A client with such a token."""
         return Client(self.url, self.token(**properties))
+
+    def person(self, tenant: Tenant) -> int:
+        """A new member of an organization, without a token; the user's id."""
+        return self.do(lambda tx: _person(tx, tenant.organization_id, Role.MEMBER))
 
     def project(self) -> int:
         """A further project of ours."""
@@ -154,6 +156,13 @@ class ApiSite:
             return Tenant(made.organization_id, made.project_id, user_id, made.token)
 
         return self.do(work)
+
+
+async def _person(tx: Transaction, organization_id: int, role: Role) -> int:
+    email = f"{os.urandom(8).hex()}@example.org"
+    user_id = await insert_user(tx, email=email, name="Ann", password_hash="-", now=clock())
+    await insert_member(tx, organization_id, user_id, role, clock())
+    return user_id
 
 
 def _no_names(host: str, _port: int) -> list[str]:

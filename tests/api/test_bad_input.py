@@ -14,16 +14,18 @@ from tests.api.bad_input import (
     NO_JSON_TYPE,
     NO_OBJECT,
     NUL,
-    ROUTES,
+    RUNS_AND_CHANNELS,
     WRONG_QUERY,
     Route,
     Things,
     arrange,
     no_ids,
 )
+from tests.api.bad_input_people import PEOPLE
 from tests.api.site import ApiSite
 from tests.support.server import Answer, Client
 
+ROUTES = (*RUNS_AND_CHANNELS, *PEOPLE)
 CAP = 1024 * 1024
 TITLES = {
     400: {"malformed_body"}, 401: {"unauthenticated"}, 403: {"forbidden"}, 404: {"not_found"},
@@ -96,7 +98,9 @@ def test_the_table_knows_every_route(still_site: ApiSite) -> None:
 
 @every_route
 def test_without_a_good_token_nothing_is_told(still_site: ApiSite, things: Things, route: Route) -> None:
-    """No token, an unknown, expired or strange one, another scheme or a cookie: 401, whatever else is wrong."""
+    """No credential, an unknown, expired or strange one, another scheme or a cookie: 401, whatever else is wrong."""
+    if route.asker == "nobody":
+        return
     found: list[tuple[Any, list[Any]]] = []
     for name in ("nobody", "unknown", "expired", "strange"):
         for ids in (things.ours, dict.fromkeys(things.ours, "abc")):
@@ -128,7 +132,7 @@ def test_what_is_not_there_is_not_found(things: Things, route: Route) -> None:
     found = []
     for name in route.ids:
         for other in no_ids(name, things):
-            answer = _send(things.clients["owner"], route, {**things.ours, name: other})
+            answer = _send(things.clients[route.asker], route, {**things.ours, name: other})
             found.append((other, _wrong(answer, 404)))
     if "member" not in route.forbidden and {"run_id", "delivery_id"} & set(route.ids):
         found.append(("hidden", _wrong(_send(things.clients["member"], route, things.hidden), 404)))
@@ -154,7 +158,7 @@ def test_wrong_fields_are_named(things: Things, route: Route) -> None:
     found = []
     for field, value in route.wrong:
         body = {**route.body, field.split(".")[0]: value}
-        answer = _send(things.clients["owner"], route, things.ours, body=body)
+        answer = _send(things.clients[route.asker], route, things.ours, body=body)
         found.append(((field, repr(value)[:80]), _wrong(answer, 422, field)))
 
     assert [] == _only(found)
@@ -163,10 +167,11 @@ def test_wrong_fields_are_named(things: Things, route: Route) -> None:
 @with_body
 def test_missing_fields_are_all_named(things: Things, route: Route) -> None:
     """An empty object names every field that the route can't do without."""
-    required = {"name", "kind", "settings", "scope", "since", "statuses"} & set(route.body or ())
+    optional = {"overlap"}
+    required = set(route.body or ()) - optional
     if route.method == "PATCH" or not required:
         return
-    answer = _send(things.clients["owner"], route, things.ours, body={})
+    answer = _send(things.clients[route.asker], route, things.ours, body={})
 
     assert [] == _wrong(answer, 422)
     assert required == {error["field"] for error in answer.json["errors"]}
@@ -176,7 +181,7 @@ def test_missing_fields_are_all_named(things: Things, route: Route) -> None:
 def test_what_is_not_json_is_malformed(things: Things, route: Route) -> None:
     """Cut, invalid or mis-encoded JSON, lone surrogates, NaN and nesting without end are 400."""
     found = [
-        (name, _wrong(_send(things.clients["owner"], route, things.ours, body=body), 400)) for name, body in NO_JSON
+        (name, _wrong(_send(things.clients[route.asker], route, things.ours, body=body), 400)) for name, body in NO_JSON
     ]
 
     assert [] == _only(found)
@@ -186,7 +191,7 @@ def test_what_is_not_json_is_malformed(things: Things, route: Route) -> None:
 def test_json_that_is_no_object_is_refused(things: Things, route: Route) -> None:
     """A list, text, number or null as a whole body is 422."""
     found = [
-        (name, _wrong(_send(things.clients["owner"], route, things.ours, body=body), 422, "body"))
+        (name, _wrong(_send(things.clients[route.asker], route, things.ours, body=body), 422, "body"))
         for name, body in NO_OBJECT
     ]
 
@@ -198,7 +203,7 @@ def test_numbers_beyond_measure_are_refused(things: Things, route: Route) -> Non
     """1e400 is 422 at its field, one that nobody knows too."""
     found = []
     for field, body in (("metrics", b'{"metrics": {"a": 1e400}}'), ("x", b'{"x": [1, -1e999]}')):
-        answer = _send(things.clients["owner"], route, things.ours, body=body)
+        answer = _send(things.clients[route.asker], route, things.ours, body=body)
         named = [error["field"].split(".")[0] for error in answer.json["errors"]]
         found.append((field, _wrong(answer, 422) or [named][field in named :]))
 
@@ -209,7 +214,7 @@ def test_numbers_beyond_measure_are_refused(things: Things, route: Route) -> Non
 def test_the_character_nul_is_refused(things: Things, route: Route) -> None:
     """U+0000 in any text or key, of unknown fields too, is 422 and its place is named."""
     found = [
-        (field, _wrong(_send(things.clients["owner"], route, things.ours, body=body.encode()), 422, field))
+        (field, _wrong(_send(things.clients[route.asker], route, things.ours, body=body.encode()), 422, field))
         for field, body in NUL
     ]
 
@@ -223,11 +228,13 @@ def test_another_content_type_is_refused(things: Things, route: Route) -> None:
     found = [
         (
             kind,
-            _wrong(_send(things.clients["owner"], route, things.ours, body=body, headers={"Content-Type": kind}), 415),
+            _wrong(
+                _send(things.clients[route.asker], route, things.ours, body=body, headers={"Content-Type": kind}), 415
+            ),
         )
         for kind in NO_JSON_TYPE
     ]
-    found.append(("none", _wrong(_raw(things.clients["owner"], route, things.ours, [body], None), 415)))
+    found.append(("none", _wrong(_raw(things.clients[route.asker], route, things.ours, [body], None), 415)))
 
     assert [] == _only(found)
 
@@ -235,15 +242,15 @@ def test_another_content_type_is_refused(things: Things, route: Route) -> None:
 @with_body
 def test_a_body_over_the_cap_is_refused(things: Things, route: Route) -> None:
     """1 MiB and a byte is 413, announced by Content-Length or sent in chunks; so is far more."""
-    owner = things.clients["owner"]
+    asker = things.clients[route.asker]
     large = json.dumps({**(route.body or {}), "x": "x" * CAP}).encode()
     found = [
-        ("announced", _wrong(_send(owner, route, things.ours, body=large), 413)),
+        ("announced", _wrong(_send(asker, route, things.ours, body=large), 413)),
         (
             "chunked",
-            _wrong(_raw(owner, route, things.ours, [large[i : i + 65536] for i in range(0, len(large), 65536)]), 413),
+            _wrong(_raw(asker, route, things.ours, [large[i : i + 65536] for i in range(0, len(large), 65536)]), 413),
         ),
-        ("endless", _wrong(_raw(owner, route, things.ours, [b" " * 65536] * 200), 413)),
+        ("endless", _wrong(_raw(asker, route, things.ours, [b" " * 65536] * 200), 413)),
     ]
 
     assert [] == _only(found)
@@ -285,7 +292,7 @@ def test_wrong_queries_are_named(things: Things, route: Route) -> None:
     for name in route.query:
         for value in WRONG_QUERY[name]:
             path = f"{route.at(things.ours)}?{name}={value}"
-            answer = things.clients["owner"].call(route.method, path)
+            answer = things.clients[route.asker].call(route.method, path)
             found.append(((name, value), _wrong(answer, 422, name)))
 
     assert [] == _only(found)
