@@ -6,8 +6,9 @@ import threading
 import argon2
 import pytest
 
-from loadbell.accounts.passwords import Passwords, check_password, new_password
+from loadbell.accounts.passwords import check_password, new_password
 from loadbell.domain.errors import Invalid, RateLimited
+from tests.support.hashing import hashing
 
 
 @pytest.mark.parametrize("good", ["ten chars.", "x" * 1000, "密码密码密码密码密码"])
@@ -30,14 +31,14 @@ def test_passwords_are_hashed_with_salt() -> None:
     """argon2id, the same password twice is two hashes, and each matches that password alone."""
 
     async def scenario() -> None:
-        passwords = Passwords()
-        first, second = await passwords.hash("correct horse"), await passwords.hash("correct horse")
+        with hashing() as passwords:
+            first, second = await passwords.hash("correct horse"), await passwords.hash("correct horse")
 
-        assert first.startswith("$argon2id$")
-        assert first != second
-        assert await passwords.matches(first, "correct horse")
-        assert not await passwords.matches(first, "correct house")
-        assert not await passwords.matches(first, "correct\udcff horse")
+            assert first.startswith("$argon2id$")
+            assert first != second
+            assert await passwords.matches(first, "correct horse")
+            assert not await passwords.matches(first, "correct house")
+            assert not await passwords.matches(first, "correct\udcff horse")
 
     asyncio.run(scenario())
 
@@ -46,41 +47,40 @@ def test_nobody_has_a_hash_of_the_usual_cost() -> None:
     """What an attempt for an unknown person is compared with costs as much as a real hash, and matches nothing."""
 
     async def scenario() -> None:
-        passwords = Passwords()
-        nobodys = argon2.extract_parameters(passwords._nobodys_hash)
-        real = argon2.extract_parameters(await passwords.hash("correct horse"))
+        with hashing() as passwords:
+            nobodys = argon2.extract_parameters(passwords._nobodys_hash)
+            real = argon2.extract_parameters(await passwords.hash("correct horse"))
 
-        assert real == nobodys
-        assert not await passwords.matches(None, "correct horse")
-        assert not await passwords.matches("-", "correct horse")
+            assert real == nobodys
+            assert not await passwords.matches(None, "correct horse")
+            assert not await passwords.matches("-", "correct horse")
 
     asyncio.run(scenario())
 
 
 def test_hashes_of_former_parameters_are_known() -> None:
     """So that they can be renewed when their users sign in."""
-    passwords = Passwords()
-
-    assert passwords.is_outdated(argon2.PasswordHasher(time_cost=1, memory_cost=1024).hash("correct horse"))
-    assert not passwords.is_outdated(argon2.PasswordHasher().hash("correct horse"))
+    with hashing() as passwords:
+        assert passwords.is_outdated(argon2.PasswordHasher(time_cost=1, memory_cost=1024).hash("correct horse"))
+        assert not passwords.is_outdated(argon2.PasswordHasher().hash("correct horse"))
 
 
 def test_the_line_of_waiting_people_is_bounded() -> None:
     """Of 100 at once those beyond the line are sent away; the others are served, and then there is room again."""
 
     async def scenario() -> None:
-        passwords = Passwords(argon2.PasswordHasher(time_cost=1, memory_cost=1024))
-        go_on = threading.Event()
-        for _ in range(2):
-            passwords._threads.submit(go_on.wait)
-        people = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(100)]
-        sent_away, waiting = await asyncio.wait(people, return_when=asyncio.FIRST_EXCEPTION)
-        go_on.set()
+        with hashing(argon2.PasswordHasher(time_cost=1, memory_cost=1024)) as passwords:
+            go_on = threading.Event()
+            for _ in range(2):
+                passwords._threads.submit(go_on.wait)
+            people = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(100)]
+            sent_away, waiting = await asyncio.wait(people, return_when=asyncio.FIRST_EXCEPTION)
+            go_on.set()
 
-        assert (58, 42) == (len(sent_away), len(waiting))
-        assert all(isinstance(one.exception(), RateLimited) for one in sent_away)
-        assert 42 == len(await asyncio.gather(*waiting))
-        assert (await passwords.hash("correct horse")).startswith("$argon2id$")
+            assert (58, 42) == (len(sent_away), len(waiting))
+            assert all(isinstance(one.exception(), RateLimited) for one in sent_away)
+            assert 42 == len(await asyncio.gather(*waiting))
+            assert (await passwords.hash("correct horse")).startswith("$argon2id$")
 
     asyncio.run(scenario())
 

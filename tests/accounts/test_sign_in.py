@@ -6,11 +6,11 @@ import threading
 import argon2
 import pytest
 
-from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.sessions import end_session
 from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
 from loadbell.store.users import get_user, set_password
+from tests.support.hashing import hashing
 from tests.support.signing_in import HOME, IN, PASSWORD, QUICK, WRONG, Entrance
 from tests.support.stores import DAY, Play, Site
 
@@ -237,12 +237,14 @@ def test_a_hash_of_former_parameters_is_renewed(play: Play) -> None:
     async def scenario(site: Site) -> None:
         user_id = await Entrance(site).add()
         today = argon2.PasswordHasher(time_cost=2, memory_cost=64, parallelism=1)
-        entrance = Entrance(site, Passwords(today))
-
-        assert [IN, IN] == [await entrance.attempt(password=PASSWORD) for _ in range(2)]
+        with hashing(today) as passwords:
+            entrance = Entrance(site, passwords)
+            found = [await entrance.attempt(password=PASSWORD) for _ in range(2)]
         user = await site.do(get_user, user_id)
+
+        assert [IN, IN] == found
         assert user is not None
-        assert not entrance.passwords.is_outdated(user.password_hash)
+        assert not passwords.is_outdated(user.password_hash)
 
     play(scenario)
 

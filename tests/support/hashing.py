@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import argon2
+
 from loadbell.accounts.passwords import Passwords
 
 
 @contextmanager
-def hashing() -> Iterator[Passwords]:
+def hashing(hasher: argon2.PasswordHasher | None = None) -> Iterator[Passwords]:
     """The real thing; its threads end with the block, also when a traceback still holds it."""
-    passwords = Passwords()
+    passwords = Passwords(hasher)
     try:
         yield passwords
     finally:

@@ -20,12 +20,16 @@ QUICK = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 """So that a hundred guesses don't take a minute."""
 
 
+PASSWORDS = Passwords(QUICK)
+"""Shared: ``tests/accounts/conftest.py`` ends its threads."""
+
+
 class Entrance:
     """Where the people of ``site`` sign in."""
 
-    def __init__(self, site: Site, passwords: Passwords | None = None) -> None:
+    def __init__(self, site: Site, passwords: Passwords = PASSWORDS) -> None:
         self.site = site
-        self.passwords = passwords or Passwords(QUICK)
+        self.passwords = passwords
 
     async def add(self, email: str = "kim@example.org") -> int:
         """A user with the usual password; gives its id."""
