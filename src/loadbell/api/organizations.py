@@ -25,12 +25,17 @@ _NOUN = "organization"
 
 
 class Organization(msgspec.Struct):
-    """The tenant: everything that is reported, configured and logged belongs to exactly one."""
+    """The tenant: everything that is reported, configured and logged belongs to exactly one.
+
+    `user_id` and `role` are those of whoever asks.
+    """
 
     id: int
     name: str
     default_project_id: int | None
     created_at: Time
+    user_id: int
+    role: orgs.Role
 
 
 class OrganizationPage(Page[Organization]):
@@ -100,7 +105,13 @@ async def list_organizations(call: NamedDependency[Call]) -> Response[bytes]:
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> OrganizationPage:
         wanted = call.query(PageQuery)
         found = await organizations.list_organizations(tx, principal, before=wanted.before_id())
-        return page(OrganizationPage, found, wanted.limit, _shown, lambda organization: organization.id)
+        return page(
+            OrganizationPage,
+            found,
+            wanted.limit,
+            lambda one: _shown(one, principal),
+            lambda organization: organization.id,
+        )
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -113,7 +124,8 @@ async def get_organization(call: NamedDependency[Call]) -> Response[bytes]:
     """The organization as it stands."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> Organization:
-        return _shown(await organizations.get_organization(tx, principal, call.integer_id("organization_id", _NOUN)))
+        organization_id = call.integer_id("organization_id", _NOUN)
+        return _shown(await organizations.get_organization(tx, principal, organization_id), principal)
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -138,7 +150,7 @@ async def update_organization(call: NamedDependency[Call]) -> Response[bytes]:
             default_project_id=None if default is None else check_id(default, "project"),
             now=now,
         )
-        return _shown(changed)
+        return _shown(changed, principal)
 
     return answer(HTTPStatus.OK, await call.write(work, hold=Hold.ALONE))
 
@@ -170,8 +182,15 @@ async def delete_organization(call: NamedDependency[Call]) -> Response[bytes]:
     return answer(HTTPStatus.OK, OrganizationLoss(**asdict(loss)))
 
 
-def _shown(found: orgs.Organization) -> Organization:
-    return Organization(found.id, found.name, found.default_project_id, rfc3339(found.created_at))
+def _shown(found: orgs.Organization, principal: Principal) -> Organization:
+    return Organization(
+        id=found.id,
+        name=found.name,
+        default_project_id=found.default_project_id,
+        created_at=rfc3339(found.created_at),
+        user_id=principal.user_id,
+        role=principal.role,
+    )
 
 
 HANDLERS: list[Any] = [

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from loadbell.cli.confirming import Yes, confirm
-from loadbell.cli.exits import Exit, GaveUp
-from loadbell.cli.remote import ask, ask_all, own_organization, token_in_use
+from loadbell.cli.exits import GaveUp
+from loadbell.cli.remote import ask, ask_all, own_organization
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.client.api import one_line
 
@@ -122,18 +122,12 @@ def remove(who: Who, yes: Yes = False) -> None:
     print(f"{one_line(member['email'])} is no longer a member, and has no tokens of this organization any more.")
 
 
-def leave(
-    user_id: Annotated[
-        int | None, typer.Option(help="Your own user id. Needed with the token of a member, who sees no list.", min=1)
-    ] = None,
-    yes: Yes = False,
-) -> None:
+def leave(yes: Yes = False) -> None:
     """Leave the organization; your tokens of it end. The owner can't. Asks for the organization's name before."""
-    organization_id = own_organization()
-    mine = _own_id(user_id)
-    confirm(ask("GET", f"/organizations/{organization_id}")["name"], yes=yes)
-    ask("DELETE", f"/organizations/{organization_id}/members/{mine}")
-    print(f"You have left organization {organization_id}. The tokens that you had for it no longer work.")
+    organization = ask("GET", f"/organizations/{own_organization()}")
+    confirm(organization["name"], yes=yes)
+    ask("DELETE", _path(organization["id"], organization))
+    print(f"You have left organization {organization['id']}. The tokens that you had for it no longer work.")
 
 
 def find_member(organization_id: int, who: str) -> dict[str, Any]:
@@ -154,25 +148,6 @@ def _members(organization_id: int) -> list[dict[str, Any]]:
 
 def _path(organization_id: int, member: dict[str, Any]) -> str:
     return f"/organizations/{organization_id}/members/{member['user_id']}"
-
-
-def _own_id(given: int | None) -> int:
-    """The id of the token's user. Only who may see the tokens may remove others, so ``given`` removes nobody else."""
-    try:
-        tokens = ask_all("/tokens")
-    except GaveUp:
-        if given is None:
-            raise GaveUp(
-                "with this token it can't be seen who you are. Add --user-id with your own, which came with the "
-                "answer when you accepted the invitation.",
-                Exit.USAGE,
-            ) from None
-        return given
-    token = token_in_use()
-    owners = {one["user_id"] for one in tokens if token.startswith(one["prefix"])}
-    if len(owners) != 1 or given not in {None, *owners}:
-        raise GaveUp("--user-id is not that of the token's user. Leave it out.", Exit.USAGE)
-    return int(owners.pop())
 
 
 def _projects(one: dict[str, Any]) -> str:

@@ -55,11 +55,6 @@ def own_organization() -> int:
     return int(ask("GET", "/organizations")["items"][0]["id"])
 
 
-def token_in_use() -> str:
-    """The token that the requests are made with; empty if none is set."""
-    return os.environ.get("LOADBELL_TOKEN", "").strip()
-
-
 def _items(path: str, page_size: int, filters: dict[str, str | int | None]) -> Iterator[dict[str, Any]]:
     cursor: str | None = None
     while True:
@@ -78,7 +73,7 @@ def _query(filters: dict[str, str | int | None]) -> str:
 @contextmanager
 def _server() -> Iterator[Server]:
     """The server of the environment; what goes wrong while it is asked becomes a sentence for the user."""
-    url, token = os.environ.get("LOADBELL_URL", "").strip(), token_in_use()
+    url, token = (os.environ.get(name, "").strip() for name in ("LOADBELL_URL", "LOADBELL_TOKEN"))
     if not url or not token:
         missing, wanted = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
         raise GaveUp(f"{missing} is not set. Set it to {wanted}.", Exit.USAGE)
