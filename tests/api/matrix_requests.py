@@ -169,11 +169,12 @@ def _channel(company: Company) -> int:
 
 
 def _delivery(company: Company) -> str:
-    """Held by a paused channel, so that it stays pending."""
-    company.owner.ok("POST", f"/channels/{company.thing('channel_id')}/pause", {})
+    """Held by a paused channel of its own, so that it stays pending."""
+    holding = company.thing("holding channel")
+    company.owner.ok("POST", f"/channels/{holding}/pause", {})
     run = company.owner.ok("POST", "/runs", {"name": "n"})
-    (delivery,) = company.owner.ok("GET", f"/runs/{run['id']}/deliveries")["items"]
-    return str(delivery["id"])
+    told = company.owner.ok("GET", f"/runs/{run['id']}/deliveries")["items"]
+    return next(str(delivery["id"]) for delivery in told if delivery["channel_id"] == holding)
 
 
 def _invitation(company: Company) -> dict[str, Any]:
@@ -189,6 +190,7 @@ _THINGS: dict[str, Callable[[Company], Any]] = {
     "replay_id": lambda company: company.owner.ok(
         "POST", f"/channels/{company.thing('channel_id')}/replay", {"since": SINCE, "statuses": ["failed"]}
     )["id"],
+    "holding channel": _channel,
     "delivery_id": _delivery,
     "user_id": lambda company: company.users["one"],
     "invitation": _invitation,
@@ -200,7 +202,7 @@ _THINGS: dict[str, Callable[[Company], Any]] = {
     "session_id": lambda company: company.sessions["ses"],
     "POST /deliveries/{delivery_id}/redeliver": lambda company: (
         company.owner.ok("POST", f"/deliveries/{company.thing('delivery_id')}/cancel", {}),
-        company.owner.ok("POST", f"/channels/{company.thing('channel_id')}/resume", {"held": "drop"}),
+        company.owner.ok("POST", f"/channels/{company.thing('holding channel')}/resume", {"held": "drop"}),
     ),
 }
 """How to make a thing of a company, by the name of its id; and what must be done before a line can succeed."""

@@ -33,7 +33,7 @@ def theirs(still_site: ApiSite) -> Company:
 
 
 def _complete(company: Company) -> Company:
-    for name in {name for line in LINES for name in line.ids}:
+    for name in dict.fromkeys(name for line in LINES for name in line.ids):
         company.thing(name)
     return company
 
