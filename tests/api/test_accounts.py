@@ -29,12 +29,17 @@ def test_a_new_organization_is_its_owners_alone(site: ApiSite) -> None:
 @pytest.mark.parametrize("scope", list(Scope))
 @pytest.mark.parametrize("role", list(Role)[1:])
 def test_a_token_finds_its_organization(site: ApiSite, scope: Scope, role: Role) -> None:
-    """GET /organizations lists the token's own organization and no other, for every scope and role."""
+    """GET /organizations lists the token's own organization and no other, for every scope and role, and who asks.
+
+    The default project is named only to those who see it.
+    """
     listed = site.with_token(scope=scope, role=role).ok("GET", "/organizations")
     (own,) = listed["items"]
 
-    assert ["id", "name", "default_project_id", "created_at"] == list(own)
+    assert ["id", "name", "default_project_id", "created_at", "user_id", "role"] == list(own)
     assert (site.ours.organization_id, "Ours", None) == (own["id"], own["name"], listed["next_cursor"])
+    assert (None if role is Role.MEMBER else site.ours.project_id) == own["default_project_id"]
+    assert role.value == own["role"]
     (theirs,) = site.their_client.ok("GET", "/organizations")["items"]
     assert site.theirs.organization_id == theirs["id"]
 

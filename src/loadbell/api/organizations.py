@@ -27,7 +27,7 @@ _NOUN = "organization"
 class Organization(msgspec.Struct):
     """The tenant: everything that is reported, configured and logged belongs to exactly one.
 
-    `user_id` and `role` are those of whoever asks.
+    `user_id` and `role` are those of whoever asks. `default_project_id` is null for whoever does not see that project.
     """
 
     id: int
@@ -186,7 +186,7 @@ def _shown(found: orgs.Organization, principal: Principal) -> Organization:
     return Organization(
         id=found.id,
         name=found.name,
-        default_project_id=found.default_project_id,
+        default_project_id=found.default_project_id if principal.sees_project(found.default_project_id) else None,
         created_at=rfc3339(found.created_at),
         user_id=principal.user_id,
         role=principal.role,
