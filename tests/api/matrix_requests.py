@@ -105,8 +105,14 @@ def found(site: ApiSite) -> Company:
         for project in projects:
             await assign_project(tx, project, users[column])
 
-    async def token(
-        tx: Transaction, column: str, organization_id: int, scope: Scope, expires_at: int | None = None
+    async def token(  # noqa: PLR0913 - one argument for each property
+        tx: Transaction,
+        column: str,
+        organization_id: int,
+        scope: Scope,
+        *,
+        expires_at: int | None = None,
+        project_id: int | None = None,
     ) -> None:
         bearers[column] = await issue_token(
             tx,
@@ -116,6 +122,7 @@ def found(site: ApiSite) -> Company:
             scope=scope,
             trigger=Trigger.UNKNOWN,
             expires_at=expires_at,
+            project_id=project_id,
             now=now,
             entropy=os.urandom,
         )
@@ -140,15 +147,16 @@ def found(site: ApiSite) -> Company:
         await person(tx, "els", organization_id, Role.MEMBER, elsewhere_id)
         await person(tx, "adm", organization_id, Role.ADMIN)
         await person(tx, "one", organization_id, Role.MEMBER, project_id)  # to whom things are done
-        await token(tx, "exp", organization_id, Scope.MANAGE, now - 1)
+        await token(tx, "exp", organization_id, Scope.MANAGE, expires_at=now - 1)
         await token(tx, "rep", organization_id, Scope.REPORT)
         await token(tx, "rea", organization_id, Scope.READ)
+        await token(tx, "pro", organization_id, Scope.MANAGE, project_id=project_id)
         for column in ("own", "mem", "els", "adm"):
             await token(tx, column, organization_id, Scope.MANAGE)
         await token(tx, "oth", their_id, Scope.MANAGE)
         for column, user in (("ses", "own"), ("mes", "mem"), ("str", "oth")):
             await session(tx, column, user)
-        everybody = {**dict.fromkeys(("nob", "wro", "exp", "rep", "rea", "ses"), users["own"]), **users}
+        everybody = {**dict.fromkeys(("nob", "wro", "exp", "rep", "rea", "pro", "ses"), users["own"]), **users}
         everybody |= {"mes": users["mem"], "str": users["oth"]}
         return Company(site, name, organization_id, project_id, elsewhere_id, everybody, bearers, sessions, reset)
 
