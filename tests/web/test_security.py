@@ -91,7 +91,7 @@ def test_a_visitors_form_without_its_token_is_refused(browser: Browser, person: 
 
     browser.get("/login")
     assert browser.send("POST", "/login", {**fields, "csrf_token": other}).status == 403
-    browser.cookies["loadbell_visitor"] = "made up"
+    browser.cookies["__Host-loadbell_visitor"] = "made up"
     assert browser.send("POST", "/login", {**fields, "csrf_token": other}).status == 403
     assert "loadbell_session" not in browser.cookies
 

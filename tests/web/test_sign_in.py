@@ -106,7 +106,20 @@ def test_signing_out_ends_the_session(signed_in: Browser, still_site: ApiSite) -
     other = Browser(still_site.url)
     other.cookies["loadbell_session"] = former
     assert other.get("/").location == "/login"
-    assert other.send("POST", "/logout", {}).status == 303
+    answer = other.send("POST", "/logout", {})
+    assert (answer.status, answer.location, answer.set_cookies) == (303, "/login", {})
+
+
+def test_no_other_site_signs_anybody_out(signed_in: Browser, still_site: ApiSite) -> None:
+    """A form of another site comes without the cookie, as SameSite wants it: its answer takes none away either."""
+    for site in ("cross-site", "same-site"):
+        stranger = Browser(still_site.url).send("POST", "/logout", {}, {"Sec-Fetch-Site": site})
+        with_cookie = signed_in.send("POST", "/logout", {}, {"Sec-Fetch-Site": site})
+        assert [(403, {})] * 2 == [(page.status, page.set_cookies) for page in (stranger, with_cookie)]
+    old_browser = Browser(still_site.url).send("POST", "/logout", {})
+
+    assert (old_browser.status, old_browser.set_cookies) == (303, {})
+    assert signed_in.get("/account").status == 200
 
 
 def test_whoever_is_signed_in_needs_no_form(signed_in: Browser) -> None:
@@ -155,6 +168,18 @@ def test_a_new_browser_is_not_remembered_for_looking(new_person: Callable[[], Pe
     """Whoever only looks gets one cookie, which names nobody and ends with the browser."""
     page = browser.get("/login")
 
-    assert set(page.set_cookies) == {"loadbell_visitor"}
-    assert not re.search("max-age|expires", page.set_cookies["loadbell_visitor"].lower())
+    assert set(page.set_cookies) == {"__Host-loadbell_visitor"}
+    assert not re.search("max-age|expires", page.set_cookies["__Host-loadbell_visitor"].lower())
     assert browser.get("/login").set_cookies == {}
+
+
+def test_no_neighbouring_host_can_choose_a_visitors_cookie(browser: Browser) -> None:
+    """Its name and attributes are those that browsers accept from this very host only."""
+    line = browser.get("/login").set_cookies["__Host-loadbell_visitor"]
+    attributes = [part.strip().lower() for part in line.split(";")[1:]]
+
+    assert {"secure", "path=/"} <= set(attributes)
+    assert not any(one.startswith("domain") for one in attributes)
+    (value,) = browser.cookies.values()
+    browser.cookies = {"loadbell_visitor": value}
+    assert "__Host-loadbell_visitor" in browser.get("/login").set_cookies

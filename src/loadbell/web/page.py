@@ -24,7 +24,7 @@ from loadbell.store.db import Transaction, WrongState
 from loadbell.web.rendering import redirect, render
 
 SESSION = "loadbell_session"
-VISITOR = "loadbell_visitor"
+VISITOR = "loadbell_visitor"  # over HTTPS with the prefix below
 THEME = "loadbell_theme"
 THEMES = ("light", "dark")  # else the system's
 
@@ -32,6 +32,9 @@ _MOST_FIELDS = 100
 _YEAR_S = 365 * 86_400
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads // and /\ as the beginning of another host
 _VISITOR = "visitor "
+_HOST_ONLY = "__Host-"
+"""What begins with this a browser takes from this very host over HTTPS only, Secure, for / and without a Domain: so no
+neighbouring host can choose it (RFC 6265bis, section 4.1.3.2)."""
 _STALE = (
     "This form is not from this page as you see it now: it was open for too long, or you have signed in or out "
     "meanwhile. Go back, load the page again and send the form once more."
@@ -88,6 +91,15 @@ class PageCall(PersonalCall):
             raise Unauthenticated("Sign in to see this page.")
         return account
 
+    def refuse_foreign(self) -> None:
+        """Does nothing unless the browser says that another site sent this request, with a cookie of ours or without.
+
+        Raises:
+            Forbidden: it says so.
+        """
+        if self.header("sec-fetch-site") in {"cross-site", "same-site"}:
+            raise Forbidden("This form was sent by another site. Open the page here and fill it in yourself.")
+
     async def form(self) -> dict[str, str]:
         """What the form says, once it is known to come from a page that we gave to this browser.
 
@@ -107,7 +119,7 @@ class PageCall(PersonalCall):
         except ValueError:  # UnicodeDecodeError is one
             raise MalformedBody("The form can't be read. Go back and send it again.") from None
         fields = dict(pairs)
-        await self._check_origin(fields.pop("csrf_token", "") or self.header("x-csrf-token") or "")
+        await self._check_token(fields.pop("csrf_token", "") or self.header("x-csrf-token") or "")
         for name, value in fields.items():
             if "\x00" in value:
                 raise Invalid(FieldError(name, "the character U+0000 can't be stored; remove it"))
@@ -146,7 +158,7 @@ class PageCall(PersonalCall):
     def keep_session(self, session: str, expires_at: Micros) -> None:
         """Lets the browser keep ``session``; whoever it was before is forgotten."""
         self._keep(SESSION, session, max(expires_at - self.door.clock(), 0) // SECOND)
-        self._keep(VISITOR, "", 0)
+        self._keep(self._visitor, "", 0)
 
     def drop_session(self) -> None:
         """Lets the browser forget its session."""
@@ -156,15 +168,21 @@ class PageCall(PersonalCall):
         """Lets the browser remember the theme; one that we don't have is the system's."""
         self._keep(THEME, chosen if chosen in THEMES else "", _YEAR_S if chosen in THEMES else 0)
 
+    @property
+    def _secure(self) -> bool:
+        return self.door.base_url.startswith("https:")
+
+    @property
+    def _visitor(self) -> str:
+        return _HOST_ONLY + VISITOR if self._secure else VISITOR
+
     def _keep(self, name: str, value: str, seconds: int | None) -> None:
-        secure = self.door.base_url.startswith("https:")
         self.cookies.append(
-            Cookie(name, value=value, path="/", max_age=seconds, httponly=True, samesite="lax", secure=secure)
+            Cookie(name, value=value, path="/", max_age=seconds, httponly=True, samesite="lax", secure=self._secure)
         )
 
-    async def _check_origin(self, token: str) -> None:
-        if self.header("sec-fetch-site") in {"cross-site", "same-site"}:
-            raise Forbidden("This form was sent by another site. Open the page here and fill it in yourself.")
+    async def _check_token(self, token: str) -> None:
+        self.refuse_foreign()
         secret = await self._csrf_secret()
         if secret is None or not hmac.compare_digest(_token_of(secret).encode(), token.encode()):
             raise Forbidden(_STALE)
@@ -174,14 +192,14 @@ class PageCall(PersonalCall):
         if secret is None:
             random = self.door.entropy(32).hex()
             secret = await self.door.database.read(lambda tx: _seal(tx, _VISITOR + random))
-            self._keep(VISITOR, secret, None)
+            self._keep(self._visitor, secret, None)
         return _token_of(secret)
 
     async def _csrf_secret(self) -> str | None:
         """What this browser has of us and no other site knows: its session, or the cookie that we gave a visitor."""
         if await self.guest() is not None:
             return self.credential()
-        cookie = self._request.cookies.get(VISITOR, "")
+        cookie = self._request.cookies.get(self._visitor, "")
         ours = bool(cookie) and await self.door.database.read(lambda tx: _is_ours(tx, cookie))
         return cookie if ours else None
 

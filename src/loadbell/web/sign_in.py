@@ -50,7 +50,11 @@ async def log_in(page: NamedDependency[PageCall]) -> Response[str]:
 
 @post("/logout")
 async def log_out(page: NamedDependency[PageCall]) -> Response[str]:
-    """Ends the session; does nothing for whoever has none."""
+    """Ends the session; does nothing for whoever has none. A cookie goes only with the form that proves its session.
+
+    Browsers send no cookie with another site's form, so that the answer to one must not set any either.
+    """
+    page.refuse_foreign()
     if await page.guest() is not None:
         await page.form()
 
@@ -58,7 +62,7 @@ async def log_out(page: NamedDependency[PageCall]) -> Response[str]:
             await end_session(tx, who, who.session_id, now=now)
 
         await page.write(end)
-    page.drop_session()
+        page.drop_session()
     return page.go("/login")
 
 
