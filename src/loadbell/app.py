@@ -20,6 +20,7 @@ from dataclasses import replace
 
 import structlog
 import uvicorn
+from litestar.types import ASGIApp
 
 from loadbell import api, web
 from loadbell.accounts.mail import Mailer
@@ -208,16 +209,22 @@ def _http_server(settings: Settings, database: Database) -> "_Server":
         send_timeout=settings.send_timeout,
         sends_mail=settings.mail is not None,
     )
-    config = uvicorn.Config(
-        build_asgi(door, [*api.routers(door), *web.routers(door)], error_page),
+    application = build_asgi(door, [*api.routers(door), *web.routers(door)], error_page)
+    return _Server(http_config(application, grace=GRACE_SECONDS))
+
+
+def http_config(application: ASGIApp, *, grace: float) -> uvicorn.Config:
+    """How ``application`` is served; what is in flight has ``grace`` seconds to end."""
+    return uvicorn.Config(
+        application,
         http="httptools",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(GRACE_SECONDS),
+        proxy_headers=False,  # anybody can send them; who asks from where is what the connection says
+        timeout_graceful_shutdown=int(grace),
     )
-    return _Server(config)
 
 
 class _Server(uvicorn.Server):

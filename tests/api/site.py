@@ -16,6 +16,7 @@ import uvicorn
 from loadbell import api, web
 from loadbell.accounts.organizations import create_organization
 from loadbell.accounts.tokens import issue_token
+from loadbell.app import http_config
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.domain.retry import RetrySchedule
@@ -211,15 +212,8 @@ def served(
                     send_timeout=SEND_TIMEOUT,
                     sends_mail=sends_mail,
                 )
-                config = uvicorn.Config(
-                    build_asgi(door, [*api.routers(door), *web.routers(door)], error_page),
-                    http="httptools",
-                    lifespan="off",
-                    log_config=None,
-                    access_log=False,
-                    server_header=False,
-                    timeout_graceful_shutdown=5,
-                )
+                application = build_asgi(door, [*api.routers(door), *web.routers(door)], error_page)
+                config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
                 schedule = RetrySchedule.parse("50ms,50ms")

@@ -42,9 +42,13 @@ def _entered(site: ApiSite, email: str = "kim@example.org") -> Client:
 
 
 def test_a_person_signs_in_looks_around_and_signs_out(site: ApiSite) -> None:
-    """201 with a session, which opens the account until it is ended; from then on it is 401."""
+    """201 with a session, which opens the account until it is ended; from then on it is 401.
+
+    Where it came from is what the connection says, whatever headers tell.
+    """
     user_id = _person(site, "kim@example.org", Role.ADMIN)
-    answer = _attempt(site, "Kim@Example.ORG", **{"User-Agent": "Firefox/999"})
+    forged = {"X-Forwarded-For": "192.0.2.66", "X-Real-IP": "192.0.2.66", "Forwarded": "for=192.0.2.66"}
+    answer = _attempt(site, "Kim@Example.ORG", **{"User-Agent": "Firefox/999"}, **forged)
     made = answer.json
     kim = Client(site.url, made["session"])
     account = kim.ok("GET", "/account")

@@ -15,10 +15,10 @@ from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
 from loadbell.store.audit import append_account_entry, append_entry
 from loadbell.store.db import Database, Transaction
+from loadbell.store.holding import hold_organization
 from loadbell.store.organizations import (
     assign_project,
     insert_member,
-    lock_organization,
     organization_names,
     role_in,
 )
@@ -184,8 +184,9 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
     async def join(tx: Transaction) -> Joined:
         now = clock()
         invitation = await store.find_invitation(tx, hash_credential(token), now)
-        if invitation is None or not await lock_organization(tx, invitation.organization_id, alone=True):
+        if invitation is None:
             raise _no_invitation()
+        await hold_organization(tx, invitation.organization_id, alone=True)
         invitation = await store.take_invitation(tx, hash_credential(token), now)  # the wait for the lock may be long
         if invitation is None:
             raise _no_invitation()

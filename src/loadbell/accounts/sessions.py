@@ -11,7 +11,8 @@ from loadbell.domain.orgs import Principal, Role, Scope, SignedIn
 from loadbell.domain.runs import Trigger
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Transaction
-from loadbell.store.organizations import assigned_projects, lock_organization, role_in
+from loadbell.store.holding import hold_organization
+from loadbell.store.organizations import assigned_projects, role_in
 from loadbell.store.sessions import (
     SessionRow,
     expire_session,
@@ -106,7 +107,7 @@ async def act_in(tx: Transaction, who: SignedIn, organization_id: int, *, hold: 
         NotFound: the person is no member of it.
     """
     if hold is not Hold.NOTHING:
-        await lock_organization(tx, organization_id, alone=hold is Hold.ALONE)
+        await hold_organization(tx, organization_id, alone=hold is Hold.ALONE)
     role = await role_in(tx, organization_id, who.user_id)
     if role is None:
         raise NotFound(f"There is no organization {organization_id}.")

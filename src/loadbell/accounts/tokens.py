@@ -10,9 +10,10 @@ from loadbell.domain.runs import Trigger
 from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
+from loadbell.store.holding import hold_organization_of
 from loadbell.store.organizations import assigned_projects
 from loadbell.store.projects import projects_that_take_runs
-from loadbell.store.tokens import find_token, insert_token, lock_organization_of, note_token_use
+from loadbell.store.tokens import find_token, insert_token, note_token_use
 
 _SHOWN = 8  # characters of the token that lists show, so that a person finds it again
 _USE_IS_NOTED_EACH: Micros = 60 * SECOND
@@ -41,7 +42,7 @@ async def authenticate(
         raise Unauthenticated("This needs an API token. Send it as: Authorization: Bearer lb_…")
     hashed = hash_credential(bearer)
     if hold is not Hold.NOTHING:
-        await lock_organization_of(tx, hashed, alone=hold is Hold.ALONE)
+        await hold_organization_of(tx, hashed, alone=hold is Hold.ALONE)
     token = await find_token(tx, hashed)
     if token is None:
         if bearer.startswith(Prefix.SESSION):

@@ -14,9 +14,6 @@ _GET_ORGANIZATION = Statement(
         organizations.c.id, organizations.c.name, organizations.c.default_project_id, organizations.c.created_at
     ).where(organizations.c.id == sa.bindparam("id"))
 )
-_LOCK = "SELECT id FROM organizations WHERE id = :id AND deleted_at IS NULL "
-_LOCK_SHARED = Statement(_LOCK, _LOCK + "FOR SHARE")
-_LOCK_ALONE = Statement(_LOCK, _LOCK + "FOR NO KEY UPDATE")
 _SET_DEFAULT_PROJECT = Statement(
     "UPDATE organizations SET default_project_id = :project_id WHERE id = :organization_id"
 )
@@ -70,11 +67,6 @@ async def get_organization(tx: Transaction, organization_id: int) -> Organizatio
     """The organization of that id."""
     row = await tx.first(_GET_ORGANIZATION, id=organization_id)
     return None if row is None else _organization(row)
-
-
-async def lock_organization(tx: Transaction, organization_id: int, *, alone: bool) -> bool:
-    """As ``lock_organization_of`` in ``tokens.py``, by the id; gives whether the organization is there."""
-    return await tx.first(_LOCK_ALONE if alone else _LOCK_SHARED, id=organization_id) is not None
 
 
 async def update_organization(tx: Transaction, organization: Organization) -> None:
@@ -135,7 +127,7 @@ async def has_project(tx: Transaction, organization_id: int, project_id: int) ->
 
 
 async def project_ids(tx: Transaction, organization_id: int) -> list[int]:
-    """The organization's projects, the oldest (its default project) first."""
+    """The organization's projects, the oldest first."""
     return [int(row["id"]) for row in await tx.all(_PROJECTS, organization_id=organization_id)]
 
 

@@ -39,9 +39,6 @@ _PAGE = Statement(
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
 _DELETE = Statement("DELETE FROM tokens WHERE id = :id AND organization_id = :organization_id")
-_LOCK = "SELECT o.id FROM organizations o JOIN tokens t ON t.organization_id = o.id WHERE t.hash = :hash "
-_LOCK_SHARED = Statement(_LOCK, _LOCK + "FOR SHARE OF o")
-_LOCK_ALONE = Statement(_LOCK, _LOCK + "FOR NO KEY UPDATE OF o")
 _TOUCH = Statement(
     "UPDATE tokens SET last_used_at = :now WHERE id = :id AND (last_used_at IS NULL OR last_used_at < :now)"
 )
@@ -109,15 +106,6 @@ async def list_tokens(tx: Transaction, organization_id: int, *, before: int | No
 async def delete_token(tx: Transaction, organization_id: int, token_id: int) -> None:
     """Removes the organization's token of that id, with the answers that are kept for it."""
     await tx.run(_DELETE, id=token_id, organization_id=organization_id)
-
-
-async def lock_organization_of(tx: Transaction, token_hash: str, *, alone: bool) -> None:
-    """Until this transaction ends nobody changes who belongs to the token's organization, or what it has.
-
-    ``alone``: nobody else writes in it at all. See ``docs/decisions/0016-one-organization-one-lock.md``.
-    """
-    if tx.dialect == "postgresql":  # SQLite has one writer at a time anyway
-        await tx.all(_LOCK_ALONE if alone else _LOCK_SHARED, hash=token_hash)
 
 
 async def note_token_use(tx: Transaction, token_id: int, now: Micros) -> None:

@@ -1,0 +1,35 @@
+"""
+Holding an organization while it is written in. See ``docs/decisions/0016-one-organization-one-lock.md``.
+
+On PostgreSQL by advisory locks, which are given in the order in which they are asked for: a row's lock lets those who
+share it pass whoever waits to have it alone, for as long as they keep coming. SQLite has one writer at a time anyway.
+"""
+
+from loadbell.store.db import Transaction
+from loadbell.store.statements import Statement
+
+ORGANIZATION_LOCKS = 0x10AD_BE13
+"""The class of these locks. Two organizations with the same number in it only wait for each other more often."""
+
+_KEY = "(CAST(:locks AS integer), CAST(organization_id % 2147483647 AS integer))"
+_BY_ID = " FROM (SELECT CAST(:organization_id AS bigint) AS organization_id) AS one"
+_OF_HASH = " FROM tokens WHERE hash = :hash"
+_SHARED = "SELECT pg_advisory_xact_lock_shared" + _KEY
+_ALONE = "SELECT pg_advisory_xact_lock" + _KEY
+_HOLD = {False: Statement(_SHARED + _BY_ID), True: Statement(_ALONE + _BY_ID)}
+_HOLD_OF = {False: Statement(_SHARED + _OF_HASH), True: Statement(_ALONE + _OF_HASH)}
+
+
+async def hold_organization(tx: Transaction, organization_id: int, *, alone: bool) -> None:
+    """Until this transaction ends nobody changes who belongs to the organization, or what it has.
+
+    ``alone``: nobody else writes in it at all. What was read of it before may be out of date.
+    """
+    if tx.dialect == "postgresql":
+        await tx.all(_HOLD[alone], locks=ORGANIZATION_LOCKS, organization_id=organization_id)
+
+
+async def hold_organization_of(tx: Transaction, token_hash: str, *, alone: bool) -> None:
+    """As :func:`hold_organization`, for the organization of the token, if there is such a token."""
+    if tx.dialect == "postgresql":
+        await tx.all(_HOLD_OF[alone], locks=ORGANIZATION_LOCKS, hash=token_hash)
