@@ -33,8 +33,8 @@ async def take_turns(tx: Transaction, turns: Sequence[Turn], now: Micros) -> Non
     Raises:
         RateLimited: one of them is not to be had now. The transaction must end with it: then none is taken.
     """
-    await forget_full(tx, now)
     wait = max([await take_turn(tx, turn.key, turn.pace, now) for turn in sorted(turns, key=lambda turn: turn.key)])
+    await forget_full(tx, now)  # afterwards: what it deletes it holds, whatever its key
     if wait:
         seconds = -(-wait // SECOND)
         raise RateLimited(f"There were too many attempts. Wait {span(seconds * SECOND)}, then try again.", wait)

@@ -70,7 +70,7 @@ async def look_at_reset(tx: Transaction, token: str, now: Micros) -> str:
     found = await store.find_reset(tx, hash_credential(token), now)
     if found is None:
         raise _no_link()
-    return found
+    return found.email
 
 
 async def accept_reset(  # noqa: PLR0913 - what is set, from where, and the ambient values
@@ -90,8 +90,12 @@ async def accept_reset(  # noqa: PLR0913 - what is set, from where, and the ambi
     password_hash = await passwords.hash(password)
 
     async def accept(tx: Transaction) -> int:
-        now = clock()
-        user_id = await store.take_reset(tx, hash_credential(token), now)
+        now, reset_hash = clock(), hash_credential(token)
+        found = await store.find_reset(tx, reset_hash, now)
+        if found is None:
+            raise _no_link()
+        await hold_user(tx, found.user_id)  # before the link, as whoever asks for another one does
+        user_id = await store.take_reset(tx, reset_hash, now)
         if user_id is None:
             raise _no_link()
         await set_password(tx, user_id, password_hash)

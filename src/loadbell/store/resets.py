@@ -1,5 +1,7 @@
 """Links by which forgotten passwords are replaced: kept as hashes, found by them."""
 
+from dataclasses import dataclass
+
 from loadbell.domain.ids import Micros
 from loadbell.store.db import Transaction
 from loadbell.store.schema import password_resets
@@ -7,11 +9,19 @@ from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(insert_into(password_resets, "hash", "user_id", "created_at", "expires_at"))
 _FIND = Statement(
-    "SELECT u.email FROM password_resets r JOIN users u ON u.id = r.user_id "
+    "SELECT u.id, u.email FROM password_resets r JOIN users u ON u.id = r.user_id "
     "WHERE r.hash = :hash AND r.expires_at > :now"
 )
 _TAKE = Statement("DELETE FROM password_resets WHERE hash = :hash AND expires_at > :now RETURNING user_id")
 _DELETE = Statement("DELETE FROM password_resets WHERE user_id = :user_id")
+
+
+@dataclass(frozen=True)
+class ResetRow:
+    """Whose password a link replaces."""
+
+    user_id: int
+    email: str
 
 
 async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expires_at: Micros, now: Micros) -> None:
@@ -19,10 +29,10 @@ async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expire
     await tx.run(_INSERT, hash=reset_hash, user_id=user_id, created_at=now, expires_at=expires_at)
 
 
-async def find_reset(tx: Transaction, reset_hash: str, now: Micros) -> str | None:
-    """The e-mail address of the user whose link has that hash, if it can be used ``now``."""
+async def find_reset(tx: Transaction, reset_hash: str, now: Micros) -> ResetRow | None:
+    """Whose link has that hash, if it can be used ``now``."""
     row = await tx.first(_FIND, hash=reset_hash, now=now)
-    return None if row is None else str(row["email"])
+    return None if row is None else ResetRow(row["id"], row["email"])
 
 
 async def take_reset(tx: Transaction, reset_hash: str, now: Micros) -> int | None:

@@ -1,0 +1,76 @@
+"""Units of work that meet in PostgreSQL hold nothing that the other one waits for. SQLite has one writer at a time."""
+
+import asyncio
+
+from loadbell.accounts.attempts import Turn, take_turns
+from loadbell.accounts.credentials import hash_credential
+from loadbell.accounts.resets import accept_reset
+from loadbell.domain.errors import NotFound
+from loadbell.domain.ids import SECOND
+from loadbell.domain.pace import Pace
+from loadbell.store.attempt_paces import take_turn
+from loadbell.store.db import Transaction
+from loadbell.store.resets import delete_resets, insert_reset
+from loadbell.store.statements import Statement
+from loadbell.store.users import hold_user
+from tests.support.hashing import hashing
+from tests.support.stores import Play, Site
+
+WAITS = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+async def _somebody_waits(site: Site) -> None:
+    while not await site.rows(WAITS):  # noqa: ASYNC110 - the database has no event for it
+        await asyncio.sleep(0.01)
+
+
+def test_a_link_that_is_used_waits_for_its_user_before_it_holds_anything(play_on_postgresql: Play) -> None:
+    """As whoever asks for another link does: so that of the two nobody waits in a circle."""
+
+    async def scenario(site: Site) -> None:
+        user_id = site.owner.user_id
+        await site.do(
+            insert_reset, user_id=user_id, reset_hash=hash_credential("link"), expires_at=site.clock() + 60 * SECOND
+        )
+        with hashing() as passwords:
+
+            async def ask(tx: Transaction) -> asyncio.Task[int]:
+                await hold_user(tx, user_id)
+                accepting = asyncio.create_task(
+                    accept_reset(site.database, passwords, "link", "correct horse", address=None, clock=site.clock)
+                )
+                await _somebody_waits(site)
+                assert await tx.all(Statement("SELECT hash FROM password_resets FOR UPDATE NOWAIT"))
+                await delete_resets(tx, user_id)
+                return accepting
+
+            accepting = await site.database.write(ask)
+            (outcome,) = await asyncio.gather(accepting, return_exceptions=True)
+
+        assert isinstance(outcome, NotFound)
+
+    play_on_postgresql(scenario)
+
+
+def test_an_attempt_that_waits_for_its_turn_holds_no_bucket_of_others(play_on_postgresql: Play) -> None:
+    """Full buckets are removed after the turns were taken, whose order keeps attempts from waiting in a circle."""
+
+    async def scenario(site: Site) -> None:
+        mine, full = (Turn(Pace(SECOND, 5), (word,)) for word in ("mine", "full"))
+        await site.do(take_turn, full.key, full.pace)
+        site.clock.advance(60 * SECOND)
+
+        async def hold(tx: Transaction) -> asyncio.Task[None]:
+            await take_turn(tx, mine.key, mine.pace, site.clock())
+            attempt = asyncio.create_task(site.database.write(lambda tx: take_turns(tx, [mine], site.clock())))
+            await _somebody_waits(site)
+            assert await tx.all(
+                Statement("SELECT key FROM attempt_paces WHERE key = :key FOR UPDATE NOWAIT"), key=full.key
+            )
+            return attempt
+
+        await (await site.database.write(hold))
+
+        assert [mine.key] == [row["key"] for row in await site.rows("SELECT key FROM attempt_paces")]
+
+    play_on_postgresql(scenario)
