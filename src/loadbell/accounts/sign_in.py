@@ -52,18 +52,6 @@ async def prove_user(  # noqa: PLR0913 - who says what, from where
     return user
 
 
-async def prove_password(  # noqa: PLR0913 - as above
-    database: Database, passwords: Passwords, email: str, password: str, *, address: str | None, clock: Clock
-) -> int | None:
-    """The id of the user whom :func:`prove_user` gives.
-
-    Raises:
-        RateLimited: as there.
-    """
-    user = await prove_user(database, passwords, email, password, address=address, clock=clock)
-    return None if user is None else user.id
-
-
 async def sign_in(  # noqa: PLR0913 - who says what, from where
     database: Database,
     passwords: Passwords,

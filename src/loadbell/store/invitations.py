@@ -65,7 +65,9 @@ async def list_invitations(
     tx: Transaction, organization_id: int, *, before: int | None, limit: int, now: Micros
 ) -> list[Invitation]:
     """Up to ``limit`` invitations of the organization that can be accepted ``now``, newest first, below ``before``."""
-    rows = await tx.all(_PAGE, organization_id=organization_id, before=before or MAX_ID, limit=limit, now=now)
+    rows = await tx.all(
+        _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit, now=now
+    )
     return [_invitation(row) for row in rows]
 
 
