@@ -5,14 +5,17 @@ import asyncio
 from loadbell.store.db import Transaction
 from loadbell.store.holding import ORGANIZATION_LOCKS, hold_organization
 from tests.support.stores import Play, Site
+from tests.support.working import PATIENCE
+
+_WAITING = "SELECT 1 AS one FROM pg_locks WHERE locktype = 'advisory' AND classid = :locks AND NOT granted"
 
 
-async def _waiting(site: Site, count: int) -> None:
+async def _wait_for(site: Site, count: int) -> None:
     """Returns once so many transactions wait for an organization."""
-    query = "SELECT 1 AS one FROM pg_locks WHERE locktype = 'advisory' AND classid = :locks AND NOT granted"
-    async with asyncio.timeout(20):
-        while len(await site.rows(query, locks=ORGANIZATION_LOCKS)) != count:
-            await asyncio.sleep(0.01)
+    end = asyncio.get_running_loop().time() + PATIENCE
+    while len(await site.rows(_WAITING, locks=ORGANIZATION_LOCKS)) != count:
+        assert asyncio.get_running_loop().time() < end, f"{count} don't wait"
+        await asyncio.sleep(0.01)
 
 
 def test_whoever_wants_it_alone_is_not_passed(play_on_postgresql: Play) -> None:
@@ -20,11 +23,12 @@ def test_whoever_wants_it_alone_is_not_passed(play_on_postgresql: Play) -> None:
 
     async def scenario(site: Site) -> None:
         order: list[str] = []
-        go_on = asyncio.Event()
+        begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def under_way(tx: Transaction) -> None:
             await hold_organization(tx, site.organization_id, alone=False)
             order.append("under way")
+            begun.set()
             await go_on.wait()
 
         async def unit(tx: Transaction, name: str, *, alone: bool) -> None:
@@ -33,15 +37,12 @@ def test_whoever_wants_it_alone_is_not_passed(play_on_postgresql: Play) -> None:
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(site.database.write(under_way))
-            while not order:
-                await asyncio.sleep(0.01)
-            tasks.create_task(site.database.write(lambda tx: unit(tx, "beside", alone=False)))
-            while len(order) == 1:
-                await asyncio.sleep(0.01)
+            await begun.wait()
+            await site.database.write(lambda tx: unit(tx, "beside", alone=False))
             tasks.create_task(site.database.write(lambda tx: unit(tx, "change", alone=True)))
-            await _waiting(site, 1)
+            await _wait_for(site, 1)
             tasks.create_task(site.database.write(lambda tx: unit(tx, "after", alone=False)))
-            await _waiting(site, 2)
+            await _wait_for(site, 2)
             go_on.set()
 
         assert ["under way", "beside", "change", "after"] == order
