@@ -83,6 +83,27 @@ def test_a_repeat_is_asked_who_it_is(still_site: ApiSite) -> None:
     assert 401 == client.call("POST", "/runs", {"name": "a"}, headers=key).status
 
 
+def test_whoever_has_lost_the_right_is_not_told_the_answer_again(still_site: ApiSite) -> None:
+    """A demoted admin and a member without the project get 409, not the secret; with their rights back, the answer."""
+    site, key = still_site, _key()
+    project = site.project()
+    admin, member = site.with_token(role=Role.ADMIN), site.with_token(role=Role.MEMBER, projects=(project,))
+    path = f"/organizations/{site.ours.organization_id}/invitations"
+    invited = {"email": f"{os.urandom(6).hex()}@example.org", "role": "admin"}
+    run = {"name": "a", "project_id": project}
+    first = admin.call("POST", path, invited, headers=key)
+    site.sql("UPDATE members SET role = 'member' WHERE user_id = :id", id=first.json["invited_by"])
+    reported = member.call("POST", "/runs", run, headers=key)
+    site.sql("DELETE FROM assignments WHERE project_id = :id", id=project)
+    again = [admin.call("POST", path, invited, headers=key), member.call("POST", "/runs", run, headers=key)]
+
+    assert [201, 201] == [first.status, reported.status]
+    assert [(409, "conflict")] * 2 == [(answer.status, answer.json["code"]) for answer in again]
+    assert not any(b"lbi_" in answer.body for answer in again)
+    site.sql("UPDATE members SET role = 'admin' WHERE user_id = :id", id=first.json["invited_by"])
+    assert first.body == admin.call("POST", path, invited, headers=key).body
+
+
 def test_a_key_is_forgotten_after_a_day(still_site: ApiSite) -> None:
     """24 hours later the key may be used again, for anything."""
     site, key = still_site, _key()

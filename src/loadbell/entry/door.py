@@ -185,21 +185,23 @@ class Call(AtTheDoor[Principal]):
     async def write_once(self, work: Asked[Principal, Any], *, hold: Hold = Hold.SHARED) -> msgspec.Raw:
         """As :meth:`write`, but gives the JSON of the result; a repeated Idempotency-Key gets that of the first time.
 
-        To be called after :meth:`body`, whose bytes tell whether it is the same request.
+        To be called after :meth:`body`, whose bytes tell whether it is the same request. So do role, scope and projects
+        of who asks: answers hold links and tokens, and a kept one must not be given to somebody who may not do that any
+        more. Which action it was is known to the use case alone, so that any change of rights counts.
 
         Raises:
-            Conflict: the key was used for another request.
+            Conflict: the key was used for another request, or the token may do more or less than it did then.
             Refused: as :meth:`write`; the key is free again.
         """
         key = self._request.headers.get("idempotency-key")
         if key is None:
             return msgspec.Raw(msgspec.json.encode(await self.write(work, hold=hold)))
         target = f"{self._request.method} {self._request.scope['path']}\n".encode()
-        fingerprint = hashlib.sha256(target + self._raw).hexdigest()
 
         async def once(tx: Transaction, principal: Principal, now: Micros) -> str:
             _check_key(key)
             assert principal.token_id is not None
+            fingerprint = hashlib.sha256(_rights(principal) + target + self._raw).hexdigest()
             result = await claim_key(tx, principal.token_id, key, fingerprint, now)
             if result is None:
                 result = msgspec.json.encode(await work(tx, principal, now)).decode()
@@ -248,6 +250,11 @@ def answer(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
         media_type="application/json",
         headers={"Cache-Control": "no-store"},
     )
+
+
+def _rights(principal: Principal) -> bytes:
+    projects = None if principal.projects is None else sorted(principal.projects)
+    return f"{principal.role} {principal.scope} {projects}\n".encode()
 
 
 def _check_key(key: str) -> None:
