@@ -285,6 +285,24 @@ def test_saved_settings_begin_the_count_anew_and_resume_nothing(play: Play) -> N
     play(scenario)
 
 
+def test_the_same_settings_again_change_nothing(play: Play) -> None:
+    """Saved as they are, they neither end a wait nor forget a failure, and the audit log has nothing to say."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await attempt(site, BROKEN)
+        await site.run_sql("UPDATE channels SET throttled_until = 7")
+        before = await channels(site)
+        entries = await site.rows("SELECT id FROM audit_entries")
+        await site.do(update_channel, site.owner, channel.id, settings={"url": channel.settings["url"]})
+
+        columns = ("failing_since", "judged_from", "throttled_until", "paused_at")
+        assert given(before[0], *columns) == given((await channels(site))[0], *columns)
+        assert len(entries) == len(await site.rows("SELECT id FROM audit_entries"))
+
+    play(scenario)
+
+
 def test_what_began_before_new_settings_or_a_resume_says_nothing_about_the_channel(play: Play) -> None:
     """An attempt that was on its way to the old address neither pauses the mended channel nor counts as its failure."""
 

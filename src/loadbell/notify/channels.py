@@ -20,6 +20,8 @@ from loadbell.store.calling_off import call_off_channel
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import project_ids
 
+_SETTINGS = "settings."  # in an audit entry, before the name of one
+
 
 async def create_channel(  # noqa: PLR0913 - one argument for each property
     tx: Transaction,
@@ -132,10 +134,11 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         enabled=channel.enabled if enabled is None else enabled,
     )
     await store.update_channel(tx, channel)
-    if settings is not None:
+    changes = _changes(former, channel)
+    if any(name.startswith(_SETTINGS) for name in changes):
         await store.begin_anew(tx, channel_id, now)  # what came of the old ones says nothing about these
         tx.wake_workers()
-    if changes := _changes(former, channel):
+    if changes:
         await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", changes, now)
     return channel
 
@@ -228,7 +231,7 @@ def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:
         channel.settings,
         shown=lambda clear: masked_settings(channel.kind, clear),
     )
-    named = {f"settings.{name}": change for name, change in settings.items()}
+    named = {_SETTINGS + name: change for name, change in settings.items()}
     return {**changed_fields(_told(former), _told(channel)), **named}
 
 
