@@ -176,9 +176,10 @@ def test_deleting_a_channel_cancels_what_is_pending(store_url: str) -> None:
             await site.run()
             (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
             await site.do(delete_channel, site.owner, channel.id)
-            await until_status(site, "cancelled")
+            (gone,) = await until_status(site, "cancelled")
             await asyncio.sleep(0.5)
 
+            assert "The channel was deleted before this was sent." == gone["message"]
             assert 1 == len(receiver.requests) == len(await reasons(site, row))
             with pytest.raises(Conflict, match="deleted"):
                 await site.do(actions.redeliver, site.owner, UUID(row["id"]))
@@ -201,6 +202,21 @@ def test_deleting_a_channel_in_the_middle_of_an_attempt(store_url: str) -> None:
             assert 1 == len(receiver.requests) == row["attempts_begun"]
 
     at_work(store_url, scenario)
+
+
+def test_a_redelivery_of_a_deleted_channel_returns_to_its_end(play: Play) -> None:
+    """It keeps the status and the words that it had."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        await site.run_sql("UPDATE deliveries SET settled = 'failed', message = 'The receiver answered 500.'")
+        await site.do(delete_channel, site.owner, channel.id)
+        (row,) = await site.rows("SELECT status, message FROM deliveries")
+
+        assert ("failed", "The receiver answered 500.") == (row["status"], row["message"])
+
+    play(scenario)
 
 
 def test_a_channel_that_is_turned_off_takes_no_redelivery(play: Play) -> None:

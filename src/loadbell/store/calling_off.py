@@ -14,13 +14,14 @@ from loadbell.domain.ids import Micros
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
 
+_CHANNEL_DELETED = "The channel was deleted before this was sent."
 LOST = (
     "CASE WHEN EXISTS (SELECT 1 FROM organizations o WHERE o.id = d.organization_id AND o.deleted_at IS NOT NULL) "
     "THEN 'The organization was deleted before this was sent.' "
     "WHEN d.project_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM projects p WHERE p.id = d.project_id) "
     "THEN 'The project was deleted before this was sent.' "
     "WHEN d.form IS NULL AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.id = d.channel_id) "
-    "THEN 'The channel was deleted before this was sent.' END"
+    f"THEN '{_CHANNEL_DELETED}' END"
 )
 """SQL on a delivery ``d``: the sentence that says what it has lost; null: nothing."""
 
@@ -29,14 +30,12 @@ _CALLED_OFF = (
     "status = coalesce(settled, 'cancelled'), settled = NULL, next_attempt_at = NULL, resume_at = NULL, "
     "waits_for = NULL, form = NULL, finished_at = coalesce(finished_at, :now), "
 )
-_CALL_OFF_CHANNEL = Statement(
-    "UPDATE deliveries SET " + _CALLED_OFF + "message = coalesce(message, 'The channel was deleted before this was "
-    "sent.') WHERE channel_id = :channel_id AND status = 'pending'"
-)
 _CALL_OFF = "UPDATE deliveries SET " + _CALLED_OFF
-_CALL_OFF += "message = CASE WHEN settled IS NULL THEN CAST(:message AS text) ELSE message END "
-_CALL_OFF += "WHERE status = 'pending' AND id "
-_CALL_OFF_THESE = Statement(_CALL_OFF + _IDS[0], _CALL_OFF + _IDS[1])
+_CALL_OFF += (
+    "message = CASE WHEN settled IS NULL THEN CAST(:message AS text) ELSE message END WHERE status = 'pending' "
+)
+_CALL_OFF_CHANNEL = Statement(_CALL_OFF + "AND channel_id = :channel_id")
+_CALL_OFF_THESE = Statement(_CALL_OFF + "AND id " + _IDS[0], _CALL_OFF + "AND id " + _IDS[1])
 
 _FIND_LOST = f"SELECT d.id, {LOST} AS lost FROM deliveries d WHERE d.status = 'pending' AND d.id "
 _FIND_LOST_THESE = Statement(_FIND_LOST + _IDS[0], _FIND_LOST + _IDS[1])
@@ -80,7 +79,7 @@ _LET_OTHERS_GO_ON = Statement(_LEAVE_LINE.format(ids=_IDS[0]), _LEAVE_LINE.forma
 
 async def call_off_channel(tx: Transaction, channel_id: int, now: Micros) -> int:
     """Cancels what is pending for a channel that is being deleted; gives how many."""
-    return await tx.run(_CALL_OFF_CHANNEL, channel_id=channel_id, now=now)
+    return await tx.run(_CALL_OFF_CHANNEL, channel_id=channel_id, message=_CHANNEL_DELETED, now=now)
 
 
 async def count_pending(tx: Transaction, organization_id: int, project_id: int | None = None) -> int:
