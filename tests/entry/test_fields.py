@@ -3,7 +3,7 @@
 from contextlib import suppress
 from datetime import datetime
 from enum import IntEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import pytest
@@ -36,6 +36,8 @@ class Whole(msgspec.Struct, kw_only=True):
     name: str
     colour: Colour | None = None
     colours: list[Colour] | None = None
+    side: Literal["left", "right"] | None = None
+    filled: Annotated[str, msgspec.Meta(min_length=1)] | None = None
     part: Part | None = None
     parts: Annotated[list[Part], msgspec.Meta(max_length=2)] | None = None
     numbers: dict[str, float] | None = None
@@ -51,6 +53,8 @@ class Whole(msgspec.Struct, kw_only=True):
         ("colour", 3, "colour", "must be one of 1, 2"),
         ("colour", "red", "colour", "must be an integer or null, not a text"),
         ("colours", [1, 7], "colours.1", "must be one of 1, 2"),
+        ("side", "up", "side", "must be one of left, right"),
+        ("filled", "", "filled", "must not be empty"),
         ("part", {"title": "x"}, "part.title", "must have at least 2 characters"),
         ("part", {"size": 1}, "part.title", "is required"),
         ("part", [], "part", "must be an object or null, not a list"),

@@ -147,9 +147,9 @@ class Principal:
                     f"A token of one project may not {action.value}. Use one of the whole organization, made by its "
                     "owner or an admin."
                 )
-            raise Forbidden(
-                f"A {self.role.value} may not {action.value}. Ask the owner or an admin of the organization."
-            )
+            who = "An admin" if self.role is Role.ADMIN else "A member"
+            whom = "the owner or an admin" if Role.ADMIN in ROLES[action] else "the owner"
+            raise Forbidden(f"{who} may not {action.value}. Ask {whom} of the organization.")
 
     def _role_allows(self, action: Action) -> bool:
         # A member may leave, but a token that was given to a CI job must not take its user out of the organization.

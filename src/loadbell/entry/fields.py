@@ -122,7 +122,7 @@ def _parts(wanted: Any) -> Iterator[Any]:
 
 def _sentence(what: str, wanted: Any) -> str:
     if what.startswith("Invalid enum value"):
-        choices = [str(choice.value) for choice in _choices(wanted)]
+        choices = list(_choices(wanted))
         return f"must be one of {', '.join(choices)}" if choices else "is none of the values that are known here"
     return next((say(match) for pattern, say in _SENTENCES if (match := pattern.match(what))), what)
 
@@ -131,11 +131,14 @@ def _in_words(names: str) -> str:
     return " or ".join(_WORDS.get(name, name) for name in names.split(" | "))
 
 
-def _choices(wanted: Any) -> Iterator[enum.Enum]:
-    """The members of the first enum in ``wanted``, however deep."""
+def _choices(wanted: Any) -> Iterator[str]:
+    """The values of the first enum or Literal in ``wanted``, however deep."""
     for part in _parts(wanted):
         if isinstance(part, enum.EnumType):
-            yield from part
+            yield from (str(choice.value) for choice in part)
+            return
+        if typing.get_origin(part) is typing.Literal:
+            yield from map(str, typing.get_args(part))
             return
         for inner in typing.get_args(part):
             found = list(_choices(inner))
@@ -152,7 +155,11 @@ _SENTENCES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     ),
     (
         re.compile(r"Expected `(\w+)(?: \| null)?` of length (<=|>=) (\d+)"),
-        lambda found: f"must have {_BOUND[found[2]]} {int(found[3]):,} {_COUNTED.get(found[1], 'entries')}",
+        lambda found: (
+            "must not be empty"
+            if (found[2], found[3]) == (">=", "1")
+            else f"must have {_BOUND[found[2]]} {int(found[3]):,} {_COUNTED.get(found[1], 'entries')}"
+        ),
     ),
     (re.compile(r"Expected `.+` (<=|>=) (\S+)"), lambda found: f"must be {_BOUND[found[1]]} {found[2]}"),
     (re.compile(r".* matching regex '(.*)'"), lambda found: f"must match the pattern {found[1]}"),
