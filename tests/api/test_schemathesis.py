@@ -73,8 +73,8 @@ class Player:
         Raises:
             schemathesis.core.failures.FailureGroup: the answer is not one that the document describes.
         """
+        self._site.sql("DELETE FROM attempt_paces")
         if self._company is None or self._line.method == "DELETE":  # which may leave nothing to go on with
-            self._site.sql("DELETE FROM attempt_paces")
             self._company = found(self._site)
         if zlib.crc32(repr((case.path_parameters, case.query, case.body)).encode()) % 4:
             self._refer(case, self._company)

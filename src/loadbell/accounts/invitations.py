@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from loadbell.accounts.attempts import Turn, take_turns
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.accounts.mail import check_email, queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
@@ -11,6 +12,7 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unau
 from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, to_datetime
 from loadbell.domain.orgs import Action, Invitation, Principal, Role, Scope
 from loadbell.domain.runs import Trigger
+from loadbell.domain.pace import Pace
 from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
 from loadbell.store.audit import append_account_entry, append_entry
@@ -28,6 +30,11 @@ from loadbell.store.users import UserRow, find_user_by_email, hold_user, insert_
 LIFETIME: Micros = 7 * 86_400 * SECOND
 LONGEST_NAME = 200
 
+BY_ONE_ORGANIZATION = Pace(60 * SECOND, 30)
+TO_ONE_PERSON = Pace(3600 * SECOND, 5)
+"""Over all organizations: so that nobody's mailbox is filled through this server."""
+
+_LONGEST_IN_SUBJECT = 60
 
 @dataclass(frozen=True)
 class NewInvitation:
@@ -88,6 +95,7 @@ async def invite(  # noqa: PLR0913 - one argument for each property
     if project_ids and role is not Role.MEMBER:
         raise Invalid(FieldError("project_ids", f"every {role.value} sees all projects; leave this out"))
     if not set(project_ids) <= set(await projects_that_take_runs(tx, organization_id)):
+        RateLimited: the organization, or all together this address, invited too often.
         raise Invalid(FieldError("project_ids", "name projects of this organization that are not archived"))
     user = await find_user_by_email(tx, email)
     if user is not None and await role_in(tx, organization_id, user.id) is not None:
@@ -102,6 +110,8 @@ async def invite(  # noqa: PLR0913 - one argument for each property
     changes = {"email": email, "role": role.value, "project_ids": project_ids}
     await append_entry(tx, principal, "invitation.created", f"invitation {invitation.id}", changes, now)
     return NewInvitation(invitation, token, url, sends_mail)
+    by_organization = Turn(BY_ONE_ORGANIZATION, ("invitations by", str(organization_id)))
+    await take_turns(tx, [by_organization, Turn(TO_ONE_PERSON, ("invitations to", email))], now)
 
 
 async def list_invitations(  # noqa: PLR0913 - whose, and which page
@@ -244,7 +254,7 @@ async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
     await queue_mail(
         tx,
         recipient=invitation.email,
-        subject=f"Invitation to {organization} on loadbell",
+        subject=f"Invitation to {short} on loadbell",
         body=(
             f"{inviter} invites you to the organization {organization} on loadbell, as {invitation.role.value}.\n\n"
             f"Follow this link to join:\n\n{url}\n\n"
@@ -265,6 +275,9 @@ def _check_name(name: str) -> str:
 def _wrong_password(email: str) -> Unauthenticated:
     return Unauthenticated(f"{email} has an account here, and this is not its password. Send its present password.")
 
+    short = organization
+    if len(short) > _LONGEST_IN_SUBJECT:
+        short = organization[: _LONGEST_IN_SUBJECT - 1] + "…"
 
 def _no_invitation() -> NotFound:
     return NotFound("This invitation is not open: it was used, revoked, replaced or has expired. Ask for a new one.")

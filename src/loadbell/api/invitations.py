@@ -88,12 +88,15 @@ def _shown(found: orgs.Invitation) -> dict[str, Any]:
 
 @post(
     "/organizations/{organization_id:str}/invitations",
-    **described(Operation("Invite somebody", {201: CreatedInvitation}, body=NewInvitationBody, refusals=(404, 409))),
+    **described(
+        Operation("Invite somebody", {201: CreatedInvitation}, body=NewInvitationBody, refusals=(404, 409, 429))
+    ),
 )
 async def create_invitation(call: NamedDependency[Call]) -> Response[bytes]:
     """Makes a link that lets its reader join, once within 7 days, and mails it when this server sends mail.
 
-    A former invitation to the same address is replaced.
+    A former invitation to the same address is replaced. An organization may invite 30 times at once and then once a
+    minute; one address may be invited 5 times at once and then once an hour, by all organizations together.
     """
     said = await call.body(NewInvitationBody)
 
