@@ -75,6 +75,24 @@ def test_a_token_that_has_already_expired_is_not_made(play: Play) -> None:
     play(scenario)
 
 
+def test_a_token_that_expires_makes_none_that_lives_longer(play: Play) -> None:
+    """It hands on its own end; an earlier one is taken, a later one refused by name. A session has no such end."""
+
+    async def scenario(site: Site) -> None:
+        end = site.clock.now + SECOND
+        who = await site.do(authenticate, await _token(site, expires_at=end))
+        values = [await _token(site, who, expires_at=given) for given in (None, end, end - 1)]
+        made = [await site.do(authenticate, value) for value in values]
+        with pytest.raises(Invalid) as refused:
+            await _token(site, who, expires_at=end + 1)
+
+        assert [end, end, end - 1] == [one.expires_at for one in made]
+        assert ["expires_at"] == [error.field for error in refused.value.errors]
+        assert (await site.do(authenticate, await _token(site))).expires_at is None
+
+    play(scenario)
+
+
 def test_a_changed_role_counts_at_once(play: Play) -> None:
     """A demoted owner's token is a member's from the next request on, and sees assigned projects only."""
 

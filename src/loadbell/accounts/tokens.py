@@ -68,6 +68,7 @@ async def authenticate(
         projects=projects,
         address=address,
         project_token=token.project_id is not None,
+        expires_at=token.expires_at,
         use_is_due=token.last_used_at is None or now - token.last_used_at >= _USE_IS_NOTED_EACH,
     )
 
@@ -92,17 +93,26 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
 ) -> tuple[Token, str]:
     """Makes another token of the same user in the same organization; gives it, and what to send, this once.
 
-    With ``project_id`` it opens that project only, as to a member who is assigned to it.
+    What a token that expires makes ends no later: with it, if ``expires_at`` is None. With ``project_id`` it opens that
+    project only, as to a member who is assigned to it.
 
     Raises:
         Forbidden: the asker may not make tokens, or none of that scope.
-        Invalid: it would already have expired, or there is no such project that takes runs.
+        Invalid: it would already have expired, or outlive the asker's own token; or there is no such project that takes
+            runs.
     """
     principal.require(Action.MANAGE_TOKENS)
     if scope not in _REACH[principal.scope]:
         raise Forbidden(f"A token of scope {principal.scope} may not make one of scope {scope}.")
     if expires_at is not None and expires_at <= now:
         raise Invalid(FieldError("expires_at", "this moment has passed; give a later one"))
+    if principal.expires_at is not None:
+        if expires_at is not None and expires_at > principal.expires_at:
+            own = rfc3339(principal.expires_at)
+            raise Invalid(
+                FieldError("expires_at", f"the token that asks for it ends before; give {own} or an earlier moment")
+            )
+        expires_at = expires_at or principal.expires_at
     if project_id is not None and not (
         principal.sees_project(project_id)
         and project_id in await projects_that_take_runs(tx, principal.organization_id)

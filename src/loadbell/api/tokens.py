@@ -70,7 +70,10 @@ async def list_tokens(call: NamedDependency[Call]) -> Response[bytes]:
 
 @post("/tokens", **described(Operation("Make an API token", {201: CreatedToken}, body=NewTokenBody)))
 async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
-    """Makes a token of the same user in the same organization. It is in this answer and in no other."""
+    """Makes a token of the same user in the same organization. It is in this answer and in no other.
+
+    A token that expires makes none that lives longer: without `expires_at` the new one ends with it.
+    """
     said = await call.body(NewTokenBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedToken:

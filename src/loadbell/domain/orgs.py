@@ -122,6 +122,7 @@ class Principal:
     projects: frozenset[int] | None
     address: str | None = None  #: from where, for the audit log
     project_token: bool = False  #: the token opens one project only
+    expires_at: Micros | None = None  #: when the token ends; None: never, or it is a session
     use_is_due: bool = False  #: that the credential was used has not been noted for a minute
 
     def sees_project(self, project_id: int | None) -> bool:
