@@ -55,7 +55,7 @@ def rename(name: Name, as_json: AsJson = False) -> None:
 
 
 def delete(dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete the token's organization with everything in it, for ever. Its owner may. Asks for its name before."""
+    """Delete the token's organization, so that nobody reaches it again. Its owner may. Asks for its name before."""
     own = own_organization()
     path = f"/organizations/{own}"
     delete_named(path, ask("GET", path)["name"], f"Organization {own}", dry_run=dry_run, yes=yes, as_json=as_json)
