@@ -3,14 +3,18 @@
 import asyncio
 from typing import Any
 
-from loadbell.accounts.invitations import Joined, revoke_invitation
+import pytest
+
+from loadbell.accounts.invitations import Browser, Joined, accept_invitation, revoke_invitation
 from loadbell.accounts.organizations import delete_organization
 from loadbell.accounts.tokens import Hold, authenticate, issue_token
 from loadbell.domain.errors import Conflict, NotFound
+from loadbell.domain.ids import Entropy
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
 from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, hashed, invited
+from tests.support.hashing import hashing
 from tests.support.stores import Play, Site
 
 
@@ -135,5 +139,42 @@ def test_deleting_the_organization_and_accepting_at_once_agree(play: Play) -> No
         assert all(isinstance(outcome, Joined | NotFound) for outcome in outcomes[:-1])
         assert 0 == await _members(site, site.organization_id)
         assert (0, 0) == (await _bobs(site))[1:]
+
+    play(scenario)
+
+
+def test_joining_and_signing_in_are_one(play: Play) -> None:
+    """No password can be set between them: a session that can't begin leaves no member, and the link as it was."""
+
+    async def scenario(site: Site) -> None:
+        made = await invited(site)
+
+        draws = iter([site.chance.randbytes])  # for the API token, and none for the session
+
+        def runs_out(size: int) -> bytes:
+            return next(draws)(size)
+
+        async def accept(entropy: Entropy) -> Joined:
+            with hashing() as passwords:
+                return await accept_invitation(
+                    site.database,
+                    passwords,
+                    made.token,
+                    None,
+                    PASSWORD,
+                    address="192.0.2.1",
+                    clock=site.clock,
+                    entropy=entropy,
+                    browser=Browser("a browser", None),
+                )
+
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await accept(runs_out)
+        assert (0, 0, 0) == await _bobs(site)
+        joined = await accept(site.chance.randbytes)
+        (session,) = await site.rows("SELECT id, user_id FROM sessions")
+
+        assert joined.session is not None
+        assert (joined.session.id, joined.user_id) == (session["id"], session["user_id"])
 
     play(scenario)

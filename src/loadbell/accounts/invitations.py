@@ -1,11 +1,12 @@
 """Invitations: a link that makes its reader a member, once, within seven days."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from loadbell.accounts.attempts import Turn, take_turns
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.accounts.mail import check_email, queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
+from loadbell.accounts.sessions import NewSession, start_session
 from loadbell.accounts.sign_in import prove_user
 from loadbell.accounts.tokens import issue_token
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
@@ -64,6 +65,15 @@ class Joined:
     user_id: int
     organization_id: int
     token: str
+    session: NewSession | None  #: if one was asked for
+
+
+@dataclass(frozen=True)
+class Browser:
+    """What somebody comes with who wants to be signed in as well."""
+
+    agent: str | None  #: how it names itself
+    former: str | None  #: the session that it has; it ends
 
 
 async def invite(  # noqa: PLR0913 - one argument for each property
@@ -166,8 +176,9 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
     address: str | None,
     clock: Clock,
     entropy: Entropy,
+    browser: Browser | None = None,
 ) -> Joined:
-    """Makes the bearer of the link a member, once.
+    """Makes the bearer of the link a member, once; with ``browser``, signs in by the same transaction.
 
     Whoever has an account at the invited address proves it by its password, and ``name`` is ignored. Others get an
     account with this name (None: the part of the address before the @) and password.
@@ -210,7 +221,20 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
             user_id = held.id
             if await role_in(tx, invitation.organization_id, user_id) is not None:
                 raise Conflict(f"{invitation.email} is a member already. Sign in instead.")
-        return await _join(tx, invitation, user_id, address=address, now=now, entropy=entropy)
+        joined = await _join(tx, invitation, user_id, address=address, now=now, entropy=entropy)
+        if browser is None:
+            return joined
+        # Here, while the user is held: a password that is set in between ends all sessions, and this would be after it.
+        session = await start_session(
+            tx,
+            user_id,
+            address=address,
+            agent=browser.agent,
+            former=browser.former,
+            now=now,
+            entropy=entropy,
+        )
+        return replace(joined, session=session)
 
     return await database.write(join)
 
@@ -244,7 +268,7 @@ async def _join(  # noqa: PLR0913 - who joins what, from where and when
         "project_ids": {"before": [], "after": projects},
     }
     await append_entry(tx, joined, "invitation.accepted", f"invitation {invitation.id}", changes, now)
-    return Joined(user_id, organization_id, token)
+    return Joined(user_id, organization_id, token, None)
 
 
 async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:

@@ -5,8 +5,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from loadbell.accounts.invitations import Invited, accept_invitation, look_at_invitation
-from loadbell.accounts.sessions import start_session
+from loadbell.accounts.invitations import Browser, Invited, accept_invitation, look_at_invitation
 from loadbell.domain.errors import Conflict, Invalid, RateLimited, Unauthenticated
 from loadbell.web.page import PageCall
 
@@ -32,23 +31,15 @@ async def accept(page: NamedDependency[PageCall]) -> Response[str]:
             address=page.address,
             clock=door.clock,
             entropy=door.entropy,
+            browser=Browser(page.header("user-agent"), page.credential()),
         )
     except Unauthenticated:
         wrong = Unauthenticated(f"This is not the password of {invited.email}. Try again, or ask for a new one below.")
         return await page.show("invitation", refusal=wrong, invited=invited, name="")
     except (Invalid, RateLimited, Conflict) as refusal:
         return await page.show("invitation", refusal=refusal, invited=invited, name=form.get("name", ""))
-    made = await door.database.write(
-        lambda tx: start_session(
-            tx,
-            joined.user_id,
-            address=page.address,
-            agent=page.header("user-agent"),
-            former=page.credential(),
-            now=door.clock(),
-            entropy=door.entropy,
-        )
-    )
+    made = joined.session
+    assert made is not None, "it was asked for"
     page.keep_session(made.session, made.expires_at)
     return page.show_once("joined", organization=invited.organization, token=joined.token)
 
