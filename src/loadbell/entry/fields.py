@@ -135,7 +135,8 @@ def _choices(wanted: Any) -> Iterator[str]:
     """The values of the first enum or Literal in ``wanted``, however deep."""
     for part in _parts(wanted):
         if isinstance(part, enum.EnumType):
-            yield from (str(choice.value) for choice in part)
+            members: Iterator[enum.Enum] = iter(part)
+            yield from (str(member.value) for member in members)
             return
         if typing.get_origin(part) is typing.Literal:
             yield from map(str, typing.get_args(part))
