@@ -12,8 +12,8 @@ from loadbell.accounts.tokens import issue_token
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, to_datetime
 from loadbell.domain.orgs import Action, Invitation, Principal, Role, Scope
-from loadbell.domain.runs import Trigger
 from loadbell.domain.pace import Pace
+from loadbell.domain.runs import Trigger
 from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
 from loadbell.store.audit import append_account_entry, append_entry
@@ -30,12 +30,12 @@ from loadbell.store.users import UserRow, find_user_by_email, hold_user, insert_
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
 LONGEST_NAME = 200
-
 BY_ONE_ORGANIZATION = Pace(60 * SECOND, 30)
 TO_ONE_PERSON = Pace(3600 * SECOND, 5)
 """Over all organizations: so that nobody's mailbox is filled through this server."""
 
 _LONGEST_IN_SUBJECT = 60
+
 
 @dataclass(frozen=True)
 class NewInvitation:
@@ -95,6 +95,7 @@ async def invite(  # noqa: PLR0913 - one argument for each property
         NotFound: the organization is not the asker's.
         Invalid: it is no address, the role is owner, or a project is not the organization's or is archived.
         Conflict: the address is a member's.
+        RateLimited: the organization, or all together this address, invited too often.
     """
     check_organization(principal, organization_id)
     principal.require(Action.MANAGE_MEMBERS)
@@ -105,11 +106,12 @@ async def invite(  # noqa: PLR0913 - one argument for each property
     if project_ids and role is not Role.MEMBER:
         raise Invalid(FieldError("project_ids", f"every {role.value} sees all projects; leave this out"))
     if not set(project_ids) <= set(await projects_that_take_runs(tx, organization_id)):
-        RateLimited: the organization, or all together this address, invited too often.
         raise Invalid(FieldError("project_ids", "name projects of this organization that are not archived"))
     user = await find_user_by_email(tx, email)
     if user is not None and await role_in(tx, organization_id, user.id) is not None:
         raise Conflict(f"{email} is a member already. Change the role or the projects of the member instead.")
+    by_organization = Turn(BY_ONE_ORGANIZATION, ("invitations by", str(organization_id)))
+    await take_turns(tx, [by_organization, Turn(TO_ONE_PERSON, ("invitations to", email))], now)
     await store.delete_former_invitations(tx, organization_id, email, now)
     token = new_credential(Prefix.INVITATION, entropy)
     wanted = Invitation(0, organization_id, email, role, project_ids, principal.user_id, now, now + LIFETIME)
@@ -120,8 +122,6 @@ async def invite(  # noqa: PLR0913 - one argument for each property
     changes = {"email": email, "role": role.value, "project_ids": project_ids}
     await append_entry(tx, principal, "invitation.created", f"invitation {invitation.id}", changes, now)
     return NewInvitation(invitation, token, url, sends_mail)
-    by_organization = Turn(BY_ONE_ORGANIZATION, ("invitations by", str(organization_id)))
-    await take_turns(tx, [by_organization, Turn(TO_ONE_PERSON, ("invitations to", email))], now)
 
 
 async def list_invitations(  # noqa: PLR0913 - whose, and which page
@@ -247,17 +247,6 @@ async def _join(  # noqa: PLR0913 - who joins what, from where and when
     projects = sorted(set(invitation.project_ids) & set(await projects_that_take_runs(tx, organization_id)))
     for project_id in projects:  # one that was archived or deleted since is passed over
         await assign_project(tx, project_id, user_id)
-    token = await issue_token(
-        tx,
-        organization_id=organization_id,
-        user_id=user_id,
-        name="The member's first token",
-        scope=Scope.MANAGE,
-        trigger=Trigger.UNKNOWN,
-        expires_at=None,
-        now=now,
-        entropy=entropy,
-    )
     assigned = frozenset(projects) if invitation.role is Role.MEMBER else None
     joined = Principal(
         user_id, organization_id, invitation.role, Scope.MANAGE, None, Trigger.UNKNOWN, assigned, address
@@ -268,6 +257,16 @@ async def _join(  # noqa: PLR0913 - who joins what, from where and when
         "project_ids": {"before": [], "after": projects},
     }
     await append_entry(tx, joined, "invitation.accepted", f"invitation {invitation.id}", changes, now)
+    token = await issue_token(
+        tx,
+        joined,
+        name="The member's first token",
+        scope=Scope.MANAGE,
+        trigger=Trigger.UNKNOWN,
+        expires_at=None,
+        now=now,
+        entropy=entropy,
+    )
     return Joined(user_id, organization_id, token, None)
 
 
@@ -275,6 +274,9 @@ async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
     names = await organization_names(tx, invitation.organization_id, invitation.invited_by)
     organization, inviter = (" ".join(name.split()) for name in names)  # no name forges a line of the text
     until = to_datetime(invitation.expires_at)
+    short = organization
+    if len(short) > _LONGEST_IN_SUBJECT:
+        short = organization[: _LONGEST_IN_SUBJECT - 1] + "…"
     await queue_mail(
         tx,
         recipient=invitation.email,
@@ -299,9 +301,6 @@ def _check_name(name: str) -> str:
 def _wrong_password(email: str) -> Unauthenticated:
     return Unauthenticated(f"{email} has an account here, and this is not its password. Send its present password.")
 
-    short = organization
-    if len(short) > _LONGEST_IN_SUBJECT:
-        short = organization[: _LONGEST_IN_SUBJECT - 1] + "…"
 
 def _no_invitation() -> NotFound:
     return NotFound("This invitation is not open: it was used, revoked, replaced or has expired. Ask for a new one.")
