@@ -217,7 +217,9 @@ def test_the_audit_log_of_an_account_tells_what_happened_to_it(play: Play) -> No
             ("session.ended", "192.0.2.9", f'{{"session_id":{second.id}}}'),
             ("account.password_reset", None, '{"sessions_ended":0}'),
         ] == [(row["action"], row["address"], row["changes"]) for row in rows]
-        assert {(None, user_id, None)} == {(row["organization_id"], row["user_id"], row["token_id"]) for row in rows}
+        assert {(None, None)} == {(row["organization_id"], row["token_id"]) for row in rows}
+        assert [user_id] * 6 + [None] == [row["user_id"] for row in rows]  # the last was not he, but the operator
+        assert {f"user {user_id}"} == {row["subject"] for row in rows}
 
     play(scenario)
 

@@ -1,7 +1,15 @@
 """The audit log in the store: what a look costs is bounded, whatever the filters leave."""
 
+from loadbell.domain.orgs import Role
 from loadbell.notify.channels import update_channel
-from loadbell.store.audit import LOOKED_AT, Filters, append_account_entry, list_account_entries, list_entries
+from loadbell.store.audit import (
+    LOOKED_AT,
+    Filters,
+    append_account_entry,
+    append_operator_entry,
+    list_account_entries,
+    list_entries,
+)
 from tests.support.audit_logs import FILL, filling
 from tests.support.stores import Play, Site
 
@@ -50,6 +58,31 @@ def test_an_account_has_a_log_of_its_own(play: Play) -> None:
 
         assert [("account.signed_in", "owner@example.org")] == [(entry.action, entry.email) for entry in mine]
         assert ["channel.created"] == [entry.action for entry in ours]
+
+    play(scenario)
+
+
+def test_what_the_operator_does_to_an_account_is_in_its_log(play: Play) -> None:
+    """Under nobody's name, in the order of time, and in no other account's log; however much else names nobody."""
+
+    async def scenario(site: Site) -> None:
+        me, other = site.owner.user_id, (await site.person(Role.ADMIN)).user_id
+        await site.do(append_operator_entry, me, "account.password_reset", {"sessions_ended": 1})
+        await site.run_sql(FILL, **filling(site.organization_id, None, LOOKED_AT))
+        await site.do(append_account_entry, me, "127.0.0.1", "account.signed_in", {})
+        await site.do(append_operator_entry, other, "account.password_reset", {})
+        looks, before = [], None
+        for _ in range(2):
+            found, before = await site.do(list_account_entries, me, before=before, limit=9)
+            looks.append(([(entry.action, entry.email) for entry in found], before is None))
+        (one,), there = await site.do(list_account_entries, other, before=None, limit=1)
+
+        assert [
+            ([("account.signed_in", "owner@example.org")], False),
+            ([("account.password_reset", None)], True),
+        ] == looks
+        assert (f"user {other}", None, None) == (one.subject, one.user_id, one.address)
+        assert there is not None
 
     play(scenario)
 

@@ -1,6 +1,13 @@
 """The audit log as the operator reads it: every organization's, and what concerns accounts."""
 
-from loadbell.store.audit import Entry, Filters, append_account_entry, append_system_entry, list_whole_log
+from loadbell.store.audit import (
+    Entry,
+    Filters,
+    append_account_entry,
+    append_operator_entry,
+    append_system_entry,
+    list_whole_log,
+)
 from loadbell.store.db import Transaction
 from tests.support.stores import NOON, Play, Site
 
@@ -39,6 +46,9 @@ def test_the_operator_reads_the_whole_log(play: Play) -> None:
         assert whole[2:4] == await look(before=page[-1][1].id, limit=2)
         assert ["test.ours"] * 3 == [entry.action for _, entry in await look(901)]
         assert {me} == {entry.user_id for _, entry in await look(None, Filters(me))}
+        await site.do(append_operator_entry, me, "account.password_reset", {})
+        await site.do(append_operator_entry, me + 1, "account.password_reset", {})
+        assert (f"user {me}", None) == ((await look(None, Filters(me)))[0][1].subject, (await look())[0][1].user_id)
         assert [(902, {"name": "x"})] == [
             (organization, entry.changes) for organization, entry in await look(None, Filters(action="test.theirs"))
         ]

@@ -12,6 +12,6 @@ FROM n
 """Adds so many entries, a microsecond apart."""
 
 
-def filling(organization_id: int, user_id: int, count: int, **given: Any) -> dict[str, Any]:
+def filling(organization_id: int, user_id: int | None, count: int, **given: Any) -> dict[str, Any]:
     """The values that ``FILL`` takes."""
     return {"organization_id": organization_id, "user_id": user_id, "count": count, "changes": "{}", "since": 0} | given

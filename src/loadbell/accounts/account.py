@@ -8,7 +8,7 @@ from loadbell.accounts.sign_in import prove_user
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Clock, Micros
 from loadbell.domain.orgs import Role, SignedIn
-from loadbell.store.audit import append_account_entry
+from loadbell.store.audit import append_account_entry, append_operator_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import memberships_of
 from loadbell.store.resets import delete_resets
@@ -99,5 +99,5 @@ async def reset_password(tx: Transaction, email: str, password_hash: str, *, now
     await set_password(tx, user.id, password_hash)
     await delete_resets(tx, user.id)
     ended = await end_all_sessions(tx, user.id, now=now)
-    await append_account_entry(tx, user.id, None, "account.password_reset", {"sessions_ended": ended}, now)
+    await append_operator_entry(tx, user.id, "account.password_reset", {"sessions_ended": ended}, now)
     return ended

@@ -3,6 +3,7 @@
 An entry belongs to an organization, or to the account of a user alone. Its changes hold no secret.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
@@ -71,8 +72,18 @@ async def list_entries(
 async def list_account_entries(
     tx: Transaction, user_id: int, *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
-    """As :func:`list_entries`, of what concerns the account of a user and no organization."""
-    return await _look(tx, {"user_id": user_id}, {}, before=before, limit=limit)
+    """As :func:`list_entries`, of what concerns the account of a user and no organization.
+
+    What the operator did to it is in it, too: a look passes ``LOOKED_AT`` entries that name no user at most.
+    """
+    start = MAX_ID if before is None else before
+    own = await tx.first(_last_looked_at("user_id"), user_id=user_id, before=start)
+    nobodys = await tx.first(_LAST_OF_NOBODY, before=start)
+    after = max((int(last["id"]) for last in (own, nobodys) if last is not None), default=0)
+    rows = await tx.all(
+        _ACCOUNT_PAGE, user_id=user_id, subject=_account(user_id), before=start, after=after, limit=limit + 1
+    )
+    return _cut(rows, limit, after)
 
 
 async def list_whole_log(
@@ -81,9 +92,12 @@ async def list_whole_log(
     """For the operator alone: up to ``limit`` entries with an id below ``before``, newest first.
 
     They are of one organization, deleted or not; with None of all of them, and of accounts. Each comes behind the id of
-    its organization, which an entry about an account has not.
+    its organization, which an entry about an account has not. Those of a user have with them what the operator did to
+    the user's account.
     """
     asked = _given({"organization_id": organization_id, **asdict(filters)})
+    if filters.user_id is not None:
+        asked["subject"] = _account(filters.user_id)
     start = MAX_ID if before is None else before
     rows = await tx.all(_whole_page(frozenset(asked)), **asked, before=start, limit=limit)
     return [(row["organization_id"], _entry(row)) for row in rows]
@@ -116,8 +130,15 @@ async def append_system_entry(  # noqa: PLR0913, PLR0917 - as above
 async def append_account_entry(  # noqa: PLR0913, PLR0917 - as above
     tx: Transaction, user_id: int, address: str | None, action: str, changes: dict[str, Any], now: Micros
 ) -> None:
-    """Notes that a user, from ``address`` (None: the operator, on the server), did ``action`` to the own account."""
-    await _append(tx, action, f"user {user_id}", changes, now, user_id=user_id, address=address)
+    """Notes that a user, from ``address`` (None: on the server itself), did ``action`` to the own account."""
+    await _append(tx, action, _account(user_id), changes, now, user_id=user_id, address=address)
+
+
+async def append_operator_entry(
+    tx: Transaction, user_id: int, action: str, changes: dict[str, Any], now: Micros
+) -> None:
+    """Notes that the operator, on the server, did ``action`` to a user's account: it does not name the user as doer."""
+    await _append(tx, action, _account(user_id), changes, now)
 
 
 async def _append(  # noqa: PLR0913 - one argument for each column
@@ -153,6 +174,10 @@ async def _look(
     last = await tx.first(_last_looked_at(whose), **log, before=start)
     after = 0 if last is None else int(last["id"])
     rows = await tx.all(_page(whose, frozenset(asked)), **log, **asked, before=start, after=after, limit=limit + 1)
+    return _cut(rows, limit, after)
+
+
+def _cut(rows: Sequence[Row], limit: int, after: int) -> tuple[list[Entry], int | None]:
     entries = [_entry(row) for row in rows]
     if len(entries) > limit:
         return entries[:limit], entries[limit - 1].id
@@ -174,14 +199,11 @@ def _last_looked_at(whose: str) -> Statement:
 @cache
 def _page(whose: str, filters: frozenset[str]) -> Statement:
     """The list statement of one kind of log for this set of filters, compiled once."""
-    of_log = [audit_entries.c[whose] == sa.bindparam(whose)]
-    if whose == "user_id":
-        of_log.append(audit_entries.c.organization_id.is_(None))
     return Statement(
         sa.select(audit_entries, users.c.email)
         .join(users, users.c.id == audit_entries.c.user_id, isouter=True)
         .where(
-            *of_log,
+            audit_entries.c[whose] == sa.bindparam(whose),
             audit_entries.c.id < sa.bindparam("before"),
             audit_entries.c.id >= sa.bindparam("after"),
             *(_CONDITIONS[name] for name in sorted(filters)),
@@ -194,13 +216,60 @@ def _page(whose: str, filters: frozenset[str]) -> Statement:
 @cache
 def _whole_page(filters: frozenset[str]) -> Statement:
     """The operator's list statement for this set of filters, compiled once."""
+    conditions = {name: _CONDITIONS[name] for name in sorted(filters - {"subject"})}
+    if "subject" in filters:
+        about = sa.and_(audit_entries.c.user_id.is_(None), audit_entries.c.subject == sa.bindparam("subject"))
+        conditions["user_id"] = sa.or_(conditions["user_id"], about)
     return Statement(
         sa.select(audit_entries, users.c.email)
         .join(users, users.c.id == audit_entries.c.user_id, isouter=True)
-        .where(audit_entries.c.id < sa.bindparam("before"), *(_CONDITIONS[name] for name in sorted(filters)))
+        .where(audit_entries.c.id < sa.bindparam("before"), *conditions.values())
         .order_by(audit_entries.c.id.desc())
         .limit(sa.bindparam("limit", type_=sa.Integer))
     )
+
+
+def _part_of_account(*conditions: sa.ColumnElement[bool]) -> sa.Subquery:
+    """The newest entries of no organization that meet ``conditions``, found in the index of users."""
+    return (
+        sa.select(audit_entries)
+        .where(
+            *conditions,
+            audit_entries.c.organization_id.is_(None),
+            audit_entries.c.id < sa.bindparam("before"),
+            audit_entries.c.id >= sa.bindparam("after"),
+        )
+        .order_by(audit_entries.c.id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+        .subquery()
+    )
+
+
+def _account_page() -> Statement:
+    own = _part_of_account(audit_entries.c.user_id == sa.bindparam("user_id"))
+    operators = _part_of_account(audit_entries.c.user_id.is_(None), audit_entries.c.subject == sa.bindparam("subject"))
+    both = sa.union_all(sa.select(own), sa.select(operators)).subquery()
+    return Statement(
+        sa.select(both, users.c.email)
+        .join(users, users.c.id == both.c.user_id, isouter=True)
+        .order_by(both.c.id.desc())
+        .limit(sa.bindparam("limit", type_=sa.Integer))
+    )
+
+
+_ACCOUNT_PAGE = _account_page()
+_LAST_OF_NOBODY = Statement(
+    sa.select(audit_entries.c.id)
+    .where(audit_entries.c.user_id.is_(None), audit_entries.c.id < sa.bindparam("before"))
+    .order_by(audit_entries.c.id.desc())
+    .limit(1)
+    .offset(LOOKED_AT - 1)
+)
+
+
+def _account(user_id: int) -> str:
+    """What an entry about an account is about."""
+    return f"user {user_id}"
 
 
 def _given(asked: dict[str, Any]) -> dict[str, Any]:
