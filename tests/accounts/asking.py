@@ -3,11 +3,12 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from loadbell.accounts.tokens import Hold, authenticate, issue_token
+from loadbell.accounts.tokens import Hold, authenticate
 from loadbell.domain.orgs import Principal, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
 from tests.support.stores import Site
+from tests.support.tokens import given_token
 
 T = TypeVar("T")
 
@@ -15,7 +16,7 @@ T = TypeVar("T")
 async def token_of(site: Site, who: Principal, *, project_id: int | None = None) -> str:
     """A manage token of this person."""
     return await site.do(
-        issue_token,
+        given_token,
         organization_id=who.organization_id,
         user_id=who.user_id,
         name="t",

@@ -7,7 +7,7 @@ import pytest
 
 from loadbell.accounts.invitations import Browser, Joined, accept_invitation, revoke_invitation
 from loadbell.accounts.organizations import delete_organization
-from loadbell.accounts.tokens import Hold, authenticate, issue_token
+from loadbell.accounts.tokens import Hold, authenticate
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.ids import Entropy
 from loadbell.domain.orgs import Scope
@@ -16,6 +16,7 @@ from loadbell.store.db import Transaction
 from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, hashed, invited
 from tests.support.hashing import hashing
 from tests.support.stores import Play, Site
+from tests.support.tokens import given_token
 
 
 async def _members(site: Site, organization_id: int) -> int:
@@ -33,7 +34,7 @@ async def _bobs(site: Site) -> tuple[int, int, int]:
 
 async def _owners_token(site: Site) -> str:
     return await site.do(
-        issue_token,
+        given_token,
         organization_id=site.organization_id,
         user_id=site.owner.user_id,
         name="t",

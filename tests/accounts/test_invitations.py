@@ -331,6 +331,7 @@ def test_the_audit_log_tells_who_invited_revoked_and_joined(play: Play) -> None:
         joined = await accepted(site, made.token)
         rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
         told = [(row["action"], row["subject"], row["user_id"]) for row in rows]
+        (token,) = await site.rows("SELECT id, prefix FROM tokens WHERE user_id = :user_id", user_id=joined.user_id)
         everything = str([tuple(row) for row in rows])  # type: ignore[arg-type]  # both drivers' rows can be gone through
 
         owner, bob = site.owner.user_id, joined.user_id
@@ -340,9 +341,11 @@ def test_the_audit_log_tells_who_invited_revoked_and_joined(play: Play) -> None:
             ("invitation.revoked", f"invitation {gone.invitation.id}", owner),
             ("account.created", f"user {bob}", bob),
             ("invitation.accepted", f"invitation {made.invitation.id}", bob),
+            ("token.created", f"token {token['id']}", bob),
         ] == told
-        assert "192.0.2.1" == rows[-1]["address"]
-        assert f'"project_ids":{{"before":[],"after":[{site.project_id}]}}' in rows[-1]["changes"]
+        assert ["192.0.2.1"] * 3 == [row["address"] for row in rows[-3:]]
+        assert f'"project_ids":{{"before":[],"after":[{site.project_id}]}}' in rows[-2]["changes"]
+        assert f'"prefix":"{token["prefix"]}","scope":"manage"' in rows[-1]["changes"]
         assert not [secret for secret in (made.token, joined.token, PASSWORD) if secret in everything]
 
     play(scenario)

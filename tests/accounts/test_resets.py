@@ -12,7 +12,7 @@ from loadbell.accounts.mail import Mailer
 from loadbell.accounts.resets import LIFETIME, accept_reset, ask_reset, look_at_reset
 from loadbell.accounts.sessions import authenticate_session
 from loadbell.accounts.sign_in import sign_in
-from loadbell.accounts.tokens import authenticate, issue_token
+from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Scope
@@ -22,6 +22,7 @@ from loadbell.store.statements import Statement
 from tests.support.hashing import hashing
 from tests.support.mail import postbox
 from tests.support.stores import Play, Site
+from tests.support.tokens import given_token
 
 OWNER = "owner@example.org"
 NOBODY = "nobody@example.org"
@@ -76,7 +77,7 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_link(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         token = await site.do(
-            issue_token, organization_id=site.organization_id, user_id=site.owner.user_id, name="ci",
+            given_token, organization_id=site.organization_id, user_id=site.owner.user_id, name="ci",
             scope=Scope.REPORT, trigger=Trigger.CI, expires_at=None,
         )  # fmt: skip
         await _ask(site)

@@ -8,13 +8,15 @@ import pytest
 from loadbell.accounts.organizations import (
     DEFAULT_PROJECT,
     NewOrganization,
+    add_organization,
     check_setup,
     create_organization,
+    delete_organization,
     set_up,
 )
 from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid
-from loadbell.domain.orgs import Role, Scope
+from loadbell.domain.orgs import Role, Scope, SignedIn
 from tests.support.stores import NOON, Play, Site, opened
 
 GOOD: dict[str, Any] = {"organization": "Example", "email": "Ann@Example.org", "password_hash": "-"}
@@ -99,14 +101,59 @@ def test_another_organization_is_its_makers_own(play: Play) -> None:
         admin = await site.person(Role.ADMIN)
         made = await site.do(create_organization, admin, "Another")
         owner = await site.do(authenticate, made.token)
-        (entry,) = await site.rows("SELECT * FROM audit_entries")
+        rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
 
         assert (admin.user_id, made.organization_id, Role.OWNER) == (owner.user_id, owner.organization_id, owner.role)
         assert site.organization_id != made.organization_id
-        assert ("organization.created", admin.user_id) == (entry["action"], entry["user_id"])
-        assert made.token not in entry["changes"]
+        new, subject = made.organization_id, f"organization {made.organization_id}"
+        assert [
+            (new, "organization.created", subject, None),
+            (new, "token.created", f"token {owner.token_id}", None),
+            (site.organization_id, "organization.created", subject, admin.token_id),
+        ] == [(row["organization_id"], row["action"], row["subject"], row["token_id"]) for row in rows]
+        assert {admin.user_id} == {row["user_id"] for row in rows}
+        assert not [row for row in rows if made.token in row["changes"]]
 
     play(scenario)
+
+
+def test_nobody_is_stuck_without_an_organization(play: Play) -> None:
+    """Whoever has signed in adds one and owns it, also when the only one of the installation was deleted."""
+
+    async def scenario(site: Site) -> None:
+        await site.do(delete_organization, site.owner, site.organization_id)
+        who = SignedIn(site.owner.user_id, 1, "192.0.2.1")
+        made = await site.do(add_organization, who, "Again")
+        owner = await site.do(authenticate, made.token)
+        (entry, _) = await site.rows(
+            "SELECT * FROM audit_entries WHERE organization_id = :id ORDER BY id", id=made.organization_id
+        )
+
+        assert (site.owner.user_id, made.organization_id, Role.OWNER) == (
+            owner.user_id, owner.organization_id, owner.role,
+        )  # fmt: skip
+        assert ("organization.created", "192.0.2.1") == (entry["action"], entry["address"])
+
+    play(scenario)
+
+
+def test_the_log_begins_with_the_setup(store_url: str) -> None:
+    """Who the first owner is, which organization there is, and its token, without what proves it."""
+
+    async def scenario() -> None:
+        async with opened(store_url) as database:
+            made = await database.write(lambda tx: set_up(tx, **GOOD, now=NOON, entropy=lambda n: b"a" * n))
+            site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
+            rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
+
+            assert [
+                (None, "account.created", f"user {made.user_id}"),
+                (made.organization_id, "organization.created", f"organization {made.organization_id}"),
+            ] == [(row["organization_id"], row["action"], row["subject"]) for row in rows[:2]]
+            assert ["token.created"] == [row["action"] for row in rows[2:]]
+            assert not [row for row in rows if made.token in row["changes"]]
+
+    asyncio.run(scenario())
 
 
 def test_a_token_that_may_not_manage_makes_no_organization(play: Play) -> None:

@@ -115,6 +115,7 @@ PEOPLE: tuple[Route, ...] = (
         asker="session",
     ),
     Route("GET", "/account/audit", forbidden=_TOKENS, query=PAGE, asker="session"),
+    Route("POST", "/account/organizations", {"name": "n"}, _NAME, _TOKENS, asker="session"),
     Route(
         "POST",
         "/account/tokens",

@@ -95,6 +95,7 @@ PATCH  /account                                            401 401 401 403 403 4
 POST   /account/password                                   401 401 401 403 403 403 403 403 403 403 403 204 204 204
 GET    /account/audit                                      401 401 401 403 403 403 403 403 403 403 403 200 200 200
 POST   /account/tokens                                     401 401 401 403 403 403 403 403 403 403 403 201 403 404
+POST   /account/organizations                              401 401 401 403 403 403 403 403 403 403 403 201 201 201
 """  # noqa: E501 - read by columns
 
 

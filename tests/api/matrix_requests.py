@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 import argon2
 
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
-from loadbell.accounts.tokens import issue_token
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import Trigger
@@ -27,6 +26,7 @@ from loadbell.store.users import insert_user
 from tests.api.matrix import Line
 from tests.api.site import ApiSite, clock
 from tests.support.server import Answer, Client
+from tests.support.tokens import given_token
 
 PASSWORD = "correct horse battery"
 """Everybody's."""
@@ -114,7 +114,7 @@ def found(site: ApiSite) -> Company:
         expires_at: int | None = None,
         project_id: int | None = None,
     ) -> None:
-        bearers[column] = await issue_token(
+        bearers[column] = await given_token(
             tx,
             organization_id=organization_id,
             user_id=users.get(column, users["own"]),
@@ -229,6 +229,7 @@ BODIES: dict[str, Callable[[Company], dict[str, Any]]] = {
     "POST /channels/{channel_id}/resume": lambda _: {"held": "drop"},
     "POST /channels/{channel_id}/replay": lambda _: {"since": SINCE, "statuses": ["failed"]},
     "POST /organizations": lambda company: {"name": company.name},
+    "POST /account/organizations": lambda company: {"name": company.name},
     "PATCH /organizations/{organization_id}": lambda _: {"name": "m"},
     "PATCH /organizations/{organization_id}/members/{user_id}": lambda company: {
         "role": "member",

@@ -15,7 +15,6 @@ import uvicorn
 
 from loadbell import api, web
 from loadbell.accounts.organizations import create_organization
-from loadbell.accounts.tokens import issue_token
 from loadbell.app import http_config
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope
@@ -32,6 +31,7 @@ from loadbell.store.users import insert_user
 from loadbell.web.page import error_page
 from tests.support.server import Client
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, WATCHDOG, as_dict, opened
+from tests.support.tokens import given_token
 
 T = TypeVar("T")
 
@@ -71,6 +71,7 @@ class ApiSite:
             return
         self.ours = self._tenant("Ours", "ann@example.org")
         self.theirs = self._tenant("Theirs", "bob@example.org")
+        self.sql("DELETE FROM audit_entries")  # what follows is the test's own
         self.client = Client(url, self.ours.token)
         self.their_client = Client(url, self.theirs.token)
         self.nobody = Client(url, None)
@@ -114,7 +115,7 @@ class ApiSite:
                 user_id = await _person(tx, self.ours.organization_id, role)
                 for project in projects:
                     await assign_project(tx, project, user_id)
-            return await issue_token(
+            return await given_token(
                 tx,
                 organization_id=self.ours.organization_id,
                 user_id=user_id,

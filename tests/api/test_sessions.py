@@ -118,6 +118,7 @@ def test_an_api_token_opens_no_account(site: ApiSite) -> None:
         ("PATCH", "/account"),
         ("POST", "/account/password"),
         ("POST", "/account/tokens"),
+        ("POST", "/account/organizations"),
     ):
         assert 403 == site.client.call(method, path, {} if method in {"PATCH", "POST"} else None).status
     assert 401 == kim.call("GET", "/runs").status

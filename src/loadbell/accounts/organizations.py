@@ -8,12 +8,12 @@ from loadbell.accounts.tokens import issue_token
 from loadbell.domain.emails import is_email
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
-from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, Scope
+from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, Scope, SignedIn
 from loadbell.domain.runs import Trigger
 from loadbell.notify.channels import check_organization
 from loadbell.store import deletions
 from loadbell.store import organizations as store
-from loadbell.store.audit import append_entry
+from loadbell.store.audit import append_account_entry, append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import (
     any_user,
@@ -73,18 +73,26 @@ async def set_up(  # noqa: PLR0913 - what the first owner is made of
     if await any_user(tx) or await claim_fact(tx, "set_up", mine) != mine:
         raise Conflict("loadbell is already set up here. Sign in, or use the token that setup printed then.")
     user_id = await insert_user(tx, email=email, name=email.partition("@")[0], password_hash=password_hash, now=now)
-    return await _make(tx, organization.strip(), user_id, now=now, entropy=entropy)
+    await append_account_entry(tx, user_id, None, "account.created", {"email": email.lower()}, now)
+    return await _make(tx, organization.strip(), user_id, None, now=now, entropy=entropy)
 
 
 async def create_organization(
     tx: Transaction, principal: Principal, name: str, *, now: Micros, entropy: Entropy
 ) -> NewOrganization:
-    """Makes another organization, owned by the asker."""
+    """Makes another organization, owned by the asker. The log of either has it: only the asker's knows the token."""
     principal.require(Action.CREATE_ORGANIZATION)
-    made = await _make(tx, name, principal.user_id, now=now, entropy=entropy)
-    changes = {"organization_id": made.organization_id}
-    await append_entry(tx, principal, "organization.created", f"organization {name}", changes, now)
+    made = await _make(tx, name, principal.user_id, principal.address, now=now, entropy=entropy)
+    subject = f"organization {made.organization_id}"
+    await append_entry(tx, principal, "organization.created", subject, {"name": name}, now)
     return made
+
+
+async def add_organization(
+    tx: Transaction, who: SignedIn, name: str, *, now: Micros, entropy: Entropy
+) -> NewOrganization:
+    """As :func:`create_organization`, for somebody who belongs to none, too: so that nobody is ever stuck."""
+    return await _make(tx, name, who.user_id, who.address, now=now, entropy=entropy)
 
 
 async def list_organizations(tx: Transaction, principal: Principal, *, before: int | None) -> list[Organization]:
@@ -173,15 +181,18 @@ async def _present(tx: Transaction, organization_id: int) -> Organization:
     return found
 
 
-async def _make(tx: Transaction, name: str, user_id: int, *, now: Micros, entropy: Entropy) -> NewOrganization:
+async def _make(  # noqa: PLR0913 - what is made, for whom, from where
+    tx: Transaction, name: str, user_id: int, address: str | None, *, now: Micros, entropy: Entropy
+) -> NewOrganization:
     organization_id = await insert_organization(tx, name, now)
     await insert_member(tx, organization_id, user_id, Role.OWNER, now)
     project_id = await insert_project(tx, organization_id, DEFAULT_PROJECT, now)
     await set_default_project(tx, organization_id, project_id)
+    owner = Principal(user_id, organization_id, Role.OWNER, Scope.MANAGE, None, Trigger.UNKNOWN, None, address)
+    await append_entry(tx, owner, "organization.created", f"organization {organization_id}", {"name": name}, now)
     token = await issue_token(
         tx,
-        organization_id=organization_id,
-        user_id=user_id,
+        owner,
         name="The owner's first token",
         scope=Scope.MANAGE,
         trigger=Trigger.UNKNOWN,

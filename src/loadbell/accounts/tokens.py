@@ -15,7 +15,7 @@ from loadbell.store.organizations import assigned_projects
 from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.tokens import find_token, insert_token, note_token_use
 
-_SHOWN = 8  # characters of the token that lists show, so that a person finds it again
+SHOWN = 8  # characters of the token that lists show, so that a person finds it again
 _USE_IS_NOTED_EACH: Micros = 60 * SECOND
 _REACH = {Scope.REPORT: {Scope.REPORT}, Scope.READ: {Scope.READ}, Scope.MANAGE: set(Scope)}
 
@@ -120,8 +120,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
         raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
     value = await issue_token(
         tx,
-        organization_id=principal.organization_id,
-        user_id=principal.user_id,
+        principal,
         name=name,
         scope=scope,
         trigger=trigger or Trigger.UNKNOWN,
@@ -132,15 +131,6 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
     )
     token = await find_token(tx, hash_credential(value))
     assert token is not None, "it was added by this transaction"
-    changes = {
-        "name": token.name,
-        "prefix": token.prefix,
-        "scope": token.scope,
-        "trigger": token.trigger,
-        "project_id": token.project_id,
-        "expires_at": None if token.expires_at is None else rfc3339(token.expires_at),
-    }
-    await append_entry(tx, principal, "token.created", f"token {token.id}", changes, now)
     return token, value
 
 
@@ -172,9 +162,8 @@ async def revoke_token(tx: Transaction, principal: Principal, token_id: int, *, 
 
 async def issue_token(  # noqa: PLR0913 - one argument for each property
     tx: Transaction,
+    owner: Principal,
     *,
-    organization_id: int,
-    user_id: int,
     name: str,
     scope: Scope,
     trigger: Trigger,
@@ -183,19 +172,28 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
     now: Micros,
     entropy: Entropy,
 ) -> str:
-    """Makes a token without asking who wants it; gives it, this once."""
-    token = new_credential(Prefix.TOKEN, entropy)
-    await insert_token(
+    """Makes a token of ``owner`` without asking whether that may have it; gives it, this once."""
+    value = new_credential(Prefix.TOKEN, entropy)
+    token_id = await insert_token(
         tx,
-        organization_id=organization_id,
-        user_id=user_id,
+        organization_id=owner.organization_id,
+        user_id=owner.user_id,
         name=name,
         scope=scope,
         trigger=trigger,
-        token_hash=hash_credential(token),
-        prefix=token[:_SHOWN],
+        token_hash=hash_credential(value),
+        prefix=value[:SHOWN],
         expires_at=expires_at,
         project_id=project_id,
         now=now,
     )
-    return token
+    changes = {
+        "name": name,
+        "prefix": value[:SHOWN],
+        "scope": scope,
+        "trigger": trigger,
+        "project_id": project_id,
+        "expires_at": None if expires_at is None else rfc3339(expires_at),
+    }
+    await append_entry(tx, owner, "token.created", f"token {token_id}", changes, now)
+    return value

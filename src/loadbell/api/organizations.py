@@ -12,11 +12,11 @@ from loadbell.accounts import organizations
 from loadbell.accounts.tokens import Hold
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
-from loadbell.api.operations import Operation, described
+from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain import orgs
 from loadbell.domain.ids import Micros, rfc3339
-from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
+from loadbell.domain.orgs import Principal, SignedIn
+from loadbell.entry.door import Call, PersonalCall, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
 from loadbell.store.db import Transaction
@@ -96,6 +96,28 @@ async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
         return CreatedOrganization(made.organization_id, made.project_id, made.token)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
+
+
+@post(
+    "/account/organizations",
+    **described(
+        Operation(
+            "Add an organization of yours",
+            {201: CreatedOrganization},
+            body=NewOrganizationBody,
+            credential=Credential.SESSION,
+        )
+    ),
+)
+async def create_own_organization(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
+    """As `POST /organizations`, for whoever has no token, or belongs to no organization any more."""
+    said = await personal.body(NewOrganizationBody)
+
+    async def work(tx: Transaction, who: SignedIn, now: Micros) -> CreatedOrganization:
+        made = await organizations.add_organization(tx, who, said.name, now=now, entropy=personal.door.entropy)
+        return CreatedOrganization(made.organization_id, made.project_id, made.token)
+
+    return answer(HTTPStatus.CREATED, await personal.write(work))
 
 
 @get("/organizations", **described(Operation("List organizations", {200: OrganizationPage}, query=PageQuery)))
@@ -195,6 +217,7 @@ def _shown(found: orgs.Organization, principal: Principal) -> Organization:
 
 HANDLERS: list[Any] = [
     create_organization,
+    create_own_organization,
     list_organizations,
     get_organization,
     update_organization,

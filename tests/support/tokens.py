@@ -1,0 +1,40 @@
+"""Tokens that are there already: nobody made them, so the log has nothing of them."""
+
+from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.tokens import SHOWN
+from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.orgs import Scope
+from loadbell.domain.runs import Trigger
+from loadbell.store.db import Transaction
+from loadbell.store.tokens import insert_token
+
+
+async def given_token(  # noqa: PLR0913 - one argument for each property
+    tx: Transaction,
+    *,
+    organization_id: int,
+    user_id: int,
+    name: str,
+    scope: Scope,
+    trigger: Trigger,
+    expires_at: Micros | None,
+    project_id: int | None = None,
+    now: Micros,
+    entropy: Entropy,
+) -> str:
+    """What proves the token."""
+    value = new_credential(Prefix.TOKEN, entropy)
+    await insert_token(
+        tx,
+        organization_id=organization_id,
+        user_id=user_id,
+        name=name,
+        scope=scope,
+        trigger=trigger,
+        token_hash=hash_credential(value),
+        prefix=value[:SHOWN],
+        expires_at=expires_at,
+        project_id=project_id,
+        now=now,
+    )
+    return value
