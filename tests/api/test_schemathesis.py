@@ -24,7 +24,7 @@ CONFIG = {
     },
 }
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
-GUESSED = 6
+GUESSED = 3
 """How many random requests follow the systematic ones, in the short form."""
 
 REFERENCES = {
