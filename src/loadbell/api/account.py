@@ -7,15 +7,15 @@ import msgspec
 from litestar import Response, get, patch, post
 from litestar.di import NamedDependency
 
-from loadbell.accounts import account, tokens
+from loadbell.accounts import account
 from loadbell.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from loadbell.accounts.sessions import act_in
 from loadbell.accounts.tokens import Hold
 from loadbell.api.answers import Time
-from loadbell.api.bodies import Name, instant
+from loadbell.api.bodies import Name
 from loadbell.api.operations import Credential, Operation, described
 from loadbell.api.sessions import KnownPassword
-from loadbell.api.tokens import CreatedToken, NewTokenBody, created_token
+from loadbell.api.tokens import CreatedToken, NewTokenBody, make_token
 from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Role, SignedIn
 from loadbell.entry.door import PersonalCall, answer
@@ -135,18 +135,7 @@ async def create_account_token(personal: NamedDependency[PersonalCall]) -> Respo
     async def work(tx: Transaction, who: SignedIn, now: Micros) -> CreatedToken:
         organization_id = check_id(said.organization_id, "organization")
         principal = await act_in(tx, who, organization_id, hold=Hold.SHARED)
-        token, value = await tokens.create_token(
-            tx,
-            principal,
-            name=said.name,
-            scope=said.scope,
-            trigger=said.trigger,
-            project_id=said.project_id,
-            expires_at=instant(said.expires_at),
-            now=now,
-            entropy=personal.door.entropy,
-        )
-        return created_token(token, value)
+        return await make_token(tx, principal, said, now=now, entropy=personal.door.entropy)
 
     return answer(HTTPStatus.CREATED, await personal.write(work))
 

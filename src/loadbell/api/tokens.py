@@ -13,7 +13,7 @@ from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Instant, Name, instant
 from loadbell.api.operations import Operation, described
 from loadbell.domain import orgs
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import Entropy, Micros, rfc3339
 from loadbell.domain.orgs import Principal, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.entry.door import Call, answer
@@ -77,18 +77,7 @@ async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(NewTokenBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedToken:
-        token, value = await tokens.create_token(
-            tx,
-            principal,
-            name=said.name,
-            scope=said.scope,
-            trigger=said.trigger,
-            project_id=said.project_id,
-            expires_at=instant(said.expires_at),
-            now=now,
-            entropy=call.door.entropy,
-        )
-        return created_token(token, value)
+        return await make_token(tx, principal, said, now=now, entropy=call.door.entropy)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
@@ -107,9 +96,22 @@ async def revoke_token(call: NamedDependency[Call]) -> None:
     await call.write(work, hold=Hold.ALONE)
 
 
-def created_token(made: orgs.Token, value: str) -> CreatedToken:
-    """A token as it is shown to the one who made it; ``value`` is what to send."""
-    return CreatedToken(**_shown(made), token=value)
+async def make_token(
+    tx: Transaction, principal: Principal, said: NewTokenBody, *, now: Micros, entropy: Entropy
+) -> CreatedToken:
+    """Makes the token that ``said`` describes, as the one who made it sees it, this once."""
+    token, value = await tokens.create_token(
+        tx,
+        principal,
+        name=said.name,
+        scope=said.scope,
+        trigger=said.trigger,
+        project_id=said.project_id,
+        expires_at=instant(said.expires_at),
+        now=now,
+        entropy=entropy,
+    )
+    return CreatedToken(**_shown(token), token=value)
 
 
 def _shown(found: orgs.Token) -> dict[str, Any]:
