@@ -1,6 +1,7 @@
 # `make` alone lists what there is. Everything runs in .venv, which `make setup` makes and every target asks for.
 PYTHON ?= python3
 ARGS ?=
+JOBS ?= 4
 BIN := .venv/bin
 
 SHELL := /bin/sh
@@ -11,7 +12,7 @@ unexport PYTHONPATH PYTHONHOME
 
 help: ## list these targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1 — \2/p' Makefile | awk -F ' — ' '{printf "%-22s %s\n", $$1, $$2}'
-	@echo 'Options: PYTHON=python3.12 (which Python), ARGS="-k name" (for test, soak, demo, serve)'
+	@echo 'Options: PYTHON=python3.12 (which Python), ARGS="-k name" (for test, soak, demo, serve), JOBS=0 (tests one after the other)'
 
 setup: ## make .venv and install the pinned dependencies; does nothing when they are there
 	@command -v $(PYTHON) >/dev/null || { \
@@ -27,7 +28,7 @@ serve: setup ## run the server on http://127.0.0.1:8025
 	@$(BIN)/loadbell serve $(ARGS)
 
 test: setup programs ## run the tests on SQLite and on a real PostgreSQL
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 soak: setup programs ## run the long forms of the tests
 	@$(BIN)/python -m pytest -m 'soak or hypothesis' --hypothesis-profile=soak --timeout=7200 $(ARGS)

@@ -14,6 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -53,13 +54,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Takes the caller's variables and ignored signals away from the code under test, before anything reads them."""
+    config.pluginmanager.register(_ThreadsLeft(), "loadbell-threads-left")
+    if config.getoption("numprocesses", None):  # pytest-xdist: the tests run in processes that inherit our variables
+        config.pluginmanager.register(_Skips(in_ci=IN_CI), "loadbell-skips")
+        return
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Skips(in_ci=IN_CI), "loadbell-skips")
     for name in [name for name in os.environ if _FOREIGN.fullmatch(name)]:
         del os.environ[name]
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGQUIT):
         if signal.getsignal(number) is signal.SIG_IGN:  # under nohup; the processes that tests start would inherit it
             signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
-    config.pluginmanager.register(_Skips(in_ci=IN_CI), "loadbell-skips")
-    config.pluginmanager.register(_ThreadsLeft(), "loadbell-threads-left")
 
 
 class _Skips:
@@ -101,32 +106,43 @@ class _Skips:
 
 
 class _ThreadsLeft:
-    """Fails a run whose tests left a thread that Python would wait for at its exit, and shows what it does."""
+    """Fails a run whose tests left a thread that Python would wait for at its exit, and shows what it does.
+
+    Where pytest-xdist spreads the tests over processes, each of them looks at itself and the first process tells.
+    """
 
     def __init__(self) -> None:
-        self._left: list[threading.Thread] = []
+        self._left: list[str] = []
 
     @pytest.hookimpl(trylast=True)  # after the fixtures of the whole session were torn down
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Gives threads that are about to end a moment, then looks."""
         deadline = time.monotonic() + 5
+        frames = sys._current_frames()  # there is no public way to see where a thread is
         for thread in threading.enumerate():
             if thread is not threading.current_thread() and not thread.daemon:
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
-                    self._left.append(thread)
+                    stack = "".join(traceback.format_stack(frames.get(thread.ident or 0)))
+                    self._left.append(f"{thread.name} is still running:\n{stack}")
+        told = getattr(session.config, "workeroutput", None)
+        if told is not None:
+            told["threads_left"] = self._left
         if self._left and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Takes what another process of this run has seen."""
+        self._left += getattr(node, "workeroutput", {}).get("threads_left", [])
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Says which, before pytest's own closing line."""
         if not self._left:
             return
         terminalreporter.section("threads that the tests left behind", red=True)
-        frames = sys._current_frames()  # there is no public way to see where a thread is
-        for thread in self._left:
-            terminalreporter.line(f"FAILED: {thread.name} is still running:")
-            terminalreporter.line("".join(traceback.format_stack(frames.get(thread.ident or 0))))
+        for what in self._left:
+            terminalreporter.line(f"FAILED: {what}")
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:

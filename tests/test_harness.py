@@ -1,6 +1,7 @@
 """The ground the other tests stand on: fresh databases, a server that goes away, and no silent skips in CI."""
 
 import asyncio
+import os
 import shutil
 import subprocess
 import sys
@@ -76,3 +77,45 @@ def test_postgres_ends_with_a_killed_test_run() -> None:
     with pytest.raises(ConnectionRefusedError):
         asyncio.run(_value(url, "SELECT 1"))
     shutil.rmtree(folder)  # nobody was left to remove it
+
+
+_TROUBLE = """
+import threading
+
+import pytest
+
+
+def test_leaves_a_thread() -> None:
+    threading.Thread(target=threading.Event().wait, args=(60,)).start()
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_is_skipped(number: int) -> None:
+    pytest.skip("for want of a program")
+"""
+
+
+@pytest.mark.parametrize("processes", ["0", "2"])
+def test_a_run_with_unwanted_skips_and_threads_fails(tmp_path: Path, processes: str) -> None:
+    """In CI a skip for want of anything but k6, and anywhere a thread left behind, are told and fail the run.
+
+    The same whether one process runs the tests or several do.
+    """
+    (tmp_path / "conftest.py").write_text("from tests.conftest import *")
+    (tmp_path / "test_trouble.py").write_text(_TROUBLE)
+    root = Path(__file__).parent.parent
+    arguments = ("-n", processes, "-p", "no:cacheprovider", "-c", str(root / "pyproject.toml"), "--rootdir")
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments, str(tmp_path), str(tmp_path)],
+        cwd=root,
+        env={**os.environ, "CI": "true"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "FAILED, CI must not skip [4] for want of a program" in ran.stdout
+    assert "is still running" in ran.stdout
+    assert "1 passed, 4 skipped" in ran.stdout
