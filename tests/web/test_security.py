@@ -11,6 +11,8 @@ from tests.web.conftest import PASSWORD, Person
 
 CSP = {
     "default-src": "'none'",
+    "script-src": "'self'",
+    "connect-src": "'self'",
     "style-src": "'self'",
     "img-src": "'self'",
     "form-action": "'self'",

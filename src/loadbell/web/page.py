@@ -4,7 +4,8 @@ import base64
 import hashlib
 import hmac
 import re
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
 import msgspec
@@ -12,23 +13,28 @@ import structlog
 from litestar import Request, Response
 from litestar.datastructures import Cookie
 
-from loadbell.accounts.account import Account, get_account
+from loadbell.accounts.account import Account, Membership, get_account
 from loadbell.accounts.credentials import Prefix
+from loadbell.accounts.sessions import act_in
+from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import FieldError, Forbidden, Invalid, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.orgs import SignedIn
+from loadbell.domain.orgs import Principal, SignedIn
 from loadbell.entry.bodies import read_body
-from loadbell.entry.door import Door, PersonalCall
+from loadbell.entry.door import Asked, Door, PersonalCall
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
 from loadbell.store.db import Transaction, WrongState
 from loadbell.web.rendering import redirect, render
 
+T = TypeVar("T")
+
 SESSION = "loadbell_session"
+ORGANIZATION = "loadbell_organization"
 VISITOR = "loadbell_visitor"  # over HTTPS with the prefix below
 THEME = "loadbell_theme"
 THEMES = ("light", "dark")  # else the system's
 
-_MOST_FIELDS = 100
+_MOST_FIELDS = 1_000  # a check box for each project is one
 _YEAR_S = 365 * 86_400
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads // and /\ as the beginning of another host
 _VISITOR = "visitor "
@@ -41,6 +47,18 @@ _STALE = (
 )
 
 
+class Form(dict[str, str]):
+    """What a form says, by field; of a field that is said several times, the last."""
+
+    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
+        self._pairs = list(pairs)
+        super().__init__(self._pairs)
+
+    def all(self, name: str) -> list[str]:
+        """Everything that is said for ``name``: the check boxes that are ticked."""
+        return [value for said, value in self._pairs if said == name]
+
+
 class PageCall(PersonalCall):
     """A request for a page. Its session comes in a cookie, and no other credential lets anybody in."""
 
@@ -50,6 +68,7 @@ class PageCall(PersonalCall):
         self.cookies: list[Cookie] = []  #: that the answer sets
         self._account: Account | None = None
         self._looked = False
+        self._principal: Principal | None = None
 
     def credential(self) -> str | None:
         """The session in the cookie."""
@@ -91,6 +110,52 @@ class PageCall(PersonalCall):
             raise Unauthenticated("Sign in to see this page.")
         return account
 
+    async def organization(self) -> Membership | None:
+        """Which of the organizations of whoever has signed in this page is about.
+
+        The one that :meth:`read_in` or :meth:`write_in` was asked for; else the one that this browser looked at last;
+        else the first by name.
+        """
+        person = await self.guest()
+        if person is None or not person.organizations:
+            return None
+        if self._principal is not None:
+            wanted = str(self._principal.organization_id)
+        else:
+            wanted = self._request.cookies.get(ORGANIZATION, "")
+        found = (one for one in person.organizations if str(one.organization_id) == wanted)
+        return next(found, person.organizations[0])
+
+    async def read_in(self, organization_id: int, work: Asked[Principal, T]) -> T:
+        """What ``work``, which changes nothing, gives to what the person is in that organization.
+
+        Raises:
+            Unauthenticated: nobody has signed in.
+            NotFound: the person is no member of it.
+            Refused: the use case refuses.
+        """
+
+        async def unit(tx: Transaction, who: SignedIn, now: Micros) -> T:
+            self._principal = await act_in(tx, who, organization_id)
+            return await work(tx, self._principal, now)
+
+        return await self.read(unit)
+
+    async def write_in(self, organization_id: int, work: Asked[Principal, T], *, hold: Hold = Hold.SHARED) -> T:
+        """What ``work`` gives to what the person is in that organization, once it has been committed.
+
+        Raises:
+            Unauthenticated: nobody has signed in.
+            NotFound: the person is no member of it.
+            Refused: the use case refuses; nothing was changed.
+        """
+
+        async def unit(tx: Transaction, who: SignedIn, now: Micros) -> T:
+            self._principal = await act_in(tx, who, organization_id, hold=hold)
+            return await work(tx, self._principal, now)
+
+        return await self.write(unit)
+
     def refuse_foreign(self) -> None:
         """Does nothing unless the browser says that another site sent this request, with a cookie of ours or without.
 
@@ -100,7 +165,7 @@ class PageCall(PersonalCall):
         if self.header("sec-fetch-site") in {"cross-site", "same-site"}:
             raise Forbidden("This form was sent by another site. Open the page here and fill it in yourself.")
 
-    async def form(self) -> dict[str, str]:
+    async def form(self) -> Form:
         """What the form says, once it is known to come from a page that we gave to this browser.
 
         Raises:
@@ -118,12 +183,12 @@ class PageCall(PersonalCall):
             )
         except ValueError:  # UnicodeDecodeError is one
             raise MalformedBody("The form can't be read. Go back and send it again.") from None
-        fields = dict(pairs)
-        await self._check_token(fields.pop("csrf_token", "") or self.header("x-csrf-token") or "")
-        for name, value in fields.items():
+        token = next((value for name, value in pairs if name == "csrf_token"), "")
+        await self._check_token(token or self.header("x-csrf-token") or "")
+        for name, value in pairs:
             if "\x00" in value:
                 raise Invalid(FieldError(name, "the character U+0000 can't be stored; remove it"))
-        return fields
+        return Form((name, value) for name, value in pairs if name != "csrf_token")
 
     async def show(
         self, template: str, *, refusal: Refused | None = None, back: str | None = None, **values: Any
@@ -133,7 +198,16 @@ class PageCall(PersonalCall):
         ``back`` is the address of the page itself, if this is the answer to a form.
         """
         told = None if refusal is None else refuse(refusal)
+        organization = await self.organization()
+        principal = None
+        if organization is not None:
+            principal = await self.read_in(organization.organization_id, _whoever)
+            chosen = str(organization.organization_id)
+            if self._request.cookies.get(ORGANIZATION) != chosen:
+                self._keep(ORGANIZATION, chosen, _YEAR_S)
         shown = {
+            "organization": organization,
+            "principal": principal,
             **values,
             "account": await self.guest(),
             "csrf_token": await self._csrf_token(),
@@ -238,6 +312,10 @@ def _token_of(secret: str) -> str:
 
 async def _own_account(tx: Transaction, who: SignedIn, _now: Micros) -> Account:
     return await get_account(tx, who)
+
+
+async def _whoever(_tx: Transaction, principal: Principal, _now: Micros) -> Principal:
+    return principal
 
 
 async def _seal(tx: Transaction, clear: str) -> str:

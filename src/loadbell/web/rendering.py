@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -13,13 +12,15 @@ from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
 from loadbell.domain.errors import NotFound
-from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.ids import SECOND, Micros, to_datetime
+from loadbell.domain.orgs import Action
 
 HEADERS = {
     "Cache-Control": "no-store",
-    # No script and no inline style; forms go to this server only; nobody shows a page inside another.
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    # Scripts and styles are files of ours, never inline; forms and live updates go to this server only; nobody shows a
+    # page inside another.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",  # the address of a page can be a secret: an invitation, a password link
@@ -27,7 +28,7 @@ HEADERS = {
 """What every page says to the browser."""
 
 _HERE = Path(__file__).parent
-_TYPES = {".css": "text/css", ".svg": "image/svg+xml"}
+_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES = {path.name: path.read_bytes() for path in sorted((_HERE / "static").iterdir()) if path.suffix in _TYPES}
 VERSION = hashlib.sha256(b"".join(_FILES.values())).hexdigest()[:16]
 """Stands in the address of every static file, so that a browser may keep it until one of them has changed.
@@ -35,6 +36,7 @@ VERSION = hashlib.sha256(b"".join(_FILES.values())).hexdigest()[:16]
 One for all, because the theme names the file that it is based on by a relative address.
 """
 
+_MINUTE = 60
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
@@ -49,8 +51,31 @@ def _ago(then: Micros, now: Micros) -> str:
     return f"{span} ago" if then <= now else f"in {span}"
 
 
+def _moment(then: Micros) -> str:
+    """The exact instant, as people read it."""
+    return to_datetime(then).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _clock(then: Micros) -> str:
+    """The time of day alone, where the day is clear."""
+    return to_datetime(then).strftime("%H:%M:%S")
+
+
+def _took(length: Micros) -> str:
+    """How long something took, as people say it: "142 ms", "12 s", "12 m 04 s", "8 h 00 m", "3 d 04 h"."""
+    if length < SECOND:
+        return f"{max(length, 0) // 1000} ms"
+    seconds = length // SECOND
+    if seconds < _MINUTE:
+        return f"{seconds} s"
+    for size, unit, part, name in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size} {unit} {seconds % size // part:02} {name}"
+    raise AssertionError("unreachable: a minute is the smallest size")
+
+
 def _iso(then: Micros) -> str:
-    return datetime.fromtimestamp(then // SECOND, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return to_datetime(then).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _templates = Environment(
@@ -61,8 +86,8 @@ _templates = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-_templates.globals["static"] = f"/static/{VERSION}"
-_templates.filters.update(ago=_ago, iso=_iso)
+_templates.globals.update(static=f"/static/{VERSION}", Action=Action)
+_templates.filters.update(ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
 
 
 def render(
