@@ -27,6 +27,7 @@ def test_the_defaults() -> None:
     assert ((), None, (), None, "console") == (
         settings.secret_key, settings.base_url, settings.allowed_networks, settings.ca_file, settings.log_format,
     )  # fmt: skip
+    assert () == settings.trusted_proxies
     assert (15 * SECOND, 2 * MINUTE) == (settings.send_timeout, settings.watchdog)
     assert RetrySchedule.parse("5s,30s,2m,10m,30m,2h,5h,10h,10h") == settings.retry_schedule
 
@@ -39,6 +40,7 @@ def test_the_defaults() -> None:
         ("BASE_URL", "https://bell.example.org/sub/", "base_url", "https://bell.example.org/sub"),
         ("ALLOWED_NETWORKS", "10.1.0.0/16, ::1", "allowed_networks", (ip_network("10.1.0.0/16"), ip_network("::1"))),
         ("ALLOWED_NETWORKS", "127.0.0.1", "allowed_networks", (ip_network("127.0.0.1/32"),)),
+        ("TRUSTED_PROXIES", "10.0.3.7, ::1", "trusted_proxies", (ip_network("10.0.3.7"), ip_network("::1"))),
         ("RETRY_SCHEDULE", "1s, 2m", "retry_schedule", RetrySchedule((SECOND, 2 * MINUTE))),
         ("SEND_TIMEOUT", "500ms", "send_timeout", SECOND // 2),
         ("WATCHDOG", "1h", "watchdog", HOUR),
@@ -114,6 +116,7 @@ def test_postgresql_is_no_file() -> None:
         ("LOADBELL_ALLOWED_NETWORKS", "everything"),
         ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.1/8"),
         ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.0/33"),
+        ("LOADBELL_TRUSTED_PROXIES", "proxy.example.org"),
         ("LOADBELL_RETRY_SCHEDULE", "5s,soon"),
         ("LOADBELL_RETRY_SCHEDULE", "5s,999999999d"),
         ("LOADBELL_SEND_TIMEOUT", "15"),

@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 
 import structlog
@@ -31,7 +31,7 @@ from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
-from loadbell.settings import Settings
+from loadbell.settings import Network, Settings
 from loadbell.store.db import Database, WrongState
 from loadbell.store.opening import open_database
 from loadbell.web.page import error_page
@@ -210,11 +210,15 @@ def _http_server(settings: Settings, database: Database) -> "_Server":
         sends_mail=settings.mail is not None,
     )
     application = build_asgi(door, [*api.routers(door), *web.routers(door)], error_page)
-    return _Server(http_config(application, grace=GRACE_SECONDS))
+    return _Server(http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies))
 
 
-def http_config(application: ASGIApp, *, grace: float) -> uvicorn.Config:
-    """How ``application`` is served; what is in flight has ``grace`` seconds to end."""
+def http_config(application: ASGIApp, *, grace: float, trusted_proxies: Sequence[Network] = ()) -> uvicorn.Config:
+    """How ``application`` is served; what is in flight has ``grace`` seconds to end.
+
+    Who asks from where is what the connection says, unless that comes from one of the ``trusted_proxies``: then it is
+    the last address in ``X-Forwarded-For`` that is none of theirs.
+    """
     return uvicorn.Config(
         application,
         http="httptools",
@@ -222,7 +226,8 @@ def http_config(application: ASGIApp, *, grace: float) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # anybody can send them; who asks from where is what the connection says
+        proxy_headers=bool(trusted_proxies),  # anybody can send them
+        forwarded_allow_ips=[str(network) for network in trusted_proxies],
         timeout_graceful_shutdown=int(grace),
     )
 

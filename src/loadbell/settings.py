@@ -37,6 +37,7 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_CA_FILE": "",
     "LOADBELL_SMTP_URL": "",
     "LOADBELL_SMTP_FROM": "",
+    "LOADBELL_TRUSTED_PROXIES": "",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
 
@@ -75,6 +76,7 @@ class Settings:
     log_format: Literal["console", "json"]
     ca_file: Path | None
     mail: MailServer | None  #: None: this server sends no mail
+    trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is believed
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -115,7 +117,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         database_url=_database_url(text("LOADBELL_DATABASE_URL"), data_dir),
         secret_key=tuple(key.strip() for key in text("LOADBELL_SECRET_KEY").split(",") if key.strip()),
         base_url=_base_url(text("LOADBELL_BASE_URL")),
-        allowed_networks=_networks(text("LOADBELL_ALLOWED_NETWORKS")),
+        allowed_networks=_networks("LOADBELL_ALLOWED_NETWORKS", text("LOADBELL_ALLOWED_NETWORKS")),
         retry_schedule=_schedule(text("LOADBELL_RETRY_SCHEDULE")),
         send_timeout=duration("LOADBELL_SEND_TIMEOUT"),
         watchdog=duration("LOADBELL_WATCHDOG"),
@@ -124,6 +126,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         log_format="json" if log_format == "json" else "console",
         ca_file=_ca_file(text("LOADBELL_CA_FILE")),
         mail=_mail(text("LOADBELL_SMTP_URL"), text("LOADBELL_SMTP_FROM")),
+        trusted_proxies=_networks("LOADBELL_TRUSTED_PROXIES", text("LOADBELL_TRUSTED_PROXIES")),
     )
 
 
@@ -178,7 +181,7 @@ def _base_url(text: str) -> str | None:
     return text.rstrip("/")
 
 
-def _networks(text: str) -> tuple[Network, ...]:
+def _networks(name: str, text: str) -> tuple[Network, ...]:
     networks = []
     for part in (part.strip() for part in text.split(",")):
         if not part:
@@ -186,9 +189,7 @@ def _networks(text: str) -> tuple[Network, ...]:
         try:
             networks.append(ipaddress.ip_network(part))
         except ValueError as error:
-            raise BadSetting(
-                f"LOADBELL_ALLOWED_NETWORKS: {error}. Write networks such as 10.1.0.0/16,::1/128."
-            ) from None
+            raise BadSetting(f"{name}: {error}. Write networks such as 10.1.0.0/16,::1/128.") from None
     return tuple(networks)
 
 

@@ -28,7 +28,9 @@ def _check_headers(page: Page) -> None:
     assert page.headers["x-frame-options"] == "DENY"
     assert page.headers["x-content-type-options"] == "nosniff"
     assert page.headers["referrer-policy"] == "no-referrer"
-    assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=|javascript:|data:", page.text)
+    assert not re.search(
+        r"<script(?! src=\"/static/[^\"]+\" defer></script>)|<style|\sstyle=|\son[a-z]+=|javascript:|data:", page.text
+    )
 
 
 def test_every_page_is_guarded(signed_in: Browser, browser: Browser, still_site: ApiSite) -> None:
@@ -123,7 +125,7 @@ def test_what_is_no_form_is_refused(signed_in: Browser) -> None:
     assert signed_in.send("POST", "/account", fields, {"Content-Type": "application/json"}).status == 415
     assert signed_in.send("POST", "/account", {**fields, "name": "x" * 1_100_000}).status == 413
     assert signed_in.send("POST", "/account", {**fields, "name": "a\x00b"}).status == 422
-    assert signed_in.send("POST", "/account", {str(n): "" for n in range(200)}).status == 400
+    assert signed_in.send("POST", "/account", {str(n): "" for n in range(1_001)}).status == 400
 
 
 def test_what_people_wrote_is_text(signed_in: Browser) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from litestar.testing import RequestFactory
 
 from loadbell.domain.errors import Unavailable
@@ -31,3 +32,26 @@ def test_a_database_that_is_away_is_told_as_a_page() -> None:
     assert page.status_code == 503
     assert "Retry-After" in page.headers
     assert "The database does not answer. Try again soon." in page.content
+
+
+@pytest.mark.parametrize(
+    ("trusted", "seen"),
+    [
+        ("", "127.0.0.1"),  # the connection's other end
+        ("10.9.9.9", "127.0.0.1"),  # which is no trusted proxy
+        ("127.0.0.1", "198.51.100.7"),
+        ("127.0.0.0/8,198.51.100.0/24", "192.0.2.1"),  # two proxies in a row
+    ],
+)
+def test_only_a_trusted_proxy_tells_where_a_request_came_from(tmp_path: Path, trusted: str, seen: str) -> None:
+    """The last address in X-Forwarded-For that is no trusted proxy's; the connection's own where none is trusted."""
+    made = set_up(tmp_path)
+    with Server(tmp_path, {"LOADBELL_TRUSTED_PROXIES": trusted}) as server:
+        browser = Browser(server.url)
+        form = browser.get("/login").hidden("csrf_token")
+        fields = {"csrf_token": form, "email": "owner@example.org", "password": made["password"]}
+        browser.send("POST", "/login", fields, {"X-Forwarded-For": "203.0.113.9, 192.0.2.1, 198.51.100.7"})
+        words = browser.get("/account").words
+
+    assert seen in words
+    assert all(other not in words for other in {"127.0.0.1", "198.51.100.7", "192.0.2.1", "203.0.113.9"} - {seen})
