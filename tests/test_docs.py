@@ -16,7 +16,7 @@ import typer
 from standardwebhooks import WebhookVerificationError
 from typer.core import TyperGroup
 
-from loadbell import api
+from loadbell import api, web
 from loadbell.api import openapi
 from loadbell.channels.webhook import WebHook, WebHookSettings
 from loadbell.cli.program import program
@@ -121,6 +121,24 @@ def test_every_route_is_described() -> None:
     }
 
     assert described == routes
+
+
+def test_every_page_is_described() -> None:
+    """docs/pages.md names the address of each page, and none that isn't there; what ids are called is left to it."""
+    described = re.findall(r"^\| `(/[^ `]*)` \|", _page("docs/pages.md"), flags=re.MULTILINE)
+
+    pages = {
+        path
+        for noun in web._NOUNS
+        for handler in noun.HANDLERS
+        if "GET" in handler.http_methods
+        for path in handler.paths
+        if not path.endswith("/live")  # what changes on a page
+    }
+
+    assert sorted(re.sub(r"{[^}]*}", "{}", path) for path in described) == sorted(
+        re.sub(r"{[^}]*}", "{}", path) for path in pages
+    )
 
 
 def test_every_reason_and_status_is_described() -> None:
