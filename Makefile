@@ -52,8 +52,8 @@ bench: setup programs ## run everything in benchmarks/
 docs: setup ## write what docs/channels.md takes from the code; the other pages are read as they are
 	@$(BIN)/python -m tests.support.pages
 
-screenshots: ## not filled yet: they come with the web pages
-	@echo 'make screenshots: there are no pages to photograph yet.'
+screenshots: setup programs ## a picture of every page, 1280 and 390 px, light and dark, in screenshots/ (ARGS="runs login": only these)
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 requirements: setup ## pin again what pyproject.toml asks for (ARGS=--upgrade takes the newest; needs Python 3.11)
 	@$(BIN)/python requirements/pin.py $(ARGS)

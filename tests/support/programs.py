@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 
+from tests.support.chromium import find_chromium
 from tests.support.postgres import find_binaries
 from tests.support.snippets import has_curl
 
@@ -23,6 +24,8 @@ def main() -> int:
         missing.append("postgresql")
     if not has_curl():
         missing.append("curl")
+    if find_chromium() is None:
+        missing.append("chromium")
     if not missing:
         return 0
     names = " ".join(missing)
