@@ -153,6 +153,8 @@ async def _append(  # noqa: PLR0913 - one argument for each column
     token_id: int | None = None,
     address: str | None = None,
 ) -> None:
+    if organization_id is not None:
+        tx.changed(organization_id)
     await tx.run(
         _INSERT,
         organization_id=organization_id,

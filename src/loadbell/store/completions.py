@@ -106,11 +106,12 @@ _TAKE_BACK = Statement(
     "WHERE id = :id AND status = 'sending' AND attempts_begun = :number"
 )
 _ORPHANS = Statement(
-    "SELECT id, attempts_begun, cause, settled, step, lease_owner, leased_at FROM deliveries WHERE status = 'sending' "
+    "SELECT id, organization_id, attempts_begun, cause, settled, step, lease_owner, leased_at "
+    "FROM deliveries WHERE status = 'sending' "
     "AND (lease_until <= :now OR lease_owner <> :me)",
     f"""
-    SELECT id, attempts_begun, cause, settled, step, lease_owner, leased_at FROM deliveries WHERE status = 'sending'
-    AND (lease_until <= :now OR lease_owner <> :me AND lease_owner NOT IN (
+    SELECT id, organization_id, attempts_begun, cause, settled, step, lease_owner, leased_at
+    FROM deliveries WHERE status = 'sending' AND (lease_until <= :now OR lease_owner <> :me AND lease_owner NOT IN (
         SELECT CAST(objid AS bigint) FROM pg_locks WHERE locktype = 'advisory' AND classid = {WORKER_LOCKS} AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
     )) ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
@@ -146,6 +147,8 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> 
         for done in completions
         if done.verdict.status is not DeliveryStatus.PENDING and not done.answered
     ]
+    for done in completions:
+        tx.changed(done.leased.organization_id)
     await throttle_channels(tx, _throttles(completions))  # channels before deliveries, as everybody locks them
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_MANY, ids=[move["id"] for move in moves])
@@ -190,6 +193,7 @@ async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:
         )
         attempts.append(_attempt_row(row["id"], attempt))
         moves.append(row)
+        tx.changed(row["organization_id"])
     if tx.dialect == "postgresql":
         if attempts:
             await tx.run(_APPEND, **_columns(attempts))

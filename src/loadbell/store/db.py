@@ -66,8 +66,14 @@ class Transaction(Protocol):
         """Workers of every process look for due deliveries as soon as this transaction has committed."""
         ...
 
+    def changed(self, organization_id: int) -> None:
+        """Whoever watches changes, in any process, is told of the organization once this transaction has committed."""
+        ...
+
 
 Work = Callable[[Transaction], Coroutine[Any, Any, T]]
+Watcher = Callable[[frozenset[int] | None], None]
+"""Is told which organizations have changed; None: any may have, for something may have been missed."""
 
 
 class Database(Protocol):
@@ -88,6 +94,10 @@ class Database(Protocol):
 
     def on_wake(self, listener: Callable[[], None]) -> None:
         """Calls ``listener`` in the event loop whenever a transaction that woke the workers has committed."""
+        ...
+
+    async def watch_changes(self, watcher: Watcher) -> None:
+        """From its return on, ``watcher`` is called in the event loop after each commit that changed organizations."""
         ...
 
     async def enlist_worker(self) -> int:

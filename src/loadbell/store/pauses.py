@@ -105,7 +105,8 @@ _LOCK_LATE = Statement(
 )
 _EXPIRE_HELD = _END.format(status="failed", reason="CASE WHEN settled IS NULL THEN 'expired' ELSE reason END")
 _EXPIRE_LATE = Statement(
-    _EXPIRE_HELD + "id IN (SELECT value FROM json_each(:ids))", _EXPIRE_HELD + "id = ANY(CAST(:ids AS text[]))"
+    _EXPIRE_HELD + "id IN (SELECT value FROM json_each(:ids)) RETURNING organization_id",
+    _EXPIRE_HELD + "id = ANY(CAST(:ids AS text[])) RETURNING organization_id",
 )
 _RELEASE = Statement(
     "UPDATE deliveries SET waits_for = NULL WHERE waits_for IN (SELECT value FROM json_each(:ids))",
@@ -211,7 +212,8 @@ async def expire_late(tx: Transaction, *, held: str, limited: str, before: Micro
         by_limit = [delivery for delivery in by_limit if delivery in still]
     for ids, message in ((list(by_pause), held), (by_limit, limited)):
         if ids:
-            await tx.run(_EXPIRE_LATE, ids=_ids(tx, ids), message=message, now=now)
+            for row in await tx.all(_EXPIRE_LATE, ids=_ids(tx, ids), message=message, now=now):
+                tx.changed(row["organization_id"])
             if await tx.run(_RELEASE, ids=_ids(tx, ids)):
                 tx.wake_workers()
     return len(by_pause), len(by_limit)

@@ -1,8 +1,12 @@
-"""PostgreSQL through asyncpg: a pool for transactions, and one session that listens and proves that we live."""
+"""
+PostgreSQL through asyncpg: a pool for transactions, and a session for each thing that must be heard.
+
+One proves that this process's worker lives and hears that there is something to deliver; the other hears what changed.
+"""
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -11,7 +15,7 @@ import asyncpg
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.store.db import Row, Unreachable, Work
+from loadbell.store.db import Row, Unreachable, Watcher, Work
 from loadbell.store.secrets import SecretBox
 from loadbell.store.statements import Statement
 
@@ -22,6 +26,9 @@ WORKER_LOCKS = 0x10AD_BE11
 """The class of our advisory locks; the object is the worker's number. Held as long as the worker's session lives."""
 
 _WAKE_CHANNEL = "loadbell_deliveries"
+_CHANGES_CHANNEL = "loadbell_changes"
+_LONGEST_PAYLOAD = 7_999
+"""What PostgreSQL carries in one notification, in bytes."""
 _TRIES = 4
 _RECONNECT_SECONDS = 0.5
 _OUT_OF_REACH = (
@@ -45,6 +52,7 @@ class _PostgresTransaction:
         self._connection = connection
         self._box = box
         self.wakes = False
+        self.organizations: set[int] = set()
 
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
         sql, bound = statement.for_postgresql(values)
@@ -76,6 +84,21 @@ class _PostgresTransaction:
     def wake_workers(self) -> None:
         self.wakes = True
 
+    def changed(self, organization_id: int) -> None:
+        self.organizations.add(organization_id)
+
+    async def notify(self) -> None:
+        """Lets the commit tell other sessions what this transaction was asked to tell, in one round trip."""
+        told = []
+        if self.wakes:
+            told.append((_WAKE_CHANNEL, ""))
+        if self.organizations:
+            listed = ",".join(map(str, sorted(self.organizations)))
+            told.append((_CHANGES_CHANNEL, listed if len(listed) <= _LONGEST_PAYLOAD else ""))
+        if told:
+            calls = ", ".join(f"pg_notify(${at}, ${at + 1})" for at in range(1, 2 * len(told), 2))
+            await self._connection.fetchrow(f"SELECT {calls}", *(part for one in told for part in one))
+
 
 class PostgresDatabase:
     """The store on a PostgreSQL server, shared by any number of processes."""
@@ -87,9 +110,11 @@ class PostgresDatabase:
         self._pool = pool
         self._box = box
         self._listeners: list[Callable[[], None]] = []
-        self._session_task: asyncio.Task[None] | None = None
+        self._watchers: list[Watcher] = []
+        self._sessions: list[asyncio.Task[None]] = []
         self._worker = secrets.randbelow(2**31 - 1) + 1
-        self._enlisted = asyncio.Event()
+        self._enlisted: asyncio.Event | None = None
+        self._watching: asyncio.Event | None = None
 
     @classmethod
     async def connect(cls, url: str, box: SecretBox) -> "PostgresDatabase":
@@ -119,16 +144,22 @@ class PostgresDatabase:
         When the session is lost, the lock is gone at once and other workers take over what this one had leased; the
         session is opened again as soon as the server answers.
         """
-        if self._session_task is None:
-            self._session_task = asyncio.create_task(self._keep_session(), name="postgresql-session")
-            await self._enlisted.wait()
+        if self._enlisted is None:
+            self._enlisted = self._keep_session(self._prove_life)
+        await self._enlisted.wait()
         return self._worker
 
+    async def watch_changes(self, watcher: Watcher) -> None:
+        """In a session of its own. When that was lost, ``watcher`` is told that anything may have changed."""
+        self._watchers.append(watcher)
+        if self._watching is None:
+            self._watching = self._keep_session(self._listen_for_changes)
+        await self._watching.wait()
+
     async def close(self) -> None:
-        if self._session_task is not None:
-            self._session_task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._session_task
+        for session in self._sessions:
+            session.cancel()
+        await asyncio.gather(*self._sessions, return_exceptions=True)
         with suppress(*_OUT_OF_REACH):
             await asyncio.wait_for(self._pool.close(), 5)
         self._pool.terminate()
@@ -142,8 +173,7 @@ class PostgresDatabase:
                 ):
                     transaction = _PostgresTransaction(connection, self._box)
                     result = await work(transaction)
-                    if transaction.wakes:
-                        await connection.execute(f"NOTIFY {_WAKE_CHANNEL}")
+                    await transaction.notify()
                     return result
             except _RUN_AGAIN as error:
                 if not remaining:
@@ -154,17 +184,21 @@ class PostgresDatabase:
                 ) from error
         raise AssertionError("unreachable: the last try returns or raises")
 
-    async def _keep_session(self) -> None:
+    def _keep_session(self, begin: Callable[[Any], Awaitable[None]]) -> asyncio.Event:
+        """Keeps a session open that starts with ``begin``, and opens it again when it was lost; set once it stands."""
+        ready = asyncio.Event()
+        self._sessions.append(asyncio.create_task(self._session(begin, ready), name="postgresql-session"))
+        return ready
+
+    async def _session(self, begin: Callable[[Any], Awaitable[None]], ready: asyncio.Event) -> None:
         while True:
             try:
                 connection = await asyncpg.connect(self._url, timeout=10)
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 try:
-                    await connection.execute("SELECT pg_advisory_lock($1, $2)", WORKER_LOCKS, self._worker)
-                    await connection.add_listener(_WAKE_CHANNEL, self._wake)
-                    self._enlisted.set()
-                    self._wake()
+                    await begin(connection)
+                    ready.set()
                     while True:
                         with suppress(TimeoutError):
                             await asyncio.wait_for(lost.wait(), 5)
@@ -175,6 +209,15 @@ class PostgresDatabase:
                 log.warning("The database session was lost; connecting again", error=type(error).__name__)
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
+    async def _prove_life(self, connection: Any) -> None:
+        await connection.execute("SELECT pg_advisory_lock($1, $2)", WORKER_LOCKS, self._worker)
+        await connection.add_listener(_WAKE_CHANNEL, self._wake)
+        self._wake()
+
+    async def _listen_for_changes(self, connection: Any) -> None:
+        await connection.add_listener(_CHANGES_CHANNEL, self._hear)
+        self._tell(None)
+
     @staticmethod
     async def _drop(connection: Any) -> None:
         with suppress(*_OUT_OF_REACH, asyncpg.PostgresError):
@@ -183,6 +226,13 @@ class PostgresDatabase:
     def _wake(self, *_: Any) -> None:
         for listener in self._listeners:
             listener()
+
+    def _hear(self, _connection: Any, _process: int, _channel: str, payload: object) -> None:
+        self._tell(frozenset(map(int, str(payload).split(","))) if payload else None)
+
+    def _tell(self, changed: frozenset[int] | None) -> None:
+        for watcher in self._watchers:
+            watcher(changed)
 
 
 def unreachable(url: str, error: Exception) -> Unreachable:

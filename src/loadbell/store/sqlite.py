@@ -7,7 +7,7 @@ import queue
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.store.db import Row, Unreachable, Work, WrongState
+from loadbell.store.db import Row, Unreachable, Watcher, Work, WrongState
 from loadbell.store.secrets import SecretBox
 from loadbell.store.statements import Statement
 
@@ -69,6 +69,7 @@ class _Job:
     work: Work[Any]
     future: asyncio.Future[Any]
     wakes: bool = False
+    changed: Collection[int] = ()
     result: Any = None
     error: Exception | None = None
 
@@ -82,6 +83,7 @@ class _SqliteTransaction:
         self._connection = connection
         self._box = box
         self.wakes = False
+        self.organizations: set[int] = set()
 
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
         sql, bound = statement.for_sqlite(values)
@@ -110,6 +112,9 @@ class _SqliteTransaction:
     def wake_workers(self) -> None:
         self.wakes = True
 
+    def changed(self, organization_id: int) -> None:
+        self.organizations.add(organization_id)
+
 
 class SqliteDatabase:
     """The store in one file. Holds its :class:`FileLock` until closed, if it is given one."""
@@ -122,6 +127,7 @@ class SqliteDatabase:
         self._box = box
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[], None]] = []
+        self._watchers: list[Watcher] = []
         self._local = threading.local()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="sqlite-reader")
         self._read_connections: list[sqlite3.Connection] = []
@@ -147,6 +153,9 @@ class SqliteDatabase:
 
     def on_wake(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
+
+    async def watch_changes(self, watcher: Watcher) -> None:
+        self._watchers.append(watcher)
 
     async def enlist_worker(self) -> int:
         """The lock file is the proof of life: any lease that this process did not take itself is a dead one's.
@@ -219,14 +228,14 @@ class SqliteDatabase:
             refusal = _unavailable(error)
             for job in group:
                 job.error = refusal
-                job.wakes = False
+                job.wakes, job.changed = False, ()
 
     def _run_job(self, connection: sqlite3.Connection, job: _Job) -> None:
         transaction = _SqliteTransaction(connection, self._box)
         connection.execute("SAVEPOINT unit")
         try:
             job.result = _drive(job.work(transaction))
-            job.wakes = transaction.wakes
+            job.wakes, job.changed = transaction.wakes, transaction.organizations
         except Exception as error:  # noqa: BLE001 - a unit's error is its caller's, never the writer's end
             job.error = _unavailable(error) if isinstance(error, sqlite3.OperationalError) else error
             if connection.in_transaction:
@@ -245,6 +254,10 @@ class SqliteDatabase:
         if any(job.wakes for job in group):
             for listener in self._listeners:
                 listener()
+        if self._watchers:
+            changed = frozenset(organization for job in group for organization in job.changed)
+            for watcher in self._watchers if changed else ():
+                watcher(changed)
 
 
 def connect(path: Path) -> sqlite3.Connection:
