@@ -73,6 +73,7 @@ async def set_last_result(tx: Transaction, test_id: int, result: Result) -> None
 
 async def insert_run(tx: Transaction, run: Run) -> int:
     """Adds ``run``, whose id is not looked at; gives its id."""
+    tx.changed(run.organization_id)
     row = await tx.first(_INSERT, **_values(run))
     assert row is not None
     return int(row["id"])
@@ -96,6 +97,7 @@ async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
     Raises:
         RuntimeError: it has not; the caller had not locked it.
     """
+    tx.changed(run.organization_id)
     values = _values(run)
     mutable = {column: values[column] for column in _MUTABLE}
     if await tx.run(_UPDATE, run_id=run.id, expected=expected.value, **mutable) != 1:
