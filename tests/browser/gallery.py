@@ -6,7 +6,15 @@ from typing import Self
 
 from playwright.sync_api import Browser, Error
 
-from tests.browser.looks import access_issues, issues_of_popovers, layout_issues, open_details, set_look
+from tests.browser.looks import (
+    access_issues,
+    focus_issues,
+    idle_buttons,
+    issues_of_popovers,
+    layout_issues,
+    open_details,
+    set_look,
+)
 from tests.browser.pictures import Picture
 from tests.browser.sample import PASSWORD, Sample
 from tests.browser.tab import THEMES, WIDTHS, Tab
@@ -19,7 +27,7 @@ class Gallery:
         self.sample = sample
         self._browser = browser
         self._folder = folder
-        self._tabs: dict[str | None, Tab] = {}
+        self._tabs: dict[tuple[str | None, bool], Tab] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -40,7 +48,15 @@ class Gallery:
             return [f"{picture.name}: {error}"]
         noted = [f"{picture.name}: {problem}" for problem in tab.problems]
         # What follows puts styles of its own into the page, which the page's policy rightly refuses.
-        return noted + [issue for width in WIDTHS for issue in self._look(tab, picture, width)]
+        noted += [issue for width in WIDTHS for issue in self._look(tab, picture, width)]
+        return noted + [f"{picture.name}: {issue}" for issue in self._by_keyboard(tab)]
+
+    def look_without_script(self, picture: Picture) -> list[str]:
+        """What is wrong with it where JavaScript is off."""
+        tab = self._tab(picture.who, script=False)
+        tab.problems.clear()
+        tab.go(picture.path(self.sample), status=picture.status)
+        return [*tab.problems, *idle_buttons(tab.page)]
 
     def _look(self, tab: Tab, picture: Picture, width: int) -> Iterator[str]:
         for theme in THEMES:
@@ -60,9 +76,13 @@ class Gallery:
             return access_issues(tab.page, only=("color-contrast",))
         return [*layout_issues(tab.page), *access_issues(tab.page), *issues_of_popovers(tab.page)]
 
-    def _tab(self, who: str | None) -> Tab:
-        if who not in self._tabs:
-            self._tabs[who] = Tab(self._browser, self.sample.url)
+    def _by_keyboard(self, tab: Tab) -> list[str]:
+        set_look(tab.page, WIDTHS[0], THEMES[0])
+        return focus_issues(tab.page)
+
+    def _tab(self, who: str | None, *, script: bool = True) -> Tab:
+        if (who, script) not in self._tabs:
+            opened = self._tabs[who, script] = Tab(self._browser, self.sample.url, script=script)
             if who is not None:
-                self._tabs[who].sign_in(who, PASSWORD)
-        return self._tabs[who]
+                opened.sign_in(who, PASSWORD)
+        return self._tabs[who, script]

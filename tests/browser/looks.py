@@ -16,8 +16,9 @@ async ([within, only]) => {
   const options = { resultTypes: ["violations"], preload: false, rules: { "target-size": { enabled: true } } };
   if (only.length) options.runOnly = { type: "rule", values: only };
   const found = await axe.run(within ? { include: [within] } : document, options);
+  const order = ["heading-order", "page-has-heading-one", "empty-heading", "landmark-one-main", "region"];
   return found.violations
-    .filter((issue) => issue.impact === "serious" || issue.impact === "critical")
+    .filter((issue) => issue.impact === "serious" || issue.impact === "critical" || order.includes(issue.id))
     .flatMap((issue) => issue.nodes.map((node) => `${issue.id}: ${node.target} — ${node.failureSummary}`));
 }
 """
@@ -26,7 +27,30 @@ _OPEN = """
   for (const details of document.querySelectorAll("details:not([name])")) details.open = true;
 }
 """
-_CLOSE_TOP = "id => document.getElementById(id).hidePopover()"
+_FOCUSED = """
+() => {
+  const at = document.activeElement;
+  if (!at || at === document.body) return null;
+  if (!at.dataset.passed) at.dataset.passed = String(document.querySelectorAll("[data-passed]").length + 1);
+  const style = getComputedStyle(at);
+  const box = at.getBoundingClientRect();
+  const wide = parseFloat(style.outlineWidth) >= 2;
+  const ringed = style.outlineStyle === "auto" || (style.outlineStyle !== "none" && wide);
+  return {
+    number: at.dataset.passed,
+    name: `<${at.tagName.toLowerCase()} ${at.name || at.id || at.className}> “${at.textContent.trim().slice(0, 40)}”`,
+    marked: ringed || style.boxShadow !== "none",
+    seen: box.width > 1 && box.bottom > 0 && box.right > 0 && box.top < innerHeight && box.left < innerWidth,
+  };
+}
+"""
+_IDLE_BUTTONS = """
+() => [...document.querySelectorAll("button, [role=button]")]
+  .filter((button) => button.checkVisibility() && !button.hasAttribute("popovertarget")
+    && !(button.form && button.type === "submit") && !button.href)
+  .map((button) => `the button “${button.textContent.trim()}” does nothing without script`)
+"""
+_MOST_STOPS = 500
 
 
 def set_look(page: Page, width: int, theme: str) -> None:
@@ -62,10 +86,27 @@ def issues_of_popovers(page: Page) -> list[str]:
         page.evaluate("id => document.getElementById(id).showPopover()", name)
         found = [*layout_issues(page), *access_issues(page, within=f"#{name}")]
         issues += [f"in #{name}: {issue}" for issue in found]
-        page.evaluate(_CLOSE_TOP, name)
+        page.evaluate("id => document.getElementById(id).hidePopover()", name)
     return issues
 
 
-def as_sentences(looked_at: dict[str, Any]) -> str:
-    """What is wrong, by where it was seen; for the message of a failed test."""
-    return "\n".join(f"{where}:\n  " + "\n  ".join(issues) for where, issues in looked_at.items() if issues)
+def focus_issues(page: Page) -> list[str]:
+    """What a person who only has a keyboard can't see of where they are, on the whole way through the page."""
+    page.evaluate("document.activeElement.blur()")
+    issues = []
+    passed: set[str] = set()
+    for _ in range(_MOST_STOPS):
+        page.keyboard.press("Tab")
+        stop: dict[str, Any] | None = page.evaluate(_FOCUSED)
+        if stop is None or stop["number"] in passed:
+            break
+        passed.add(stop["number"])
+        issues += [f"{stop['name']} doesn't show that it has the focus"] if not stop["marked"] else []
+        issues += [f"{stop['name']} has the focus out of sight"] if not stop["seen"] else []
+    return issues
+
+
+def idle_buttons(page: Page) -> list[str]:
+    """The buttons that do nothing on a page whose scripts are off."""
+    issues: list[str] = page.evaluate(_IDLE_BUTTONS)
+    return issues

@@ -7,7 +7,14 @@ import pytest
 from loadbell.testing import ScriptedReceiver, respond
 from loadbell.testing.receiver import Behaviour, Received
 from tests.browser.conftest import OpenTab
-from tests.browser.looks import access_issues, issues_of_popovers, layout_issues, set_look
+from tests.browser.looks import (
+    access_issues,
+    focus_issues,
+    idle_buttons,
+    issues_of_popovers,
+    layout_issues,
+    set_look,
+)
 from tests.browser.tab import Tab
 
 _PAGES = {
@@ -21,6 +28,9 @@ _PAGES = {
     "/unnamed": "<h1>Unnamed</h1><input>",
     "/small": "<h1>Small</h1><button style='all: unset; font-size: 8px'>a</button><button style='all: unset; "
     "font-size: 8px'>b</button>",
+    "/unmarked": "<h1>Unmarked</h1><a href='/' style='outline: none'>Home</a>",
+    "/away": "<h1>Away</h1><a href='/' style='position: fixed; left: -99px'>Home</a>",
+    "/idle": "<h1>Idle</h1><button type=button>Copy</button><form><button>Send</button></form>",
     "/menu": "<h1>Menu</h1><div id=menu popover><p style='width: 90vw; color: #bbb; background: #fff'>Text.</p></div>",
     "/thrown": "<h1>Thrown</h1><script>throw new Error('lost the thread')</script>",
     "/refused": "<h1>Refused</h1><p style='color: red'>Text.</p>",
@@ -52,7 +62,8 @@ def test_a_good_page_has_no_issue(tab: Tab) -> None:
     """There is nothing to find on a page that is well made."""
     tab.go("/fine")
 
-    assert [] == [*layout_issues(tab.page), *access_issues(tab.page), *issues_of_popovers(tab.page)]
+    found = [*layout_issues(tab.page), *access_issues(tab.page), *issues_of_popovers(tab.page)]
+    assert [] == [*found, *focus_issues(tab.page), *idle_buttons(tab.page)]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +100,24 @@ def test_what_is_folded_away_is_looked_at(tab: Tab) -> None:
     (found,) = issues_of_popovers(tab.page)
     assert found.startswith("in #menu: color-contrast")
     assert not tab.page.is_visible("#menu")
+
+
+@pytest.mark.parametrize(("path", "said"), [("/unmarked", "doesn't show"), ("/away", "out of sight")])
+def test_a_focus_that_nobody_sees_is_found(tab: Tab, path: str, said: str) -> None:
+    """A link without its ring, and one beyond the window."""
+    tab.go(path)
+
+    assert any(said in issue for issue in focus_issues(tab.page))
+
+
+def test_an_idle_button_is_found_where_script_is_off(open_tab: OpenTab) -> None:
+    """A button outside of a form that nothing listens to; one that sends its form is not idle."""
+    with ScriptedReceiver(_answer) as server:
+        tab = open_tab(server.url, script=False)
+        tab.go("/idle")
+
+        assert ["the button “Copy” does nothing without script"] == idle_buttons(tab.page)
+        tab.close()
 
 
 @pytest.mark.parametrize(

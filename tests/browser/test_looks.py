@@ -18,10 +18,22 @@ def gallery(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield seen
 
 
-@pytest.mark.parametrize("picture", [one for one in PICTURES if page_of(one, routes())], ids=lambda one: one.name)
+_THERE = [one for one in PICTURES if page_of(one, routes())]
+
+
+@pytest.mark.parametrize("picture", _THERE, ids=lambda one: one.name)
 def test_a_page_is_whole_and_everybody_can_use_it(gallery: Gallery, picture: Picture) -> None:
-    """No text is cut, nothing scrolls sideways, axe-core sees nothing serious, the browser's console stays empty."""
+    """No text is cut, nothing scrolls sideways, axe-core sees nothing serious, the browser's console stays empty.
+
+    Going through it by keyboard, one sees where one is.
+    """
     assert [] == gallery.look_at(picture)
+
+
+@pytest.mark.parametrize("picture", _THERE, ids=lambda one: one.name)
+def test_no_button_of_a_page_is_idle_without_script(gallery: Gallery, picture: Picture) -> None:
+    """Where JavaScript is off, what can be pressed does something."""
+    assert [] == gallery.look_without_script(picture)
 
 
 @pytest.mark.parametrize("picture", [one for one in (SETUP,) if page_of(one, routes())], ids=lambda one: one.name)
