@@ -10,8 +10,8 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import Result, RunStatus, Source
 from loadbell.store.channels import list_channels
-from loadbell.store.deliveries import list_deliveries
-from loadbell.store.runs import list_runs
+from loadbell.store.delivery_lists import list_deliveries
+from loadbell.store.run_lists import list_runs
 from tests.support.leasing import GONE, OK, done, lease, record
 from tests.support.stores import Play, Site
 
@@ -30,12 +30,11 @@ def test_pages_of_deliveries_have_no_gap_and_no_repeat(play: Play, size: int) ->
         pages: list[UUID] = []
         before: UUID | None = None
         while True:
-            page = await site.do(list_deliveries, site.organization_id, before=before, limit=size)
-            if not page:
-                break
+            page, before = await site.do(list_deliveries, site.organization_id, before=before, limit=size)
             assert len(page) <= size
             pages += [item.id for item in page]
-            before = page[-1].id
+            if before is None:
+                break
             site.clock.advance(SECOND)
             await site.run()
 
@@ -50,20 +49,34 @@ def test_pages_of_runs_and_channels_have_no_gap_and_no_repeat(play: Play, size: 
     """The same for lists by integer ids."""
 
     async def scenario(site: Site) -> None:
-        runs = [(await site.run()).id for _ in range(7)]
+        other = await site.project()
+        runs = [(await site.run(project_id=project)).id for project in (site.project_id, other) * 4]
         channels = [(await site.channel()).id for _ in range(7)]
 
-        async def pages(listing: Any, **given: Any) -> list[int]:
+        async def pages_of_runs(projects: frozenset[int] | None) -> list[int]:
+            found: list[int] = []
+            before: int | None = None
+            while True:
+                page, before = await site.do(
+                    list_runs, site.organization_id, projects=projects, before=before, limit=size
+                )
+                assert len(page) <= size
+                found += [run.id for run in page]
+                if before is None:
+                    return found
+
+        async def pages_of_channels() -> list[int]:
             found: list[int] = []
             while True:
                 before = found[-1] if found else None
-                page = await site.do(listing, site.organization_id, before=before, limit=size, **given)
+                page = await site.do(list_channels, site.organization_id, before=before, limit=size)
                 if not page:
                     return found
-                found += [item.id for item in page]
+                found += [channel.id for channel in page]
 
-        assert runs[::-1] == await pages(list_runs, projects=None)
-        assert channels[::-1] == await pages(list_channels)
+        assert runs[::-1] == await pages_of_runs(None)
+        assert runs[::-1] == await pages_of_runs(frozenset({site.project_id, other}))
+        assert channels[::-1] == await pages_of_channels()
 
     play(scenario)
 
@@ -82,7 +95,8 @@ def test_the_filters_of_deliveries(play: Play) -> None:
         other = await site.run()
 
         async def count(**filters: Any) -> int:
-            found = await site.do(list_deliveries, site.organization_id, limit=100, **filters)
+            found, following = await site.do(list_deliveries, site.organization_id, limit=100, **filters)
+            assert following is None
             return len(found)
 
         assert 6 == await count()
@@ -99,7 +113,7 @@ def test_the_filters_of_deliveries(play: Play) -> None:
         assert [4, 2] == [await count(since=then), await count(until=then)], "since is included, until is not"
         assert 0 == await count(since=then, until=then)
         assert 1 == await count(channel_id=second.id, run_id=run.id, event=EventName.STARTED, until=then)
-        assert 0 == len(await site.do(list_deliveries, site.organization_id + 1, limit=100))
+        assert ([], None) == await site.do(list_deliveries, site.organization_id + 1, limit=100)
 
     play(scenario)
 
@@ -115,7 +129,9 @@ def test_the_filters_of_runs(play: Play) -> None:
         await site.run(project_id=other, status=RunStatus.FAILED_THRESHOLD)
 
         async def count(projects: frozenset[int] | None = None, **filters: Any) -> int:
-            return len(await site.do(list_runs, site.organization_id, projects=projects, limit=100, **filters))
+            found, following = await site.do(list_runs, site.organization_id, projects=projects, limit=100, **filters)
+            assert following is None
+            return len(found)
 
         assert [3, 0, 2, 1, 3] == [
             await count(None),

@@ -190,7 +190,7 @@ class Replay(msgspec.Struct):
 
 
 class RunPage(Page[Run]):
-    """A page of runs, newest first. `next_cursor` is null on the last one."""
+    """A page of runs, newest first, at times with fewer than `limit`. `next_cursor` is null on the last one."""
 
 
 class ChannelPage(Page[Channel]):
@@ -198,7 +198,7 @@ class ChannelPage(Page[Channel]):
 
 
 class DeliveryPage(Page[Delivery]):
-    """A page of deliveries, newest first. `next_cursor` is null on the last one."""
+    """A page of deliveries, newest first, at times with fewer than `limit`. `next_cursor` is null on the last one."""
 
 
 def page(

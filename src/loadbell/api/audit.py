@@ -156,7 +156,7 @@ async def list_account_audit(personal: NamedDependency[PersonalCall]) -> Respons
 
 
 def _page(entries: list[AuditEntry], following: int | None) -> AuditPage:
-    return AuditPage(entries, None if following is None else cursor_after(following))
+    return AuditPage(entries, cursor_after(following))
 
 
 def _shown(found: Entry) -> AuditEntry:

@@ -12,6 +12,7 @@ from loadbell.api.operations import Operation, described
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
+from loadbell.entry.paging import cursor_after
 from loadbell.notify import actions
 from loadbell.store.db import Transaction
 
@@ -24,7 +25,10 @@ _LOG: dict[int, type[Struct] | None] = {200: answers.DeliveryPage}
     **described(Operation("List a channel's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
 )
 async def list_channel_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
-    """What the channel was told, and what came of it, newest first."""
+    """What the channel was told, and what came of it, newest first.
+
+    One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
+    """
     return await _log(call, channel=True)
 
 
@@ -33,7 +37,10 @@ async def list_channel_deliveries(call: NamedDependency[Call]) -> Response[bytes
     **described(Operation("List an organization's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
 )
 async def list_organization_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
-    """The whole log of the organization, that of deleted channels too, newest first."""
+    """The whole log of the organization, that of deleted channels too, newest first.
+
+    One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
+    """
     return await _log(call, channel=False)
 
 
@@ -86,7 +93,7 @@ async def _log(call: Call, *, channel: bool) -> Response[bytes]:
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryPage:
         wanted = call.query(bodies.LogQuery)
         since, until = wanted.span()
-        found = await actions.list_log(
+        found, following = await actions.list_log(
             tx,
             principal,
             organization_id=None if channel else call.integer_id("organization_id", "organization"),
@@ -96,9 +103,9 @@ async def _log(call: Call, *, channel: bool) -> Response[bytes]:
             since=since,
             until=until,
             before=wanted.before_uuid(),
-            limit=wanted.one_more,
+            limit=wanted.limit,
         )
-        return answers.page(answers.DeliveryPage, found, wanted.limit, answers.delivery, lambda delivery: delivery.id)
+        return answers.DeliveryPage([answers.delivery(one) for one in found], cursor_after(following))
 
     return answer(HTTPStatus.OK, await call.read(work))
 

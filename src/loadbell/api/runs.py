@@ -12,7 +12,7 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.identifiers import check_id
-from loadbell.entry.paging import PageQuery
+from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import actions
 from loadbell.runs import lifecycle
 from loadbell.store.db import Transaction
@@ -101,11 +101,14 @@ async def abort_run(call: NamedDependency[Call]) -> Response[bytes]:
 
 @get("/runs", **described(Operation("List runs", {200: answers.RunPage}, query=bodies.RunsQuery, refusals=(404,))))
 async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
-    """The runs that the token may see, newest first."""
+    """The runs that the token may see, newest first.
+
+    One request looks at a limited number of runs: a page may hold few, or none, and have a `next_cursor`.
+    """
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.RunPage:
         wanted = call.query(bodies.RunsQuery)
-        found = await lifecycle.list_runs(
+        found, following = await lifecycle.list_runs(
             tx,
             principal,
             project_id=None if wanted.project_id is None else check_id(wanted.project_id, "project"),
@@ -113,11 +116,9 @@ async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
             result=wanted.result,
             source=wanted.source,
             before=wanted.before_id(),
-            limit=wanted.one_more,
+            limit=wanted.limit,
         )
-        return answers.page(
-            answers.RunPage, found, wanted.limit, lambda run: answers.run(run, call.door.base_url), lambda run: run.id
-        )
+        return answers.RunPage([answers.run(run, call.door.base_url) for run in found], cursor_after(following))
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -142,8 +143,9 @@ async def list_run_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryPage:
         run_id, wanted = call.integer_id("run_id", _NOUN), call.query(PageQuery)
-        found = await actions.list_for_run(tx, principal, run_id, before=wanted.before_uuid(), limit=wanted.one_more)
-        return answers.page(answers.DeliveryPage, found, wanted.limit, answers.delivery, lambda delivery: delivery.id)
+        before = wanted.before_uuid()
+        found, following = await actions.list_for_run(tx, principal, run_id, before=before, limit=wanted.limit)
+        return answers.DeliveryPage([answers.delivery(one) for one in found], cursor_after(following))
 
     return answer(HTTPStatus.OK, await call.read(work))
 

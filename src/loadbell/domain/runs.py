@@ -234,3 +234,25 @@ class Run:
     def can_be_told_to_stop(self) -> bool:
         """Whether an abort reaches the tool: only a source that reports regularly hears our answer."""
         return self.watchdog is not None
+
+
+@dataclass(frozen=True)
+class RunMove:
+    """A status that a run took: since when, and who took it there."""
+
+    status: RunStatus
+    at: Micros
+    by: EndedBy
+    user: str | None  #: the name of who reported it or asked for it; None: nobody did, or the account is gone
+
+
+@dataclass(frozen=True)
+class RunCounts:
+    """How many runs stand how, of the newest ones."""
+
+    all: int
+    running: int  #: those that have not ended
+    failed: int
+    passed: int
+    unknown: int
+    more: bool  #: there are older ones, which are not counted

@@ -53,9 +53,9 @@ def split(found: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[S
     return page, cursor_after(key(page[-1]))
 
 
-def cursor_after(key: object) -> str:
-    """The cursor of the page that begins after the item of this id."""
-    return base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
+def cursor_after(key: object | None) -> str | None:
+    """The cursor of the page that begins after the item of this id; None if there is none."""
+    return None if key is None else base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 
 def _opened(cursor: str, parse: Callable[[str, str], T]) -> T:

@@ -18,6 +18,7 @@ from loadbell.store import deliveries as store
 from loadbell.store.audit import append_entry
 from loadbell.store.channels import get_channel as find_channel
 from loadbell.store.db import Transaction
+from loadbell.store.delivery_lists import list_deliveries
 from loadbell.store.organizations import has_project, organization_names
 from loadbell.store.runs import get_run
 
@@ -121,8 +122,8 @@ async def get_delivery(tx: Transaction, principal: Principal, delivery_id: UUID)
 
 async def list_for_run(
     tx: Transaction, principal: Principal, run_id: int, *, before: UUID | None, limit: int
-) -> list[Delivery]:
-    """Up to ``limit`` deliveries of the run, newest first, older than ``before``.
+) -> tuple[list[Delivery], UUID | None]:
+    """Up to ``limit`` deliveries of the run, newest first, older than ``before``, and the ``before`` of the next look.
 
     Raises:
         NotFound: the asker does not see the run.
@@ -131,7 +132,7 @@ async def list_for_run(
     run = await get_run(tx, principal.organization_id, run_id)
     if run is None or not principal.sees_project(run.project_id):
         raise NotFound(f"There is no run {run_id}.")
-    return await store.list_deliveries(tx, principal.organization_id, run_id=run_id, before=before, limit=limit)
+    return await list_deliveries(tx, principal.organization_id, run_id=run_id, before=before, limit=limit)
 
 
 async def list_log(  # noqa: PLR0913 - one argument for each filter
@@ -146,8 +147,11 @@ async def list_log(  # noqa: PLR0913 - one argument for each filter
     until: Micros | None = None,
     before: UUID | None = None,
     limit: int,
-) -> list[Delivery]:
+) -> tuple[list[Delivery], UUID | None]:
     """Up to ``limit`` deliveries of the organization, or of one channel, that pass the filters, newest first.
+
+    With them comes the ``before`` of the next look; None: there is nothing more. There may be fewer than ``limit``,
+    even none, and still more to come: see :func:`loadbell.store.delivery_lists.list_deliveries`.
 
     Raises:
         NotFound: the organization or channel is not the asker's.
@@ -157,7 +161,7 @@ async def list_log(  # noqa: PLR0913 - one argument for each filter
     if channel_id is not None:
         await get_channel(tx, principal, channel_id)
     principal.require(Action.READ_LOG)
-    return await store.list_deliveries(
+    return await list_deliveries(
         tx,
         principal.organization_id,
         channel_id=channel_id,

@@ -1,7 +1,7 @@
 """Use cases on channels: where an organization wants to be told. Settings are checked here, before they are stored."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,10 @@ from loadbell.store.audit import append_entry
 from loadbell.store.calling_off import call_off_channel
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import project_ids
+from loadbell.store.outcomes import count_held
+
+MOST_PAUSED = 20
+"""Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
 
 _SETTINGS = "settings."  # in an audit entry, before the name of one
 
@@ -101,6 +105,38 @@ async def list_channels(
     check_organization(principal, organization_id)
     principal.require(Action.READ_CHANNELS)
     return await store.list_channels(tx, organization_id, before=before, limit=limit)
+
+
+async def first_channels(tx: Transaction, principal: Principal, organization_id: int) -> dict[ChannelKind, Channel]:
+    """The oldest channel of each kind that there is.
+
+    Raises:
+        NotFound: the organization is not the asker's.
+    """
+    check_organization(principal, organization_id)
+    principal.require(Action.READ_CHANNELS)
+    return await store.first_channels(tx, organization_id)
+
+
+@dataclass(frozen=True)
+class PausedNotice:
+    """A channel that sends nothing until a person resumes it, why, and how many deliveries wait in it."""
+
+    id: int
+    name: str
+    kind: ChannelKind
+    since: Micros
+    reason: str
+    held: int  #: up to ``store.outcomes.HELD_COUNTED``
+
+
+async def paused_channels(tx: Transaction, principal: Principal) -> list[PausedNotice]:
+    """The paused channels of the organization, up to ``MOST_PAUSED``, the last paused first."""
+    principal.require(Action.READ_CHANNELS)
+    found = await store.paused_channels(tx, principal.organization_id, limit=MOST_PAUSED)
+    return [
+        PausedNotice(one.id, one.name, one.kind, one.since, one.reason, await count_held(tx, one.id)) for one in found
+    ]
 
 
 async def update_channel(  # noqa: PLR0913 - one argument for each property

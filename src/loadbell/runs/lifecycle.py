@@ -17,6 +17,8 @@ from loadbell.domain.runs import (
     Link,
     Result,
     Run,
+    RunCounts,
+    RunMove,
     RunStatus,
     Source,
     Threshold,
@@ -28,10 +30,14 @@ from loadbell.domain.runs import (
     silent_end,
 )
 from loadbell.notify.publish import publish_finished, publish_started
+from loadbell.store import run_lists, run_moves
 from loadbell.store import runs as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.projects import get_project, projects_that_take_runs
+
+MOST_MOVES = 100
+"""Statuses of a run that are shown: the table of moves has no circle, so there are never so many."""
 
 MOST_METRICS = 200
 """Names of metrics that a run keeps, over all of its reports."""
@@ -65,6 +71,14 @@ class Report:
     metrics: dict[str, float] | None = None
     thresholds: tuple[Threshold, ...] | None = None
     note: str | None = None
+
+
+@dataclass(frozen=True)
+class _Mover:
+    """Who moves a run; ``user_id`` None: nobody asked for it."""
+
+    by: EndedBy
+    user_id: int | None
 
 
 async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the ambient values
@@ -113,6 +127,7 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
         note=new.note,
     )
     run = replace(run, id=await store.insert_run(tx, run))
+    await run_moves.insert_move(tx, run, by=EndedBy.REPORT, user_id=principal.user_id, now=now)
     if started:
         await publish_started(tx, run, now=now, entropy=entropy)
     if ended:
@@ -160,7 +175,8 @@ async def report_run(  # noqa: PLR0913 - as above
         said = replace(said, corrected=True)
     else:
         check_move(run.status, wanted)
-    return await _move(tx, run, said, wanted, result=report.result, ended_by=EndedBy.REPORT, now=now, entropy=entropy)
+    who = _Mover(EndedBy.REPORT, principal.user_id)
+    return await _move(tx, run, said, wanted, result=report.result, who=who, now=now, entropy=entropy)
 
 
 async def heartbeat(
@@ -203,7 +219,8 @@ async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: 
     asked = replace(run, note=f"{run.note}\n{NOT_TOLD}" if run.note else NOT_TOLD) if untold else run
     changes = changed_fields({"status": run.status}, {"status": wanted})
     await append_entry(tx, principal, "run.aborted", f"run {run.id}", changes, now)
-    return await _move(tx, run, asked, wanted, result=None, ended_by=EndedBy.ABORT, now=now, entropy=entropy)
+    who = _Mover(EndedBy.ABORT, principal.user_id)
+    return await _move(tx, run, asked, wanted, result=None, who=who, now=now, entropy=entropy)
 
 
 async def end_silent_run(
@@ -214,7 +231,8 @@ async def end_silent_run(
     if run is None or run.status.is_final or run.watchdog is None or run.last_report_at + run.watchdog > now:
         return None
     wanted = silent_end(run.status)
-    return await _move(tx, run, run, wanted, result=None, ended_by=EndedBy.WATCHDOG, now=now, entropy=entropy)
+    who = _Mover(EndedBy.WATCHDOG, None)
+    return await _move(tx, run, run, wanted, result=None, who=who, now=now, entropy=entropy)
 
 
 async def get_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
@@ -230,6 +248,22 @@ async def get_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
     return run
 
 
+async def list_moves(tx: Transaction, principal: Principal, run_id: int) -> list[RunMove]:
+    """The statuses that the run took, oldest first. A run may be older than what is known of its moves.
+
+    Raises:
+        NotFound: the asker does not see the run.
+    """
+    run = await get_run(tx, principal, run_id)
+    return await run_moves.list_moves(tx, run.id, limit=MOST_MOVES)
+
+
+async def count_runs(tx: Transaction, principal: Principal) -> RunCounts:
+    """How the newest runs stand that the asker sees."""
+    principal.require(Action.READ_RUNS)
+    return await run_lists.count_runs(tx, principal.organization_id, projects=principal.projects)
+
+
 async def list_runs(  # noqa: PLR0913 - one argument for each filter
     tx: Transaction,
     principal: Principal,
@@ -238,10 +272,15 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     status: RunStatus | None = None,
     result: Result | None = None,
     source: Source | None = None,
+    text: str | None = None,
+    open_only: bool = False,
     before: int | None = None,
     limit: int,
-) -> list[Run]:
+) -> tuple[list[Run], int | None]:
     """Up to ``limit`` runs that the asker sees and that pass the filters, newest first, older than ``before``.
+
+    With them comes the ``before`` of the next look; None: there is nothing more. There may be fewer than ``limit``,
+    even none, and still more to come: see :func:`loadbell.store.run_lists.list_runs`, also for what ``text`` means.
 
     Raises:
         NotFound: the asker does not see the project.
@@ -249,7 +288,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     principal.require(Action.READ_RUNS)
     if project_id is not None:
         await _seen_project(tx, principal, project_id)
-    return await store.list_runs(
+    return await run_lists.list_runs(
         tx,
         principal.organization_id,
         projects=principal.projects,
@@ -257,6 +296,8 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
         status=status,
         result=result,
         source=source,
+        text=text,
+        open_only=open_only,
         before=before,
         limit=limit,
     )
@@ -269,7 +310,7 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     wanted: RunStatus,
     *,
     result: Result | None,
-    ended_by: EndedBy,
+    who: _Mover,
     now: Micros,
     entropy: Entropy,
 ) -> Run:
@@ -280,9 +321,10 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
         result=result_of(wanted, result),
         started_at=now if starts else run.started_at,
         ended_at=now if ends else None,
-        ended_by=ended_by if ends else None,
+        ended_by=who.by if ends else None,
     )
     await store.update_run(tx, moved, expected=run.status)
+    await run_moves.insert_move(tx, moved, by=who.by, user_id=who.user_id, now=now)
     if starts:
         await publish_started(tx, moved, now=now, entropy=entropy)
     if ends:

@@ -55,6 +55,14 @@ _PAGE = Statement(
     .order_by(channels.c.id.desc())
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
+_FIRST_OF_KINDS = Statement(
+    "SELECT * FROM channels WHERE id IN "
+    "(SELECT min(id) FROM channels WHERE organization_id = :organization_id GROUP BY kind)"
+)
+_PAUSED = Statement(
+    "SELECT id, name, kind, paused_at, paused_reason FROM channels "
+    "WHERE organization_id = :organization_id AND paused_at IS NOT NULL ORDER BY paused_at DESC, id DESC LIMIT :limit"
+)
 _LISTENING = Statement(
     # FOR KEY SHARE: a channel can't be deleted between this look and the commit of the deliveries made from it.
     sa.select(channels.c.id, channels.c.kind, channels.c.subscription)
@@ -170,6 +178,31 @@ async def list_channels(tx: Transaction, organization_id: int, *, before: int | 
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
     return [_channel(tx, row) for row in rows]
+
+
+async def first_channels(tx: Transaction, organization_id: int) -> dict[ChannelKind, Channel]:
+    """The oldest channel of each kind that the organization has."""
+    found = [_channel(tx, row) for row in await tx.all(_FIRST_OF_KINDS, organization_id=organization_id)]
+    return {channel.kind: channel for channel in found}
+
+
+@dataclass(frozen=True)
+class Paused:
+    """A channel that sends nothing but Test Hooks."""
+
+    id: int
+    name: str
+    kind: ChannelKind
+    since: Micros
+    reason: str
+
+
+async def paused_channels(tx: Transaction, organization_id: int, *, limit: int) -> list[Paused]:
+    """Up to ``limit`` paused channels of the organization, the last paused first."""
+    rows = await tx.all(_PAUSED, organization_id=organization_id, limit=limit)
+    return [
+        Paused(row["id"], row["name"], ChannelKind(row["kind"]), row["paused_at"], row["paused_reason"]) for row in rows
+    ]
 
 
 async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:

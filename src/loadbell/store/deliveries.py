@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -174,7 +173,7 @@ async def bring_forward(tx: Transaction, delivery_ids: Sequence[str], now: Micro
 async def get_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
     """The delivery, if it is the organization's."""
     row = await tx.first(_GET, id=str(delivery_id), organization_id=organization_id)
-    return None if row is None else _delivery(row)
+    return None if row is None else as_delivery(row)
 
 
 async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
@@ -187,7 +186,7 @@ async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID
     row = rows.get(str(delivery_id))
     if row is not None and row["waits_for"] not in {None, *rows}:  # it waits for another one since the look began
         await tx.all(_LOCK, **where)
-    return None if row is None else _delivery(row)
+    return None if row is None else as_delivery(row)
 
 
 async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
@@ -204,37 +203,6 @@ async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
         )
         for row in await tx.all(_ATTEMPTS, id=str(delivery_id))
     ]
-
-
-async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
-    tx: Transaction,
-    organization_id: int,
-    *,
-    channel_id: int | None = None,
-    run_id: int | None = None,
-    status: DeliveryStatus | None = None,
-    event: EventName | None = None,
-    since: Micros | None = None,
-    until: Micros | None = None,
-    before: UUID | None = None,
-    limit: int,
-) -> list[Delivery]:
-    """Up to ``limit`` deliveries of the organization that pass the filters, newest first, older than ``before``.
-
-    ``since`` is included, ``until`` is not.
-    """
-    given = {
-        "channel_id": channel_id,
-        "run_id": run_id,
-        "status": None if status is None else status.value,
-        "event": None if event is None else event.value,
-        "since": since,
-        "until": until,
-        "before": None if before is None else str(before),
-    }
-    filters = {name: value for name, value in given.items() if value is not None}
-    rows = await tx.all(_page(frozenset(filters)), organization_id=organization_id, limit=limit, **filters)
-    return [_delivery(row) for row in rows]
 
 
 async def redeliver(tx: Transaction, delivery: Delivery, now: Micros) -> None:
@@ -270,27 +238,8 @@ async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> N
         await tx.run(_RELEASE, id=str(delivery_id))
 
 
-@cache
-def _page(filters: frozenset[str]) -> Statement:
-    """The list statement for this set of filters, compiled once."""
-    conditions = {
-        "since": deliveries.c.created_at >= sa.bindparam("since"),
-        "until": deliveries.c.created_at < sa.bindparam("until"),
-        "before": deliveries.c.id < sa.bindparam("before"),
-        **{name: deliveries.c[name] == sa.bindparam(name) for name in ("channel_id", "run_id", "status", "event")},
-    }
-    return Statement(
-        sa.select(deliveries)
-        .where(
-            deliveries.c.organization_id == sa.bindparam("organization_id"),
-            *(conditions[name] for name in sorted(filters)),
-        )
-        .order_by(deliveries.c.id.desc())
-        .limit(sa.bindparam("limit", type_=sa.Integer))
-    )
-
-
-def _delivery(row: Row) -> Delivery:
+def as_delivery(row: Row) -> Delivery:
+    """The delivery that a row of all columns holds."""
     return Delivery(
         id=UUID(row["id"]),
         organization_id=row["organization_id"],

@@ -1,7 +1,6 @@
 """Runs and the tests they are executions of."""
 
 import hashlib
-from functools import cache
 
 import msgspec
 import sqlalchemy as sa
@@ -82,13 +81,13 @@ async def insert_run(tx: Transaction, run: Run) -> int:
 async def get_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
     """The run, if it is the organization's."""
     row = await tx.first(_GET, id=run_id, organization_id=organization_id)
-    return None if row is None else _run(row)
+    return None if row is None else as_run(row)
 
 
 async def lock_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
     """The run, if it is the organization's; nobody else moves it until this transaction ends."""
     row = await tx.first(_LOCK, id=run_id, organization_id=organization_id)
-    return None if row is None else _run(row)
+    return None if row is None else as_run(row)
 
 
 async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
@@ -113,55 +112,6 @@ async def silent_runs(tx: Transaction, *, now: Micros, not_before: Micros) -> li
     """Up to 100 watched runs (organization, run) that were silent too long, counted from ``not_before`` at most."""
     rows = await tx.all(_SILENT, now=now, ready_at=not_before)
     return [(row["organization_id"], row["id"]) for row in rows]
-
-
-async def list_runs(  # noqa: PLR0913 - one argument for each filter
-    tx: Transaction,
-    organization_id: int,
-    *,
-    projects: frozenset[int] | None,
-    project_id: int | None = None,
-    status: RunStatus | None = None,
-    result: Result | None = None,
-    source: Source | None = None,
-    before: int | None = None,
-    limit: int,
-) -> list[Run]:
-    """Up to ``limit`` runs of the organization that pass the filters, newest first, older than ``before``.
-
-    ``projects`` narrows to what the asker may see; None: all.
-    """
-    filters: dict[str, int | str] = {}
-    for name, value in (("project_id", project_id), ("status", status), ("result", result), ("source", source)):
-        if value is not None:
-            filters[name] = value.value if isinstance(value, RunStatus | Result | Source) else value
-    if before is not None:
-        filters["before"] = before
-    if projects is not None:
-        filters["projects"] = msgspec.json.encode(sorted(projects)).decode()
-    rows = await tx.all(_page(frozenset(filters)), organization_id=organization_id, limit=limit, **filters)
-    return [_run(row) for row in rows]
-
-
-@cache
-def _page(filters: frozenset[str]) -> Statement:
-    """The list statement for this set of filters; there are at most 64, each compiled once."""
-    select = sa.select(runs).where(runs.c.organization_id == sa.bindparam("organization_id"))
-    for name in sorted(filters - {"before", "projects"}):
-        select = select.where(runs.c[name] == sa.bindparam(name))
-    if "before" in filters:
-        select = select.where(runs.c.id < sa.bindparam("before"))
-    select = select.order_by(runs.c.id.desc()).limit(sa.bindparam("limit", type_=sa.Integer))
-    if "projects" not in filters:
-        return Statement(select)
-    return Statement(
-        select.where(runs.c.project_id.in_(sa.text("SELECT value FROM json_each(:projects)"))),
-        select.where(
-            runs.c.project_id.in_(
-                sa.text("SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:projects AS JSON))")
-            )
-        ),
-    )
 
 
 def _values(run: Run) -> dict[str, object]:
@@ -189,7 +139,8 @@ def _values(run: Run) -> dict[str, object]:
     }
 
 
-def _run(row: Row) -> Run:
+def as_run(row: Row) -> Run:
+    """The run that a row of all columns holds."""
     return Run(
         id=row["id"],
         organization_id=row["organization_id"],

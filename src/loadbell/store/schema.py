@@ -37,6 +37,10 @@ def _text(name: str, *, nullable: bool = False) -> "sa.Column[str]":
     return sa.Column(name, sa.Text, nullable=nullable)
 
 
+def _partial(name: str, *columns: str, where: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+
+
 installation = sa.Table("installation", metadata, sa.Column("name", sa.Text, primary_key=True), _text("value"))
 """Facts about this installation: the fingerprint of its secret key."""
 
@@ -244,14 +248,25 @@ runs = sa.Table(
     sa.Index("ix_runs_organization_id_id", "organization_id", "id"),
     sa.Index("ix_runs_project_id_id", "project_id", "id"),
     sa.Index("ix_runs_test_id_id", "test_id", "id"),
-    sa.Index(
-        "ix_runs_watched",
-        "last_report_at",
-        sqlite_where=sa.text("ended_at IS NULL AND watchdog IS NOT NULL"),
-        postgresql_where=sa.text("ended_at IS NULL AND watchdog IS NOT NULL"),
-    ),
+    _partial("ix_runs_watched", "last_report_at", where="ended_at IS NULL AND watchdog IS NOT NULL"),
+    sa.Index("ix_runs_organization_id_result_id", "organization_id", "result", "id"),
+    _partial("ix_runs_open", "organization_id", "id", where="ended_at IS NULL"),
     sqlite_autoincrement=True,
 )
+
+run_moves = sa.Table(
+    "run_moves",
+    metadata,
+    _id(),
+    _ref("run_id", "runs", cascade=True),
+    sa.Column("status", sa.Integer, nullable=False),
+    _at("moved_at"),
+    _text("by"),
+    sa.Column("user_id", _BIG, nullable=True),  #: who reported it or asked for it
+    sa.Index("ix_run_moves_run_id_id", "run_id", "id"),
+    sqlite_autoincrement=True,
+)
+"""Each status that a run took, in order. Runs older than the table have none from before it."""
 
 events = sa.Table(
     "events",
@@ -265,9 +280,6 @@ events = sa.Table(
     _text("payload"),  #: JSON as it is sent, byte for byte
     _text("notice", nullable=True),  #: JSON of what people are told; null in events older than the column
 )
-
-_PENDING = sa.text("status = 'pending' AND waits_for IS NULL")
-_REPLAYED = sa.text("replay_id IS NOT NULL AND status IN ('pending', 'sending')")
 
 deliveries = sa.Table(
     "deliveries",
@@ -301,25 +313,17 @@ deliveries = sa.Table(
     _at("created_at"),
     _at("finished_at", nullable=True),
     sa.Index("ix_deliveries_organization_id_id", "organization_id", "id"),
+    _partial("ix_deliveries_not_delivered", "organization_id", "status", "id", where="status <> 'delivered'"),
     sa.Index("ix_deliveries_channel_id_id", "channel_id", "id"),
     sa.Index("ix_deliveries_run_id_channel_id", "run_id", "channel_id"),
     sa.Index("ix_deliveries_event_id", "event_id"),
-    sa.Index(
-        "ix_deliveries_due", "retrying", "lane", "next_attempt_at", sqlite_where=_PENDING, postgresql_where=_PENDING
+    _partial(
+        *("ix_deliveries_due", "retrying", "lane", "next_attempt_at"),
+        where="status = 'pending' AND waits_for IS NULL",
     ),
-    sa.Index(
-        "ix_deliveries_waiting",
-        "waits_for",
-        sqlite_where=sa.text("waits_for IS NOT NULL"),
-        postgresql_where=sa.text("waits_for IS NOT NULL"),
-    ),
-    sa.Index(
-        "ix_deliveries_leased",
-        "lease_until",
-        sqlite_where=sa.text("status = 'sending'"),
-        postgresql_where=sa.text("status = 'sending'"),
-    ),
-    sa.Index("ix_deliveries_replayed", "replay_id", sqlite_where=_REPLAYED, postgresql_where=_REPLAYED),
+    _partial("ix_deliveries_waiting", "waits_for", where="waits_for IS NOT NULL"),
+    _partial("ix_deliveries_leased", "lease_until", where="status = 'sending'"),
+    _partial("ix_deliveries_replayed", "replay_id", where="replay_id IS NOT NULL AND status IN ('pending', 'sending')"),
 )
 
 attempts = sa.Table(
@@ -349,12 +353,7 @@ replays = sa.Table(
     _at("created_at"),
     _at("finished_at", nullable=True),
     sa.Index("ix_replays_channel_id", "channel_id"),
-    sa.Index(
-        "ix_replays_open",
-        "id",
-        sqlite_where=sa.text("finished_at IS NULL"),
-        postgresql_where=sa.text("finished_at IS NULL"),
-    ),
+    _partial("ix_replays_open", "id", where="finished_at IS NULL"),
     sqlite_autoincrement=True,
 )
 """Deliveries of a channel that are sent again, a few at a time."""

@@ -1,0 +1,124 @@
+"""What became of deliveries, in numbers for people: over time, of a few runs, and the last one of each channel."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from loadbell.domain.deliveries import Delivery, DeliveryStatus
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.orgs import Action, Principal
+from loadbell.notify.channels import check_organization, get_channel
+from loadbell.store import delivery_lists
+from loadbell.store import outcomes as store
+from loadbell.store.db import Transaction
+
+_HOUR: Micros = 3600 * SECOND
+
+
+class Period(Enum):
+    """The time that a chart shows: how many steps of which width."""
+
+    DAY = (24, _HOUR)
+    WEEK = (28, 6 * _HOUR)
+
+    @property
+    def steps(self) -> int:
+        """How many."""
+        return self.value[0]
+
+    @property
+    def width(self) -> Micros:
+        """How long each is."""
+        return self.value[1]
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """How the deliveries stand that were created from ``at`` until the next one begins. Sending counts as pending."""
+
+    at: Micros
+    delivered: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    pending: int = 0
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What became of deliveries over time, oldest first."""
+
+    buckets: tuple[Bucket, ...]
+    cut_at: Micros | None  #: there were too many: they are counted from then on; None: all are
+
+
+@dataclass(frozen=True)
+class Told:
+    """How the deliveries of one run stand. Sending counts as pending; what a paused channel holds is not pending."""
+
+    delivered: int = 0
+    pending: int = 0
+    failed: int = 0
+    held: int = 0
+    cancelled: int = 0
+
+
+async def outcomes_over_time(  # noqa: PLR0913 - whose, and which time
+    tx: Transaction,
+    principal: Principal,
+    *,
+    organization_id: int | None = None,
+    channel_id: int | None = None,
+    period: Period,
+    now: Micros,
+) -> Outcomes:
+    """How the deliveries of the organization, or of one channel, stand that were created in the time until ``now``.
+
+    Test Hooks are counted as the log shows them. The steps begin at full hours of UTC, and ``now`` is in the last one.
+
+    Raises:
+        NotFound: the organization or channel is not the asker's.
+    """
+    if organization_id is not None:
+        check_organization(principal, organization_id)
+    if channel_id is not None:
+        await get_channel(tx, principal, channel_id)
+    principal.require(Action.READ_LOG)
+    end = now - now % period.width + period.width
+    start = end - period.steps * period.width
+    shares, cut = await store.outcomes(
+        tx, principal.organization_id, channel_id=channel_id, start=start, end=end, width=period.width
+    )
+    buckets = [Bucket(start + step * period.width) for step in range(period.steps)]
+    for share in shares:
+        name = _NAMES[share.status]
+        bucket = buckets[share.step]
+        buckets[share.step] = replace(bucket, **{name: getattr(bucket, name) + share.count})
+    return Outcomes(tuple(buckets), min(share.oldest for share in shares) if cut else None)
+
+
+async def told_of(tx: Transaction, principal: Principal, run_ids: Collection[int]) -> dict[int, Told]:
+    """How the deliveries stand of each of these runs that the asker sees; zeros for one that nobody is told of."""
+    principal.require(Action.READ_DELIVERIES)
+    told = dict.fromkeys(run_ids, Told())
+    for row in await store.told_of(tx, principal.organization_id, run_ids):
+        if principal.sees_project(row["project_id"]):
+            status = DeliveryStatus(row["status"])
+            name = "held" if status is DeliveryStatus.PENDING and row["paused"] else _NAMES[status]
+            before = told[row["run_id"]]
+            told[row["run_id"]] = replace(before, **{name: getattr(before, name) + row["count"]})
+    return told
+
+
+async def last_deliveries(tx: Transaction, principal: Principal, channel_ids: Collection[int]) -> dict[int, Delivery]:
+    """The newest delivery of each of these channels that is not a Test Hook; a channel may have none."""
+    principal.require(Action.READ_LOG)
+    return await delivery_lists.last_deliveries(tx, principal.organization_id, channel_ids)
+
+
+_NAMES = {
+    DeliveryStatus.DELIVERED: "delivered",
+    DeliveryStatus.FAILED: "failed",
+    DeliveryStatus.CANCELLED: "cancelled",
+    DeliveryStatus.PENDING: "pending",
+    DeliveryStatus.SENDING: "pending",
+}

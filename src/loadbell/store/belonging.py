@@ -1,0 +1,23 @@
+"""To which organization a thing belongs, for somebody whose address names the thing only."""
+
+from typing import Literal
+from uuid import UUID
+
+from loadbell.store.db import Transaction
+from loadbell.store.statements import Statement
+
+Noun = Literal["channel", "run", "delivery"]
+
+_WHOSE = (
+    "SELECT t.organization_id FROM {} t JOIN members m ON m.organization_id = t.organization_id "
+    "WHERE t.id = :id AND m.user_id = :user_id"
+)
+_TABLES: dict[Noun, str] = {"channel": "channels", "run": "runs", "delivery": "deliveries"}
+_STATEMENTS = {noun: Statement(_WHOSE.format(table)) for noun, table in _TABLES.items()}
+
+
+async def organization_of(tx: Transaction, user_id: int, noun: Noun, thing_id: int | UUID) -> int | None:
+    """The organization of the thing, if the user is one of its members; whether he may see the thing is not asked."""
+    key = str(thing_id) if isinstance(thing_id, UUID) else thing_id
+    row = await tx.first(_STATEMENTS[noun], id=key, user_id=user_id)
+    return None if row is None else int(row["organization_id"])

@@ -1,0 +1,124 @@
+"""
+Lists of deliveries, newest first. However many there are, one look passes a limited number of them.
+
+The id of a delivery tells when it was created, so a span of time is a span of ids. As in ``run_lists.py``, a filter for
+which there is no index is put to a window of what is left, and the next look goes on where this one ended.
+"""
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any, Literal
+from uuid import UUID
+
+from loadbell.domain.deliveries import Delivery, DeliveryStatus
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import Micros, first_uuid
+from loadbell.store.db import Transaction
+from loadbell.store.deliveries import as_delivery
+from loadbell.store.statements import Statement
+
+LOOKED_AT = 20_000
+"""How many deliveries one look passes at most: what filters leave of them may be few, or none."""
+
+_FIRST, _LAST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
+
+_Way = Literal["organization", "channel", "run", "status"]
+_FOUND_BY_INDEX: dict[_Way, str] = {
+    "organization": "organization_id = :organization_id",
+    # The plus keeps the database from taking another index than that of channels.
+    "channel": "channel_id = :channel_id AND +organization_id = :organization_id",
+    "run": "organization_id = :organization_id",
+    # The index leaves out what was delivered, which is most; both databases must be told that this look does, too.
+    "status": "organization_id = :organization_id AND status = :status AND status <> 'delivered'",
+}
+_OF_RUN = "WITH of_run AS MATERIALIZED (SELECT * FROM deliveries WHERE run_id = :run_id) "
+"""Of one run there are only a few: they are found first, then put in order."""
+_PAGE = "SELECT * FROM {} WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT :limit"
+_PASSED = "SELECT id FROM deliveries WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT 1 OFFSET :passed"
+
+_LAST_OF_CHANNEL = Statement(
+    # Without a window: what it passes are Test Hooks, which somebody pressed one by one.
+    "SELECT * FROM deliveries WHERE channel_id = :channel_id AND +organization_id = :organization_id "
+    "AND event <> 'test.notification_channel' ORDER BY id DESC LIMIT 1"
+)
+
+
+async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
+    tx: Transaction,
+    organization_id: int,
+    *,
+    channel_id: int | None = None,
+    run_id: int | None = None,
+    status: DeliveryStatus | None = None,
+    event: EventName | None = None,
+    since: Micros | None = None,
+    until: Micros | None = None,
+    before: UUID | None = None,
+    limit: int,
+) -> tuple[list[Delivery], UUID | None]:
+    """Up to ``limit`` deliveries of the organization that pass the filters, newest first, with an id below ``before``.
+
+    ``since`` is included, ``until`` is not. With them comes the ``before`` of the next look; None: there is nothing
+    more. A look passes ``LOOKED_AT`` deliveries at most, so with filters that few of them meet it may give fewer than
+    ``limit``, even none, and go on.
+    """
+    given = {
+        "channel_id": channel_id,
+        "run_id": run_id,
+        "status": None if status is None else status.value,
+        "event": None if event is None else event.value,
+    }
+    asked: dict[str, int | str] = {name: value for name, value in given.items() if value is not None}
+    way = _way(asked)
+    filters = frozenset(asked) - {way, f"{way}_id"}
+    where: dict[str, Any] = {
+        "organization_id": organization_id,
+        "after": _FIRST if since is None else str(first_uuid(max(since, 0))),
+        "before": min(
+            _LAST if before is None else str(before), _LAST if until is None else str(first_uuid(max(until, 0)))
+        ),
+    }
+    more = None
+    if filters and way != "run":
+        look = {name: asked[name] for name in (way, f"{way}_id") if name in asked}
+        last = await tx.first(_window_end(way), **where, **look, passed=LOOKED_AT - 1)
+        if last is not None:
+            where["after"] = more = last["id"]
+    rows = await tx.all(_page(way, filters), **where, **asked, limit=limit + 1)
+    found = [as_delivery(row) for row in rows]
+    if len(found) > limit:
+        return found[:limit], found[limit - 1].id
+    return found, None if more is None else UUID(more)
+
+
+async def last_deliveries(tx: Transaction, organization_id: int, channel_ids: Collection[int]) -> dict[int, Delivery]:
+    """The newest delivery of each of these channels that is not a Test Hook; a channel may have none."""
+    found = [
+        await tx.first(_LAST_OF_CHANNEL, organization_id=organization_id, channel_id=channel_id)
+        for channel_id in channel_ids
+    ]
+    return {row["channel_id"]: as_delivery(row) for row in found if row is not None}
+
+
+def _way(asked: Mapping[str, int | str]) -> _Way:
+    """By which index to look for what is ``asked``: the one that leaves the fewest."""
+    if "run_id" in asked:
+        return "run"
+    if "channel_id" in asked:
+        return "channel"
+    return "status" if asked.get("status", DeliveryStatus.DELIVERED) != DeliveryStatus.DELIVERED else "organization"
+
+
+@cache
+def _page(way: _Way, filters: frozenset[str]) -> Statement:
+    """The list statement of this way for this set of filters, compiled once."""
+    conditions = " AND ".join([_FOUND_BY_INDEX[way], *(f"{name} = :{name}" for name in sorted(filters))])
+    if way == "run":
+        return Statement(_OF_RUN + _PAGE.format("of_run", conditions))
+    return Statement(_PAGE.format("deliveries", conditions))
+
+
+@cache
+def _window_end(way: _Way) -> Statement:
+    """The id of the last delivery that a look passes, if it does not come to the end: found in an index alone."""
+    return Statement(_PASSED.format(_FOUND_BY_INDEX[way]))

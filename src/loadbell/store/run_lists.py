@@ -1,0 +1,182 @@
+"""
+Lists of runs, newest first. However many runs there are, one look passes a limited number of them.
+
+What an index finds is looked for there; the other filters are put to a window of it. A page may therefore be short, or
+empty, and the next look goes on where this one ended.
+"""
+
+from collections import Counter
+from collections.abc import Collection
+from functools import cache
+from string import ascii_lowercase, ascii_uppercase
+from typing import Literal
+
+import msgspec
+
+from loadbell.domain.ids import MAX_ID
+from loadbell.domain.runs import Result, Run, RunCounts, RunStatus, Source
+from loadbell.store.db import Transaction
+from loadbell.store.runs import as_run
+from loadbell.store.statements import Statement
+
+LOOKED_AT = 20_000
+"""How many runs one look passes at most: what filters leave of them may be few, or none."""
+
+COUNTED = 1_000
+"""How many runs are counted at most: the numbers stand on a page that is looked at often."""
+
+_SMALLEST_WINDOW = 500  # in each project, for somebody who sees very many
+_SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)  # as both databases make them below
+
+_Way = Literal["organization", "open", "result", "project", "projects"]
+_FOUND_BY_INDEX: dict[_Way, str] = {
+    "organization": "organization_id = :organization_id",
+    "open": "organization_id = :organization_id AND ended_at IS NULL",
+    "result": "organization_id = :organization_id AND result = :result",
+    # The plus keeps the database from taking another index than that of projects.
+    "project": "project_id = :project_id AND +organization_id = :organization_id",
+    "projects": "project_id = CAST(p.value AS bigint) AND +organization_id = :organization_id",
+}
+"""What finds the runs of a look, each by an index of its own that ends with the id."""
+
+_PROJECTS = ("json_each(:projects) AS p", "json_array_elements_text(CAST(:projects AS json)) AS p")
+
+_FILTERS: dict[str, tuple[str, str]] = {
+    "project_id": ("+project_id = :project_id",) * 2,
+    "projects": (
+        "+project_id IN (SELECT value FROM json_each(:projects))",
+        "+project_id IN (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST(:projects AS json)))",
+    ),
+    "status": ("status = :status",) * 2,
+    "source": ("source = :source",) * 2,
+    "result": ("result = :result",) * 2,
+    "text": ("instr(lower(name), :text) > 0", 'strpos(lower(name COLLATE "C"), :text) > 0'),
+}
+
+_FOUND = "FROM runs WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT :limit"
+_NEWEST = "SELECT {columns} {found}"
+_IN_EACH_PROJECT = "SELECT {columns} FROM {projects} CROSS JOIN {newest} ORDER BY runs.id DESC LIMIT :limit"
+# SQLite has no LATERAL, but looks up anew what an IN depends on.
+_NEWEST_IN_EACH = ("runs ON runs.id IN (SELECT id {})", "LATERAL (SELECT * {}) AS runs")
+_PASSED = "SELECT id FROM runs WHERE {} AND id < :before ORDER BY id DESC LIMIT 1 OFFSET :passed"
+_FIRST_END = "SELECT max(({})) AS id FROM {}"
+
+
+async def list_runs(  # noqa: PLR0913 - one argument for each filter
+    tx: Transaction,
+    organization_id: int,
+    *,
+    projects: frozenset[int] | None,
+    project_id: int | None = None,
+    status: RunStatus | None = None,
+    result: Result | None = None,
+    source: Source | None = None,
+    text: str | None = None,
+    open_only: bool = False,
+    before: int | None = None,
+    limit: int,
+) -> tuple[list[Run], int | None]:
+    """Up to ``limit`` runs of the organization that pass the filters, newest first, with an id below ``before``.
+
+    ``projects`` narrows to what the asker may see; None: all. ``text`` is a part of the name, where A to Z are as good
+    as a to z. With the runs comes the ``before`` of the next look; None: there is nothing more. A look passes about
+    ``LOOKED_AT`` runs, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
+    """
+    if projects is not None and project_id is not None:
+        projects = projects & {project_id}
+    if projects == frozenset() or (open_only and result is not None):  # who has not ended has no result
+        return [], None
+    given = {
+        "project_id": project_id,
+        "projects": None if projects is None or project_id is not None else _encode(projects),
+        "status": None if status is None else status.value,
+        "result": None if result is None else result.value,
+        "source": None if source is None else source.value,
+        "text": text.translate(_SMALL_LETTERS) if text else None,
+    }
+    asked = {name: value for name, value in given.items() if value is not None}
+    way = _way(asked.keys(), open_only=open_only)
+    filters = frozenset(asked) - {way, f"{way}_id"}
+    start = MAX_ID if before is None else before
+    after = 0
+    if filters:
+        look = {name: asked[name] for name in (way, f"{way}_id") if name in asked}
+        window = LOOKED_AT
+        if way == "projects" and projects is not None:
+            window = max(LOOKED_AT // len(projects), _SMALLEST_WINDOW)
+        last = await tx.first(
+            _window_end(way), **look, organization_id=organization_id, before=start, passed=window - 1
+        )
+        after = 0 if last is None or last["id"] is None else int(last["id"])
+    rows = await tx.all(
+        _newest("runs.*", way, filters),
+        **asked,
+        organization_id=organization_id,
+        before=start,
+        after=after,
+        limit=limit + 1,
+    )
+    found = [as_run(row) for row in rows]
+    if len(found) > limit:
+        return found[:limit], found[limit - 1].id
+    return found, after or None
+
+
+async def count_runs(tx: Transaction, organization_id: int, *, projects: frozenset[int] | None) -> RunCounts:
+    """How the newest ``COUNTED`` runs of the organization stand; ``projects`` as in :func:`list_runs`."""
+    asked = {} if projects is None else {"projects": _encode(projects)}
+    rows = await tx.all(
+        _newest("result", _way(asked.keys(), open_only=False), frozenset()),
+        **asked,
+        organization_id=organization_id,
+        before=MAX_ID,
+        after=0,
+        limit=COUNTED + 1,
+    )
+    counted = Counter(row["result"] for row in rows[:COUNTED])  # those without a result have not ended
+    return RunCounts(
+        all=counted.total(),
+        running=counted[None],
+        failed=counted[Result.FAILED],
+        passed=counted[Result.PASSED],
+        unknown=counted[Result.UNKNOWN],
+        more=len(rows) > COUNTED,
+    )
+
+
+def _way(asked: Collection[str], *, open_only: bool) -> _Way:
+    """By which index to look for what is ``asked``: the one that leaves the fewest."""
+    if open_only:
+        return "open"
+    ways: tuple[_Way, ...] = ("projects", "result")
+    return next((way for way in ways if way in asked), "project" if "project_id" in asked else "organization")
+
+
+@cache
+def _newest(columns: str, way: _Way, filters: frozenset[str]) -> Statement:
+    """The newest runs that this way and these filters leave, compiled once."""
+    return Statement(*(_select(columns, way, filters, on) for on in (0, 1)))
+
+
+def _select(columns: str, way: _Way, filters: frozenset[str], on: int) -> str:
+    conditions = " AND ".join([_FOUND_BY_INDEX[way], *(_FILTERS[name][on] for name in sorted(filters))])
+    found = _FOUND.format(conditions)
+    if way != "projects":
+        return _NEWEST.format(columns=columns, found=found)
+    return _IN_EACH_PROJECT.format(columns=columns, projects=_PROJECTS[on], newest=_NEWEST_IN_EACH[on].format(found))
+
+
+@cache
+def _window_end(way: _Way) -> Statement:
+    """The id of the last run that a look passes, if it does not come to the end: found in an index alone.
+
+    Of several projects it is the one whose window ends first: below it not all are looked at.
+    """
+    last = _PASSED.format(_FOUND_BY_INDEX[way])
+    if way != "projects":
+        return Statement(last)
+    return Statement(*(_FIRST_END.format(last, projects) for projects in _PROJECTS))
+
+
+def _encode(projects: frozenset[int]) -> str:
+    return msgspec.json.encode(sorted(projects)).decode()

@@ -1,0 +1,31 @@
+"""The statuses that runs took, and who took them there."""
+
+import sqlalchemy as sa
+
+from loadbell.domain.ids import Micros
+from loadbell.domain.runs import EndedBy, Run, RunMove, RunStatus
+from loadbell.store.db import Transaction
+from loadbell.store.schema import run_moves, users
+from loadbell.store.statements import Statement, insert_into
+
+_INSERT = Statement(insert_into(run_moves, "run_id", "status", "moved_at", "by", "user_id"))
+_OF_RUN = Statement(
+    sa.select(run_moves.c.status, run_moves.c.moved_at, run_moves.c.by, users.c.name)
+    .join(users, users.c.id == run_moves.c.user_id, isouter=True)
+    .where(run_moves.c.run_id == sa.bindparam("run_id"))
+    .order_by(run_moves.c.id)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+
+
+async def insert_move(tx: Transaction, run: Run, *, by: EndedBy, user_id: int | None, now: Micros) -> None:
+    """Keeps that ``run`` took the status that it has now."""
+    await tx.run(_INSERT, run_id=run.id, status=run.status.value, moved_at=now, by=by.value, user_id=user_id)
+
+
+async def list_moves(tx: Transaction, run_id: int, *, limit: int) -> list[RunMove]:
+    """Up to ``limit`` statuses that the run took, oldest first."""
+    return [
+        RunMove(status=RunStatus(row["status"]), at=row["moved_at"], by=EndedBy(row["by"]), user=row["name"])
+        for row in await tx.all(_OF_RUN, run_id=run_id, limit=limit)
+    ]
