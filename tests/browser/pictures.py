@@ -70,7 +70,7 @@ PICTURES = (
     Picture("welcome", "/runs?organization_id={empty_organization}"),
 )
 
-SETUP = Picture("setup", "/setup", who=None)
+FIRST_START = (Picture("first-visit", "/", who=None), Picture("setup", "/setup", who=None))
 """Of a server that nobody has set up."""
 
 NO_PICTURE = {
@@ -89,6 +89,12 @@ def routes() -> set[str]:
         for path in handler.paths
     }
     return {path for path in found if not any(re.search(left_out, path) for left_out in NO_PICTURE)}
+
+
+def there(pictures: tuple[Picture, ...]) -> list[Picture]:
+    """Those whose page the router has."""
+    patterns = routes()
+    return [one for one in pictures if page_of(one, patterns)]
 
 
 def page_of(picture: Picture, patterns: set[str]) -> str | None:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from tests.browser.gallery import Gallery
-from tests.browser.pictures import PICTURES, SETUP, Picture, page_of, routes
+from tests.browser.pictures import FIRST_START, PICTURES, Picture, there
 from tests.browser.sample import Sample, empty_server, sample_server
 from tests.browser.tab import chromium
 from tests.support.chromium import MISSING, find_chromium
@@ -24,19 +24,19 @@ def main(names: list[str]) -> int:
         return 1
     folder = ROOT / "screenshots"
     folder.mkdir(exist_ok=True)
-    patterns = routes()
-    wanted = [one for one in (*PICTURES, SETUP) if (not names or one.name in names) and page_of(one, patterns)]
+    first, others = ([one for one in there(all_) if not names or one.name in names] for all_ in (FIRST_START, PICTURES))
     began = time.monotonic()
     issues: list[str] = []
     with tempfile.TemporaryDirectory() as place:
-        if SETUP in wanted:
-            with empty_server(Path(place) / "empty") as nothing:
-                issues += _make([SETUP], nothing, folder)
+        with empty_server(Path(place) / "empty") as nothing:
+            issues += _make(first, nothing, folder)
         with sample_server(Path(place) / "sample") as sample:
-            issues += _make([one for one in wanted if one is not SETUP], sample, folder)
+            issues += _make(others, sample, folder)
     for issue in issues:
         print(issue)
-    print(f"{4 * len(wanted)} pictures in {folder.name}/ ({time.monotonic() - began:.0f} s), {len(issues)} issues")
+    print(
+        f"{4 * len(first + others)} pictures in {folder.name}/ ({time.monotonic() - began:.0f} s), {len(issues)} issues"
+    )
     return 1 if issues else 0
 
 

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.gallery import Gallery
-from tests.browser.pictures import NO_PICTURE, PICTURES, SETUP, Picture, page_of, routes
+from tests.browser.pictures import FIRST_START, NO_PICTURE, PICTURES, Picture, page_of, routes, there
 from tests.browser.sample import empty_server, sample_server
 
 
@@ -18,7 +18,7 @@ def gallery(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield seen
 
 
-_THERE = [one for one in PICTURES if page_of(one, routes())]
+_THERE = there(PICTURES)
 
 
 @pytest.mark.parametrize("picture", _THERE, ids=lambda one: one.name)
@@ -36,9 +36,9 @@ def test_no_button_of_a_page_is_idle_without_script(gallery: Gallery, picture: P
     assert [] == gallery.look_without_script(picture)
 
 
-@pytest.mark.parametrize("picture", [one for one in (SETUP,) if page_of(one, routes())], ids=lambda one: one.name)
-def test_the_first_page_of_all_is_whole(browser: Browser, tmp_path: Path, picture: Picture) -> None:
-    """The same of the page that a new server shows."""
+@pytest.mark.parametrize("picture", there(FIRST_START), ids=lambda one: one.name)
+def test_the_first_pages_of_all_are_whole(browser: Browser, tmp_path: Path, picture: Picture) -> None:
+    """The same of what a new server shows."""
     with empty_server(tmp_path) as nothing, Gallery(browser, nothing) as seen:
         assert [] == seen.look_at(picture)
 
@@ -46,13 +46,13 @@ def test_the_first_page_of_all_is_whole(browser: Browser, tmp_path: Path, pictur
 def test_every_page_has_a_picture() -> None:
     """Nobody adds a page without looking at it: each address of the router is among the pictures."""
     patterns = routes()
-    pictured = {page_of(picture, patterns) for picture in (*PICTURES, SETUP)}
+    pictured = {page_of(picture, patterns) for picture in (*PICTURES, *FIRST_START)}
 
     assert set() == patterns - pictured, f"add them to {Picture.__module__}, or say there why not: {NO_PICTURE}"
 
 
 def test_pictures_have_names_of_their_own() -> None:
     """No picture is written over another."""
-    names = [picture.name for picture in PICTURES]
+    names = [picture.name for picture in (*PICTURES, *FIRST_START)]
 
     assert sorted(set(names)) == sorted(names)
