@@ -34,6 +34,7 @@ from loadbell.runs.watchdog import Watchdog
 from loadbell.settings import Network, Settings
 from loadbell.store.db import Database, WrongState
 from loadbell.store.opening import open_database
+from loadbell.web.live import Live
 from loadbell.web.page import error_page
 
 log = structlog.get_logger()
@@ -99,7 +100,9 @@ async def serve(
             worker = _worker(settings, database, sender) if with_worker else None
             watchdog = Watchdog(database, clock=clock, entropy=os.urandom)
             mailer = Mailer(database, settings.mail, ca_file=settings.ca_file, clock=clock) if settings.mail else None
-            server = _http_server(settings, database)
+            live = Live(database, clock)
+            await live.start()
+            server = _http_server(settings, database, live)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
             try:
                 if worker is not None:
@@ -113,6 +116,7 @@ async def serve(
                 await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 server.should_exit = True
+                await live.stop()  # else open pages would use up the grace
                 await watchdog.stop()
                 if mailer is not None:
                     await mailer.stop()
@@ -197,7 +201,7 @@ def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
     )
 
 
-def _http_server(settings: Settings, database: Database) -> "_Server":
+def _http_server(settings: Settings, database: Database, live: Live) -> "_Server":
     assert settings.base_url is not None
     door = Door(
         database,
@@ -209,7 +213,7 @@ def _http_server(settings: Settings, database: Database) -> "_Server":
         send_timeout=settings.send_timeout,
         sends_mail=settings.mail is not None,
     )
-    application = build_asgi(door, [*api.routers(door), *web.routers(door)], error_page)
+    application = build_asgi(door, [*api.routers(door), *web.routers(door, live)], error_page)
     return _Server(http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies))
 
 

@@ -28,6 +28,7 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import assign_project, insert_member, insert_project
 from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
+from loadbell.web.live import Live
 from loadbell.web.page import error_page
 from tests.support.server import Client
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, WATCHDOG, as_dict, opened
@@ -213,7 +214,9 @@ def served(
                     send_timeout=SEND_TIMEOUT,
                     sends_mail=sends_mail,
                 )
-                application = build_asgi(door, [*api.routers(door), *web.routers(door)], error_page)
+                live = Live(database, clock)
+                await live.start()
+                application = build_asgi(door, [*api.routers(door), *web.routers(door, live)], error_page)
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -238,6 +241,7 @@ def served(
                 ready.put((database, url))
                 await stop.wait()
                 server.should_exit = True
+                await live.stop()
                 await serving
                 if with_worker:
                     await worker.stop(5)

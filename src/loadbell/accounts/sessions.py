@@ -1,6 +1,6 @@
 """Sessions: who has signed in, and what such a person is in one of the organizations."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
@@ -21,6 +21,7 @@ from loadbell.store.sessions import (
     forget_sessions,
     insert_session,
     list_sessions_of,
+    rights_of,
 )
 from loadbell.store.tokens import find_token
 
@@ -40,6 +41,19 @@ class NewSession:
     user_id: int
     created_at: Micros
     expires_at: Micros
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What somebody may see of an organization; ``projects`` are as a Principal's."""
+
+    role: Role
+    projects: frozenset[int] | None
+
+    @classmethod
+    def of(cls, principal: Principal) -> "Standing":
+        """That of ``principal``."""
+        return cls(principal.role, principal.projects)
 
 
 async def start_session(  # noqa: PLR0913 - one argument for each property
@@ -117,6 +131,17 @@ async def act_in(tx: Transaction, who: SignedIn, organization_id: int, *, hold: 
     return Principal(
         who.user_id, organization_id, role, Scope.MANAGE, None, Trigger.UNKNOWN, projects, address=who.address
     )
+
+
+async def standings_in(
+    tx: Transaction, organization_id: int, session_ids: Collection[int], now: Micros
+) -> dict[int, Standing]:
+    """As :func:`act_in`, of many sessions by one look; those that let nobody in, any more, are left out."""
+    rights = await rights_of(tx, organization_id, session_ids, now)
+    return {
+        session_id: Standing(role, projects if role is Role.MEMBER else None)
+        for session_id, (role, projects) in rights.items()
+    }
 
 
 async def list_sessions(

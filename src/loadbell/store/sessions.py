@@ -1,9 +1,12 @@
 """Sessions: kept as hashes, found by them. An ended one stays for a while, as a place its user has signed in from."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.domain.orgs import Role
 from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import sessions
 from loadbell.store.statements import Statement, insert_into
@@ -24,6 +27,17 @@ _END_ALL = Statement(
     "UPDATE sessions SET expires_at = :now WHERE user_id = :user_id AND id <> :but AND expires_at > :now"
 )
 _ADDRESSES = Statement("SELECT DISTINCT address FROM sessions WHERE user_id = :user_id AND created_at > :since")
+_RIGHTS = (
+    "SELECT s.id AS id, m.role AS role, assigned.project_id AS project_id FROM sessions s "
+    "JOIN members m ON m.user_id = s.user_id AND m.organization_id = :organization_id "
+    "LEFT JOIN (SELECT a.user_id, a.project_id FROM assignments a JOIN projects p ON p.id = a.project_id "
+    "WHERE p.organization_id = :organization_id) AS assigned ON assigned.user_id = s.user_id AND m.role = 'member' "
+    "WHERE s.expires_at > :now AND s.id "
+)
+_GET_RIGHTS = Statement(
+    _RIGHTS + "IN (SELECT value FROM json_each(:ids))",  # noqa: S608 - both parts are constants of this module
+    _RIGHTS + "= ANY(CAST(:ids AS bigint[]))",
+)
 _FORGET = Statement("DELETE FROM sessions WHERE user_id = :user_id AND created_at <= :until")
 
 
@@ -92,6 +106,23 @@ async def expire_session(tx: Transaction, user_id: int, session_id: int, now: Mi
 async def expire_sessions(tx: Transaction, user_id: int, now: Micros, *, but: int | None = None) -> int:
     """Ends all sessions of the user except ``but``; how many."""
     return await tx.run(_END_ALL, user_id=user_id, but=but or 0, now=now)
+
+
+async def rights_of(
+    tx: Transaction, organization_id: int, session_ids: Collection[int], now: Micros
+) -> dict[int, tuple[Role, frozenset[int]]]:
+    """By session: the role of its user in the organization, and the projects that are assigned to a member.
+
+    A session that is over, or of nobody who belongs to the organization, is left out.
+    """
+    ids = list(session_ids)
+    given = ids if tx.dialect == "postgresql" else msgspec.json.encode(ids).decode()
+    rights: dict[int, tuple[Role, frozenset[int]]] = {}
+    for row in await tx.all(_GET_RIGHTS, organization_id=organization_id, ids=given, now=now):
+        _, projects = rights.get(row["id"], (None, frozenset()))
+        seen = projects if row["project_id"] is None else projects | {row["project_id"]}
+        rights[row["id"]] = (Role(row["role"]), seen)
+    return rights
 
 
 async def addresses_since(tx: Transaction, user_id: int, since: Micros) -> Sequence[str | None]:

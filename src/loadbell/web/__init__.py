@@ -14,16 +14,17 @@ from litestar.di import Provide
 from loadbell.entry.asgi import PAGES
 from loadbell.entry.door import Door
 from loadbell.web import account, invitations, passwords, rendering, sign_in
+from loadbell.web.live import Live
 from loadbell.web.page import PageCall
 
 _NOUNS = (sign_in, account, invitations, passwords)
 
 
-def routers(door: Door) -> list[Router]:
+def routers(door: Door, live: Live) -> list[Router]:
     """All pages, and the files they are made with."""
 
     def page(request: Request[Any, Any, Any]) -> PageCall:
-        return PageCall(door, request)
+        return PageCall(door, request, live)
 
     handlers = [handler for noun in _NOUNS for handler in noun.HANDLERS]
     provided = {"page": Provide(page, sync_to_thread=False)}

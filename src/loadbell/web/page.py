@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.datastructures import Cookie
+from litestar.response import Stream
 
 from loadbell.accounts.account import Account, Membership, get_account
 from loadbell.accounts.credentials import Prefix
@@ -24,6 +25,7 @@ from loadbell.entry.bodies import read_body
 from loadbell.entry.door import Asked, Door, PersonalCall
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
 from loadbell.store.db import Transaction, WrongState
+from loadbell.web.live import Live, View
 from loadbell.web.rendering import redirect, render
 
 T = TypeVar("T")
@@ -62,8 +64,9 @@ class Form(dict[str, str]):
 class PageCall(PersonalCall):
     """A request for a page. Its session comes in a cookie, and no other credential lets anybody in."""
 
-    def __init__(self, door: Door, request: Request[Any, Any, Any]) -> None:
+    def __init__(self, door: Door, request: Request[Any, Any, Any], live: Live) -> None:
         super().__init__(door, request)
+        self._live = live
         self.path = str(request.scope["path"])
         self.cookies: list[Cookie] = []  #: that the answer sets
         self._account: Account | None = None
@@ -155,6 +158,25 @@ class PageCall(PersonalCall):
             return await work(tx, self._principal, now)
 
         return await self.write(unit)
+
+    async def follow(
+        self, name: str, organization_id: int, *, key: tuple[Hashable, ...] = (), render: Asked[Principal, str]
+    ) -> Stream:
+        """The stream of events ``name`` that carry what ``render`` gives, now and when the organization has changed.
+
+        It is rendered once for everybody who has the same rights and the same ``key``, which therefore holds all that
+        the text depends on: the filters, the id in the address. ``render`` gets nobody in particular as principal, and
+        its text has no form: a form's token is one browser's own.
+
+        Raises:
+            Unauthenticated: nobody has signed in.
+            NotFound: the person is no member of the organization.
+            Unavailable: too many streams are open.
+            Refused: ``render`` refuses.
+        """
+        principal = await self.read_in(organization_id, _whoever)
+        assert self._who is not None, "read_in has found out who asks"
+        return await self._live.follow(View.of(name, principal, key, render), self._who.session_id)
 
     def refuse_foreign(self) -> None:
         """Does nothing unless the browser says that another site sent this request, with a cookie of ours or without.
