@@ -9,7 +9,7 @@ from tests.web.conftest import PASSWORD, Person
 
 def test_the_first_page_names_ones_organizations(signed_in: Browser) -> None:
     """Those one belongs to with one's role there, and no other."""
-    words = signed_in.get("/").words
+    words = signed_in.get("/organizations").words
 
     assert "Ours Member" in words
     assert "Theirs" not in words
@@ -19,7 +19,7 @@ def test_whoever_belongs_nowhere_is_told_what_to_do(signed_in: Browser, person: 
     """An empty page says whom to ask."""
     still_site.sql("DELETE FROM members WHERE user_id = :id", id=person.user_id)
 
-    assert "You belong to no organization" in signed_in.get("/").words
+    assert "You belong to no organization" in signed_in.get("/organizations").words
 
 
 def test_a_name_is_changed(signed_in: Browser) -> None:

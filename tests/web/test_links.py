@@ -75,7 +75,7 @@ def test_a_new_person_joins_by_the_link(browser: Browser, still_site: ApiSite, e
     assert joined.status == 200
     token = joined.text.split("<code>")[1].split("</code>")[0]
     assert still_site.client.__class__(still_site.url, token).call("GET", "/runs").status == 200
-    words = browser.get("/").words
+    words = browser.get("/organizations").words
     assert "Ours Admin" in words
     assert token not in browser.get("/account").text
     again = browser.get(link)

@@ -45,6 +45,7 @@ def test_every_page_is_guarded(signed_in: Browser, browser: Browser, still_site:
         visitor.get("/nothing"),
         visitor.send("POST", "/login", {}),
         signed_in.get("/"),
+        signed_in.get("/organizations"),
         signed_in.get("/account"),
     ):
         _check_headers(page)

@@ -18,7 +18,7 @@ def test_the_first_owner_signs_in_over_plain_http(tmp_path: Path) -> None:
     with Server(tmp_path) as server:
         browser = Browser(server.url)
         answer = browser.sign_in("owner@example.org", made["password"])
-        words = browser.get("/").words
+        words = browser.get("/organizations").words
 
     assert answer.status == 303
     assert "secure" not in answer.set_cookies["loadbell_session"].lower()

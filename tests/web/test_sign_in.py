@@ -99,7 +99,7 @@ def test_signing_out_ends_the_session(signed_in: Browser, still_site: ApiSite) -
     """The cookie is gone from the browser, and worth nothing to whoever kept it."""
     former = signed_in.cookies["loadbell_session"]
 
-    answer = signed_in.post("/logout", {}, of="/")
+    answer = signed_in.post("/logout", {}, of="/organizations")
 
     assert (answer.status, answer.location) == (303, "/login")
     assert "loadbell_session" not in signed_in.cookies
@@ -141,14 +141,14 @@ def test_an_api_token_in_the_cookie_opens_nothing(browser: Browser, still_site: 
 
 def test_the_theme_is_kept(signed_in: Browser) -> None:
     """A theme that was chosen stays; any other word is the system's again."""
-    assert "data-theme" not in signed_in.get("/").text
+    assert "data-theme" not in signed_in.get("/organizations").text
 
     answer = signed_in.post("/theme", {"theme": "dark", "next": "/account"}, of="/account")
     assert (answer.status, answer.location) == (303, "/account")
     assert '<html lang="en" data-theme="dark">' in signed_in.get("/account").text
 
-    signed_in.post("/theme", {"theme": 'pink" onload=', "next": "https://evil.example"}, of="/")
-    assert "data-theme" not in signed_in.get("/").text
+    signed_in.post("/theme", {"theme": 'pink" onload=', "next": "https://evil.example"}, of="/organizations")
+    assert "data-theme" not in signed_in.get("/organizations").text
 
 
 def test_refusals_are_pages_for_people_and_problems_for_programs(browser: Browser) -> None:

@@ -1,4 +1,4 @@
-"""One's own account: name, password, sessions; and the first page, which names one's organizations."""
+"""One's own account: name, password, sessions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,13 +30,6 @@ class Shown:
     created_at: Micros
     last_used_at: Micros
     expires_at: Micros
-
-
-@get("/")
-async def home(page: NamedDependency[PageCall]) -> Response[str]:
-    """The organizations of whoever has signed in."""
-    await page.person()
-    return await page.show("home")
 
 
 @get("/account")
@@ -126,4 +119,4 @@ async def _who_asks(_tx: Transaction, who: SignedIn, _now: Micros) -> SignedIn:
     return who
 
 
-HANDLERS: list[Any] = [home, show_account, rename, set_password, end]
+HANDLERS: list[Any] = [show_account, rename, set_password, end]
