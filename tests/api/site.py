@@ -6,12 +6,15 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import uvicorn
+from litestar import Request, Router
+from litestar.di import Provide
+from litestar.handlers import HTTPRouteHandler
 
 from loadbell import api, web
 from loadbell.accounts.organizations import create_organization
@@ -20,7 +23,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.domain.retry import RetrySchedule
 from loadbell.domain.runs import Trigger
-from loadbell.entry.asgi import build_asgi
+from loadbell.entry.asgi import PAGES, build_asgi
 from loadbell.entry.door import Door
 from loadbell.notify.worker import Worker
 from loadbell.outbound.sender import Sender
@@ -28,8 +31,8 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import assign_project, insert_member, insert_project
 from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
-from loadbell.web.live import Live
-from loadbell.web.page import error_page
+from loadbell.web.live import Limits, Live
+from loadbell.web.page import PageCall, error_page
 from tests.support.server import Client
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, WATCHDOG, as_dict, opened
 from tests.support.tokens import given_token
@@ -177,6 +180,31 @@ async def _run(tx: Transaction, text: str, values: dict[str, Any]) -> int:
     return await tx.run(Statement(text), **values)
 
 
+def _beside(door: Door, live: Live, pages: Sequence[HTTPRouteHandler]) -> list[Router]:
+    """``pages`` of a test, served as ours are."""
+
+    def page(request: Request[Any, Any, Any]) -> PageCall:
+        return PageCall(door, request, live)
+
+    provided = {"page": Provide(page, sync_to_thread=False)}
+    return [Router("/", route_handlers=pages, dependencies=provided, opt=PAGES)] if pages else []
+
+
+def _worker(database: Database, sender: Sender, url: str) -> Worker:
+    return Worker(
+        database,
+        sender,
+        schedule=RetrySchedule.parse("50ms,50ms"),
+        send_timeout=SEND_TIMEOUT,
+        base_url=url,
+        pause_after=PAUSE_AFTER,
+        hold_for=HOLD_FOR,
+        clock=clock,
+        entropy=os.urandom,
+        chance=lambda: 0.5,
+    )
+
+
 class _Threadless(uvicorn.Server):
     """uvicorn outside the main thread, where it can't have signals."""
 
@@ -187,12 +215,19 @@ class _Threadless(uvicorn.Server):
 
 
 @contextmanager
-def served(
-    store_url: str, *, with_worker: bool = True, settle: bool = True, sends_mail: bool = True
+def served(  # noqa: PLR0913 - one argument for each thing that a test may want otherwise
+    store_url: str,
+    *,
+    with_worker: bool = True,
+    settle: bool = True,
+    sends_mail: bool = True,
+    pages: Sequence[HTTPRouteHandler] = (),
+    limits: Limits | None = None,
 ) -> Iterator[ApiSite]:
     """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one.
 
-    With ``sends_mail`` mail is taken into the outbox, where it stays.
+    With ``sends_mail`` mail is taken into the outbox, where it stays. ``pages`` are served beside ours, ``limits`` hold
+    for live ones.
     """
     ready: queue.SimpleQueue[tuple[Database, str] | BaseException] = queue.SimpleQueue()
     stop = asyncio.Event()
@@ -214,25 +249,14 @@ def served(
                     send_timeout=SEND_TIMEOUT,
                     sends_mail=sends_mail,
                 )
-                live = Live(database, clock)
+                live = Live(database, clock, limits)
                 await live.start()
-                application = build_asgi(door, [*api.routers(door), *web.routers(door, live)], error_page)
+                routers = [*api.routers(door), *web.routers(door, live), *_beside(door, live, pages)]
+                application = build_asgi(door, routers, error_page)
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
-                schedule = RetrySchedule.parse("50ms,50ms")
-                worker = Worker(
-                    database,
-                    sender,
-                    schedule=schedule,
-                    send_timeout=SEND_TIMEOUT,
-                    base_url=url,
-                    pause_after=PAUSE_AFTER,
-                    hold_for=HOLD_FOR,
-                    clock=clock,
-                    entropy=os.urandom,
-                    chance=lambda: 0.5,
-                )
+                worker = _worker(database, sender, url)
                 sender.start()
                 if with_worker:
                     await worker.start()

@@ -41,7 +41,7 @@ class Browser:
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
-        self._host, self._port = parts.hostname, parts.port or 80
+        self.host, self.port = parts.hostname, parts.port or 80
         self.cookies: dict[str, str] = {}
 
     def get(self, path: str, **headers: str) -> Page:
@@ -64,7 +64,7 @@ class Browser:
         if fields is not None:
             body = urlencode(fields).encode()
             sent.setdefault("Content-Type", "application/x-www-form-urlencoded")
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=30)
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
         try:
             connection.request(method, path, body, sent)
             response = connection.getresponse()

@@ -18,7 +18,7 @@ from tests.web.browser import Browser
 __all__ = ["_quiet", "new_store", "still_site"]
 
 PASSWORD = "correct horse battery"
-_HASH = argon2.PasswordHasher().hash(PASSWORD)
+PASSWORD_HASH = argon2.PasswordHasher().hash(PASSWORD)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def new_person(still_site: ApiSite) -> Callable[[], Person]:
         email = f"{os.urandom(6).hex()}@example.org"
 
         async def work(tx: Transaction) -> int:
-            user_id = await insert_user(tx, email=email, name="Mara Lind", password_hash=_HASH, now=clock())
+            user_id = await insert_user(tx, email=email, name="Mara Lind", password_hash=PASSWORD_HASH, now=clock())
             await insert_member(tx, still_site.ours.organization_id, user_id, Role.MEMBER, clock())
             return user_id
 

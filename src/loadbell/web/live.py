@@ -11,7 +11,7 @@ page that connects again learns the rest. Nothing is polled: where nothing happe
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -119,11 +119,11 @@ class _Showing:
         self._text: str | None = None
         self._frame = b""
 
-    def show(self, text: str) -> None:
-        """Sends ``text`` to everybody who has not got it."""
+    def show(self, text: str, to: Iterable[Follower]) -> None:
+        """Sends ``text`` to those of ``to`` who have not got it. Who joined meanwhile gets the next one."""
         if text != self._text:
             self._text, self._frame = text, event(self.view.name, text)
-        for follower in self.followers:
+        for follower in to:
             follower.show(self._frame)
 
 
@@ -257,7 +257,7 @@ class Live:
             if follower.session_id not in allowed:
                 follower.end()
         if text is not None:
-            showing.show(text)
+            showing.show(text, [follower for follower in asked if follower.session_id in allowed])
 
 
 def event(name: str, text: str) -> bytes:
