@@ -11,7 +11,7 @@ page that connects again learns the rest. Nothing is polled: where nothing happe
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Iterable
+from collections.abc import AsyncIterator, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -29,6 +29,7 @@ from loadbell.web.rendering import HEADERS
 log = structlog.get_logger()
 
 _AT_ONCE = 2  # renderings; more would take the database's readers from those who wait for an answer
+_IN_A_ROW = 8  # pages that are sent something before others have their turn: 500 at once take tens of milliseconds
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _COMMENT = b":\n\n"
 _HEADERS = {**HEADERS, "X-Accel-Buffering": "no"}  # a proxy must not wait until it has more
@@ -119,12 +120,14 @@ class _Showing:
         self._text: str | None = None
         self._frame = b""
 
-    def show(self, text: str, to: Iterable[Follower]) -> None:
+    async def show(self, text: str, to: Sequence[Follower]) -> None:
         """Sends ``text`` to those of ``to`` who have not got it. Who joined meanwhile gets the next one."""
         if text != self._text:
             self._text, self._frame = text, event(self.view.name, text)
-        for follower in to:
-            follower.show(self._frame)
+        for start in range(0, len(to), _IN_A_ROW):
+            for follower in to[start : start + _IN_A_ROW]:
+                follower.show(self._frame)
+            await asyncio.sleep(0)
 
 
 class Live:
@@ -257,7 +260,7 @@ class Live:
             if follower.session_id not in allowed:
                 follower.end()
         if text is not None:
-            showing.show(text, [follower for follower in asked if follower.session_id in allowed])
+            await showing.show(text, [follower for follower in asked if follower.session_id in allowed])
 
 
 def event(name: str, text: str) -> bytes:
