@@ -109,8 +109,8 @@ def wait_until_watched(tool: Tool) -> None:
 
 
 def settle() -> None:
-    """Gives a signal that should not come the time to come: three times what wrap waits for its witness."""
-    time.sleep(0.3)
+    """Gives a signal that should not come the time to come: twice what wrap waits for its witness."""
+    time.sleep(1.0)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
@@ -157,6 +157,24 @@ def test_timeout(start: Callable[..., "subprocess.Popen[bytes]"], tool: Tool) ->
     wait_until(lambda: tool.heard != [])
     settle()
     assert ["SIGTERM"] == tool.heard
+
+
+@pytest.mark.parametrize("apart", [0.0, 0.05])
+def test_a_signal_to_wrap_and_then_to_the_group(
+    start: Callable[..., "subprocess.Popen[bytes]"], tool: Tool, apart: float
+) -> None:
+    """As ``timeout`` does it on a busy machine: the two may come one after the other; the tool gets one."""
+    process = start()
+
+    process.send_signal(signal.SIGTERM)
+    time.sleep(apart)
+    os.killpg(process.pid, signal.SIGTERM)
+
+    wait_until(lambda: tool.heard != [])
+    settle()
+    assert ["SIGTERM"] == tool.heard
+    process.send_signal(signal.SIGTERM)
+    wait_until(lambda: tool.heard == ["SIGTERM", "SIGTERM"])
 
 
 def test_a_signal_that_does_not_ask_to_stop(

@@ -6,9 +6,10 @@ The tool inherits our streams and every other open file, and stays in our proces
 to wrap alone has to be passed on; passing on what the tool already got would be harm (k6 gives up its summary at the
 second SIGINT). The kernel does not say which of the two it was: its ``siginfo`` tells a terminal from a ``kill``, but
 not a kill of the group from a kill of one process. So wrap keeps a witness: an idle ``cat`` in the same group, which
-dies of whatever the group is sent. If the witness dies too, the tool got the signal; if it still lives a tenth of a
-second later, wrap was meant alone and passes the signal on. The witness holds none of the tool's streams and ends by
-itself when wrap does, even by SIGKILL.
+dies of whatever the group is sent. If the witness dies too, the tool got the signal; if it still lives half a
+second later, wrap was meant alone and passes the signal on. ``timeout`` signals wrap and then its group: what else came
+until the witness was dead is the same signal. The witness holds none of the tool's streams and ends by itself when wrap
+does, even by SIGKILL.
 
 Signals that were ignored when wrap started (``nohup``) stay ignored, here and in the tool.
 """
@@ -28,7 +29,7 @@ _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PASSED_ON = (*_STOPS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 """Would end wrap but may mean something else to the tool: SIGQUIT makes a Java tool print its threads."""
 
-_WITNESS_S = 0.1
+_WITNESS_S = 0.5
 
 
 class Child:
@@ -61,8 +62,7 @@ class Child:
         events.register(self._wake, select.POLLIN)
         while (code := self._process.poll()) is None:
             events.poll(self._milliseconds_left())
-            with contextlib.suppress(BlockingIOError):
-                self._heed(set(os.read(self._wake, 4096)))
+            self._heed(self._woken_by())
             if self._ask_firmly_at is not None and time.monotonic() >= self._ask_firmly_at:
                 self._ask_firmly_at = None
                 self._process.send_signal(signal.SIGTERM)
@@ -81,16 +81,29 @@ class Child:
             self._process.send_signal(signal.SIGINT)
         signals = sorted(number for number in numbers if number in _PASSED_ON)
         self.stopped_by = self.stopped_by or next((signal.Signals(s) for s in signals if s in _STOPS), None)
-        if signals and not self._got_by_itself():
+        if not signals:
+            return
+        of_group = self._witness.died_of() if self._is_in_our_group() else None
+        if of_group is None:
             for number in signals:
                 self._process.send_signal(number)
+        else:
+            also = self._woken_by() - {of_group}
+            self._witness = _Witness()
+            self._heed(also)
 
-    def _got_by_itself(self) -> bool:
+    def _woken_by(self) -> set[int]:
+        """The numbers of the signals since the last call; 0 for :meth:`stop`."""
         try:
-            in_our_group = os.getpgid(self._process.pid) == os.getpgrp()
-        except ProcessLookupError:
-            return True
-        return in_our_group and self._witness.saw_a_signal()
+            return set(os.read(self._wake, 4096))
+        except BlockingIOError:
+            return set()
+
+    def _is_in_our_group(self) -> bool:
+        try:
+            return os.getpgid(self._process.pid) == os.getpgrp()
+        except ProcessLookupError:  # nobody to pass anything on to: send_signal() does nothing then
+            return False
 
     def _milliseconds_left(self) -> float | None:
         if self._ask_firmly_at is None:
@@ -104,17 +117,16 @@ class _Witness:
     def __init__(self) -> None:
         self._process = self._start()
 
-    def saw_a_signal(self) -> bool:
-        """Whether the group was sent a signal; waits a moment, for it may be still on its way."""
+    def died_of(self) -> int | None:
+        """The signal that the group was sent, if any; waits a moment, for it may be still on its way."""
         if self._process is None:
-            return False
+            return None
         try:
             code = self._process.wait(_WITNESS_S)
         except subprocess.TimeoutExpired:
-            return False
+            return None
         self.close()
-        self._process = self._start()
-        return code < 0
+        return -code if code < 0 else None
 
     def close(self) -> None:
         """Ends the witness."""
