@@ -4,21 +4,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import argon2
 import pytest
 
 from loadbell.domain.orgs import Role
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import insert_member
 from loadbell.store.users import insert_user
-from tests.api.conftest import _quiet, new_store, still_site
+from tests.api.conftest import _quiet, new_store, receiver, site, still_site
 from tests.api.site import ApiSite, clock
 from tests.web.browser import Browser
+from tests.web.team import PASSWORD, PASSWORD_HASH, Team
 
-__all__ = ["_quiet", "new_store", "still_site"]
-
-PASSWORD = "correct horse battery"
-PASSWORD_HASH = argon2.PasswordHasher().hash(PASSWORD)
+__all__ = ["PASSWORD", "PASSWORD_HASH", "_quiet", "new_store", "receiver", "site", "still_site"]
 
 
 @dataclass(frozen=True)
@@ -65,3 +62,15 @@ def signed_in(browser: Browser, person: Person) -> Browser:
     page = browser.sign_in(person.email, person.password)
     assert page.status == 303, page.words
     return browser
+
+
+@pytest.fixture
+def team(still_site: ApiSite) -> Team:
+    """An organization without a worker."""
+    return Team(still_site)
+
+
+@pytest.fixture
+def working_team(site: ApiSite) -> Team:
+    """An organization whose deliveries are made."""
+    return Team(site)

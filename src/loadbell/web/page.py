@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
 
@@ -20,10 +20,11 @@ from loadbell.accounts.sessions import act_in
 from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import FieldError, Forbidden, Invalid, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.orgs import Principal, SignedIn
+from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import read_body
 from loadbell.entry.door import Asked, Door, PersonalCall
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
+from loadbell.notify.channels import PausedNotice, paused_channels
 from loadbell.store.db import Transaction, WrongState
 from loadbell.web.live import Live, View
 from loadbell.web.rendering import redirect, render
@@ -221,15 +222,17 @@ class PageCall(PersonalCall):
         """
         told = None if refusal is None else refuse(refusal)
         organization = await self.organization()
-        principal = None
+        principal: Principal | None = None
+        paused: Sequence[PausedNotice] = ()
         if organization is not None:
-            principal = await self.read_in(organization.organization_id, _whoever)
+            principal, paused = await self.read_in(organization.organization_id, _standing)
             chosen = str(organization.organization_id)
             if self._request.cookies.get(ORGANIZATION) != chosen:
                 self._keep(ORGANIZATION, chosen, _YEAR_S)
         shown = {
             "organization": organization,
             "principal": principal,
+            "paused": paused,
             **values,
             "account": await self.guest(),
             "csrf_token": await self._csrf_token(),
@@ -338,6 +341,11 @@ async def _own_account(tx: Transaction, who: SignedIn, _now: Micros) -> Account:
 
 async def _whoever(_tx: Transaction, principal: Principal, _now: Micros) -> Principal:
     return principal
+
+
+async def _standing(tx: Transaction, principal: Principal, _now: Micros) -> tuple[Principal, Sequence[PausedNotice]]:
+    """What the frame of every page needs: what the person may, and the paused channels that he can do something for."""
+    return principal, await paused_channels(tx, principal) if principal.may(Action.MANAGE_CHANNELS) else ()
 
 
 async def _seal(tx: Transaction, clear: str) -> str:

@@ -14,6 +14,7 @@ from litestar.params import FromPath
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.orgs import Action
+from loadbell.store.outcomes import HELD_COUNTED
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -86,7 +87,7 @@ _templates = Environment(
     lstrip_blocks=True,
     auto_reload=False,
 )
-_templates.globals.update(static=f"/static/{VERSION}", Action=Action)
+_templates.globals.update(static=f"/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
 _templates.filters.update(ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
 
 

@@ -61,6 +61,14 @@
     if (button) copy(button);
   });
   document.addEventListener("input", refreshButtons);
+  // <button data-busy="Testing…"> says so while its form is under way.
+  document.addEventListener("submit", (event) => {
+    const button = event.submitter;
+    if (button?.dataset.busy) {
+      button.textContent = button.dataset.busy;
+      button.setAttribute("aria-busy", "true");
+    }
+  });
   // A field with a masked value is replaced as a whole.
   document.addEventListener("focusin", (event) => {
     if (event.target.matches("input[data-whole]")) event.target.select();

@@ -1,0 +1,301 @@
+"""
+The form of a channel, made from the fields of its kind's settings: what it shows, and what it says.
+
+A saved secret is shown masked. Sent back like that it means "as it is", so nothing secret ever stands in a page.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from loadbell.channels import channel_type, channel_types
+from loadbell.channels.reference import Setting, settings_of
+from loadbell.channels.settings import masked_settings
+from loadbell.domain.channels import Channel, ChannelKind, Subscription
+from loadbell.domain.deliveries import ENDED, Attempt, Delivery
+from loadbell.domain.errors import FieldError, Invalid, NotFound
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.orgs import Principal
+from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
+from loadbell.entry.waiting import wait_until
+from loadbell.notify import actions, channels
+from loadbell.outbound.contract import MASK
+from loadbell.store.db import Transaction
+from loadbell.web.page import Form, PageCall
+
+LONGEST_NAME = 200
+
+_PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
+_FAILURES = (
+    RunStatus.TIMED_OUT,
+    RunStatus.ABORTED_BY_SYSTEM,
+    RunStatus.ABORTED_BY_SCRIPT_ERROR,
+    RunStatus.ABORTED_BY_THRESHOLD,
+    RunStatus.FAILED_THRESHOLD,
+)
+QUICK: dict[str, tuple[str, str, Subscription]] = {
+    "all": ("All", "Every start and every end, whatever the result.", Subscription()),
+    "failures": (
+        "Only failures",
+        "Ends that timed out, were aborted by system, script error or threshold, or failed a threshold.",
+        Subscription(events=(EventName.FINISHED,), statuses=_FAILURES),
+    ),
+    "change": (
+        "Only on change",
+        "The first failure of a test, and the first pass after it. Unknown results never ring.",
+        Subscription(events=(EventName.FINISHED,), only_on_change=True),
+    ),
+}
+"""What a channel rings for, chosen at once: its name, what it means, and the subscription without projects and
+triggers, which are chosen beside it."""
+
+EVENTS = {
+    EventName.STARTED: "A test starts",
+    EventName.FINISHED: "A test ends",
+    EventName.CHANNEL_PAUSED: "Another channel is paused",
+}
+ENDS = {status: status.text for status in sorted(FINAL)}
+RESULTS = {Result.PASSED: "Passed", Result.FAILED: "Failed", Result.UNKNOWN: "Unknown"}
+TRIGGERS = {
+    Trigger.MANUAL: "Started by hand",
+    Trigger.SCHEDULED: "Started by schedule",
+    Trigger.CI: "Started by CI",
+    Trigger.UNKNOWN: "Trigger unknown",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One field of the form as it stands."""
+
+    name: str
+    label: str
+    help: str
+    kind: str  #: ``text``, ``lines`` or ``box``
+    value: str
+    masked: bool  #: it is a saved secret, shown as such
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What the form says that the channel rings for."""
+
+    quick: str  #: one of ``QUICK`` or ``mine``
+    subscription: Subscription
+
+
+@dataclass(frozen=True)
+class Tested:
+    """What came of a Test Hook; ``attempt`` is None when it was not made in time."""
+
+    delivery: Delivery
+    attempt: Attempt | None
+
+
+def fields_of(kind: ChannelKind, saved: Mapping[str, Any] | None, said: Form | None) -> tuple[Shown, ...]:
+    """The fields of a form of ``kind``: as the person has ``said``, else as they are ``saved``, masked."""
+    masked = {} if saved is None else masked_settings(kind, saved)
+    shown = []
+    for field in settings_of(kind):
+        value = _written(masked.get(field.name, ""))
+        kept = field.secret and bool(value) and (said is None or said.get(field.name, "") == value)
+        if said is not None:
+            value = said.get(field.name, "")
+        shown.append(Shown(field.name, field.label, field.help, _WIDGETS[field.value_type], value, kept))
+    return tuple(shown)
+
+
+def settings_from(kind: ChannelKind, said: Form, saved: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The settings that the form gives; what is sent back masked is left out, for it stays as it is.
+
+    Raises:
+        Invalid: a line of headers is not ``Name: value``.
+    """
+    masked = {} if saved is None else masked_settings(kind, saved)
+    settings: dict[str, Any] = {}
+    for field in settings_of(kind):
+        text = said.get(field.name, "").strip()
+        if field.value_type is dict:
+            settings[field.name] = _pairs(field, text, {} if saved is None else saved.get(field.name) or {})
+        elif field.value_type is bool:
+            settings[field.name] = field.name in said
+        elif not (text and text == masked.get(field.name)) and (text or not field.required):
+            settings[field.name] = text
+        elif not text:
+            raise Invalid(FieldError(f"settings.{field.name}", f"Enter the {field.label} first."))
+    return settings
+
+
+def wanted_by(subscription: Subscription) -> Wants:
+    """How the form shows a subscription."""
+    bare = Subscription(
+        subscription.events, subscription.statuses, subscription.results, only_on_change=subscription.only_on_change
+    )
+    quick = next((name for name, (_, _, one) in QUICK.items() if one == bare), "mine")
+    return Wants(quick, subscription)
+
+
+def wants_from(said: Form) -> Wants:
+    """The subscription that the form gives; nothing ticked in a group means all of it.
+
+    Raises:
+        Invalid: it holds what no box of ours says.
+    """
+    projects, triggers = _ticked(said, "projects", int), _ticked(said, "triggers", Trigger)
+    quick = said.get("quick", "all")
+    if quick in QUICK:
+        one = QUICK[quick][2]
+        return Wants(quick, Subscription(one.events, one.statuses, one.results, projects, triggers, one.only_on_change))
+    return Wants(
+        "mine",
+        Subscription(
+            events=_ticked(said, "events", EventName),
+            statuses=_ticked(said, "statuses", lambda text: RunStatus(int(text))),
+            results=_ticked(said, "results", Result),
+            projects=projects,
+            triggers=triggers,
+            only_on_change="only_on_change" in said,
+        ),
+    )
+
+
+def kind_of(name: str) -> ChannelKind:
+    """The kind in an address.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    found = next((kind for kind in channel_types() if kind.value == name), None)
+    if found is None:
+        raise NotFound("There is no such kind of channel.")
+    return found
+
+
+def name_from(said: Form) -> str:
+    """The name that the form gives.
+
+    Raises:
+        Invalid: it is empty or too long.
+    """
+    name = said.get("name", "").strip()
+    if not 1 <= len(name) <= LONGEST_NAME:
+        raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
+    return name
+
+
+async def test_form(page: PageCall, organization_id: int, kind: ChannelKind, said: Form, channel: int | None) -> Tested:
+    """Tests what stands in the form, saved or not, and waits for the provider's answer.
+
+    A form that says just what is saved tests the saved channel, so that its log has the test.
+
+    Raises:
+        NotFound: the channel is not of the organization, or not of that kind.
+        Refused: the settings are wrong, or the person may not.
+    """
+
+    async def start(tx: Transaction, principal: Principal, now: Micros) -> UUID:
+        saved = None if channel is None else await channels.get_channel(tx, principal, channel)
+        if saved is not None and saved.kind is not kind:
+            raise NotFound(f"There is no channel {channel} of that kind.")
+        current = {} if saved is None else saved.settings
+        settings = {**current, **settings_from(kind, said, current)}
+        if saved is not None and settings == current:
+            return await actions.test_saved(tx, principal, saved.id, now=now, entropy=page.door.entropy)
+        return await actions.test_form(
+            tx,
+            principal,
+            organization_id,
+            kind=kind.value,
+            settings=settings,
+            policy=page.door.policy,
+            now=now,
+            entropy=page.door.entropy,
+        )
+
+    delivery_id = await page.write_in(organization_id, start)
+    return await wait_for(page, organization_id, delivery_id)
+
+
+async def wait_for(page: PageCall, organization_id: int, delivery_id: UUID) -> Tested:
+    """What came of a Test Hook that was started, once it has ended or taken too long."""
+
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> Tested:
+        delivery, attempts = await actions.get_delivery(tx, principal, delivery_id)
+        return Tested(delivery, attempts[-1] if attempts else None)
+
+    patience = page.door.send_timeout + _PATIENCE_BEYOND_SENDING
+    return await wait_until(
+        lambda seen: seen.delivery.status in ENDED, lambda: page.read_in(organization_id, look), patience
+    )
+
+
+def title_of(channel: Channel) -> str:
+    """The kind of the channel, as people write it."""
+    return channel_type(channel.kind).title
+
+
+def rings_for(subscription: Subscription, projects: Mapping[int, str]) -> str:
+    """What a channel rings for, in a few words; ``projects`` are the names of those that there are."""
+    wants = wanted_by(subscription)
+    told = QUICK[wants.quick][0] if wants.quick in QUICK else _mine(subscription)
+    if subscription.triggers:
+        told += ", " + _listed(TRIGGERS[one].lower() for one in subscription.triggers)
+    if subscription.projects:
+        told += ", project " + _listed(projects.get(one, f"{one} (deleted)") for one in subscription.projects)
+    return told
+
+
+_WIDGETS = {str: "text", dict: "lines", bool: "box"}
+
+
+def _mine(subscription: Subscription) -> str:
+    parts = []
+    if subscription.events:
+        parts.append(_listed(EVENTS.get(one, one.value) for one in subscription.events))
+    if subscription.statuses:
+        parts.append(_listed(one.text for one in subscription.statuses))
+    if subscription.results:
+        parts.append(_listed(RESULTS[one] for one in subscription.results))
+    if subscription.only_on_change:
+        parts.append("only on change")
+    return ": ".join(parts) or "All"
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(words)
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name}: {text}" for name, text in value.items())
+    return "on" if value is True else str(value or "")
+
+
+def _pairs(field: Setting, text: str, saved: Mapping[str, str]) -> dict[str, str]:
+    pairs: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        name, colon, value = (part.strip() for part in line.partition(":"))
+        if not line.strip():
+            continue
+        if not colon or not name:
+            raise Invalid(FieldError(f"settings.{field.name}", f'Line {number} is not like "Name: value".'))
+        if value == MASK:
+            if name not in saved:
+                raise Invalid(FieldError(f"settings.{field.name}", f"Line {number}: enter the value of {name}."))
+            value = saved[name]
+        pairs[name] = value
+    return pairs
+
+
+def _ticked(said: Form, name: str, read: Any) -> tuple[Any, ...]:
+    try:
+        return tuple(dict.fromkeys(read(text) for text in said.all(name)))
+    except ValueError:
+        raise Invalid(FieldError(name, "choose among the boxes of the form")) from None
+
+
+def sections() -> Sequence[ChannelKind]:
+    """The kinds that have a section of their own, in the order of the page."""
+    return tuple(channel_types())
