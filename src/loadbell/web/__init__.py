@@ -13,11 +13,21 @@ from litestar.di import Provide
 
 from loadbell.entry.asgi import PAGES
 from loadbell.entry.door import Door
-from loadbell.web import account, invitations, notifications, organizations, passwords, rendering, sign_in
+from loadbell.web import (
+    account,
+    channels,
+    invitations,
+    notifications,
+    organizations,
+    passwords,
+    rendering,
+    setup,
+    sign_in,
+)
 from loadbell.web.live import Live
 from loadbell.web.page import PageCall
 
-_NOUNS = (sign_in, account, organizations, notifications, invitations, passwords)
+_NOUNS = (setup, sign_in, account, organizations, notifications, channels, invitations, passwords)
 
 
 def routers(door: Door, live: Live) -> list[Router]:

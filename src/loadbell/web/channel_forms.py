@@ -137,6 +137,16 @@ def wanted_by(subscription: Subscription) -> Wants:
     return Wants(quick, subscription)
 
 
+def shown_wants(said: Form | None, saved: Subscription) -> Wants:
+    """What the form shows: as the person has ``said``, as far as that can be understood, else as it is ``saved``."""
+    if said is None:
+        return wanted_by(saved)
+    try:
+        return wants_from(said)
+    except Invalid:
+        return wanted_by(saved)
+
+
 def wants_from(said: Form) -> Wants:
     """The subscription that the form gives; nothing ticked in a group means all of it.
 

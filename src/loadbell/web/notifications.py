@@ -187,7 +187,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
         if not principal.may(Action.MANAGE_CHANNELS):
             rows = tuple(Row(one, forms.title_of(one), None, None, None) for one in listed[:MOST_CHANNELS])
             return Overview((), rows, len(listed) > MOST_CHANNELS, {}, _told(sample))
-        names = await _projects(tx, principal, organization_id)
+        names = await project_names(tx, principal, organization_id)
         ids = {one.id for one in listed} | {one.id for one in first.values()}
         last = await log.last_deliveries(tx, principal, ids)
         in_sections = {one.id for one in first.values()}
@@ -224,13 +224,6 @@ def _section(
 ) -> Section:
     known = channel_type(kind)
     saved = None if channel is None else channel.settings
-    if said is not None:
-        try:
-            wants = forms.wants_from(said)
-        except Invalid:
-            wants = forms.wanted_by(Subscription())
-    else:
-        wants = forms.wanted_by(Subscription() if channel is None else channel.subscription)
     body = None
     if kind is ChannelKind.WEBHOOK:
         body = msgspec.json.format(run_payload(sample, EventName.FINISHED), indent=2).decode()
@@ -240,7 +233,7 @@ def _section(
         steps=known.steps,
         channel=channel,
         fields=forms.fields_of(kind, saved, said),
-        wants=wants,
+        wants=forms.shown_wants(said, Subscription() if channel is None else channel.subscription),
         last=None if channel is None else last.get(channel.id),
         body=body,
     )
@@ -253,7 +246,8 @@ def _row(channel: Channel, last: Mapping[int, Delivery], names: Mapping[int, str
     )
 
 
-async def _projects(tx: Transaction, principal: Principal, organization_id: int) -> Mapping[int, str]:
+async def project_names(tx: Transaction, principal: Principal, organization_id: int) -> Mapping[int, str]:
+    """The projects to choose from, by id."""
     listed = await projects.list_projects(tx, principal, organization_id, before=None, limit=MOST_PROJECTS)
     return {one.id: one.name for one in listed}
 

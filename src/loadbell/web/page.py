@@ -7,6 +7,7 @@ import re
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote
+from uuid import UUID
 
 import msgspec
 import structlog
@@ -18,13 +19,14 @@ from loadbell.accounts.account import Account, Membership, get_account
 from loadbell.accounts.credentials import Prefix
 from loadbell.accounts.sessions import act_in
 from loadbell.accounts.tokens import Hold
-from loadbell.domain.errors import FieldError, Forbidden, Invalid, Refused, Unauthenticated
+from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import read_body
 from loadbell.entry.door import Asked, Door, PersonalCall
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
 from loadbell.notify.channels import PausedNotice, paused_channels
+from loadbell.store.belonging import Noun, organization_of
 from loadbell.store.db import Transaction, WrongState
 from loadbell.web.live import Live, View
 from loadbell.web.rendering import redirect, render
@@ -129,6 +131,19 @@ class PageCall(PersonalCall):
             wanted = self._request.cookies.get(ORGANIZATION, "")
         found = (one for one in person.organizations if str(one.organization_id) == wanted)
         return next(found, person.organizations[0])
+
+    async def whose(self, noun: Noun, thing_id: int | UUID) -> int:
+        """The organization of the ``noun`` with this id, among those of the person; whether he may see it is not asked.
+
+        Raises:
+            Unauthenticated: nobody has signed in.
+            NotFound: none of them has it.
+        """
+        person = await self.person()
+        found = await self.door.database.read(lambda tx: organization_of(tx, person.user_id, noun, thing_id))
+        if found is None:
+            raise NotFound(f"There is no {noun} {thing_id}.")
+        return found
 
     async def read_in(self, organization_id: int, work: Asked[Principal, T]) -> T:
         """What ``work``, which changes nothing, gives to what the person is in that organization.
