@@ -17,12 +17,14 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 
 import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
 from loadbell import api, web
+from loadbell.accounts.first_start import setup_code
 from loadbell.accounts.mail import Mailer
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
@@ -38,6 +40,8 @@ from loadbell.web.live import Live
 from loadbell.web.page import error_page
 
 log = structlog.get_logger()
+
+_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 GRACE_SECONDS = 10.0
 """How long a stopping process lets what is in flight end."""
@@ -79,12 +83,13 @@ class _Forward(logging.Handler):
 
 
 async def serve(
-    settings: Settings, *, host: str, port: int, with_worker: bool, announce: Callable[[str], None]
+    settings: Settings, *, host: str, port: int, with_worker: bool, announce: Callable[[str, str | None], None]
 ) -> None:
     """Answers HTTP, and delivers unless another process does, until SIGTERM or SIGINT.
 
-    ``announce`` is given the address once requests are answered. Then the process ends within 10 s of the signal:
-    it accepts nothing more, lets what is in flight end, and gives the rest back to be sent by the next one.
+    ``announce`` is given the address once requests are answered, and the code that the first start asks for, if it
+    does. Then the process ends within 10 s of the signal: it accepts nothing more, lets what is in flight end, and
+    gives the rest back to be sent by the next one.
 
     Raises:
         CannotListen: the address is taken or not this machine's.
@@ -94,15 +99,17 @@ async def serve(
     with _listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listener.getsockname()[1]}"
+        asks_for_code = not _is_of_this_machine(listener.getsockname()[0])
         settings = replace(settings, base_url=settings.base_url or address)
         async with _store(settings) as database, _sender(settings) as sender:
             stopped = _stop_signal()
+            code = await database.read(setup_code) if asks_for_code else None
             worker = _worker(settings, database, sender) if with_worker else None
             watchdog = Watchdog(database, clock=clock, entropy=os.urandom)
             mailer = Mailer(database, settings.mail, ca_file=settings.ca_file, clock=clock) if settings.mail else None
             live = Live(database, clock)
             await live.start()
-            server = _http_server(settings, database, live)
+            server = _http_server(settings, database, live, asks_for_code=asks_for_code)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
             try:
                 if worker is not None:
@@ -112,7 +119,7 @@ async def serve(
                     mailer.start()
                 await server.answering.wait()
                 _spare_what_stays()
-                announce(address)
+                announce(address, code)
                 await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 server.should_exit = True
@@ -161,6 +168,12 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
+def _is_of_this_machine(address: str) -> bool:
+    """Whether nobody else can reach what listens on ``address``. What is not known for sure is not."""
+    parsed = ip_address(address.partition("%")[0])
+    return any(parsed in network for network in _LOOPBACK)
+
+
 @contextlib.asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Database]:
     database = await open_database(settings)
@@ -201,7 +214,7 @@ def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
     )
 
 
-def _http_server(settings: Settings, database: Database, live: Live) -> "_Server":
+def _http_server(settings: Settings, database: Database, live: Live, *, asks_for_code: bool) -> "_Server":
     assert settings.base_url is not None
     door = Door(
         database,
@@ -212,6 +225,7 @@ def _http_server(settings: Settings, database: Database, live: Live) -> "_Server
         default_watchdog=settings.watchdog,
         send_timeout=settings.send_timeout,
         sends_mail=settings.mail is not None,
+        asks_for_code=asks_for_code,
     )
     application = build_asgi(door, [*api.routers(door), *web.routers(door, live)], error_page)
     return _Server(http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies))

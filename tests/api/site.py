@@ -221,13 +221,14 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
     with_worker: bool = True,
     settle: bool = True,
     sends_mail: bool = True,
+    asks_for_code: bool = False,
     pages: Sequence[HTTPRouteHandler] = (),
     limits: Limits | None = None,
 ) -> Iterator[ApiSite]:
     """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one.
 
-    With ``sends_mail`` mail is taken into the outbox, where it stays. ``pages`` are served beside ours, ``limits`` hold
-    for live ones.
+    With ``sends_mail`` mail is taken into the outbox, where it stays. With ``asks_for_code`` it is as if others could
+    reach it. ``pages`` are served beside ours, ``limits`` hold for live ones.
     """
     ready: queue.SimpleQueue[tuple[Database, str] | BaseException] = queue.SimpleQueue()
     stop = asyncio.Event()
@@ -248,6 +249,7 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                     default_watchdog=WATCHDOG,
                     send_timeout=SEND_TIMEOUT,
                     sends_mail=sends_mail,
+                    asks_for_code=asks_for_code,
                 )
                 live = Live(database, clock, limits)
                 await live.start()

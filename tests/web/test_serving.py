@@ -1,5 +1,6 @@
 """The pages of ``loadbell serve`` itself, and of a server in trouble."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,47 @@ def test_the_first_owner_signs_in_over_plain_http(tmp_path: Path) -> None:
     assert answer.status == 303
     assert "secure" not in answer.set_cookies["loadbell_session"].lower()
     assert "Acme Owner" in words
+
+
+def _printed(server: Server) -> list[str]:
+    """What it prints on stdout after the line that it listens, until it has been stopped."""
+    assert server.process.stdout is not None
+    assert server.stop() == 0
+    return server.process.stdout.read().splitlines()
+
+
+def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
+    """Where others may reach it, /setup asks for the code on stdout, which stays the same; afterwards there is none.
+
+    The address is of this machine only, but not known to be: what others reach can't be tried in a test.
+    """
+    far = ("serve", "--port", "0", "--host", "::ffff:127.0.0.1")
+    said = {"organization": "Acme", "name": "Mara", "email": "owner@example.org", "password": "correct horse battery"}
+    with Server(tmp_path, arguments=far) as server:
+        (line,) = _printed(server)
+    with Server(tmp_path, arguments=far) as server:
+        assert server.process.stdout is not None
+        again = server.process.stdout.readline().strip()
+        browser = Browser(server.url)
+        refused = browser.post("/setup", said)
+        answer = browser.post("/setup", {**said, "code": line.rpartition(" ")[2]})
+    with Server(tmp_path, arguments=far) as server:
+        afterwards = _printed(server)
+
+    assert re.fullmatch(r"The first start asks for this code: [A-Z2-7]{4}(-[A-Z2-7]{4}){2}", line)
+    assert line == again
+    assert (refused.status, answer.status) == (422, 303)
+    assert afterwards == []
+    assert line.rpartition(" ")[2] not in server.log.read_text()
+
+
+def test_on_this_machine_no_code_is_printed(tmp_path: Path) -> None:
+    """Who can reach 127.0.0.1 may set it up; stdout has the address only."""
+    with Server(tmp_path) as server:
+        page = Browser(server.url).get("/setup")
+        assert _printed(server) == []
+
+    assert 'name="code"' not in page.text
 
 
 def test_a_database_that_is_away_is_told_as_a_page() -> None:

@@ -40,8 +40,8 @@ class NewOrganization:
     token: str
 
 
-def check_setup(organization: str, email: str, password: str) -> None:
-    """Does nothing if the first owner and organization can be made of these.
+def check_setup(organization: str, email: str, password: str, name: str | None = None) -> None:
+    """Does nothing if the first owner and organization can be made of these; None: the owner says no name.
 
     Raises:
         Invalid: something is wrong with them; the message never shows the password.
@@ -49,6 +49,8 @@ def check_setup(organization: str, email: str, password: str) -> None:
     errors = []
     if not 0 < len(organization.strip()) <= LONGEST_NAME:
         errors.append(FieldError("organization", f"give a name of 1 to {LONGEST_NAME} characters"))
+    if name is not None and not 0 < len(name.strip()) <= LONGEST_NAME:
+        errors.append(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
     if not is_email(email):
         errors.append(FieldError("email", "give an address such as ann@example.org"))
     try:
@@ -64,17 +66,42 @@ def check_setup(organization: str, email: str, password: str) -> None:
 async def set_up(  # noqa: PLR0913 - what the first owner is made of
     tx: Transaction, *, organization: str, email: str, password_hash: str, now: Micros, entropy: Entropy
 ) -> NewOrganization:
-    """Makes the first owner, organization and default project. Of two at the same time one wins.
+    """Makes the first owner, organization and default project, and a token. Of two at the same time one wins.
 
     Raises:
         Conflict: this installation has been set up already.
     """
+    owner, project_id = await make_first_owner(
+        tx,
+        organization=organization,
+        email=email,
+        name=email.partition("@")[0],
+        password_hash=password_hash,
+        address=None,
+        now=now,
+        entropy=entropy,
+    )
+    return await _with_token(tx, owner, project_id, now=now, entropy=entropy)
+
+
+async def make_first_owner(  # noqa: PLR0913 - what the first owner is made of, and from where
+    tx: Transaction,
+    *,
+    organization: str,
+    email: str,
+    name: str,
+    password_hash: str,
+    address: str | None,
+    now: Micros,
+    entropy: Entropy,
+) -> tuple[Principal, int]:
+    """As :func:`set_up`, without a token; gives what the owner is there, and the default project's id."""
     mine = base64.b16encode(entropy(16)).decode("ascii")
     if await any_user(tx) or await claim_fact(tx, "set_up", mine) != mine:
         raise Conflict("loadbell is already set up here. Sign in, or use the token that setup printed then.")
-    user_id = await insert_user(tx, email=email, name=email.partition("@")[0], password_hash=password_hash, now=now)
-    await append_account_entry(tx, user_id, None, "account.created", {"email": email.lower()}, now)
-    return await _make(tx, organization.strip(), user_id, None, now=now, entropy=entropy)
+    user_id = await insert_user(tx, email=email, name=name.strip(), password_hash=password_hash, now=now)
+    await append_account_entry(tx, user_id, address, "account.created", {"email": email.lower()}, now)
+    return await _found(tx, organization.strip(), user_id, address, now=now)
 
 
 async def create_organization(
@@ -184,12 +211,25 @@ async def _present(tx: Transaction, organization_id: int) -> Organization:
 async def _make(  # noqa: PLR0913 - what is made, for whom, from where
     tx: Transaction, name: str, user_id: int, address: str | None, *, now: Micros, entropy: Entropy
 ) -> NewOrganization:
+    owner, project_id = await _found(tx, name, user_id, address, now=now)
+    return await _with_token(tx, owner, project_id, now=now, entropy=entropy)
+
+
+async def _found(
+    tx: Transaction, name: str, user_id: int, address: str | None, *, now: Micros
+) -> tuple[Principal, int]:
     organization_id = await insert_organization(tx, name, now)
     await insert_member(tx, organization_id, user_id, Role.OWNER, now)
     project_id = await insert_project(tx, organization_id, DEFAULT_PROJECT, now)
     await set_default_project(tx, organization_id, project_id)
     owner = Principal(user_id, organization_id, Role.OWNER, Scope.MANAGE, None, Trigger.UNKNOWN, None, address)
     await append_entry(tx, owner, "organization.created", f"organization {organization_id}", {"name": name}, now)
+    return owner, project_id
+
+
+async def _with_token(
+    tx: Transaction, owner: Principal, project_id: int, *, now: Micros, entropy: Entropy
+) -> NewOrganization:
     token = await issue_token(
         tx,
         owner,
@@ -200,4 +240,4 @@ async def _make(  # noqa: PLR0913 - what is made, for whom, from where
         now=now,
         entropy=entropy,
     )
-    return NewOrganization(organization_id, project_id, user_id, token)
+    return NewOrganization(owner.organization_id, project_id, owner.user_id, token)

@@ -94,15 +94,20 @@ def serve(
         bool, typer.Option("--no-worker", help="Answer HTTP only; deliveries are made by `loadbell worker` elsewhere.")
     ] = False,
 ) -> None:
-    """Run the server: answer HTTP and deliver notifications, until SIGTERM or Ctrl-C."""
+    """Run the server: answer HTTP and deliver notifications, until SIGTERM or Ctrl-C.
+
+    A new server is set up in the browser. If others can reach it (--host), it asks for a code that is printed here.
+    """
     from loadbell.app import CannotListen, configure_logging  # noqa: PLC0415 - server modules load only here
     from loadbell.app import serve as run_server  # noqa: PLC0415 - as above
 
     settings = server_settings()
     configure_logging(settings)
 
-    def announce(address: str) -> None:
+    def announce(address: str, code: str | None) -> None:
         print(f"loadbell is listening on {address}", flush=True)
+        if code is not None:
+            print(f"The first start asks for this code: {code}", flush=True)
 
     try:
         run_here(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce))

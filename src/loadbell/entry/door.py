@@ -63,6 +63,7 @@ class Door:
     send_timeout: Micros
     passwords: Passwords = field(default_factory=Passwords)
     sends_mail: bool = False  #: the operator named a mail server
+    asks_for_code: bool = False  #: who sets this installation up has to know what `serve` printed
 
 
 class AtTheDoor(Generic[Who]):

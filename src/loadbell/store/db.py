@@ -62,6 +62,10 @@ class Transaction(Protocol):
         """The clear text of what :meth:`seal` gave."""
         ...
 
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes that every process of this installation gets for ``purpose``, and nobody without its key."""
+        ...
+
     def wake_workers(self) -> None:
         """Workers of every process look for due deliveries as soon as this transaction has committed."""
         ...

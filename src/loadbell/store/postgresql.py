@@ -81,6 +81,9 @@ class _PostgresTransaction:
     def unseal(self, sealed: str) -> str:
         return self._box.unseal(sealed)
 
+    def derive(self, purpose: str) -> bytes:
+        return self._box.derive(purpose)
+
     def wake_workers(self) -> None:
         self.wakes = True
 

@@ -7,6 +7,7 @@ that a process with none of its keys refuses to start instead of failing at the 
 
 import base64
 import hashlib
+import hmac
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -38,6 +39,7 @@ class SecretBox:
             ) from None
         # Each delivery needs its channel's secrets, and opening them takes longer than sending a message.
         self._opened = lru_cache(maxsize=1024)(self._open)
+        self._first = base64.urlsafe_b64decode(keys[0])
         self.fingerprints = tuple(
             hashlib.sha256(b"loadbell key" + base64.urlsafe_b64decode(key)).hexdigest()[:16] for key in keys
         )
@@ -53,6 +55,10 @@ class SecretBox:
             WrongState: none of the keys opens it.
         """
         return self._opened(sealed)
+
+    def derive(self, purpose: str) -> bytes:
+        """32 bytes made from the first key, other ones for each ``purpose``; the key can't be found from them."""
+        return hmac.digest(self._first, b"loadbell " + purpose.encode(), hashlib.sha256)
 
     def _open(self, sealed: str) -> str:
         try:

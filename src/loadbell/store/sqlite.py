@@ -109,6 +109,9 @@ class _SqliteTransaction:
     def unseal(self, sealed: str) -> str:
         return self._box.unseal(sealed)
 
+    def derive(self, purpose: str) -> bytes:
+        return self._box.derive(purpose)
+
     def wake_workers(self) -> None:
         self.wakes = True
 

@@ -5,6 +5,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
+from loadbell.accounts.first_start import is_first_start
 from loadbell.accounts.sessions import end_session
 from loadbell.accounts.sign_in import sign_in
 from loadbell.domain.errors import RateLimited, Unauthenticated
@@ -18,10 +19,12 @@ _NOTICES = {"password": "Your new password is set. Sign in with it."}
 
 @get("/login")
 async def show_login(page: NamedDependency[PageCall]) -> Response[str]:
-    """Where one signs in; whoever has done so goes on."""
+    """Where one signs in; whoever has done so goes on, and while there is nobody who could, the first start begins."""
     onward = local_path(page.asked("next"))
     if await page.guest() is not None:
         return page.go(onward)
+    if await page.door.database.read(is_first_start):
+        return page.go("/setup")
     return await page.show("login", email="", next=onward, notice=_NOTICES.get(page.asked("notice")))
 
 

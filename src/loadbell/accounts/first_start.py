@@ -1,0 +1,123 @@
+"""
+The first start: while nobody has an account, whoever opens the pages makes the first owner and organization.
+
+Where others can reach the server, that person also has to know a code that only its operator can read, on the terminal
+or in the log of ``serve``. It is made from the secret key, so that every process of an installation has the same.
+"""
+
+import base64
+import hmac
+from dataclasses import dataclass
+
+from loadbell.accounts.attempts import Turn, give_turns_back, place, take_turns
+from loadbell.accounts.invitations import Browser
+from loadbell.accounts.organizations import check_setup, make_first_owner
+from loadbell.accounts.passwords import Passwords
+from loadbell.accounts.sessions import NewSession, start_session
+from loadbell.domain.errors import Conflict, FieldError, Invalid
+from loadbell.domain.ids import SECOND, Clock, Entropy
+from loadbell.domain.pace import Pace
+from loadbell.store.db import Database, Transaction
+from loadbell.store.organizations import any_user
+
+CODES_FROM_ONE_PLACE = Pace(60 * SECOND, 5)
+
+_GROUP = 4
+_GROUPS = 3  # 60 bits: not to be guessed at this pace, and short enough to be typed
+
+
+@dataclass(frozen=True)
+class FirstOwner:
+    """What the first person says. ``code`` None: none is asked for."""
+
+    organization: str
+    name: str
+    email: str
+    password: str
+    code: str | None
+
+
+async def is_first_start(tx: Transaction) -> bool:
+    """Whether nobody has an account yet."""
+    return not await any_user(tx)
+
+
+async def setup_code(tx: Transaction) -> str | None:
+    """The code that the first person has to know where one is asked for; None: there is somebody already."""
+    return _code(tx) if await is_first_start(tx) else None
+
+
+async def set_up_and_sign_in(  # noqa: PLR0913 - who says what, from where
+    database: Database,
+    passwords: Passwords,
+    said: FirstOwner,
+    *,
+    address: str | None,
+    browser: Browser,
+    clock: Clock,
+    entropy: Entropy,
+) -> NewSession:
+    """Makes the first owner, organization and default project, and signs in. Of two at the same time one wins.
+
+    Raises:
+        Conflict: this installation has been set up already.
+        Invalid: the code is wrong, or something else that was said.
+        RateLimited: codes were tried too often from there, or too many passwords are being hashed.
+    """
+    if said.code is not None:
+        await _check_code(database, said.code, address=address, clock=clock)
+    check_setup(said.organization, said.email, said.password, said.name)
+    if not await database.read(is_first_start):  # before the slow work
+        raise Conflict("loadbell is already set up here.")
+    password_hash = await passwords.hash(said.password)
+
+    async def make(tx: Transaction) -> NewSession:
+        now = clock()
+        owner, _ = await make_first_owner(
+            tx,
+            organization=said.organization,
+            email=said.email,
+            name=said.name,
+            password_hash=password_hash,
+            address=address,
+            now=now,
+            entropy=entropy,
+        )
+        return await start_session(
+            tx,
+            owner.user_id,
+            address=address,
+            agent=browser.agent,
+            former=browser.former,
+            now=now,
+            entropy=entropy,
+        )
+
+    return await database.write(make)
+
+
+async def _check_code(database: Database, code: str, *, address: str | None, clock: Clock) -> None:
+    turns = [Turn(CODES_FROM_ONE_PLACE, ("setup", place(address)))]
+
+    async def take(tx: Transaction) -> str | None:
+        right = await setup_code(tx)
+        if right is not None:
+            await take_turns(tx, turns, clock())
+        return right
+
+    right = await database.write(take)
+    if right is None:
+        raise Conflict("loadbell is already set up here.")
+    if not hmac.compare_digest(_bare(code).encode(), _bare(right).encode()):
+        raise Invalid(FieldError("code", "this is not the code; copy it from the output of loadbell serve"))
+    await database.write(lambda tx: give_turns_back(tx, turns))
+
+
+def _code(tx: Transaction) -> str:
+    letters = base64.b32encode(tx.derive("first start")).decode("ascii")
+    return "-".join(letters[at : at + _GROUP] for at in range(0, _GROUP * _GROUPS, _GROUP))
+
+
+def _bare(code: str) -> str:
+    """The code however it was typed: with small letters, without its dashes, with spaces around it."""
+    return "".join(filter(str.isalnum, code)).upper()

@@ -1,0 +1,65 @@
+"""The first start: while nobody has an account, these pages make the first owner and organization."""
+
+from typing import Any
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+
+from loadbell.accounts.first_start import FirstOwner, is_first_start, set_up_and_sign_in
+from loadbell.accounts.invitations import Browser
+from loadbell.domain.errors import Conflict, Invalid, RateLimited, Refused
+from loadbell.web.page import Form, PageCall
+
+_DONE = "loadbell is already set up here. Nothing was changed."
+
+
+@get("/setup")
+async def show_setup(page: NamedDependency[PageCall]) -> Response[str]:
+    """Asks who the first owner is; afterwards it leads to where one signs in."""
+    if not await page.door.database.read(is_first_start):
+        return page.go("/login")
+    return await _show(page, Form(()))
+
+
+@post("/setup")
+async def set_up(page: NamedDependency[PageCall]) -> Response[str]:
+    """Makes the first owner and organization, and signs in."""
+    form, door = await page.form(), page.door
+    said = FirstOwner(
+        organization=form.get("organization", ""),
+        name=form.get("name", ""),
+        email=form.get("email", "").strip(),
+        password=form.get("password", ""),
+        code=form.get("code", "") if door.asks_for_code else None,
+    )
+    try:
+        made = await set_up_and_sign_in(
+            door.database,
+            door.passwords,
+            said,
+            address=page.address,
+            browser=Browser(page.header("user-agent"), page.credential()),
+            clock=door.clock,
+            entropy=door.entropy,
+        )
+    except Conflict:  # somebody was quicker
+        return await page.show("set_up_already", refusal=Conflict(_DONE), back="/login")
+    except (Invalid, RateLimited) as refusal:
+        return await _show(page, form, refusal)
+    page.keep_session(made.session, made.expires_at)
+    return page.go("/welcome")
+
+
+async def _show(page: PageCall, said: Form, refusal: Refused | None = None) -> Response[str]:
+    return await page.show(
+        "setup",
+        refusal=refusal,
+        back="/setup",
+        organization_name=said.get("organization", ""),
+        name=said.get("name", ""),
+        email=said.get("email", ""),
+        asks_for_code=page.door.asks_for_code,
+    )
+
+
+HANDLERS: list[Any] = [show_setup, set_up]
