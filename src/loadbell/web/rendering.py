@@ -110,6 +110,11 @@ def render(
     )
 
 
+def render_part(template: str, values: Mapping[str, Any]) -> str:
+    """What ``templates/partials/TEMPLATE.html`` makes of ``values``: a part of a page that changes while one looks."""
+    return _templates.get_template(f"partials/{template}.html").render(values)
+
+
 def redirect(target: str, cookies: Sequence[Cookie] = ()) -> Response[str]:
     """Sends the browser to ``target``, a path of ours, to read what stands there."""
     return Response(
