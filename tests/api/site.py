@@ -222,6 +222,7 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
     settle: bool = True,
     sends_mail: bool = True,
     asks_for_code: bool = False,
+    base_url: str = "https://loadbell.example.org",
     pages: Sequence[HTTPRouteHandler] = (),
     limits: Limits | None = None,
 ) -> Iterator[ApiSite]:
@@ -244,7 +245,7 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                     database,
                     clock=clock,
                     entropy=os.urandom,
-                    base_url="https://loadbell.example.org",
+                    base_url=base_url,
                     policy=LOOPBACK,
                     default_watchdog=WATCHDOG,
                     send_timeout=SEND_TIMEOUT,

@@ -67,7 +67,11 @@ PICTURES = (
     Picture("run-passed", "/runs/{passed_run}"),
     Picture("run-failed", "/runs/{failed_run}"),
     Picture("run-aborted", "/runs/{aborted_run}", who=MEMBER),
-    Picture("welcome", "/runs?organization_id={empty_organization}"),
+    Picture("runs-empty", "/runs?organization_id={empty_organization}"),
+    Picture("welcome", "/welcome?organization_id={empty_organization}"),
+    Picture("welcome-token", "/welcome?organization_id={empty_organization}", press="Make a token"),
+    Picture("welcome-arrived", "/welcome?organization_id={organization}"),
+    Picture("welcome-member", "/welcome?organization_id={organization}", who=MEMBER),
 )
 
 FIRST_START = (Picture("first-visit", "/", who=None), Picture("setup", "/setup", who=None))

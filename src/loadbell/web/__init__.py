@@ -23,11 +23,12 @@ from loadbell.web import (
     rendering,
     setup,
     sign_in,
+    welcome,
 )
 from loadbell.web.live import Live
 from loadbell.web.page import PageCall
 
-_NOUNS = (setup, sign_in, account, organizations, notifications, channels, invitations, passwords)
+_NOUNS = (setup, sign_in, welcome, account, organizations, notifications, channels, invitations, passwords)
 
 
 def routers(door: Door, live: Live) -> list[Router]:

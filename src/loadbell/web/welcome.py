@@ -1,0 +1,159 @@
+"""How load tests report here: commands to copy, with a fresh token in them, and a line that waits for the first run."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from loadbell.accounts import projects
+from loadbell.accounts.tokens import create_token
+from loadbell.domain.errors import FieldError, Invalid, NotFound, Refused
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Action, Principal, Scope
+from loadbell.domain.runs import Run
+from loadbell.entry.identifiers import integer_id
+from loadbell.notify.channels import list_channels
+from loadbell.runs.lifecycle import list_runs
+from loadbell.store.db import Transaction
+from loadbell.web.page import PageCall
+from loadbell.web.rendering import render_part
+
+_PLACEHOLDER = "YOUR_TOKEN"
+_MOST = 1_000  # projects to choose from; beyond that the API does it
+_LONGEST_NAME = 200
+_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - where nobody can report to; nothing is bound to it here
+
+
+@dataclass(frozen=True)
+class Made:
+    """A token, shown this once, and what it opens."""
+
+    token: str
+    project: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far the organization has come, as far as the person may see it."""
+
+    run: Run | None  #: the newest
+    projects: Sequence[tuple[int | str, str]]  #: that a token may be made for, by id; the default one first
+    has_channels: bool
+    sees_projects: bool  #: so that runs can be reported
+
+
+@get("/welcome")
+async def show_welcome(page: NamedDependency[PageCall]) -> Response[str]:
+    """The ways to report a run to the organization, or where one gets into one."""
+    await page.person()
+    if page.asked("organization_id"):
+        return await _show(page, _id(page.asked("organization_id")))
+    organization = await page.organization()
+    if organization is None:
+        return page.go("/organizations")
+    return await _show(page, organization.organization_id)
+
+
+@post("/welcome/token")
+async def make_token(page: NamedDependency[PageCall]) -> Response[str]:
+    """Makes a token that may report runs of one project, and shows it this once, in the commands."""
+    await page.person()
+    form = await page.form()
+    organization_id = _id(form.get("organization_id", ""))
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> Made:
+        principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
+        try:
+            project = await projects.get_project(tx, principal, integer_id(form.get("project_id", ""), "project"))
+        except NotFound:
+            raise Invalid(FieldError("project_id", "this project is not there any more; choose another")) from None
+        _, value = await create_token(
+            tx,
+            principal,
+            name=f"welcome: {project.name}"[:_LONGEST_NAME],
+            scope=Scope.REPORT,
+            trigger=None,
+            expires_at=None,
+            project_id=project.id,
+            now=now,
+            entropy=page.door.entropy,
+        )
+        return Made(value, project.name)
+
+    try:
+        made = await page.write_in(organization_id, work)
+    except Invalid as refusal:
+        return await _show(page, organization_id, refusal=refusal)
+    return await _show(page, organization_id, made=made)
+
+
+@get("/welcome/live")
+async def follow_welcome(page: NamedDependency[PageCall]) -> Stream:
+    """The line that waits, until the first run is there and whenever a newer one is."""
+
+    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
+        shown = {"run": await _newest(tx, principal), "base_url": page.door.base_url, "now": now}
+        return render_part("first_run", shown)
+
+    return await page.follow("run", _id(page.asked("organization_id")), render=render)
+
+
+async def _show(
+    page: PageCall, organization_id: int, *, refusal: Refused | None = None, made: Made | None = None
+) -> Response[str]:
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Standing:
+        choice: list[tuple[int | str, str]] = []
+        if principal.may(Action.MANAGE_TOKENS):
+            listed = await projects.list_projects(tx, principal, organization_id, before=None, limit=_MOST)
+            listed.sort(key=lambda one: (not one.is_default, one.name))
+            choice = [(one.id, one.name) for one in listed if one.archived_at is None]
+        channels = await list_channels(tx, principal, organization_id, before=None, limit=1)
+        sees = principal.projects is None or bool(principal.projects)
+        return Standing(await _newest(tx, principal), choice, bool(channels), sees)
+
+    standing = await page.read_in(organization_id, work)
+    base_url = page.door.base_url
+    return await page.show(
+        "welcome",
+        refusal=refusal,
+        back=f"/welcome?organization_id={organization_id}",
+        standing=standing,
+        run=standing.run,
+        made=made,
+        commands=_commands(base_url, made.token if made else _PLACEHOLDER),
+        base_url=base_url,
+        is_everywhere=urlsplit(base_url).hostname in _EVERYWHERE,
+    )
+
+
+async def _newest(tx: Transaction, principal: Principal) -> Run | None:
+    found, _ = await list_runs(tx, principal, limit=1)
+    return found[0] if found else None
+
+
+def _commands(base_url: str, token: str) -> dict[str, str]:
+    """What reports a run, by way; to be pasted into a shell as it stands."""
+    address = f"export LOADBELL_URL={shlex.quote(base_url)}\nexport LOADBELL_TOKEN={token}\nloadbell wrap -- "
+    return {
+        "k6": f"{address}k6 run script.js",
+        "locust": f"{address}locust --headless -u 10 -t 5m",
+        "wrap": f"{address}jmeter -n -t plan.jmx",
+        "rest": (
+            f"curl {shlex.quote(f'{base_url}/api/v1/runs')} \\\n"
+            f'  -H "Authorization: Bearer {token}" \\\n'
+            '  -H "Content-Type: application/json" \\\n'
+            """  -d '{"name": "Checkout peak", "status": 3, "result": "passed"}'"""
+        ),
+    }
+
+
+def _id(text: str) -> int:
+    return integer_id(text, "organization")
+
+
+HANDLERS: list[Any] = [show_welcome, make_token, follow_welcome]
