@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from loadbell.domain.orgs import Role
 from tests.api.site import ApiSite
 from tests.web.browser import Browser
+from tests.web.team import Team
 
 
 @pytest.fixture
@@ -30,6 +32,17 @@ def test_an_organization_is_added(signed_in: Browser) -> None:
     assert token[1] not in listed.text
 
 
+def test_the_bar_names_the_new_organization(signed_in: Browser) -> None:
+    """From its first page on, whichever the browser looked at before: what is done next is done there."""
+    page = signed_in.post("/organizations", {"name": "Quay"})
+
+    assert '<span class="org">Quay</span>' in page.text
+    made = re.search(r"/organizations/(\d+)/settings", page.text)
+    assert made is not None
+    assert f"/organizations/{made[1]}/notifications" in page.text
+    assert '<span class="org">Quay</span>' in signed_in.get("/organizations").text
+
+
 def test_a_bad_name_is_told_at_its_field(signed_in: Browser, own: int) -> None:
     """Nothing is added or changed; what was written is kept."""
     for path in ("/organizations", f"/organizations/{own}/settings"):
@@ -40,7 +53,7 @@ def test_a_bad_name_is_told_at_its_field(signed_in: Browser, own: int) -> None:
 
 
 def test_its_owner_changes_it(signed_in: Browser, own: int) -> None:
-    """A new name is kept, and the page says so; a project that is none is refused."""
+    """A new name is kept, and the page says so; a project that has gone meanwhile is told at its field."""
     path = f"/organizations/{own}/settings"
 
     answer = signed_in.post(path, {"name": "Pier", "default_project_id": ""})
@@ -50,7 +63,9 @@ def test_its_owner_changes_it(signed_in: Browser, own: int) -> None:
     page = signed_in.get(answer.location)
     assert "The settings are saved." in page.words
     assert 'value="Pier"' in page.text
-    assert wrong.status == 404
+    assert wrong.status == 422
+    assert 'id="default_project_id-wrong"' in wrong.text
+    assert 'value="Quay"' in wrong.text
 
 
 def test_it_is_handed_over(signed_in: Browser, own: int, still_site: ApiSite) -> None:
@@ -60,7 +75,7 @@ def test_it_is_handed_over(signed_in: Browser, own: int, still_site: ApiSite) ->
     heir = still_site.person(still_site.theirs)
     stranger = signed_in.post(f"{path}/transfer", {"user_id": str(heir)}, of=f"{path}/settings")
     assert stranger.status == 422
-    assert "choose somebody who is a member now" in stranger.words
+    assert "New owner: choose somebody who is a member now" in stranger.words
     still_site.sql("UPDATE members SET organization_id = :own WHERE user_id = :heir", own=own, heir=heir)
 
     answer = signed_in.post(f"{path}/transfer", {"user_id": str(heir)}, of=f"{path}/settings")
@@ -104,6 +119,51 @@ def test_a_member_reads_and_leaves(signed_in: Browser, still_site: ApiSite) -> N
     assert answer.location == "/organizations?done=left"
     assert "You have left the organization." in signed_in.get(answer.location).words
     assert signed_in.get(f"{path}/settings").status == 404
+
+
+def test_an_admin_changes_it_but_does_not_end_it(team: Team) -> None:
+    """An admin renames it and may leave; to hand it over or delete it the admin is told to ask the owner."""
+    path = f"{team.path}/settings"
+    page = team.admin.get(path)
+    assert "You are an admin here." in page.words
+    assert "Leave the organization" in page.words
+    assert "Hand it over" not in page.words
+    assert "Delete for good" not in page.words
+
+    assert team.admin.post(path, {"name": "Pier", "default_project_id": str(team.project_id)}).status == 303
+    for action, fields in (("transfer", {"user_id": str(team.user(Role.ADMIN))}), ("delete", {})):
+        refused = team.admin.post(f"{team.path}/{action}", fields, of=path)
+        assert refused.status == 403
+        assert "Ask the owner" in refused.words
+
+    assert 'value="Pier"' in team.admin.get(path).text
+    assert "You are its owner here." in team.owner.get(path).words
+
+
+def test_an_archived_project_is_told_at_its_field(team: Team) -> None:
+    """It was archived while the form was open: nothing is changed, not even the name."""
+    client, path = team.client(), f"{team.path}/settings"
+    project = client.ok("POST", f"{team.path}/projects", {"name": "Old"})["id"]
+    client.ok("PATCH", f"/projects/{project}", {"archived": True})
+
+    page = team.owner.post(path, {"name": "Pier", "default_project_id": str(project)})
+
+    assert page.status == 422
+    assert 'id="default_project_id-wrong"' in page.text
+    assert "Harbour Shop. You are its owner here." in team.owner.get(path).words
+
+
+@pytest.mark.parametrize("chosen", ["", "x", "999999", "oneself"])
+def test_who_can_not_own_it_is_told_at_the_field(team: Team, chosen: str) -> None:
+    """Nobody, a stranger, or the owner already: it stays as it is, and the page says what to choose instead."""
+    team.browser(Role.ADMIN)
+    user_id = str(team.user(Role.OWNER)) if chosen == "oneself" else chosen
+
+    page = team.owner.post(f"{team.path}/transfer", {"user_id": user_id}, of=f"{team.path}/settings")
+
+    assert page.status == 422
+    assert 'id="user_id-wrong"' in page.text
+    assert "You are its owner here." in page.words
 
 
 def test_another_organization_is_not_there(signed_in: Browser, still_site: ApiSite) -> None:

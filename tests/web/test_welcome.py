@@ -12,7 +12,7 @@ import pytest
 
 from loadbell.domain.orgs import Role, Scope
 from tests.api.conftest import NewStore
-from tests.api.site import ApiSite, served
+from tests.api.site import served
 from tests.support.server import Client, Server, set_up
 from tests.support.snippets import MISSING, has_curl
 from tests.web.browser import Browser, Page
@@ -100,9 +100,9 @@ def test_a_project_that_is_gone_is_told_at_its_field(team: Team) -> None:
         assert page.status == 422
         assert 'id="project_id-wrong"' in page.text
         assert "YOUR_TOKEN" in page.text
+        assert "Old shop" not in page.text
 
     assert team.site.contents()["tokens"] == before
-    assert "Old shop" not in page.text
 
 
 def test_a_member_is_told_whom_to_ask(team: Team) -> None:
@@ -139,7 +139,7 @@ def test_the_form_proves_where_it_comes_from(team: Team) -> None:
 
 
 def test_the_line_leads_to_the_first_run_when_it_arrives(team: Team) -> None:
-    """An open page is told at once; one that is loaded again says the same. What a run is called is text, not markup."""
+    """An open page is told at once, one that is loaded again says the same; a run's name is text, not markup."""
     path = f"/welcome/live?organization_id={team.organization_id}"
     with open_stream(team.owner, path) as stream:
         waiting = stream.next()

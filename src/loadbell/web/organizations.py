@@ -11,7 +11,7 @@ from loadbell.accounts import members, organizations, projects
 from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.ids import Micros
-from loadbell.domain.orgs import Action, Member, Organization, OrganizationLoss, Principal, Role, SignedIn
+from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, SignedIn
 from loadbell.entry.identifiers import integer_id
 from loadbell.store.db import Transaction
 from loadbell.web.page import Form, PageCall
@@ -26,7 +26,7 @@ class Settings:
 
     organization: Organization
     projects: Sequence[tuple[int | str, str]]  #: that may be the default, by id
-    heirs: Sequence[Member]  #: who may become the owner
+    heirs: Sequence[tuple[int | str, str]]  #: who may become the owner, by id
     loss: OrganizationLoss | None  #: what deleting it would take
 
 
@@ -60,6 +60,7 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
         return await organizations.add_organization(tx, who, name, now=now, entropy=page.door.entropy)
 
     made = await page.write(work)
+    page.turn_to(made.organization_id)
     return await page.show("organization_added", back="/organizations", made=made, name=name)
 
 
@@ -78,19 +79,22 @@ async def change(page: NamedDependency[PageCall]) -> Response[str]:
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
         principal.require(Action.MANAGE_ORGANIZATION)  # before what is wrong with the form
-        chosen = form.get("default_project_id", "")
-        await organizations.update_organization(
-            tx,
-            principal,
-            organization_id,
-            name=_name(form),
-            default_project_id=integer_id(chosen, "project") if chosen else None,
-            now=now,
-        )
+        name, chosen = _name(form), form.get("default_project_id", "")
+        try:
+            project_id = integer_id(chosen, "project") if chosen else None
+            await organizations.update_organization(
+                tx, principal, organization_id, name=name, default_project_id=project_id, now=now
+            )
+        except NotFound:  # it was there when the form was made
+            wrong = "this project is not there any more; choose another"
+            raise Invalid(FieldError("default_project_id", wrong)) from None
+        except Conflict:
+            wrong = "this project was archived; choose another, or restore it first"
+            raise Invalid(FieldError("default_project_id", wrong)) from None
 
     try:
         await page.write_in(organization_id, work, hold=Hold.ALONE)
-    except (Invalid, Conflict) as refusal:
+    except Invalid as refusal:
         return await _show(page, refusal=refusal, part="name", name=form.get("name", ""))
     return page.go(f"/organizations/{organization_id}/settings?done=saved")
 
@@ -103,16 +107,17 @@ async def transfer(page: NamedDependency[PageCall]) -> Response[str]:
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
         principal.require(Action.TRANSFER_ORGANIZATION)
-        heir = form.get("user_id", "")
         try:
-            user_id = integer_id(heir, "member")
+            user_id = integer_id(form.get("user_id", ""), "member")
+            if user_id == principal.user_id:
+                raise Invalid(FieldError("user_id", "you are the owner already; choose somebody else"))
             await members.update_member(tx, principal, organization_id, user_id, role=Role.OWNER, now=now)
         except NotFound:
             raise Invalid(FieldError("user_id", "choose somebody who is a member now")) from None
 
     try:
         await page.write_in(organization_id, work, hold=Hold.ALONE)
-    except (Invalid, Conflict) as refusal:
+    except Invalid as refusal:
         return await _show(page, refusal=refusal, part="owner")
     return page.go(f"/organizations/{organization_id}/settings?done=transferred")
 
@@ -156,14 +161,16 @@ async def _show(
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> Settings:
         found = await organizations.get_organization(tx, principal, organization_id)
         choice: list[tuple[int | str, str]] = []
-        heirs: list[Member] = []
+        heirs: list[tuple[int | str, str]] = []
         loss = None
         if principal.may(Action.MANAGE_ORGANIZATION):
             listed = await projects.list_projects(tx, principal, organization_id, before=None, limit=_MOST)
             choice = [("", "Leave as it is"), *((one.id, one.name) for one in listed if one.archived_at is None)]
         if principal.may(Action.TRANSFER_ORGANIZATION):
             listed_members = await members.list_members(tx, principal, organization_id, before=None, limit=_MOST)
-            heirs = [one for one in listed_members if one.user_id != principal.user_id]
+            heirs = [
+                (one.user_id, f"{one.name} ({one.email})") for one in listed_members if one.user_id != principal.user_id
+            ]
         if principal.may(Action.DELETE_ORGANIZATION):
             loss = await organizations.look_at_loss(tx, principal, organization_id)
         return Settings(found, choice, heirs, loss)

@@ -75,6 +75,7 @@ class PageCall(PersonalCall):
         self._account: Account | None = None
         self._looked = False
         self._principal: Principal | None = None
+        self._turned_to: int | None = None
 
     def credential(self) -> str | None:
         """The session in the cookie."""
@@ -119,13 +120,15 @@ class PageCall(PersonalCall):
     async def organization(self) -> Membership | None:
         """Which of the organizations of whoever has signed in this page is about.
 
-        The one that :meth:`read_in` or :meth:`write_in` was asked for; else the one that this browser looked at last;
-        else the first by name.
+        The one that :meth:`turn_to`, :meth:`read_in` or :meth:`write_in` was asked for; else the one that this browser
+        looked at last; else the first by name.
         """
         person = await self.guest()
         if person is None or not person.organizations:
             return None
-        if self._principal is not None:
+        if self._turned_to is not None:
+            wanted = str(self._turned_to)
+        elif self._principal is not None:
             wanted = str(self._principal.organization_id)
         else:
             wanted = self._request.cookies.get(ORGANIZATION, "")
@@ -144,6 +147,10 @@ class PageCall(PersonalCall):
         if found is None:
             raise NotFound(f"There is no {noun} {thing_id}.")
         return found
+
+    def turn_to(self, organization_id: int) -> None:
+        """From now on this page is about that organization, which the person may have come into only just now."""
+        self._turned_to, self._looked = organization_id, False
 
     async def read_in(self, organization_id: int, work: Asked[Principal, T]) -> T:
         """What ``work``, which changes nothing, gives to what the person is in that organization.
