@@ -12,6 +12,9 @@ from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import insert_project
 
+MOST_NAMES = 1_000
+"""Projects whose names a page knows; runs of others are shown with the project's number."""
+
 
 async def list_projects(
     tx: Transaction, principal: Principal, organization_id: int, *, before: int | None, limit: int
@@ -24,6 +27,13 @@ async def list_projects(
     check_organization(principal, organization_id)
     principal.require(Action.READ_PROJECTS)
     return await store.list_projects(tx, organization_id, before=before, limit=limit)
+
+
+async def names_of_projects(tx: Transaction, principal: Principal) -> dict[int, str]:
+    """By id, the names of the newest projects whose runs the asker sees; at most ``MOST_NAMES`` are looked at."""
+    principal.require(Action.READ_RUNS)
+    listed = await store.list_projects(tx, principal.organization_id, before=None, limit=MOST_NAMES)
+    return {one.id: one.name for one in listed if principal.sees_project(one.id)}
 
 
 async def get_project(tx: Transaction, principal: Principal, project_id: int) -> Project:

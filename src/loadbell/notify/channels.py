@@ -1,6 +1,6 @@
 """Use cases on channels: where an organization wants to be told. Settings are checked here, before they are stored."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -116,6 +116,15 @@ async def first_channels(tx: Transaction, principal: Principal, organization_id:
     check_organization(principal, organization_id)
     principal.require(Action.READ_CHANNELS)
     return await store.first_channels(tx, organization_id)
+
+
+async def names_of_channels(
+    tx: Transaction, principal: Principal, channel_ids: Iterable[int | None]
+) -> dict[int, store.Named]:
+    """By id, what the channels are called that the organization has of these; None is passed over."""
+    principal.require(Action.READ_CHANNELS)
+    ids = {one for one in channel_ids if one is not None}
+    return {one.id: one for one in await store.names_of(tx, principal.organization_id, ids)} if ids else {}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Channels: their settings and signing secrets are sealed at rest."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,13 @@ _PAGE = Statement(
     .where(channels.c.organization_id == sa.bindparam("organization_id"), channels.c.id < sa.bindparam("before"))
     .order_by(channels.c.id.desc())
     .limit(sa.bindparam("limit", type_=sa.Integer))
+)
+_NAMES = (
+    "SELECT id, name, paused_at IS NOT NULL AS paused FROM channels WHERE +organization_id = :organization_id AND id {}"
+)
+_NAMES_OF = Statement(
+    _NAMES.format("IN (SELECT value FROM json_each(:ids))"),
+    _NAMES.format("IN (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST(:ids AS json)))"),
 )
 _FIRST_OF_KINDS = Statement(
     "SELECT * FROM channels WHERE id IN "
@@ -178,6 +185,22 @@ async def list_channels(tx: Transaction, organization_id: int, *, before: int | 
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
     return [_channel(tx, row) for row in rows]
+
+
+@dataclass(frozen=True)
+class Named:
+    """A channel, as it is named beside its deliveries."""
+
+    id: int
+    name: str
+    paused: bool
+
+
+async def names_of(tx: Transaction, organization_id: int, ids: Collection[int]) -> list[Named]:
+    """Those of the channels with these ids that the organization has."""
+    listed = msgspec.json.encode(sorted(ids)).decode()
+    rows = await tx.all(_NAMES_OF, organization_id=organization_id, ids=listed)
+    return [Named(row["id"], row["name"], bool(row["paused"])) for row in rows]
 
 
 async def first_channels(tx: Transaction, organization_id: int) -> dict[ChannelKind, Channel]:

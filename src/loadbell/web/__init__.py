@@ -21,6 +21,7 @@ from loadbell.web import (
     organizations,
     passwords,
     rendering,
+    runs,
     setup,
     sign_in,
     welcome,
@@ -28,7 +29,7 @@ from loadbell.web import (
 from loadbell.web.live import Live
 from loadbell.web.page import PageCall
 
-_NOUNS = (setup, sign_in, welcome, account, organizations, notifications, channels, invitations, passwords)
+_NOUNS = (setup, sign_in, welcome, account, organizations, runs, notifications, channels, invitations, passwords)
 
 
 def routers(door: Door, live: Live) -> list[Router]:

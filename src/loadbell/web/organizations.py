@@ -32,9 +32,9 @@ class Settings:
 
 @get("/")
 async def home(page: NamedDependency[PageCall]) -> Response[str]:
-    """Leads to where one belongs."""
+    """Leads to the runs."""
     await page.person()
-    return page.go("/organizations")
+    return page.go("/runs")
 
 
 @get("/organizations")

@@ -13,6 +13,7 @@ from litestar.params import FromPath
 
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND, Micros, to_datetime
+from loadbell.domain.notices import figure
 from loadbell.domain.orgs import Action
 from loadbell.store.outcomes import HELD_COUNTED
 
@@ -38,6 +39,8 @@ One for all, because the theme names the file that it is based on by a relative 
 """
 
 _MINUTE = 60
+_THOUSAND = 1_000
+_MANY = 10**15
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
@@ -75,6 +78,11 @@ def _took(length: Micros) -> str:
     raise AssertionError("unreachable: a minute is the smallest size")
 
 
+def _figure(value: float) -> str:
+    """A number as people read it: thousands apart, and no more digits than say something."""
+    return f"{value:,.0f}" if abs(value) >= _THOUSAND and value < _MANY else figure(value)
+
+
 def _iso(then: Micros) -> str:
     return to_datetime(then).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -88,7 +96,7 @@ _templates = Environment(
     auto_reload=False,
 )
 _templates.globals.update(static=f"/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
-_templates.filters.update(ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
+_templates.filters.update(figure=_figure, ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
 
 
 def render(

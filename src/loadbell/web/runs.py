@@ -1,0 +1,299 @@
+"""Runs: the list, and what is known of one. Both change by themselves while somebody looks."""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, TypeVar
+from urllib.parse import urlencode
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from loadbell.accounts.projects import names_of_projects
+from loadbell.domain.deliveries import Delivery, DeliveryStatus
+from loadbell.domain.errors import FieldError, IllegalMove, Invalid, NotFound, Refused
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Action, Principal
+from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Trigger
+from loadbell.entry.identifiers import integer_id
+from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.notify import actions, channels, log
+from loadbell.runs import lifecycle
+from loadbell.store.db import Transaction
+from loadbell.web.page import PageCall
+from loadbell.web.rendering import render_part
+
+PAGE = 50
+"""Runs that one page lists."""
+
+LONGEST_SEARCH = 200
+"""Characters of a test's name that are looked for."""
+
+MOST_DELIVERIES = 200
+"""Deliveries that the page of a run lists: a run has two or three for each channel."""
+
+SOURCES = {Source.K6: "k6", Source.WRAP: "wrap", Source.LOCUST: "Locust", Source.REST: "REST"}
+TRIGGERS = {
+    Trigger.MANUAL: "by hand",
+    Trigger.SCHEDULED: "scheduled",
+    Trigger.CI: "CI",
+    Trigger.UNKNOWN: "trigger unknown",
+}
+RESULTS = {Result.PASSED: "Passed", Result.FAILED: "Failed", Result.UNKNOWN: "Unknown"}
+
+ABORT = {
+    Source.K6: "k6 hears of it with its next report, within seconds, and ends the test.",
+    Source.WRAP: "wrap hears of it with its next sign of life, within seconds, and interrupts the tool as Ctrl-C does.",
+    Source.LOCUST: "Locust hears of it with its next sign of life, within seconds, and stops the users.",
+    Source.REST: "Whoever reports this run is told with the next heartbeat. A run that sends none ends here at once, "
+    "while its load may go on.",
+}
+"""What Abort does to a run of each source."""
+
+_E = TypeVar("_E", bound=Enum)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs the list shows. It is part of a live view's key, so all of it is hashable."""
+
+    text: str = ""
+    project_id: int | None = None
+    status: RunStatus | None = None
+    result: Result | None = None
+    source: Source | None = None
+    open_only: bool = False
+
+    def query(self, organization_id: int, **more: str) -> str:
+        """The query string that asks for them."""
+        said = {
+            "organization_id": str(organization_id),
+            "q": self.text,
+            "project_id": "" if self.project_id is None else str(self.project_id),
+            "status": "" if self.status is None else str(self.status.value),
+            "result": self.result or "",
+            "source": self.source or "",
+            "open": "1" if self.open_only else "",
+            **more,
+        }
+        return urlencode({name: value for name, value in said.items() if value})
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of runs, with what stands around them."""
+
+    runs: Sequence[Run]
+    told: Mapping[int, log.Told]
+    counts: RunCounts
+    projects: Mapping[int, str]
+    following: int | None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One run with all that its page shows."""
+
+    run: Run
+    project: str
+    moves: Sequence[RunMove]
+    deliveries: Sequence[Delivery]
+    channels: Mapping[int, str]
+    paused: frozenset[int]
+
+    @property
+    def delivered(self) -> int:
+        """How many of its deliveries have arrived."""
+        return sum(one.status is DeliveryStatus.DELIVERED for one in self.deliveries)
+
+
+@get("/runs")
+async def show_list(page: NamedDependency[PageCall]) -> Response[str]:
+    """The runs that the person sees in one organization, newest first."""
+    organization_id = await _organization(page)
+    if organization_id is None:
+        return page.go("/organizations")
+    refusal: Refused | None = None
+    try:
+        wanted, before = _wanted(page), PageQuery(cursor=page.asked("cursor") or None).before_id()
+        listed = await page.read_in(organization_id, _lister(wanted, before))
+    except (Invalid, NotFound) as wrong:  # NotFound: of the project that is asked for
+        refusal, wanted, before = wrong, Wanted(), None
+        listed = await page.read_in(organization_id, _lister(wanted, before))
+    query = wanted.query(organization_id)
+    older = cursor_after(listed.following)
+    return await page.show(
+        "runs",
+        refusal=refusal,
+        listed=listed,
+        wanted=wanted,
+        organization_id=organization_id,
+        query=query,
+        live=before is None and refusal is None,
+        older=None if older is None else f"/runs?{wanted.query(organization_id, cursor=older)}",
+        base=f"organization_id={organization_id}",
+        **_words(),
+    )
+
+
+@get("/runs/live")
+async def follow_list(page: NamedDependency[PageCall]) -> Stream:
+    """The first page of the list whenever it has changed."""
+    organization_id = await _organization(page)
+    if organization_id is None:
+        raise NotFound("You belong to no organization.")
+    wanted = _wanted(page)
+
+    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
+        listed = await _lister(wanted, None)(tx, principal, now)
+        values = {"listed": listed, "wanted": wanted, "now": now, "base": f"organization_id={organization_id}"}
+        return render_part("runs", {**values, **_words()})
+
+    return await page.follow("runs", organization_id, key=_key(wanted), render=render)
+
+
+@get("/runs/{run_id:str}")
+async def show(page: NamedDependency[PageCall]) -> Response[str]:
+    """One run."""
+    organization_id, run_id = await _find(page)
+    return await _show(page, organization_id, run_id, done=page.asked("done"))
+
+
+@get("/runs/{run_id:str}/live")
+async def follow(page: NamedDependency[PageCall]) -> Stream:
+    """The run whenever something has changed about it, or about who was told."""
+    organization_id, run_id = await _find(page)
+
+    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
+        whole = await _whole(tx, principal, run_id)
+        return render_part("run", {"whole": whole, "principal": principal, "now": now, **_words()})
+
+    return await page.follow("run", organization_id, key=(run_id,), render=render)
+
+
+@post("/runs/{run_id:str}/abort")
+async def abort(page: NamedDependency[PageCall]) -> Response[str]:
+    """Asks the run to stop."""
+    organization_id, run_id = await _find(page)
+    await page.form()
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> Run:
+        return await lifecycle.abort_run(tx, principal, run_id, now=now, entropy=page.door.entropy)
+
+    try:
+        run = await page.write_in(organization_id, work)
+    except IllegalMove as refusal:
+        return await _show(page, organization_id, run_id, refusal=refusal)
+    return page.go(f"/runs/{run_id}?done={'ended' if run.status.is_final else 'asked'}")
+
+
+async def _show(
+    page: PageCall, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
+) -> Response[str]:
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Whole:
+        return await _whole(tx, principal, run_id)
+
+    whole = await page.read_in(organization_id, work)
+    shown = {"whole": whole, "abort": ABORT[whole.run.source], "done": done, **_words()}
+    return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **shown)
+
+
+async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
+    run = await lifecycle.get_run(tx, principal, run_id)
+    moves = await lifecycle.list_moves(tx, principal, run_id)
+    deliveries, _ = await actions.list_for_run(tx, principal, run_id, before=None, limit=MOST_DELIVERIES)
+    known = await channels.names_of_channels(tx, principal, (one.channel_id for one in deliveries))
+    return Whole(
+        run=run,
+        project=(await names_of_projects(tx, principal)).get(run.project_id, f"Project {run.project_id}"),
+        moves=moves,
+        deliveries=deliveries,
+        channels={one.id: one.name for one in known.values()},
+        paused=frozenset(one.id for one in known.values() if one.paused),
+    )
+
+
+def _lister(wanted: Wanted, before: int | None) -> Any:
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Listed:
+        found, following = await lifecycle.list_runs(
+            tx,
+            principal,
+            project_id=wanted.project_id,
+            status=wanted.status,
+            result=wanted.result,
+            source=wanted.source,
+            text=wanted.text or None,
+            open_only=wanted.open_only,
+            before=before,
+            limit=PAGE,
+        )
+        return Listed(
+            runs=found,
+            told=await log.told_of(tx, principal, [run.id for run in found]),
+            counts=await lifecycle.count_runs(tx, principal),
+            projects=await names_of_projects(tx, principal),
+            following=following,
+        )
+
+    return work
+
+
+async def _organization(page: PageCall) -> int | None:
+    """Which organization the list is of: the one that is asked for, else the one that was looked at last."""
+    await page.person()
+    asked = page.asked("organization_id")
+    if asked:
+        return integer_id(asked, "organization")
+    chosen = await page.organization()
+    return None if chosen is None else chosen.organization_id
+
+
+async def _find(page: PageCall) -> tuple[int, int]:
+    run_id = page.integer_id("run_id", "run")
+    return await page.whose("run", run_id), run_id
+
+
+def _wanted(page: PageCall) -> Wanted:
+    """What the query asks for.
+
+    Raises:
+        Invalid: a filter names nothing that there is.
+        NotFound: nothing can have the project's id.
+    """
+    status = page.asked("status")
+    project = page.asked("project_id")
+    return Wanted(
+        text=page.asked("q").strip()[:LONGEST_SEARCH],
+        project_id=integer_id(project, "project") if project else None,
+        status=_one_of(RunStatus, int(status) if status.lstrip("-").isdecimal() else status, "status"),
+        result=_one_of(Result, page.asked("result"), "result"),
+        source=_one_of(Source, page.asked("source"), "source"),
+        open_only=bool(page.asked("open")),
+    )
+
+
+def _one_of(kind: type[_E], value: object, field: str) -> _E | None:
+    if value == "":
+        return None
+    try:
+        return kind(value)
+    except ValueError:
+        raise Invalid(FieldError(field, "is none that there is; choose one of the list")) from None
+
+
+def _key(wanted: Wanted) -> tuple[Hashable, ...]:
+    return (wanted,)
+
+
+def _words() -> dict[str, Any]:
+    return {
+        "statuses": sorted(RunStatus),
+        "results": RESULTS,
+        "sources": SOURCES,
+        "triggers": TRIGGERS,
+        "ABORT_RUNS": Action.ABORT_RUNS,
+    }
+
+
+HANDLERS: Sequence[Any] = [show_list, follow_list, show, follow, abort]

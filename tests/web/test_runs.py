@@ -1,0 +1,237 @@
+"""The pages of runs: what they show to whom, and that they change by themselves."""
+
+import re
+from typing import Any
+
+import pytest
+
+from loadbell.domain.orgs import Role
+from loadbell.testing.receiver import ScriptedReceiver, respond
+from tests.api.site import ApiSite
+from tests.support.server import wait_until
+from tests.web.browser import Browser, Page
+from tests.web.events import open_stream
+from tests.web.team import Team
+
+PROOF = [{"expression": "p(95)<500", "ok": False, "value": 812.4}, {"expression": "rate<0.01", "ok": True}]
+
+
+def reported(team: Team, name: str = "Checkout peak", **more: Any) -> int:
+    """A new run; its id."""
+    return int(team.client().ok("POST", "/runs", {"name": name, **more})["id"])
+
+
+def names(page: Page) -> list[str]:
+    """The tests that the list names, in its order."""
+    return re.findall(r'<a class="name" href="/runs/\d+">([^<]*)</a>', page.text)
+
+
+def test_a_new_team_learns_how_to_send_runs(team: Team) -> None:
+    """The empty list says what is so and leads on; the first page of all leads here."""
+    assert team.owner.get("/").location == "/runs"
+    page = team.owner.get("/runs")
+    assert "No run yet" in page.words
+    assert 'href="/welcome"' in page.text
+
+
+def test_the_list(team: Team) -> None:
+    """Newest first, each with status, result, source and trigger in words."""
+    reported(team, "First", status=3, result="passed", source="wrap", trigger="ci")
+    reported(team, "Second", status=2)
+
+    page = team.admin.get("/runs")
+
+    assert names(page) == ["Second", "First"]
+    assert "· Web shop · wrap · CI Finished Passed" in page.words
+    assert "All 2 Not ended 1 Failed 0 Passed 1 Unknown 0" in page.words
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("q=SEC", ["Second"]),
+        ("status=3", ["First"]),
+        ("result=passed", ["First"]),
+        ("source=wrap", ["First"]),
+        ("open=1", ["Second"]),
+        ("q=nothing", []),
+        ("status=12", []),
+    ],
+)
+def test_filters(team: Team, query: str, found: list[str]) -> None:
+    """Each narrows the list; one that matches nothing says so and leads back to all."""
+    reported(team, "First", status=3, result="passed", source="wrap")
+    reported(team, "Second", status=2)
+
+    page = team.owner.get(f"/runs?{query}")
+
+    assert names(page) == found
+    assert ("No run is like this" in page.words) == (not found)
+
+
+@pytest.mark.parametrize(
+    "query", ["status=99", "status=x", "result=maybe", "source=fax", "cursor=%21", "project_id=999999"]
+)
+def test_filters_that_name_nothing(team: Team, query: str) -> None:
+    """The page says what is wrong and shows all runs."""
+    reported(team, "First")
+
+    page = team.owner.get(f"/runs?{query}")
+
+    assert page.status in {404, 422}
+    assert 'role="alert"' in page.text
+    assert names(page) == ["First"]
+
+
+def test_older_runs(team: Team) -> None:
+    """More than a page has leads on, by a link that keeps the filter, to the end."""
+    client = team.client()
+    for number in range(52):
+        client.ok("POST", "/runs", {"name": f"Run {number}", "status": 3})
+
+    page = team.owner.get("/runs?status=3")
+    older = re.search(r'<a href="(/runs\?[^"]*cursor=[^"]*)">Older runs', page.text)
+    assert older is not None
+    rest = team.owner.get(older[1].replace("&amp;", "&"))
+
+    assert len(names(page)) == 50
+    assert names(rest) == ["Run 1", "Run 0"]
+    assert "cursor" not in rest.text.replace(older[1], "")
+    assert "sse-connect" not in rest.text
+
+
+def test_one_run(working_team: Team, receiver: ScriptedReceiver) -> None:
+    """Its verdict, timeline, thresholds with values, numbers, note, links, and who was told and whether it arrived."""
+    team, client = working_team, working_team.client()
+    said = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
+    client.ok("POST", f"/organizations/{team.organization_id}/channels", said)
+    links = [{"title": "Dashboard", "url": "https://graphs.example.org/d/1"}]
+    run = reported(team, "<b>Checkout</b>", status=1, links=links)
+    client.ok("PATCH", f"/runs/{run}", {"status": 2})
+    end = {"status": 12, "thresholds": PROOF, "metrics": {"http_reqs": 184213}, "note": "See the dashboard."}
+    client.ok("PATCH", f"/runs/{run}", end)
+    receiver.wait_for(2)
+    deliveries = f"/runs/{run}/deliveries"
+    wait_until(lambda: {one["status"] for one in client.ok("GET", deliveries)["items"]} == {"delivered"}, timeout=10)
+
+    page = team.admin.get(f"/runs/{run}")
+
+    assert "&lt;b&gt;Checkout&lt;/b&gt;" in page.text
+    assert "Failed threshold 1 of 2 thresholds crossed result failed" in page.words
+    assert re.search(r"Initializing .* Running .* Failed threshold", page.words)
+    assert "reported by The owner" in page.words
+    assert "p(95)<500 812.4 Crossed" in page.words
+    assert "rate<0.01 not reported Held" in page.words
+    assert "http_reqs 184,213" in page.words
+    assert "See the dashboard." in page.words
+    assert 'href="https://graphs.example.org/d/1" rel="noopener noreferrer' in page.text
+    assert "2 of 2 delivered" in page.words
+    assert re.search(r'href="/deliveries/[0-9a-f-]{36}">Gate</a>', page.text)
+    assert 'popovertarget="abort"' not in page.text
+
+
+def test_nobody_knows_whether_it_passed(team: Team) -> None:
+    """No green tick without proof: an end without thresholds is unknown, and the page says why."""
+    run = reported(team, status=3)
+
+    page = team.owner.get(f"/runs/{run}")
+
+    assert "result unknown" in page.words
+    assert "so nobody can say whether it passed" in page.words
+    assert "#i-tick" not in page.text.split("</svg>", 1)[1].split("<main", 1)[1]
+
+
+def test_abort(team: Team) -> None:
+    """Members of its project may, too; the page says what it does to this source; an ended run can't be aborted."""
+    team.assign(Role.MEMBER)
+    run = reported(team, source="wrap")
+    page = team.member.get(f"/runs/{run}")
+    assert "interrupts the tool as Ctrl-C does" in page.words
+
+    answer = team.member.post(f"/runs/{run}/abort", {}, of=f"/runs/{run}")
+
+    assert answer.location == f"/runs/{run}?done=asked"
+    shown = team.member.get(answer.location)
+    assert "The run is asked to stop." in shown.words
+    assert "Aborting by user" in shown.words
+    assert "aborted by The member" in shown.words
+    silent = reported(team)
+    assert "it ends here at once" in team.owner.get(f"/runs/{silent}").words
+    assert team.owner.post(f"/runs/{silent}/abort", {}, of="/runs").location == f"/runs/{silent}?done=ended"
+    again = team.owner.post(f"/runs/{silent}/abort", {}, of="/runs")
+    assert again.status == 409
+    assert "It has ended" in again.words
+
+
+def test_the_list_is_live(team: Team) -> None:
+    """A run that is reported, and its end, appear in the open page; an older page is none that changes."""
+    page = team.owner.get("/runs")
+    stream = re.search(r'sse-connect="([^"]+)"', page.text)
+    assert stream is not None
+    with open_stream(team.owner, stream[1].replace("&amp;", "&")) as events:
+        first = events.next()
+        assert first is not None
+        assert "No run yet" in first.data
+        run = reported(team, "Live one")
+        second = events.next()
+        assert second is not None
+        assert (second.name, f"/runs/{run}" in second.data) == ("runs", True)
+        team.client().ok("PATCH", f"/runs/{run}", {"status": 3, "result": "passed"})
+        third = events.next()
+        assert third is not None
+        assert "Passed 1" in third.data
+        assert "csrf" not in third.data
+
+
+def test_a_run_is_live(working_team: Team, receiver: ScriptedReceiver) -> None:
+    """Its end and what becomes of its deliveries appear in the open page."""
+    team, client = working_team, working_team.client()
+    receiver.play([respond(200)])
+    run = reported(team)
+    said = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
+    client.ok("POST", f"/organizations/{team.organization_id}/channels", said)
+    with open_stream(team.owner, f"/runs/{run}/live") as events:
+        client.ok("PATCH", f"/runs/{run}", {"status": 3, "result": "passed"})
+        seen = []
+        while (event := events.next()) is not None and "1 of 1 delivered" not in event.data:
+            seen.append(event)
+        assert event is not None
+        assert event.name == "run"
+        assert "Finished" in event.data
+        assert len(seen) < 10
+
+
+def test_members_see_runs_of_their_projects(team: Team) -> None:
+    """Others are not in the list, not counted, and their pages are not there."""
+    run = reported(team)
+    assert team.member.get("/runs").words.count("Checkout peak") == 0
+    assert "All 0" in team.member.get("/runs").words
+    for path in (f"/runs/{run}", f"/runs/{run}/live"):
+        assert team.member.get(path).status == 404
+    assert team.member.post(f"/runs/{run}/abort", {}, of="/runs").status == 404
+    team.assign(Role.MEMBER)
+
+    assert names(team.member.get("/runs")) == ["Checkout peak"]
+    assert team.member.get(f"/runs/{run}").status == 200
+
+
+def test_strangers_and_other_sites(team: Team, still_site: ApiSite, browser: Browser) -> None:
+    """Another organization's runs are not there; nobody signs in first; a form without its token does nothing."""
+    theirs = still_site.their_client.ok("POST", "/runs", {"name": "Theirs"})["id"]
+    run = reported(team)
+    for path in (
+        f"/runs/{theirs}",
+        f"/runs/{theirs}/live",
+        f"/runs?organization_id={still_site.theirs.organization_id}",
+    ):
+        assert team.owner.get(path).status == 404
+    assert team.owner.post(f"/runs/{theirs}/abort", {}, of="/runs").status == 404
+    assert team.owner.send("POST", f"/runs/{run}/abort", {}).status == 403
+    for path in ("/runs", f"/runs/{run}"):
+        assert browser.get(path).location.startswith("/login?next=")
+
+
+def test_somebody_without_an_organization(team: Team) -> None:
+    """There is nothing to list: the page leads to where one adds an organization or waits for an invitation."""
+    assert team.member.post(f"{team.path}/leave", {}, of=f"{team.path}/settings").status == 303
+    assert team.member.get("/runs").location == "/organizations"
