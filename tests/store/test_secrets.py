@@ -215,6 +215,15 @@ def test_sealing_the_same_twice_looks_different() -> None:
     assert "same" == box.unseal(box.seal("same"))
 
 
+def test_what_is_derived_is_the_same_in_every_process_and_nowhere_else() -> None:
+    """It depends on the first key and on what it is for, so that one such value tells nothing of another."""
+    derived = SecretBox([KEY]).derive("this")
+
+    assert SecretBox([KEY, OTHER_KEY]).derive("this") == derived
+    assert SecretBox([KEY]).derive("that") != derived
+    assert SecretBox([OTHER_KEY, KEY]).derive("this") != derived
+
+
 @pytest.mark.parametrize("key", ["", "short", "not base64 at all!", KEY[:-4], f"{KEY[:-1]}A="])
 def test_a_key_that_is_none_is_refused_without_being_shown(key: str) -> None:
     """The message says what a key is and how to make one."""

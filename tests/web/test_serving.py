@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from litestar.testing import RequestFactory
 
+from loadbell.cli.exits import Exit
 from loadbell.domain.errors import Unavailable
 from loadbell.entry.problems import refuse
 from loadbell.web.page import error_page
-from tests.support.server import Server, set_up
+from tests.support.server import Server, run_loadbell, set_up
 from tests.web.browser import Browser
 
 
@@ -50,11 +51,15 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
         answer = browser.post("/setup", {**said, "code": line.rpartition(" ")[2]})
     with Server(tmp_path, arguments=far) as server:
         afterwards = _printed(server)
+    again_by_command = run_loadbell(
+        "setup", "--organization", "Acme", "--email", "eve@example.org", environment=server.environment
+    )
 
     assert re.fullmatch(r"The first start asks for this code: [A-Z2-7]{4}(-[A-Z2-7]{4}){2}", line)
     assert line == again
     assert (refused.status, answer.status) == (422, 303)
     assert afterwards == []
+    assert again_by_command.returncode == Exit.WRONG_STATE
     assert line.rpartition(" ")[2] not in server.log.read_text()
 
 
