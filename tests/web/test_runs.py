@@ -23,7 +23,7 @@ def reported(team: Team, name: str = "Checkout peak", **more: Any) -> int:
 
 def names(page: Page) -> list[str]:
     """The tests that the list names, in its order."""
-    return re.findall(r'<a class="name" href="/runs/\d+">([^<]*)</a>', page.text)
+    return re.findall(r'<a class="name" id="run-\d+" href="/runs/\d+">([^<]*)</a>', page.text)
 
 
 def test_a_new_team_learns_how_to_send_runs(team: Team) -> None:
@@ -70,7 +70,8 @@ def test_filters(team: Team, query: str, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["status=99", "status=x", "result=maybe", "source=fax", "cursor=%21", "project_id=999999"]
+    "query",
+    ["status=99", "status=x", "status=--1", "q=%00", "result=maybe", "source=fax", "cursor=%21", "project_id=999999"],
 )
 def test_filters_that_name_nothing(team: Team, query: str) -> None:
     """The page says what is wrong and shows all runs."""
@@ -176,6 +177,7 @@ def test_the_list_is_live(team: Team) -> None:
         second = events.next()
         assert second is not None
         assert (second.name, f"/runs/{run}" in second.data) == ("runs", True)
+        assert "1 shown, newest first" in second.data
         team.client().ok("PATCH", f"/runs/{run}", {"status": 3, "result": "passed"})
         third = events.next()
         assert third is not None

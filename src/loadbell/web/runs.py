@@ -1,8 +1,7 @@
 """Runs: the list, and what is known of one. Both change by themselves while somebody looks."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -16,6 +15,7 @@ from loadbell.domain.errors import FieldError, IllegalMove, Invalid, NotFound, R
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Trigger
+from loadbell.entry.door import Asked
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import actions, channels, log
@@ -46,12 +46,13 @@ ABORT = {
     Source.K6: "k6 hears of it with its next report, within seconds, and ends the test.",
     Source.WRAP: "wrap hears of it with its next sign of life, within seconds, and interrupts the tool as Ctrl-C does.",
     Source.LOCUST: "Locust hears of it with its next sign of life, within seconds, and stops the users.",
-    Source.REST: "Whoever reports this run is told with the next heartbeat. A run that sends none ends here at once, "
-    "while its load may go on.",
+    Source.REST: "Whoever reports this run is told with the next heartbeat.",
 }
-"""What Abort does to a run of each source."""
+"""What Abort does to a run of each source, if it sends signs of life."""
 
-_E = TypeVar("_E", bound=Enum)
+ABORT_UNHEARD = "This run sends no signs of life, so nobody can be told: it ends here at once, and its load may go on."
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -121,20 +122,9 @@ async def show_list(page: NamedDependency[PageCall]) -> Response[str]:
     except (Invalid, NotFound) as wrong:  # NotFound: of the project that is asked for
         refusal, wanted, before = wrong, Wanted(), None
         listed = await page.read_in(organization_id, _lister(wanted, before))
-    query = wanted.query(organization_id)
-    older = cursor_after(listed.following)
-    return await page.show(
-        "runs",
-        refusal=refusal,
-        listed=listed,
-        wanted=wanted,
-        organization_id=organization_id,
-        query=query,
-        live=before is None and refusal is None,
-        older=None if older is None else f"/runs?{wanted.query(organization_id, cursor=older)}",
-        base=f"organization_id={organization_id}",
-        **_words(),
-    )
+    live = f"/runs/live?{wanted.query(organization_id)}" if before is None and refusal is None else None
+    shown = _shown(listed, wanted, organization_id)
+    return await page.show("runs", refusal=refusal, organization_id=organization_id, live=live, **shown)
 
 
 @get("/runs/live")
@@ -147,10 +137,9 @@ async def follow_list(page: NamedDependency[PageCall]) -> Stream:
 
     async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
         listed = await _lister(wanted, None)(tx, principal, now)
-        values = {"listed": listed, "wanted": wanted, "now": now, "base": f"organization_id={organization_id}"}
-        return render_part("runs", {**values, **_words()})
+        return render_part("runs", {"now": now, **_shown(listed, wanted, organization_id)})
 
-    return await page.follow("runs", organization_id, key=_key(wanted), render=render)
+    return await page.follow("runs", organization_id, key=(wanted,), render=render)
 
 
 @get("/runs/{run_id:str}")
@@ -195,7 +184,8 @@ async def _show(
         return await _whole(tx, principal, run_id)
 
     whole = await page.read_in(organization_id, work)
-    shown = {"whole": whole, "abort": ABORT[whole.run.source], "done": done, **_words()}
+    told = ABORT[whole.run.source] if whole.run.can_be_told_to_stop else ABORT_UNHEARD
+    shown = {"whole": whole, "abort": told, "done": done, **_words()}
     return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **shown)
 
 
@@ -214,7 +204,20 @@ async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
     )
 
 
-def _lister(wanted: Wanted, before: int | None) -> Any:
+def _shown(listed: Listed, wanted: Wanted, organization_id: int) -> dict[str, Any]:
+    """What the list is made of, in the page and alone."""
+    cursor = cursor_after(listed.following)
+    return {
+        "listed": listed,
+        "wanted": wanted,
+        "base": f"organization_id={organization_id}",
+        "older": None if cursor is None else f"/runs?{wanted.query(organization_id, cursor=cursor)}",
+        "page_length": PAGE,
+        **_words(),
+    }
+
+
+def _lister(wanted: Wanted, before: int | None) -> Asked[Principal, Listed]:
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> Listed:
         found, following = await lifecycle.list_runs(
             tx,
@@ -261,29 +264,27 @@ def _wanted(page: PageCall) -> Wanted:
         Invalid: a filter names nothing that there is.
         NotFound: nothing can have the project's id.
     """
-    status = page.asked("status")
-    project = page.asked("project_id")
+    text, project = page.asked("q"), page.asked("project_id")
+    if "\x00" in text:
+        raise Invalid(FieldError("q", "the character U+0000 can't be looked for; remove it"))
     return Wanted(
-        text=page.asked("q").strip()[:LONGEST_SEARCH],
+        text=text.strip()[:LONGEST_SEARCH],
         project_id=integer_id(project, "project") if project else None,
-        status=_one_of(RunStatus, int(status) if status.lstrip("-").isdecimal() else status, "status"),
-        result=_one_of(Result, page.asked("result"), "result"),
-        source=_one_of(Source, page.asked("source"), "source"),
+        status=_chosen(page, "status", lambda value: RunStatus(int(value))),
+        result=_chosen(page, "result", Result),
+        source=_chosen(page, "source", Source),
         open_only=bool(page.asked("open")),
     )
 
 
-def _one_of(kind: type[_E], value: object, field: str) -> _E | None:
-    if value == "":
+def _chosen(page: PageCall, field: str, read: Callable[[str], T]) -> T | None:
+    value = page.asked(field)
+    if not value:
         return None
     try:
-        return kind(value)
+        return read(value)
     except ValueError:
         raise Invalid(FieldError(field, "is none that there is; choose one of the list")) from None
-
-
-def _key(wanted: Wanted) -> tuple[Hashable, ...]:
-    return (wanted,)
 
 
 def _words() -> dict[str, Any]:
