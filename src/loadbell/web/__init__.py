@@ -16,6 +16,7 @@ from loadbell.entry.door import Door
 from loadbell.web import (
     account,
     channels,
+    deliveries,
     invitations,
     notifications,
     organizations,
@@ -29,7 +30,19 @@ from loadbell.web import (
 from loadbell.web.live import Live
 from loadbell.web.page import PageCall
 
-_NOUNS = (setup, sign_in, welcome, account, organizations, runs, notifications, channels, invitations, passwords)
+_NOUNS = (
+    setup,
+    sign_in,
+    welcome,
+    account,
+    organizations,
+    runs,
+    deliveries,
+    notifications,
+    channels,
+    invitations,
+    passwords,
+)
 
 
 def routers(door: Door, live: Live) -> list[Router]:

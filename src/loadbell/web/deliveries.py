@@ -1,0 +1,304 @@
+"""The delivery log of an organization, and one delivery with each attempt. Both change by themselves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from litestar import Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from loadbell.channels import channel_type
+from loadbell.domain.deliveries import ENDED, Attempt, Cause, Delivery, DeliveryStatus
+from loadbell.domain.errors import Conflict, FieldError, IllegalMove, Invalid, Refused
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Action, Principal
+from loadbell.entry.identifiers import integer_id
+from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.notify import actions, channels, log
+from loadbell.store.db import Transaction
+from loadbell.web.moments import instant_in
+from loadbell.web.page import PageCall
+from loadbell.web.reasons import ADVICE
+from loadbell.web.rendering import render_part
+
+PAGE = 50
+"""Deliveries that one page lists."""
+
+MOST_CHANNELS = 200
+"""Channels to choose from; the others have a link on their own page."""
+
+STATUSES = {
+    DeliveryStatus.PENDING: "Pending, retrying or held",
+    DeliveryStatus.SENDING: "Sending",
+    DeliveryStatus.DELIVERED: "Delivered",
+    DeliveryStatus.FAILED: "Failed",
+    DeliveryStatus.CANCELLED: "Cancelled",
+}
+CAUSES = {
+    Cause.SCHEDULED: "scheduled",
+    Cause.MANUAL: "redelivered by hand",
+    Cause.TEST: "Test Hook",
+}
+PERIODS = {"day": log.Period.DAY, "week": log.Period.WEEK}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which deliveries the log shows, and over which time the chart goes."""
+
+    channel_id: int | None = None
+    status: DeliveryStatus | None = None
+    event: EventName | None = None
+    since: str = ""
+    until: str = ""
+    period: str = "day"
+
+    def query(self, **more: str) -> str:
+        """The query string that asks for them."""
+        said = {
+            "channel_id": "" if self.channel_id is None else str(self.channel_id),
+            "status": self.status or "",
+            "event": self.event or "",
+            "since": self.since,
+            "until": self.until,
+            "period": "" if self.period == "day" else self.period,
+            **more,
+        }
+        return urlencode({name: value for name, value in said.items() if value})
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of the log, with what stands around it."""
+
+    deliveries: Sequence[Delivery]
+    names: Mapping[int, str]
+    paused: frozenset[int]
+    outcomes: log.Outcomes
+    following: UUID | None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """One delivery with all that its page shows. ``whole``: the asker may read what was sent and answered."""
+
+    delivery: Delivery
+    attempts: Sequence[Attempt]
+    title: str
+    channel: str | None
+    held: bool
+    whole: bool
+
+    @property
+    def waits(self) -> dict[int, Micros]:
+        """How long it was after the attempt before, by the number of the attempt."""
+        pairs = zip(self.attempts, self.attempts[1:], strict=False)
+        return {after.number: after.started_at - before.started_at - before.duration for before, after in pairs}
+
+
+@get("/organizations/{organization_id:str}/deliveries")
+async def show_log(page: NamedDependency[PageCall]) -> Response[str]:
+    """The log of the organization, newest first."""
+    await page.person()
+    organization_id = _organization(page)
+    refusal: Refused | None = None
+    try:
+        wanted, before = _wanted(page), PageQuery(cursor=page.asked("cursor") or None).before_uuid()
+        listed = await page.read_in(organization_id, _lister(organization_id, wanted, before))
+    except Invalid as wrong:
+        refusal, wanted, before = wrong, Wanted(), None
+        listed = await page.read_in(organization_id, _lister(organization_id, wanted, before))
+
+    async def choose(tx: Transaction, principal: Principal, _now: Micros) -> list[tuple[int, str]]:
+        found = await channels.list_channels(tx, principal, organization_id, before=None, limit=MOST_CHANNELS)
+        return sorted(((one.id, one.name) for one in found), key=lambda pair: pair[1].lower())
+
+    older = cursor_after(listed.following)
+    address = f"/organizations/{organization_id}/deliveries"
+    return await page.show(
+        "deliveries",
+        refusal=refusal,
+        listed=listed,
+        wanted=wanted,
+        address=address,
+        organization_id=organization_id,
+        choice=await page.read_in(organization_id, choose),
+        query=wanted.query(),
+        live=before is None and refusal is None,
+        older=None if older is None else f"{address}?{wanted.query(cursor=older)}",
+        statuses=STATUSES,
+        events=tuple(EventName),
+    )
+
+
+@get("/organizations/{organization_id:str}/deliveries/live")
+async def follow_log(page: NamedDependency[PageCall]) -> Stream:
+    """The first page of the log whenever it has changed."""
+    organization_id, wanted = _organization(page), _wanted(page)
+
+    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
+        listed = await _lister(organization_id, wanted, None)(tx, principal, now)
+        address = f"/organizations/{organization_id}/deliveries"
+        return render_part("log", {"listed": listed, "wanted": wanted, "now": now, "address": address})
+
+    return await page.follow("log", organization_id, key=(wanted,), render=render)
+
+
+@get("/deliveries/{delivery_id:str}")
+async def show(page: NamedDependency[PageCall]) -> Response[str]:
+    """One delivery."""
+    organization_id, delivery_id = await _find(page)
+    return await _show(page, organization_id, delivery_id, done=page.asked("done"))
+
+
+@get("/deliveries/{delivery_id:str}/live")
+async def follow(page: NamedDependency[PageCall]) -> Stream:
+    """The delivery whenever something has changed about it."""
+    organization_id, delivery_id = await _find(page)
+
+    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
+        whole = await _whole(tx, principal, delivery_id)
+        return render_part("delivery", {"whole": whole, "principal": principal, "now": now, **_words()})
+
+    return await page.follow("delivery", organization_id, key=(delivery_id,), render=render)
+
+
+@post("/deliveries/{delivery_id:str}/redeliver")
+async def redeliver(page: NamedDependency[PageCall]) -> Response[str]:
+    """Makes one attempt more of the same delivery."""
+    organization_id, delivery_id = await _find(page)
+    await page.form()
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+        await actions.redeliver(tx, principal, delivery_id, now=now)
+
+    try:
+        await page.write_in(organization_id, work)
+    except Conflict as refusal:
+        return await _show(page, organization_id, delivery_id, refusal=refusal)
+    return page.go(f"/deliveries/{delivery_id}?done=redelivered")
+
+
+@post("/deliveries/{delivery_id:str}/cancel")
+async def cancel(page: NamedDependency[PageCall]) -> Response[str]:
+    """Calls off what is pending."""
+    organization_id, delivery_id = await _find(page)
+    await page.form()
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+        await actions.cancel(tx, principal, delivery_id, now=now)
+
+    try:
+        await page.write_in(organization_id, work)
+    except (Conflict, IllegalMove) as refusal:
+        return await _show(page, organization_id, delivery_id, refusal=refusal)
+    return page.go(f"/deliveries/{delivery_id}?done=cancelled")
+
+
+async def _show(
+    page: PageCall, organization_id: int, delivery_id: UUID, *, refusal: Refused | None = None, done: str = ""
+) -> Response[str]:
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Whole:
+        return await _whole(tx, principal, delivery_id)
+
+    whole = await page.read_in(organization_id, work)
+    back = f"/deliveries/{delivery_id}"
+    return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, **_words())
+
+
+async def _whole(tx: Transaction, principal: Principal, delivery_id: UUID) -> Whole:
+    delivery, attempts = await actions.get_delivery(tx, principal, delivery_id)
+    known = await channels.names_of_channels(tx, principal, [delivery.channel_id])
+    channel = None if delivery.channel_id is None else known.get(delivery.channel_id)
+    return Whole(
+        delivery=delivery,
+        attempts=attempts,
+        title=channel_type(delivery.kind).title,
+        channel=None if channel is None else channel.name,
+        held=channel is not None and channel.paused and delivery.status is DeliveryStatus.PENDING,
+        whole=principal.may(Action.READ_LOG),
+    )
+
+
+def _lister(organization_id: int, wanted: Wanted, before: UUID | None) -> Any:
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> Listed:
+        since, until = instant_in(wanted.since, "since"), instant_in(wanted.until, "until")
+        found, following = await actions.list_log(
+            tx,
+            principal,
+            organization_id=organization_id,
+            channel_id=wanted.channel_id,
+            status=wanted.status,
+            event=wanted.event,
+            since=since,
+            until=until,
+            before=before,
+            limit=PAGE,
+        )
+        known = await channels.names_of_channels(tx, principal, [*(one.channel_id for one in found), wanted.channel_id])
+        outcomes = await log.outcomes_over_time(
+            tx,
+            principal,
+            organization_id=organization_id,
+            channel_id=wanted.channel_id,
+            period=PERIODS[wanted.period],
+            now=now,
+        )
+        return Listed(
+            deliveries=found,
+            names={one.id: one.name for one in known.values()},
+            paused=frozenset(one.id for one in known.values() if one.paused),
+            outcomes=outcomes,
+            following=following,
+        )
+
+    return work
+
+
+def _wanted(page: PageCall) -> Wanted:
+    """What the query asks for.
+
+    Raises:
+        Invalid: a filter names nothing that there is.
+        NotFound: nothing can have the channel's id.
+    """
+    channel, status, event = page.asked("channel_id"), page.asked("status"), page.asked("event")
+    try:
+        wanted = Wanted(
+            channel_id=integer_id(channel, "channel") if channel else None,
+            status=DeliveryStatus(status) if status else None,
+            event=EventName(event) if event else None,
+            since=page.asked("since"),
+            until=page.asked("until"),
+            period="week" if page.asked("period") == "week" else "day",
+        )
+    except ValueError:
+        raise Invalid(FieldError("filter", "it names nothing that there is; choose one of the lists")) from None
+    instant_in(wanted.since, "since")
+    instant_in(wanted.until, "until")
+    return wanted
+
+
+def _organization(page: PageCall) -> int:
+    return page.integer_id("organization_id", "organization")
+
+
+async def _find(page: PageCall) -> tuple[int, UUID]:
+    delivery_id = page.uuid("delivery_id", "delivery")
+    return await page.whose("delivery", delivery_id), delivery_id
+
+
+def _words() -> dict[str, Any]:
+    return {
+        "advice": ADVICE,
+        "causes": CAUSES,
+        "ended": ENDED,
+        "may_redeliver": Action.MANAGE_DELIVERIES,
+    }
+
+
+HANDLERS: Sequence[Any] = [show_log, follow_log, show, follow, redeliver, cancel]
