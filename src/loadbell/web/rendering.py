@@ -49,7 +49,7 @@ def _ago(then: Micros, now: Micros) -> str:
     seconds = abs(now - then) // SECOND
     name, length = next(((name, length) for name, length in _UNITS if seconds >= length), ("", 1))
     if not name:
-        return "just now"
+        return "just now" if then <= now else "in a moment"
     count = seconds // length if then <= now else -(-seconds // length)
     span = f"{count} {name}{'' if count == 1 else 's'}"
     return f"{span} ago" if then <= now else f"in {span}"

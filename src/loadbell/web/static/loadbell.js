@@ -8,7 +8,7 @@
   function ago(instant, now) {
     const seconds = Math.floor(Math.abs(now - instant) / 1000);
     const unit = UNITS.find(([, size]) => seconds >= size);
-    if (!unit) return "just now";
+    if (!unit) return instant <= now ? "just now" : "in a moment";
     const [name, size] = unit;
     const past = instant <= now;
     const count = past ? Math.floor(seconds / size) : Math.ceil(seconds / size);
