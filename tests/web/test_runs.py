@@ -1,14 +1,17 @@
 """The pages of runs: what they show to whom, and that they change by themselves."""
 
+import os
 import re
 from typing import Any
 
 import pytest
 
 from loadbell.domain.orgs import Role
+from loadbell.runs.lifecycle import end_silent_run
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.api.site import ApiSite
+from tests.api.site import ApiSite, clock
 from tests.support.server import wait_until
+from tests.support.stores import WATCHDOG
 from tests.web.browser import Browser, Page
 from tests.web.events import open_stream
 from tests.web.team import Team
@@ -118,7 +121,7 @@ def test_one_run(working_team: Team, receiver: ScriptedReceiver) -> None:
     page = team.admin.get(f"/runs/{run}")
 
     assert "&lt;b&gt;Checkout&lt;/b&gt;" in page.text
-    assert "Failed threshold 1 of 2 thresholds crossed result failed" in page.words
+    assert "Failed threshold 1 of 2 thresholds crossed · result failed" in page.words
     assert re.search(r"Initializing .* Running .* Failed threshold", page.words)
     assert "reported by The owner" in page.words
     assert "p(95)<500 812.4 Crossed" in page.words
@@ -129,6 +132,29 @@ def test_one_run(working_team: Team, receiver: ScriptedReceiver) -> None:
     assert "2 of 2 delivered" in page.words
     assert re.search(r'href="/deliveries/[0-9a-f-]{36}">Gate</a>', page.text)
     assert 'popovertarget="abort"' not in page.text
+
+
+def test_many_numbers(team: Team) -> None:
+    """Each that was reported is there."""
+    run = reported(team)
+    team.client().ok("PATCH", f"/runs/{run}", {"metrics": {f"metric_{number}": number for number in range(20)}})
+
+    words = team.owner.get(f"/runs/{run}").words
+
+    assert all(f"metric_{number} {number}" in words for number in range(20))
+
+
+def test_a_silent_run(team: Team) -> None:
+    """Its page says how long it may be silent, and then that it was."""
+    run = reported(team, source="k6")
+    assert "ends it after" in team.owner.get(f"/runs/{run}").words
+    later = clock() + WATCHDOG
+    team.site.do(lambda tx: end_silent_run(tx, team.organization_id, run, now=later, entropy=os.urandom))
+
+    words = team.owner.get(f"/runs/{run}").words
+
+    assert re.search("Timed out .* UTC it fell silent", words)
+    assert "ends it after" not in words
 
 
 def test_nobody_knows_whether_it_passed(team: Team) -> None:
@@ -215,6 +241,26 @@ def test_members_see_runs_of_their_projects(team: Team) -> None:
 
     assert names(team.member.get("/runs")) == ["Checkout peak"]
     assert team.member.get(f"/runs/{run}").status == 200
+
+
+def test_a_member_is_pushed_only_runs_of_his_projects(team: Team) -> None:
+    """A stream that begins beside an admin's shows its reader what the page would show him."""
+    other = team.client().ok("POST", f"{team.path}/projects", {"name": "Other"})["id"]
+    team.assign(Role.MEMBER)
+    path = f"/runs/live?organization_id={team.organization_id}"
+    with open_stream(team.admin, path) as admins, open_stream(team.member, path) as members:
+        admins.next()
+        members.next()
+        reported(team, "Not for members", project_id=other)
+        pushed = admins.next()
+        assert pushed is not None
+        assert "Not for members" in pushed.data
+        reported(team, "For members")
+        pushed = members.next()
+        assert pushed is not None
+        assert "For members" in pushed.data
+        assert "Not for members" not in pushed.data
+        assert "Other" not in pushed.data
 
 
 def test_strangers_and_other_sites(team: Team, still_site: ApiSite, browser: Browser) -> None:
