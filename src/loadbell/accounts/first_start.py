@@ -7,7 +7,7 @@ or in the log of ``serve``. It is made from the secret key, so that every proces
 
 import base64
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadbell.accounts.attempts import Turn, give_turns_back, place, take_turns
 from loadbell.accounts.invitations import Browser
@@ -33,8 +33,8 @@ class FirstOwner:
     organization: str
     name: str
     email: str
-    password: str
-    code: str | None
+    password: str = field(repr=False)
+    code: str | None = field(repr=False)
 
 
 async def is_first_start(tx: Transaction) -> bool:

@@ -38,7 +38,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Progress:
     """How far the organization has come, as far as the person may see it."""
 
     run: Run | None  #: the newest
@@ -106,7 +106,7 @@ async def follow_welcome(page: NamedDependency[PageCall]) -> Stream:
 async def _show(
     page: PageCall, organization_id: int, *, refusal: Refused | None = None, made: Made | None = None
 ) -> Response[str]:
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Standing:
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Progress:
         choice: list[tuple[int | str, str]] = []
         if principal.may(Action.MANAGE_TOKENS):
             listed = await projects.list_projects(tx, principal, organization_id, before=None, limit=_MOST)
@@ -114,16 +114,16 @@ async def _show(
             choice = [(one.id, one.name) for one in listed if one.archived_at is None]
         channels = await list_channels(tx, principal, organization_id, before=None, limit=1)
         sees = principal.projects is None or bool(principal.projects)
-        return Standing(await _newest(tx, principal), choice, bool(channels), sees)
+        return Progress(await _newest(tx, principal), choice, bool(channels), sees)
 
-    standing = await page.read_in(organization_id, work)
+    progress = await page.read_in(organization_id, work)
     base_url = page.door.base_url
     return await page.show(
         "welcome",
         refusal=refusal,
         back=f"/welcome?organization_id={organization_id}",
-        standing=standing,
-        run=standing.run,
+        progress=progress,
+        run=progress.run,
         made=made,
         commands=_commands(base_url, made.token if made else _PLACEHOLDER),
         base_url=base_url,
