@@ -162,7 +162,8 @@ async def follow(page: NamedDependency[PageCall]) -> Stream:
 
     async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
         whole = await _whole(tx, principal, delivery_id)
-        return render_part("delivery", {"whole": whole, "principal": principal, "now": now, **_words()})
+        mark = f"{whole.delivery.status}-{whole.delivery.attempts_begun}"
+        return render_part("delivery", {"whole": whole, "principal": principal, "now": now, "mark": mark, **_words()})
 
     return await page.follow("delivery", organization_id, key=(delivery_id,), render=render)
 
@@ -207,7 +208,7 @@ async def _show(
 
     whole = await page.read_in(organization_id, work)
     back = f"/deliveries/{delivery_id}"
-    return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, **_words())
+    return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, mark="page", **_words())
 
 
 async def _whole(tx: Transaction, principal: Principal, delivery_id: UUID) -> Whole:
