@@ -84,6 +84,10 @@ def test_filters_that_name_nothing(team: Team, query: str) -> None:
 
     assert page.status in {404, 422}
     assert 'role="alert"' in page.text
+    field = query.partition("=")[0]
+    if field in {"q", "status", "result", "source"}:
+        assert f'<a href="#{field}">' in page.text
+        assert re.search(rf'id="{field}" name="{field}" aria-invalid="true"', page.text)
     assert names(page) == ["First"]
 
 
