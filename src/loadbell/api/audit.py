@@ -1,6 +1,5 @@
 """The audit log of an organization: read by the page, or whole; and that of one's own account."""
 
-from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -10,41 +9,22 @@ from litestar.di import NamedDependency
 from litestar.response import Response, Stream
 
 from loadbell.accounts import audit
-from loadbell.api.answers import Page, Time
+from loadbell.api.answers import Page
 from loadbell.api.bodies import InstantText, span
 from loadbell.api.operations import Credential, Operation, described
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal, SignedIn
+from loadbell.entry.audit_lines import AT_ONCE, JSON_LINES, AuditEntry, exported, shown
 from loadbell.entry.door import Call, PersonalCall, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.store.audit import Entry
 from loadbell.store.db import Transaction
 
-_AT_ONCE = 500  # entries that an export reads in one transaction, and holds in memory
-_JSON_LINES = "application/jsonl"
-
 Verb = Annotated[
     str,
     msgspec.Meta(pattern=r"^[a-z_.]+$", max_length=100, description="The whole word, such as `channel.changed`."),
 ]
-
-
-class AuditEntry(msgspec.Struct):
-    """One change: who did it, when and from where, and what was before and after. Secrets are masked.
-
-    `user` is an e-mail address, kept when the user leaves. Without a user it was loadbell itself, or its operator.
-    """
-
-    id: int
-    user_id: int | None
-    user: str | None
-    token_id: int | None
-    address: str | None
-    action: str
-    subject: str
-    changes: dict[str, Any]
-    created_at: Time
 
 
 class AuditPage(Page[AuditEntry]):
@@ -76,9 +56,9 @@ async def _look(  # noqa: PLR0913, PLR0917 - who asks, and for what
     wanted: AuditQuery | ExportQuery,
     before: int | None,
     limit: int,
-) -> tuple[list[AuditEntry], int | None]:
+) -> tuple[list[Entry], int | None]:
     since, until = span(wanted.since, wanted.until)
-    found, following = await audit.list_entries(
+    return await audit.list_entries(
         tx,
         principal,
         organization_id,
@@ -89,7 +69,6 @@ async def _look(  # noqa: PLR0913, PLR0917 - who asks, and for what
         before=before,
         limit=limit,
     )
-    return [_shown(entry) for entry in found], following
 
 
 @get(
@@ -112,30 +91,20 @@ async def list_audit(call: NamedDependency[Call]) -> Response[bytes]:
 @get(
     "/organizations/{organization_id:str}/audit/export",
     **described(
-        Operation("Export the audit log", {200: AuditEntry}, query=ExportQuery, refusals=(404,), media_type=_JSON_LINES)
+        Operation("Export the audit log", {200: AuditEntry}, query=ExportQuery, refusals=(404,), media_type=JSON_LINES)
     ),
 )
 async def export_audit(call: NamedDependency[Call]) -> Stream:
     """The whole log as JSON lines, one entry a line, newest first. If it can't be finished, the connection is cut."""
 
-    async def look(before: int | None) -> tuple[list[AuditEntry], int | None]:
-        async def work(tx: Transaction, principal: Principal, _now: Micros) -> tuple[list[AuditEntry], int | None]:
+    async def look(before: int | None) -> tuple[list[Entry], int | None]:
+        async def work(tx: Transaction, principal: Principal, _now: Micros) -> tuple[list[Entry], int | None]:
             organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(ExportQuery)
-            return await _look(tx, principal, organization_id, wanted, before, _AT_ONCE)
+            return await _look(tx, principal, organization_id, wanted, before, AT_ONCE)
 
         return await call.read(work)
 
-    first = await look(None)  # whoever is refused gets a problem, not a broken stream
-
-    async def lines() -> AsyncIterator[bytes]:
-        entries, following = first
-        while True:
-            yield msgspec.json.Encoder().encode_lines(entries)
-            if following is None:
-                return
-            entries, following = await look(following)
-
-    return Stream(lines(), media_type=_JSON_LINES, headers={"Cache-Control": "no-store"})
+    return Stream(await exported(look), media_type=JSON_LINES, headers={"Cache-Control": "no-store"})
 
 
 @get(
@@ -150,27 +119,13 @@ async def list_account_audit(personal: NamedDependency[PersonalCall]) -> Respons
     async def work(tx: Transaction, who: SignedIn, _now: Micros) -> AuditPage:
         wanted = personal.query(PageQuery)
         found, following = await audit.list_account_entries(tx, who, before=wanted.before_id(), limit=wanted.limit)
-        return _page([_shown(entry) for entry in found], following)
+        return _page(found, following)
 
     return answer(HTTPStatus.OK, await personal.read(work))
 
 
-def _page(entries: list[AuditEntry], following: int | None) -> AuditPage:
-    return AuditPage(entries, cursor_after(following))
-
-
-def _shown(found: Entry) -> AuditEntry:
-    return AuditEntry(
-        id=found.id,
-        user_id=found.user_id,
-        user=found.email,
-        token_id=found.token_id,
-        address=found.address,
-        action=found.action,
-        subject=found.subject,
-        changes=found.changes,
-        created_at=rfc3339(found.created_at),
-    )
+def _page(entries: list[Entry], following: int | None) -> AuditPage:
+    return AuditPage([shown(entry) for entry in entries], cursor_after(following))
 
 
 HANDLERS: list[Any] = [list_audit, export_audit, list_account_audit]

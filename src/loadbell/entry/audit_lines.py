@@ -1,0 +1,65 @@
+"""The audit log as programs get it, an entry a line; the same through each door."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from loadbell.domain.ids import rfc3339
+from loadbell.store.audit import Entry
+
+JSON_LINES = "application/jsonl"
+
+AT_ONCE = 500
+"""Entries that an export reads in one transaction, and holds in memory."""
+
+
+class AuditEntry(msgspec.Struct):
+    """One change: who did it, when and from where, and what was before and after. Secrets are masked.
+
+    `user` is an e-mail address, kept when the user leaves. Without a user it was loadbell itself, or its operator.
+    """
+
+    id: int
+    user_id: int | None
+    user: str | None
+    token_id: int | None
+    address: str | None
+    action: str
+    subject: str
+    changes: dict[str, Any]
+    created_at: Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+
+
+Look = Callable[[int | None], Awaitable[tuple[list[Entry], int | None]]]
+"""Reads the entries before an id, the newest first, and says where the next look begins."""
+
+
+def shown(found: Entry) -> AuditEntry:
+    """An entry as it is shown."""
+    return AuditEntry(
+        id=found.id,
+        user_id=found.user_id,
+        user=found.email,
+        token_id=found.token_id,
+        address=found.address,
+        action=found.action,
+        subject=found.subject,
+        changes=found.changes,
+        created_at=rfc3339(found.created_at),
+    )
+
+
+async def exported(look: Look) -> AsyncIterator[bytes]:
+    """All entries as JSON lines, once the first look has succeeded: whoever is refused gets no broken stream."""
+    first = await look(None)
+
+    async def lines() -> AsyncIterator[bytes]:
+        entries, following = first
+        while True:
+            yield msgspec.json.Encoder().encode_lines([shown(entry) for entry in entries])
+            if following is None:
+                return
+            entries, following = await look(following)
+
+    return lines()
