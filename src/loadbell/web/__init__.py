@@ -15,16 +15,20 @@ from loadbell.entry.asgi import PAGES
 from loadbell.entry.door import Door
 from loadbell.web import (
     account,
+    audit,
     channels,
     deliveries,
     invitations,
+    members,
     notifications,
     organizations,
     passwords,
+    projects,
     rendering,
     runs,
     setup,
     sign_in,
+    tokens,
     welcome,
 )
 from loadbell.web.live import Live
@@ -42,6 +46,10 @@ _NOUNS = (
     channels,
     invitations,
     passwords,
+    members,
+    projects,
+    tokens,
+    audit,
 )
 
 

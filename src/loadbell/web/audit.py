@@ -1,0 +1,164 @@
+"""The audit log of an organization, to be read, and to be taken along as JSON lines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from loadbell.accounts import audit, members
+from loadbell.domain.errors import Invalid, NotFound, Refused
+from loadbell.domain.ids import Micros
+from loadbell.domain.orgs import Principal
+from loadbell.entry.audit_lines import AT_ONCE, JSON_LINES, exported
+from loadbell.entry.identifiers import integer_id
+from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.store.audit import Entry
+from loadbell.store.db import Transaction
+from loadbell.web.moments import instant_in
+from loadbell.web.page import PageCall
+from loadbell.web.rendering import HEADERS
+
+PAGE = 50
+"""Entries that one page lists."""
+
+_MOST_MEMBERS = 1_000  # to choose from
+_LONGEST_VALUE = 300
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which entries."""
+
+    user_id: int | None = None
+    action: str = ""
+    since: str = ""
+    until: str = ""
+
+    def query(self, **more: str) -> str:
+        """The query string that asks for them."""
+        user = "" if self.user_id is None else str(self.user_id)
+        said = {"user_id": user, "action": self.action, "since": self.since, "until": self.until, **more}
+        return urlencode({name: value for name, value in said.items() if value})
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A page of the log, and whom one may ask for."""
+
+    entries: Sequence[Entry]
+    following: int | None
+    people: Sequence[tuple[int, str]]
+
+
+@get("/organizations/{organization_id:str}/audit")
+async def show(page: NamedDependency[PageCall]) -> Response[str]:
+    """Who changed what, when and from where, newest first."""
+    await page.person()
+    organization_id = _id(page)
+    refusal: Refused | None = None
+    try:
+        wanted = _wanted(page)
+        before = PageQuery(cursor=page.asked("cursor") or None).before_id()
+    except (Invalid, NotFound) as wrong:  # NotFound: nobody can have that id
+        refusal, wanted, before = wrong, Wanted(), None
+
+    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Listed:
+        entries, following = await _look(tx, principal, organization_id, wanted, before=before, limit=PAGE)
+        people = await members.list_members(tx, principal, organization_id, before=None, limit=_MOST_MEMBERS)
+        return Listed(entries, following, sorted(((one.user_id, one.email) for one in people), key=lambda one: one[1]))
+
+    listed = await page.read_in(organization_id, work)
+    older = cursor_after(listed.following)
+    address = f"/organizations/{organization_id}/audit"
+    return await page.show(
+        "audit",
+        refusal=refusal,
+        address=address,
+        organization_id=organization_id,
+        listed=listed,
+        wanted=wanted,
+        query=wanted.query(),
+        older=None if older is None else f"{address}?{wanted.query(cursor=older)}",
+        told=told,
+    )
+
+
+@get("/organizations/{organization_id:str}/audit/export")
+async def export(page: NamedDependency[PageCall]) -> Stream:
+    """All entries that the filters leave, as JSON lines, newest first. If it can't be finished, the file is cut."""
+    await page.person()
+    organization_id, wanted = _id(page), _wanted(page)
+
+    async def look(before: int | None) -> tuple[list[Entry], int | None]:
+        async def work(tx: Transaction, principal: Principal, _now: Micros) -> tuple[list[Entry], int | None]:
+            return await _look(tx, principal, organization_id, wanted, before=before, limit=AT_ONCE)
+
+        return await page.read_in(organization_id, work)
+
+    name = f'attachment; filename="audit-{organization_id}.jsonl"'
+    return Stream(await exported(look), media_type=JSON_LINES, headers={**HEADERS, "Content-Disposition": name})
+
+
+def told(changes: Mapping[str, Any]) -> list[str]:
+    """What an entry says, a line for each thing."""
+    lines = []
+    for name, change in changes.items():
+        if isinstance(change, Mapping) and set(change) == {"before", "after"}:
+            lines.append(f"{name}: {_written(change['before'])} → {_written(change['after'])}")
+        else:
+            lines.append(f"{name}: {_written(change)}")
+    return lines
+
+
+async def _look(  # noqa: PLR0913 - who asks, and for which entries
+    tx: Transaction, principal: Principal, organization_id: int, wanted: Wanted, *, before: int | None, limit: int
+) -> tuple[list[Entry], int | None]:
+    return await audit.list_entries(
+        tx,
+        principal,
+        organization_id,
+        user_id=wanted.user_id,
+        action=wanted.action or None,
+        since=instant_in(wanted.since, "since"),
+        until=instant_in(wanted.until, "until"),
+        before=before,
+        limit=limit,
+    )
+
+
+def _wanted(page: PageCall) -> Wanted:
+    """What the query asks for.
+
+    Raises:
+        Invalid: a time is none.
+        NotFound: nobody can have the user's id.
+    """
+    user = page.asked("user_id")
+    wanted = Wanted(
+        integer_id(user, "user") if user else None,
+        page.asked("action").strip().replace("\x00", "")[:100],
+        page.asked("since"),
+        page.asked("until"),
+    )
+    instant_in(wanted.since, "since")
+    instant_in(wanted.until, "until")
+    return wanted
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+
+
+def _id(page: PageCall) -> int:
+    return page.integer_id("organization_id", "organization")
+
+
+HANDLERS: Sequence[Any] = [show, export]
