@@ -64,10 +64,7 @@
   // <button data-busy="Testing…"> says so while its form is under way.
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
-    if (button?.dataset.busy) {
-      button.textContent = button.dataset.busy;
-      button.setAttribute("aria-busy", "true");
-    }
+    if (button?.dataset.busy) button.textContent = button.dataset.busy;
   });
   // A field with a masked value is replaced as a whole.
   document.addEventListener("focusin", (event) => {
