@@ -106,3 +106,22 @@ def test_the_theme_is_chosen_by_keyboard_and_stays(tab: Tab) -> None:
 
     assert light != dark
     assert dark == tab.page.evaluate("getComputedStyle(document.body).backgroundColor")
+
+
+def test_a_channel_is_tried_and_saved_without_a_mouse(site: Site, tab: Tab) -> None:
+    """The URL, Tab to Test Hook, Enter; Tab to Save, Enter: the answers stand in place."""
+    tab.go("/organizations")
+    tab.page.get_by_role("link", name="Organization settings").press("Enter")
+    tab.page.get_by_role("link", name="Notifications").press("Enter")
+    section = tab.page.get_by_role("region", name="Slack", exact=True)
+    section.get_by_label("Slack URL").focus()
+    tab.page.keyboard.type(site.slack.webhook_url)
+    _go_to(tab, "Test Hook")
+    _press(tab, "Enter")
+    section.get_by_text("Now look there for the test message.").wait_for()
+
+    section.get_by_label("Slack URL").focus()
+    _go_to(tab, "Save")
+    _press(tab, "Enter")
+
+    section.get_by_text("Saved. It rings from now on.").wait_for()

@@ -7,6 +7,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
+from loadbell.accounts.projects import names_of_projects
 from loadbell.channels import channel_type
 from loadbell.domain.channels import Channel
 from loadbell.domain.deliveries import Delivery
@@ -19,7 +20,6 @@ from loadbell.notify.resuming import Held
 from loadbell.store.db import Transaction
 from loadbell.web import channel_forms as forms
 from loadbell.web.moments import instant_in
-from loadbell.web.notifications import project_names
 from loadbell.web.page import Form, PageCall, local_path
 from loadbell.web.reasons import ADVICE
 
@@ -222,7 +222,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
         kind = channel_type(channel.kind)
         if not principal.may(Action.MANAGE_CHANNELS):
             return Standing(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
-        names = await project_names(tx, principal, organization_id)
+        names = await names_of_projects(tx, principal)
         found, _ = await actions.list_log(tx, principal, channel_id=channel_id, limit=SHOWN)
         outcomes = await log.outcomes_over_time(tx, principal, channel_id=channel_id, period=log.Period.DAY, now=now)
         paused = next((one for one in await channels.paused_channels(tx, principal) if one.id == channel_id), None)

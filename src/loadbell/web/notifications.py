@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from loadbell.accounts import projects
+from loadbell.accounts.projects import names_of_projects
 from loadbell.channels import channel_type
 from loadbell.channels.settings import masked_settings
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
@@ -27,9 +27,6 @@ from loadbell.web.reasons import ADVICE
 
 MOST_CHANNELS = 200
 """Channels that the page lists; beyond that the API does it."""
-
-MOST_PROJECTS = 200
-"""Projects to choose from; beyond that the API does it."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +184,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
         if not principal.may(Action.MANAGE_CHANNELS):
             rows = tuple(Row(one, forms.title_of(one), None, None, None) for one in listed[:MOST_CHANNELS])
             return Overview((), rows, len(listed) > MOST_CHANNELS, {}, _told(sample))
-        names = await project_names(tx, principal, organization_id)
+        names = await names_of_projects(tx, principal)
         ids = {one.id for one in listed} | {one.id for one in first.values()}
         last = await log.last_deliveries(tx, principal, ids)
         in_sections = {one.id for one in first.values()}
@@ -244,12 +241,6 @@ def _row(channel: Channel, last: Mapping[int, Delivery], names: Mapping[int, str
     return Row(
         channel, forms.title_of(channel), where, forms.rings_for(channel.subscription, names), last.get(channel.id)
     )
-
-
-async def project_names(tx: Transaction, principal: Principal, organization_id: int) -> Mapping[int, str]:
-    """The projects to choose from, by id."""
-    listed = await projects.list_projects(tx, principal, organization_id, before=None, limit=MOST_PROJECTS)
-    return {one.id: one.name for one in listed}
 
 
 def _sample(principal: Principal, now: Micros) -> Run:
