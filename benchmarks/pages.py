@@ -37,6 +37,7 @@ SERVE = ("serve", "--port", "0", "--no-worker")
 
 API_RUNS = "/api/v1/runs"
 API_LOG = "/api/v1/organizations/{organization}/deliveries"
+LOG = "/organizations/{organization}/deliveries"
 API_CHANNEL_LOG = "/api/v1/channels/{channel}/deliveries"
 ADDRESSES: tuple[tuple[str, dict[str, str]], ...] = (
     (API_RUNS, {}),
@@ -72,9 +73,15 @@ ADDRESSES: tuple[tuple[str, dict[str, str]], ...] = (
     ("/runs", {"project_id": "{project}", "source": "locust"}),
     ("/runs", {"cursor": "{old_run}"}),
     ("/organizations", {}),
-    ("/organizations/{organization}/deliveries", {}),
+    (LOG, {}),
+    (LOG, {"status": "failed"}),
+    (LOG, {"status": "pending", "period": "week"}),
+    (LOG, {"event": "test.notification_channel"}),
+    (LOG, {"channel_id": "{channel}", "status": "cancelled"}),
+    (LOG, {"status": "failed", "event": "test.notification_channel"}),
     ("/organizations/{organization}/notifications", {}),
     ("/organizations/{organization}/audit", {}),
+    ("/organizations/{organization}/audit", {"action": "run.forgotten"}),
     ("/organizations/{organization}/members", {}),
     ("/organizations/{organization}/projects", {}),
     ("/organizations/{organization}/tokens", {}),

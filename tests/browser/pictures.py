@@ -40,8 +40,10 @@ PICTURES = (
     Picture("organization-settings-member", _OURS + "/settings", who=MEMBER),
     Picture("members", _OURS + "/members"),
     Picture("members-admin", _OURS + "/members", who=ADMIN),
+    Picture("member", _OURS + "/members/{member}"),
     Picture("projects", _OURS + "/projects"),
-    Picture("projects-member", _OURS + "/projects", who=MEMBER),
+    Picture("projects-member", _OURS + "/projects", who=MEMBER, status=403),
+    Picture("project", _OURS + "/projects/{project}"),
     Picture("tokens", _OURS + "/tokens"),
     Picture("audit", _OURS + "/audit"),
     Picture("notifications", _OURS + "/notifications"),
@@ -81,6 +83,7 @@ FIRST_START = (Picture("first-visit", "/", who=None), Picture("setup", "/setup",
 
 NO_PICTURE = {
     r"/live$": "streams of events, no pages",
+    r"/export$": "a file, no page",
 }
 """What the router has that is no page, and why."""
 

@@ -103,6 +103,9 @@ def _people(sample: Sample, owner: Client, ours: int) -> list[int]:
         )
     asked = {"email": "jo.invited@example.org", "role": "member", "project_ids": projects[:1]}
     sample.places["invitation"] = owner.ok("POST", f"/organizations/{ours}/invitations", asked)["token"]
+    people = owner.ok("GET", f"/organizations/{ours}/members")["items"]
+    sample.places["member"] = next(one["user_id"] for one in people if one["email"] == MEMBER)
+    sample.places["project"] = projects[0]
     for name, scope in (("nightly pipeline", "report"), ("dashboard", "read")):
         owner.ok("POST", "/tokens", {"name": name, "scope": scope})
     return projects
