@@ -30,6 +30,7 @@ log = structlog.get_logger()
 
 _AT_ONCE = 2  # renderings; more would take the database's readers from those who wait for an answer
 _IN_A_ROW = 8  # pages that are sent something before others have their turn: 500 at once take tens of milliseconds
+_BREATH_SECONDS = 0.004  # and how long that turn is: 500 pages are told within a third of a second
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _COMMENT = b":\n\n"
 _HEADERS = {**HEADERS, "X-Accel-Buffering": "no"}  # a proxy must not wait until it has more
@@ -127,7 +128,7 @@ class _Showing:
         for start in range(0, len(to), _IN_A_ROW):
             for follower in to[start : start + _IN_A_ROW]:
                 follower.show(self._frame)
-            await asyncio.sleep(0)
+            await asyncio.sleep(_BREATH_SECONDS)
 
 
 class Live:
