@@ -4,6 +4,7 @@
 
 (() => {
   const HEIGHT = 150;
+  const fitted = new WeakMap(); // what keeps the drawing in a place as wide as it
 
   function draw(figure) {
     const rows = [...figure.querySelectorAll("tbody tr")];
@@ -33,7 +34,9 @@
     };
     place.replaceChildren();
     const plot = new uPlot(options, [moments, ...stacked], place);
-    new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: HEIGHT })).observe(place);
+    fitted.get(place)?.disconnect();
+    fitted.set(place, new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: HEIGHT })));
+    fitted.get(place).observe(place);
   }
 
   function drawAll() {
@@ -43,6 +46,11 @@
     }
   }
 
+  // A canvas keeps the colours that it was drawn with.
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    for (const figure of document.querySelectorAll("figure[data-drawn]")) delete figure.dataset.drawn;
+    drawAll();
+  });
   document.addEventListener("htmx:afterSwap", drawAll);
   document.addEventListener("htmx:sseMessage", drawAll);
   drawAll();
