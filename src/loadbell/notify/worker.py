@@ -122,7 +122,13 @@ class Worker:
             return await give_back(tx, self._owner, self._clock())
 
         try:
-            returned = await self._database.write(hand_over)
+            try:
+                returned = await self._database.write(hand_over)
+            except Unavailable:
+                raise
+            except Exception:
+                log.exception("The last results can't be recorded; their attempts will be made again")
+                returned = await self._database.write(lambda tx: give_back(tx, self._owner, self._clock()))
             log.info("The worker has stopped", given_back=returned)
         except Unavailable as error:
             log.warning("The worker stopped without the database; another one takes over", error=str(error))
