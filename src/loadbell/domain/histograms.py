@@ -1,0 +1,102 @@
+"""
+Histograms of non-negative values with a bounded relative error, as k6 sends its trends.
+
+The buckets are those of k6's cloud output (grafana/k6, ``output/cloud/expv2``): a value is counted in units of the
+resolution, rounded up. Up to 255 units each has its own bucket; above, a power of two is cut into 128 equal buckets, so
+that a bucket is never wider than 1/128 of its values, and the middle of it at most 0.4 % away from them.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+RESOLUTION = 0.001
+"""The width of the smallest bucket. k6 measures times in milliseconds, so this is a microsecond."""
+
+_EXACT = 256  # units with a bucket of their own
+_BITS = 7  # a power of two is cut into 2 ** 7 buckets
+
+
+@dataclass
+class Histogram:
+    """How many values lay in which bucket; what is known exactly stands beside: count, sum, least and greatest."""
+
+    buckets: dict[int, int] = field(default_factory=dict)
+    count: int = 0
+    sum: float = 0.0
+    least: float = math.inf
+    greatest: float = -math.inf
+
+    def add(self, value: float) -> None:
+        """Counts one value."""
+        self.merge(Histogram({bucket_of(value): 1}, 1, value, value, value))
+
+    def merge(self, other: "Histogram") -> None:
+        """Counts what ``other`` has counted, too."""
+        for bucket, count in other.buckets.items():
+            self.buckets[bucket] = self.buckets.get(bucket, 0) + count
+        self.count += other.count
+        self.sum += other.sum
+        self.least = min(self.least, other.least)
+        self.greatest = max(self.greatest, other.greatest)
+
+    @property
+    def mean(self) -> float | None:
+        """The arithmetic mean, exact; None without a value."""
+        return self.sum / self.count if self.count else None
+
+    def percentile(self, percent: float) -> float | None:
+        """The value below which ``percent`` of the values lie; None without a value.
+
+        As k6's own summary does it, between two ranks it is interpolated in a straight line. Within a bucket the values
+        are taken for evenly spread, so the error is below 0.8 %.
+        """
+        if not self.count:
+            return None
+        rank = min(max(percent / 100, 0.0), 1.0) * (self.count - 1)
+        lower = math.floor(rank)
+        low, high = self._values_at(lower, math.ceil(rank))
+        return low + (high - low) * (rank - lower)
+
+    def _values_at(self, *ranks: int) -> list[float]:
+        """The values at these ranks (from 0, ascending), as far as the buckets tell them."""
+        found: list[float] = []
+        below = 0
+        for bucket in sorted(self.buckets):
+            inside = self.buckets[bucket]
+            while len(found) < len(ranks) and ranks[len(found)] < below + inside:
+                low, high = edges_of(bucket)
+                value = low + (high - low) * (ranks[len(found)] - below + 0.5) / inside
+                found.append(min(max(value, self.least), self.greatest))
+            below += inside
+        found.extend([self.greatest] * (len(ranks) - len(found)))
+        return found
+
+
+def merged(histograms: Iterable[Histogram]) -> Histogram:
+    """One histogram of all that these have counted."""
+    total = Histogram()
+    for histogram in histograms:
+        total.merge(histogram)
+    return total
+
+
+def bucket_of(value: float) -> int:
+    """The bucket that counts ``value``; what is negative lies in the first."""
+    units = math.ceil(max(value, 0.0) / RESOLUTION)
+    if units < _EXACT:
+        return units
+    shift = (units >> _BITS).bit_length() - 1
+    return (shift << _BITS) + (units >> shift)
+
+
+def edges_of(bucket: int) -> tuple[float, float]:
+    """Between which values the bucket lies.
+
+    Values are rounded up to whole units, so a bucket of one unit holds what is at most that.
+    """
+    if bucket < _EXACT:
+        return max(bucket - 1, 0) * RESOLUTION, bucket * RESOLUTION
+    shift = (bucket >> _BITS) - 1
+    low = (bucket - (shift << _BITS)) << shift
+    return (low - 1) * RESOLUTION, (low + (1 << shift) - 1) * RESOLUTION
