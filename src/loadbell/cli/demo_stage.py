@@ -148,7 +148,11 @@ class Stage:
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
                 pass
 
-        target = ThreadingHTTPServer(("127.0.0.1", 0), Shop)
+        class Target(ThreadingHTTPServer):
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Says nothing: a visitor who leaves in the middle of a request is no news to who watches the demo."""
+
+        target = Target(("127.0.0.1", 0), Shop)
         target.daemon_threads = True
         self._target_url = f"http://127.0.0.1:{target.server_address[1]}"
         self._ending.callback(target.server_close)
