@@ -23,7 +23,7 @@ import structlog
 import uvicorn
 from litestar.types import ASGIApp
 
-from loadbell import api, web
+from loadbell import api, sources, web
 from loadbell.accounts.first_start import setup_code
 from loadbell.accounts.mail import Mailer
 from loadbell.domain.ids import Micros
@@ -34,6 +34,7 @@ from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
 from loadbell.settings import Network, Settings
+from loadbell.sources.k6_cloud_v1 import at_any_prefix
 from loadbell.store.db import Database, WrongState
 from loadbell.store.opening import open_database
 from loadbell.web.live import Live
@@ -227,7 +228,8 @@ def _http_server(settings: Settings, database: Database, live: Live, *, asks_for
         sends_mail=settings.mail is not None,
         asks_for_code=asks_for_code,
     )
-    application = build_asgi(door, [*api.routers(door), *web.routers(door, live)], error_page)
+    routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
+    application = at_any_prefix(build_asgi(door, routers, error_page))
     return _Server(http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies))
 
 

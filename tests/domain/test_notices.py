@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadbell.domain.events import EventName
+from loadbell.domain.figures import figure
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import (
     LATE,
@@ -17,7 +18,6 @@ from loadbell.domain.notices import (
     bare_notice,
     decode_notice,
     encode_notice,
-    figure,
     pause_notice,
     run_notice,
     span,

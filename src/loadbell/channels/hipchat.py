@@ -21,7 +21,7 @@ from loadbell.channels.wording import fitted, leads_to_web, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.notices import Fact, Notice, Tone, figure, moment
+from loadbell.domain.notices import Fact, Notice, Tone, judged_by, moment
 from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Link
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
@@ -176,8 +176,8 @@ def _crossed(notice: Notice) -> list[str]:
     failed = [threshold for threshold in notice.thresholds if not threshold.ok]
     told = []
     for threshold in failed[:MOST_THRESHOLDS]:
-        value = "" if threshold.value is None else f" (was {figure(threshold.value)})"
-        told.append(fitted(readable(threshold.expression), LONGEST_VALUE) + value)
+        was = judged_by(threshold)
+        told.append(fitted(readable(threshold.expression), LONGEST_VALUE) + (f" — was {was}" if was else ""))
     return told if len(failed) <= MOST_THRESHOLDS else [*told, f"… and {len(failed) - MOST_THRESHOLDS} more"]
 
 

@@ -23,7 +23,7 @@ from loadbell.channels.wording import fitted, leads_to_web, length, readable
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.notices import Fact, Notice, Tone, figure, moment
+from loadbell.domain.notices import Fact, Notice, Tone, judged_by, moment
 from loadbell.domain.pace import Pace
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
@@ -214,8 +214,8 @@ def _story(notice: Notice) -> list[str]:
     why = readable(notice.why or "")
     lines = [fitted(why, LONGEST_STORY // 2)] if why else []
     for threshold in crossed[:MOST_THRESHOLDS]:
-        value = "" if threshold.value is None else f" (was {figure(threshold.value)})"
-        lines.append(f"• {fitted(readable(threshold.expression), LONGEST_VALUE)}{value}")
+        was = judged_by(threshold)
+        lines.append(f"• {fitted(readable(threshold.expression), LONGEST_VALUE)}{f' — was {was}' if was else ''}")
     if len(crossed) > MOST_THRESHOLDS:
         lines.append(f"… and {len(crossed) - MOST_THRESHOLDS} more")
     return lines

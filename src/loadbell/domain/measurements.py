@@ -1,13 +1,14 @@
 """
 What is kept of the measurements of a run, at a bounded size however long it runs and whatever it measures.
 
-Two views of the same points: *totals* of each metric, and of each selection of series that a threshold asks for; and the
-*course* of the few metrics that a person looks at, in at most ``MOST_SLOTS`` slots of time, which grow wider with the
-run. Both hold sums, extremes and histograms, never single values, so that they can be merged in any order.
+Two views of the same points: *totals* of each metric, and of each selection of series that a threshold asks for; and
+the *course* of the few metrics that a person looks at, in at most ``MOST_SLOTS`` slots of time, which grow wider with
+the run. Both hold sums, extremes and histograms, never single values, so that they can be merged in any order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar
+from itertools import islice
+from typing import TypeVar
 
 import msgspec
 
@@ -15,7 +16,7 @@ from loadbell.domain.histograms import Histogram
 from loadbell.domain.thresholds import Criterion, Selection, parse_expression, parse_selection
 
 MOST_SLOTS = 240
-"""Slots of a course; when one more is needed they are merged in pairs. At the finest 240 s of a second each."""
+"""Slots of a course; when one more is needed they are merged in pairs."""
 
 MOST_METRICS = 200
 """Metrics that have totals. A script that makes up names while it runs would else grow the run without end."""
@@ -45,6 +46,7 @@ COURSE = frozenset(
 """The metrics that have a course: what a person looks at first."""
 
 _SUMMED_OVER_INSTANCES = ("vus", "vus_max")
+_HOUR = 3600
 _SETTLES_S = 120  # seconds until no instance of the tool speaks of that second any more
 
 
@@ -118,21 +120,15 @@ class Trend(msgspec.Struct, tag="trend"):
         values = self.histogram
         if not values.count:
             return None
-        match asked.aggregation:
-            case "avg":
-                return values.mean
-            case "min":
-                return values.least
-            case "max":
-                return values.greatest
-            case "med":
-                return values.percentile(50)
-            case "p":
-                return values.percentile(asked.percent or 0)
-            case "count":
-                return values.count
-            case _:
-                return None
+        found = {
+            "avg": values.mean,
+            "min": values.least,
+            "max": values.greatest,
+            "med": values.percentile(50),
+            "p": values.percentile(asked.percent or 0),
+            "count": float(values.count),
+        }
+        return found.get(asked.aggregation)
 
 
 Total = Counter | Gauge | Rate | Trend
@@ -148,9 +144,14 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Measurements(msgspec.Struct):
-    """All that is kept of what a run has measured."""
+    """What is kept of the points that a run has measured, or of those of one push. Instants are seconds since 1970."""
 
-    width: int = 1  #: of a slot, in seconds: a power of two
+    thresholds: dict[str, list[str]] = msgspec.field(default_factory=dict)  #: asked for: expressions by selection
+    period: int = 1  #: seconds that a point speaks of
+    width: int = 1  #: seconds of a slot: the period, or that times a power of two
+    shift: int | None = (
+        None  #: seconds by which the tool's clock is behind ours, in whole hours; None: nothing was taken
+    )
     began_at: int | None = None  #: the first moment that a point spoke of
     latest_at: int | None = None  #: and the last
     totals: dict[str, Total] = msgspec.field(default_factory=dict)  #: by metric
@@ -161,8 +162,6 @@ class Measurements(msgspec.Struct):
     keys: list[str] = msgspec.field(default_factory=list)  #: of the last pushes
     left_out: int = 0  #: points that found no place any more
 
-    LEFT_OUT: ClassVar[str] = "more metrics than are kept"
-
     def has_taken(self, key: str) -> bool:
         """Whether the push of that key was taken already; notes it if not."""
         if key in self.keys:
@@ -170,49 +169,70 @@ class Measurements(msgspec.Struct):
         self.keys = [*self.keys, key][-KEYS_KEPT:]
         return False
 
-    def take(self, points: Iterable[Point], selections: Mapping[str, Selection]) -> None:
-        """Counts ``points``. ``selections``: those that thresholds ask for, by name."""
-        by_metric: dict[str, list[tuple[str, Selection]]] = {}
-        for name, selection in list(selections.items())[:MOST_SELECTIONS]:
-            by_metric.setdefault(selection.metric, []).append((name, selection))
-        for point in points:
-            self.began_at = point.at if self.began_at is None else min(self.began_at, point.at)
-            self.latest_at = point.at if self.latest_at is None else max(self.latest_at, point.at)
-            value = self._over_instances(point)
-            if not _merge_into(self.totals, point.metric, value, most=MOST_METRICS):
-                self.left_out += 1
-                continue
-            for name, selection in by_metric.get(point.metric, ()):
-                if selection.takes(point.labels):
-                    _merge_into(self.selected, name, value, most=MOST_SELECTIONS)
-            if point.metric == "checks" and isinstance(value, Rate):
-                _merge_into(self.checks, point.labels.get("check", ""), value, most=MOST_CHECKS)
-            if point.metric in COURSE:
-                self._put(point.at, point.metric, value)
-        self._settle()
+    def merge(self, push: "Measurements", now: int) -> None:
+        """Counts what ``push`` has counted, too.
 
-    def value_of(self, key: str, expression: str, seconds: float) -> float | None:
-        """By which value the threshold ``expression`` on ``key`` is judged after ``seconds``; None: that is not known."""
+        A tool whose clock is more than an hour away from ``now`` is moved by whole hours; what is still further away
+        counts as an hour away.
+        """
+        if push.latest_at is None or push.began_at is None:
+            return
+        if self.shift is None:
+            away = now - push.latest_at
+            self.shift = round(away / _HOUR) * _HOUR if abs(away) > _HOUR else 0
+            self.period = self.width = push.period
+        shift = self.shift
+
+        def placed(at: int) -> int:
+            return min(max(at + shift, now - _HOUR), now + _HOUR)
+
+        self.period = max(self.period, push.period)
+        self.left_out += push.left_out
+        began, latest = placed(push.began_at), placed(push.latest_at)
+        self.began_at = began if self.began_at is None else min(self.began_at, began)
+        self.latest_at = latest if self.latest_at is None else max(self.latest_at, latest)
+        self._add_totals(push)
+        for slot, totals in push.slots.items():
+            for metric, total in totals.items():
+                self._put(placed(slot * push.width), metric, total)
+        for metric, sums in push.of_instances.items():
+            for at, value in sums.items():
+                self._add_of_instance(metric, placed(at), value)
+        settled = self.latest_at - _SETTLES_S
+        for metric, sums in self.of_instances.items():
+            self.of_instances[metric] = {at: total for at, total in sums.items() if at > settled}
+
+    def _add_totals(self, push: "Measurements") -> None:
+        for metric, total in push.totals.items():
+            self.left_out += not _merge_into(self.totals, metric, total, most=MOST_METRICS)
+        for name, total in push.selected.items():
+            _merge_into(self.selected, name, total, most=MOST_SELECTIONS)
+        for check, rate in push.checks.items():
+            _merge_into(self.checks, check, rate, most=MOST_CHECKS)
+
+    def _add_of_instance(self, metric: str, at: int, value: float) -> None:
+        """Counts what one of several instances says of a gauge that they share out among them: their sum counts."""
+        known = self.of_instances.setdefault(metric, {})
+        known[at] = total = known.get(at, 0.0) + value
+        gauge = Gauge(at, total, total, total)
+        _merge_into(self.totals, metric, gauge, most=MOST_METRICS)
+        self._put(at, metric, gauge)
+
+    @property
+    def seconds(self) -> int:
+        """How long the tool has measured."""
+        return 0 if self.began_at is None or self.latest_at is None else self.latest_at - self.began_at + self.period
+
+    def value_of(self, key: str, expression: str) -> float | None:
+        """By which value the threshold ``expression`` on ``key`` is judged now; None: that is not known."""
         asked = parse_expression(expression)
         selection = parse_selection(key)
         total = self.selected.get(key) if selection.labels else self.totals.get(selection.metric)
-        return None if asked is None or total is None else total.aggregate(asked, seconds)
-
-    def _over_instances(self, point: Point) -> Total:
-        """Of the gauges that several instances of the tool share out among them, the sum of what they say."""
-        if point.metric not in _SUMMED_OVER_INSTANCES or not isinstance(point.value, Gauge):
-            return point.value
-        sums = self.of_instances.setdefault(point.metric, {})
-        sums[point.at] = total = sums.get(point.at, 0.0) + point.value.last
-        return Gauge(point.at, total, total, total)
-
-    def _settle(self) -> None:
-        if self.latest_at is not None:
-            settled = self.latest_at - _SETTLES_S
-            for name, sums in self.of_instances.items():
-                self.of_instances[name] = {at: total for at, total in sums.items() if at > settled}
+        return None if asked is None or total is None else total.aggregate(asked, self.seconds)
 
     def _put(self, at: int, metric: str, value: Total) -> None:
+        if metric not in COURSE:
+            return
         slot = at // self.width
         while slot not in self.slots and self._span(slot) > MOST_SLOTS:
             self._widen()
@@ -234,6 +254,36 @@ class Measurements(msgspec.Struct):
         self.slots = wider
 
 
+def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
+    """What one push says, ready to be merged: the single series are gone.
+
+    ``thresholds``: the selections of series that are asked for. ``period``: seconds that each point speaks of.
+    """
+    push = Measurements(period=period, width=period)
+    by_metric: dict[str, list[tuple[str, Selection]]] = {}
+    for key in islice(thresholds, MOST_SELECTIONS):
+        selection = parse_selection(key)
+        if selection.labels:
+            by_metric.setdefault(selection.metric, []).append((key, selection))
+    for point in points:
+        push.began_at = point.at if push.began_at is None else min(push.began_at, point.at)
+        push.latest_at = point.at if push.latest_at is None else max(push.latest_at, point.at)
+        metric, value = point.metric, point.value
+        if metric in _SUMMED_OVER_INSTANCES and isinstance(value, Gauge):
+            push.of_instances.setdefault(metric, {})[point.at] = value.last
+            continue
+        if not _merge_into(push.totals, metric, value, most=MOST_METRICS):
+            push.left_out += 1
+            continue
+        for key, selection in by_metric.get(metric, ()):
+            if selection.takes(point.labels):
+                _merge_into(push.selected, key, value, most=MOST_SELECTIONS)
+        if metric == "checks" and isinstance(value, Rate):
+            _merge_into(push.checks, point.labels.get("check", ""), value, most=MOST_CHECKS)
+        push._put(point.at, metric, value)  # noqa: SLF001 - this makes one
+    return push
+
+
 class Step(msgspec.Struct, frozen=True):
     """How a run stood in one slot of its course. None: nothing was measured."""
 
@@ -253,7 +303,9 @@ class Step(msgspec.Struct, frozen=True):
 def course_of(measured: Measurements) -> list[Step]:
     """The course, oldest first."""
     timed = "http_req_duration" if "http_req_duration" in measured.totals else "iteration_duration"
-    return [_step(slot * measured.width, measured.slots[slot], measured.width, timed) for slot in sorted(measured.slots)]
+    return [
+        _step(slot * measured.width, measured.slots[slot], measured.width, timed) for slot in sorted(measured.slots)
+    ]
 
 
 def _step(at: int, totals: Mapping[str, Total], width: int, timed: str) -> Step:
@@ -288,21 +340,18 @@ def failed_checks(measured: Measurements) -> Sequence[tuple[str, int, int]]:
     return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
 
 
-def _merge_into(totals: dict[str, Total], name: str, value: Total, *, most: int) -> bool:
+Kind = TypeVar("Kind", Total, Rate)
+
+
+def _merge_into(totals: dict[str, Kind], name: str, value: Kind, *, most: int) -> bool:
     """Whether there was room for it."""
     known = totals.get(name)
     if known is None:
         if len(totals) >= most:
             return False
-        totals[name] = _copied(value)
-    elif isinstance(known, Counter) and isinstance(value, Counter):
-        known.merge(value)
-    elif isinstance(known, Gauge) and isinstance(value, Gauge):
-        known.merge(value)
-    elif isinstance(known, Rate) and isinstance(value, Rate):
-        known.merge(value)
-    elif isinstance(known, Trend) and isinstance(value, Trend):
-        known.merge(value)
+        totals[name] = _copied(value)  # type: ignore[assignment]  # a copy is of the same kind
+    elif type(known) is type(value):
+        known.merge(value)  # type: ignore[arg-type]  # both are of one type
     else:
         return False
     return True

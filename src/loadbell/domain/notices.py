@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from loadbell.domain.events import EventName
+from loadbell.domain.figures import compared, figure, label_of, milliseconds, written
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Threshold
 
@@ -71,10 +72,15 @@ def decode_notice(stored: str) -> Notice:
     return msgspec.json.decode(stored, type=Notice)
 
 
-def run_notice(run: Run, name: EventName, *, project: str, who: str, now: Micros) -> Notice:
-    """What is told of ``run``: ``name`` happened to it at ``now``. ``who`` is the user on whose behalf it ran."""
+def run_notice(  # noqa: PLR0913 - what happened, in whose words, and beside what
+    run: Run, name: EventName, *, project: str, who: str, now: Micros, earlier: Run | None = None
+) -> Notice:
+    """What is told of ``run``: ``name`` happened to it at ``now``.
+
+    ``who`` is the user on whose behalf it ran, ``earlier`` the run of the same test that it is compared with.
+    """
     headline, tone = ("Load test started", Tone.NEWS) if name is EventName.STARTED else _end(run)
-    facts = [Fact("Project", project), Fact("Reported by", f"{who}, with {run.source.value}")]
+    facts = [Fact("Project", project), Fact("Reported by", f"{who}, with {run.tool or run.source.value}")]
     if run.trigger.value != "unknown":
         facts.append(Fact("Trigger", run.trigger.value))
     if run.started_at is not None:
@@ -95,9 +101,16 @@ def run_notice(run: Run, name: EventName, *, project: str, who: str, now: Micros
         why=_why(run) if name is EventName.FINISHED else None,
         facts=tuple(facts),
         thresholds=run.thresholds,
-        metrics=tuple(Fact(key, figure(value)) for key, value in list(run.metrics.items())[:MOST_METRICS]),
+        metrics=_metrics(run, earlier),
         links=(Link("Open the run", f"/runs/{run.id}"), *run.links),
     )
+
+
+def judged_by(threshold: Threshold) -> str | None:
+    """The value that the threshold was judged by, with its unit; None: it is not known."""
+    if threshold.value is None:
+        return None
+    return milliseconds(threshold.value) if threshold.unit == "ms" else figure(threshold.value)
 
 
 def test_hook_notice(*, organization: str, who: str, now: Micros) -> Notice:
@@ -150,11 +163,6 @@ def span(length: Micros) -> str:
     return " ".join(parts)
 
 
-def figure(value: float) -> str:
-    """A number as people read it: six digits, or all before the point if those are more: "812.25", "1234567"."""
-    return f"{value:.0f}" if 10**5 <= abs(value) < 10**15 else f"{value:g}"
-
-
 _ENDS: dict[RunStatus, tuple[str, Tone]] = {
     RunStatus.FINISHED: ("Load test finished", Tone.NEWS),
     RunStatus.TIMED_OUT: ("Load test timed out", Tone.WARNING),
@@ -185,6 +193,15 @@ def _why(run: Run) -> str | None:
     if run.note:
         reasons.append(run.note)
     return " ".join(reasons) or None
+
+
+def _metrics(run: Run, earlier: Run | None) -> tuple[Fact, ...]:
+    facts = {name: written(name, value) for name, value in list(run.metrics.items())[:MOST_METRICS]}
+    if earlier is not None:
+        for one in compared(run.metrics, earlier.metrics):
+            if one.name in facts:
+                facts[one.name] += f", {one.in_words} than in run {earlier.id} ({one.earlier})"
+    return tuple(Fact(label_of(name), value) for name, value in facts.items())
 
 
 def _crossed(thresholds: Sequence[Threshold]) -> str | None:

@@ -41,6 +41,11 @@ class RunStatus(IntEnum):
         return self in FINAL
 
     @property
+    def came_to_its_end(self) -> bool:
+        """Whether the load was on for as long as it was meant to be."""
+        return self in {RunStatus.FINISHED, RunStatus.FAILED_THRESHOLD}
+
+    @property
     def is_aborting(self) -> bool:
         """Whether somebody asked the run to stop and it has not stopped yet."""
         return self in _ABORTED_FROM
@@ -194,6 +199,7 @@ class Threshold:
     expression: str
     ok: bool
     value: float | None = None
+    unit: str | None = None  #: of the value
 
 
 @dataclass(frozen=True)
@@ -229,6 +235,7 @@ class Run:
     thresholds: tuple[Threshold, ...]
     links: tuple[Link, ...]
     note: str | None
+    tool: str | None = None  #: what ran it, with its version
 
     @property
     def can_be_told_to_stop(self) -> bool:

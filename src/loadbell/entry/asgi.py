@@ -59,8 +59,8 @@ def build_asgi(door: Door, routers: Sequence[Router], error_page: ErrorPage | No
         },
         exception_handlers={
             Refused: _told(_refused, error_page),
-            HTTPException: _told(_unroutable, error_page),
-            Exception: _told(_failed, error_page),
+            HTTPException: _told(unroutable, error_page),
+            Exception: _told(failed, error_page),
         },
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,
@@ -100,8 +100,8 @@ def _refused(_request: Asked, refusal: Refused) -> Response[bytes]:
     return refuse(refusal)
 
 
-def _unroutable(request: Asked, error: HTTPException) -> Response[bytes]:
-    """What Litestar itself refuses, which after our own reading of requests is only where they go to."""
+def unroutable(request: Asked, error: HTTPException) -> Response[bytes]:
+    """The answer to what Litestar itself refuses, which after our own reading of requests is only where they go to."""
     if error.status_code == METHOD_NOT_ALLOWED.status:
         allow = ", ".join(sorted((error.headers or {}).get("allow", "").split(", ")))
         detail = f"{request.method} is not possible here. Possible: {allow}."
@@ -110,9 +110,10 @@ def _unroutable(request: Asked, error: HTTPException) -> Response[bytes]:
         return refuse(NotFound("There is nothing at this address."))
     if error.status_code < INTERNAL.status:
         return refuse(MalformedBody("The request can't be understood."))
-    return _failed(request, error)
+    return failed(request, error)
 
 
-def _failed(request: Asked, error: Exception) -> Response[bytes]:
+def failed(request: Asked, error: Exception) -> Response[bytes]:
+    """The answer when loadbell itself failed, which is logged."""
     log.error("A request failed", method=request.method, path=loggable(request.scope["path"]), exc_info=error)
     return problem(INTERNAL, FAILED)

@@ -4,7 +4,7 @@ Request bodies: read up to a cap, understood as JSON, and checked field by field
 What is not JSON at all is MalformedBody; JSON that says something wrong is Invalid and names the fields.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,31 +23,41 @@ WHOLE_BODY = "body"
 T = TypeVar("T")
 
 
-async def read_body(request: Request[Any, Any, Any]) -> bytes:
-    """The body as it came. Never holds more of it than the cap, announced or not.
+async def read_body(request: Request[Any, Any, Any], largest: int = LARGEST_BODY) -> bytes:
+    """The body as it came. Never holds more of it than ``largest`` bytes, announced or not.
 
     Raises:
         TooLarge: it is longer than the cap.
         MalformedBody: the client went away in the middle of it.
     """
     announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > LARGEST_BODY:
-        raise _too_large()
+    if announced.isascii() and announced.isdigit() and int(announced[:20]) > largest:
+        raise _too_large(largest)
     chunks: list[bytes] = []
     length = 0
+    async for chunk in body_chunks(request):
+        length += len(chunk)
+        if length > largest:
+            raise _too_large(largest)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def body_chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
+    """The body piece by piece, however long it is.
+
+    Raises:
+        MalformedBody: the client went away in the middle of it.
+    """
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise MalformedBody("The connection ended before the whole body had come.")
         if message["type"] != "http.request":
             continue
-        chunk = message["body"]
-        length += len(chunk)
-        if length > LARGEST_BODY:
-            raise _too_large()
-        chunks.append(chunk)
+        yield message["body"]
         if not message["more_body"]:
-            return b"".join(chunks)
+            return
 
 
 def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
@@ -73,8 +83,8 @@ def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
     return convert_fields(tree, wanted)
 
 
-def _too_large() -> TooLarge:
-    return TooLarge(f"The body is longer than {LARGEST_BODY:,} bytes. Send less at a time.")
+def _too_large(largest: int) -> TooLarge:
+    return TooLarge(f"The body is longer than {largest:,} bytes. Send less at a time.")
 
 
 def _check_media_type(content_type: str | None) -> None:

@@ -183,6 +183,20 @@ class AtTheDoor(Generic[Who]):
 class Call(AtTheDoor[Principal]):
     """A request with an API token."""
 
+    key_header = "Idempotency-Key"  #: by which a repeated request is known
+
+    def key(self) -> str | None:
+        """By which a repeated request is known, if it says so.
+
+        Raises:
+            Invalid: it is too long, or not printable.
+        """
+        key = self.header(self.key_header)
+        if key is not None and not (1 <= len(key) <= LONGEST_KEY and all(" " <= character <= "~" for character in key)):
+            message = f"must have 1 to {LONGEST_KEY} printable ASCII characters"
+            raise Invalid(FieldError(self.key_header, message))
+        return key
+
     async def write_once(self, work: Asked[Principal, Any], *, hold: Hold = Hold.SHARED) -> msgspec.Raw:
         """As :meth:`write`, but gives the JSON of the result; a repeated Idempotency-Key gets that of the first time.
 
@@ -194,13 +208,13 @@ class Call(AtTheDoor[Principal]):
             Conflict: the key was used for another request, or the token may do more or less than it did then.
             Refused: as :meth:`write`; the key is free again.
         """
-        key = self._request.headers.get("idempotency-key")
-        if key is None:
+        if self.header(self.key_header) is None:
             return msgspec.Raw(msgspec.json.encode(await self.write(work, hold=hold)))
         target = f"{self._request.method} {self._request.scope['path']}\n".encode()
 
         async def once(tx: Transaction, principal: Principal, now: Micros) -> str:
-            _check_key(key)
+            key = self.key()
+            assert key is not None
             assert principal.token_id is not None
             fingerprint = hashlib.sha256(_rights(principal) + target + self._raw).hexdigest()
             result = await claim_key(tx, principal.token_id, key, fingerprint, now)
@@ -256,11 +270,6 @@ def answer(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
 def _rights(principal: Principal) -> bytes:
     projects = None if principal.projects is None else sorted(principal.projects)
     return f"{principal.role} {principal.scope} {projects}\n".encode()
-
-
-def _check_key(key: str) -> None:
-    if not 1 <= len(key) <= LONGEST_KEY or not all(" " <= character <= "~" for character in key):
-        raise Invalid(FieldError("Idempotency-Key", f"must have 1 to {LONGEST_KEY} printable ASCII characters"))
 
 
 async def _nothing(_tx: Transaction, _who: object, _now: Micros) -> None:

@@ -148,6 +148,12 @@ async def paused_channels(tx: Transaction, principal: Principal) -> list[PausedN
     ]
 
 
+async def names_of_paused(tx: Transaction, principal: Principal) -> list[str]:
+    """The names of the organization's paused channels, up to ``MOST_PAUSED``: no more than whoever reports needs."""
+    principal.require(Action.REPORT_RUNS)
+    return [one.name for one in await store.paused_channels(tx, principal.organization_id, limit=MOST_PAUSED)]
+
+
 async def update_channel(  # noqa: PLR0913 - one argument for each property
     tx: Transaction,
     principal: Principal,

@@ -14,7 +14,7 @@ from loadbell.store.channels import listeners
 from loadbell.store.db import Transaction
 from loadbell.store.deliveries import NewDelivery, bring_forward, insert_deliveries, insert_event, lock_unanswered
 from loadbell.store.organizations import names
-from loadbell.store.runs import lock_last_result, set_last_result
+from loadbell.store.runs import earlier_run, lock_last_result, set_last_result
 
 
 async def publish_started(tx: Transaction, run: Run, *, now: Micros, entropy: Entropy) -> None:
@@ -33,6 +33,8 @@ async def publish_finished(tx: Transaction, run: Run, *, now: Micros, entropy: E
 
 async def _publish(tx: Transaction, happening: Happening, *, now: Micros, entropy: Entropy) -> None:
     run = happening.run
+    compares = happening.name is EventName.FINISHED and run.status.came_to_its_end and run.metrics
+    earlier = await earlier_run(tx, run) if compares else None
     project, who = await names(tx, run.project_id, run.user_id)
     event = Event(
         id=new_uuid(now, entropy),
@@ -40,7 +42,7 @@ async def _publish(tx: Transaction, happening: Happening, *, now: Micros, entrop
         name=happening.name,
         occurred_at=now,
         payload=run_payload(run, happening.name),
-        notice=encode_notice(run_notice(run, happening.name, project=project, who=who, now=now)),
+        notice=encode_notice(run_notice(run, happening.name, project=project, who=who, now=now, earlier=earlier)),
         run_id=run.id,
         project_id=run.project_id,
     )

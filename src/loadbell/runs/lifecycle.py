@@ -60,6 +60,7 @@ class NewRun:
     metrics: dict[str, float] = field(default_factory=dict)
     thresholds: tuple[Threshold, ...] = ()
     note: str | None = None
+    tool: str | None = None  #: with its version
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
         thresholds=new.thresholds,
         links=new.links,
         note=new.note,
+        tool=new.tool,
     )
     run = replace(run, id=await store.insert_run(tx, run))
     await run_moves.insert_move(tx, run, by=EndedBy.REPORT, user_id=principal.user_id, now=now)
@@ -150,7 +152,7 @@ async def report_run(  # noqa: PLR0913 - as above
         Conflict: the run ended with another result.
     """
     principal.require(Action.REPORT_RUNS)
-    run = await _visible(tx, principal, run_id)
+    run = await hold_run(tx, principal, run_id)
     wanted = run.status if report.status is None else report.status
     _check_result(wanted, report.result)
     said = replace(
@@ -191,7 +193,7 @@ async def heartbeat(
         NotFound: the asker does not see the run.
     """
     principal.require(Action.REPORT_RUNS)
-    run = await _visible(tx, principal, run_id)
+    run = await hold_run(tx, principal, run_id)
     if metrics:
         said = replace(run, last_report_at=now, metrics=_merged(run, metrics))
         await store.update_run(tx, said, expected=run.status)
@@ -209,7 +211,7 @@ async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: 
         IllegalMove: it has ended.
     """
     principal.require(Action.ABORT_RUNS)
-    run = await _visible(tx, principal, run_id)
+    run = await hold_run(tx, principal, run_id)
     if run.status.is_final:
         check_move(run.status, RunStatus.ABORTED_BY_USER)
     wanted = abort_of(run.status, can_be_told=run.can_be_told_to_stop)
@@ -235,6 +237,24 @@ async def end_silent_run(
     return await _move(tx, run, run, wanted, result=None, who=who, now=now, entropy=entropy)
 
 
+async def hold_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
+    """The run, which nobody else moves until this transaction ends.
+
+    Raises:
+        NotFound: the asker does not see it.
+    """
+    return _seen(principal, run_id, await store.lock_run(tx, principal.organization_id, run_id))
+
+
+async def visible_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
+    """The run, for its source, which may see it without being allowed to read runs.
+
+    Raises:
+        NotFound: the asker does not see it.
+    """
+    return _seen(principal, run_id, await store.get_run(tx, principal.organization_id, run_id))
+
+
 async def get_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
     """The run.
 
@@ -242,10 +262,7 @@ async def get_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
         NotFound: the asker does not see it.
     """
     principal.require(Action.READ_RUNS)
-    run = await store.get_run(tx, principal.organization_id, run_id)
-    if run is None or not principal.sees_project(run.project_id):
-        raise NotFound(f"There is no run {run_id}.")
-    return run
+    return await visible_run(tx, principal, run_id)
 
 
 async def list_moves(tx: Transaction, principal: Principal, run_id: int) -> list[RunMove]:
@@ -346,8 +363,7 @@ def _merged(run: Run, metrics: dict[str, float] | None) -> dict[str, float]:
     return merged
 
 
-async def _visible(tx: Transaction, principal: Principal, run_id: int) -> Run:
-    run = await store.lock_run(tx, principal.organization_id, run_id)
+def _seen(principal: Principal, run_id: int, run: Run | None) -> Run:
     if run is None or not principal.sees_project(run.project_id):
         raise NotFound(f"There is no run {run_id}.")
     return run

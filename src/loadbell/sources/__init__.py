@@ -1,1 +1,11 @@
-"""Foreign protocols, one file each, exporting ROUTES. Empty until the first is built."""
+"""Foreign protocols that bring runs, each in modules of its own; ``routers`` has the routes of all."""
+
+from litestar import Router
+
+from loadbell.entry.door import Door
+from loadbell.sources import k6_cloud_v1
+
+
+def routers(door: Door) -> list[Router]:
+    """What load tools of themselves speak to."""
+    return [k6_cloud_v1.router(door)]

@@ -1,9 +1,9 @@
 """
 k6's metric pushes, read.
 
-Version 2 (k6 since 0.48) is a protobuf message ``MetricSet`` in snappy's block format; version 1 (k6 up to 0.47) is a list
-of samples as JSON in gzip. The schema is that of grafana/k6, ``output/cloud/expv2/pbcloud``; only what is read here is
-described. What is not described is skipped, as protobuf does.
+Version 2 (k6 since 0.48) is a protobuf message ``MetricSet`` in snappy's block format; version 1 (k6 up to 0.47) is a
+list of samples as JSON in gzip. The schema is that of grafana/k6, ``output/cloud/expv2/pbcloud``; only what is read
+here is described. What is not described is skipped, as protobuf does.
 """
 
 import math
@@ -19,17 +19,20 @@ from google.protobuf.message import DecodeError
 from loadbell.domain.histograms import RESOLUTION, Histogram
 from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend
 
-LARGEST_PUSH = 32 * 2**20
+LARGEST_PUSH = 16 * 2**20
 """Bytes that a push may have once it is unpacked. k6's largest, 1,000 series of histograms, have about one million."""
 
 MOST_POINTS = 50_000
 """Points that one push may hold."""
 
+LONGEST_PERIOD = 3600
+"""Seconds that a point may speak of; k6 aggregates over 3."""
+
 _LARGEST_COUNT = 2**53
 _SKIPPED_TAGS = frozenset({"vu", "iter"})
 
 
-class BadPush(ValueError):
+class BadPush(ValueError):  # noqa: N818 - reads as what it is
     """The push can't be read; the message says what is wrong with it."""
 
 
@@ -97,8 +100,8 @@ def _message(name: str) -> Any:
 _MetricSet = _message("MetricSet")
 
 
-def points_of_protobuf(packed: bytes) -> list[Point]:
-    """The points of a push of version 2.
+def points_of_protobuf(packed: bytes) -> tuple[list[Point], int]:
+    """The points of a push of version 2, and how many seconds each speaks of.
 
     Raises:
         BadPush: it is not one.
@@ -116,7 +119,7 @@ def points_of_protobuf(packed: bytes) -> list[Point]:
             points.extend(_points_of_series(metric.name, labels, series))
             if len(points) > MOST_POINTS:
                 raise BadPush(_too_many())
-    return points
+    return points, min(max(read.aggregation_period, 1), LONGEST_PERIOD)
 
 
 def points_of_json(packed: bytes) -> list[Point]:
@@ -179,7 +182,9 @@ def _points_of_series(metric: str, labels: Mapping[str, str], series: Any) -> It
 
 def _histogram(metric: str, value: Any) -> Histogram:
     if not math.isclose(value.min_resolution, RESOLUTION):
-        raise BadPush(f"{_named(metric)}: its histogram has a resolution of {value.min_resolution:g}, not {RESOLUTION:g}")
+        raise BadPush(
+            f"{_named(metric)}: its histogram has a resolution of {value.min_resolution:g}, not {RESOLUTION:g}"
+        )
     counters = value.counters
     buckets: dict[int, int] = {}
     taken = bucket = 0

@@ -38,6 +38,10 @@ _UPDATE = Statement(
     .where(runs.c.id == sa.bindparam("run_id"), runs.c.status == sa.bindparam("expected"))
     .values({column: sa.bindparam(column) for column in _MUTABLE})
 )
+_EARLIER = Statement(
+    "SELECT * FROM (SELECT * FROM runs WHERE test_id = :test_id AND id < :id ORDER BY id DESC LIMIT 50) AS latest "
+    "WHERE status IN (3, 12) ORDER BY id DESC LIMIT 1"
+)
 _HEARD = Statement("UPDATE runs SET last_report_at = :now WHERE id = :id")
 _SILENT = Statement(
     "SELECT id, organization_id FROM runs WHERE ended_at IS NULL AND watchdog IS NOT NULL "
@@ -103,6 +107,12 @@ async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
         raise RuntimeError(f"run {run.id} left {expected.name} while it was locked")
 
 
+async def earlier_run(tx: Transaction, run: Run) -> Run | None:
+    """The last run of the same test before ``run`` that came to its own end; only the last 50 are looked at."""
+    row = await tx.first(_EARLIER, test_id=run.test_id, id=run.id)
+    return None if row is None else as_run(row)
+
+
 async def note_heard(tx: Transaction, run_id: int, now: Micros) -> None:
     """Keeps that the run's source spoke at ``now``."""
     await tx.run(_HEARD, id=run_id, now=now)
@@ -136,6 +146,7 @@ def _values(run: Run) -> dict[str, object]:
         "thresholds": msgspec.json.encode(run.thresholds).decode(),
         "links": msgspec.json.encode(run.links).decode(),
         "note": run.note,
+        "tool": run.tool,
     }
 
 
@@ -163,4 +174,5 @@ def as_run(row: Row) -> Run:
         thresholds=msgspec.json.decode(row["thresholds"], type=tuple[Threshold, ...]),
         links=msgspec.json.decode(row["links"], type=tuple[Link, ...]),
         note=row["note"],
+        tool=row["tool"],
     )

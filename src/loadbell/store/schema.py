@@ -245,6 +245,7 @@ runs = sa.Table(
     _text("thresholds"),  #: JSON
     _text("links"),  #: JSON
     _text("note", nullable=True),
+    _text("tool", nullable=True),  #: what ran it, with its version
     sa.Index("ix_runs_organization_id_id", "organization_id", "id"),
     sa.Index("ix_runs_project_id_id", "project_id", "id"),
     sa.Index("ix_runs_test_id_id", "test_id", "id"),
@@ -267,6 +268,14 @@ run_moves = sa.Table(
     sqlite_autoincrement=True,
 )
 """Each status that a run took, in order. Runs older than the table have none from before it."""
+
+run_measurements = sa.Table(
+    "run_measurements",
+    metadata,
+    sa.Column("run_id", _BIG, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    sa.Column("state", sa.LargeBinary, nullable=False),  #: msgpack
+)
+"""What runs have measured that say it as they go; up to some hundred KiB each."""
 
 events = sa.Table(
     "events",

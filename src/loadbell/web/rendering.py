@@ -12,8 +12,8 @@ from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
 from loadbell.domain.errors import NotFound
+from loadbell.domain.figures import figure
 from loadbell.domain.ids import SECOND, Micros, to_datetime
-from loadbell.domain.notices import figure
 from loadbell.domain.orgs import Action
 from loadbell.store.outcomes import HELD_COUNTED
 

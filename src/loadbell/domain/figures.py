@@ -1,0 +1,119 @@
+"""
+Figures of a run that have a meaning of their own: what people call them, how they are written, how two runs compare.
+
+A run keeps its metrics by name. A source that uses these names is understood; another name is shown as it is.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+VUS = "vus"  #: the most virtual users at once
+REQUESTS = "requests"  #: HTTP requests in all
+REQUEST_RATE = "requests_per_s"
+FAILED_RATE = "failed_rate"  #: of the requests, from 0 to 1
+MEDIAN = "p50_ms"  #: of the response times
+P95 = "p95_ms"
+P99 = "p99_ms"
+ITERATIONS = "iterations"
+CHECKS_RATE = "checks_rate"  #: of the checks, how many passed, from 0 to 1
+RECEIVED = "data_received_bytes"
+SENT = "data_sent_bytes"
+
+ALIKE = 0.01
+"""Up to this part of it, a figure counts as unchanged: 1 %."""
+
+_KIB = 1024
+_EXACT_BELOW = 100
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure of a run beside that of an earlier run of the same test. Of those compared here, less is better."""
+
+    name: str
+    value: str
+    earlier: str
+    change: float | None  #: part of the earlier value, 0.12 for 12 % more; None: that was 0
+    better: bool | None  #: None: about the same
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return label_of(self.name)
+
+    @property
+    def in_words(self) -> str:
+        """How it compares: "12 % worse", "8 % better", "no better or worse"; "than …" may follow."""
+        if self.better is None:
+            return "no better or worse"
+        word = "better" if self.better else "worse"
+        return word if self.change is None else f"{abs(self.change) * 100:.0f} % {word}"
+
+
+def label_of(name: str) -> str:
+    """What people call the metric ``name``."""
+    return _KNOWN[name][0] if name in _KNOWN else name
+
+
+def written(name: str, value: float) -> str:
+    """The value of the metric ``name`` with its unit: "812 ms", "0.3 %", "1.5 MiB"."""
+    return _KNOWN[name][1](value) if name in _KNOWN else figure(value)
+
+
+def compared(now: Mapping[str, float], earlier: Mapping[str, float]) -> list[Comparison]:
+    """The figures by which two runs of a test are compared, as far as both have them: p95 and failed requests."""
+    found = []
+    for name in (P95, FAILED_RATE):
+        if name not in now or name not in earlier:
+            continue
+        value, former = now[name], earlier[name]
+        change = (value - former) / former if former else None
+        same = value == former if change is None else abs(change) <= ALIKE
+        better = None if same else value < former
+        found.append(Comparison(name, written(name, value), written(name, former), change, better))
+    return found
+
+
+def figure(value: float) -> str:
+    """A number as people read it: six digits, or all before the point if those are more: "812.25", "1234567"."""
+    return f"{value:.0f}" if 10**5 <= abs(value) < 10**15 else f"{value:g}"
+
+
+def milliseconds(value: float) -> str:
+    """A time as precise as one cares for: "4.21 ms", "812 ms", "12,400 ms"."""
+    return f"{value:,.0f} ms" if abs(value) >= _EXACT_BELOW else f"{value:.3g} ms"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.3g} %"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= _EXACT_BELOW else f"{value:.3g}"
+
+
+def _bytes(value: float) -> str:
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+    at = 0
+    while abs(value) >= _KIB and at < len(units) - 1:
+        value, at = value / _KIB, at + 1
+    return f"{value:.0f} {units[at]}" if at == 0 or abs(value) >= _EXACT_BELOW else f"{value:.3g} {units[at]}"
+
+
+_KNOWN: dict[str, tuple[str, Callable[[float], str]]] = {
+    VUS: ("VUs", _count),
+    REQUESTS: ("Requests", _count),
+    REQUEST_RATE: ("Requests/s", _rate),
+    FAILED_RATE: ("Failed requests", _percent),
+    P95: ("p95", milliseconds),
+    MEDIAN: ("p50", milliseconds),
+    P99: ("p99", milliseconds),
+    ITERATIONS: ("Iterations", _count),
+    CHECKS_RATE: ("Checks passed", _percent),
+    RECEIVED: ("Data received", _bytes),
+    SENT: ("Data sent", _bytes),
+}

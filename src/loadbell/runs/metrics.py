@@ -1,0 +1,189 @@
+"""
+Use cases on what a run measures: push by push, as verdicts on its thresholds, and beside the run before it.
+
+The points come here condensed, without their series (``domain/measurements.py``); which protocol brought them is not
+known here. Totals go into the run's metrics with each push, so that everybody who reads the run sees them live.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from loadbell.domain import figures
+from loadbell.domain.figures import Comparison
+from loadbell.domain.ids import SECOND, Entropy, Micros
+from loadbell.domain.measurements import Counter, Gauge, Measurements, Rate, Total, Trend, failed_checks
+from loadbell.domain.orgs import Action, Principal
+from loadbell.domain.runs import Run, RunStatus, Threshold
+from loadbell.domain.thresholds import parse_expression, parse_selection
+from loadbell.runs import lifecycle
+from loadbell.runs.lifecycle import Report
+from loadbell.store import measurements as store
+from loadbell.store.db import Transaction
+from loadbell.store.runs import earlier_run
+
+MOST_THRESHOLDS = 200
+"""Expressions that a run keeps."""
+
+LONGEST_EXPRESSION = 1_000
+
+_TIMES = re.compile(
+    r"(http_req_(?!failed)|iteration_duration|group_duration|ws_(?!msgs|sessions)|grpc_req_|browser_).*"
+)
+_FAILED_CHECKS_NAMED = 5
+_LONGEST_CHECK = 100
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A run beside the one before it."""
+
+    run_id: int
+    figures: list[Comparison]
+
+
+async def expect(tx: Transaction, run: Run, thresholds: Mapping[str, list[str]]) -> None:
+    """Keeps what will be asked of the run's measurements, so that the values are there when verdicts are."""
+    await store.put_measurements(tx, run.id, Measurements(thresholds=_bounded(thresholds)))
+
+
+async def asked_of(tx: Transaction, principal: Principal, run_id: int) -> tuple[str, ...]:
+    """The selections of series that the run's thresholds ask for.
+
+    Raises:
+        NotFound: the asker does not see the run.
+    """
+    principal.require(Action.REPORT_RUNS)
+    run = await lifecycle.visible_run(tx, principal, run_id)
+    measured = await store.get_measurements(tx, run.id)
+    return () if measured is None else tuple(measured.thresholds)
+
+
+async def take(  # noqa: PLR0913 - who, of which run, what, and the ambient values
+    tx: Transaction,
+    principal: Principal,
+    run_id: int,
+    push: Measurements,
+    *,
+    key: str | None,
+    now: Micros,
+    entropy: Entropy,
+) -> bool:
+    """Counts what one push says; whether the source shall stop the load. A push of a known ``key`` counts once.
+
+    A run that was announced and has not begun is Running from its first push on.
+
+    Raises:
+        NotFound: the asker does not see the run.
+    """
+    run = await lifecycle.hold_run(tx, principal, run_id)
+    if run.status in {RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING}:
+        await lifecycle.report_run(tx, principal, run_id, Report(RunStatus.RUNNING), now=now, entropy=entropy)
+    measured = await store.get_measurements(tx, run_id) or Measurements()
+    if key is None or not measured.has_taken(key):
+        measured.merge(push, now // SECOND)
+        await store.put_measurements(tx, run_id, measured)
+    return await lifecycle.heartbeat(tx, principal, run_id, totals_of(measured), now=now)
+
+
+async def measured_by(tx: Transaction, run: Run) -> Measurements | None:
+    """All that is kept of what ``run`` has measured; None: nothing was said of it."""
+    return await store.get_measurements(tx, run.id)
+
+
+async def compared_with_earlier(tx: Transaction, run: Run) -> Compared | None:
+    """The run beside the last one of the same test that came to its own end; None if there is nothing to compare."""
+    if not run.status.came_to_its_end:
+        return None
+    earlier = await earlier_run(tx, run)
+    found = [] if earlier is None else figures.compared(run.metrics, earlier.metrics)
+    return None if earlier is None or not found else Compared(earlier.id, found)
+
+
+def totals_of(measured: Measurements) -> dict[str, float]:
+    """The figures of the whole run so far, by the names of ``domain/figures.py``; what was not measured is left out."""
+    totals = measured.totals
+    # What makes no HTTP requests is timed by its iterations.
+    times = totals.get("http_req_duration") or totals.get("iteration_duration")
+    requests = _sum(totals.get("http_reqs"))
+    vus = totals.get("vus")
+    found = {
+        figures.VUS: vus.greatest if isinstance(vus, Gauge) else None,
+        figures.REQUESTS: requests,
+        figures.REQUEST_RATE: requests / measured.seconds if requests is not None else None,
+        figures.FAILED_RATE: _share(totals.get("http_req_failed")),
+        figures.P95: _percentile(times, 95),
+        figures.MEDIAN: _percentile(times, 50),
+        figures.P99: _percentile(times, 99),
+        figures.ITERATIONS: _sum(totals.get("iterations")),
+        figures.CHECKS_RATE: _share(totals.get("checks")),
+        figures.RECEIVED: _sum(totals.get("data_received")),
+        figures.SENT: _sum(totals.get("data_sent")),
+    }
+    return {name: round(value, 6) for name, value in found.items() if value is not None}
+
+
+def judged(measured: Measurements | None, verdicts: Mapping[str, Mapping[str, bool]]) -> tuple[Threshold, ...]:
+    """The tool's verdicts (selection → expression → whether it held), each with the value that it was judged by."""
+    return tuple(
+        _threshold(measured, key, expression, ok=ok)
+        for key, of_key in verdicts.items()
+        for expression, ok in of_key.items()
+    )[:MOST_THRESHOLDS]
+
+
+def standing(measured: Measurements) -> tuple[Threshold, ...]:
+    """How the thresholds that the run asks for stand now, by our own reckoning; those without a value are left out."""
+    found = []
+    for key, expressions in measured.thresholds.items():
+        for expression in expressions:
+            criterion, value = parse_expression(expression), measured.value_of(key, expression)
+            if criterion is not None and value is not None:
+                found.append(_threshold(measured, key, expression, ok=criterion.holds(value)))
+    return tuple(found)
+
+
+def told_checks(measured: Measurements | None) -> str | None:
+    """Which checks failed, in a sentence; None if none did."""
+    failed = [] if measured is None else failed_checks(measured)
+    if not failed:
+        return None
+    named = [f"{_short(name)} ({misses:,} of {total:,})" for name, misses, total in failed[:_FAILED_CHECKS_NAMED]]
+    more = len(failed) - len(named)
+    return f"Failed checks: {', '.join(named)}{f' and {more} more' if more else ''}."
+
+
+def _threshold(measured: Measurements | None, key: str, expression: str, *, ok: bool) -> Threshold:
+    value = None if measured is None else measured.value_of(key, expression)
+    criterion = parse_expression(expression)
+    timed = criterion is not None and criterion.aggregation not in {"count", "rate"}
+    unit = "ms" if timed and _TIMES.fullmatch(parse_selection(key).metric) else None
+    shown = f"{key}: {expression}"[:LONGEST_EXPRESSION]
+    return Threshold(shown, ok, None if value is None else round(value, 6), unit)
+
+
+def _bounded(thresholds: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    room = MOST_THRESHOLDS
+    kept: dict[str, list[str]] = {}
+    for key, expressions in thresholds.items():
+        taken = [expression for expression in expressions if len(key) + len(expression) < LONGEST_EXPRESSION][:room]
+        room -= len(taken)
+        if taken:
+            kept[key] = taken
+    return kept
+
+
+def _sum(total: Total | None) -> float | None:
+    return total.sum if isinstance(total, Counter) else None
+
+
+def _share(total: Total | None) -> float | None:
+    return total.share if isinstance(total, Rate) else None
+
+
+def _percentile(total: Total | None, percent: float) -> float | None:
+    return total.histogram.percentile(percent) if isinstance(total, Trend) else None
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_CHECK else f"{name[:_LONGEST_CHECK]}…"

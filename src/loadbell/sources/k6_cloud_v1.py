@@ -1,0 +1,365 @@
+"""
+The first version of k6's cloud API, as ``k6 run --out cloud`` speaks it, from any release of k6 since 2018.
+
+Source: grafana/k6, ``internal/cloudapi`` and ``output/cloud`` (v0.45 to v2.2). k6 announces a run before it begins
+(and does not begin if that fails), pushes metrics every few seconds, and reports the end. It needs three addresses
+and looks at few parts of the answers; errors are shown to its user if they have the form that is made here.
+
+A run is announced in one small transaction, for the load test waits for it. A push is looked at, unpacked and
+condensed before the transaction that keeps it.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from litestar import Request, Response, Router, post, route
+from litestar.di import NamedDependency, Provide
+from litestar.enums import HttpMethod, ScopeType
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from loadbell.domain.errors import FieldError, Invalid, Refused, Unauthenticated
+from loadbell.domain.ids import Micros
+from loadbell.domain.measurements import Measurements, condensed
+from loadbell.domain.orgs import Principal
+from loadbell.domain.runs import Result, RunStatus, Source
+from loadbell.entry.asgi import failed, unroutable
+from loadbell.entry.bodies import body_chunks, decode_body, read_body
+from loadbell.entry.door import Call, Door
+from loadbell.entry.identifiers import check_id
+from loadbell.entry.problems import refuse
+from loadbell.notify.channels import names_of_paused
+from loadbell.runs import lifecycle, metrics
+from loadbell.sources import k6_create, k6_points
+from loadbell.store.db import Transaction
+
+LARGEST_PACKED = 8 * 2**20
+"""Bytes of a push as it comes. k6's largest has a few hundred thousand."""
+
+ABORT = 4
+"""The error code by which k6 learns that it shall stop (with status 403)."""
+
+_TOKEN = "token "  # noqa: S105 - the word before it
+_NOUN = "run"
+_AT_ANY_PREFIX = re.compile(
+    r"(?!/api/).*?/+(?=v[12]/+(?:tests|metrics|validate-token|validate-options|archive-upload|test-progress|login)(?:/|$))"
+)
+_ELSEWHERE = (
+    "loadbell takes the results of tests that run elsewhere; it runs none itself. "
+    "Use: k6 run --out cloud script.js (with K6_CLOUD_HOST and K6_CLOUD_TOKEN as they are)."
+)
+# No secrets stand in these.
+_NO_TOKEN = "No API token was sent. Make one in loadbell, under Tokens, and set K6_CLOUD_TOKEN to it."  # noqa: S105 - see above
+_WRONG_TOKEN = "K6_CLOUD_TOKEN is no API token of this loadbell, or has expired. Make one there, under Tokens."  # noqa: S105 - see above
+_ASKED_TO_STOP = "Somebody asked in loadbell to abort this run."
+
+_ENDS = {
+    3: RunStatus.FINISHED,
+    4: RunStatus.TIMED_OUT,
+    5: RunStatus.ABORTED_BY_USER,
+    6: RunStatus.ABORTED_BY_SYSTEM,
+    7: RunStatus.ABORTED_BY_SCRIPT_ERROR,
+    8: RunStatus.ABORTED_BY_THRESHOLD,
+    9: RunStatus.TIMED_OUT,  # k6 sends it when setup or teardown took too long
+}
+"""How a run ended, by k6's ``run_status``, whose numbers are others than ours."""
+
+
+class K6Call(Call):
+    """A request of k6: its token stands behind another word, and its key in another header."""
+
+    key_header = "K6-Idempotency-Key"
+
+    def credential(self) -> str | None:
+        """The token, behind ``Token`` as k6 sends it, or ``Bearer``."""
+        shown = (self.header("authorization") or "").strip()
+        return shown[len(_TOKEN) :].strip() or None if shown.lower().startswith(_TOKEN) else super().credential()
+
+    async def announced(self) -> k6_create.NewTest:
+        """What k6 says of a run that begins.
+
+        Raises:
+            Refused: the token is not good, or the body can't be understood.
+        """
+        await self.read(_nothing)
+        content_type = self.header("content-type") or ""
+        if content_type.lower().startswith("multipart/form-data"):
+            said = await k6_create.of_form(body_chunks(self._request), content_type)
+            self._raw = msgspec.json.encode(said)
+            return said
+        self._raw = await read_body(self._request)
+        return k6_create.of_json(self._raw)
+
+    async def pushed(self) -> bytes:
+        """The body of a push.
+
+        Raises:
+            TooLarge: it is longer than the cap.
+        """
+        return await read_body(self._request, LARGEST_PACKED)
+
+
+class _Token(msgspec.Struct):
+    token: str = ""
+
+
+class TokenCall(K6Call):
+    """A request that asks whether the token in its body is good."""
+
+    token: str | None = None
+
+    def credential(self) -> str | None:
+        """The token of the body."""
+        return self.token
+
+    async def look(self) -> bool:
+        """Whether the token is good."""
+        self.token = decode_body(await read_body(self._request), "application/json", _Token).token
+        try:
+            await self.read(_nothing)
+        except Unauthenticated:
+            return False
+        return True
+
+
+class _Log(msgspec.Struct):
+    level: str
+    message: str
+
+
+class _Created(msgspec.Struct):
+    reference_id: str
+    config: dict[str, Any]
+    logs: list[_Log]
+
+
+class _Verdict(msgspec.Struct, rename={"info": "token-info"}):
+    is_valid: bool
+    message: str
+    info: str
+
+
+class _End(msgspec.Struct):
+    run_status: int
+    result_status: int = 0
+    thresholds: dict[str, dict[str, bool]] | None = None  #: true: it did not hold
+
+
+class _Error(msgspec.Struct):
+    code: int
+    message: str
+
+
+class _Answer(msgspec.Struct):
+    error: _Error
+
+
+@post("/v1/tests", status_code=HTTPStatus.OK)
+async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
+    """Announces a run, which is Running from now on. Its id is a text that writes an integer, as k6 wants it."""
+    said = await k6.announced()
+    agent = k6.header("user-agent") or ""
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> _Created:
+        project = check_id(said.project_id, "project") if said.project_id else None
+        run = await lifecycle.create_run(
+            tx,
+            principal,
+            lifecycle.NewRun(name=said.run_name, project_id=project, source=Source.K6, tool=_tool(agent)),
+            default_watchdog=k6.door.default_watchdog,
+            now=now,
+            entropy=k6.door.entropy,
+        )
+        await metrics.expect(tx, run, said.thresholds)
+        config = {
+            "testRunDetails": f"{k6.door.base_url}/runs/{run.id}",
+            "tracesEnabled": False,  # else k6 connects to a host of Grafana's
+            "stopOnError": True,  # so that it stops when it is told to
+        }
+        logs = [_Log("warning", text) for text in _warnings(await names_of_paused(tx, principal))]
+        return _Created(str(run.id), config, logs)
+
+    return _json(HTTPStatus.OK, await k6.write_once(work))
+
+
+@post(["/v2/metrics/{run_id:str}", "/v1/metrics/{run_id:str}"], status_code=HTTPStatus.OK)
+async def push(k6: NamedDependency[K6Call], request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Takes metrics. Once somebody has asked to abort the run, they are kept and k6 is told to stop."""
+
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[int, tuple[str, ...]]:
+        run_id = k6.integer_id("run_id", _NOUN)
+        return run_id, await metrics.asked_of(tx, principal, run_id)
+
+    run_id, asked = await k6.read(look)
+    packed, key = await k6.pushed(), k6.key()
+    read = _of_version_2 if request.scope["path"].startswith("/v2/") else _of_version_1
+    try:
+        measured = await asyncio.to_thread(read, packed, asked)
+    except k6_points.BadPush as wrong:
+        raise Invalid(FieldError("metrics", str(wrong))) from None
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> bool:
+        entropy = k6.door.entropy
+        return await metrics.take(tx, principal, run_id, measured, key=key, now=now, entropy=entropy)
+
+    if await k6.write(work):
+        return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
+    return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
+
+
+@post("/v1/tests/{run_id:str}", status_code=HTTPStatus.OK)
+async def end(k6: NamedDependency[K6Call]) -> Response[bytes]:
+    """Ends a run as k6 says it ended. The same report again is accepted and tells nobody."""
+    said = await k6.body(_End)
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+        run = await lifecycle.hold_run(tx, principal, k6.integer_id("run_id", _NOUN))
+        status = _status(said, run.status)
+        verdicts = {
+            key: {text: not failed for text, failed in of.items()} for key, of in (said.thresholds or {}).items()
+        }
+        measured = await metrics.measured_by(tx, run)
+        report = lifecycle.Report(
+            status=status,
+            result=_result(said, status),
+            thresholds=metrics.judged(measured, verdicts),
+            note=metrics.told_checks(measured),
+        )
+        await lifecycle.report_run(tx, principal, run.id, report, now=now, entropy=k6.door.entropy)
+
+    await k6.write(work)
+    return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
+
+
+@post("/v1/validate-token", status_code=HTTPStatus.OK)
+async def validate_token(asked: NamedDependency[TokenCall]) -> Response[bytes]:
+    """Says whether a token is good, as ``k6 cloud login`` asks."""
+    good = await asked.look()
+    message = "" if good else "This token is not known here, or has expired. Make one in loadbell, under Tokens."
+    return _json(HTTPStatus.OK, _Verdict(good, message, "loadbell" if good else ""))
+
+
+@route(["/v1", "/v1/{rest:path}", "/v2/{rest:path}"], http_method=[HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT])
+async def out_of_scope() -> Response[bytes]:
+    """Tells of everything else that k6 may ask for why it is not there."""
+    return _error(HTTPStatus.NOT_FOUND, _ELSEWHERE)
+
+
+def router(door: Door) -> Router:
+    """The routes, at the root."""
+
+    def k6(request: Request[Any, Any, Any]) -> K6Call:
+        return K6Call(door, request)
+
+    def asked(request: Request[Any, Any, Any]) -> TokenCall:
+        return TokenCall(door, request)
+
+    return Router(
+        "/",
+        route_handlers=[create, push, end, validate_token, out_of_scope],
+        dependencies={"k6": Provide(k6, sync_to_thread=False), "asked": Provide(asked, sync_to_thread=False)},
+        exception_handlers={
+            Unauthenticated: lambda request, _: _error(
+                HTTPStatus.UNAUTHORIZED, _NO_TOKEN if k6(request).credential() is None else _WRONG_TOKEN
+            ),
+            Refused: lambda _, refusal: _told(refuse(refusal)),
+            HTTPException: lambda request, error: _told(unroutable(request, error)),
+            Exception: lambda request, error: _told(failed(request, error)),
+        },
+    )
+
+
+def at_any_prefix(application: ASGIApp) -> ASGIApp:
+    """``application``, where k6 reaches its addresses whatever stands before them in K6_CLOUD_HOST.
+
+    A slash at the end of the host, which k6 doubles, and a path in front of it lead to the same place.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == ScopeType.HTTP:
+            path, count = _AT_ANY_PREFIX.subn("/", scope["path"], count=1)
+            if count and path != scope["path"]:
+                path = re.sub("/{2,}", "/", path)
+                scope["path"], scope["raw_path"] = path, path.encode()
+        await application(scope, receive, send)
+
+    return answer
+
+
+def _of_version_2(packed: bytes, asked: tuple[str, ...]) -> Measurements:
+    points, period = k6_points.points_of_protobuf(packed)
+    return condensed(points, asked, period=period)
+
+
+def _of_version_1(packed: bytes, asked: tuple[str, ...]) -> Measurements:
+    return condensed(k6_points.points_of_json(packed), asked)
+
+
+def _status(said: _End, current: RunStatus) -> RunStatus:
+    """How the run ended.
+
+    Raises:
+        Invalid: that is no end.
+    """
+    ended = _ENDS.get(said.run_status)
+    if ended is None:
+        raise Invalid(FieldError("run_status", f"{said.run_status} is no end of a run; k6 sends 3 to 9"))
+    if said.run_status == 6:  # noqa: PLR2004 - by system: also what k6 says when we told it to stop
+        if current.is_aborting or current is RunStatus.ABORTED_BY_USER:
+            return _OF_ASKED.get(current, RunStatus.ABORTED_BY_USER)
+        return RunStatus.FAILED_THRESHOLD if said.result_status else RunStatus.ABORTED_BY_SYSTEM
+    return RunStatus.FAILED_THRESHOLD if ended is RunStatus.FINISHED and said.result_status else ended
+
+
+_OF_ASKED = {
+    RunStatus.ABORTING_BY_SYSTEM: RunStatus.ABORTED_BY_SYSTEM,
+    RunStatus.ABORTING_BY_THRESHOLD: RunStatus.ABORTED_BY_THRESHOLD,
+}
+
+
+def _result(said: _End, status: RunStatus) -> Result | None:
+    """What k6's verdict proves: passed only a whole run whose thresholds, which it has, all held."""
+    if said.result_status:
+        return Result.FAILED
+    verdicts = [failed for of_key in (said.thresholds or {}).values() for failed in of_key.values()]
+    proven = status is RunStatus.FINISHED and verdicts and not any(verdicts)
+    return Result.PASSED if proven else None
+
+
+def _tool(agent: str) -> str | None:
+    """``k6 2.2.0``, of ``k6cloud/2.2.0``; None of another program."""
+    found = re.match(r"k6cloud/v?([\w.+-]{1,40})", agent)
+    return f"k6 {found[1]}" if found else None
+
+
+def _warnings(paused: list[str]) -> list[str]:
+    if not paused:
+        return []
+    named = ", ".join(paused)
+    whose = f"channel {named} is" if len(paused) == 1 else f"channels {named} are"
+    meaning = "paused: what happens is kept there, and nobody is told. An admin can resume it on its page in loadbell."
+    return [f"loadbell: the {whose} {meaning}"]
+
+
+def _told(problem: Response[bytes]) -> Response[bytes]:
+    """A refusal in the form that k6 shows to its user."""
+    detail = msgspec.json.decode(problem.content, type=dict[str, Any])["detail"]
+    return _error(problem.status_code or HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=problem.headers)
+
+
+def _error(status: int, message: str, code: int = 0, headers: Mapping[str, str] | None = None) -> Response[bytes]:
+    content = msgspec.json.encode(_Answer(_Error(code, message)))
+    return Response(content, status_code=status, media_type="application/json", headers=dict(headers or {}))
+
+
+def _json(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
+    content = msgspec.json.encode(shown)
+    return Response(content, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
+async def _nothing(_tx: Transaction, _who: object, _now: Micros) -> None:
+    """Only asks who is there."""

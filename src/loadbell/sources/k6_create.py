@@ -1,0 +1,113 @@
+"""What k6 announces a run with: JSON, or a form with the test's archive in it (``k6 cloud run --local-execution``)."""
+
+import io
+import tarfile
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+import msgspec
+import multipart
+
+from loadbell.domain.errors import FieldError, Invalid
+from loadbell.domain.ids import MAX_ID
+from loadbell.entry.bodies import decode_body
+from loadbell.entry.problems import MalformedBody, TooLarge
+
+LARGEST_ARCHIVE = 256 * 2**20
+"""Bytes of a form. The archive in it is read past and never kept."""
+
+LONGEST_NAME = 10_000
+"""Characters of a run's name; a longer one is cut, for no load test should fail over its name."""
+
+_LONGEST_FIELD = 10_000
+_METADATA_WITHIN = 4 * 2**20  # bytes of the archive in which its first member, the options, is looked for
+_NAMELESS = "k6 test"
+
+
+class NewTest(msgspec.Struct):
+    """What k6 says of a run that begins. What is not read here is not listed."""
+
+    name: str = ""
+    project_id: Annotated[int, msgspec.Meta(ge=0)] | None = None  #: 0 in forms: none
+    thresholds: dict[str, list[str]] = msgspec.field(default_factory=dict)  #: expressions by selection of series
+
+    @property
+    def run_name(self) -> str:
+        """The name of the run, fit to be kept."""
+        return self.name.replace("\x00", "\ufffd")[:LONGEST_NAME] or _NAMELESS
+
+
+class _Options(msgspec.Struct):
+    thresholds: dict[str, list[Any]] | None = None
+
+
+class _Metadata(msgspec.Struct):
+    options: _Options = msgspec.field(default_factory=_Options)
+
+
+def of_json(raw: bytes) -> NewTest:
+    """What the JSON says; what it declares itself as is not looked at.
+
+    Raises:
+        MalformedBody: it is not JSON.
+        Invalid: a field is wrong.
+    """
+    cleaned = raw.replace(b"\\u0000", b"\\ufffd")  # no text can keep it, and a test should not fail over it
+    return decode_body(cleaned, "application/json", NewTest)
+
+
+async def of_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
+    """What the form says, and the thresholds that stand in the archive's options.
+
+    Raises:
+        MalformedBody: it is no such form.
+        TooLarge: it is longer than what is read.
+        Invalid: a field is wrong.
+    """
+    boundary = multipart.parse_options_header(content_type)[1].get("boundary", "")
+    if not boundary:
+        raise MalformedBody("The form does not say where its parts end.")
+    fields: dict[str, bytearray] = {}
+    archive = bytearray()
+    name = ""
+    length = 0
+    try:
+        with multipart.PushMultipartParser(boundary, max_segment_count=50) as parser:
+            async for chunk in chunks:
+                length += len(chunk)
+                if length > LARGEST_ARCHIVE:
+                    raise TooLarge(
+                        f"The archive is larger than {LARGEST_ARCHIVE // 2**20} MiB. Add --no-archive-upload."
+                    )
+                for part in parser.parse(chunk):
+                    if isinstance(part, multipart.MultipartSegment):
+                        name = part.name
+                    elif part and name == "file":
+                        archive += part[: max(_METADATA_WITHIN - len(archive), 0)]
+                    elif part:
+                        value = fields.setdefault(name, bytearray())
+                        value += part[: max(_LONGEST_FIELD * 4 - len(value), 0)]
+    except multipart.MultipartError:
+        raise MalformedBody("The form is not whole, or not multipart/form-data.") from None
+    project = fields.get("project_id", b"0").decode("ascii", "replace")
+    if not project.isascii() or not project.isdigit() or len(project) > len(str(MAX_ID)):
+        raise Invalid(FieldError("project_id", "must be a whole number"))
+    said = fields.get("name", b"").decode("utf-8", "replace")
+    return NewTest(said, int(project), _thresholds_of(bytes(archive)))
+
+
+def _thresholds_of(archive: bytes) -> dict[str, list[str]]:
+    """Those of the options in ``metadata.json``, which k6 puts first; none if that can't be read."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as members:
+            first = members.next()
+            file = None if first is None or first.name != "metadata.json" else members.extractfile(first)
+            metadata = msgspec.json.decode(b"{}" if file is None else file.read(_METADATA_WITHIN), type=_Metadata)
+    except (tarfile.TarError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, EOFError, ValueError):
+        return {}
+    found: dict[str, list[str]] = {}
+    for key, said in (metadata.options.thresholds or {}).items():
+        # An expression is a text, or an object that says what else happens when it does not hold.
+        texts = [one.get("threshold") if isinstance(one, dict) else one for one in said]
+        found[key] = [text for text in texts if isinstance(text, str)]
+    return found
