@@ -6,6 +6,7 @@ Profiles: ``default`` (random), ``ci`` (the same examples each time), ``soak`` (
 
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ from tests.support.postgres import MISSING, Databases, PostgresServer, find_bina
 pytest_plugins = ("tests.support.stores",)
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+K6 = os.environ.get("K6_BIN") or shutil.which("k6")
 POSTGRES_URL = os.environ.get("LOADBELL_TEST_POSTGRES_URL", "")
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
