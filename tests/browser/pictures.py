@@ -70,10 +70,13 @@ PICTURES = (
     Picture("run-abort", "/runs/{running_run}", press="Abort"),
     Picture("run-passed", "/runs/{passed_run}"),
     Picture("run-failed", "/runs/{failed_run}"),
+    Picture("run-k6", "/runs/{k6_run}"),
+    Picture("run-k6-better", "/runs/{k6_run_before}"),
     Picture("run-aborted", "/runs/{aborted_run}", who=MEMBER),
     Picture("runs-empty", "/runs?organization_id={empty_organization}"),
     Picture("welcome", "/welcome?organization_id={empty_organization}"),
     Picture("welcome-token", "/welcome?organization_id={empty_organization}", press="Make a token"),
+    Picture("k6", "/k6"),
     Picture("welcome-arrived", "/welcome?organization_id={organization}"),
     Picture("welcome-member", "/welcome?organization_id={organization}", who=MEMBER),
 )

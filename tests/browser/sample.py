@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver, respond
+from tests.support.k6_pushes import push
 from tests.support.mail import Postbox, postbox
 from tests.support.server import Client, Server, run_loadbell, server_environment, wait_until
 
@@ -156,7 +157,32 @@ def _runs(sample: Sample, owner: Client, projects: list[int]) -> None:
         begin(f"Queue of the night, part {status + 2}", status=status, project_id=projects[0], trigger="scheduled")
     going = begin("Soak over the weekend", **board)
     owner.ok("POST", f"/runs/{going}/heartbeat", {"metrics": metrics})
+    sample.places["k6_run_before"], sample.places["k6_run"] = _k6(owner, projects[0])
     sample.places.update(passed_run=passed, failed_run=failed, running_run=going, aborted_run=stopped)
+
+
+def _k6(owner: Client, project: int) -> tuple[int, int]:
+    """Runs of k6: one that has ended well, and one that has been under way for ten minutes and goes worse."""
+    made = []
+    thresholds = {"http_req_duration": ["p(95)<600"], "http_req_failed": ["rate<0.01"], "checks": ["rate>0.98"]}
+    said = {"name": "Checkout ramp", "project_id": project, "thresholds": thresholds}
+    headers = {"User-Agent": "k6cloud/2.2.0"}
+    for slower in (1.0, 1.3):
+        run = int(owner.ok("POST", "//v1/tests", said, headers=headers)["reference_id"])
+        made.append(run)
+        now = int(time.time()) // 3 * 3
+        for step in range(60):
+            load = min(step * 8, 200, (62 - step) * 20)
+            times = [slower * (120 + load + 17 * (number % 9) + 3 * step) for number in range(load // 4 + 5)]
+            told = push(
+                now - 600 + step * 10, vus=load, times=times, failed=int(step > 40),
+                checks={"basket is there": (len(times) - (step % 7 == 0), len(times))}, period=10,
+            )  # fmt: skip
+            owner.ok("POST", f"//v2/metrics/{run}", told)
+        if slower == 1.0:
+            verdicts = {key: dict.fromkeys(of, False) for key, of in thresholds.items()}
+            owner.ok("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 0, "thresholds": verdicts})
+    return made[0], made[1]
 
 
 def _deliveries(sample: Sample, owner: Client, ours: int, channels: dict[str, int]) -> None:

@@ -88,7 +88,7 @@ def accepted(slack: FakeSlack, notice: Notice) -> bool:
         "Checkout",
         "Load test failed",
         "1 of 2 thresholds failed.",
-        "p(95)&lt;500 (was 812.3)",
+        "p(95)&lt;500 — was 812.3",
         "Shop",
         "10 min",
         "120000",

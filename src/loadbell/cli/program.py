@@ -7,10 +7,23 @@ from typing import Annotated
 import typer
 
 from loadbell import __version__
-from loadbell.cli import audit, channels, demo, listen, members, organizations, projects, server, tokens, users, wrap
+from loadbell.cli import (
+    audit,
+    channels,
+    demo,
+    k6,
+    listen,
+    members,
+    organizations,
+    projects,
+    server,
+    tokens,
+    users,
+    wrap,
+)
 from loadbell.cli.exits import explain
 
-_COMMANDS = (channels, organizations, members, projects, tokens, audit, users, demo, listen, server, wrap)
+_COMMANDS = (channels, organizations, members, projects, tokens, audit, users, demo, listen, server, wrap, k6)
 """Modules with a ``register(app)``. They import the server only when their command runs: ``--help`` stays fast."""
 
 

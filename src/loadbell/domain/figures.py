@@ -50,6 +50,11 @@ class Comparison:
         return word if self.change is None else f"{abs(self.change) * 100:.0f} % {word}"
 
 
+def is_known(name: str) -> bool:
+    """Whether the metric ``name`` has a meaning here."""
+    return name in _KNOWN
+
+
 def label_of(name: str) -> str:
     """What people call the metric ``name``."""
     return _KNOWN[name][0] if name in _KNOWN else name

@@ -12,8 +12,9 @@ from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
 from loadbell.domain.errors import NotFound
-from loadbell.domain.figures import figure
+from loadbell.domain.figures import figure, is_known, label_of, written
 from loadbell.domain.ids import SECOND, Micros, to_datetime
+from loadbell.domain.notices import judged_by
 from loadbell.domain.orgs import Action
 from loadbell.store.outcomes import HELD_COUNTED
 
@@ -83,6 +84,11 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= _THOUSAND and value < _MANY else figure(value)
 
 
+def _measured(name: str, value: float) -> str:
+    """The value of a run's metric, with its unit where that is known."""
+    return written(name, value) if is_known(name) else _figure(value)
+
+
 def _iso(then: Micros) -> str:
     return to_datetime(then).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -96,6 +102,7 @@ _templates = Environment(
     auto_reload=False,
 )
 _templates.globals.update(static=f"/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
+_templates.globals.update(judged_by=judged_by, label_of=label_of, measured=_measured)
 _templates.filters.update(figure=_figure, ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
 
 

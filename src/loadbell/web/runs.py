@@ -14,13 +14,15 @@ from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.errors import FieldError, IllegalMove, Invalid, NotFound, Refused
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal
-from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Trigger
+from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Threshold, Trigger
 from loadbell.entry.door import Asked
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import actions, channels, log
-from loadbell.runs import lifecycle
+from loadbell.runs import lifecycle, metrics
+from loadbell.runs.metrics import Compared
 from loadbell.store.db import Transaction
+from loadbell.web.course import Course, course
 from loadbell.web.page import PageCall
 from loadbell.web.rendering import render_part
 
@@ -102,6 +104,9 @@ class Whole:
     deliveries: Sequence[Delivery]
     channels: Mapping[int, str]
     paused: frozenset[int]
+    course: Course | None
+    standing: Sequence[Threshold]  #: how its thresholds stand now, until the tool has told
+    compared: Compared | None
 
     @property
     def delivered(self) -> int:
@@ -194,6 +199,8 @@ async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
     moves = await lifecycle.list_moves(tx, principal, run_id)
     deliveries, _ = await actions.list_for_run(tx, principal, run_id, before=None, limit=MOST_DELIVERIES)
     known = await channels.names_of_channels(tx, principal, (one.channel_id for one in deliveries))
+    measured = await metrics.measured_by(tx, run)
+    untold = measured is not None and not run.thresholds and not run.ended_at
     return Whole(
         run=run,
         project=(await names_of_projects(tx, principal)).get(run.project_id, f"Project {run.project_id}"),
@@ -201,6 +208,9 @@ async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
         deliveries=deliveries,
         channels={one.id: one.name for one in known.values()},
         paused=frozenset(one.id for one in known.values() if one.paused),
+        course=course(measured, ended=run.ended_at is not None),
+        standing=metrics.standing(measured) if measured is not None and untold else (),
+        compared=await metrics.compared_with_earlier(tx, run),
     )
 
 

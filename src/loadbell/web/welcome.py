@@ -12,6 +12,7 @@ from litestar.response import Stream
 
 from loadbell.accounts import projects
 from loadbell.accounts.tokens import create_token
+from loadbell.client import k6
 from loadbell.domain.errors import FieldError, Invalid, NotFound, Refused
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Scope
@@ -23,7 +24,6 @@ from loadbell.store.db import Transaction
 from loadbell.web.page import PageCall
 from loadbell.web.rendering import render_part
 
-_PLACEHOLDER = "YOUR_TOKEN"
 _MOST = 1_000  # projects to choose from; beyond that the API does it
 _LONGEST_NAME = 200
 _EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - where nobody can report to; nothing is bound to it here
@@ -125,7 +125,7 @@ async def _show(
         progress=progress,
         run=progress.run,
         made=made,
-        commands=_commands(base_url, made.token if made else _PLACEHOLDER),
+        commands=_commands(base_url, made.token if made else k6.PLACEHOLDER),
         base_url=base_url,
         is_everywhere=urlsplit(base_url).hostname in _EVERYWHERE,
     )
@@ -140,7 +140,7 @@ def _commands(base_url: str, token: str) -> dict[str, str]:
     """What reports a run, by way; to be pasted into a shell as it stands."""
     address = f"export LOADBELL_URL={shlex.quote(base_url)}\nexport LOADBELL_TOKEN={token}\nloadbell wrap -- "
     return {
-        "k6": f"{address}k6 run script.js",
+        "k6": f"{k6.exports(base_url, token)}\nk6 run --out cloud script.js",
         "locust": f"{address}locust --headless -u 10 -t 5m",
         "wrap": f"{address}jmeter -n -t plan.jmx",
         "rest": (

@@ -1,0 +1,44 @@
+"""``loadbell k6-config``: what makes unmodified k6 report to the server."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from loadbell.cli.exits import Exit, GaveUp
+from loadbell.client import k6
+
+_ASKING = "Set it to the server's address, such as http://127.0.0.1:8025."
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``k6-config`` to the program."""
+    app.command("k6-config")(k6_config)
+
+
+def k6_config(
+    env: Annotated[bool, typer.Option("--env", help="Print only the variables, as a shell takes them.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the part of k6's config.json.")] = False,
+) -> None:
+    """Print what makes unmodified k6 report here: two variables, or a part of its config.json.
+
+    Reads LOADBELL_URL and LOADBELL_TOKEN; without a token a placeholder stands for it. Nothing is sent.
+    """
+    url = os.environ.get("LOADBELL_URL", "").strip()
+    token = os.environ.get("LOADBELL_TOKEN", "").strip() or k6.PLACEHOLDER
+    if not url:
+        raise GaveUp(f"LOADBELL_URL is not set. {_ASKING}", Exit.USAGE)
+    if not url.startswith(("http://", "https://")):
+        raise GaveUp(f"LOADBELL_URL is {url!r}, which is no web address. {_ASKING}", Exit.USAGE)
+    if env and as_json:
+        raise GaveUp("--env and --json print different things. Choose one.", Exit.USAGE)
+    if env:
+        print(k6.exports(url, token))
+    elif as_json:
+        print(k6.config(url, token))
+    else:
+        print("# Two variables are enough:")
+        print(k6.exports(url, token))
+        print("k6 run --out cloud script.js")
+        print("\n# Or without them, in a file for `k6 run --config FILE --out cloud script.js`:")
+        print(k6.config(url, token))
