@@ -16,7 +16,7 @@ from litestar import Request, Router
 from litestar.di import Provide
 from litestar.handlers import HTTPRouteHandler
 
-from loadbell import api, web
+from loadbell import api, sources, web
 from loadbell.accounts.organizations import create_organization
 from loadbell.app import http_config
 from loadbell.domain.ids import SECOND, Micros
@@ -27,6 +27,7 @@ from loadbell.entry.asgi import PAGES, build_asgi
 from loadbell.entry.door import Door
 from loadbell.notify.worker import Worker
 from loadbell.outbound.sender import Sender
+from loadbell.sources.k6_cloud_v1 import at_any_prefix
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import assign_project, insert_member, insert_project
 from loadbell.store.statements import Statement
@@ -44,7 +45,7 @@ TABLES = {
     "organizations": "id", "users": "id", "members": "user_id", "projects": "id", "tokens": "id", "channels": "id",
     "tests": "id", "runs": "id", "events": "id", "deliveries": "id", "attempts": "delivery_id", "audit_entries": "id",
     "replays": "id", "idempotency_keys": "key", "sessions": "id", "password_resets": "hash", "invitations": "id",
-    "assignments": "project_id, user_id", "mails": "id",
+    "assignments": "project_id, user_id", "mails": "id", "run_measurements": "run_id", "run_moves": "id",
 }  # fmt: skip
 """Every table in which a request could leave a trace, with a column to order it by."""
 
@@ -254,8 +255,13 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                 )
                 live = Live(database, clock, limits)
                 await live.start()
-                routers = [*api.routers(door), *web.routers(door, live), *_beside(door, live, pages)]
-                application = build_asgi(door, routers, error_page)
+                routers = [
+                    *api.routers(door),
+                    *sources.routers(door),
+                    *web.routers(door, live),
+                    *_beside(door, live, pages),
+                ]
+                application = at_any_prefix(build_asgi(door, routers, error_page))
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -6,7 +6,7 @@ the *course* of the few metrics that a person looks at, in at most ``MOST_SLOTS`
 the run. Both hold sums, extremes and histograms, never single values, so that they can be merged in any order.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -27,8 +27,20 @@ MOST_SELECTIONS = 100
 MOST_CHECKS = 100
 """Checks that are counted by name; the metric ``checks`` counts all."""
 
+LONGEST_NAME = 300
+"""Characters of a metric's or a check's name that are kept."""
+
 KEYS_KEPT = 64
 """Pushes that are recognized when they come again: a tool repeats one within seconds."""
+
+
+def is_looked_at(metric: str, asked: Iterable[str] | None) -> bool:
+    """Whether anybody looks at the percentiles of ``metric``: its course is kept, or a threshold asks for it.
+
+    ``asked``: the selections that thresholds ask for; None: that is not known, so anybody may.
+    """
+    return asked is None or metric in COURSE or any(key == metric or key.startswith(f"{metric}{{") for key in asked)
+
 
 COURSE = frozenset(
     {
@@ -146,6 +158,7 @@ class Point(msgspec.Struct, frozen=True):
 class Measurements(msgspec.Struct):
     """What is kept of the points that a run has measured, or of those of one push. Instants are seconds since 1970."""
 
+    announced: bool = False  #: what is asked for was said before it began
     thresholds: dict[str, list[str]] = msgspec.field(default_factory=dict)  #: asked for: expressions by selection
     period: int = 1  #: seconds that a point speaks of
     width: int = 1  #: seconds of a slot: the period, or that times a power of two
@@ -157,6 +170,7 @@ class Measurements(msgspec.Struct):
     totals: dict[str, Total] = msgspec.field(default_factory=dict)  #: by metric
     selected: dict[str, Total] = msgspec.field(default_factory=dict)  #: by selection, as the threshold names it
     checks: dict[str, Rate] = msgspec.field(default_factory=dict)
+    span: tuple[int, int] | None = None  #: the first and the last slot
     slots: dict[int, dict[str, Total]] = msgspec.field(default_factory=dict)  #: by their beginning over the width
     of_instances: dict[str, dict[int, float]] = msgspec.field(default_factory=dict)  #: sums that may still grow
     keys: list[str] = msgspec.field(default_factory=list)  #: of the last pushes
@@ -177,15 +191,7 @@ class Measurements(msgspec.Struct):
         """
         if push.latest_at is None or push.began_at is None:
             return
-        if self.shift is None:
-            away = now - push.latest_at
-            self.shift = round(away / _HOUR) * _HOUR if abs(away) > _HOUR else 0
-            self.period = self.width = push.period
-        shift = self.shift
-
-        def placed(at: int) -> int:
-            return min(max(at + shift, now - _HOUR), now + _HOUR)
-
+        placed = self._placing(push, push.latest_at, now)
         self.period = max(self.period, push.period)
         self.left_out += push.left_out
         began, latest = placed(push.began_at), placed(push.latest_at)
@@ -201,6 +207,26 @@ class Measurements(msgspec.Struct):
         settled = self.latest_at - _SETTLES_S
         for metric, sums in self.of_instances.items():
             self.of_instances[metric] = {at: total for at, total in sums.items() if at > settled}
+
+    def touched(self, push: "Measurements", now: int) -> set[int] | None:
+        """The slots that merging ``push`` will change, which must be there; None: all, because they will be wider."""
+        if push.latest_at is None:
+            return set()
+        placed = self._placing(push, push.latest_at, now)
+        moments = {slot * push.width for slot in push.slots}
+        moments.update(*push.of_instances.values())
+        slots = {placed(at) // self.width for at in moments}
+        ends = [*slots, *(self.span or ())]
+        return slots if not ends or max(ends) - min(ends) < MOST_SLOTS else None
+
+    def _placing(self, push: "Measurements", latest: int, now: int) -> Callable[[int], int]:
+        """How the moments of ``push`` are put right. The first one decides by how many hours the clocks differ."""
+        if self.shift is None:
+            away = now - latest
+            self.shift = round(away / _HOUR) * _HOUR if abs(away) > _HOUR else 0
+            self.period = self.width = push.period
+        shift = self.shift
+        return lambda at: min(max(at + shift, now - _HOUR), now + _HOUR)
 
     def _add_totals(self, push: "Measurements") -> None:
         for metric, total in push.totals.items():
@@ -234,15 +260,12 @@ class Measurements(msgspec.Struct):
         if metric not in COURSE:
             return
         slot = at // self.width
-        while slot not in self.slots and self._span(slot) > MOST_SLOTS:
+        first, last = self.span or (slot, slot)
+        while max(last, slot) - min(first, slot) >= MOST_SLOTS:
             self._widen()
-            slot = at // self.width
+            slot, first, last = slot // 2, first // 2, last // 2
+        self.span = min(first, slot), max(last, slot)
         _merge_into(self.slots.setdefault(slot, {}), metric, value, most=len(COURSE))
-
-    def _span(self, slot: int) -> int:
-        if not self.slots:
-            return 1
-        return max(*self.slots, slot) - min(*self.slots, slot) + 1
 
     def _widen(self) -> None:
         wider: dict[int, dict[str, Total]] = {}
@@ -252,6 +275,8 @@ class Measurements(msgspec.Struct):
                 _merge_into(into, metric, value, most=len(COURSE))
         self.width *= 2
         self.slots = wider
+        if self.span is not None:
+            self.span = self.span[0] // 2, self.span[1] // 2
 
 
 def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
@@ -268,7 +293,7 @@ def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int
     for point in points:
         push.began_at = point.at if push.began_at is None else min(push.began_at, point.at)
         push.latest_at = point.at if push.latest_at is None else max(push.latest_at, point.at)
-        metric, value = point.metric, point.value
+        metric, value = point.metric[:LONGEST_NAME], point.value
         if metric in _SUMMED_OVER_INSTANCES and isinstance(value, Gauge):
             push.of_instances.setdefault(metric, {})[point.at] = value.last
             continue
@@ -279,7 +304,7 @@ def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int
             if selection.takes(point.labels):
                 _merge_into(push.selected, key, value, most=MOST_SELECTIONS)
         if metric == "checks" and isinstance(value, Rate):
-            _merge_into(push.checks, point.labels.get("check", ""), value, most=MOST_CHECKS)
+            _merge_into(push.checks, point.labels.get("check", "")[:LONGEST_NAME], value, most=MOST_CHECKS)
         push._put(point.at, metric, value)  # noqa: SLF001 - this makes one
     return push
 

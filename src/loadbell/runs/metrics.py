@@ -44,19 +44,19 @@ class Compared:
 
 async def expect(tx: Transaction, run: Run, thresholds: Mapping[str, list[str]]) -> None:
     """Keeps what will be asked of the run's measurements, so that the values are there when verdicts are."""
-    await store.put_measurements(tx, run.id, Measurements(thresholds=_bounded(thresholds)))
+    await store.put_whole(tx, run.id, Measurements(announced=True, thresholds=_bounded(thresholds)))
 
 
-async def asked_of(tx: Transaction, principal: Principal, run_id: int) -> tuple[str, ...]:
-    """The selections of series that the run's thresholds ask for.
+async def asked_of(tx: Transaction, principal: Principal, run_id: int) -> tuple[str, ...] | None:
+    """The selections of series that the run's thresholds ask for; None: its source has not said.
 
     Raises:
         NotFound: the asker does not see the run.
     """
     principal.require(Action.REPORT_RUNS)
     run = await lifecycle.visible_run(tx, principal, run_id)
-    measured = await store.get_measurements(tx, run.id)
-    return () if measured is None else tuple(measured.thresholds)
+    measured = await store.get_whole(tx, run.id)
+    return None if measured is None or not measured.announced else tuple(measured.thresholds)
 
 
 async def take(  # noqa: PLR0913 - who, of which run, what, and the ambient values
@@ -79,15 +79,19 @@ async def take(  # noqa: PLR0913 - who, of which run, what, and the ambient valu
     run = await lifecycle.hold_run(tx, principal, run_id)
     if run.status in {RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING}:
         await lifecycle.report_run(tx, principal, run_id, Report(RunStatus.RUNNING), now=now, entropy=entropy)
-    measured = await store.get_measurements(tx, run_id) or Measurements()
+    measured = await store.get_whole(tx, run_id) or Measurements()
     if key is None or not measured.has_taken(key):
-        measured.merge(push, now // SECOND)
-        await store.put_measurements(tx, run_id, measured)
+        await store.merge_push(tx, run_id, measured, push, now // SECOND)
     return await lifecycle.heartbeat(tx, principal, run_id, totals_of(measured), now=now)
 
 
 async def measured_by(tx: Transaction, run: Run) -> Measurements | None:
-    """All that is kept of what ``run`` has measured; None: nothing was said of it."""
+    """What is kept of what ``run`` has measured as a whole; None: nothing was said of it."""
+    return await store.get_whole(tx, run.id)
+
+
+async def course_by(tx: Transaction, run: Run) -> Measurements | None:
+    """The same with its course."""
     return await store.get_measurements(tx, run.id)
 
 
@@ -186,4 +190,5 @@ def _percentile(total: Total | None, percent: float) -> float | None:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_CHECK else f"{name[:_LONGEST_CHECK]}…"
+    shown = name.replace("\x00", "\ufffd")  # which no text can keep
+    return shown if len(shown) <= _LONGEST_CHECK else f"{shown[:_LONGEST_CHECK]}…"

@@ -40,13 +40,16 @@ from loadbell.store.db import Transaction
 LARGEST_PACKED = 8 * 2**20
 """Bytes of a push as it comes. k6's largest has a few hundred thousand."""
 
+UNPACKED_AT_ONCE = 2
+"""Pushes that are being unpacked; each may take some ten times its size."""
+
 ABORT = 4
 """The error code by which k6 learns that it shall stop (with status 403)."""
 
 _TOKEN = "token "  # noqa: S105 - the word before it
 _NOUN = "run"
 _AT_ANY_PREFIX = re.compile(
-    r"(?!/api/).*?/+(?=v[12]/+(?:tests|metrics|validate-token|validate-options|archive-upload|test-progress|login)(?:/|$))"
+    r"\A(?!/api/).*?/+(?=v[12]/+(?:tests|metrics|validate-token|validate-options|archive-upload|test-progress|login)(?:/|$))"
 )
 _ELSEWHERE = (
     "loadbell takes the results of tests that run elsewhere; it runs none itself. "
@@ -187,10 +190,12 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
 
 
 @post(["/v2/metrics/{run_id:str}", "/v1/metrics/{run_id:str}"], status_code=HTTPStatus.OK)
-async def push(k6: NamedDependency[K6Call], request: Request[Any, Any, Any]) -> Response[bytes]:
+async def push(
+    k6: NamedDependency[K6Call], turns: NamedDependency[asyncio.Semaphore], request: Request[Any, Any, Any]
+) -> Response[bytes]:
     """Takes metrics. Once somebody has asked to abort the run, they are kept and k6 is told to stop."""
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[int, tuple[str, ...]]:
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[int, tuple[str, ...] | None]:
         run_id = k6.integer_id("run_id", _NOUN)
         return run_id, await metrics.asked_of(tx, principal, run_id)
 
@@ -198,7 +203,8 @@ async def push(k6: NamedDependency[K6Call], request: Request[Any, Any, Any]) -> 
     packed, key = await k6.pushed(), k6.key()
     read = _of_version_2 if request.scope["path"].startswith("/v2/") else _of_version_1
     try:
-        measured = await asyncio.to_thread(read, packed, asked)
+        async with turns:
+            measured = await asyncio.to_thread(read, packed, asked)
     except k6_points.BadPush as wrong:
         raise Invalid(FieldError("metrics", str(wrong))) from None
 
@@ -243,9 +249,27 @@ async def validate_token(asked: NamedDependency[TokenCall]) -> Response[bytes]:
     return _json(HTTPStatus.OK, _Verdict(good, message, "loadbell" if good else ""))
 
 
-@route(["/v1", "/v1/{rest:path}", "/v2/{rest:path}"], http_method=[HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT])
+@route(
+    ["/v1", "/v1/{rest:path}", "/v2/{rest:path}", "/v1/tests/{run_id:str}/{rest:path}"],
+    http_method=[HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT],
+)
 async def out_of_scope() -> Response[bytes]:
     """Tells of everything else that k6 may ask for why it is not there."""
+    return _error(HTTPStatus.NOT_FOUND, _ELSEWHERE)
+
+
+@route(
+    [
+        "/v1/tests",
+        "/v1/tests/{run_id:str}",
+        "/v1/metrics/{run_id:str}",
+        "/v2/metrics/{run_id:str}",
+        "/v1/validate-token",
+    ],
+    http_method=[HttpMethod.GET, HttpMethod.PUT],
+)
+async def only_post() -> Response[bytes]:
+    """Tells who looks at an address of k6's with a browser what it is for."""
     return _error(HTTPStatus.NOT_FOUND, _ELSEWHERE)
 
 
@@ -258,10 +282,15 @@ def router(door: Door) -> Router:
     def asked(request: Request[Any, Any, Any]) -> TokenCall:
         return TokenCall(door, request)
 
+    turns = asyncio.Semaphore(UNPACKED_AT_ONCE)
     return Router(
         "/",
-        route_handlers=[create, push, end, validate_token, out_of_scope],
-        dependencies={"k6": Provide(k6, sync_to_thread=False), "asked": Provide(asked, sync_to_thread=False)},
+        route_handlers=[create, push, end, validate_token, out_of_scope, only_post],
+        dependencies={
+            "k6": Provide(k6, sync_to_thread=False),
+            "asked": Provide(asked, sync_to_thread=False),
+            "turns": Provide(lambda: turns, sync_to_thread=False),
+        },
         exception_handlers={
             Unauthenticated: lambda request, _: _error(
                 HTTPStatus.UNAUTHORIZED, _NO_TOKEN if k6(request).credential() is None else _WRONG_TOKEN
@@ -290,13 +319,13 @@ def at_any_prefix(application: ASGIApp) -> ASGIApp:
     return answer
 
 
-def _of_version_2(packed: bytes, asked: tuple[str, ...]) -> Measurements:
-    points, period = k6_points.points_of_protobuf(packed)
-    return condensed(points, asked, period=period)
+def _of_version_2(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
+    points, period = k6_points.points_of_protobuf(packed, asked)
+    return condensed(points, asked or (), period=period)
 
 
-def _of_version_1(packed: bytes, asked: tuple[str, ...]) -> Measurements:
-    return condensed(k6_points.points_of_json(packed), asked)
+def _of_version_1(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
+    return condensed(k6_points.points_of_json(packed), asked or ())
 
 
 def _status(said: _End, current: RunStatus) -> RunStatus:

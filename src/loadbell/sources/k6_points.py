@@ -8,7 +8,7 @@ here is described. What is not described is skipped, as protobuf does.
 
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import cramjam
@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from loadbell.domain.histograms import RESOLUTION, Histogram
-from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend
+from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend, is_looked_at
 
 LARGEST_PUSH = 16 * 2**20
 """Bytes that a push may have once it is unpacked. k6's largest, 1,000 series of histograms, have about one million."""
@@ -28,7 +28,15 @@ MOST_POINTS = 50_000
 LONGEST_PERIOD = 3600
 """Seconds that a point may speak of; k6 aggregates over 3."""
 
+LARGEST_TEXT = 8 * 2**20
+"""Bytes that a push of version 1 may have once it is unpacked; as text it takes several times that in memory."""
+
+MOST_BUCKETS = 8192
+"""Buckets of a histogram; the last ones hold values of about 2 ** 60."""
+
+_TREND = 4
 _LARGEST_COUNT = 2**53
+_LATEST = 2**40  # seconds since 1970, far beyond any clock
 _SKIPPED_TAGS = frozenset({"vu", "iter"})
 
 
@@ -100,8 +108,10 @@ def _message(name: str) -> Any:
 _MetricSet = _message("MetricSet")
 
 
-def points_of_protobuf(packed: bytes) -> tuple[list[Point], int]:
+def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tuple[list[Point], int]:
     """The points of a push of version 2, and how many seconds each speaks of.
+
+    Of trends there are only those that anybody looks at, for whom thresholds ``asked``.
 
     Raises:
         BadPush: it is not one.
@@ -114,6 +124,8 @@ def points_of_protobuf(packed: bytes) -> tuple[list[Point], int]:
     for metric in read.metrics:
         if not metric.name:
             raise BadPush("a metric has no name")
+        if metric.type == _TREND and not is_looked_at(metric.name, asked):
+            continue
         for series in metric.time_series:
             labels = {label.name: label.value for label in series.labels}
             points.extend(_points_of_series(metric.name, labels, series))
@@ -154,11 +166,11 @@ def _unsnapped(packed: bytes) -> bytes:
 def _gunzipped(packed: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        text = unpacker.decompress(packed, LARGEST_PUSH)
+        text = unpacker.decompress(packed, LARGEST_TEXT)
     except zlib.error:
         raise BadPush("the metrics are not in gzip's format") from None
     if unpacker.unconsumed_tail:
-        raise BadPush(f"the metrics are larger than {LARGEST_PUSH // 2**20} MiB")
+        raise BadPush(f"the metrics are larger than {LARGEST_TEXT // 2**20} MiB")
     if not unpacker.eof:
         raise BadPush("the metrics were cut off")
     return text
@@ -166,38 +178,24 @@ def _gunzipped(packed: bytes) -> bytes:
 
 def _points_of_series(metric: str, labels: Mapping[str, str], series: Any) -> Iterator[Point]:
     for one in series.counter_samples.values:
-        yield Point(metric, labels, one.time.seconds, Counter(_finite(one.value)))
+        yield Point(metric, labels, _moment(one.time.seconds), Counter(_finite(one.value)))
     for one in series.gauge_samples.values:
         # Before k6 2.0.0 the least and the greatest stood in each other's place (grafana/k6#5786).
         least, greatest = sorted((_finite(one.min), _finite(one.max)))
-        at = one.time.seconds
+        at = _moment(one.time.seconds)
         yield Point(metric, labels, at, Gauge(at, _finite(one.last), least, greatest))
     for one in series.rate_samples.values:
         if one.nonzero_count > one.total_count:
             raise BadPush(f"{_named(metric)}: more values are not zero than there are values")
-        yield Point(metric, labels, one.time.seconds, Rate(one.nonzero_count, one.total_count))
+        yield Point(metric, labels, _moment(one.time.seconds), Rate(one.nonzero_count, one.total_count))
     for one in series.trend_hdr_samples.values:
-        yield Point(metric, labels, one.time.seconds, Trend(_histogram(metric, one)))
+        yield Point(metric, labels, _moment(one.time.seconds), Trend(_histogram(metric, one)))
 
 
 def _histogram(metric: str, value: Any) -> Histogram:
     if not math.isclose(value.min_resolution, RESOLUTION):
-        raise BadPush(
-            f"{_named(metric)}: its histogram has a resolution of {value.min_resolution:g}, not {RESOLUTION:g}"
-        )
-    counters = value.counters
-    buckets: dict[int, int] = {}
-    taken = bucket = 0
-    for span in value.spans:
-        bucket += span.offset
-        until = taken + span.length
-        if until > len(counters):
-            raise BadPush(f"{_named(metric)}: its histogram names more buckets than it counts")
-        for count in counters[taken:until]:
-            if count:
-                buckets[bucket] = count
-            bucket += 1
-        taken = until
+        raise BadPush(f"{_named(metric)}: its histogram's resolution is {value.min_resolution:g}, not {RESOLUTION:g}")
+    buckets = _buckets(metric, value)
     least, greatest = _finite(value.min), _finite(value.max)
     # What k6 could not put into a bucket is negative or very large; it is known only that it lies at an end.
     histogram = Histogram(buckets, sum(buckets.values()), _finite(value.sum), least, greatest)
@@ -211,6 +209,28 @@ def _histogram(metric: str, value: Any) -> Histogram:
     if histogram.count != value.count:
         raise BadPush(f"{_named(metric)}: its histogram counts {histogram.count} values, not {value.count}")
     return histogram
+
+
+def _buckets(metric: str, value: Any) -> dict[int, int]:
+    """The counters by bucket. A span says how many buckets are passed over before it, and how many it has."""
+    counters = value.counters
+    if len(value.spans) > MOST_BUCKETS:
+        raise BadPush(f"{_named(metric)}: its histogram has too many gaps")
+    buckets: dict[int, int] = {}
+    taken = bucket = 0
+    for span in value.spans:
+        bucket += span.offset
+        until = taken + span.length
+        if bucket + span.length > MOST_BUCKETS:
+            raise BadPush(f"{_named(metric)}: its histogram has buckets beyond any value")
+        if until > len(counters):
+            raise BadPush(f"{_named(metric)}: its histogram names more buckets than it counts")
+        for count in counters[taken:until]:
+            if count:
+                buckets[bucket] = count
+            bucket += 1
+        taken = until
+    return buckets
 
 
 class _Data(msgspec.Struct):
@@ -235,9 +255,10 @@ _COUNTERS = frozenset({"http_reqs", "iterations", "data_sent", "data_received", 
 def _points_of_sample(sample: _Sample) -> Iterator[Point]:
     data = sample.data
     try:
-        at = int(data.time) // 1_000_000
+        micros = int(data.time)
     except ValueError:
         raise BadPush(f"{_named(sample.metric)}: its time is not a number of microseconds") from None
+    at = _moment(micros // 1_000_000)
     labels = {name: value for name, value in (data.tags or {}).items() if name not in _SKIPPED_TAGS}
     if data.values is None:
         if data.value is None:
@@ -263,6 +284,12 @@ def _total(kind: str, at: int, value: float) -> Total:
             return Trend(histogram)
         case _:
             raise BadPush(f"{_named(kind)} is no kind of metric")
+
+
+def _moment(seconds: int) -> int:
+    if not 0 <= seconds <= _LATEST:
+        raise BadPush(f"{str(seconds)[:40]} is no time in seconds since 1970")
+    return seconds
 
 
 def _finite(value: float) -> float:

@@ -1,29 +1,73 @@
-"""What runs have measured, a row for each: all of it changes with each push, and nothing else reads parts of it."""
+"""What runs have measured: a row for the whole run, and one for each slot of its course.
+
+A push changes the whole and one or two slots; what it leaves alone is not written again.
+"""
 
 import msgspec
 import sqlalchemy as sa
 
-from loadbell.domain.measurements import Measurements
+from loadbell.domain.measurements import Measurements, Total
 from loadbell.store.db import Transaction
 from loadbell.store.schema import run_measurements
 from loadbell.store.statements import Statement
 
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Measurements)
+_WHOLE = -1
 
-_GET = Statement(sa.select(run_measurements.c.state).where(run_measurements.c.run_id == sa.bindparam("run_id")))
-_PUT = Statement(
-    "INSERT INTO run_measurements (run_id, state) VALUES (:run_id, :state) "
-    "ON CONFLICT (run_id) DO UPDATE SET state = excluded.state"
+_encoder = msgspec.msgpack.Encoder()
+_whole = msgspec.msgpack.Decoder(Measurements)
+_slot = msgspec.msgpack.Decoder(dict[str, Total])
+
+_GET = Statement(
+    sa.select(run_measurements.c.slot, run_measurements.c.state).where(
+        run_measurements.c.run_id == sa.bindparam("run_id"),
+        run_measurements.c.slot.between(
+            sa.bindparam("first", type_=sa.BigInteger), sa.bindparam("last", type_=sa.BigInteger)
+        ),
+    )
 )
+_PUT = Statement(
+    "INSERT INTO run_measurements (run_id, slot, state) VALUES (:run_id, :slot, :state) "
+    "ON CONFLICT (run_id, slot) DO UPDATE SET state = excluded.state"
+)
+_DROP_SLOTS = Statement("DELETE FROM run_measurements WHERE run_id = :run_id AND slot >= 0")
+
+
+async def get_whole(tx: Transaction, run_id: int) -> Measurements | None:
+    """What is kept of the whole run, without its course; None if nothing was ever said of it."""
+    found = await tx.first(_GET, run_id=run_id, first=_WHOLE, last=_WHOLE)
+    return None if found is None else _whole.decode(found["state"])
 
 
 async def get_measurements(tx: Transaction, run_id: int) -> Measurements | None:
-    """What the run has measured; None if nothing was ever said of it."""
-    row = await tx.first(_GET, run_id=run_id)
-    return None if row is None else _decoder.decode(row["state"])
+    """What is kept of the run, and its course; None if nothing was ever said of it."""
+    measured = await get_whole(tx, run_id)
+    if measured is not None and measured.span is not None:
+        await _add_slots(tx, run_id, measured, *measured.span)
+    return measured
 
 
-async def put_measurements(tx: Transaction, run_id: int, measured: Measurements) -> None:
-    """Keeps what the run has measured. The caller has locked the run."""
-    await tx.run(_PUT, run_id=run_id, state=_encoder.encode(measured))
+async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push: Measurements, now: int) -> None:
+    """Counts ``push`` in ``measured``, which :func:`get_whole` gave, and keeps it. The caller has locked the run."""
+    touched = measured.touched(push, now)
+    if touched is None and measured.span is not None:
+        await _add_slots(tx, run_id, measured, *measured.span)
+    elif touched:
+        await _add_slots(tx, run_id, measured, min(touched), max(touched))
+    width = measured.width
+    measured.merge(push, now)
+    if measured.width != width:
+        await tx.run(_DROP_SLOTS, run_id=run_id)
+    for slot, totals in measured.slots.items():
+        await tx.run(_PUT, run_id=run_id, slot=slot, state=_encoder.encode(totals))
+    await put_whole(tx, run_id, measured)
+
+
+async def put_whole(tx: Transaction, run_id: int, measured: Measurements) -> None:
+    """Keeps all but the course. The caller has locked the run."""
+    state = _encoder.encode(msgspec.structs.replace(measured, slots={}))
+    await tx.run(_PUT, run_id=run_id, slot=_WHOLE, state=state)
+
+
+async def _add_slots(tx: Transaction, run_id: int, measured: Measurements, first: int, last: int) -> None:
+    for row in await tx.all(_GET, run_id=run_id, first=first, last=last):
+        measured.slots[row["slot"]] = _slot.decode(row["state"])

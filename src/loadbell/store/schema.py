@@ -273,9 +273,10 @@ run_measurements = sa.Table(
     "run_measurements",
     metadata,
     sa.Column("run_id", _BIG, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    sa.Column("slot", sa.BigInteger, primary_key=True, autoincrement=False),  #: -1: what is kept of the whole run
     sa.Column("state", sa.LargeBinary, nullable=False),  #: msgpack
 )
-"""What runs have measured that say it as they go; up to some hundred KiB each."""
+"""What runs have measured that say it as they go: a row for the whole, and one for each slot of its course."""
 
 events = sa.Table(
     "events",

@@ -199,7 +199,7 @@ async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
     moves = await lifecycle.list_moves(tx, principal, run_id)
     deliveries, _ = await actions.list_for_run(tx, principal, run_id, before=None, limit=MOST_DELIVERIES)
     known = await channels.names_of_channels(tx, principal, (one.channel_id for one in deliveries))
-    measured = await metrics.measured_by(tx, run)
+    measured = await metrics.course_by(tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return Whole(
         run=run,

@@ -16,8 +16,9 @@ def upgrade() -> None:
     op.create_table(
         "run_measurements",
         sa.Column("run_id", _BIG, nullable=False),
+        sa.Column("slot", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_measurements_run_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_run_measurements")),
+        sa.PrimaryKeyConstraint("run_id", "slot", name=op.f("pk_run_measurements")),
     )
     op.add_column("runs", sa.Column("tool", sa.Text(), nullable=True))

@@ -1,0 +1,243 @@
+"""Pushes that lie, overflow or break off: a clear error in k6's form, nothing changed, and no room taken for them."""
+
+import gzip
+import json
+import math
+import random
+import tracemalloc
+from typing import Any
+
+import cramjam
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadbell.domain.measurements import condensed
+from loadbell.sources import k6_points
+from loadbell.sources.k6_points import LARGEST_PUSH, LARGEST_TEXT, MOST_POINTS, BadPush, points_of_json
+from loadbell.sources.k6_points import points_of_protobuf as points_of
+from tests.api.site import ApiSite
+from tests.sources.recordings import NAMES, recording
+from tests.sources.test_k6_api import create, error, k6, now
+from tests.support.k6_pushes import empty, packed, push, trend
+
+GOOD = push(1_800_000_000, times=[1.0, 2.0])
+MIB = 2**20
+
+
+def metric(kind: str, **value: Any) -> bytes:
+    """A push of one value."""
+    said = empty()
+    series = said.metrics.add(name="m").time_series.add()
+    getattr(series, f"{kind}_samples").values.add(time={"seconds": 1_800_000_000}, **value)
+    return packed(said)
+
+
+def histogram(**changes: Any) -> bytes:
+    """A push of one histogram in which something was changed."""
+    said = empty()
+    sample = trend(said.metrics.add(name="m").time_series.add(), 1_800_000_000, [1.0, 2.0, 300.0])
+    for name, value in changes.items():
+        if name == "spans":
+            del sample.spans[:]
+            for offset, length in value:
+                sample.spans.add(offset=offset, length=length)
+        elif name == "counters":
+            del sample.counters[:]
+            sample.counters.extend(value)
+        else:
+            setattr(sample, name, value)
+    return packed(said)
+
+
+def timed(seconds: int) -> bytes:
+    return push(seconds, times=[1.0])
+
+
+def length_said(size: int) -> bytes:
+    """A snappy block that says it is so long."""
+    out = bytearray()
+    while size >= 128:
+        out.append(size % 128 + 128)
+        size //= 128
+    return bytes([*out, size]) + b"\x00a"
+
+
+BROKEN = {
+    "nothing": b"",
+    "noise": random.Random(6).randbytes(5000),
+    "cut": GOOD[:-5],
+    "cut to its head": GOOD[:1],
+    "framed": bytes(cramjam.snappy.compress(b"x" * 100)),
+    "not packed": b"\x0a\x04name",
+    "a bomb": length_said(2**32 - 1),
+    "larger than a push may be": bytes(cramjam.snappy.compress_raw(b"\x0a" * (LARGEST_PUSH + 1))),
+    "no protobuf": bytes(cramjam.snappy.compress_raw(b"\xff" * 100)),
+    "a text that is a number": bytes(cramjam.snappy.compress_raw(b"\x1a\x02\x08\x01" + b"\x0a")),
+    "no UTF-8": bytes(cramjam.snappy.compress_raw(b"\x1a\x04\x0a\x02\xff\xfe")),
+    "no name": bytes(cramjam.snappy.compress_raw(b"\x1a\x02\x1a\x00")),
+    "NaN": metric("counter", value=math.nan),
+    "infinity": metric("counter", value=math.inf),
+    "less than infinity": metric("gauge", last=1.0, min=-math.inf, max=1.0),
+    "too large to count": metric("counter", value=1e300),
+    "more failures than requests": metric("rate", nonzero_count=5, total_count=4),
+    "histogram of NaN": histogram(sum=math.nan),
+    "histogram of infinity": histogram(max=math.inf),
+    "histogram of another resolution": histogram(min_resolution=0.5),
+    "histogram of no resolution": histogram(min_resolution=0.0),
+    "histogram that counts otherwise": histogram(count=99),
+    "histogram with too few counters": histogram(spans=[(0, 2**31)]),
+    "histogram with buckets beyond reason": histogram(spans=[(2**32 - 1, 3)]),
+    "histogram of gaps": histogram(spans=[(0, 0)] * 20_000),
+    "before time": timed(-5),
+    "after time": timed(2**62),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_push_is_told(still_site: ApiSite, case: str) -> None:
+    """The message says what is wrong with it; the run is as it was, and takes the next push."""
+    client = k6(still_site)
+    run = create(client)
+    before = still_site.contents()
+    status, code, message = error(client.call("POST", f"//v2/metrics/{run}", BROKEN[case]))
+    after = still_site.contents()
+
+    if case == "nothing":  # the shortest of messages says nothing wrong, in no snappy block
+        assert status == 422
+    assert (422, 0) == (status, code)
+    assert message.strip()
+    assert before == after
+    assert 200 == client.call("POST", f"//v2/metrics/{run}", push(now(), times=[1.0])).status
+
+
+SAMPLE = {"type": "Point", "metric": "m", "data": {"time": "1800000000000000", "type": "counter", "value": 1}}
+BROKEN_JSON = {
+    "not packed": json.dumps([SAMPLE]).encode(),
+    "cut": gzip.compress(json.dumps([SAMPLE] * 100).encode())[:-20],
+    "a bomb": gzip.compress(b" " * (50 * MIB)),
+    "no JSON": gzip.compress(b"[{"),
+    "no list": gzip.compress(b"{}"),
+    "no UTF-8": gzip.compress(b'["\xff"]'),
+    "nested": gzip.compress(b"[" * 100_000),
+    "NaN": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', '"value": NaN').encode()),
+    "too large": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', '"value": 1e400').encode()),
+    "no time": gzip.compress(json.dumps([SAMPLE]).replace("1800000000000000", "soon").encode()),
+    "after time": gzip.compress(json.dumps([SAMPLE]).replace("1800000000000000", "9" * 400).encode()),
+    "far after time": gzip.compress(json.dumps([SAMPLE]).replace("1800000000000000", "9" * 5000).encode()),
+    "no kind": gzip.compress(json.dumps([SAMPLE]).replace("counter", "fax").encode()),
+    "too many": gzip.compress(json.dumps([SAMPLE] * (MOST_POINTS + 1)).encode()),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN_JSON)
+def test_a_broken_push_of_the_first_version_is_told(still_site: ApiSite, case: str) -> None:
+    """As one of the second."""
+    client = k6(still_site)
+    run = create(client)
+    before = still_site.contents()
+
+    assert 422 == error(client.call("POST", f"//v1/metrics/{run}", BROKEN_JSON[case]))[0]
+    assert before == still_site.contents()
+
+
+def test_a_push_that_is_too_long_is_not_read(still_site: ApiSite) -> None:
+    """Over 8 MiB it is refused; without a good token nothing of it is read at all."""
+    client = k6(still_site)
+    run = create(client)
+
+    assert 413 == error(client.call("POST", f"//v2/metrics/{run}", b"x" * (9 * MIB)))[0]
+    assert 401 == error(k6(still_site, "lb_wrong").call("POST", f"//v2/metrics/{run}", b"x" * MIB))[0]
+
+
+def test_100_000_series(still_site: ApiSite) -> None:
+    """In pushes of a size that is taken they are added up; in one that is larger they are told what to do."""
+    client = k6(still_site)
+    run = create(client)
+
+    def many(count: int) -> bytes:
+        said = empty()
+        metric = said.metrics.add(name="http_reqs")
+        for number in range(count):
+            series = metric.time_series.add()
+            series.labels.add(name="url", value=f"/{number}")
+            series.counter_samples.values.add(time={"seconds": now()}, value=1)
+        return packed(said)
+
+    status, _, message = error(client.call("POST", f"//v2/metrics/{run}", many(100_000)))
+    for _ in range(2):
+        client.ok("POST", f"//v2/metrics/{run}", many(MOST_POINTS))
+
+    assert (422, True) == (status, "K6_CLOUD_MAX_TIME_SERIES_IN_BATCH" in message)
+    assert 100_000 == still_site.client.ok("GET", f"/runs/{run}")["metrics"]["requests"]
+
+
+def test_names_that_no_text_can_hold(still_site: ApiSite) -> None:
+    """A check may be called anything; the note that names it can be kept, and shows it."""
+    client = k6(still_site)
+    run = create(client)
+    checks = {"a\x00b": (0, 1), "x" * 100_000: (0, 1), "\U0001f514": (0, 1)}
+    client.ok("POST", f"//v2/metrics/{run}", push(now(), times=[1.0], checks=checks))
+    client.ok("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 0})
+    note = still_site.client.ok("GET", f"/runs/{run}")["note"]
+
+    assert "a\ufffdb (1 of 1)" in note
+    assert "🔔" in note
+    assert len(note) < 1000
+
+
+@given(st.binary(max_size=300))
+def test_noise_is_never_more_than_a_bad_push(noise: bytes) -> None:
+    """Whatever bytes come, as they are or behind snappy and gzip: points, or a BadPush."""
+    for read, sent in (
+        (points_of, noise),
+        (points_of, bytes(cramjam.snappy.compress_raw(noise))),
+        (points_of_json, noise),
+        (points_of_json, gzip.compress(noise)),
+    ):
+        try:
+            found = read(sent)
+        except BadPush as wrong:
+            assert str(wrong)
+        else:
+            assert found is not None
+
+
+@given(st.data())
+def test_a_push_with_flipped_bits_is_never_more_than_a_bad_push(data: st.DataObject) -> None:
+    """Real pushes, damaged anywhere behind snappy: what can still be read can also be condensed."""
+    name = data.draw(st.sampled_from([name for name in NAMES if name.startswith("v2-run")]))
+    pushes = [body for version, body in recording(name).pushes if version == 2]
+    if not pushes:
+        return
+    damaged = bytearray(k6_points._unsnapped(pushes[0]))
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        points, period = points_of(bytes(cramjam.snappy.compress_raw(bytes(damaged))))
+    except BadPush:
+        return
+
+    assert len(condensed(points, (), period=period).slots) <= 240
+
+
+@pytest.mark.parametrize(
+    ("read", "sent"),
+    [
+        (points_of, BROKEN["a bomb"]),
+        (points_of, BROKEN["larger than a push may be"]),
+        (points_of_json, BROKEN_JSON["a bomb"]),
+        (points_of_json, gzip.compress(b"[" + b"{}," * (LARGEST_TEXT // 3))),
+        (points_of_json, BROKEN_JSON["too many"]),
+    ],
+    ids=["snappy bomb", "large snappy", "gzip bomb", "many objects", "many samples"],
+)
+def test_what_is_refused_takes_little_memory(read: Any, sent: bytes) -> None:
+    """No more than some tens of MiB, however large it would be."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadPush):
+            read(sent)
+        assert tracemalloc.get_traced_memory()[1] < 80 * MIB
+    finally:
+        tracemalloc.stop()
