@@ -5,6 +5,7 @@ import json
 import math
 import random
 import tracemalloc
+from contextlib import suppress
 from typing import Any
 
 import cramjam
@@ -195,12 +196,8 @@ def test_noise_is_never_more_than_a_bad_push(noise: bytes) -> None:
         (points_of_json, noise),
         (points_of_json, gzip.compress(noise)),
     ):
-        try:
-            found = read(sent)
-        except BadPush as wrong:
-            assert str(wrong)
-        else:
-            assert found is not None
+        with suppress(BadPush):
+            assert read(sent) is not None
 
 
 @given(st.data())

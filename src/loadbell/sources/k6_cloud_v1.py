@@ -48,6 +48,7 @@ ABORT = 4
 
 _TOKEN = "token "  # noqa: S105 - the word before it
 _NOUN = "run"
+_METRICS = ["/v2/metrics/{run_id:str}", "/v1/metrics/{run_id:str}"]
 _AT_ANY_PREFIX = re.compile(
     r"\A(?!/api/).*?/+(?=v[12]/+(?:tests|metrics|validate-token|validate-options|archive-upload|test-progress|login)(?:/|$))"
 )
@@ -189,7 +190,7 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
     return _json(HTTPStatus.OK, await k6.write_once(work))
 
 
-@post(["/v2/metrics/{run_id:str}", "/v1/metrics/{run_id:str}"], status_code=HTTPStatus.OK)
+@post(_METRICS, status_code=HTTPStatus.OK)
 async def push(
     k6: NamedDependency[K6Call], turns: NamedDependency[asyncio.Semaphore], request: Request[Any, Any, Any]
 ) -> Response[bytes]:
@@ -259,13 +260,7 @@ async def out_of_scope() -> Response[bytes]:
 
 
 @route(
-    [
-        "/v1/tests",
-        "/v1/tests/{run_id:str}",
-        "/v1/metrics/{run_id:str}",
-        "/v2/metrics/{run_id:str}",
-        "/v1/validate-token",
-    ],
+    [*_METRICS, "/v1/tests", "/v1/tests/{run_id:str}", "/v1/validate-token"],
     http_method=[HttpMethod.GET, HttpMethod.PUT],
 )
 async def only_post() -> Response[bytes]:

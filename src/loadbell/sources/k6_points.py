@@ -34,7 +34,6 @@ LARGEST_TEXT = 8 * 2**20
 MOST_BUCKETS = 8192
 """Buckets of a histogram; the last ones hold values of about 2 ** 60."""
 
-_TREND = 4
 _LARGEST_COUNT = 2**53
 _LATEST = 2**40  # seconds since 1970, far beyond any clock
 _SKIPPED_TAGS = frozenset({"vu", "iter"})
@@ -124,11 +123,10 @@ def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tup
     for metric in read.metrics:
         if not metric.name:
             raise BadPush("a metric has no name")
-        if metric.type == _TREND and not is_looked_at(metric.name, asked):
-            continue
+        looked_at = is_looked_at(metric.name, asked)
         for series in metric.time_series:
             labels = {label.name: label.value for label in series.labels}
-            points.extend(_points_of_series(metric.name, labels, series))
+            points.extend(_points_of_series(metric.name, labels, series, trends=looked_at))
             if len(points) > MOST_POINTS:
                 raise BadPush(_too_many())
     return points, min(max(read.aggregation_period, 1), LONGEST_PERIOD)
@@ -176,7 +174,7 @@ def _gunzipped(packed: bytes) -> bytes:
     return text
 
 
-def _points_of_series(metric: str, labels: Mapping[str, str], series: Any) -> Iterator[Point]:
+def _points_of_series(metric: str, labels: Mapping[str, str], series: Any, *, trends: bool) -> Iterator[Point]:
     for one in series.counter_samples.values:
         yield Point(metric, labels, _moment(one.time.seconds), Counter(_finite(one.value)))
     for one in series.gauge_samples.values:
@@ -188,7 +186,7 @@ def _points_of_series(metric: str, labels: Mapping[str, str], series: Any) -> It
         if one.nonzero_count > one.total_count:
             raise BadPush(f"{_named(metric)}: more values are not zero than there are values")
         yield Point(metric, labels, _moment(one.time.seconds), Rate(one.nonzero_count, one.total_count))
-    for one in series.trend_hdr_samples.values:
+    for one in series.trend_hdr_samples.values if trends else ():
         yield Point(metric, labels, _moment(one.time.seconds), Trend(_histogram(metric, one)))
 
 
