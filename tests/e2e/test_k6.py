@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from loadbell.client.k6 import config as k6_config
 from loadbell.testing.receiver import ScriptedReceiver
 from tests.conftest import K6
 from tests.support.server import Client, Server, set_up, wait_until
@@ -72,8 +74,11 @@ class Site:
             self.folder, {"LOADBELL_WATCHDOG": f"{SILENCE_S}s"}, arguments=("serve", "--port", str(self.port))
         )
 
-    def k6(self, options: Mapping[str, Any], **environment: str) -> subprocess.Popen[str]:
-        """k6 with our two variables, running the script with these options."""
+    def k6(self, options: Mapping[str, Any], *words: str, **environment: str) -> subprocess.Popen[str]:
+        """k6 with our two variables, running the script with these options; ``words`` instead of `run --out cloud`.
+
+        A variable that is empty is not set at all.
+        """
         assert K6 is not None
         script = self.folder / "script.js"
         script.write_text(SCRIPT)
@@ -88,11 +93,12 @@ class Site:
             **QUICK,
             **environment,
         }
-        command = [K6, "run", "--out", "cloud", "--address", "", "--no-color", "--include-system-env-vars"]
-        summary = ["--summary-export", str(self.folder / "summary.json"), str(script)]
+        named = words or ("run", "--out", "cloud")
+        summary = ["--summary-export", str(self.folder / "summary.json")] if "run" == named[0] else []
         return subprocess.Popen(
-            [*command, *summary], env=ours, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True,
+            [K6, *named, "--address", "", "--no-color", "--include-system-env-vars", *summary, str(script)],
+            env={name: value for name, value in ours.items() if value},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     def newest(self) -> dict[str, Any]:
@@ -256,3 +262,57 @@ def test_k6_does_not_start_without_a_good_token(site: Site) -> None:
 
         assert 255 == code
         assert "K6_CLOUD_TOKEN is no API token of this loadbell" in printed
+
+
+def test_several_k6_push_to_one_run(site: Site) -> None:
+    """As on Kubernetes: the run is announced and ended by REST, K6_OUT stands for --out; users are added up."""
+    with site.server():
+        report = Client(site.client.url, site.token)
+        said = {"name": "nightly", "status": 1, "source": "k6", "watchdog_s": 60}
+        run = report.ok("POST", "/runs", said)["id"]
+        shared = {"K6_OUT": "cloud", "K6_CLOUD_PUSH_REF_ID": str(run)}
+        both = [site.k6({"vus": users, "duration": "4s"}, "run", **shared) for users in (2, 3)]
+        assert [0, 0] == [_ended(one)[0] for one in both]
+        found = report.ok("PATCH", f"/runs/{run}", {"status": 3, "result": "passed"})
+        wait_until(lambda: len(site.events(run)) == 2)
+
+        assert (3, 5) == (found["status"], found["metrics"]["vus"])
+        assert [("test.started", 2), ("test.finished", 3)] == site.events(run)
+        assert 1 == len(site.client.ok("GET", "/runs")["items"])
+
+
+def test_a_file_is_enough(site: Site) -> None:
+    """What `loadbell k6-config --json` prints does without variables."""
+    config = site.folder / "loadbell.json"
+    config.write_text(k6_config(f"http://127.0.0.1:{site.port}/", site.token))
+    variables = ("K6_CLOUD_HOST", "K6_CLOUD_TOKEN")
+    with site.server():
+        words = ("run", "--config", str(config), "--out", "cloud")
+        code, printed = _ended(site.k6({"vus": 1, "duration": "1s"}, *words, **dict.fromkeys(variables, "")))
+
+        assert (0, 3) == (code, site.newest()["status"]), printed
+
+
+def test_k6_says_that_a_channel_is_paused(site: Site) -> None:
+    """In its console, by name, before the test begins."""
+    with site.server():
+        channel = site.client.ok("GET", f"/organizations/{site.made['organization_id']}/channels")["items"][0]
+        site.client.ok("POST", f"/channels/{channel['id']}/pause")
+        _, printed = _ended(site.k6({"vus": 1, "duration": "1s"}))
+
+        assert "the channel receiver is paused" in printed
+
+
+def test_local_execution(site: Site) -> None:
+    """`k6 cloud run --local-execution`, which up to k6 2.1 announces the run by a form with the test's archive."""
+    version = subprocess.run([str(K6), "version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    if not re.match(r"\S+ v[01]\.", version):
+        pytest.skip("needs a k6 binary of version 1: later ones speak another protocol here")
+    with site.server():
+        words = ("cloud", "run", "--local-execution")
+        stack = {"K6_CLOUD_STACK_ID": "42", "K6_CLOUD_PROJECT_ID": str(site.made["project_id"])}
+        code, printed = _ended(site.k6({"vus": 1, "duration": "2s", "thresholds": HOLDS}, *words, **stack))
+        run = site.newest()
+
+        assert (0, 3, "passed") == (code, run["status"], run["result"]), printed
+        assert all(one["value"] is not None for one in run["thresholds"])

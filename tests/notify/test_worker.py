@@ -172,6 +172,29 @@ def test_a_result_that_can_not_be_recorded_stops_no_other(sqlite_store: str) -> 
     at_work(sqlite_store, scenario)
 
 
+def test_a_worker_stops_although_a_result_can_not_be_recorded(sqlite_store: str) -> None:
+    """It ends without an error; what it could not record is given back, to be made again."""
+
+    async def scenario() -> None:
+        async with opened(sqlite_store) as database:
+            site = await settle(database)
+            site.clock = WallClock()
+            with ScriptedReceiver() as receiver:
+                await site.channel(receiver.url)
+                await site.run_sql(
+                    "CREATE TRIGGER curse BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'no'); END"
+                )
+                async with working(database):
+                    await site.run()
+                    await asyncio.to_thread(receiver.wait_for, 1)
+                (row,) = await site.rows("SELECT * FROM deliveries")
+
+                assert "pending" == row["status"]
+                assert [] == await reasons(site, row)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
 def test_a_test_hook_is_tried_once(store_url: str) -> None:
     """The provider's real answer stands in the log, and no retry follows; an unsaved form leaves no channel."""
 

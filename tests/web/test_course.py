@@ -1,0 +1,134 @@
+"""What a run's page shows of its measurements: course, thresholds so far, and the run before it."""
+
+import re
+import time
+
+import pytest
+
+from loadbell.domain.measurements import Measurements, condensed
+from loadbell.sources.k6_points import points_of_protobuf
+from loadbell.web.course import course
+from tests.support.k6_pushes import push
+from tests.support.server import Client
+from tests.web.browser import Browser
+from tests.web.events import open_stream
+from tests.web.team import Team
+
+THRESHOLDS = {"http_req_duration": ["p(95)<500"], "http_req_failed": ["rate<0.01"]}
+
+
+def now() -> int:
+    return int(time.time()) // 3 * 3
+
+
+def begin(client: Client, name: str = "ramp.js") -> int:
+    said = {"name": name, "thresholds": THRESHOLDS}
+    return int(client.ok("POST", "//v1/tests", said, headers={"User-Agent": "k6cloud/2.2.0"})["reference_id"])
+
+
+def measure(client: Client, run: int, *, slower: float = 1.0, failed: int = 0) -> None:
+    for step in range(4):
+        told = push(now() - 12 + 3 * step, vus=5 * step, times=[100.0 * slower] * 20, failed=failed)
+        client.ok("POST", f"//v2/metrics/{run}", told)
+
+
+def finish(client: Client, run: int) -> None:
+    verdicts = {key: dict.fromkeys(of, False) for key, of in THRESHOLDS.items()}
+    client.ok("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 0, "thresholds": verdicts})
+
+
+def test_a_run_under_way(team: Team) -> None:
+    """Charts with a table twin, figures with units, and how the thresholds stand, which is not yet a verdict."""
+    client = team.client()
+    run = begin(client)
+    assert 'id="course"' not in team.owner.get(f"/runs/{run}").text
+    measure(client, run, failed=1)
+    page = team.owner.get(f"/runs/{run}")
+
+    for title in (
+        "Response time, ms over the run",
+        "Virtual users over",
+        "Requests a second over",
+        "Failed requests over",
+    ):
+        assert title in page.words
+    assert "limit 500" in page.words
+    assert "p95 100 ms" in page.words
+    assert "Failed requests 5 %" in page.words
+    assert "http_req_duration: p(95)<500 100 ms Holds so far" in page.words
+    assert "http_req_failed: rate<0.01 0.05 Crossed so far" in page.words
+    assert "the tool itself judges at the end" in page.words
+    assert "Source k6 2.2.0" in page.words
+    assert re.search(r"Load as a table.*VUs Requests/s Iterations/s Failed, %", page.words)
+
+
+def test_the_course_comes_by_itself(team: Team) -> None:
+    """A push appears on a page that is open."""
+    client = team.client()
+    run = begin(client)
+    with open_stream(team.owner, f"/runs/{run}/live") as stream:
+        measure(client, run)
+        while (event := stream.next()) is not None and "Virtual users over the run" not in event.data:
+            pass
+
+    assert event is not None
+
+
+def test_two_runs_of_a_test_compare(team: Team) -> None:
+    """p95 and failed requests beside those of the run before; an aborted one, and one of another test, do not count."""
+    client = team.client()
+    before, aborted, other, after = (begin(client, name) for name in ("ramp.js", "ramp.js", "soak.js", "ramp.js"))
+    measure(client, before)
+    finish(client, before)
+    measure(client, aborted, slower=9)
+    client.ok("POST", f"//v1/tests/{aborted}", {"run_status": 5, "result_status": 0})
+    measure(client, other, slower=9)
+    finish(client, other)
+    measure(client, after, slower=1.5, failed=1)
+    assert "worse" not in team.owner.get(f"/runs/{after}").words
+    finish(client, after)
+    page = team.owner.get(f"/runs/{after}")
+
+    assert f"p95 150 ms 50 % worse than run {before} (100 ms)" in page.words
+    assert f"Failed requests 5 % worse than run {before} (0 %)" in page.words
+    assert "better" not in page.words
+    assert "worse" not in team.owner.get(f"/runs/{before}").words
+
+
+def test_the_way_to_set_k6_up(team: Team) -> None:
+    """Every snippet has this server's address; whoever has not signed in is led there first."""
+    page = team.member.get("/k6")
+
+    assert 200 == page.status
+    assert 7 <= page.text.count("https://loadbell.example.org")
+    assert "does not run the test" in page.words
+    assert "/login?next=/k6" == Browser(team.site.url).get("/k6").location
+
+
+@pytest.mark.parametrize("pushes", [0, 1])
+def test_too_little_is_no_course(pushes: int) -> None:
+    """One step makes no line."""
+    measured = Measurements()
+    for _ in range(pushes):
+        points, period = points_of_protobuf(push(1_800_000_000, times=[1.0]))
+        measured.merge(condensed(points, (), period=period), 1_800_000_000)
+
+    assert course(measured, ended=True) is None
+    assert course(None, ended=True) is None
+
+
+def test_what_was_not_measured_is_a_gap() -> None:
+    """A line ends where nothing is known and begins anew behind it; a run without HTTP is timed by iterations."""
+    measured = Measurements()
+    taken: list[list[float]] = [[5.0], [], [7.0], [9.0]]
+    for step, times in enumerate(taken):
+        points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=1, times=times))
+        points = [one for one in points if not one.metric.startswith("http")]
+        measured.merge(condensed(points, (), period=period), 1_800_000_000)
+    found = course(measured, ended=True)
+
+    assert found is not None
+    assert "Iteration time" == found.timed
+    timed = next(plot for plot in found.plots if plot.id == "times")
+    assert 2 == timed.lines[1].path.count("M")
+    assert ["times", "vus"] == [plot.id for plot in found.plots]
