@@ -37,7 +37,7 @@ def metric(kind: str, **value: Any) -> bytes:
 def histogram(**changes: Any) -> bytes:
     """A push of one histogram in which something was changed."""
     said = empty()
-    sample = trend(said.metrics.add(name="m").time_series.add(), 1_800_000_000, [1.0, 2.0, 300.0])
+    sample = trend(said.metrics.add(name="http_req_duration").time_series.add(), 1_800_000_000, [1.0, 2.0, 300.0])
     for name, value in changes.items():
         if name == "spans":
             del sample.spans[:]

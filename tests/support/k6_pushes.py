@@ -20,6 +20,7 @@ def push(  # noqa: PLR0913 - the figures of one moment
     checks: Mapping[str, tuple[int, int]] | None = None,
     labels: Mapping[str, str] = LABELS,
     period: int = 3,
+    http: bool = True,
 ) -> bytes:
     """What k6 says of the ``period`` that began ``at``: response times in ms, of which ``failed`` requests failed."""
     said = _MetricSet(test_run_id="1", aggregation_period=period)
@@ -34,7 +35,7 @@ def push(  # noqa: PLR0913 - the figures of one moment
         ("http_req_duration", "trend", times),
         ("iteration_duration", "trend", times),
     ):
-        if count or kind == "gauge":
+        if (count or kind == "gauge") and (http or not name.startswith("http")):
             _add(_series(said, name, labels if kind != "gauge" else {}), at, kind, value)
     for check, told in (checks or {}).items():
         _add(_series(said, "checks", {**labels, "check": check}), at, "rate", told)

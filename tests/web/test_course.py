@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from loadbell.domain.measurements import Measurements, condensed
+from loadbell.domain.measurements import Measurements, condensed, course_of
 from loadbell.sources.k6_points import points_of_protobuf
 from loadbell.web.course import course
 from tests.support.k6_pushes import push
@@ -113,8 +113,8 @@ def test_too_little_is_no_course(pushes: int) -> None:
         points, period = points_of_protobuf(push(1_800_000_000, times=[1.0]))
         measured.merge(condensed(points, (), period=period), 1_800_000_000)
 
-    assert course(measured, ended=True) is None
-    assert course(None, ended=True) is None
+    assert course(measured, course_of(measured), ended=True) is None
+    assert course(None, [], ended=True) is None
 
 
 def test_what_was_not_measured_is_a_gap() -> None:
@@ -125,10 +125,43 @@ def test_what_was_not_measured_is_a_gap() -> None:
         points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=1, times=times))
         points = [one for one in points if not one.metric.startswith("http")]
         measured.merge(condensed(points, (), period=period), 1_800_000_000)
-    found = course(measured, ended=True)
+    found = course(measured, course_of(measured), ended=True)
 
     assert found is not None
     assert "Iteration time" == found.timed
     timed = next(plot for plot in found.plots if plot.id == "times")
     assert 2 == timed.lines[1].path.count("M")
     assert ["times", "vus"] == [plot.id for plot in found.plots]
+
+
+def test_a_run_that_turns_to_http(team: Team) -> None:
+    """Times of iterations from before the first request are not shown as response times."""
+    client = team.client()
+    run = begin(client)
+    began = now() - 12
+    client.ok("POST", f"//v2/metrics/{run}", push(began, vus=1, times=[7000.0] * 5, http=False))
+    for step in (1, 2, 3):
+        client.ok("POST", f"//v2/metrics/{run}", push(began + 3 * step, vus=1, times=[100.0] * 5))
+    page = team.owner.get(f"/runs/{run}")
+
+    assert "Between 100 ms and 100 ms, at last 100 ms." in page.words
+    assert re.search(r"p99, ms \S+ \u2013 \u2013 \u2013 \S+ 100 100 100", page.words)
+
+
+def test_a_course_that_grows_wider_is_whole(team: Team) -> None:
+    """When the slots are used up they are merged, in the database as in memory: every request is in it once."""
+    client = team.client()
+    run = begin(client)
+    began = now() - 3000
+    for step in range(300):
+        client.ok("POST", f"//v2/metrics/{run}", push(began + 9 * step, times=[100.0] * 9))
+    finish(client, run)
+    page = team.owner.get(f"/runs/{run}")
+    rates = re.findall(
+        r"<tr><th scope=\"row\">.*?</tr>", page.text.partition("Load as a table")[2].partition("</table>")[0]
+    )
+
+    assert "a row for every 12 s" in page.words
+    assert len(rates) in {225, 226}  # as the first moment lies in its slot
+    total = sum(float(re.findall(r'class="num">([^<]*)<', row)[1]) for row in rates)
+    assert pytest.approx(2700, rel=0.01) == total * 12

@@ -323,10 +323,11 @@ class Step(msgspec.Struct, frozen=True):
     checks: float | None  #: share that passed
     received: float | None  #: bytes a second
     sent: float | None
+    timed: str  #: the metric whose times these are
 
 
 def course_of(measured: Measurements) -> list[Step]:
-    """The course, oldest first."""
+    """The course, as far as its slots are there, oldest first."""
     timed = "http_req_duration" if "http_req_duration" in measured.totals else "iteration_duration"
     return [
         _step(slot * measured.width, measured.slots[slot], measured.width, timed) for slot in sorted(measured.slots)
@@ -356,6 +357,7 @@ def _step(at: int, totals: Mapping[str, Total], width: int, timed: str) -> Step:
         checks=share("checks"),
         received=rate("data_received"),
         sent=rate("data_sent"),
+        timed=timed,
     )
 
 

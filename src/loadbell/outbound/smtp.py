@@ -109,9 +109,10 @@ class _Exchange:
     def _connect(self) -> smtplib.SMTP:
         # A name is given, since finding our own may ask a slow DNS; the server is told our address instead.
         where = (self._server.host, self._server.port, "localhost")
+        later = 2 * self._seconds  # the deadline of the whole exchange comes first, and says that it was that
         if self._server.tls == "from the start":
-            return smtplib.SMTP_SSL(*where, timeout=self._seconds, context=self._context)
-        return smtplib.SMTP(*where, timeout=self._seconds)
+            return smtplib.SMTP_SSL(*where, timeout=later, context=self._context)
+        return smtplib.SMTP(*where, timeout=later)
 
 
 def _address_literal(smtp: smtplib.SMTP) -> str:

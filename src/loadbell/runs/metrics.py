@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from loadbell.domain import figures
 from loadbell.domain.figures import Comparison
 from loadbell.domain.ids import SECOND, Entropy, Micros
-from loadbell.domain.measurements import Counter, Gauge, Measurements, Rate, Total, Trend, failed_checks
+from loadbell.domain.measurements import Counter, Gauge, Measurements, Rate, Step, Total, Trend, failed_checks
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Run, RunStatus, Threshold
 from loadbell.domain.thresholds import parse_expression, parse_selection
@@ -90,9 +90,9 @@ async def measured_by(tx: Transaction, run: Run) -> Measurements | None:
     return await store.get_whole(tx, run.id)
 
 
-async def course_by(tx: Transaction, run: Run) -> Measurements | None:
-    """The same with its course."""
-    return await store.get_measurements(tx, run.id)
+async def course_by(tx: Transaction, run: Run) -> list[Step]:
+    """How ``run`` went, step by step, oldest first."""
+    return await store.get_course(tx, run.id)
 
 
 async def compared_with_earlier(tx: Transaction, run: Run) -> Compared | None:

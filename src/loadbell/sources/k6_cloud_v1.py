@@ -89,14 +89,20 @@ class K6Call(Call):
         Raises:
             Refused: the token is not good, or the body can't be understood.
         """
-        await self.read(_nothing)
         content_type = self.header("content-type") or ""
-        if content_type.lower().startswith("multipart/form-data"):
-            said = await k6_create.of_form(body_chunks(self._request), content_type)
-            self._raw = msgspec.json.encode(said)
-            return said
-        self._raw = await read_body(self._request)
-        return k6_create.of_json(self._raw)
+        has_archive = content_type.lower().startswith("multipart/form-data")
+        if has_archive or self.credential() is None:
+            await self.read(_nothing)
+        try:
+            if has_archive:
+                said = await k6_create.of_form(body_chunks(self._request), content_type)
+                self._raw = msgspec.json.encode(said)
+                return said
+            self._raw = await read_body(self._request)
+            return k6_create.of_json(self._raw)
+        except Refused:
+            await self.read(_nothing)  # what is wrong with it is told only to who may ask
+            raise
 
     async def pushed(self) -> bytes:
         """The body of a push.

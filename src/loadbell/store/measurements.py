@@ -6,7 +6,7 @@ A push changes the whole and one or two slots; what it leaves alone is not writt
 import msgspec
 import sqlalchemy as sa
 
-from loadbell.domain.measurements import Measurements, Total
+from loadbell.domain.measurements import Measurements, Step, Total, course_of
 from loadbell.store.db import Transaction
 from loadbell.store.schema import run_measurements
 from loadbell.store.statements import Statement
@@ -15,6 +15,7 @@ _WHOLE = -1
 
 _encoder = msgspec.msgpack.Encoder()
 _whole = msgspec.msgpack.Decoder(Measurements)
+_step = msgspec.msgpack.Decoder(Step)
 _slot = msgspec.msgpack.Decoder(dict[str, Total])
 
 _GET = Statement(
@@ -26,9 +27,10 @@ _GET = Statement(
     )
 )
 _PUT = Statement(
-    "INSERT INTO run_measurements (run_id, slot, state) VALUES (:run_id, :slot, :state) "
-    "ON CONFLICT (run_id, slot) DO UPDATE SET state = excluded.state"
+    "INSERT INTO run_measurements (run_id, slot, state, step) VALUES (:run_id, :slot, :state, :step) "
+    "ON CONFLICT (run_id, slot) DO UPDATE SET state = excluded.state, step = excluded.step"
 )
+_COURSE = Statement("SELECT step FROM run_measurements WHERE run_id = :run_id AND slot >= 0 ORDER BY slot")
 _DROP_SLOTS = Statement("DELETE FROM run_measurements WHERE run_id = :run_id AND slot >= 0")
 
 
@@ -38,12 +40,9 @@ async def get_whole(tx: Transaction, run_id: int) -> Measurements | None:
     return None if found is None else _whole.decode(found["state"])
 
 
-async def get_measurements(tx: Transaction, run_id: int) -> Measurements | None:
-    """What is kept of the run, and its course; None if nothing was ever said of it."""
-    measured = await get_whole(tx, run_id)
-    if measured is not None and measured.span is not None:
-        await _add_slots(tx, run_id, measured, *measured.span)
-    return measured
+async def get_course(tx: Transaction, run_id: int) -> list[Step]:
+    """The course of the run, oldest first."""
+    return [_step.decode(row["step"]) for row in await tx.all(_COURSE, run_id=run_id)]
 
 
 async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push: Measurements, now: int) -> None:
@@ -57,15 +56,17 @@ async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push:
     measured.merge(push, now)
     if measured.width != width:
         await tx.run(_DROP_SLOTS, run_id=run_id)
-    for slot, totals in measured.slots.items():
-        await tx.run(_PUT, run_id=run_id, slot=slot, state=_encoder.encode(totals))
+    for step in course_of(measured):
+        slot = step.at // measured.width
+        state = _encoder.encode(measured.slots[slot])
+        await tx.run(_PUT, run_id=run_id, slot=slot, state=state, step=_encoder.encode(step))
     await put_whole(tx, run_id, measured)
 
 
 async def put_whole(tx: Transaction, run_id: int, measured: Measurements) -> None:
     """Keeps all but the course. The caller has locked the run."""
     state = _encoder.encode(msgspec.structs.replace(measured, slots={}))
-    await tx.run(_PUT, run_id=run_id, slot=_WHOLE, state=state)
+    await tx.run(_PUT, run_id=run_id, slot=_WHOLE, state=state, step=None)
 
 
 async def _add_slots(tx: Transaction, run_id: int, measured: Measurements, first: int, last: int) -> None:

@@ -275,6 +275,7 @@ run_measurements = sa.Table(
     sa.Column("run_id", _BIG, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     sa.Column("slot", sa.BigInteger, primary_key=True, autoincrement=False),  #: -1: what is kept of the whole run
     sa.Column("state", sa.LargeBinary, nullable=False),  #: msgpack
+    sa.Column("step", sa.LargeBinary, nullable=True),  #: of a slot: what is shown of it
 )
 """What runs have measured that say it as they go: a row for the whole, and one for each slot of its course."""
 

@@ -8,8 +8,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from loadbell.domain.figures import milliseconds
-from loadbell.domain.measurements import Measurements, Step, course_of
+from loadbell.domain.measurements import Measurements, Step
 from loadbell.domain.thresholds import parse_expression
 
 _TOP = 4.0  # room above the greatest value
@@ -53,16 +55,16 @@ class Course:
     left_out: int  #: points of further metrics, for which there was no room
 
 
-def course(measured: Measurements | None, *, ended: bool) -> Course | None:
+def course(measured: Measurements | None, steps: Sequence[Step], *, ended: bool) -> Course | None:
     """The course so far; None if too little was measured to show one. The step under way is not shown yet."""
     if measured is None:
         return None
-    steps = course_of(measured)
-    if not ended:
-        steps = steps[:-1]
+    steps = steps if ended else steps[:-1]
     if len(steps) < _FEWEST:
         return None
-    timed = "Response time" if "http_req_duration" in measured.totals else "Iteration time"
+    # Steps of before the first request were timed by iterations: what they took is no response time.
+    steps = [one if one.timed == steps[-1].timed else replace(one, p50=None, p95=None, p99=None) for one in steps]
+    timed = "Response time" if steps[-1].timed == "http_req_duration" else "Iteration time"
     wanted = (
         _times(steps, f"{timed}, ms", _limit(measured)),
         _plot("vus", "Virtual users", steps, [("load", "Virtual users", lambda step: step.vus)], _count),

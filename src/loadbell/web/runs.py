@@ -199,7 +199,7 @@ async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
     moves = await lifecycle.list_moves(tx, principal, run_id)
     deliveries, _ = await actions.list_for_run(tx, principal, run_id, before=None, limit=MOST_DELIVERIES)
     known = await channels.names_of_channels(tx, principal, (one.channel_id for one in deliveries))
-    measured = await metrics.course_by(tx, run)
+    measured = await metrics.measured_by(tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return Whole(
         run=run,
@@ -208,7 +208,7 @@ async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
         deliveries=deliveries,
         channels={one.id: one.name for one in known.values()},
         paused=frozenset(one.id for one in known.values() if one.paused),
-        course=course(measured, ended=run.ended_at is not None),
+        course=course(measured, await metrics.course_by(tx, run), ended=run.ended_at is not None),
         standing=metrics.standing(measured) if measured is not None and untold else (),
         compared=await metrics.compared_with_earlier(tx, run),
     )

@@ -18,6 +18,7 @@ def upgrade() -> None:
         sa.Column("run_id", _BIG, nullable=False),
         sa.Column("slot", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.Column("step", sa.LargeBinary(), nullable=True),
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_run_measurements_run_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "slot", name=op.f("pk_run_measurements")),
     )
