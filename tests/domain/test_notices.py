@@ -18,6 +18,7 @@ from loadbell.domain.notices import (
     bare_notice,
     decode_notice,
     encode_notice,
+    judged_by,
     pause_notice,
     run_notice,
     span,
@@ -206,6 +207,52 @@ def test_the_first_metrics_are_told() -> None:
 
     assert MOST_METRICS == len(notice.metrics)
     assert [Fact("m0", "0.5"), Fact("m1", "1.5")] == list(notice.metrics[:2])
+
+
+def test_known_metrics_have_labels_and_units() -> None:
+    """Whichever source reported them; others stay as they are called."""
+    notice = told(metrics={"p95_ms": 812.4, "failed_rate": 0.0042, "vus": 200.0, "rps": 12.5})
+
+    assert (
+        Fact("p95", "812 ms"),
+        Fact("Failed requests", "0.42 %"),
+        Fact("VUs", "200"),
+        Fact("rps", "12.5"),
+    ) == notice.metrics
+
+
+def test_an_end_is_compared_with_the_run_before() -> None:
+    """p95 and failed requests, better or worse in words and percent; without an earlier run nothing is said."""
+    earlier = replace(RUN, id=5, metrics={"p95_ms": 725.0, "failed_rate": 0.01})
+    now = replace(RUN, metrics={"p95_ms": 812.0, "failed_rate": 0.005, "vus": 10.0})
+    notice = run_notice(now, EventName.FINISHED, project="Shop", who="Kim", now=NOW, earlier=earlier)
+
+    assert (
+        Fact("p95", "812 ms, 12 % worse than in run 5 (725 ms)"),
+        Fact("Failed requests", "0.5 %, 50 % better than in run 5 (1 %)"),
+        Fact("VUs", "10"),
+    ) == notice.metrics
+
+
+def test_the_tool_is_named_with_its_version() -> None:
+    """Where it is known."""
+    facts = {fact.label: fact.value for fact in told(tool="k6 2.2.0").facts}
+
+    assert facts["Reported by"].endswith(", with k6 2.2.0")
+
+
+@pytest.mark.parametrize(
+    ("threshold", "said"),
+    [
+        (Threshold("d: p(95)<500", ok=False, value=812.4, unit="ms"), "812 ms"),
+        (Threshold("d: p(95)<5", ok=False, value=7.129, unit="ms"), "7.13 ms"),
+        (Threshold("f: rate<0.01", ok=False, value=0.032), "0.032"),
+        (Threshold("f: rate<0.01", ok=False), None),
+    ],
+)
+def test_by_what_a_threshold_was_judged(threshold: Threshold, said: str | None) -> None:
+    """Its value with its unit, if it is known."""
+    assert said == judged_by(threshold)
 
 
 def test_a_test_hook_says_who_pressed_it() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadbell.domain.orgs import Scope
+from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import RunStatus, Trigger
 from loadbell.runs.lifecycle import end_silent_run
 from tests.api.site import ApiSite, clock
@@ -314,6 +314,29 @@ def test_another_organizations_run_is_not_there(still_site: ApiSite) -> None:
         assert (404, 0, f"There is no run {run}.") == error(client.call("POST", f"//v1/tests/{run}", end))
 
     assert before == still_site.contents()
+
+
+def test_a_member_reports_to_own_projects_only(still_site: ApiSite) -> None:
+    """A run of another project is not there for a member; a project's own token opens no other."""
+    run = create(k6(still_site))
+    assigned = still_site.project()
+    member = Client(still_site.url, still_site.token(scope=Scope.REPORT, role=Role.MEMBER, projects=(assigned,)))
+
+    assert 404 == error(member.call("POST", f"//v2/metrics/{run}", push(now(), times=[1.0])))[0]
+    assert 404 == error(member.call("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 0}))[0]
+    elsewhere = {**NEW_TEST, "project_id": still_site.ours.project_id}
+    assert 404 == error(member.call("POST", "//v1/tests", elsewhere))[0]
+    own = still_site.client.ok("GET", f"/runs/{create(member)}")
+    assert assigned == own["project_id"]
+
+
+def test_an_archived_project_takes_no_run(still_site: ApiSite) -> None:
+    """k6 is told why, and whom to ask."""
+    project = still_site.project()
+    still_site.client.ok("PATCH", f"/projects/{project}", {"archived": True})
+
+    status, _, message = error(k6(still_site).call("POST", "//v1/tests", {**NEW_TEST, "project_id": project}))
+    assert (409, True) == (status, "is archived" in message)
 
 
 def _form(client: Client, fields: dict[str, str], archive: bytes) -> Answer:

@@ -7,7 +7,6 @@ that a bucket is never wider than 1/128 of its values, and the middle of it at m
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 RESOLUTION = 0.001
@@ -71,14 +70,6 @@ class Histogram:
             below += inside
         found.extend([self.greatest] * (len(ranks) - len(found)))
         return found
-
-
-def merged(histograms: Iterable[Histogram]) -> Histogram:
-    """One histogram of all that these have counted."""
-    total = Histogram()
-    for histogram in histograms:
-        total.merge(histogram)
-    return total
 
 
 def bucket_of(value: float) -> int:
