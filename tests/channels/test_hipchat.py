@@ -75,7 +75,7 @@ def test_a_failed_run_is_told() -> None:
         "message": (
             "<strong>Load test failed a threshold</strong>: "
             '<a href="https://loadbell.example/runs/7">Checkout &lt;new&gt;</a>'
-            "<br>1 of 2 thresholds failed.<br>• p(95)&lt;500 — was 812.25"
+            "<br>1 of 2 thresholds failed.<br>✗ p(95)&lt;500 — was 812.25<br>✓ checks&gt;0.9"
             "<br>Project: Shop &amp; Co<br>Result: failed<br>http_reqs: 120000"
             '<br><a href="https://ci.example/?a=1&amp;b=2">Build</a><br>2026-11-18 11:06:40 UTC'
         ),
@@ -88,7 +88,10 @@ def test_a_failed_run_is_told() -> None:
             "id": str(DELIVERY),
             "format": "medium",
             "title": "Load test failed a threshold: Checkout <new>",
-            "description": {"value": "1 of 2 thresholds failed. p(95)&lt;500 — was 812.25", "format": "html"},
+            "description": {
+                "value": "1 of 2 thresholds failed. ✗ p(95)&lt;500 — was 812.25; ✓ checks&gt;0.9",
+                "format": "html",
+            },
             "attributes": [
                 {"label": "Project", "value": {"label": "Shop & Co"}},
                 {"label": "Result", "value": {"label": "failed"}},
@@ -166,14 +169,14 @@ def test_what_has_no_room_is_counted() -> None:
     assert (10, {"label": "…", "value": {"label": "and 92 more"}}) == (len(attributes), attributes[-1])
 
 
-@pytest.mark.parametrize(("count", "last"), [(10, "9 x — was 1"), (11, "… and 1 more")])
+@pytest.mark.parametrize(("count", "last"), [(10, "✗ 9 x — was 1"), (11, "… and 1 more")])
 def test_of_many_failed_thresholds_ten_are_told(count: int, last: str) -> None:
     """They leave room for what else is known."""
     thresholds = tuple(Threshold(f"{number} x", ok=False, value=1.0) for number in range(count))
 
     notification = told(replace(FAILED, thresholds=thresholds))
 
-    assert f"<br>• {last}<br>Project: " in notification["message"]
+    assert f"<br>{last}<br>Project: " in notification["message"]
     assert notification["card"]["description"]["value"].endswith(f"; {last}")
 
 

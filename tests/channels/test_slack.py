@@ -104,9 +104,16 @@ def test_the_blocks_and_the_text_each_tell_the_whole_story(part: str) -> None:
     assert any(part in text for text in texts(content["blocks"]))
 
 
-def test_what_held_is_not_among_the_reasons() -> None:
-    """Only thresholds that failed are told, with the value that failed them."""
-    assert not any("checks" in text for text in texts(message(NOTICE)))
+def test_every_threshold_has_its_verdict() -> None:
+    """What was crossed comes before what held, each with the value that it was judged by and its unit."""
+    thresholds = (
+        Threshold("checks>0.9", ok=True, value=1.0),
+        Threshold("p(95)<500", ok=False, value=812.3, unit="ms"),
+        Threshold("count>1", ok=True),
+    )
+    content = message(replace(NOTICE, thresholds=thresholds))
+
+    assert "\n✗ p(95)&lt;500 — was 812 ms\n✓ checks&gt;0.9 — was 1\n✓ count&gt;1\n" in content["text"]
 
 
 @pytest.mark.parametrize(
@@ -216,7 +223,7 @@ def test_more_than_fits_is_counted(slack: FakeSlack) -> None:
     notice = replace(NOTICE, facts=MANY[:11], thresholds=tuple(Threshold(f"t{n}", ok=False) for n in range(12)))
     content = message(notice)
 
-    assert "• t9\n… and 2 more" in content["text"]
+    assert "✗ t9\n… and 2 more" in content["text"]
     assert "… and 2 more" == block({"blocks": content["blocks"][2:]}, "section")["fields"][-1]["text"]
     assert accepted(slack, notice)
 

@@ -17,11 +17,11 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from loadbell.channels.answers import OUR_FAULT, answered, passing
-from loadbell.channels.wording import fitted, leads_to_web, length, readable
+from loadbell.channels.wording import fitted, leads_to_web, length, readable, verdicts
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.notices import Fact, Notice, Tone, judged_by, moment
+from loadbell.domain.notices import Fact, Notice, Tone, moment
 from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Link
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
@@ -162,23 +162,13 @@ def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str
     yield told
     if notice.why:
         yield _html(notice.why, LONGEST_WHY)
-    for crossed in _crossed(notice):
-        yield f"• {html.escape(crossed)}"
+    for verdict in verdicts(notice.thresholds, MOST_THRESHOLDS, LONGEST_VALUE):
+        yield html.escape(verdict)
     for fact in (*notice.facts, *notice.metrics):
         yield f"{_html(fact.label, LONGEST_VALUE)}: {_html(fact.value, LONGEST_VALUE)}"
     for link in links[1:]:
         yield _anchor(link, _html(link.title, LONGEST_VALUE))
     yield moment(notice.occurred_at)
-
-
-def _crossed(notice: Notice) -> list[str]:
-    """The thresholds that failed, as plain text."""
-    failed = [threshold for threshold in notice.thresholds if not threshold.ok]
-    told = []
-    for threshold in failed[:MOST_THRESHOLDS]:
-        was = judged_by(threshold)
-        told.append(fitted(readable(threshold.expression), LONGEST_VALUE) + (f" — was {was}" if was else ""))
-    return told if len(failed) <= MOST_THRESHOLDS else [*told, f"… and {len(failed) - MOST_THRESHOLDS} more"]
 
 
 def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) -> dict[str, Any]:
@@ -193,7 +183,7 @@ def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) ->
         "format": "medium",
         "title": fitted(title, LONGEST_TITLE),
     }
-    story = [notice.why or "", "; ".join(_crossed(notice))]
+    story = [notice.why or "", "; ".join(verdicts(notice.thresholds, MOST_THRESHOLDS, LONGEST_VALUE))]
     if description := _html(" ".join(story), LONGEST_DESCRIPTION):
         card["description"] = {"value": description, "format": "html"}
     if attributes := _attributes((*notice.facts, *notice.metrics)):

@@ -19,11 +19,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from loadbell.channels.answers import OUR_FAULT, answered, passing
-from loadbell.channels.wording import fitted, leads_to_web, length, readable
+from loadbell.channels.wording import fitted, leads_to_web, length, readable, verdicts
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.notices import Fact, Notice, Tone, judged_by, moment
+from loadbell.domain.notices import Fact, Notice, Tone, moment
 from loadbell.domain.pace import Pace
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
@@ -209,16 +209,10 @@ def _text(title: str, notice: Notice) -> str:
 
 
 def _story(notice: Notice) -> list[str]:
-    """Why it ended so: a line of words, then one for each threshold that failed."""
-    crossed = [threshold for threshold in notice.thresholds if not threshold.ok]
+    """Why it ended so: a line of words, then one for each threshold."""
     why = readable(notice.why or "")
     lines = [fitted(why, LONGEST_STORY // 2)] if why else []
-    for threshold in crossed[:MOST_THRESHOLDS]:
-        was = judged_by(threshold)
-        lines.append(f"• {fitted(readable(threshold.expression), LONGEST_VALUE)}{f' — was {was}' if was else ''}")
-    if len(crossed) > MOST_THRESHOLDS:
-        lines.append(f"… and {len(crossed) - MOST_THRESHOLDS} more")
-    return lines
+    return lines + verdicts(notice.thresholds, MOST_THRESHOLDS, LONGEST_VALUE)
 
 
 def _fields(facts: Sequence[Fact]) -> list[str]:

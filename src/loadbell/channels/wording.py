@@ -2,7 +2,10 @@
 
 import bisect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from loadbell.domain.notices import judged_by
+from loadbell.domain.runs import Threshold
 
 ELLIPSIS = "…"
 """Stands where something was cut off."""
@@ -31,6 +34,20 @@ def length(text: str) -> int:
 def leads_to_web(url: str) -> bool:
     """Whether a message may carry ``url`` as a link: to the web, and in one piece that shows as it is."""
     return url.lower().startswith(("http://", "https://")) and url.isprintable() and " " not in url
+
+
+def verdicts(thresholds: Sequence[Threshold], most: int, longest: int) -> list[str]:
+    """Up to ``most`` thresholds, a line each: verdict, expression and value; those that were crossed come first.
+
+    An expression has at most ``longest`` in :func:`length`. What has no room is counted in one more line.
+    """
+    ordered = sorted(thresholds, key=lambda one: one.ok)
+    lines = []
+    for one in ordered[:most]:
+        was = judged_by(one)
+        expression = fitted(readable(one.expression), longest)
+        lines.append(f"{'✓' if one.ok else '✗'} {expression}{f' — was {was}' if was else ''}")
+    return lines if len(ordered) <= most else [*lines, f"… and {len(ordered) - most} more"]
 
 
 def fitted(text: str, room: int, escape: Callable[[str], str] = str) -> str:

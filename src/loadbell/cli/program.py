@@ -16,6 +16,7 @@ from loadbell.cli import (
     members,
     organizations,
     projects,
+    runs,
     server,
     tokens,
     users,
@@ -23,7 +24,7 @@ from loadbell.cli import (
 )
 from loadbell.cli.exits import explain
 
-_COMMANDS = (channels, organizations, members, projects, tokens, audit, users, demo, listen, server, wrap, k6)
+_COMMANDS = (channels, organizations, members, projects, tokens, audit, users, demo, listen, server, wrap, k6, runs)
 """Modules with a ``register(app)``. They import the server only when their command runs: ``--help`` stays fast."""
 
 

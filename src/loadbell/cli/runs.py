@@ -1,0 +1,64 @@
+"""``loadbell runs``: what was reported, and asking a run to stop."""
+
+from typing import Annotated, Any
+
+import typer
+
+from loadbell.cli.remote import ask, ask_all
+from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.client.api import one_line
+
+RunId = Annotated[int, typer.Argument(help="The run's id; `loadbell runs list` shows it.", min=1)]
+Limit = Annotated[int, typer.Option("--limit", help="How many, at most.", min=1)]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds ``runs`` with its own commands to the program."""
+    group = typer.Typer(help="Runs that were reported: list and show them, and abort one.", no_args_is_help=True)
+    group.command("list")(list_runs)
+    group.command("show")(show_run)
+    group.command()(abort)
+    app.add_typer(group, name="runs")
+
+
+def list_runs(limit: Limit = 20, as_json: AsJson = False) -> None:
+    """List the runs that the token sees, newest first."""
+    found = ask_all("/runs", limit=limit)
+    rows = [(one["id"], _state(one), one["source"], when(one["created_at"]), one["name"]) for one in found]
+    show_list(found, rows, as_json=as_json, empty="No run was reported yet.")
+
+
+def show_run(run_id: RunId, as_json: AsJson = False) -> None:
+    """Show a run: how it stands, its figures and its thresholds."""
+    one = ask("GET", f"/runs/{run_id}")
+    show(one, "\n".join(_lines(one)), as_json=as_json)
+
+
+def abort(run_id: RunId, as_json: AsJson = False) -> None:
+    """Ask a run to stop. Its tool hears of it within seconds; where it can't be told, the run ends at once."""
+    asked = ask("POST", f"/runs/{run_id}/abort", {})
+    ended = asked["ended_at"] is not None
+    told = f"Run {run_id} is {'ended' if ended else 'asked to stop'}: {asked['status_text']}."
+    show(asked, f"{told} {one_line(asked['note'])}" if ended and asked["note"] else told, as_json=as_json)
+
+
+def _lines(one: dict[str, Any]) -> list[str]:
+    facts = {
+        "run": one["id"],
+        "test": one_line(one["name"]),
+        "status": _state(one),
+        "source": f"{one['source']}, {one['trigger']}",
+        "created": when(one["created_at"]),
+        "page": one["url"],
+        **({"note": one_line(one["note"])} if one["note"] else {}),
+    }
+    lines = [f"{name:<9}  {value}" for name, value in facts.items()]
+    lines += [f"{one_line(name):<9}  {value:g}" for name, value in one["metrics"].items()]
+    for threshold in one["thresholds"]:
+        was = "" if threshold["value"] is None else f" — was {threshold['value']:g}"
+        lines.append(f"{'held' if threshold['ok'] else 'crossed':<9}  {one_line(threshold['expression'])}{was}")
+    return lines
+
+
+def _state(one: dict[str, Any]) -> str:
+    return f"{one['status_text']}, {one['result']}" if one["result"] else one["status_text"]
