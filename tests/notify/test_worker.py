@@ -173,7 +173,7 @@ def test_a_result_that_can_not_be_recorded_stops_no_other(sqlite_store: str) -> 
 
 
 def test_a_worker_stops_although_a_result_can_not_be_recorded(sqlite_store: str) -> None:
-    """It ends without an error; what it could not record is given back, to be made again."""
+    """It ends without an error; what it could not record is not lost, but made again by whoever works next."""
 
     async def scenario() -> None:
         async with opened(sqlite_store) as database:
@@ -189,7 +189,8 @@ def test_a_worker_stops_although_a_result_can_not_be_recorded(sqlite_store: str)
                     await asyncio.to_thread(receiver.wait_for, 1)
                 (row,) = await site.rows("SELECT * FROM deliveries")
 
-                assert "pending" == row["status"]
+                # Given back, unless it took so long that the result had been let go: then its lease brings it back.
+                assert row["status"] in {"pending", "sending"}
                 assert [] == await reasons(site, row)
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
