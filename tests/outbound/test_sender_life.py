@@ -71,7 +71,7 @@ def test_a_dripping_receiver_frees_its_place_at_the_deadline() -> None:
 
     assert Reason.TIMEOUT is no_reply(first[1]).reason
     assert 200 == reply(second[1]).status
-    assert 0.3 <= first_took < 2.0
+    assert 0.29 <= first_took < 2.0  # libcurl counts in whole milliseconds
 
 
 def test_beyond_the_cap_exchanges_wait_in_order_and_their_deadline_with_them() -> None:
