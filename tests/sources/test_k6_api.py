@@ -1,6 +1,8 @@
 """The three calls of k6 and those around them, on both stores: what each answers, keeps and refuses."""
 
+import gzip
 import io
+import json
 import tarfile
 import time
 from typing import Any
@@ -190,9 +192,12 @@ def test_abort_is_told_with_the_next_push(still_site: ApiSite, version: str) -> 
     path = f"//v2/metrics/{run}"
     assert 200 == client.call("POST", path, push(now() - 6, times=[1.0])).status
     assert 5 == still_site.client.ok("POST", f"/runs/{run}/abort")["status"]
-    status, code, message = error(client.call("POST", path, push(now() - 3, times=[1.0])))
-    if version == "v1":  # the same on the older path
+    again = push(now() - 3, times=[1.0])
+    if version == "v1":
         path = f"//v1/metrics/{run}"
+        data = {"time": f"{now() - 3}000000", "type": "counter", "value": 1}
+        again = gzip.compress(json.dumps([{"type": "Point", "metric": "http_reqs", "data": data}]).encode())
+    status, code, message = error(client.call("POST", path, again))
     client.ok("POST", f"//v1/tests/{run}", {"run_status": 6, "result_status": 1, "thresholds": {}})
     found = still_site.client.ok("GET", f"/runs/{run}")
 
@@ -235,6 +240,21 @@ def test_a_late_end_corrects_the_watchdogs(still_site: ApiSite) -> None:
     assert (3, "passed", 1) == (found["status"], found["result"], found["metrics"]["requests"])
     status, _, message = error(client.call("POST", f"//v1/tests/{run}", {"run_status": 7, "result_status": 0}))
     assert (409, True) == (status, "can't become" in message)
+
+
+def test_verdicts_without_end_are_cut(still_site: ApiSite) -> None:
+    """A run keeps 200 thresholds, and an expression that is too long to be one is kept as far as it goes."""
+    client = k6(still_site)
+    run = create(client)
+    client.ok("POST", f"//v2/metrics/{run}", push(now(), times=[1.0]))
+    verdicts = {
+        "http_req_duration": {"p(95)<" + "9" * 200_000 + "x": False, **{f"avg<{n}": False for n in range(20_000)}}
+    }
+    client.ok("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 0, "thresholds": verdicts})
+    kept = still_site.client.ok("GET", f"/runs/{run}")["thresholds"]
+
+    assert (200, 1000, None) == (len(kept), len(kept[0]["expression"]), kept[0]["value"])
+    assert ("http_req_duration: avg<198", True) == (kept[-1]["expression"], kept[-1]["ok"])
 
 
 @pytest.mark.parametrize("said", [{}, {"run_status": 2}, {"run_status": 99}, {"run_status": "3"}, []])
@@ -300,6 +320,7 @@ def test_any_prefix_leads_here(still_site: ApiSite, prefix: str) -> None:
 
     assert 200 == answer.status
     assert 404 == client.call("POST", "//api/v1/tests", NEW_TEST).status
+    assert 404 == client.call("POST", "/" + "/" * 30_000 + "v1", NEW_TEST).status
 
 
 def test_another_organizations_run_is_not_there(still_site: ApiSite) -> None:

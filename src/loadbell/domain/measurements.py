@@ -34,14 +34,6 @@ KEYS_KEPT = 64
 """Pushes that are recognized when they come again: a tool repeats one within seconds."""
 
 
-def is_looked_at(metric: str, asked: Iterable[str] | None) -> bool:
-    """Whether anybody looks at the percentiles of ``metric``: its course is kept, or a threshold asks for it.
-
-    ``asked``: the selections that thresholds ask for; None: that is not known, so anybody may.
-    """
-    return asked is None or metric in COURSE or any(key == metric or key.startswith(f"{metric}{{") for key in asked)
-
-
 COURSE = frozenset(
     {
         "vus",
@@ -200,7 +192,7 @@ class Measurements(msgspec.Struct):
         self._add_totals(push)
         for slot, totals in push.slots.items():
             for metric, total in totals.items():
-                self._put(placed(slot * push.width), metric, total)
+                self.put(placed(slot * push.width), metric, total)
         for metric, sums in push.of_instances.items():
             for at, value in sums.items():
                 self._add_of_instance(metric, placed(at), value)
@@ -242,7 +234,7 @@ class Measurements(msgspec.Struct):
         known[at] = total = known.get(at, 0.0) + value
         gauge = Gauge(at, total, total, total)
         _merge_into(self.totals, metric, gauge, most=MOST_METRICS)
-        self._put(at, metric, gauge)
+        self.put(at, metric, gauge)
 
     @property
     def seconds(self) -> int:
@@ -256,7 +248,8 @@ class Measurements(msgspec.Struct):
         total = self.selected.get(key) if selection.labels else self.totals.get(selection.metric)
         return None if asked is None or total is None else total.aggregate(asked, self.seconds)
 
-    def _put(self, at: int, metric: str, value: Total) -> None:
+    def put(self, at: int, metric: str, value: Total) -> None:
+        """Counts ``value`` in the slot of its moment, if the metric has a course."""
         if metric not in COURSE:
             return
         slot = at // self.width
@@ -277,6 +270,11 @@ class Measurements(msgspec.Struct):
         self.slots = wider
         if self.span is not None:
             self.span = self.span[0] // 2, self.span[1] // 2
+
+
+def looked_at(asked: Iterable[str]) -> frozenset[str]:
+    """The metrics at whose percentiles somebody looks: they have a course, or a threshold (``asked``) is on them."""
+    return COURSE | {parse_selection(key).metric for key in asked}
 
 
 def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
@@ -305,7 +303,7 @@ def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int
                 _merge_into(push.selected, key, value, most=MOST_SELECTIONS)
         if metric == "checks" and isinstance(value, Rate):
             _merge_into(push.checks, point.labels.get("check", "")[:LONGEST_NAME], value, most=MOST_CHECKS)
-        push._put(point.at, metric, value)  # noqa: SLF001 - this makes one
+        push.put(point.at, metric, value)
     return push
 
 

@@ -14,6 +14,9 @@ from typing import Literal
 
 Aggregation = Literal["value", "count", "rate", "avg", "min", "max", "med", "p"]
 
+LONGEST_EXPRESSION = 1_000
+"""Characters of an expression that are understood."""
+
 _EXPRESSION = re.compile(
     r"\s*(?:(?P<name>value|count|rate|avg|min|max|med)|p\(\s*(?P<percent>\d+(?:\.\d+)?)\s*\))"
     r"\s*(?P<operator><=|>=|===|==|!=|<|>)\s*(?P<limit>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
@@ -58,7 +61,7 @@ class Selection:
 
 def parse_expression(text: str) -> Criterion | None:
     """What the expression asks; None if it is none that is known here."""
-    found = _EXPRESSION.fullmatch(text)
+    found = _EXPRESSION.fullmatch(text) if len(text) <= LONGEST_EXPRESSION else None
     if found is None:
         return None
     percent = found["percent"]

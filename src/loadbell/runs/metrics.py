@@ -8,6 +8,7 @@ known here. Totals go into the run's metrics with each push, so that everybody w
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from loadbell.domain import figures
 from loadbell.domain.figures import Comparison
@@ -15,7 +16,7 @@ from loadbell.domain.ids import SECOND, Entropy, Micros
 from loadbell.domain.measurements import Counter, Gauge, Measurements, Rate, Step, Total, Trend, failed_checks
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Run, RunStatus, Threshold
-from loadbell.domain.thresholds import parse_expression, parse_selection
+from loadbell.domain.thresholds import LONGEST_EXPRESSION, parse_expression, parse_selection
 from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import Report
 from loadbell.store import measurements as store
@@ -24,8 +25,6 @@ from loadbell.store.runs import earlier_run
 
 MOST_THRESHOLDS = 200
 """Expressions that a run keeps."""
-
-LONGEST_EXPRESSION = 1_000
 
 _TIMES = re.compile(
     r"(http_req_(?!failed)|iteration_duration|group_duration|ws_(?!msgs|sessions)|grpc_req_|browser_).*"
@@ -129,11 +128,8 @@ def totals_of(measured: Measurements) -> dict[str, float]:
 
 def judged(measured: Measurements | None, verdicts: Mapping[str, Mapping[str, bool]]) -> tuple[Threshold, ...]:
     """The tool's verdicts (selection → expression → whether it held), each with the value that it was judged by."""
-    return tuple(
-        _threshold(measured, key, expression, ok=ok)
-        for key, of_key in verdicts.items()
-        for expression, ok in of_key.items()
-    )[:MOST_THRESHOLDS]
+    told = ((key, expression, ok) for key, of_key in verdicts.items() for expression, ok in of_key.items())
+    return tuple(_threshold(measured, key, expression, ok=ok) for key, expression, ok in islice(told, MOST_THRESHOLDS))
 
 
 def standing(measured: Measurements) -> tuple[Threshold, ...]:

@@ -13,6 +13,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -49,9 +50,8 @@ ABORT = 4
 _TOKEN = "token "  # noqa: S105 - the word before it
 _NOUN = "run"
 _METRICS = ["/v2/metrics/{run_id:str}", "/v1/metrics/{run_id:str}"]
-_AT_ANY_PREFIX = re.compile(
-    r"\A(?!/api/).*?/+(?=v[12]/+(?:tests|metrics|validate-token|validate-options|archive-upload|test-progress|login)(?:/|$))"
-)
+_VERSIONS = {"v1", "v2"}
+_CALLS = {"tests", "metrics", "validate-token", "validate-options", "archive-upload", "test-progress", "login"}
 _ELSEWHERE = (
     "loadbell takes the results of tests that run elsewhere; it runs none itself. "
     "Use: k6 run --out cloud script.js (with K6_CLOUD_HOST and K6_CLOUD_TOKEN as they are)."
@@ -311,13 +311,22 @@ def at_any_prefix(application: ASGIApp) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            path, count = _AT_ANY_PREFIX.subn("/", scope["path"], count=1)
-            if count and path != scope["path"]:
-                path = re.sub("/{2,}", "/", path)
+            path = _without_prefix(scope["path"])
+            if path != scope["path"]:
                 scope["path"], scope["raw_path"] = path, path.encode()
         await application(scope, receive, send)
 
     return answer
+
+
+def _without_prefix(path: str) -> str:
+    """``path`` from k6's own part on; as it is if it has none, or leads to REST."""
+    parts = [part for part in path.split("/") if part]
+    if parts[:1] == ["api"]:
+        return path
+    begins = (at for at, pair in enumerate(pairwise(parts)) if pair[0] in _VERSIONS and pair[1] in _CALLS)
+    begin = next(begins, None)
+    return path if begin is None else "/" + "/".join(parts[begin:])
 
 
 def _of_version_2(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:

@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from loadbell.domain.histograms import RESOLUTION, Histogram
-from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend, is_looked_at
+from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend, looked_at
 
 LARGEST_PUSH = 16 * 2**20
 """Bytes that a push may have once it is unpacked. k6's largest, 1,000 series of histograms, have about one million."""
@@ -110,7 +110,7 @@ _MetricSet = _message("MetricSet")
 def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tuple[list[Point], int]:
     """The points of a push of version 2, and how many seconds each speaks of.
 
-    Of trends there are only those that anybody looks at, for whom thresholds ``asked``.
+    Of trends there are only those that somebody looks at; ``asked``: the thresholds, None: not known, so all of them.
 
     Raises:
         BadPush: it is not one.
@@ -120,13 +120,16 @@ def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tup
     except DecodeError:
         raise BadPush("the metrics are not a protobuf message of k6's format") from None
     points: list[Point] = []
+    wanted = None if asked is None else looked_at(asked)
+    if len(read.metrics) > MOST_POINTS or sum(len(metric.time_series) for metric in read.metrics) > MOST_POINTS:
+        raise BadPush(_too_many())
     for metric in read.metrics:
         if not metric.name:
             raise BadPush("a metric has no name")
-        looked_at = is_looked_at(metric.name, asked)
+        trends = wanted is None or metric.name in wanted
         for series in metric.time_series:
             labels = {label.name: label.value for label in series.labels}
-            points.extend(_points_of_series(metric.name, labels, series, trends=looked_at))
+            points.extend(_points_of_series(metric.name, labels, series, trends=trends))
             if len(points) > MOST_POINTS:
                 raise BadPush(_too_many())
     return points, min(max(read.aggregation_period, 1), LONGEST_PERIOD)
