@@ -21,7 +21,7 @@ ROUNDS = [
     for shift in (0, 2)
     for number, place in enumerate(PLACES)
 ]
-SOAK_ROUNDS = [(PLACES[seed % 6], RECEIVERS[seed // 6 % 4], 1000 + seed) for seed in range(200)]
+SOAK_ROUNDS = [(PLACES[seed % 6], RECEIVERS[seed // 6 % 4], 1000 + seed) for seed in range(500)]
 
 RUNS = 8
 ENVIRONMENT = {
@@ -178,5 +178,5 @@ def test_kill_loses_nothing(tmp_path: Path, place: str, receiver: str, seed: int
 @pytest.mark.soak
 @pytest.mark.parametrize(("place", "receiver", "seed"), SOAK_ROUNDS)
 def test_kill_loses_nothing_in_the_long_run(tmp_path: Path, place: str, receiver: str, seed: int) -> None:
-    """The same, two hundred times."""
+    """The same, five hundred times."""
     _killed_rounds(tmp_path, place, receiver, seed)
