@@ -113,6 +113,20 @@ def test_postgresql_is_no_file() -> None:
         ("LOADBELL_BASE_URL", "https://"),
         ("LOADBELL_BASE_URL", "https://bell.example.org/?x=1"),
         ("LOADBELL_BASE_URL", "https://[::1"),
+        ("LOADBELL_BASE_URL", "https://kim:pw@bell.example.org"),
+        ("LOADBELL_BASE_URL", "https://bell.example.org:port"),
+        ("LOADBELL_BASE_URL", "https://bell example.org"),
+        ("LOADBELL_BASE_URL", "https://bell..example.org"),
+        ("LOADBELL_BASE_URL", "http://0.0.0.0:8025"),
+        ("LOADBELL_BASE_URL", "http://[::]:8025"),
+        ("LOADBELL_BASE_URL", "https://bell.example.org/a b"),
+        ("LOADBELL_BASE_URL", "https://bell.example.org/a;b"),
+        ("LOADBELL_BASE_URL", "https://bell.example.org/a%2fb"),
+        ("LOADBELL_BASE_URL", "https://bell.example.org/a//b"),
+        ("LOADBELL_BASE_URL", "https://bell.example.org/a/../b"),
+        ("LOADBELL_ALLOWED_HOSTS", "loadbell:8025"),
+        ("LOADBELL_ALLOWED_HOSTS", "http://loadbell"),
+        ("LOADBELL_ALLOWED_HOSTS", "*.example.org"),
         ("LOADBELL_ALLOWED_NETWORKS", "everything"),
         ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.1/8"),
         ("LOADBELL_ALLOWED_NETWORKS", "10.0.0.0/33"),
@@ -277,3 +291,17 @@ def test_settings_are_frozen() -> None:
 def test_other_variables_are_nobodys_business() -> None:
     """An unknown variable of the environment is not an error: it may be another program's."""
     assert load_settings({}) == load_settings({"LOADBELL_SOMETHING": "x", "PATH": "/bin", "HOME": "/"})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("https://Bell.Example.org/", "https://bell.example.org"),
+        ("HTTPS://bell.example.org:8443/tools/loadbell/", "https://bell.example.org:8443/tools/loadbell"),
+        ("http://[::1]:8025", "http://[::1]:8025"),
+        ("https://büro.example/", "https://xn--bro-hoa.example"),
+    ],
+)
+def test_the_base_url_is_as_browsers_write_it(given: str, kept: str) -> None:
+    """So that it can be compared with what they send, and that paths can be put behind it."""
+    assert load_settings({"LOADBELL_BASE_URL": given}).base_url == kept

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
-from ipaddress import ip_address, ip_network
 
 import structlog
 import uvicorn
@@ -29,6 +28,7 @@ from loadbell.accounts.mail import Mailer
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
+from loadbell.entry.hosts import Hosts, hosts_of, in_url
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
@@ -41,8 +41,6 @@ from loadbell.web.live import Live
 from loadbell.web.page import error_page
 
 log = structlog.get_logger()
-
-_LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 GRACE_SECONDS = 10.0
 """How long a stopping process lets what is in flight end."""
@@ -88,9 +86,9 @@ async def serve(
 ) -> None:
     """Answers HTTP, and delivers unless another process does, until SIGTERM or SIGINT.
 
-    ``announce`` is given the address once requests are answered, and the code that the first start asks for, if it
-    does. Then the process ends within 10 s of the signal: it accepts nothing more, lets what is in flight end, and
-    gives the rest back to be sent by the next one.
+    ``announce`` is given the address once requests are answered, and the code that the first start asks for, while
+    there is nobody. Then the process ends within 10 s of the signal: it accepts nothing more, lets what is in flight
+    end, and gives the rest back to be sent by the next one.
 
     Raises:
         CannotListen: the address is taken or not this machine's.
@@ -98,19 +96,24 @@ async def serve(
         WrongState: the database can't be used as it stands.
     """
     with _listen(host, port) as listener:
-        shown = f"[{host}]" if ":" in host else host
-        address = f"http://{shown}:{listener.getsockname()[1]}"
-        asks_for_code = not _is_of_this_machine(listener.getsockname()[0])
-        settings = replace(settings, base_url=settings.base_url or address)
+        address = f"http://{in_url(host)}:{listener.getsockname()[1]}"
+        hosts = hosts_of(settings.base_url, settings.allowed_hosts, host, listener)
+        if hosts.any_address:
+            log.warning(
+                "LOADBELL_BASE_URL is not set: links lead to this machine's own name. If people reach this server "
+                "elsewhere, set it to the address that they use and restart loadbell.",
+                links=hosts.base_url,
+            )
+        settings = replace(settings, base_url=hosts.base_url)
         async with _store(settings) as database, _sender(settings) as sender:
             stopped = _stop_signal()
-            code = await database.read(setup_code) if asks_for_code else None
+            code = await database.read(setup_code)
             worker = _worker(settings, database, sender) if with_worker else None
             watchdog = Watchdog(database, clock=clock, entropy=os.urandom)
             mailer = Mailer(database, settings.mail, ca_file=settings.ca_file, clock=clock) if settings.mail else None
             live = Live(database, clock)
             await live.start()
-            server = _http_server(settings, database, live, asks_for_code=asks_for_code)
+            server = _http_server(settings, database, live, hosts)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
             try:
                 if worker is not None:
@@ -169,12 +172,6 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _is_of_this_machine(address: str) -> bool:
-    """Whether nobody else can reach what listens on ``address``. What is not known for sure is not."""
-    parsed = ip_address(address.partition("%")[0])
-    return any(parsed in network for network in _LOOPBACK)
-
-
 @contextlib.asynccontextmanager
 async def _store(settings: Settings) -> AsyncIterator[Database]:
     database = await open_database(settings)
@@ -215,18 +212,16 @@ def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
     )
 
 
-def _http_server(settings: Settings, database: Database, live: Live, *, asks_for_code: bool) -> "_Server":
-    assert settings.base_url is not None
+def _http_server(settings: Settings, database: Database, live: Live, hosts: Hosts) -> "_Server":
     door = Door(
         database,
         clock=clock,
         entropy=os.urandom,
-        base_url=settings.base_url,
+        hosts=hosts,
         policy=AddressPolicy(settings.allowed_networks),
         default_watchdog=settings.watchdog,
         send_timeout=settings.send_timeout,
         sends_mail=settings.mail is not None,
-        asks_for_code=asks_for_code,
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
     application = at_any_prefix(build_asgi(door, routers, error_page))

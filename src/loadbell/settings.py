@@ -21,6 +21,8 @@ from loadbell.domain.retry import RetrySchedule, parse_duration
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
+_PATH = re.compile(r"(/[A-Za-z0-9._~=+@:-]+)*")
 
 DEFAULTS: dict[str, str] = {
     "LOADBELL_DATA_DIR": "",
@@ -37,6 +39,7 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_CA_FILE": "",
     "LOADBELL_SMTP_URL": "",
     "LOADBELL_SMTP_FROM": "",
+    "LOADBELL_ALLOWED_HOSTS": "",
     "LOADBELL_TRUSTED_PROXIES": "",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
@@ -76,6 +79,7 @@ class Settings:
     log_format: Literal["console", "json"]
     ca_file: Path | None
     mail: MailServer | None  #: None: this server sends no mail
+    allowed_hosts: tuple[str, ...]  #: further names of this server
     trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is believed
 
     @property
@@ -126,6 +130,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         log_format="json" if log_format == "json" else "console",
         ca_file=_ca_file(text("LOADBELL_CA_FILE")),
         mail=_mail(text("LOADBELL_SMTP_URL"), text("LOADBELL_SMTP_FROM")),
+        allowed_hosts=_hosts(text("LOADBELL_ALLOWED_HOSTS")),
         trusted_proxies=_networks("LOADBELL_TRUSTED_PROXIES", text("LOADBELL_TRUSTED_PROXIES")),
     )
 
@@ -171,14 +176,44 @@ def _database_url(text: str, data_dir: Path) -> str:
 def _base_url(text: str) -> str | None:
     if not text:
         return None
+    bad = BadSetting(f"LOADBELL_BASE_URL: {text!r} is not an address such as https://loadbell.example.org.")
     try:
         parts = urlsplit(text)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and not parts.query and not parts.fragment
+        host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+    except ValueError:  # UnicodeError is one
+        raise bad from None
+    if parts.scheme not in {"http", "https"} or "@" in parts.netloc or not _is_host(host) or port == 0:
+        raise bad
+    if parts.query or parts.fragment:
+        raise bad
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - nothing is bound to it here
+        raise BadSetting(f"LOADBELL_BASE_URL: {host} is every address of a machine. Give the one that people use.")
+    path = parts.path.rstrip("/")
+    if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        raise BadSetting(
+            f"LOADBELL_BASE_URL: {path!r} is not a path that works here. Use letters, digits and - . _ ~, such as "
+            "https://example.org/loadbell."
+        )
+    shown = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}{path}"
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    for name in names:
+        if not _is_host(name):
+            raise BadSetting(
+                f"LOADBELL_ALLOWED_HOSTS: {name!r} is not a name or address. Write them without a port, such as "
+                "loadbell,loadbell.tools.svc,10.0.3.7."
+            )
+    return names
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(text)) and "%" not in text
     except ValueError:
-        usable = False
-    if not usable:
-        raise BadSetting(f"LOADBELL_BASE_URL: {text!r} is not an address such as https://loadbell.example.org.")
-    return text.rstrip("/")
+        return _NAME.fullmatch(text) is not None
 
 
 def _networks(name: str, text: str) -> tuple[Network, ...]:

@@ -25,6 +25,7 @@ from loadbell.domain.retry import RetrySchedule
 from loadbell.domain.runs import Trigger
 from loadbell.entry.asgi import PAGES, build_asgi
 from loadbell.entry.door import Door
+from loadbell.entry.hosts import hosts_of
 from loadbell.notify.worker import Worker
 from loadbell.outbound.sender import Sender
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
@@ -222,15 +223,14 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
     with_worker: bool = True,
     settle: bool = True,
     sends_mail: bool = True,
-    asks_for_code: bool = False,
-    base_url: str = "https://loadbell.example.org",
+    base_url: str | None = "https://loadbell.example.org",
     pages: Sequence[HTTPRouteHandler] = (),
     limits: Limits | None = None,
 ) -> Iterator[ApiSite]:
     """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one.
 
-    With ``sends_mail`` mail is taken into the outbox, where it stays. With ``asks_for_code`` it is as if others could
-    reach it. ``pages`` are served beside ours, ``limits`` hold for live ones.
+    With ``sends_mail`` mail is taken into the outbox, where it stays. Without a ``base_url`` it is the address that it
+    listens on. ``pages`` are served beside ours, ``limits`` hold for live ones.
     """
     ready: queue.SimpleQueue[tuple[Database, str] | BaseException] = queue.SimpleQueue()
     stop = asyncio.Event()
@@ -246,12 +246,11 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                     database,
                     clock=clock,
                     entropy=os.urandom,
-                    base_url=base_url,
+                    hosts=hosts_of(base_url, (), "127.0.0.1", listener),
                     policy=LOOPBACK,
                     default_watchdog=WATCHDOG,
                     send_timeout=SEND_TIMEOUT,
                     sends_mail=sends_mail,
-                    asks_for_code=asks_for_code,
                 )
                 live = Live(database, clock, limits)
                 await live.start()

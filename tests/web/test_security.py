@@ -5,7 +5,12 @@ from collections.abc import Callable
 
 import pytest
 
+from loadbell import api, web
+from loadbell.api import openapi
+from loadbell.sources import k6_cloud_v1
+from loadbell.web.rendering import VERSION
 from tests.api.site import ApiSite
+from tests.support.server import Client
 from tests.web.browser import Browser, Page
 from tests.web.conftest import PASSWORD, Person
 
@@ -27,7 +32,7 @@ def _check_headers(page: Page) -> None:
     assert page.headers["cache-control"] == "no-store"
     assert page.headers["x-frame-options"] == "DENY"
     assert page.headers["x-content-type-options"] == "nosniff"
-    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["referrer-policy"] == "same-origin"
     assert not re.search(
         r"<script(?! src=\"/static/[^\"]+\" defer></script>)|<style|\sstyle=|\son[a-z]+=|javascript:|data:", page.text
     )
@@ -137,3 +142,76 @@ def test_what_people_wrote_is_text(signed_in: Browser) -> None:
 
     assert '<b onclick="x">' not in page.text
     assert "&lt;b onclick=&#34;x&#34;&gt;" in page.text
+
+
+@pytest.mark.parametrize("origin", ["null", "https://evil.example", "http://loadbell.example.org", "https://127.0.0.1"])
+@pytest.mark.parametrize("path", ["/account", "/account/password", "/logout", "/theme", "/organizations"])
+def test_a_form_of_another_origin_is_refused(signed_in: Browser, still_site: ApiSite, path: str, origin: str) -> None:
+    """Even with the right token: another scheme, host or port, and a browser that hides where a form is from."""
+    token = signed_in.get("/account").hidden("csrf_token")
+    before = still_site.contents()
+
+    answer = signed_in.send("POST", path, {"csrf_token": token, "name": "Eve", "theme": "dark"}, {"Origin": origin})
+
+    assert answer.status == 403
+    assert still_site.contents() == before
+    assert answer.set_cookies == {}
+
+
+def test_a_form_of_our_own_origin_is_taken(signed_in: Browser, still_site: ApiSite) -> None:
+    """That of the base URL, which a proxy may hide from us, and that of the address in ``Host``."""
+    for origin in ("https://loadbell.example.org", still_site.url):
+        assert signed_in.post("/account", {"name": "Mara"}, Origin=origin).status == 303
+
+
+def _routes() -> list[tuple[str, str]]:
+    """A method and an address of every route of ours, and of what is not there."""
+    k6 = k6_cloud_v1
+    handlers = [
+        *(("", one) for noun in web._NOUNS for one in noun.HANDLERS),
+        *((openapi.PREFIX, one) for noun in api._NOUNS.values() for one in noun),
+        *(("", one) for one in (k6.create, k6.push, k6.end, k6.validate_token, k6.out_of_scope, k6.only_post)),
+    ]
+    routes = {
+        (str(method), prefix + re.sub(r"{[^}]*}", "1", path))
+        for prefix, one in handlers
+        for path in one.paths
+        for method in one.http_methods
+    }
+    others = {("GET", "/api/v1/openapi.json"), ("GET", "/nothing"), ("OPTIONS", "/runs"), ("PUT", "/login")}
+    return sorted(routes | others)
+
+
+def test_nothing_is_answered_under_a_foreign_name(still_site: ApiSite) -> None:
+    """421 at every address, with a session and a token, with nothing done; but health, which load balancers ask for."""
+    before, token = still_site.contents(), still_site.ours.token
+    client = Client(still_site.url, token)
+    foreign = {"Host": "evil.example"}
+
+    told = {
+        route: client.call(route[0], f"/{route[1]}", headers=foreign).status
+        for route in [*_routes(), ("GET", f"/static/{VERSION}/theme.css")]
+    }
+
+    assert len(told) > 100
+    assert {route for route, status in told.items() if status != 421} == set()
+    assert still_site.contents() == before
+    assert [client.call("GET", f"//{path}", headers=foreign).status for path in ("healthz", "readyz")] == [200, 200]
+
+
+def test_a_foreign_name_is_told_to_each_in_its_own_words(still_site: ApiSite) -> None:
+    """A page for people, a problem for programs, k6's own form for k6; each names what to set and has no address."""
+    browser, client = Browser(still_site.url), Client(still_site.url, still_site.ours.token)
+    foreign = {"Host": "evil.example:8025"}
+
+    page = browser.get("/login", **foreign)
+    problem = client.call("GET", "/runs", headers=foreign)
+    k6 = client.call("POST", "//v1/tests", {"name": "x"}, headers=foreign)
+
+    _check_headers(page)
+    assert "This server is not known as evil.example." in page.words
+    assert problem.json["code"] == "misdirected"
+    assert problem.headers["content-type"] == "application/problem+json"
+    for sentence in (page.words, problem.json["detail"], k6.json["error"]["message"]):
+        assert "LOADBELL_BASE_URL" in sentence
+        assert "loadbell.example.org" not in sentence

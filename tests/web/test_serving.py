@@ -1,16 +1,19 @@
 """The pages of ``loadbell serve`` itself, and of a server in trouble."""
 
 import re
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from litestar.testing import RequestFactory
 
 from loadbell.cli.exits import Exit
 from loadbell.domain.errors import Unavailable
+from loadbell.entry.hosts import in_url
 from loadbell.entry.problems import refuse
 from loadbell.web.page import error_page
-from tests.support.server import Server, run_loadbell, set_up
+from tests.support.server import Client, Server, run_loadbell, set_up
 from tests.web.browser import Browser
 
 
@@ -63,13 +66,63 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
     assert line.rpartition(" ")[2] not in server.log.read_text()
 
 
-def test_on_this_machine_no_code_is_printed(tmp_path: Path) -> None:
-    """Who can reach 127.0.0.1 may set it up; stdout has the address only."""
+def test_on_this_machine_no_code_is_asked_for(tmp_path: Path) -> None:
+    """Who sits at this machine may set it up; who comes by a proxy on it needs the code, which is printed for that."""
+    said = {"organization": "Acme", "name": "Mara", "email": "owner@example.org", "password": "correct horse battery"}
     with Server(tmp_path) as server:
-        page = Browser(server.url).get("/setup")
-        assert _printed(server) == []
+        browser, proxied = Browser(server.url), {"X-Forwarded-For": "203.0.113.9"}
+        ours, theirs = browser.get("/setup"), browser.get("/setup", **proxied)
+        refused = browser.post("/setup", said, **proxied)
+        (line,) = _printed(server)
+    with Server(tmp_path) as server:
+        made = Browser(server.url).post("/setup", {**said, "code": line.rpartition(" ")[2]}, **proxied)
 
-    assert 'name="code"' not in page.text
+    assert 'name="code"' not in ours.text
+    assert 'name="code"' in theirs.text
+    assert (refused.status, made.status) == (422, 303)
+
+
+def _own_names() -> set[str]:
+    return {name.lower() for name in (socket.getfqdn(), socket.gethostname())}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_server_that_listens_everywhere_goes_by_its_machines_name(tmp_path: Path, host: str) -> None:
+    """Links lead to the machine's own name, stderr says what to set, and it answers to its names and addresses only."""
+    made = set_up(tmp_path)
+    with Server(tmp_path, arguments=("serve", "--port", "0", "--host", host)) as server:
+        port = urlsplit(server.url).port
+        client = Client(f"http://127.0.0.1:{port}", made["token"])
+        run = client.ok("POST", "/runs", {"name": "Checkout"})
+        asked = {name: client.call("GET", "/runs", headers={"Host": name}).status for name in (
+            f"127.0.0.1:{port}", f"localhost:{port}", urlsplit(run["url"]).netloc, f"{in_url(host)}:{port}",
+            socket.gethostname(), "evil.example", f"evil.example:{port}", "203.0.113.9",
+        )}  # fmt: skip
+        log = server.log.read_text()
+
+    assert server.url == f"http://{in_url(host)}:{port}"
+    assert urlsplit(run["url"]).port == port
+    assert urlsplit(run["url"]).hostname in _own_names()
+    assert list(asked.values()) == [200] * 5 + [421] * 3
+    assert "LOADBELL_BASE_URL" in log
+    assert run["url"].partition("/runs/")[0] in log
+
+
+def test_a_server_that_says_where_it_is_warns_of_nothing(tmp_path: Path) -> None:
+    """With a base URL, links lead there, whatever it listens on, and other names of the machine are not its own."""
+    made = set_up(tmp_path)
+    settings = {"LOADBELL_BASE_URL": "https://bell.example.org", "LOADBELL_ALLOWED_HOSTS": "loadbell, bell.svc"}
+    with Server(tmp_path, settings, arguments=("serve", "--port", "0", "--host", "0.0.0.0")) as server:
+        client = Client(f"http://127.0.0.1:{urlsplit(server.url).port}", made["token"])
+        run = client.ok("POST", "/runs", {"name": "Checkout"})
+        asked = [client.call("GET", "/runs", headers={"Host": name}).status for name in (
+            "bell.example.org", "loadbell:8025", "BELL.svc.", "localhost", socket.gethostname(), "svc", "a.bell.svc",
+        )]  # fmt: skip
+        log = server.log.read_text()
+
+    assert run["url"] == f"https://bell.example.org/runs/{run['id']}"
+    assert asked == [200, 200, 200, 200, 421, 421, 421]
+    assert "LOADBELL_BASE_URL" not in log
 
 
 def test_a_database_that_is_away_is_told_as_a_page() -> None:

@@ -18,14 +18,14 @@ SAID = {"organization": " Harbour Shop ", "name": "Mara Lind", "email": "Mara@ex
 @pytest.fixture
 def new_site(new_store: NewStore) -> Iterator[ApiSite]:
     """A server that only its own machine can reach, and nobody has set up."""
-    with served(new_store(), with_worker=False, settle=False) as site:
+    with served(new_store(), with_worker=False, settle=False, base_url=None) as site:
         yield site
 
 
 @pytest.fixture
 def open_site(new_store: NewStore) -> Iterator[ApiSite]:
     """The same, where others can reach it."""
-    with served(new_store(), with_worker=False, settle=False, asks_for_code=True) as site:
+    with served(new_store(), with_worker=False, settle=False) as site:
         yield site
 
 

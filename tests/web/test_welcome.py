@@ -11,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from loadbell.domain.orgs import Role, Scope
-from tests.api.conftest import NewStore
-from tests.api.site import served
 from tests.support.server import Client, Server, set_up
 from tests.support.snippets import MISSING, has_curl
 from tests.web.browser import Browser, Page
@@ -235,11 +233,3 @@ def test_a_command_works_as_it_is_printed(
     assert done.returncode == 0, done.stderr
     run = client.ok("GET", "/runs")["items"][0]
     assert (run["source"], run["status"], run["result"]) == (source, 3, result)
-
-
-def test_an_address_that_means_everywhere_is_told(new_store: NewStore) -> None:
-    """Nobody is given a command that no other machine can use without learning how to mend it."""
-    with served(new_store(), with_worker=False, base_url="http://0.0.0.0:8025") as site:
-        page = Team(site).owner.get("/welcome")
-
-    assert "LOADBELL_BASE_URL" in page.words

@@ -23,8 +23,8 @@ from litestar.types import ASGIApp
 
 from loadbell.domain.errors import NotFound, Refused
 from loadbell.entry.door import Call, Door, OpenCall, PersonalCall
-from loadbell.entry.health import health_handlers
-from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, problem, refuse
+from loadbell.entry.health import ANY_HOST, health_handlers
+from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, Misdirected, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds, loggable
 
 log = structlog.get_logger()
@@ -49,9 +49,21 @@ def build_asgi(door: Door, routers: Sequence[Router], error_page: ErrorPage | No
     def public(request: Asked) -> OpenCall:
         return OpenCall(door, request)
 
+    async def ours_only(request: Asked) -> Response[bytes] | None:
+        if not ANY_HOST.items() <= request.route_handler.opt.items():
+            door.hosts.check(request.scope)
+        return await _possible_methods(request)
+
+    def lost(request: Asked, error: HTTPException) -> Response[bytes]:
+        try:
+            door.hosts.check(request.scope)
+        except Misdirected as refusal:
+            return refuse(refusal)
+        return unroutable(request, error)
+
     application = Litestar(
         [*health_handlers(door), *routers],
-        before_request=_possible_methods,
+        before_request=ours_only,
         dependencies={
             "call": Provide(call, sync_to_thread=False),
             "personal": Provide(personal, sync_to_thread=False),
@@ -59,7 +71,7 @@ def build_asgi(door: Door, routers: Sequence[Router], error_page: ErrorPage | No
         },
         exception_handlers={
             Refused: _told(_refused, error_page),
-            HTTPException: _told(unroutable, error_page),
+            HTTPException: _told(lost, error_page),
             Exception: _told(failed, error_page),
         },
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give

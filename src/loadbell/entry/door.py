@@ -22,6 +22,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -36,6 +37,7 @@ from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.entry import identifiers
 from loadbell.entry.bodies import decode_body, read_body
 from loadbell.entry.fields import convert_fields
+from loadbell.entry.hosts import Hosts
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.idempotency import claim_key, keep_answer
@@ -57,13 +59,22 @@ class Door:
     database: Database
     clock: Clock
     entropy: Entropy
-    base_url: str  #: without a slash at its end
+    hosts: Hosts
     policy: AddressPolicy
     default_watchdog: Micros
     send_timeout: Micros
     passwords: Passwords = field(default_factory=Passwords)
     sends_mail: bool = False  #: the operator named a mail server
-    asks_for_code: bool = False  #: who sets this installation up has to know what `serve` printed
+
+    @property
+    def base_url(self) -> str:
+        """Where people reach this server, without a slash at its end."""
+        return self.hosts.base_url
+
+    @property
+    def prefix(self) -> str:
+        """The path under which they do: what stands before every path of ours. Empty, or ``/loadbell``."""
+        return urlsplit(self.hosts.base_url).path
 
 
 class AtTheDoor(Generic[Who]):

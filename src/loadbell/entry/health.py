@@ -14,18 +14,21 @@ from loadbell.store.organizations import any_user
 PATIENCE_SECONDS = 2.0
 """How long the database may take to answer a read before this process counts as not ready."""
 
+ANY_HOST = {"any_host": True}
+"""The ``opt`` of what is answered under any name: load balancers ask by address, and nothing is told that matters."""
+
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
 def health_handlers(door: Door) -> list[HTTPRouteHandler]:
     """``/healthz`` and ``/readyz`` of the process behind ``door``."""
 
-    @get("/healthz")
+    @get("/healthz", opt=ANY_HOST)
     async def healthz() -> Response[bytes]:
         """200 whenever the process serves."""
         return Response(b'{"status":"ok"}', media_type=MediaType.JSON, headers=_NO_STORE)
 
-    @get("/readyz")
+    @get("/readyz", opt=ANY_HOST)
     async def readyz() -> Response[bytes]:
         """200 when the database answers a read, else 503."""
         try:

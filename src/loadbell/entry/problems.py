@@ -41,6 +41,10 @@ class UnsupportedMediaType(Refused):
     """The body is declared as something other than JSON."""
 
 
+class Misdirected(Refused):
+    """The request is for a server of another name."""
+
+
 class WrongField(msgspec.Struct):
     """One field that is wrong: its dotted path in the request, and what is wrong in words."""
 
@@ -79,6 +83,7 @@ _KINDS: dict[type[Refused], Kind] = {
     Conflict: Kind(HTTPStatus.CONFLICT, "conflict", "In conflict with the state of things"),
     TooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large"),
     UnsupportedMediaType: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not JSON"),
+    Misdirected: Kind(HTTPStatus.MISDIRECTED_REQUEST, "misdirected", "Not the address of this server"),
     Invalid: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A field is wrong"),
     Unavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The database is not available"),
 }

@@ -201,14 +201,18 @@ class PageCall(PersonalCall):
         assert self._who is not None, "read_in has found out who asks"
         return await self._live.follow(View.of(name, principal, key, render), self._who.session_id)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether somebody on this very machine certainly sent the request."""
+        return self.door.hosts.is_local(self._request.scope)
+
     def refuse_foreign(self) -> None:
         """Does nothing unless the browser says that another site sent this request, with a cookie of ours or without.
 
         Raises:
             Forbidden: it says so.
         """
-        if self.header("sec-fetch-site") in {"cross-site", "same-site"}:
-            raise Forbidden("This form was sent by another site. Open the page here and fill it in yourself.")
+        self.door.hosts.refuse_foreign(self._request.scope)
 
     async def form(self) -> Form:
         """What the form says, once it is known to come from a page that we gave to this browser.

@@ -30,7 +30,7 @@ async def set_up(page: NamedDependency[PageCall]) -> Response[str]:
         name=form.get("name", ""),
         email=form.get("email", "").strip(),
         password=form.get("password", ""),
-        code=form.get("code", "") if door.asks_for_code else None,
+        code=None if page.is_local else form.get("code", ""),
     )
     try:
         made = await set_up_and_sign_in(
@@ -58,7 +58,7 @@ async def _show(page: PageCall, said: Form, refusal: Refused | None = None) -> R
         organization_name=said.get("organization", ""),
         name=said.get("name", ""),
         email=said.get("email", ""),
-        asks_for_code=page.door.asks_for_code,
+        asks_for_code=not page.is_local,
     )
 
 

@@ -4,7 +4,6 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from litestar import Response, get, post
 from litestar.di import NamedDependency
@@ -26,7 +25,6 @@ from loadbell.web.rendering import render_part
 
 _MOST = 1_000  # projects to choose from; beyond that the API does it
 _LONGEST_NAME = 200
-_EVERYWHERE = {"0.0.0.0", "::"}  # noqa: S104 - where nobody can report to; nothing is bound to it here
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,6 @@ async def _show(
         made=made,
         commands=_commands(base_url, made.token if made else k6.PLACEHOLDER),
         base_url=base_url,
-        is_everywhere=urlsplit(base_url).hostname in _EVERYWHERE,
     )
 
 
