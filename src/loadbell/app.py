@@ -224,7 +224,7 @@ def _http_server(settings: Settings, database: Database, live: Live, hosts: Host
         sends_mail=settings.mail is not None,
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
-    application = at_any_prefix(build_asgi(door, routers, error_page))
+    application = build_asgi(door, routers, error_page, rewrite=at_any_prefix)
     return _Server(http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies))
 
 

@@ -232,7 +232,6 @@ WRONG_QUERY: dict[str, tuple[str, ...]] = {
 }
 
 NO_JSON: tuple[tuple[str, bytes], ...] = (
-    ("no bytes", b""),
     ("cut off", b'{"name": "n'),
     ("a comma too many", b'{"name": "n",}'),
     ("two values", b'{"name": "n"} {}'),

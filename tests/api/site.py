@@ -260,7 +260,7 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                     *web.routers(door, live),
                     *_beside(door, live, pages),
                 ]
-                application = at_any_prefix(build_asgi(door, routers, error_page))
+                application = build_asgi(door, routers, error_page, rewrite=at_any_prefix)
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))

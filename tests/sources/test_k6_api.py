@@ -320,7 +320,7 @@ def test_any_prefix_leads_here(still_site: ApiSite, prefix: str) -> None:
 
     assert 200 == answer.status
     assert 404 == client.call("POST", "//api/v1/tests", NEW_TEST).status
-    assert 404 == client.call("POST", "/" + "/" * 30_000 + "v1", NEW_TEST).status
+    assert 404 == client.call("POST", "/" + "/" * 2_000 + "v1", NEW_TEST).status
 
 
 def test_another_organizations_run_is_not_there(still_site: ApiSite) -> None:

@@ -161,7 +161,7 @@ def test_refusals_are_pages_for_people_and_problems_for_programs(browser: Browse
         problem = browser.get(path, Accept=accept)
         assert json.loads(problem.text)["code"] == "not_found"
     wrong = browser.send("PUT", "/login", {})
-    assert (wrong.status, wrong.headers["allow"]) == (405, "GET, OPTIONS, POST")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "GET, HEAD, OPTIONS, POST")
 
 
 def test_a_new_browser_is_not_remembered_for_looking(new_person: Callable[[], Person], browser: Browser) -> None:

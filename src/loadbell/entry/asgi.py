@@ -10,22 +10,23 @@ A handler gets the request at the door by an argument that says who may come: ``
 API token, ``personal: NamedDependency[PersonalCall]`` a session, ``public: NamedDependency[OpenCall]`` nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
 
 import structlog
 from litestar import Litestar, Request, Response, Router
 from litestar.di import Provide
-from litestar.enums import HttpMethod
+from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from loadbell.domain.errors import NotFound, Refused
 from loadbell.entry.door import Call, Door, OpenCall, PersonalCall
 from loadbell.entry.health import ANY_HOST, health_handlers
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, Misdirected, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds, loggable
+from loadbell.entry.request_limits import RequestLimits
 
 log = structlog.get_logger()
 
@@ -37,8 +38,22 @@ PAGES = {"pages": True}
 """The ``opt`` of a router whose refusals are pages."""
 
 
-def build_asgi(door: Door, routers: Sequence[Router], error_page: ErrorPage | None = None) -> ASGIApp:
-    """The application that serves ``routers`` and the health of this process."""
+AT_ONCE = 3_000
+"""Requests that are answered at the same time, most of them open pages that wait for news."""
+
+
+def build_asgi(
+    door: Door,
+    routers: Sequence[Router],
+    error_page: ErrorPage | None = None,
+    *,
+    rewrite: Callable[[ASGIApp], ASGIApp] | None = None,
+    at_once: int = AT_ONCE,
+) -> ASGIApp:
+    """The application that serves ``routers`` and the health of this process.
+
+    ``rewrite`` may change where a request goes to before it is routed.
+    """
 
     def call(request: Asked) -> Call:
         return Call(door, request)
@@ -77,7 +92,8 @@ def build_asgi(door: Door, routers: Sequence[Router], error_page: ErrorPage | No
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,
     )
-    return RequestIds(application, door.entropy)
+    routed: ASGIApp = application if rewrite is None else rewrite(application)
+    return RequestIds(RequestLimits(_head_as_get(routed), at_once), door.entropy)
 
 
 async def _possible_methods(request: Asked) -> Response[bytes] | None:
@@ -86,7 +102,41 @@ async def _possible_methods(request: Asked) -> Response[bytes] | None:
         return None
     template = request.scope["path_template"]
     methods = next(route.methods for route in request.app.routes if route.path_format == template)
-    return Response(b"", status_code=HTTPStatus.NO_CONTENT, headers={"Allow": ", ".join(sorted(methods))})
+    return Response(b"", status_code=HTTPStatus.NO_CONTENT, headers={"Allow": _allow(methods)})
+
+
+def _allow(methods: Iterable[str]) -> str:
+    """What the header says where ``methods`` have handlers: HEAD is answered wherever GET is."""
+    possible = set(methods)
+    return ", ".join(sorted(possible | {HttpMethod.HEAD.value} if HttpMethod.GET in possible else possible))
+
+
+def _head_as_get(application: ASGIApp) -> ASGIApp:
+    """``application``, where each HEAD is answered as the GET would be, without its body (RFC 9110 section 9.3.2).
+
+    An answer without an end, as an open page's news, ends with its head.
+    """
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or scope["method"] != HttpMethod.HEAD:
+            await application(scope, receive, send)
+            return
+        ended = False
+
+        async def send_head(message: Message) -> None:
+            nonlocal ended
+            if ended:
+                return
+            if message["type"] == "http.response.body":
+                ended = True
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+            else:
+                await send(message)
+
+        asked: Any = {**scope, "method": HttpMethod.GET.value}
+        await application(asked, receive, send_head)
+
+    return answer
 
 
 def _told(
@@ -115,7 +165,7 @@ def _refused(_request: Asked, refusal: Refused) -> Response[bytes]:
 def unroutable(request: Asked, error: HTTPException) -> Response[bytes]:
     """The answer to what Litestar itself refuses, which after our own reading of requests is only where they go to."""
     if error.status_code == METHOD_NOT_ALLOWED.status:
-        allow = ", ".join(sorted((error.headers or {}).get("allow", "").split(", ")))
+        allow = _allow((error.headers or {}).get("allow", "").split(", "))
         detail = f"{request.method} is not possible here. Possible: {allow}."
         return problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allow})
     if error.status_code == HTTPStatus.NOT_FOUND:

@@ -61,15 +61,19 @@ async def body_chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
 
 
 def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
-    """What the JSON object ``raw`` says, as ``wanted`` (a Struct). No body at all says what ``{}`` does.
+    """What the JSON object ``raw`` says, as ``wanted`` (a Struct). No body at all says what ``{}`` does, whatever it is declared as.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON in UTF-8.
         MalformedBody: it is not JSON.
         Invalid: it is not an object, or some of its fields are wrong.
     """
-    if not raw and content_type is None:
-        return convert_fields({}, wanted)
+    if not raw:
+        try:
+            return convert_fields({}, wanted)
+        except Invalid as missing:
+            told = (FieldError(error.field, f"{error.message}, and the body is empty") for error in missing.errors)
+            raise Invalid(*told) from None
     _check_media_type(content_type)
     tree = _parse(raw)
     if not isinstance(tree, dict):

@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import msgspec
 from litestar import Response
+from litestar.types import Send
 
 from loadbell.domain.errors import (
     Conflict,
@@ -89,10 +90,19 @@ _KINDS: dict[type[Refused], Kind] = {
 }
 
 METHOD_NOT_ALLOWED = Kind(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
+REQUEST_TIMEOUT = Kind(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request took too long to arrive")
+URI_TOO_LONG = Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The address is too long")
+HEADERS_TOO_LARGE = Kind(
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The headers are too many or too large"
+)
+BAD_REQUEST = Kind(HTTPStatus.BAD_REQUEST, "bad_request", "Not a request in HTTP/1.1")
 INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "loadbell failed")
 
 CODES: tuple[str, ...] = tuple(kind.code for kind in (*_KINDS.values(), METHOD_NOT_ALLOWED, INTERNAL))
-"""Every code that an answer may carry."""
+"""Every code that a route's answer may carry."""
+
+OF_THE_CONNECTION = (BAD_REQUEST, REQUEST_TIMEOUT, URI_TOO_LONG, HEADERS_TOO_LARGE)
+"""What a request is refused with that reaches no route."""
 
 
 def refuse(refusal: Refused) -> Response[bytes]:
@@ -122,3 +132,12 @@ def problem(
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store", **(headers or {})},
     )
+
+
+async def send_problem(answered: Response[bytes], send: Send) -> None:
+    """Sends ``answered`` where there is no framework to do it."""
+    headers = [(name.lower().encode(), value.encode()) for name, value in answered.headers.items()]
+    headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(answered.content)).encode())]
+    status = answered.status_code or INTERNAL.status.value
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": answered.content, "more_body": False})

@@ -9,12 +9,13 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from loadbell.accounts.credentials import Prefix
 from loadbell.domain.ids import Entropy
-from loadbell.entry.problems import INTERNAL, MEDIA_TYPE, problem
+from loadbell.entry.problems import INTERNAL, problem, send_problem
 
 log = structlog.get_logger()
 
 _FIT = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HEADER = b"x-request-id"
+_LONGEST_LOGGED = 2_048
 _CREDENTIAL = re.compile(rf"({'|'.join(Prefix)})[\w-]+")
 
 
@@ -52,7 +53,7 @@ class RequestIds:
             except Exception:
                 log.exception("A request failed", method=scope["method"], path=loggable(scope["path"]))
                 if not status:
-                    await _fail(send_with_id)
+                    await send_problem(problem(INTERNAL, FAILED), send_with_id)
             # The path is all that is told of a request: its query and headers may be secret.
             took = round((time.perf_counter() - began) * 1000, 1)
             log.debug("Request", method=scope["method"], path=loggable(scope["path"]), status=status, duration_ms=took)
@@ -60,14 +61,7 @@ class RequestIds:
 
 def loggable(path: str) -> str:
     """``path`` without the credential that the link of a mail carries in it."""
-    return _CREDENTIAL.sub(r"\1…", path)
-
-
-async def _fail(send: Send) -> None:
-    body = problem(INTERNAL, FAILED).content
-    headers = [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": INTERNAL.status.value, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    return _CREDENTIAL.sub(r"\1…", path[:_LONGEST_LOGGED])
 
 
 FAILED = "loadbell failed on this request. Its X-Request-ID finds the reason in the server's log."

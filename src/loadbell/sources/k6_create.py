@@ -52,6 +52,8 @@ def of_json(raw: bytes) -> NewTest:
         MalformedBody: it is not JSON.
         Invalid: a field is wrong.
     """
+    if not raw:
+        raise MalformedBody("The body is empty, where k6 says what it will run.")
     cleaned = raw.replace(b"\\u0000", b"\\ufffd")  # no text can keep it, and a test should not fail over it
     return decode_body(cleaned, "application/json", NewTest)
 

@@ -1,0 +1,76 @@
+"""
+What a request may weigh before anything looks at it, and how many are answered at once.
+
+Whatever reads a path, a query string or headers later on reads a text of bounded length.
+"""
+
+from litestar import Response
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from loadbell.domain.errors import Unavailable
+from loadbell.entry.health import HEALTH_PATHS
+from loadbell.entry.problems import HEADERS_TOO_LARGE, URI_TOO_LONG, problem, refuse, send_problem
+
+LONGEST_PATH = 2_048
+"""Bytes of a path as it comes over the wire."""
+
+LONGEST_QUERY = 8_192
+"""Bytes of what follows the path."""
+
+MOST_HEADERS = 100
+LARGEST_HEADERS = 32 * 1024
+"""Bytes of all headers, names and values."""
+
+
+class RequestLimits:
+    """Wraps an application that is to see only requests whose head is within the limits.
+
+    Up to ``at_once`` requests are answered at the same time; the health of this process is told beyond that, too.
+    """
+
+    def __init__(self, application: ASGIApp, at_once: int) -> None:
+        self._application = application
+        self._at_once = at_once
+        self._now = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._application(scope, receive, send)
+            return
+        refusal = _refusal(scope)
+        if refusal is None and self._now >= self._at_once and scope["path"] not in HEALTH_PATHS:
+            refusal = refuse(Unavailable("This server answers as many requests as it can just now. Send it again."))
+        if refusal is not None:
+            await send_problem(refusal, send)
+            return
+        self._now += 1
+        try:
+            await self._application(scope, receive, send)
+        finally:
+            self._now -= 1
+
+
+def address_too_long() -> Response[bytes]:
+    """The answer to a path or query string over the limit."""
+    detail = f"A path may have {LONGEST_PATH:,} bytes and a query string {LONGEST_QUERY:,}. Shorten the address."
+    return problem(URI_TOO_LONG, detail)
+
+
+def headers_too_large() -> Response[bytes]:
+    """The answer to headers over a limit."""
+    detail = (
+        f"A request may have {MOST_HEADERS} headers of {LARGEST_HEADERS // 1024} KiB in all. "
+        "Send fewer; in a browser, delete the cookies of this site."
+    )
+    return problem(HEADERS_TOO_LARGE, detail)
+
+
+def _refusal(scope: Scope) -> Response[bytes] | None:
+    if len(scope["raw_path"]) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY:
+        return address_too_long()
+    headers = scope["headers"]
+    if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
+        return headers_too_large()
+    return None
