@@ -185,7 +185,7 @@ def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play)
             recording.set()
             while not await tx.all(SOMEBODY_WAITS_FOR_US):  # noqa: ASYNC110 - only PostgreSQL knows it
                 await asyncio.sleep(0.01)
-            await complete_batch(tx, [completion])
+            await complete_batch(tx, [completion], now=site.clock.now)
 
         async def person(tx: Transaction) -> None:
             begun.append("person")

@@ -313,3 +313,20 @@ def test_payload_and_deliveries_are_frozen_when_it_happens(play: Play) -> None:
         assert [channel.id] == [row["channel_id"] for row in receivers]
 
     play(scenario)
+
+
+def test_a_run_does_not_end_before_it_started(play: Play) -> None:
+    """Although the clock was set back while it ran: no duration is negative."""
+
+    async def scenario(site: Site) -> None:
+        run = await site.run(status=RunStatus.CREATED)
+        site.clock.advance(-SECOND)
+        running = await site.report(run, RunStatus.RUNNING)
+        site.clock.advance(-3600 * SECOND)
+        ended = await site.report(run, RunStatus.FINISHED)
+        moves = await site.rows("SELECT moved_at FROM run_moves ORDER BY id")
+
+        assert [run.created_at] * 2 == [running.started_at, ended.ended_at]
+        assert [run.created_at] * 3 == [row["moved_at"] for row in moves]
+
+    play(scenario)

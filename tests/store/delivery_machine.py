@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from loadbell.domain.deliveries import ENDED, MOVES, Cause, DeliveryStatus
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.events import EventName
-from loadbell.domain.ids import SECOND
+from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.replays import End
 from loadbell.domain.runs import Run, RunStatus
 from loadbell.notify import actions
@@ -57,6 +57,7 @@ class DeliveryRows(RuleBasedStateMachine):
         self._runner = asyncio.Runner()
         self.site: Site = self._do(self._begin())
         self.in_hand: dict[int, list[Leased]] = {worker: [] for worker in WORKERS}
+        self.leased_at: dict[tuple[UUID, int, int], Micros] = {}  # when each attempt begins
         self.runs: list[Run] = []
         self.before: dict[str, dict[str, Any]] = {}
         self.delivered: set[str] = set()
@@ -148,7 +149,11 @@ class DeliveryRows(RuleBasedStateMachine):
             assert ("sending", worker, item.number) == (row["status"], row["lease_owner"], row["attempts_begun"])
             if item.event is EventName.FINISHED and item.cause is Cause.SCHEDULED:
                 self._check_order(row, rows)
+        self._take(worker, leased)
+
+    def _take(self, worker: int, leased: list[Leased]) -> None:
         self.in_hand[worker] += leased
+        self.leased_at.update({(item.id, item.number, worker): self.site.clock.now for item in leased})
 
     def _check_order(self, finished: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
         """test.started has been answered or has ended before its test.finished goes out."""
@@ -169,7 +174,8 @@ class DeliveryRows(RuleBasedStateMachine):
         """A worker records what it held, whether or not the lease still stands; sometimes twice."""
         worker = data.draw(st.sampled_from([worker for worker in WORKERS if self.in_hand[worker]]))
         leased = self.in_hand[worker].pop(data.draw(st.integers(0, len(self.in_hand[worker]) - 1)))
-        completion = done(self.site, leased, answer)
+        begun = self.leased_at[leased.id, leased.number, worker]
+        completion = done(self.site, leased, answer, started_at=begun)
         key = str(leased.id)
         before = self.before[key]
         stands = ("sending", worker, leased.number) == tuple(
@@ -202,7 +208,7 @@ class DeliveryRows(RuleBasedStateMachine):
     def take_over(self, worker: int) -> None:
         """One worker takes over from the other and begins at once, while the other may still bring results."""
         self._do(self.site.do(reap, owner=worker))
-        self.in_hand[worker] += self._do(lease_all(self.site, owner=worker))
+        self._take(worker, self._do(lease_all(self.site, owner=worker)))
 
     @rule(worker=st.sampled_from(WORKERS))
     def stop(self, worker: int) -> None:
@@ -322,10 +328,15 @@ class DeliveryRows(RuleBasedStateMachine):
         numbers: dict[str, set[int]] = {}
         for entry in self._do(attempts(self.site)):
             numbers.setdefault(entry["delivery_id"], set()).add(entry["number"])
+            created_at = rows[entry["delivery_id"]]["created_at"]
+            assert created_at <= entry["started_at"] <= self.site.clock.now, "an attempt lies between creation and now"
         assert set(self.before) <= set(rows), "no delivery is ever lost"
         for key, row in rows.items():
             status = DeliveryStatus(row["status"])
             self._check_row(row, status)
+            finished_before = self.before[key]["finished_at"] if key in self.before else None
+            if row["finished_at"] != finished_before:
+                assert row["finished_at"] == self.site.clock.now, "what ends in this step ends now"
             if key in self.before:
                 old = DeliveryStatus(self.before[key]["status"])
                 assert status is old or status in MOVES[old], f"{old} → {status}"

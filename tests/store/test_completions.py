@@ -9,9 +9,11 @@ from loadbell.domain.ids import SECOND
 from loadbell.notify import actions
 from loadbell.notify.channels import delete_channel
 from loadbell.outbound.contract import NoReply, Reply
+from loadbell.store.completions import reap
 from loadbell.store.leases import give_back
 from tests.support.leasing import (
     BROKEN,
+    LEASE,
     LIMITED,
     OK,
     SILENT,
@@ -89,6 +91,27 @@ def test_a_result_of_another_worker_with_the_same_number_moves_nothing(play: Pla
     play(scenario)
 
 
+def test_a_result_of_an_older_attempt_of_the_same_worker_moves_nothing(play: Play) -> None:
+    """A worker whose lease ran out may have leased the same delivery anew, so the attempt's number is in the fence."""
+
+    async def scenario(site: Site) -> None:
+        await site.channel()
+        await site.run()
+        (older,) = await lease(site, owner=1)
+        site.clock.advance(LEASE)
+        await site.do(reap, owner=1)
+        (newer,) = await lease_all(site, owner=1)
+        await record(site, done(site, older, OK))
+        (row,) = await deliveries(site)
+
+        assert (older.owner, older.number + 1) == (newer.owner, newer.number)
+        assert ("sending", 1, 2) == (row["status"], row["lease_owner"], row["attempts_begun"])
+        await record(site, done(site, newer, BROKEN))
+        assert ["pending"] == await statuses(site)
+
+    play(scenario)
+
+
 def test_a_result_of_a_deleted_channel_is_still_recorded(play: Play) -> None:
     """The attempt was made; its delivery ends as it says."""
 
@@ -138,6 +161,28 @@ def test_a_failure_after_its_channel_was_deleted_is_not_retried(play: Play) -> N
         assert ("cancelled", None, "http_5xx") == (row["status"], row["next_attempt_at"], row["reason"])
         assert row["finished_at"] is not None
         assert 1 == len(await attempts(site))
+
+    play(scenario)
+
+
+def test_what_a_batch_cancels_ends_at_the_present(play: Play) -> None:
+    """Not when the first attempt of the batch began, which may be before the cancelled delivery was even made."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.run()
+        (old,) = await lease(site)
+        begun = site.clock.now
+        site.clock.advance(10 * SECOND)
+        await site.run()
+        (young,) = await lease(site)
+        await site.do(delete_channel, site.owner, channel.id)
+        site.clock.advance(SECOND)
+        await record(site, done(site, old, BROKEN, started_at=begun), done(site, young, BROKEN))
+
+        assert [("cancelled", site.clock.now)] * 2 == [
+            (row["status"], row["finished_at"]) for row in await deliveries(site)
+        ]
 
     play(scenario)
 

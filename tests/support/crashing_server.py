@@ -66,8 +66,8 @@ def _at_post(die_when_due: Callable[[], None]) -> None:
 
 
 def _at_record(die_when_due: Callable[[], None]) -> None:
-    async def completing(tx: Any, completions: Any) -> None:
-        await store.complete_batch(tx, completions)
+    async def completing(tx: Any, completions: Any, **given: Any) -> None:
+        await store.complete_batch(tx, completions, **given)
         if completions:
             die_when_due()
 

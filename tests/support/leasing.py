@@ -54,9 +54,18 @@ async def lease_all(site: Site, *, owner: int = 1) -> list[Leased]:
     return await lease(site, owner=owner) + await lease(site, owner=owner, retrying=True)
 
 
-def done(site: Site, leased: Leased, answer: Reply | NoReply = OK, *, waits: RetrySchedule = WAITS) -> Completion:
-    """What becomes of a leased delivery when this answer comes now."""
-    return conclude(prepare(leased, site.clock.now, BASE_URL), answer, schedule=waits, now=site.clock.now, chance=0.5)
+def done(
+    site: Site,
+    leased: Leased,
+    answer: Reply | NoReply = OK,
+    *,
+    waits: RetrySchedule = WAITS,
+    started_at: Micros | None = None,
+) -> Completion:
+    """What becomes of a leased delivery when this answer comes now, to an attempt that began then (None: now)."""
+    now = site.clock.now
+    prepared = prepare(leased, now if started_at is None else started_at, BASE_URL)
+    return conclude(prepared, answer, schedule=waits, now=now, chance=0.5)
 
 
 async def record(site: Site, *completions: Completion) -> None:

@@ -222,7 +222,7 @@ class Worker:
     async def _record(self, tx: Transaction, done: Sequence[Completion], now: Micros) -> tuple[list[Paused], int]:
         """Gives the channels that the results paused, and how many deliveries need not wait any longer."""
         paused = await heed(tx, done, pause_after=self._pause_after, now=now, entropy=self._entropy)
-        return paused, await complete_batch(tx, done)
+        return paused, await complete_batch(tx, done, now=now)
 
     def _room(self, busy: Counter[int], for_kind: int) -> Room:
         """What may be leased beside what is ``busy``, of a kind of attempt that may take ``for_kind`` places."""

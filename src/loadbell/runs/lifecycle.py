@@ -332,16 +332,17 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     entropy: Entropy,
 ) -> Run:
     starts, ends = wanted is RunStatus.RUNNING, wanted.is_final
+    at = max(now, run.started_at or run.created_at)  # not before, although a clock was set back meanwhile
     moved = replace(
         said,
         status=wanted,
         result=result_of(wanted, result),
-        started_at=now if starts else run.started_at,
-        ended_at=now if ends else None,
+        started_at=at if starts else run.started_at,
+        ended_at=at if ends else None,
         ended_by=who.by if ends else None,
     )
     await store.update_run(tx, moved, expected=run.status)
-    await run_moves.insert_move(tx, moved, by=who.by, user_id=who.user_id, now=now)
+    await run_moves.insert_move(tx, moved, by=who.by, user_id=who.user_id, now=at)
     if starts:
         await publish_started(tx, moved, now=now, entropy=entropy)
     if ends:

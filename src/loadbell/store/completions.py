@@ -132,10 +132,10 @@ class Completion:
     pauses: bool = False  #: the channel can't work until somebody has seen to it
 
 
-async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> int:
+async def complete_batch(tx: Transaction, completions: Sequence[Completion], *, now: Micros) -> int:
     """Appends every attempt to the log and moves every delivery whose lease still stands. Safe to run twice.
 
-    Gives how many other deliveries had waited for these and are free to go now.
+    What has lost its channel, project or organization meanwhile ends ``now``. Gives how many other deliveries had waited for these and are free to go now.
     """
     if not completions:
         return 0
@@ -161,7 +161,7 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> 
         released = sum([await tx.run(_RELEASE_ANSWERED, id=item) for item in answered])
     released += sum([await tx.run(_RELEASE_ENDED, id=item) for item in ended])
     again = [str(done.leased.id) for done in completions if done.verdict.status is DeliveryStatus.PENDING]
-    return released + await call_off_lost(tx, again, completions[0].attempt.started_at)
+    return released + await call_off_lost(tx, again, now)
 
 
 def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
