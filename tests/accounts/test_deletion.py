@@ -122,7 +122,7 @@ def test_a_subscription_keeps_a_project_that_is_gone(play: Play) -> None:
         wants = Subscription(projects=(project,))
         channel = await site.channel(subscription=wants)
         await site.do(projects.delete_project, site.owner, project)
-        changed = await site.do(update_channel, site.owner, channel.id, subscription=wants)
+        changed, _ = await site.do(update_channel, site.owner, channel.id, subscription=wants)
         await site.run()
 
         assert (project,) == changed.subscription.projects

@@ -37,7 +37,10 @@ def test_an_entry_says_who_did_what_when_and_from_where(still_site: ApiSite) -> 
     assert KEYS == list(entry)
     assert (site.ours.user_id, "ann@example.org", "127.0.0.1") == (entry["user_id"], entry["user"], entry["address"])
     assert ("channel.changed", f"channel {channel['id']}") == (entry["action"], entry["subject"])
-    assert {"name": {"before": "receiver", "after": "Renamed"}} == entry["changes"]
+    assert {
+        "name": {"before": "receiver", "after": "Renamed"},
+        "settings.url": "https://one.example.org/…",
+    } == entry["changes"]
     own = [token["id"] for token in site.client.ok("GET", "/tokens")["items"] if token["prefix"] == site.ours.token[:8]]
     assert own == [entry["token_id"]]
     assert "secret-path" not in json.dumps(_exported(site))

@@ -102,6 +102,7 @@ def test_a_change_of_settings_is_told_without_its_secrets(play: Play) -> None:
 
         assert "channel.created" == created.action
         assert changed.changes == {
+            "name": "receiver",
             "settings.url": {"before": url, "after": url},
             "settings.headers": {"before": headers, "after": headers},
             "settings.bearer_token": {"before": None, "after": "…"},

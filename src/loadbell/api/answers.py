@@ -102,6 +102,12 @@ class CreatedChannel(Channel):
     signing_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
+class ChangedChannel(Channel):
+    """A channel that was just changed; `signing_secret` is there when a new one was made, and shown this once."""
+
+    signing_secret: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class RotatedSecret(msgspec.Struct):
     """A new signing secret, shown this once, and until when requests carry the signatures of the former ones too."""
 
@@ -246,6 +252,11 @@ def channel(found: channels.Channel, principal: Principal) -> Channel:
 def created_channel(made: channels.Channel, principal: Principal, secret: str | None) -> CreatedChannel:
     """A channel as it is shown to the one who made it."""
     return CreatedChannel(**_channel(made, principal), signing_secret=msgspec.UNSET if secret is None else secret)
+
+
+def changed_channel(found: channels.Channel, principal: Principal, secret: str | None) -> ChangedChannel:
+    """A channel as it is shown to the one who changed it."""
+    return ChangedChannel(**_channel(found, principal), signing_secret=msgspec.UNSET if secret is None else secret)
 
 
 def delivery(found: deliveries.Delivery) -> Delivery:

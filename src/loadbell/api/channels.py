@@ -86,14 +86,20 @@ async def get_channel(call: NamedDependency[Call]) -> Response[bytes]:
 
 @patch(
     "/channels/{channel_id:str}",
-    **described(Operation("Change a channel", {200: answers.Channel}, body=bodies.ChannelChangeBody, refusals=(404,))),
+    **described(
+        Operation("Change a channel", {200: answers.ChangedChannel}, body=bodies.ChannelChangeBody, refusals=(404,))
+    ),
 )
 async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
-    """Changes what is given. A setting that is left out stays; a masked value that is sent back is refused."""
+    """Changes what is given. A setting that is left out stays; a masked value that is sent back is refused.
+
+    When scheme, host or port of the URL change, every other secret setting has to be sent, too, and a WebHook gets a
+    new signing secret, which is in this answer and in no other; the former ones end.
+    """
     said = await call.body(bodies.ChannelChangeBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
-        channel = await channels.update_channel(
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.ChangedChannel:
+        channel, secret = await channels.update_channel(
             tx,
             principal,
             call.integer_id("channel_id", _NOUN),
@@ -103,8 +109,9 @@ async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
             enabled=said.enabled,
             policy=call.door.policy,
             now=now,
+            entropy=call.door.entropy,
         )
-        return answers.channel(channel, principal)
+        return answers.changed_channel(channel, principal, secret)
 
     return answer(HTTPStatus.OK, await call.write(work))
 

@@ -13,8 +13,13 @@ from loadbell.channels.reference import Setting, settings_of
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import FieldError, Invalid
 from loadbell.outbound.contract import MASK, ChannelSettings, masked_url
+from loadbell.outbound.urls import leads_elsewhere
 
 _MASKED = "This is the masked value that loadbell shows. Send the whole value, or leave the field out to keep it."
+_ENTER_AGAIN = (
+    "The URL leads to another scheme, host or port, and what is saved here is not sent there. Enter it again, or empty "
+    "it to remove it."
+)
 _LONGEST_NAME_SHOWN = 50
 
 
@@ -27,8 +32,9 @@ def parse_settings(
 ) -> ChannelSettings:
     """The settings that ``raw`` (a JSON object from outside) gives to a channel of ``kind``.
 
-    A field that is absent keeps its value in ``current``, the stored settings when a channel is changed. ``check_url``
-    tells what is wrong with a URL, in a sentence, or None (``loadbell.outbound.addresses.check_url``).
+    A field that is absent keeps its value in ``current``, the stored settings when a channel is changed; but a secret
+    one does not follow the URL to another scheme, host or port. ``check_url`` tells what is wrong with a URL, in a
+    sentence, or None (``loadbell.outbound.addresses.check_url``).
 
     Raises:
         Invalid: something is wrong; it carries every wrong field, as ``settings.url``.
@@ -40,11 +46,15 @@ def parse_settings(
         for name in raw
         if name not in fields
     ]
-    values = dict(current or {})
+    stored = current or {}
+    moves = _moves(raw, stored, check_url)
+    values = dict(stored)
     for name, field in fields.items():
         if name in raw:
             values[name] = raw[name]
             wrong = _wrong(field, raw[name], check_url)
+        elif moves and field.secret and stored.get(name):
+            wrong = _ENTER_AGAIN
         else:
             wrong = None if name in values or not field.required else "This field is required."
         if wrong is not None:
@@ -76,6 +86,12 @@ def masked_settings(kind: ChannelKind, stored: Mapping[str, Any]) -> dict[str, A
             value = stored[field.name]
             shown[field.name] = _masked(field.name, value) if field.secret else value
     return shown
+
+
+def _moves(raw: Mapping[str, Any], stored: Mapping[str, Any], check_url: Callable[[str], str | None]) -> bool:
+    """Whether ``raw`` has a channel with these ``stored`` settings lead elsewhere; a wrong URL doesn't."""
+    url, former = raw.get("url"), stored.get("url")
+    return isinstance(url, str) and former is not None and check_url(url) is None and leads_elsewhere(url, former)
 
 
 def _masked(name: str, value: Any) -> Any:

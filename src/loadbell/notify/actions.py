@@ -1,18 +1,20 @@
 """What people do with deliveries: test a channel, redeliver, cancel, read the log."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
+from loadbell.channels.settings import stored_settings
 from loadbell.domain.changes import changed_fields
-from loadbell.domain.channels import ChannelKind
+from loadbell.domain.channels import Channel, ChannelKind
 from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus
 from loadbell.domain.errors import Conflict, IllegalMove, NotFound
 from loadbell.domain.events import Event, EventName, test_hook_payload
 from loadbell.domain.ids import Entropy, Micros, new_uuid
 from loadbell.domain.notices import encode_notice, test_hook_notice
 from loadbell.domain.orgs import Action, Principal
-from loadbell.notify.channels import check_form, check_organization, get_channel, parse_kind
+from loadbell.notify.channels import check_form, check_organization, get_channel, named, parse_kind, place
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store import deliveries as store
 from loadbell.store.audit import append_entry
@@ -31,7 +33,7 @@ async def test_saved(tx: Transaction, principal: Principal, channel_id: int, *, 
     """
     channel = await get_channel(tx, principal, channel_id)
     principal.require(Action.MANAGE_CHANNELS)
-    return await _test(tx, principal, channel.kind, channel_id=channel.id, form=None, now=now, entropy=entropy)
+    return await _test(tx, principal, channel.kind, channel, form=None, now=now, entropy=entropy)
 
 
 async def test_form(  # noqa: PLR0913 - what stands in the form, and the ambient values
@@ -45,7 +47,7 @@ async def test_form(  # noqa: PLR0913 - what stands in the form, and the ambient
     now: Micros,
     entropy: Entropy,
 ) -> UUID:
-    """Starts a Test Hook of settings that are not saved; gives the delivery's id.
+    """Starts a Test Hook of settings that are not saved; gives the delivery's id. Nothing is signed.
 
     Raises:
         NotFound: the organization is not the asker's.
@@ -55,7 +57,32 @@ async def test_form(  # noqa: PLR0913 - what stands in the form, and the ambient
     principal.require(Action.MANAGE_CHANNELS)
     known = parse_kind(kind)
     form = check_form(known, settings, policy=policy)
-    return await _test(tx, principal, known, channel_id=None, form=form, now=now, entropy=entropy)
+    return await _test(tx, principal, known, None, form=form, now=now, entropy=entropy)
+
+
+async def test_form_of(  # noqa: PLR0913 - as above
+    tx: Transaction,
+    principal: Principal,
+    channel_id: int,
+    settings: Mapping[str, Any],
+    *,
+    policy: AddressPolicy,
+    now: Micros,
+    entropy: Entropy,
+) -> UUID:
+    """Starts a Test Hook of the form of a saved channel, whose settings stand for those that are absent.
+
+    A form that says just what is saved tests the channel, so that its log has the test. Any other is not signed.
+
+    Raises:
+        NotFound: the channel is not of the asker's organization.
+        Invalid: a setting is wrong, or a saved secret would go to another host.
+    """
+    channel = await get_channel(tx, principal, channel_id)
+    principal.require(Action.MANAGE_CHANNELS)
+    form = check_form(channel.kind, settings, policy=policy, current=channel.settings)
+    same = form == asdict(stored_settings(channel.kind, channel.settings))
+    return await _test(tx, principal, channel.kind, channel, form=None if same else form, now=now, entropy=entropy)
 
 
 async def redeliver(tx: Transaction, principal: Principal, delivery_id: UUID, *, now: Micros) -> Delivery:
@@ -178,12 +205,13 @@ async def _test(  # noqa: PLR0913 - as the callers
     tx: Transaction,
     principal: Principal,
     kind: ChannelKind,
+    channel: Channel | None,
     *,
-    channel_id: int | None,
     form: dict[str, Any] | None,
     now: Micros,
     entropy: Entropy,
 ) -> UUID:
+    """Tests ``channel`` as it is saved, or else a ``form``: one of its own, or of no channel yet."""
     organization, who = await organization_names(tx, principal.organization_id, principal.user_id)
     event = Event(
         id=new_uuid(now, entropy),
@@ -193,12 +221,15 @@ async def _test(  # noqa: PLR0913 - as the callers
         payload=test_hook_payload(),
         notice=encode_notice(test_hook_notice(organization=organization, who=who, now=now)),
     )
-    delivery = store.NewDelivery(new_uuid(now, entropy), channel_id, kind, cause=Cause.TEST, form=form)
+    tested = None if channel is None or form is not None else channel.id
+    delivery = store.NewDelivery(new_uuid(now, entropy), tested, kind, cause=Cause.TEST, form=form)
     await store.insert_event(tx, event)
     await store.insert_deliveries(tx, event, [delivery], now)
     tx.wake_workers()
-    subject = f"organization {principal.organization_id}" if channel_id is None else f"channel {channel_id}"
-    changes = {"kind": kind, "delivery": str(delivery.id)}
+    subject = f"organization {principal.organization_id}" if channel is None else f"channel {channel.id}"
+    about = {} if channel is None else named(channel)
+    where = {} if form is None else place(kind, form)
+    changes = {"kind": kind, **about, **where, "delivery": str(delivery.id)}
     await append_entry(tx, principal, "channel.tested", subject, changes, now)
     return delivery.id
 

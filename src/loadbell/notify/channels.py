@@ -8,12 +8,13 @@ from typing import Any
 from loadbell.channels import channel_type, channel_types
 from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
 from loadbell.domain.changes import changed_fields
-from loadbell.domain.channels import Channel, ChannelKind, Subscription
+from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription
 from loadbell.domain.errors import FieldError, Invalid, NotFound
-from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.ids import Entropy, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.signing import new_secret
+from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store import channels as store
 from loadbell.store.audit import append_entry
 from loadbell.store.calling_off import call_off_channel
@@ -165,12 +166,16 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     enabled: bool | None = None,
     policy: AddressPolicy,
     now: Micros,
-) -> Channel:
+    entropy: Entropy,
+) -> tuple[Channel, str | None]:
     """Changes what is given and keeps the rest; within ``settings`` an absent field stays as it is.
+
+    No secret follows the URL to another scheme, host or port: its settings are entered again, and a kind that signs
+    gets a new signing secret, which is given this once; the former ones end.
 
     Raises:
         NotFound: it is not of the asker's organization.
-        Invalid: a setting is wrong, or a masked value was sent back.
+        Invalid: a setting is wrong, a masked value was sent back, or a secret would follow the URL elsewhere.
     """
     channel = former = await lock_channel(tx, principal, channel_id)
     if settings is not None:
@@ -190,8 +195,15 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         await store.begin_anew(tx, channel_id, now)  # what came of the old ones says nothing about these
         tx.wake_workers()
     if changes:
-        await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", changes, now)
-    return channel
+        told = {**named(channel), **changes}
+        await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", told, now)
+    secret = None
+    if channel_type(channel.kind).signs and leads_elsewhere(channel.settings["url"], former.settings["url"]):
+        secret = new_secret(entropy)
+        await store.keep_signing_secrets(tx, channel_id, (SigningSecret(secret),))
+        ends = {**named(channel), "previous_expires_at": rfc3339(now)}
+        await append_entry(tx, principal, "channel.secret_rotated", f"channel {channel_id}", ends, now)
+    return channel, secret
 
 
 async def delete_channel(tx: Transaction, principal: Principal, channel_id: int, *, now: Micros) -> None:
@@ -269,6 +281,16 @@ async def _check_subscription(
     if unknown:
         listed = ", ".join(str(project) for project in sorted(unknown))
         raise Invalid(FieldError("subscription.projects", f"the organization has no project {listed}"))
+
+
+def named(channel: Channel) -> dict[str, Any]:
+    """What an entry in the audit log calls the channel: its name, and where it leads without path and query."""
+    return {"name": channel.name, **place(channel.kind, channel.settings)}
+
+
+def place(kind: ChannelKind, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Where these settings lead, as an entry in the audit log says it."""
+    return {_SETTINGS + "url": masked_settings(kind, settings).get("url")}
 
 
 def _told(channel: Channel) -> dict[str, Any]:

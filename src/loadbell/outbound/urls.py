@@ -75,6 +75,21 @@ def parse_url(url: str) -> Target:
     return Target(scheme, host, port, path, address)
 
 
+def leads_elsewhere(url: str, former: str) -> bool:
+    """Whether ``url`` leads to another scheme, host or port than ``former``; so does what can't be read.
+
+    A host is the same in every spelling: case, trailing dot, punycode, and each form of an address.
+    """
+    try:
+        return _place(parse_url(url)) != _place(parse_url(former))
+    except BadUrl:
+        return True
+
+
+def _place(target: Target) -> tuple[str, str, int]:
+    return target.scheme, target.host.removesuffix("."), target.port
+
+
 def _host(text: str) -> tuple[str, Address | None]:
     if not text:
         raise BadUrl("The URL names no host. Write it as https://host/.")

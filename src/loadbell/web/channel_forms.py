@@ -17,11 +17,12 @@ from loadbell.domain.deliveries import ENDED, Attempt, Delivery
 from loadbell.domain.errors import FieldError, Invalid, NotFound
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.orgs import Principal
+from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
 from loadbell.entry.waiting import wait_until
 from loadbell.notify import actions, channels
 from loadbell.outbound.contract import MASK
+from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store.db import Transaction
 from loadbell.web.page import Form, PageCall
 
@@ -118,7 +119,11 @@ def settings_from(kind: ChannelKind, said: Form, saved: Mapping[str, Any] | None
     for field in settings_of(kind):
         text = said.get(field.name, "").strip()
         if field.value_type is dict:
-            settings[field.name] = _pairs(field, text, {} if saved is None else saved.get(field.name) or {})
+            pairs = _pairs(field, text)
+            kept = {} if saved is None else saved.get(field.name) or {}
+            if any(value == MASK for value in pairs.values()) and _moves(settings, saved):
+                continue  # what is kept does not follow the URL; whoever reads these settings says so
+            settings[field.name] = {name: _known(field, name, value, kept) for name, value in pairs.items()}
         elif field.value_type is bool:
             settings[field.name] = field.name in said
         elif not (text and text == masked.get(field.name)) and (text or not field.required):
@@ -201,27 +206,19 @@ async def test_form(page: PageCall, organization_id: int, kind: ChannelKind, sai
     A form that says just what is saved tests the saved channel, so that its log has the test.
 
     Raises:
-        NotFound: the channel is not of the organization, or not of that kind.
+        NotFound: the channel is not of the organization.
         Refused: the settings are wrong, or the person may not.
     """
 
     async def start(tx: Transaction, principal: Principal, now: Micros) -> UUID:
-        saved = None if channel is None else await channels.get_channel(tx, principal, channel)
-        if saved is not None and saved.kind is not kind:
-            raise NotFound(f"There is no channel {channel} of that kind.")
-        current = {} if saved is None else saved.settings
-        settings = {**current, **settings_from(kind, said, current)}
-        if saved is not None and settings == current:
-            return await actions.test_saved(tx, principal, saved.id, now=now, entropy=page.door.entropy)
-        return await actions.test_form(
-            tx,
-            principal,
-            organization_id,
-            kind=kind.value,
-            settings=settings,
-            policy=page.door.policy,
-            now=now,
-            entropy=page.door.entropy,
+        principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
+        given: dict[str, Any] = {"policy": page.door.policy, "now": now, "entropy": page.door.entropy}
+        if channel is None:
+            settings = settings_from(kind, said, None)
+            return await actions.test_form(tx, principal, organization_id, kind=kind.value, settings=settings, **given)
+        saved = await channels.get_channel(tx, principal, channel)
+        return await actions.test_form_of(
+            tx, principal, channel, settings_from(saved.kind, said, saved.settings), **given
         )
 
     delivery_id = await page.write_in(organization_id, start)
@@ -283,7 +280,20 @@ def _written(value: Any) -> str:
     return "on" if value is True else str(value or "")
 
 
-def _pairs(field: Setting, text: str, saved: Mapping[str, str]) -> dict[str, str]:
+def _moves(settings: Mapping[str, Any], saved: Mapping[str, Any] | None) -> bool:
+    """Whether the form's URL, which is read first, leads elsewhere than the saved one."""
+    return saved is not None and "url" in settings and leads_elsewhere(settings["url"], saved["url"])
+
+
+def _known(field: Setting, name: str, value: str, saved: Mapping[str, str]) -> str:
+    if value != MASK:
+        return value
+    if name not in saved:
+        raise Invalid(FieldError(f"settings.{field.name}", f"Enter the value of {name}."))
+    return saved[name]
+
+
+def _pairs(field: Setting, text: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, colon, value = (part.strip() for part in line.partition(":"))
@@ -291,10 +301,6 @@ def _pairs(field: Setting, text: str, saved: Mapping[str, str]) -> dict[str, str
             continue
         if not colon or not name:
             raise Invalid(FieldError(f"settings.{field.name}", f'Line {number} is not like "Name: value".'))
-        if value == MASK:
-            if name not in saved:
-                raise Invalid(FieldError(f"settings.{field.name}", f"Line {number}: enter the value of {name}."))
-            value = saved[name]
         pairs[name] = value
     return pairs
 

@@ -70,9 +70,9 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     said = await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> tuple[Channel, str | None]:
         channel = await channels.lock_channel(tx, principal, channel_id)
-        await channels.update_channel(
+        return await channels.update_channel(
             tx,
             principal,
             channel_id,
@@ -82,12 +82,16 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
             enabled="enabled" in said,
             policy=page.door.policy,
             now=now,
+            entropy=page.door.entropy,
         )
 
     try:
-        await page.write_in(organization_id, work)
+        channel, secret = await page.write_in(organization_id, work)
     except (Invalid, Conflict) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", said=said)
+    if secret is not None:
+        back = f"/channels/{channel_id}"
+        return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=True)
     return page.go(f"/channels/{channel_id}?done=saved#settings")
 
 

@@ -99,18 +99,28 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
 
+    moved = False
+
     async def work(tx: Transaction, principal: Principal, now: Micros) -> tuple[Channel, str | None]:
+        nonlocal moved
         principal.require(Action.MANAGE_CHANNELS)
         first = (await channels.first_channels(tx, principal, organization_id)).get(kind)
+        moved = first is not None
         wants = forms.wants_from(said).subscription
         if first is None:
             name = channel_type(kind).title
             return await _create(page, tx, principal, said, kind=kind.value, name=name, wants=wants, now=now)
-        settings = forms.settings_from(kind, said, first.settings)
-        changed = await channels.update_channel(
-            tx, principal, first.id, settings=settings, subscription=wants, policy=page.door.policy, now=now
+        first = await channels.lock_channel(tx, principal, first.id)
+        return await channels.update_channel(
+            tx,
+            principal,
+            first.id,
+            settings=forms.settings_from(kind, said, first.settings),
+            subscription=wants,
+            policy=page.door.policy,
+            now=now,
+            entropy=page.door.entropy,
         )
-        return changed, None
 
     try:
         made, secret = await page.write_in(organization_id, work)
@@ -118,7 +128,7 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
         return await _show(page, refusal=refusal, part=kind.value, said=said)
     if secret is not None:
         back = f"/organizations/{organization_id}/notifications"
-        return await page.show("channel_secret", back=back, channel=made, secret=secret)
+        return await page.show("channel_secret", back=back, channel=made, secret=secret, moved=moved)
     return page.go(f"/organizations/{organization_id}/notifications?done={kind.value}#{kind.value}")
 
 
