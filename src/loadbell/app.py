@@ -15,12 +15,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 
 import structlog
-import uvicorn
-from litestar.types import ASGIApp
 
 from loadbell import api, sources, web
 from loadbell.accounts.first_start import setup_code
@@ -29,11 +27,12 @@ from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
+from loadbell.entry.http_server import HttpServer, http_config, room_for_connections
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
-from loadbell.settings import Network, Settings
+from loadbell.settings import Settings
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
 from loadbell.store.db import Database, WrongState
 from loadbell.store.opening import open_database
@@ -42,8 +41,8 @@ from loadbell.web.page import error_page
 
 log = structlog.get_logger()
 
-GRACE_SECONDS = 10.0
-"""How long a stopping process lets what is in flight end."""
+GRACE_SECONDS = 8.0
+"""How long a stopping process lets what is in flight end; the rest of the 10 s that it has is for closing the store."""
 
 
 class CannotListen(Exception):  # noqa: N818 - reads as what happened
@@ -212,7 +211,7 @@ def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
     )
 
 
-def _http_server(settings: Settings, database: Database, live: Live, hosts: Hosts) -> "_Server":
+def _http_server(settings: Settings, database: Database, live: Live, hosts: Hosts) -> HttpServer:
     door = Door(
         database,
         clock=clock,
@@ -224,45 +223,10 @@ def _http_server(settings: Settings, database: Database, live: Live, hosts: Host
         sends_mail=settings.mail is not None,
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
-    application = build_asgi(door, routers, error_page, rewrite=at_any_prefix)
-    return _Server(http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies))
-
-
-def http_config(application: ASGIApp, *, grace: float, trusted_proxies: Sequence[Network] = ()) -> uvicorn.Config:
-    """How ``application`` is served; what is in flight has ``grace`` seconds to end.
-
-    Who asks from where is what the connection says, unless that comes from one of the ``trusted_proxies``: then it is
-    the last address in ``X-Forwarded-For`` that is none of theirs.
-    """
-    return uvicorn.Config(
-        application,
-        http="httptools",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(trusted_proxies),  # anybody can send them
-        forwarded_allow_ips=[str(network) for network in trusted_proxies],
-        timeout_graceful_shutdown=int(grace),
-    )
-
-
-class _Server(uvicorn.Server):
-    """uvicorn that says when it answers, and without its own signals: ours stop the worker too, with exit code 0."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.answering = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does, and then says so."""
-        await super().startup(sockets)
-        self.answering.set()
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to :func:`_stop_signal`."""
-        yield
+    room = room_for_connections(beside=IN_FLIGHT)
+    application = build_asgi(door, routers, error_page, rewrite=at_any_prefix, at_once=room.at_once)
+    config = http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies, room=room)
+    return HttpServer(config)
 
 
 def _spare_what_stays() -> None:

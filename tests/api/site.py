@@ -18,7 +18,6 @@ from litestar.handlers import HTTPRouteHandler
 
 from loadbell import api, sources, web
 from loadbell.accounts.organizations import create_organization
-from loadbell.app import http_config
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.domain.retry import RetrySchedule
@@ -26,6 +25,7 @@ from loadbell.domain.runs import Trigger
 from loadbell.entry.asgi import PAGES, build_asgi
 from loadbell.entry.door import Door
 from loadbell.entry.hosts import hosts_of
+from loadbell.entry.http_server import http_config
 from loadbell.notify.worker import Worker
 from loadbell.outbound.sender import Sender
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
@@ -260,7 +260,7 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                     *web.routers(door, live),
                     *_beside(door, live, pages),
                 ]
-                application = build_asgi(door, routers, error_page, rewrite=at_any_prefix)
+                application = build_asgi(door, routers, error_page, rewrite=at_any_prefix, at_once=1_000)
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -16,7 +16,7 @@ FROZEN_SECONDS = 5.0
 
 LONG_PATHS = {
     "slashes": "/" * 60_000,
-    "escaped slashes": "/" + "%2F" * 20_000,
+    "escaped slashes": "/" + "%2F" * 60_000,
     "prefixes": "/v1/x" * 12_000,
     "one name": "/" + "a" * 60_000,
     "dots": "/.." * 20_000,
@@ -59,7 +59,8 @@ def test_a_long_path_is_refused_at_once(still_site: ApiSite, path: str, method: 
 def test_a_path_within_the_limit_is_routed(still_site: ApiSite) -> None:
     """The longest that is taken leads where it leads: to the root, nowhere, or to k6's part of it."""
     assert 303 == ask(still_site, "/" * LONGEST_PATH).status
-    assert 404 == ask(still_site, "/" + "%2F" * ((LONGEST_PATH - 1) // 3)).status
+    assert 303 == ask(still_site, "/" + "%2F" * ((LONGEST_PATH - 1) // 3)).status
+    assert 404 == ask(still_site, "/" + "%2e" * ((LONGEST_PATH - 1) // 3)).status
     assert 401 == ask(still_site, "/x" * 1_000 + "/v1/tests", method="POST").status
 
 

@@ -38,21 +38,17 @@ PAGES = {"pages": True}
 """The ``opt`` of a router whose refusals are pages."""
 
 
-AT_ONCE = 3_000
-"""Requests that are answered at the same time, most of them open pages that wait for news."""
-
-
 def build_asgi(
     door: Door,
     routers: Sequence[Router],
     error_page: ErrorPage | None = None,
     *,
     rewrite: Callable[[ASGIApp], ASGIApp] | None = None,
-    at_once: int = AT_ONCE,
+    at_once: int,
 ) -> ASGIApp:
     """The application that serves ``routers`` and the health of this process.
 
-    ``rewrite`` may change where a request goes to before it is routed.
+    ``rewrite`` may change where a request goes to before it is routed. ``at_once`` are answered at the same time.
     """
 
     def call(request: Asked) -> Call:

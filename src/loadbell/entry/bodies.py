@@ -61,7 +61,9 @@ async def body_chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
 
 
 def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
-    """What the JSON object ``raw`` says, as ``wanted`` (a Struct). No body at all says what ``{}`` does, whatever it is declared as.
+    """What the JSON object ``raw`` says, as ``wanted`` (a Struct).
+
+    No body at all says what ``{}`` does, whatever it is declared as.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON in UTF-8.

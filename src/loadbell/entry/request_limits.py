@@ -70,7 +70,7 @@ def headers_too_large() -> Response[bytes]:
 def _refusal(scope: Scope) -> Response[bytes] | None:
     if len(scope["raw_path"]) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY:
         return address_too_long()
-    headers = scope["headers"]
+    headers = list(scope["headers"])
     if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
         return headers_too_large()
     return None

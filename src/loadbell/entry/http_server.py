@@ -1,0 +1,107 @@
+"""How HTTP is served: uvicorn with our protocol, as many connections as the machine allows, and our own signals."""
+
+import asyncio
+import contextlib
+import resource
+import socket
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import structlog
+import uvicorn
+from litestar.types import ASGIApp
+
+from loadbell.entry.connections import ConnectionLimits, Connections
+from loadbell.entry.protocol import limited_protocol
+from loadbell.settings import Network
+
+log = structlog.get_logger()
+
+_MOST_DESCRIPTORS = 65_536
+_OF_OUR_OWN = 256  # descriptors for the database, files and pipes
+_FEWEST = 64
+_FEW = 1_000
+_MOST_AT_ONCE = 3_000  # open pages, which may be 2,000, among them
+
+
+@dataclass(frozen=True)
+class Room:
+    """How many connections may be open, and how many may wait in the kernel to be accepted."""
+
+    limits: ConnectionLimits
+    backlog: int
+
+    @property
+    def at_once(self) -> int:
+        """How many requests may be worked on: so there is always a connection that waits, and can make room."""
+        return min(self.limits.most * 3 // 4, _MOST_AT_ONCE)
+
+
+def room_for_connections(beside: int) -> Room:
+    """Raises this process's limit of open files as far as it may, and gives the room that it makes.
+
+    ``beside`` is how many connections we open ourselves. So descriptors don't run out while connections are accepted,
+    and who comes last gets in.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY:
+        wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+        if wanted > soft:
+            with contextlib.suppress(ValueError, OSError):  # a system that lists a limit higher than it grants
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+                soft = wanted
+    descriptors = _MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    limits = ConnectionLimits()
+    backlog = min(1_024, max(descriptors // 8, _FEWEST))
+    most = min(limits.most, max(descriptors - beside - _OF_OUR_OWN - backlog, _FEWEST))
+    if most < _FEW:
+        log.warning(
+            "This process may open few files, so that few clients can be connected at the same time. "
+            "Raise the limit (ulimit -n, LimitNOFILE in systemd).",
+            files=descriptors,
+            clients=most,
+        )
+    of_place = min(limits.most_of_place, most // 2)
+    return Room(replace(limits, most=most, most_of_place=of_place), backlog)
+
+
+def http_config(
+    application: ASGIApp, *, grace: float, trusted_proxies: Sequence[Network] = (), room: Room | None = None
+) -> uvicorn.Config:
+    """How ``application`` is served; what is in flight has ``grace`` seconds to end.
+
+    Who asks from where is what the connection says, unless that comes from one of the ``trusted_proxies``: then it is
+    the last address in ``X-Forwarded-For`` that is none of theirs.
+    """
+    room = room or Room(ConnectionLimits(), 1_024)
+    return uvicorn.Config(
+        application,
+        http=limited_protocol(Connections(room.limits, trusted_proxies)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),  # anybody can send them
+        forwarded_allow_ips=[str(network) for network in trusted_proxies],
+        backlog=room.backlog,
+        timeout_graceful_shutdown=int(grace),
+    )
+
+
+class HttpServer(uvicorn.Server):
+    """uvicorn that says when it answers, and without its own signals: ours stop the worker too, with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.answering = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn does, and then says so."""
+        await super().startup(sockets)
+        self.answering.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals to who serves."""
+        yield

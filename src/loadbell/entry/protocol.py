@@ -1,0 +1,351 @@
+"""
+HTTP/1.1 with limits: uvicorn's protocol, which by itself waits for ever for a head, a body or a reader.
+
+Each connection is in one phase, and each phase in which we wait for the client has its time. Whoever is late gets 408,
+if there is anything to answer, and the connection ends.
+"""
+
+from asyncio import TimerHandle, Transport
+from collections.abc import Callable
+from enum import Enum
+from math import inf
+from typing import Any, ClassVar
+
+import httptools
+from litestar import Response
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from loadbell.accounts.attempts import place
+from loadbell.entry.connections import Connections
+from loadbell.entry.problems import BAD_REQUEST, MEDIA_TYPE, REQUEST_TIMEOUT, problem
+from loadbell.entry.request_limits import (
+    LARGEST_HEADERS,
+    LONGEST_PATH,
+    LONGEST_QUERY,
+    MOST_HEADERS,
+    address_too_long,
+    headers_too_large,
+)
+
+LARGEST_HEAD = 2 * LARGEST_HEADERS
+"""Bytes of a head that has no end yet. What is whole below it is judged by ``RequestLimits``."""
+
+LONGEST_TARGET = 4 * (LONGEST_PATH + LONGEST_QUERY)
+MOST_AHEAD = 16
+"""Requests that may be sent before the first is answered."""
+
+_UNKNOWN_BODY = 64 * 1024  # bytes that are taken from whom nobody knows; what comes after is counted where it is known
+_PROGRESS = 16 * 1024  # bytes of a body with which its client is not who let us wait longest
+_SLACK = 0.002  # timers ring to the millisecond
+
+
+class Phase(Enum):
+    """What a connection is in the middle of."""
+
+    IDLE = "idle"
+    HEAD = "head"
+    BODY = "body"
+    ANSWER = "answer"  #: the request is whole: it is our turn
+    DRAIN = "drain"  #: it is answered, and its body still comes
+    REFUSED = "refused"  #: nothing that comes is looked at any more
+
+
+class _Stop(Exception):  # noqa: N818 - no error: ends the parser's work
+    """Leaves the parser: the answer is known already."""
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """One connection. ``room`` is shared by those of one server."""
+
+    room: ClassVar[Connections]
+    place = ""
+    served = False
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begins to wait for the first request."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport, self._reads_again)
+        self.place = place(self.client[0] if self.client else None)
+        self._limits = self.room.limits
+        self._receiving: Phase | None = None
+        self._phase = Phase.IDLE
+        self._since = self.loop.time()
+        self._stopping = False
+        self._judgement: Response[bytes] | None = None
+        self._head_bytes = self._body_bytes = self._told_bytes = self._barren_bytes = 0
+        self._unread_until, self._unread_bytes = inf, 0
+        self._timer: TimerHandle | None = None
+        self._timer_at = inf
+        self.room.add(self, self._since)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Gives its room back."""
+        super().connection_lost(exc)
+        self.room.remove(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def drop(self) -> None:
+        """Ends the connection at once, so that another gets its descriptor."""
+        self.transport.abort()
+
+    def shutdown(self) -> None:
+        """Ends the connection as soon as what is being worked on is answered; a client has little time for its part."""
+        self._stopping = True
+        super().shutdown()
+        self._since = self.loop.time()
+        self._watch_reader()
+        self._settle()
+
+    # What the client sends.
+
+    def data_received(self, data: bytes) -> None:
+        """Reads on, unless the connection has been refused."""
+        if self._phase is Phase.REFUSED:
+            return
+        before = self._body_bytes
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse(self._judgement or problem(BAD_REQUEST, "The request can't be read as HTTP/1.1."))
+            return
+        if self._receiving is Phase.HEAD:
+            self._head_bytes += len(data)
+            if self._head_bytes > LARGEST_HEAD:
+                self._refuse(address_too_long() if len(self.url) > LONGEST_TARGET else headers_too_large())
+                return
+        elif self._receiving is Phase.BODY:
+            self._barren_bytes = 0 if self._body_bytes != before else self._barren_bytes + len(data)
+            if self._barren_bytes > LARGEST_HEAD:
+                self._refuse(problem(BAD_REQUEST, "The body has far more framing than content."))
+                return
+        self._settle()
+
+    def _feed(self, data: bytes) -> None:
+        """Has ``data`` parsed. Where another protocol is offered the request is read as if it were not.
+
+        The parser would take what follows such a head for that protocol, and lose the body.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            head = [self.parser.get_method() + b" " + self.url + b" HTTP/1.1"]
+            head += [name + b": " + value for name, value in self.headers if name != b"upgrade"]
+            self.parser = httptools.HttpRequestParser(self)
+            self._feed(b"\r\n".join([*head, b"", data[offer.args[0] :]]))
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._receiving = Phase.HEAD
+        self._head_bytes = self._body_bytes = self._told_bytes = self._barren_bytes = 0
+        self._phase = Phase.IDLE  # so that its time begins, also when another has just ended
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a header; what stands behind a body is none."""
+        if self._receiving is Phase.BODY:
+            return
+        if len(self.headers) >= MOST_HEADERS:
+            self._judgement = headers_too_large()
+            raise _Stop
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Lets the request be answered."""
+        if len(self.url) > LONGEST_TARGET:
+            self._judgement = address_too_long()
+            raise _Stop
+        if len(self.pipeline) >= MOST_AHEAD or self.parser.get_method() == b"CONNECT":
+            raise _Stop
+        if self.parser.should_upgrade():
+            return
+        super().on_headers_complete()
+        self._receiving = Phase.BODY
+
+    def on_body(self, body: bytes) -> None:
+        """Takes a part of a body."""
+        self._body_bytes += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._receiving is Phase.HEAD:  # see _feed
+            return
+        super().on_message_complete()
+        self._receiving = None
+
+    # What it takes.
+
+    def on_response_complete(self) -> None:
+        """Waits for the next request."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # idle time is measured here
+        self.served = True
+        if self.transport.is_closing():
+            self._watch_reader()
+        self._settle()
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer as fast as it is given."""
+        super().pause_writing()
+        self._watch_reader()
+        self.room.wait(self)
+        self._arm()
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        super().resume_writing()
+        self._unread_until = inf
+        if self._phase is Phase.ANSWER:
+            self.room.work(self)
+
+    def _watch_reader(self) -> None:
+        span = self._limits.stopping if self._stopping else self._limits.unread
+        self._unread_until, self._unread_bytes = self.loop.time() + span, self.transport.get_write_buffer_size()
+
+    def _reads_again(self) -> None:
+        """We did not read for a while: that time is not the client's."""
+        self._since = self.loop.time()
+
+    # How long it may take.
+
+    def _settle(self) -> None:
+        """Notes the phase that the connection is in by now."""
+        phase = self._now_in()
+        if phase is not self._phase:
+            self._phase, self._since = phase, self.loop.time()
+            if phase is Phase.ANSWER and not self.flow.write_paused:
+                self.room.work(self)
+            else:
+                self.room.wait(self)
+        if phase is Phase.BODY:
+            self.room.hold(self, min(self._body_bytes, _UNKNOWN_BODY), self.loop.time())
+            if self._body_bytes - self._told_bytes >= _PROGRESS:
+                self._told_bytes = self._body_bytes
+                self.room.wait(self)
+        else:
+            self.room.hold(self, 0, 0.0)
+        self._arm()
+
+    @property
+    def _current(self) -> RequestResponseCycle | None:
+        return self.cycle  # none before the first request, which uvicorn's annotation leaves out
+
+    def _now_in(self) -> Phase:
+        if self._phase is Phase.REFUSED:
+            return Phase.REFUSED
+        cycle = self._current
+        answered = cycle is None or cycle.response_complete
+        if self._receiving is Phase.HEAD:
+            return Phase.HEAD if answered else Phase.ANSWER
+        if self._receiving is Phase.BODY:
+            return Phase.DRAIN if answered else Phase.BODY
+        return Phase.IDLE if answered else Phase.ANSWER
+
+    def _patience(self) -> float:
+        limits = self._limits
+        match self._phase:
+            case Phase.IDLE:
+                patience = limits.idle if self.served else limits.head
+            case Phase.HEAD:
+                patience = limits.head
+            case Phase.BODY:
+                patience = limits.body + self._body_bytes / limits.rate
+            case Phase.ANSWER:
+                return inf
+            case _:
+                patience = limits.linger
+        return min(patience, limits.stopping) if self._stopping else patience
+
+    def _arm(self) -> None:
+        """Sees to it that :meth:`_ring` is called in time; that it is called too early costs little."""
+        deadline = min(self._since + self._patience(), self._unread_until)
+        if deadline < self._timer_at:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self.loop.call_later(max(deadline - self.loop.time(), 0), self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._timer_at = None, inf
+        now = self.loop.time() + _SLACK
+        if now >= self._unread_until:
+            left = self.transport.get_write_buffer_size()
+            taken = self._unread_bytes - left
+            if left and (self._stopping or taken < self._limits.rate * self._limits.unread):
+                self.transport.abort()
+                return
+            self._unread_until = inf
+            if left:
+                self._watch_reader()
+        if now >= self._since + self._patience():
+            self._late()
+        self._arm()
+
+    def _late(self) -> None:
+        if self.flow.read_paused:  # it is we who don't read
+            self._since = self.loop.time()
+        elif self._phase is Phase.IDLE:
+            self.transport.close()
+            self._since = inf
+            self._watch_reader()
+        elif self._phase in {Phase.HEAD, Phase.BODY}:
+            self._refuse(problem(REQUEST_TIMEOUT, "The request did not arrive in time. Send it again, and faster."))
+        else:
+            self.transport.abort()
+
+    def _refuse(self, answered: Response[bytes]) -> None:
+        """Answers, reads past what still comes for a moment, and ends the connection."""
+        if self.transport.is_closing():
+            return
+        cycle = self._current
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started or self.pipeline or self._receiving is not Phase.BODY:
+                self.transport.abort()  # an earlier answer is under way, and this one can't stand in it
+                return
+            cycle.disconnected = True  # whoever waits for the rest of the body learns that there is none
+            cycle.message_event.set()
+        self.served = True
+        self._phase, self._since = Phase.REFUSED, self.loop.time()
+        self.flow.resume_reading()
+        self.transport.write(_as_bytes(answered, self.server_state.default_headers))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._settle()
+
+
+class _Flow(FlowControl):
+    """uvicorn's, which says when it reads again."""
+
+    def __init__(self, transport: Transport, reads_again: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._reads_again = reads_again
+
+    def resume_reading(self) -> None:
+        if self.read_paused:
+            super().resume_reading()
+            self._reads_again()
+
+
+def limited_protocol(connections: Connections) -> type[LimitedProtocol]:
+    """The protocol of a server whose connections share this room."""
+
+    class Limited(LimitedProtocol):
+        room = connections
+
+    return Limited
+
+
+def _as_bytes(answered: Response[Any], defaults: list[tuple[bytes, bytes]]) -> bytes:
+    headers = [
+        *defaults,
+        *((name.lower().encode(), value.encode()) for name, value in answered.headers.items()),
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(answered.content)).encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"connection", b"close"),
+    ]
+    lines = [name + b": " + value + b"\r\n" for name, value in headers]
+    return b"".join([STATUS_LINE[answered.status_code or 500], *lines, b"\r\n", answered.content])
