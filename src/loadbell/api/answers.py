@@ -80,6 +80,7 @@ class Subscription(msgspec.Struct):
     projects: list[int]
     triggers: list[runs.Trigger]
     only_on_change: bool
+    only_failures: bool
 
 
 class Channel(msgspec.Struct):
@@ -300,6 +301,7 @@ def _channel(found: channels.Channel, principal: Principal) -> dict[str, Any]:
             projects=list(wants.projects),
             triggers=list(wants.triggers),
             only_on_change=wants.only_on_change,
+            only_failures=wants.only_failures,
         ),
         "enabled": found.enabled,
         "paused_reason": found.paused_reason,
