@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Locator
 
 from tests.browser.conftest import OpenTab
 from tests.browser.site import Site, running_site
@@ -34,6 +35,11 @@ def _channel_page(site: Site, tab: Tab, name: str) -> None:
     tab.page.get_by_text("Choose events, projects and triggers").click()
 
 
+def _failed(tab: Tab) -> Locator:
+    """The box of the result Failed."""
+    return tab.page.get_by_role("group", name="Results").get_by_label("Failed", exact=True)
+
+
 def _save(tab: Tab, words: str) -> None:
     tab.page.get_by_role("button", name="Save", exact=True).click()
     tab.page.get_by_text(words).wait_for()
@@ -43,7 +49,7 @@ def test_a_tick_chooses_my_choice(site: Site, open_tab: OpenTab) -> None:
     """The radio moves at once, is saved so, and choosing another one unticks what would not be saved."""
     tab = open_tab(site.url)
     _channel_page(site, tab, "with script")
-    mine, failed = tab.page.get_by_label("My choice"), tab.page.get_by_label("Failed", exact=True)
+    mine, failed = tab.page.get_by_label("My choice"), _failed(tab)
     assert not mine.is_checked()
     failed.check()
     assert mine.is_checked()
@@ -61,8 +67,8 @@ def test_a_tick_counts_without_script(site: Site, open_tab: OpenTab) -> None:
     """The server takes what is ticked, and says what it saved."""
     tab = open_tab(site.url, script=False)
     _channel_page(site, tab, "without script")
-    tab.page.get_by_label("Failed", exact=True).check()
+    _failed(tab).check()
     _save(tab, "Saved as My choice, because boxes were ticked.")
 
     assert tab.page.get_by_label("My choice").is_checked()
-    assert tab.page.get_by_label("Failed", exact=True).is_checked()
+    assert _failed(tab).is_checked()
