@@ -104,6 +104,7 @@ _SUBSCRIPTION = (
     ("subscription.projects", {"projects": list(range(1001))}),
     ("subscription.triggers.0", {"triggers": ["moon"]}),
     ("subscription.only_on_change", {"only_on_change": "yes"}),
+    ("subscription.only_failures", {"only_failures": 1}),
 )
 
 RUNS_AND_CHANNELS: tuple[Route, ...] = (

@@ -16,7 +16,10 @@ from tests.api.site import ApiSite
 CHANNEL_KEYS = [
     "id", "organization_id", "kind", "name", "settings", "subscription", "enabled", "paused_reason", "created_at",
 ]  # fmt: skip
-ALL = {"events": [], "statuses": [], "results": [], "projects": [], "triggers": [], "only_on_change": False}
+ALL = {
+    "events": [], "statuses": [], "results": [], "projects": [], "triggers": [],
+    "only_on_change": False, "only_failures": False,
+}  # fmt: skip
 
 
 def _path(site: ApiSite) -> str:
@@ -57,6 +60,7 @@ def test_a_subscription_is_kept_and_replaced_whole(site: ApiSite) -> None:
         "projects": [site.ours.project_id],
         "triggers": ["ci", "scheduled"],
         "only_on_change": True,
+        "only_failures": True,
     }
     channel = site.channel("https://hooks.example.org", subscription=wanted, enabled=False)
     path = f"/channels/{channel['id']}"

@@ -49,6 +49,17 @@ def test_a_channel_from_its_beginning_to_its_end(site: ApiSite, call: Call, tmp_
     assert "sentinel" not in added.stdout + listed.stdout + tested.stdout
 
 
+def test_a_channel_for_failures(site: ApiSite, call: Call) -> None:
+    """--only-failures makes it what the page calls Only failures; without it the channel hears everything."""
+    words = ("--kind", "webhook", "--name", "n", "--set", "url=https://hooks.example.org/x", "--json")
+    failures = json.loads(call("add", *words, "--only-failures").stdout)["subscription"]
+    everything = json.loads(call("add", *words).stdout)["subscription"]
+
+    assert (["test.finished"], True) == (failures.pop("events"), failures.pop("only_failures"))
+    assert not any(failures.values())
+    assert not any(everything.values())
+
+
 def test_json_is_the_servers_own_answer(site: ApiSite, call: Call) -> None:
     """With --json stdout is one JSON object: the channel, the list, the delivery."""
     with ScriptedReceiver([respond(503, {}, b"later")]) as receiver:

@@ -1,17 +1,22 @@
 """Which channels are told of what: subscriptions, and "only on change", against tables written by hand."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any, TypeVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
-from loadbell.domain.runs import Result, RunStatus, Trigger
+from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
 from loadbell.notify.route import Happening, is_change, wants
 from tests.domain.test_payloads import RUN
 from tests.support.stores import Play, Site
 
+T = TypeVar("T")
 STARTED = Happening(EventName.STARTED, replace(RUN, project_id=7, trigger=Trigger.CI), changed=False)
 FINISHED = Happening(
     EventName.FINISHED,
@@ -40,11 +45,84 @@ PASSED, FAILED, UNKNOWN = Result.PASSED, Result.FAILED, Result.UNKNOWN
         (Subscription(results=(FAILED,), statuses=(RunStatus.FINISHED,)), True, False),
         (Subscription(projects=(8,), results=(FAILED,)), False, False),
         (Subscription(events=(EventName.FINISHED,), statuses=(RunStatus(12),), projects=(7,)), False, True),
+        (Subscription(only_failures=True), True, True),
+        (Subscription(only_failures=True, statuses=(RunStatus.FINISHED,)), True, False),
+        (Subscription(only_failures=True, only_on_change=True), True, False),
     ],
 )
 def test_what_a_subscription_wants(subscription: Subscription, started: bool, finished: bool) -> None:
-    """An empty list is all; statuses, results and only_on_change narrow test.finished only; all filters must agree."""
+    """An empty list is all; what is about ends narrows test.finished only; all filters must agree."""
     assert (started, finished) == (wants(subscription, STARTED), wants(subscription, FINISHED))
+
+
+@pytest.mark.parametrize(
+    ("status", "result", "expected"),
+    [
+        (3, FAILED, True),
+        (6, FAILED, True),
+        (3, PASSED, False),
+        (3, UNKNOWN, False),
+        (6, UNKNOWN, False),
+        (6, PASSED, False),
+        *((status, result, True) for status in (4, 8, 9, 11, 12) for result in Result),
+    ],
+)
+def test_what_is_a_failure(status: int, result: Result, expected: bool) -> None:
+    """A run whose result is failed, however it ended, and the failure statuses, whatever the result."""
+    run = replace(RUN, status=RunStatus(status), result=result)
+    subscription = Subscription(events=(EventName.FINISHED,), only_failures=True)
+
+    assert expected is wants(subscription, Happening(EventName.FINISHED, run, changed=False))
+
+
+def some(values: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
+    """Some of ``values``, often none."""
+    return st.lists(st.sampled_from(list(values)), max_size=4).map(tuple)
+
+
+@given(
+    subscription=st.builds(
+        Subscription,
+        events=some(EventName),
+        statuses=some(RunStatus),
+        results=some(Result),
+        projects=some(range(1, 4)),
+        triggers=some(Trigger),
+        only_on_change=st.booleans(),
+        only_failures=st.booleans(),
+    ),
+    name=st.sampled_from([EventName.STARTED, EventName.FINISHED]),
+    status=st.sampled_from(sorted(FINAL)),
+    result=st.sampled_from(Result),
+    project=st.integers(1, 4),
+    trigger=st.sampled_from(Trigger),
+    changed=st.booleans(),
+)
+def test_any_subscription_wants_what_the_contract_says(  # noqa: PLR0913, PLR0917 - everything that decides
+    subscription: Subscription,
+    name: EventName,
+    status: RunStatus,
+    result: Result,
+    project: int,
+    trigger: Trigger,
+    changed: bool,
+) -> None:
+    """For every subscription and every run the answer is that of the contract, filter by filter, said in sets."""
+    run = replace(RUN, status=status, result=result, project_id=project, trigger=trigger)
+    silent: list[Any] = [
+        subscription.events and name not in set(subscription.events),
+        subscription.projects and project not in set(subscription.projects),
+        subscription.triggers and trigger not in set(subscription.triggers),
+    ]
+    if name is EventName.FINISHED:
+        silent += [
+            subscription.statuses and status not in set(subscription.statuses),
+            subscription.results and result not in set(subscription.results),
+            subscription.only_on_change and not changed,
+            subscription.only_failures and not (result == "failed" or status.value in {4, 8, 9, 11, 12}),
+        ]
+
+    assert (not any(silent)) is wants(subscription, Happening(name, run, changed=changed))
 
 
 def test_a_change_is_wanted() -> None:

@@ -1,6 +1,7 @@
 """The schema that the revisions make is the schema that the code speaks of, and versions don't mix."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -10,10 +11,13 @@ import asyncpg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
+from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from loadbell.settings import Settings, load_settings
+from loadbell.store import schema
 from loadbell.store.db import Unreachable, WrongState
 from loadbell.store.migrate import check_postgresql, upgrade_postgresql, upgrade_sqlite
 from loadbell.store.opening import migrate, open_database
@@ -106,6 +110,41 @@ def test_a_migrated_database_equals_one_made_from_the_tables(
         return _shape(connection)
 
     assert _inside(fresh, make) == _inside(store_url, _shape)
+
+
+def test_the_former_only_failures_is_made_the_present_one(store_url: str) -> None:
+    """What the page stored for Only failures becomes that, with its projects and triggers; other choices stay."""
+    page = {"events": ["test.finished"], "statuses": [4, 8, 9, 11, 12], "results": [], "only_on_change": False}
+    rest = {"projects": [1], "triggers": ["ci"]}
+    before = [
+        {**page, **rest},
+        {**page, "projects": [], "triggers": []},
+        {**page, **rest, "results": ["failed"]},
+        {**page, **rest, "only_on_change": True},
+        {**page, **rest, "statuses": [4, 8, 9, 11]},
+        {**page, **rest, "events": []},
+        {},
+    ]
+    scripts = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
+    [revision] = [one for one in scripts.walk_revisions() if one.path.endswith("_only_failures.py")]
+
+    def upgraded(connection: sa.Connection) -> list[dict[str, object]]:
+        connection.execute(sa.text("INSERT INTO organizations (id, name, created_at) VALUES (1, 'Ours', 0)"))
+        for number, subscription in enumerate(before, 1):
+            values = {
+                "id": number, "organization_id": 1, "kind": "webhook", "name": "n", "settings": "", "enabled": True,
+                "signing_secrets": "", "subscription": json.dumps(subscription), "throttled_until": 0, "created_at": 0,
+            }  # fmt: skip
+            connection.execute(sa.insert(metadata.tables["channels"]).values(values))
+        with Operations.context(MigrationContext.configure(connection)):
+            revision.module.upgrade()
+        rows = connection.execute(sa.text("SELECT subscription FROM channels ORDER BY id")).all()
+        return [json.loads(row.subscription) for row in rows]
+
+    failures = {**page, "statuses": [], "only_failures": True}
+    assert [{**failures, **rest}, {**failures, "projects": [], "triggers": []}, *before[2:]] == _inside(
+        store_url, upgraded
+    )
 
 
 def test_migrating_twice_changes_nothing(database_url: str, tmp_path: Path) -> None:

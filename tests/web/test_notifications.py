@@ -68,7 +68,7 @@ def test_saving(team: Team, receiver: ScriptedReceiver, kind: str) -> None:
     assert kept.status == 303
     [channel] = team.client().ok("GET", f"/organizations/{team.organization_id}/channels")["items"]
     assert channel["settings"]["url"] == masked
-    assert channel["subscription"]["statuses"] == [4, 8, 9, 11, 12]
+    assert channel["subscription"]["only_failures"] is True
     assert channel["subscription"]["projects"] == [team.project_id]
 
 
@@ -85,7 +85,7 @@ def test_my_choice(team: Team, receiver: ScriptedReceiver) -> None:
     [channel] = team.client().ok("GET", f"/organizations/{team.organization_id}/channels")["items"]
     assert channel["subscription"] == {
         "events": ["test.finished"], "statuses": [12], "results": ["failed"], "projects": [], "triggers": ["ci"],
-        "only_on_change": True,
+        "only_on_change": True, "only_failures": False,
     }  # fmt: skip
     page = team.owner.get(path)
     for value in ("test.finished", "12", "failed", "ci"):

@@ -80,6 +80,7 @@ class Subscription(msgspec.Struct):
     projects: list[int]
     triggers: list[runs.Trigger]
     only_on_change: bool
+    only_failures: bool
 
 
 class Channel(msgspec.Struct):
@@ -116,7 +117,7 @@ class RotatedSecret(msgspec.Struct):
 
 
 class Sent(msgspec.Struct):
-    """What was sent, secrets masked. `url` and `body` are null for those who may not see them."""
+    """What was sent, secrets masked. Who may not see it gets `url` and `body` as null and no headers."""
 
     method: str
     url: str | None
@@ -125,7 +126,7 @@ class Sent(msgspec.Struct):
 
 
 class Received(msgspec.Struct):
-    """What came back, cut to what is kept. `body` is null for those who may not see it."""
+    """What came back, cut to what is kept. Who may not see it gets `body` as null and no headers."""
 
     headers: dict[str, str]
     body: str | None
@@ -267,7 +268,7 @@ def delivery(found: deliveries.Delivery) -> Delivery:
 def delivery_with_attempts(
     found: deliveries.Delivery, attempts: Sequence[deliveries.Attempt], principal: Principal
 ) -> DeliveryWithAttempts:
-    """A delivery by itself; whoever may not read the log sees neither bodies nor where it went."""
+    """A delivery by itself; whoever may not read the log sees neither what was sent, nor where, nor what came back."""
     whole = principal.may(Action.READ_LOG)
     return DeliveryWithAttempts(**_delivery(found), attempts=[_attempt(one, whole=whole) for one in attempts])
 
@@ -300,6 +301,7 @@ def _channel(found: channels.Channel, principal: Principal) -> dict[str, Any]:
             projects=list(wants.projects),
             triggers=list(wants.triggers),
             only_on_change=wants.only_on_change,
+            only_failures=wants.only_failures,
         ),
         "enabled": found.enabled,
         "paused_reason": found.paused_reason,

@@ -121,6 +121,10 @@ class SubscriptionBody(msgspec.Struct, kw_only=True):
     projects: Annotated[list[int], _MANY] | None = None
     triggers: Annotated[list[runs.Trigger], _MANY] | None = None
     only_on_change: bool | None = None
+    only_failures: (
+        Annotated[bool, msgspec.Meta(description="Of ends only those with result failed or status 4, 8, 9, 11, 12.")]
+        | None
+    ) = None
 
     def subscription(self) -> channels.Subscription:
         """What the use case takes; a value that is given twice counts once."""
@@ -131,6 +135,7 @@ class SubscriptionBody(msgspec.Struct, kw_only=True):
             projects=tuple(dict.fromkeys(self.projects or ())),
             triggers=tuple(dict.fromkeys(self.triggers or ())),
             only_on_change=bool(self.only_on_change),
+            only_failures=bool(self.only_failures),
         )
 
 

@@ -49,7 +49,7 @@ async def list_organization_deliveries(call: NamedDependency[Call]) -> Response[
     **described(Operation("Read a delivery", {200: answers.DeliveryWithAttempts}, refusals=(404,))),
 )
 async def get_delivery(call: NamedDependency[Call]) -> Response[bytes]:
-    """One delivery with every attempt. Who is not an owner or admin sees no bodies."""
+    """One delivery with every attempt. Who is not an owner or admin sees status and reason of each, and no more."""
 
     async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryWithAttempts:
         return await _whole(tx, principal, call)

@@ -64,10 +64,20 @@ def add(
             "list and no shell history. An entry of an object: headers.X-Team=perf.",
         ),
     ] = None,
+    only_failures: Annotated[
+        bool,
+        typer.Option(
+            "--only-failures",
+            help="Tell it only of failures: ends whose result is failed, or that timed out or were aborted by system, "
+            "script error or threshold.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add a channel, and print its id and, for a WebHook, its signing secret, which is shown this once."""
-    body = {"kind": kind, "name": name, "settings": _settings(kind, settings or [])}
+    body: dict[str, Any] = {"kind": kind, "name": name, "settings": _settings(kind, settings or [])}
+    if only_failures:
+        body["subscription"] = {"events": ["test.finished"], "only_failures": True}
     made = ask("POST", f"/organizations/{own_organization()}/channels", body)
     told = f"Channel {made['id']} is added: {_place(made)}"
     if secret := made.get("signing_secret"):

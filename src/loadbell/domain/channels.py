@@ -23,7 +23,8 @@ class ChannelKind(StrEnum):
 class Subscription:
     """What a channel wants to hear. An empty tuple means all.
 
-    ``statuses``, ``results`` and ``only_on_change`` narrow test.finished only: a start has no end to judge.
+    ``statuses``, ``results``, ``only_on_change`` and ``only_failures`` narrow test.finished only: a start has no end to
+    judge. What narrows narrows together.
     """
 
     events: tuple[EventName, ...] = ()
@@ -32,6 +33,7 @@ class Subscription:
     projects: tuple[int, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     only_on_change: bool = False
+    only_failures: bool = False  #: ends whose result is failed, however they came about, and the statuses FAILURES
 
 
 @dataclass(frozen=True)

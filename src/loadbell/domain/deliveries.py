@@ -6,6 +6,7 @@ delivery from sending back to pending. What moves a delivery is decided here as 
 :func:`after_attempt`); ``loadbell.store.deliveries`` carries it out by an UPDATE guarded by what it expects to find.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -95,6 +96,14 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the receiver took it."""
         return self.reason is Reason.OK
+
+
+_QUOTE = re.compile(r':? ?"[^"]*"')
+
+
+def without_quotes(message: str) -> str:
+    """An outcome's message without what it repeats of the receiver's answer, for those who may not see that."""
+    return _QUOTE.sub("", message)
 
 
 @dataclass(frozen=True)

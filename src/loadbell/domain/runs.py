@@ -102,6 +102,17 @@ FINAL = frozenset(
     }
 )
 
+FAILURES = frozenset(
+    {
+        RunStatus.TIMED_OUT,
+        RunStatus.ABORTED_BY_SYSTEM,
+        RunStatus.ABORTED_BY_SCRIPT_ERROR,
+        RunStatus.ABORTED_BY_THRESHOLD,
+        RunStatus.FAILED_THRESHOLD,
+    }
+)
+"""The ends that are failures whatever the result."""
+
 INITIAL = frozenset({RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING, RunStatus.RUNNING}) | FINAL
 """The statuses that a run may be created with; a final one tells of a run afterwards."""
 

@@ -15,6 +15,7 @@ from loadbell.domain.ids import Entropy, Micros, new_uuid
 from loadbell.domain.notices import encode_notice, test_hook_notice
 from loadbell.domain.orgs import Action, Principal
 from loadbell.notify.channels import check_form, check_organization, get_channel, named, parse_kind, place
+from loadbell.notify.visibility import seen_attempts, seen_deliveries
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store import deliveries as store
 from loadbell.store.audit import append_entry
@@ -135,7 +136,7 @@ async def cancel(tx: Transaction, principal: Principal, delivery_id: UUID, *, no
 
 
 async def get_delivery(tx: Transaction, principal: Principal, delivery_id: UUID) -> tuple[Delivery, list[Attempt]]:
-    """The delivery with every attempt, oldest first.
+    """The delivery with every attempt, oldest first, as far as the asker may see them.
 
     Raises:
         NotFound: the asker does not see it.
@@ -144,13 +145,16 @@ async def get_delivery(tx: Transaction, principal: Principal, delivery_id: UUID)
     delivery = await store.get_delivery(tx, principal.organization_id, delivery_id)
     if delivery is None or not principal.sees_project(delivery.project_id):
         raise _no_delivery(delivery_id)
-    return delivery, await store.list_attempts(tx, delivery_id)
+    (seen,) = seen_deliveries(principal, [delivery])
+    return seen, seen_attempts(principal, await store.list_attempts(tx, delivery_id))
 
 
 async def list_for_run(
     tx: Transaction, principal: Principal, run_id: int, *, before: UUID | None, limit: int
 ) -> tuple[list[Delivery], UUID | None]:
     """Up to ``limit`` deliveries of the run, newest first, older than ``before``, and the ``before`` of the next look.
+
+    Of each comes what the asker may see.
 
     Raises:
         NotFound: the asker does not see the run.
@@ -159,7 +163,8 @@ async def list_for_run(
     run = await get_run(tx, principal.organization_id, run_id)
     if run is None or not principal.sees_project(run.project_id):
         raise NotFound(f"There is no run {run_id}.")
-    return await list_deliveries(tx, principal.organization_id, run_id=run_id, before=before, limit=limit)
+    found, following = await list_deliveries(tx, principal.organization_id, run_id=run_id, before=before, limit=limit)
+    return seen_deliveries(principal, found), following
 
 
 async def list_log(  # noqa: PLR0913 - one argument for each filter

@@ -28,6 +28,9 @@ KEPT_BYTES = 4096
 
 _SHORTEST_SECRET = 6  # characters; masking shorter ones would garble the log and hide nothing
 _QUOTED = re.compile('"[^"]*"')
+_RECEIVERS_SECRETS = ("cookie", "cookie2", "authorization", "authentication-info", "token", "secret", "api-key")
+"""How the names of response headers end whose values are credentials of the receiver's: nobody's business here."""
+
 _RETRIED = frozenset({Reason.TIMEOUT, Reason.CONNECT, Reason.DNS, Reason.TLS, Reason.PROTOCOL, Reason.INTERNAL})
 
 
@@ -143,7 +146,10 @@ def _exchange(message: Message, result: Reply | NoReply) -> Exchange:
     return Exchange(
         **sent,
         status_code=result.status,
-        response_headers=tuple((_mask(name, secrets), _mask(value, secrets)) for name, value in result.headers),
+        response_headers=tuple(
+            (_mask(name, secrets), MASK if name.lower().endswith(_RECEIVERS_SECRETS) else _mask(value, secrets))
+            for name, value in result.headers
+        ),
         response_body=_text(result.body[:KEPT_BYTES], secrets),
         truncated=result.truncated or len(result.body) > KEPT_BYTES,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from loadbell.channels import channel_type
 from loadbell.domain.changes import changed_fields
-from loadbell.domain.deliveries import Cause, Reason
+from loadbell.domain.deliveries import Cause, Reason, without_quotes
 from loadbell.domain.events import Event, EventName, channel_paused_payload
 from loadbell.domain.ids import Entropy, Micros, new_uuid, to_datetime
 from loadbell.domain.notices import encode_notice, pause_notice, span
@@ -116,11 +116,11 @@ def _said(items: Iterable[Completion]) -> _Said:
     for item in items:
         one.limited = one.limited or item.verdict.throttle_until is not None
         if item.pauses:
-            one.refusal = item.attempt.message
+            one.refusal = without_quotes(item.attempt.message)
         if item.attempt.reason is Reason.OK:
             one.succeeded, one.failing_since = True, None
         elif item.attempt.reason not in _SAY_NOTHING:
-            one.message = item.attempt.message
+            one.message = without_quotes(item.attempt.message)
             if one.failing_since is None:
                 one.failing_since = item.attempt.started_at
     return one

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
-from loadbell.domain.runs import Result, Run
+from loadbell.domain.runs import FAILURES, Result, Run
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Happening:
 def wants(subscription: Subscription, happening: Happening) -> bool:
     """Whether a channel with this subscription is told.
 
-    ``statuses``, ``results`` and ``only_on_change`` narrow test.finished only.
+    ``statuses``, ``results``, ``only_on_change`` and ``only_failures`` narrow test.finished only.
     """
     run = happening.run
     told = (
@@ -33,7 +33,13 @@ def wants(subscription: Subscription, happening: Happening) -> bool:
         _in(run.status, subscription.statuses)
         and _in(run.result, subscription.results)
         and (happening.changed or not subscription.only_on_change)
+        and (is_failure(run) or not subscription.only_failures)
     )
+
+
+def is_failure(run: Run) -> bool:
+    """Whether an end is a failure: by its result, whatever the status, or by its status, whatever the result."""
+    return run.result is Result.FAILED or run.status in FAILURES
 
 
 def wants_pauses(subscription: Subscription) -> bool:

@@ -5,7 +5,7 @@ A saved secret is shown masked. Sent back like that it means "as it is", so noth
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -29,19 +29,12 @@ from loadbell.web.page import Form, PageCall
 LONGEST_NAME = 200
 
 _PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
-_FAILURES = (
-    RunStatus.TIMED_OUT,
-    RunStatus.ABORTED_BY_SYSTEM,
-    RunStatus.ABORTED_BY_SCRIPT_ERROR,
-    RunStatus.ABORTED_BY_THRESHOLD,
-    RunStatus.FAILED_THRESHOLD,
-)
 QUICK: dict[str, tuple[str, str, Subscription]] = {
     "all": ("All", "Every start and every end, whatever the result.", Subscription()),
     "failures": (
         "Only failures",
-        "Ends that timed out, were aborted by system, script error or threshold, or failed a threshold.",
-        Subscription(events=(EventName.FINISHED,), statuses=_FAILURES),
+        "Ends whose result is failed, or that timed out or were aborted by system, script error or threshold.",
+        Subscription(events=(EventName.FINISHED,), only_failures=True),
     ),
     "change": (
         "Only on change",
@@ -85,6 +78,7 @@ class Wants:
 
     quick: str  #: one of ``QUICK`` or ``mine``
     subscription: Subscription
+    overruled: bool = False  #: another one was chosen, but boxes were ticked
 
 
 @dataclass(frozen=True)
@@ -135,9 +129,7 @@ def settings_from(kind: ChannelKind, said: Form, saved: Mapping[str, Any] | None
 
 def wanted_by(subscription: Subscription) -> Wants:
     """How the form shows a subscription."""
-    bare = Subscription(
-        subscription.events, subscription.statuses, subscription.results, only_on_change=subscription.only_on_change
-    )
+    bare = replace(subscription, projects=(), triggers=())
     quick = next((name for name, (_, _, one) in QUICK.items() if one == bare), "mine")
     return Wants(quick, subscription)
 
@@ -155,25 +147,24 @@ def shown_wants(said: Form | None, saved: Subscription) -> Wants:
 def wants_from(said: Form) -> Wants:
     """The subscription that the form gives; nothing ticked in a group means all of it.
 
+    What is ticked counts: a box of "My choice" makes it that, whatever else was chosen.
+
     Raises:
         Invalid: it holds what no box of ours says.
     """
-    projects, triggers = _ticked(said, "projects", int), _ticked(said, "triggers", Trigger)
-    quick = said.get("quick", "all")
-    if quick in QUICK:
-        one = QUICK[quick][2]
-        return Wants(quick, Subscription(one.events, one.statuses, one.results, projects, triggers, one.only_on_change))
-    return Wants(
-        "mine",
-        Subscription(
-            events=_ticked(said, "events", EventName),
-            statuses=_ticked(said, "statuses", lambda text: RunStatus(int(text))),
-            results=_ticked(said, "results", Result),
-            projects=projects,
-            triggers=triggers,
-            only_on_change="only_on_change" in said,
-        ),
+    ticked = Subscription(
+        events=_ticked(said, "events", EventName),
+        statuses=_ticked(said, "statuses", lambda text: RunStatus(int(text))),
+        results=_ticked(said, "results", Result),
+        only_on_change="only_on_change" in said,
+        only_failures="only_failures" in said,
     )
+    quick = said.get("quick", "all")
+    overruled = quick in QUICK and ticked != Subscription()
+    chosen = QUICK[quick][2] if quick in QUICK and not overruled else ticked
+    projects, triggers = _ticked(said, "projects", int), _ticked(said, "triggers", Trigger)
+    subscription = replace(chosen, projects=projects, triggers=triggers)
+    return Wants("mine" if chosen is ticked else quick, subscription, overruled)
 
 
 def kind_of(name: str) -> ChannelKind:
@@ -267,6 +258,8 @@ def _mine(subscription: Subscription) -> str:
         parts.append(_listed(RESULTS[one] for one in subscription.results))
     if subscription.only_on_change:
         parts.append("only on change")
+    if subscription.only_failures:
+        parts.append("only failures")
     return ": ".join(parts) or "All"
 
 

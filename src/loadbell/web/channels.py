@@ -92,7 +92,8 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
     if secret is not None:
         back = f"/channels/{channel_id}"
         return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=True)
-    return page.go(f"/channels/{channel_id}?done=saved#settings")
+    done = "ticked" if forms.wants_from(said).overruled else "saved"
+    return page.go(f"/channels/{channel_id}?done={done}#settings")
 
 
 @post("/channels/{channel_id:str}/test")

@@ -129,7 +129,8 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
     if secret is not None:
         back = f"/organizations/{organization_id}/notifications"
         return await page.show("channel_secret", back=back, channel=made, secret=secret, moved=moved)
-    return page.go(f"/organizations/{organization_id}/notifications?done={kind.value}#{kind.value}")
+    done = f"{kind.value}-ticked" if forms.wants_from(said).overruled else kind.value
+    return page.go(f"/organizations/{organization_id}/notifications?done={done}#{kind.value}")
 
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}/test")

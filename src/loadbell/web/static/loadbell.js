@@ -1,5 +1,5 @@
 // What script adds to the pages; each of them works without it. Everything is found by attributes, also in parts that
-// come later: data-copy, data-needs, data-ago, data-whole.
+// come later: data-copy, data-needs, data-ago, data-whole, data-mine.
 "use strict";
 
 (() => {
@@ -69,6 +69,16 @@
   // A field with a masked value is replaced as a whole.
   document.addEventListener("focusin", (event) => {
     if (event.target.matches("input[data-whole]")) event.target.select();
+  });
+  // Ticking a box of "My choice" chooses it, and choosing another unticks them: what is ticked is what is saved.
+  document.addEventListener("change", (event) => {
+    const field = event.target;
+    const form = field.form;
+    if (field.matches("[data-mine]") && field.checked) {
+      form.querySelector('input[name="quick"][value="mine"]').checked = true;
+    } else if (field.name === "quick" && field.value !== "mine") {
+      for (const box of form.querySelectorAll("[data-mine]")) box.checked = false;
+    }
   });
   document.addEventListener("htmx:afterSwap", prepare);
   document.addEventListener("htmx:sseMessage", prepare);
