@@ -54,6 +54,11 @@ def clock() -> Micros:
     return time.time_ns() // 1000
 
 
+def monotonic() -> Micros:
+    """A time that nobody sets and that only grows, of this process alone."""
+    return time.monotonic_ns() // 1000
+
+
 def configure_logging(settings: Settings) -> None:
     """Logs to stderr, as lines for people or as JSON. Stack traces never show values: they may be secrets."""
     for_people = settings.log_format == "console"
@@ -108,7 +113,7 @@ async def serve(
             stopped = _stop_signal()
             code = await database.read(setup_code)
             worker = _worker(settings, database, sender) if with_worker else None
-            watchdog = Watchdog(database, clock=clock, entropy=os.urandom)
+            watchdog = Watchdog(database, clock=clock, monotonic=monotonic, entropy=os.urandom)
             mailer = Mailer(database, settings.mail, ca_file=settings.ca_file, clock=clock) if settings.mail else None
             live = Live(database, clock)
             await live.start()

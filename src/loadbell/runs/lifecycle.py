@@ -225,12 +225,12 @@ async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: 
     return await _move(tx, run, asked, wanted, result=None, who=who, now=now, entropy=entropy)
 
 
-async def end_silent_run(
-    tx: Transaction, organization_id: int, run_id: int, *, now: Micros, entropy: Entropy
+async def end_silent_run(  # noqa: PLR0913 - the transaction, which run, and the ambient values
+    tx: Transaction, organization_id: int, run_id: int, *, heard_at: Micros | None = None, now: Micros, entropy: Entropy
 ) -> Run | None:
-    """Ends a watched run whose silence has lasted as long as it may; None if it spoke or ended meanwhile."""
+    """Ends a watched run that fell silent; None if it ended or, given ``heard_at``, spoke since then."""
     run = await store.lock_run(tx, organization_id, run_id)
-    if run is None or run.status.is_final or run.watchdog is None or run.last_report_at + run.watchdog > now:
+    if run is None or run.status.is_final or run.watchdog is None or heard_at not in {None, run.last_report_at}:
         return None
     wanted = silent_end(run.status)
     who = _Mover(EndedBy.WATCHDOG, None)

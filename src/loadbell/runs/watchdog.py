@@ -1,8 +1,10 @@
 """
 The watchdog: ends runs whose source fell silent.
 
-Silence counts from the later of the source's last report and the instant this process became ready, or ready again
-after the database was away, so that a source which could not reach us meanwhile is not punished for it.
+Silence is what this process has watched: for how long, by its monotonic clock, a run's last report has stayed the
+same. So no clock that is wrong or set, here or in another process, ends a run. Whenever the watchdog could not look (it
+starts, the process was suspended, the database was away, a clock was set) each source has its whole time again: it may
+have tried to report meanwhile. See ``docs/decisions/0025-time.md``.
 """
 
 import asyncio
@@ -10,29 +12,35 @@ import asyncio
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import SECOND, Clock, Entropy
+from loadbell.domain.ids import SECOND, Clock, Entropy, Micros
 from loadbell.runs.lifecycle import end_silent_run
 from loadbell.store.db import Database, Transaction
-from loadbell.store.runs import silent_runs
+from loadbell.store.runs import watched_runs
 
 log = structlog.get_logger()
 
 LOOK_SECONDS = 1.0
+MAX_GAP: Micros = 2 * SECOND
+"""Two steps of the watchdog that are further apart, by either clock, have not seen one silence."""
+
+MAX_ENDED = 100
+"""How many runs one look ends, so that reports are not held up."""
 
 
 class Watchdog:
     """Looks for silent runs every second from :meth:`start` until :meth:`stop`."""
 
-    def __init__(self, database: Database, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(self, database: Database, *, clock: Clock, monotonic: Clock, entropy: Entropy) -> None:
         self._database = database
         self._clock = clock
+        self._monotonic = monotonic
         self._entropy = entropy
-        self._ready_at = clock()
+        self._at: tuple[Micros, Micros] | None = None  # of the last step: monotonic, and the system's time
+        self._heard: dict[int, tuple[Micros, Micros]] = {}  # of each run its last report, and when we first saw that
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
         """From now on silence counts."""
-        self._ready_at = self._clock()
         self._task = asyncio.create_task(self._run(), name="watchdog")
 
     async def stop(self) -> None:
@@ -42,17 +50,59 @@ class Watchdog:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def look(self) -> int:
-        """Ends every run whose silence has lasted as long as it may; gives how many."""
-        now = self._clock()
+        """Ends runs whose silence has lasted as long as it may; gives how many.
 
-        async def find(tx: Transaction) -> list[tuple[int, int]]:
-            return await silent_runs(tx, now=now, not_before=self._ready_at)
+        Raises:
+            Unavailable: the database can't be reached; what was watched until now does not count.
+        """
+        self._was_held_up()
+        try:
+            return await self._end(await self._silent())
+        except Unavailable:
+            self._heard.clear()
+            raise
 
+    def _was_held_up(self) -> bool:
+        """Whether it is too long ago that this was asked; then nothing that was watched until now counts."""
+        before, self._at = self._at, (self._monotonic(), self._clock())
+        held_up = before is not None and _gap(before, self._at) > MAX_GAP
+        if held_up:
+            log.warning("The watchdog was held up, or a clock was set: every source has its whole time again")
+            self._heard.clear()
+        return held_up
+
+    async def _silent(self) -> list[tuple[int, int, Micros]]:
+        """The runs that are to be ended, the longest silent first: organization, run, and its last report."""
+        now = self._monotonic()
+        watched = await self._database.read(watched_runs)
+        seen_at = self._monotonic()  # after the read: what happened during it is not silence
+        silent: list[tuple[Micros, tuple[int, int, Micros]]] = []
+        heard: dict[int, tuple[Micros, Micros]] = {}
+        for run in watched:
+            last, since = self._heard.get(run.id, (None, 0))
+            if last != run.last_report_at:
+                since = seen_at
+            heard[run.id] = (run.last_report_at, since)
+            if now - since >= run.watchdog:
+                silent.append((since, (run.organization_id, run.id, run.last_report_at)))
+        self._heard = heard
+        return [found for _, found in sorted(silent)[:MAX_ENDED]]
+
+    async def _end(self, silent: list[tuple[int, int, Micros]]) -> int:
         ended = 0
-        for organization_id, run_id in await self._database.read(find):
+        for organization_id, run_id, heard_at in silent:
+            if self._was_held_up():
+                break
 
-            async def end(tx: Transaction, organization_id: int = organization_id, run_id: int = run_id) -> bool:
-                run = await end_silent_run(tx, organization_id, run_id, now=now, entropy=self._entropy)
+            async def end(
+                tx: Transaction,
+                organization_id: int = organization_id,
+                run_id: int = run_id,
+                heard_at: Micros = heard_at,
+            ) -> bool:
+                run = await end_silent_run(
+                    tx, organization_id, run_id, heard_at=heard_at, now=self._clock(), entropy=self._entropy
+                )
                 return run is not None
 
             try:
@@ -68,14 +118,18 @@ class Watchdog:
             try:
                 ended = await self.look()
                 if ended:
-                    log.info(
-                        "Runs fell silent and were ended",
-                        runs=ended,
-                        after_s=(self._clock() - self._ready_at) // SECOND,
-                    )
+                    log.info("Runs fell silent and were ended", runs=ended)
             except Unavailable as error:
-                self._ready_at = self._clock()
                 log.warning("The watchdog could not look; it will look again", error=str(error))
             except Exception:
                 log.exception("The watchdog failed; it will look again")
             await asyncio.sleep(LOOK_SECONDS)
+
+
+def _gap(before: tuple[Micros, Micros], after: tuple[Micros, Micros]) -> Micros:
+    """How far two instants are apart: by the clock that says more, or by which the clocks disagree.
+
+    A suspended machine stops the monotonic clock, a clock that is set back makes the system's say too little.
+    """
+    steady, system = after[0] - before[0], after[1] - before[1]
+    return max(steady, system, steady - system)

@@ -135,7 +135,8 @@ class Completion:
 async def complete_batch(tx: Transaction, completions: Sequence[Completion], *, now: Micros) -> int:
     """Appends every attempt to the log and moves every delivery whose lease still stands. Safe to run twice.
 
-    What has lost its channel, project or organization meanwhile ends ``now``. Gives how many other deliveries had waited for these and are free to go now.
+    What has lost its channel, project or organization meanwhile ends ``now``.
+    Gives how many other deliveries had waited for these and are free to go now.
     """
     if not completions:
         return 0

@@ -1,6 +1,7 @@
 """Runs and the tests they are executions of."""
 
 import hashlib
+from dataclasses import dataclass
 
 import msgspec
 import sqlalchemy as sa
@@ -43,10 +44,20 @@ _EARLIER = Statement(
     "WHERE status IN (3, 12) ORDER BY id DESC LIMIT 1"
 )
 _HEARD = Statement("UPDATE runs SET last_report_at = :now WHERE id = :id")
-_SILENT = Statement(
-    "SELECT id, organization_id FROM runs WHERE ended_at IS NULL AND watchdog IS NOT NULL "
-    "AND last_report_at + watchdog <= :now AND watchdog <= :now - :ready_at ORDER BY last_report_at LIMIT 100"
+_WATCHED = Statement(
+    "SELECT id, organization_id, last_report_at, watchdog FROM runs "
+    "WHERE ended_at IS NULL AND watchdog IS NOT NULL ORDER BY last_report_at"
 )
+
+
+@dataclass(frozen=True)
+class WatchedRun:
+    """A run that has not ended and that silence ends. ``watchdog``: how long it may be silent."""
+
+    id: int
+    organization_id: int
+    last_report_at: Micros
+    watchdog: Micros
 
 
 async def find_or_insert_test(tx: Transaction, organization_id: int, project_id: int, name: str, now: Micros) -> int:
@@ -118,10 +129,10 @@ async def note_heard(tx: Transaction, run_id: int, now: Micros) -> None:
     await tx.run(_HEARD, id=run_id, now=now)
 
 
-async def silent_runs(tx: Transaction, *, now: Micros, not_before: Micros) -> list[tuple[int, int]]:
-    """Up to 100 watched runs (organization, run) that were silent too long, counted from ``not_before`` at most."""
-    rows = await tx.all(_SILENT, now=now, ready_at=not_before)
-    return [(row["organization_id"], row["id"]) for row in rows]
+async def watched_runs(tx: Transaction) -> list[WatchedRun]:
+    """Every run that has not ended and is watched."""
+    rows = await tx.all(_WATCHED)
+    return [WatchedRun(row["id"], row["organization_id"], row["last_report_at"], row["watchdog"]) for row in rows]
 
 
 def _values(run: Run) -> dict[str, object]:
