@@ -21,8 +21,9 @@ import structlog
 from loadbell.channels import channel_types
 from loadbell.domain.deliveries import DeliveryStatus, Reason
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import SECOND, Clock, Entropy, Micros
+from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
+from loadbell.notify.channels import NOTED_AFTER
 from loadbell.notify.deliver import Prepared, conclude, prepare
 from loadbell.notify.pausing import Paused, expire_held, heed
 from loadbell.notify.replay import Replayer
@@ -257,6 +258,9 @@ class Worker:
             self._well.discard(lane)
         elif lane > 0:  # the lane of a Test Hook is never used again
             self._well.add(lane)
+        until = done.verdict.throttle_until
+        if until is not None and until - now >= NOTED_AFTER and lane > 0:
+            log.warning("A channel waits for its receiver", channel=lane, until=rfc3339(until))
         if done.verdict.status is DeliveryStatus.FAILED and done.verdict.finished:
             # The delivery log has every attempt; a line here for each would cost more than the sending.
             log.warning(
