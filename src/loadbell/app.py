@@ -211,6 +211,7 @@ def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
         pause_after=settings.pause_after,
         hold_for=settings.hold_for,
         clock=clock,
+        monotonic=monotonic,
         entropy=os.urandom,
         chance=random.SystemRandom().random,
     )

@@ -202,6 +202,7 @@ def _worker(database: Database, sender: Sender, url: str) -> Worker:
         pause_after=PAUSE_AFTER,
         hold_for=HOLD_FOR,
         clock=clock,
+        monotonic=lambda: time.monotonic_ns() // 1000,
         entropy=os.urandom,
         chance=lambda: 0.5,
     )

@@ -15,6 +15,7 @@ from tests.api.site import ApiSite
 
 CHANNEL_KEYS = [
     "id", "organization_id", "kind", "name", "settings", "subscription", "enabled", "paused_reason", "created_at",
+    "waiting",
 ]  # fmt: skip
 ALL = {
     "events": [], "statuses": [], "results": [], "projects": [], "triggers": [],
@@ -45,6 +46,7 @@ def test_a_new_channel_is_answered_whole(site: ApiSite) -> None:
         "enabled": True,
         "paused_reason": None,
         "created_at": made["created_at"],
+        "waiting": None,
     } == made
     assert secret.startswith("whsec_")
     assert made == site.client.ok("GET", f"/channels/{made['id']}")

@@ -1,5 +1,7 @@
 """Pause and resume over REST: what is answered, and who may."""
 
+from datetime import datetime, timedelta
+
 import pytest
 
 from loadbell.domain.orgs import Role, Scope
@@ -83,3 +85,30 @@ def test_what_becomes_of_the_held_must_be_said(site: ApiSite, receiver: Scripted
     assert [422] * 4 == [answer.status for answer in said]
     assert ["held"] * 4 == [answer.json["errors"][0]["field"] for answer in said]
     assert "Paused by Ours." == site.client.ok("GET", path)["paused_reason"]
+
+
+def test_a_channel_that_waits_says_so(site: ApiSite) -> None:
+    """Since when, until when and why, to members too, without secrets; its deliveries aren't due before."""
+    limit = respond(429, {"Retry-After": "1795406706"}, body=b"sentinel-secret")
+    with ScriptedReceiver([limit]) as receiver:
+        channel = site.channel(f"{receiver.url}sentinel-secret", subscription={"events": ["test.started"]})
+        path = f"/channels/{channel['id']}"
+        site.client.ok("POST", "/runs", {"name": "limited"})
+        wait_until(lambda: site.client.ok("GET", path)["waiting"] is not None)
+        site.client.ok("POST", "/runs", {"name": "behind it"})
+    clients = [site.client, site.with_token(role=Role.MEMBER)]
+    shown = [client.call("GET", path) for client in clients]
+    listed = site.client.ok("GET", f"{path}/deliveries")["items"]
+    single = [site.client.ok("GET", f"/deliveries/{one['id']}")["next_attempt_at"] for one in listed]
+    (wait,) = {tuple(answer.json["waiting"].items()) for answer in shown}
+    since, until = (datetime.fromisoformat(dict(wait)[name]) for name in ("since", "until"))
+
+    assert timedelta(hours=1) <= until - since < timedelta(hours=1, minutes=1)
+    assert "The receiver answered 429 Too Many Requests." == dict(wait)["reason"]
+    assert all(b"sentinel" not in answer.body for answer in shown)
+    assert [dict(wait)["until"]] * 2 == [one["next_attempt_at"] for one in listed] == single
+    site.client.ok("POST", f"{path}/pause")
+    paused = site.client.ok("GET", f"{path}/deliveries")["items"]
+    assert (None, [None] * 2) == (
+        site.client.ok("GET", path)["waiting"], [one["next_attempt_at"] for one in paused],
+    )  # fmt: skip

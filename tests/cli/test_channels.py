@@ -10,6 +10,7 @@ import pytest
 
 from loadbell.channels import channel_types
 from loadbell.channels.reference import settings_of
+from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.api.site import ApiSite
@@ -98,6 +99,21 @@ def test_pausing_and_resuming(site: ApiSite, call: Call) -> None:
     done = call("resume", number)
     assert (0, f"Channel {number} tells again. What it held is being delivered.\n") == _told(done)
     assert site.client.ok("GET", f"/channels/{number}")["paused_reason"] is None
+
+
+def test_a_waiting_channel(site: ApiSite, call: Call) -> None:
+    """The list says since when, until when and why."""
+    channel = site.channel("http://127.0.0.1:9/")
+    until = 4_000_000_000 * SECOND
+    site.sql(
+        "UPDATE channels SET throttled_until = :until, throttled_since = :since, throttled_reason = 'Too much.'",
+        until=until,
+        since=until - 3600 * SECOND,
+    )
+    listed = call("list")
+
+    assert "waiting since 2096-10-02T06:06:40.000Z until 2096-10-02T07:06:40.000Z: Too much.\n" in listed.stdout
+    assert site.client.ok("GET", f"/channels/{channel['id']}")["waiting"] is not None
 
 
 def test_every_page_is_listed(site: ApiSite, call: Call) -> None:

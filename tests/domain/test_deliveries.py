@@ -30,6 +30,7 @@ def _after(  # noqa: PLR0913 - the facts that decide
     number: int = 1,
     resume_at: int | None = None,
     replayed: bool = False,
+    rate_limits: int = 0,
     schedule: RetrySchedule = WAITS,
 ) -> Verdict:
     return after_attempt(
@@ -40,6 +41,7 @@ def _after(  # noqa: PLR0913 - the facts that decide
         number=number,
         resume_at=resume_at,
         replayed=replayed,
+        rate_limits=rate_limits,
         schedule=schedule,
         now=NOW,
         chance=0.5,
@@ -95,6 +97,27 @@ def test_a_rate_limit_that_asks_for_no_wait_gets_one(hint: int, schedule: RetryS
     verdict = _after(replace(LIMITED, retry_after=hint), schedule=schedule)
 
     assert NOW + SECOND == verdict.next_attempt_at == verdict.throttle_until
+
+
+@pytest.mark.parametrize("hint", [None, 0, 1, SECOND, 99 * SECOND])
+def test_from_the_third_rate_limit_in_a_row_the_schedule_decides(hint: int | None) -> None:
+    """Counted over the channel, the whole channel slows; counted over one delivery, that one does."""
+    schedule = RetrySchedule((10 * SECOND, 20 * SECOND, 100 * SECOND, 900 * SECOND))
+    limited = replace(LIMITED, retry_after=hint)
+    channel = [_after(limited, rate_limits=count, schedule=schedule) for count in (2, 3)]
+    delivery = [_after(limited, number=number, step=1, schedule=schedule) for number in (4, 5)]
+
+    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [one.throttle_until for one in channel]
+    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [one.next_attempt_at for one in channel]
+    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [one.next_attempt_at for one in delivery]
+    assert all(one.throttle_until is not None and one.throttle_until <= NOW + 99 * SECOND for one in delivery)
+
+
+def test_a_longer_wish_than_the_schedule_is_obeyed() -> None:
+    """However many rate limits there were: the schedule only lengthens a wait."""
+    verdict = _after(replace(LIMITED, retry_after=3600 * SECOND), rate_limits=5, number=6)
+
+    assert NOW + 3600 * SECOND == verdict.next_attempt_at == verdict.throttle_until
 
 
 def test_a_limit_without_a_time_holds_the_channel_up_to_a_minute() -> None:

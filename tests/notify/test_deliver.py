@@ -33,6 +33,7 @@ LEASED = Leased(
     number=1,
     owner=1,
     replayed=False,
+    rate_limits=0,
     settings={"url": URL, "headers": {"Authorization": "Bearer header-sentinel"}},
     secrets=("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",),
 )

@@ -165,7 +165,7 @@ def test_other_pending_deliveries_never_expire(play: Play) -> None:
         await record(site, *[done(site, item, BROKEN) for item in await lease(site)])
         await site.run()
         site.clock.advance(2 * HOLD_FOR)
-        await site.do(throttle_channels, {channel.id: Throttle(site.clock.now + DAY, 0)})
+        await site.do(throttle_channels, {channel.id: Throttle(site.clock.now + DAY, 0, site.clock.now, "Slow.", 1)})
         await site.do(actions.test_saved, site.owner, channel.id)
 
         assert 0 == await _expire(site)

@@ -191,7 +191,10 @@ def test_a_resume_clears_failures_and_the_throttle(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        await site.do(throttle_channels, {channel.id: Throttle(site.clock.now + DAY, site.clock.now + DAY)})
+        await site.do(
+            throttle_channels,
+            {channel.id: Throttle(site.clock.now + DAY, site.clock.now + DAY, site.clock.now, "Slow.", 3)},
+        )
         await site.run_sql("UPDATE channels SET failing_since = 1")
         await site.run()
         await site.do(pause, site.owner, channel.id)

@@ -82,12 +82,16 @@ def test_the_end_waits_for_an_answer_to_the_start(store_url: str, first: str) ->
         with ScriptedReceiver([respond(500) if first == "500" else close(), respond()]) as receiver:
             await site.channel(receiver.url)
             await site.report(await site.run(), RunStatus.FINISHED)
+            await until(site, lambda rows: rows[0]["attempts_begun"] > 0 and rows[0]["status"] != "sending")
+            if first == "500":
+                await until(site, lambda rows: rows[1]["status"] == "delivered")
+            await site.run_sql("UPDATE deliveries SET next_attempt_at = 0 WHERE status = 'pending'")  # an hour passes
             await until_status(site, "delivered", "delivered")
             expected = [STARTED, FINISHED, STARTED] if first == "500" else [STARTED, STARTED, FINISHED]
 
             assert expected == told(receiver.requests)
 
-    at_work(store_url, scenario, "700ms,700ms,700ms")
+    at_work(store_url, scenario, "1h,1h,1h")
 
 
 def test_the_end_of_a_run_brings_the_retry_of_its_start_forward(store_url: str) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 from loadbell.domain.deliveries import DeliveryStatus
-from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.sender import Sender
@@ -22,13 +23,15 @@ PATIENCE = 20.0
 
 
 @asynccontextmanager
-async def working(
+async def working(  # noqa: PLR0913 - one argument for each property of a worker
     database: Database,
     schedule: str = "100ms,200ms,400ms",
     deadline: Micros = 5 * SECOND,
     *,
     pause_after: Micros = PAUSE_AFTER,
     hold_for: Micros = HOLD_FOR,
+    clock: Clock | None = None,
+    monotonic: Clock | None = None,
 ) -> AsyncIterator[Worker]:
     """A worker on ``database``, with a sender of its own, as one process has them."""
     sender = Sender(policy=LOOPBACK, timeout=deadline, max_in_flight=IN_FLIGHT)
@@ -41,7 +44,8 @@ async def working(
         base_url="http://loadbell.test",
         pause_after=pause_after,
         hold_for=hold_for,
-        clock=WallClock(),
+        clock=clock or WallClock(),
+        monotonic=monotonic or (lambda: time.monotonic_ns() // 1000),
         entropy=os.urandom,
         chance=lambda: 0.5,
     )

@@ -4,9 +4,10 @@ import re
 
 import pytest
 
+from loadbell.domain.ids import SECOND
 from loadbell.testing import FakeHipChat, FakeSlack
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.api.site import ApiSite
+from tests.api.site import ApiSite, clock
 from tests.web.browser import Browser, Page
 from tests.web.team import Team
 
@@ -205,3 +206,35 @@ def test_a_paused_channel_is_told_on_every_page(team: Team, receiver: ScriptedRe
         words = browser.get("/account").words
         assert "Gate is paused since just now . Paused by The owner." in words
     assert "is paused" not in team.member.get("/account").words
+
+
+def test_a_waiting_channel_is_told_on_every_page(team: Team, receiver: ScriptedReceiver) -> None:
+    """After a quarter of an hour, to owner and admins; its own page and the lists say it at once."""
+    client = team.client()
+    channel = client.ok(
+        "POST",
+        f"/organizations/{team.organization_id}/channels",
+        {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}},
+    )
+    client.ok("POST", "/runs", {"name": "limited"})
+    now = clock()
+    wait = "UPDATE channels SET throttled_until = :until, throttled_since = :since, throttled_reason = 'Too much.'"
+    team.site.sql(wait, until=now + 1800 * SECOND, since=now - 600 * SECOND)
+
+    early = team.owner.get("/account").words
+    own = team.owner.get(f"/channels/{channel['id']}").words
+    overview = section(team.owner.get(f"{team.path}/notifications"), "webhook")
+    log = team.owner.get(f"{team.path}/deliveries").words
+    assert "has been waiting" not in early
+    assert "Waiting Too much. It has been waiting for its receiver since 10 minutes ago" in own
+    assert "makes its next attempt in 30 minutes" in own
+    assert "Waiting" in overview
+    assert "next attempt in 30 minutes" in log
+    team.site.sql(wait, until=now + 1800 * SECOND, since=now - 900 * SECOND)
+    for browser in (team.owner, team.admin):
+        words = browser.get("/account").words
+        assert "Gate has been waiting for its receiver since 15 minutes ago . Too much." in words
+        assert "The next attempt is in 30 minutes" in words
+    assert "has been waiting" not in team.member.get("/account").words
+    client.ok("POST", f"/channels/{channel['id']}/pause", {})
+    assert "has been waiting" not in team.owner.get("/account").words

@@ -83,8 +83,16 @@ class Subscription(msgspec.Struct):
     only_failures: bool
 
 
+class Waiting(msgspec.Struct):
+    """Why a channel makes no attempt for now: its receiver asked for that, or answered that it has too many."""
+
+    since: Time
+    until: Time
+    reason: str
+
+
 class Channel(msgspec.Struct):
-    """One place to tell. Of its URL only scheme and host are shown."""
+    """One place to tell. Of its URL only scheme and host are shown. `waiting` is null unless it waits now."""
 
     id: int
     organization_id: int
@@ -95,6 +103,7 @@ class Channel(msgspec.Struct):
     enabled: bool
     paused_reason: str | None
     created_at: Time
+    waiting: Waiting | None
 
 
 class CreatedChannel(Channel):
@@ -148,7 +157,11 @@ class Attempt(msgspec.Struct):
 
 
 class Delivery(msgspec.Struct):
-    """One event on its way to one channel. `reason` and `message` are those of the last attempt."""
+    """One event on its way to one channel. `reason` and `message` are those of the last attempt.
+
+    `next_attempt_at`: no attempt is made before; null when none is to come, one is under way, the channel is paused, or
+    an earlier delivery to the channel is waited for.
+    """
 
     id: Uuid
     channel_id: int | None
@@ -245,19 +258,19 @@ def run(found: runs.Run, base_url: str) -> Run:
     )
 
 
-def channel(found: channels.Channel, principal: Principal) -> Channel:
-    """A channel as ``principal`` may see it: its settings masked, or not at all."""
-    return Channel(**_channel(found, principal))
+def channel(found: channels.Channel, principal: Principal, now: Micros) -> Channel:
+    """A channel as ``principal`` may see it ``now``: its settings masked, or not at all."""
+    return Channel(**_channel(found, principal, now))
 
 
-def created_channel(made: channels.Channel, principal: Principal, secret: str | None) -> CreatedChannel:
+def created_channel(made: channels.Channel, principal: Principal, secret: str | None, now: Micros) -> CreatedChannel:
     """A channel as it is shown to the one who made it."""
-    return CreatedChannel(**_channel(made, principal), signing_secret=msgspec.UNSET if secret is None else secret)
+    return CreatedChannel(**_channel(made, principal, now), signing_secret=msgspec.UNSET if secret is None else secret)
 
 
-def changed_channel(found: channels.Channel, principal: Principal, secret: str | None) -> ChangedChannel:
+def changed_channel(found: channels.Channel, principal: Principal, secret: str | None, now: Micros) -> ChangedChannel:
     """A channel as it is shown to the one who changed it."""
-    return ChangedChannel(**_channel(found, principal), signing_secret=msgspec.UNSET if secret is None else secret)
+    return ChangedChannel(**_channel(found, principal, now), signing_secret=msgspec.UNSET if secret is None else secret)
 
 
 def delivery(found: deliveries.Delivery) -> Delivery:
@@ -286,8 +299,8 @@ def replay(found: replays.Replay) -> Replay:
     )
 
 
-def _channel(found: channels.Channel, principal: Principal) -> dict[str, Any]:
-    wants = found.subscription
+def _channel(found: channels.Channel, principal: Principal, now: Micros) -> dict[str, Any]:
+    wants, wait = found.subscription, found.waiting(now)
     return {
         "id": found.id,
         "organization_id": found.organization_id,
@@ -306,6 +319,7 @@ def _channel(found: channels.Channel, principal: Principal) -> dict[str, Any]:
         "enabled": found.enabled,
         "paused_reason": found.paused_reason,
         "created_at": rfc3339(found.created_at),
+        "waiting": None if wait is None else Waiting(rfc3339(wait.since), rfc3339(wait.until), wait.reason),
     }
 
 

@@ -45,7 +45,7 @@ async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
             now=now,
             entropy=call.door.entropy,
         )
-        return answers.created_channel(made, principal, secret)
+        return answers.created_channel(made, principal, secret, now)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
@@ -57,7 +57,7 @@ async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
 async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
     """The organization's channels, newest first."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.ChannelPage:
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.ChannelPage:
         organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(PageQuery)
         found = await channels.list_channels(
             tx, principal, organization_id, before=wanted.before_id(), limit=wanted.one_more
@@ -66,7 +66,7 @@ async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
             answers.ChannelPage,
             found,
             wanted.limit,
-            lambda channel: answers.channel(channel, principal),
+            lambda channel: answers.channel(channel, principal, now),
             lambda channel: channel.id,
         )
 
@@ -77,9 +77,9 @@ async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
 async def get_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """One channel as it stands, its secrets masked."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.Channel:
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
         channel = await channels.get_channel(tx, principal, call.integer_id("channel_id", _NOUN))
-        return answers.channel(channel, principal)
+        return answers.channel(channel, principal, now)
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -111,7 +111,7 @@ async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
             now=now,
             entropy=call.door.entropy,
         )
-        return answers.changed_channel(channel, principal, secret)
+        return answers.changed_channel(channel, principal, secret, now)
 
     return answer(HTTPStatus.OK, await call.write(work))
 
@@ -199,7 +199,7 @@ async def pause_channel(call: NamedDependency[Call]) -> Response[bytes]:
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
         channel = await resuming.pause(tx, principal, call.integer_id("channel_id", _NOUN), now=now)
-        return answers.channel(channel, principal)
+        return answers.channel(channel, principal, now)
 
     return answer(HTTPStatus.OK, await call.write_once(work))
 
@@ -214,7 +214,7 @@ async def resume_channel(call: NamedDependency[Call]) -> Response[bytes]:
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
         channel = await resuming.resume(tx, principal, call.integer_id("channel_id", _NOUN), said.held, now=now)
-        return answers.channel(channel, principal)
+        return answers.channel(channel, principal, now)
 
     return answer(HTTPStatus.OK, await call.write_once(work))
 

@@ -134,6 +134,8 @@ def _place(channel: dict[str, Any]) -> str:
 def _state(channel: dict[str, Any]) -> str:
     if channel["paused_reason"] is not None:
         return one_line(f"paused: {channel['paused_reason']}")
+    if (wait := channel.get("waiting")) is not None:  # an older server doesn't tell
+        return one_line(f"waiting since {wait['since']} until {wait['until']}: {wait['reason']}")
     return "on" if channel["enabled"] else "off"
 
 

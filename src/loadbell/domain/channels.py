@@ -37,6 +37,15 @@ class Subscription:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """A channel makes no attempt until then, because its receiver asked for that or answered that it has too many."""
+
+    since: Micros
+    until: Micros
+    reason: str
+
+
+@dataclass(frozen=True)
 class Channel:
     """One place to tell, as it stands. ``settings`` are the kind's own, in clear: they never leave the server whole."""
 
@@ -49,6 +58,12 @@ class Channel:
     enabled: bool
     paused_reason: str | None
     created_at: Micros
+    last_wait: Waiting | None = None  #: it may be over
+
+    def waiting(self, now: Micros) -> Waiting | None:
+        """What the channel waits for; None: it does not wait, or is paused, which counts for more."""
+        wait = self.last_wait
+        return wait if wait is not None and wait.until > now and self.paused_reason is None else None
 
 
 MOST_SECRETS = 5

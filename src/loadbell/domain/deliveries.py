@@ -41,7 +41,10 @@ MOVES: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
 """Every legal move. From an ended status only a person's Redeliver leads back to pending; it returns by itself."""
 
 LONGEST_UNASKED_THROTTLE: Micros = 60 * SECOND
-"""How long one rate-limited attempt holds up its channel at most, when the receiver did not say how long to wait."""
+"""How long a rate-limited attempt holds up its channel at most, when the receiver did not say how long to wait."""
+
+TRUSTED_RATE_LIMITS = 2
+"""So many rate-limited answers in a row are believed how long to wait; from then on the schedule's steps count, too."""
 
 ENDED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED})
 
@@ -80,10 +83,10 @@ class Reason(StrEnum):
 class Outcome:
     """What an attempt came to, as its channel judges the reply.
 
-    ``retry``: worth another attempt on the schedule. ``retry_after``: the receiver's own wish, a span, obeyed in full;
-    beside success it holds up the channel's next message. ``pauses``: no message through this channel can succeed
-    until somebody has seen to it. ``message``: one sentence for a person, without secrets; what it repeats of the
-    answer stands in double quotes, where the channel's secrets are masked afterwards.
+    ``retry``: worth another attempt on the schedule. ``retry_after``: the receiver's own wish, a span; beside success
+    it holds up the channel's next message. ``pauses``: no message through this channel can succeed until somebody has
+    seen to it. ``message``: one sentence for a person, without secrets; what it repeats of the answer stands in double
+    quotes, where the channel's secrets are masked afterwards.
     """
 
     reason: Reason
@@ -152,7 +155,7 @@ class Delivery:
     attempts_begun: int  #: attempts started, the one under way included
     reason: Reason | None
     message: str | None
-    next_attempt_at: Micros | None
+    next_attempt_at: Micros | None  #: not before; None: no time decides, a paused channel or an earlier delivery does
     created_at: Micros
     finished_at: Micros | None
 
@@ -182,6 +185,7 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     number: int,
     resume_at: Micros | None = None,
     replayed: bool = False,
+    rate_limits: int = 0,
     schedule: RetrySchedule,
     now: Micros,
     chance: float,
@@ -192,8 +196,9 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     that had ended returns to its end unless the attempt succeeds, one that had not goes on with its schedule at
     ``resume_at`` (None: no attempt of the schedule was made yet). One of a replay, ``replayed``, that is rate-limited
     keeps its turn and waits.
-    A rate-limited attempt uses up no wait either, but waits a second at least: nothing else would ever end its repeats.
-    The whole channel waits with it, as long as the receiver asked, or else up to a minute.
+    A rate-limited attempt uses up no wait either. The whole channel waits with it, as long as the receiver asked, or
+    else up to a minute; ``rate_limits``: how many the channel has had in a row before. From the third on, of the
+    channel or of this delivery, the wait is no shorter than that of the schedule, whatever the receiver asks for.
     """
     if outcome.ok:
         return Verdict(
@@ -204,9 +209,15 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
         )
     limited = outcome.reason is Reason.RATE_LIMITED
     hint = outcome.retry_after
-    throttle, asked = None, max(schedule.wait_when_rate_limited(number, chance) if hint is None else hint, SECOND)
+    throttle, asked = None, SECOND
     if limited:
-        throttle = now + (min(asked, LONGEST_UNASKED_THROTTLE) if hint is None else asked)
+        own, in_row = max(number - step, 1), rate_limits + 1
+        slow = schedule.wait_when_rate_limited(own, chance)
+        asked = max(slow if hint is None or own > TRUSTED_RATE_LIMITS else hint, hint or 0, SECOND)
+        held = max(min(slow, LONGEST_UNASKED_THROTTLE) if hint is None else hint, SECOND)
+        if in_row > TRUSTED_RATE_LIMITS:
+            held = max(held, schedule.wait_when_rate_limited(in_row, chance))
+        throttle, asked = now + held, max(asked, held)
     if settled is not None and not (limited and replayed):
         return Verdict(settled, step, throttle_until=throttle)
     if cause is Cause.TEST or not (outcome.retry or limited):

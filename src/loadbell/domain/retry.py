@@ -14,8 +14,8 @@ from loadbell.domain.ids import SECOND, Micros, from_datetime
 JITTER = 0.2
 """Each wait is stretched or shrunk by up to this share, so that failures that began together don't return together."""
 
-LONGEST_HINT: Micros = 7 * 24 * 3600 * SECOND
-"""A receiver's Retry-After beyond this is obeyed as this: a receiver can't park a delivery for ever."""
+LONGEST_HINT: Micros = 3600 * SECOND
+"""A receiver's Retry-After beyond this is obeyed as this, then looked at again: it may be an instant sent as a span."""
 
 _UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
 
@@ -63,14 +63,19 @@ class RetrySchedule:
         return round(self.waits[step] * (1 - JITTER + 2 * JITTER * chance))
 
     def wait_when_rate_limited(self, refusals: int, chance: float) -> Micros:
-        """The wait after the ``refusals``-th rate-limited attempt that named no time of its own; never ends."""
-        if not self.waits:
-            return SECOND
-        return self.wait(min(refusals, len(self.waits)) - 1, chance) or 0
+        """The wait after the ``refusals``-th rate-limited attempt in a row: the schedule's own, and a second at least.
+
+        It never ends: beyond the schedule its last wait is doubled each time up to an hour, so that even a schedule of
+        seconds makes few attempts in a week.
+        """
+        steps = max(len(self.waits), 1)
+        wait = max(self.wait(min(refusals, steps) - 1, chance) or 0, SECOND)
+        doublings = min(max(refusals - steps, 0), 12)  # 12 make an hour of a second
+        return max(wait, min(wait << doublings, LONGEST_HINT))
 
 
 def parse_retry_after(value: str, now: Micros) -> Micros | None:
-    """The span that a ``Retry-After`` header asks for (RFC 9110 section 10.2.3), at most seven days.
+    """The span that a ``Retry-After`` header asks for (RFC 9110 section 10.2.3), at most an hour.
 
     Takes seconds, fractions of seconds (some providers send them) and HTTP dates, the obsolete forms too; one without
     a zone is UTC. A date in the past is 0. Anything else is None: a header that we can't read asks for nothing.

@@ -8,9 +8,9 @@ from typing import Any
 from loadbell.channels import channel_type, channel_types
 from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
 from loadbell.domain.changes import changed_fields
-from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription
+from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription, Waiting
 from loadbell.domain.errors import FieldError, Invalid, NotFound
-from loadbell.domain.ids import Entropy, Micros, rfc3339
+from loadbell.domain.ids import SECOND, Entropy, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.signing import new_secret
@@ -24,6 +24,9 @@ from loadbell.store.outcomes import count_held
 
 MOST_PAUSED = 20
 """Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
+
+NOTED_AFTER: Micros = 15 * 60 * SECOND
+"""A channel that has waited for so long, and still does, is told of on every page."""
 
 _SETTINGS = "settings."  # in an audit entry, before the name of one
 
@@ -149,6 +152,24 @@ async def paused_channels(tx: Transaction, principal: Principal) -> list[PausedN
     ]
 
 
+@dataclass(frozen=True)
+class WaitingNotice:
+    """A channel that makes no attempt for now, because of its receiver."""
+
+    id: int
+    name: str
+    wait: Waiting
+
+
+async def waiting_channels(tx: Transaction, principal: Principal, now: Micros) -> list[WaitingNotice]:
+    """The channels that have waited for ``NOTED_AFTER`` or longer, up to ``MOST_PAUSED``, newest first."""
+    principal.require(Action.READ_CHANNELS)
+    found = await store.waiting_channels(
+        tx, principal.organization_id, before=now - NOTED_AFTER, now=now, limit=MOST_PAUSED
+    )
+    return [WaitingNotice(*one) for one in found]
+
+
 async def names_of_paused(tx: Transaction, principal: Principal) -> list[str]:
     """The names of the organization's paused channels, up to ``MOST_PAUSED``: no more than whoever reports needs."""
     principal.require(Action.REPORT_RUNS)
@@ -193,6 +214,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     changes = _changes(former, channel)
     if any(name.startswith(_SETTINGS) for name in changes):
         await store.begin_anew(tx, channel_id, now)  # what came of the old ones says nothing about these
+        channel = replace(channel, last_wait=None)
         tx.wake_workers()
     if changes:
         told = {**named(channel), **changes}

@@ -13,7 +13,7 @@ import structlog
 
 from loadbell.channels import channel_type
 from loadbell.channels.settings import stored_settings
-from loadbell.domain.deliveries import Attempt, Cause, DeliveryStatus, Exchange, Outcome, Reason, after_attempt
+from loadbell.domain.deliveries import Attempt, DeliveryStatus, Exchange, Outcome, Reason, after_attempt
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import Notice, bare_notice, decode_notice
 from loadbell.domain.retry import RetrySchedule
@@ -27,6 +27,7 @@ KEPT_BYTES = 4096
 """How much of an answer's body the log keeps."""
 
 _SHORTEST_SECRET = 6  # characters; masking shorter ones would garble the log and hide nothing
+_TOOK_THE_LAST = "The receiver took a message and said that it takes no more until then."
 _QUOTED = re.compile('"[^"]*"')
 _RECEIVERS_SECRETS = ("cookie", "cookie2", "authorization", "authentication-info", "token", "secret", "api-key")
 """How the names of response headers end whose values are credentials of the receiver's: nobody's business here."""
@@ -79,6 +80,7 @@ def conclude(
         step=leased.step,
         resume_at=leased.resume_at,
         replayed=leased.replayed,
+        rate_limits=leased.rate_limits,
         number=leased.number,
         schedule=schedule,
         now=now,
@@ -101,7 +103,8 @@ def conclude(
         answered=isinstance(result, Reply) and outcome.reason is not Reason.RATE_LIMITED,
         finished_at=now if verdict.finished or ended else None,
         pace=channel_type(leased.kind).pace,
-        pauses=outcome.pauses and leased.cause is not Cause.TEST,
+        pauses=outcome.pauses,
+        throttle_reason=_TOOK_THE_LAST if outcome.ok else attempt.message,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from loadbell.channels import channel_type
 from loadbell.domain.changes import changed_fields
-from loadbell.domain.deliveries import Cause, Reason, without_quotes
+from loadbell.domain.deliveries import Reason, without_quotes
 from loadbell.domain.events import Event, EventName, channel_paused_payload
 from loadbell.domain.ids import Entropy, Micros, new_uuid, to_datetime
 from loadbell.domain.notices import encode_notice, pause_notice, span
@@ -40,7 +40,7 @@ class _Said:
     failing_since: Micros | None = None  #: the first failure after the last success
     message: str = ""  #: of the last failure
     refusal: str | None = None  #: why no message can succeed
-    limited: bool = False
+    limited: bool = False  #: its rate changes: it is limited, or was before
 
 
 async def heed(
@@ -102,10 +102,10 @@ async def expire_held(tx: Transaction, *, hold_for: Micros, now: Micros) -> int:
 
 
 def _by_channel(done: Iterable[Completion]) -> dict[int, list[Completion]]:
-    """The attempts that say something about their channel: a Test Hook says nothing."""
+    """The attempts that say something about their channel: a Test Hook, in a lane of its own, says nothing."""
     by_channel: dict[int, list[Completion]] = {}
     for item in done:
-        if item.leased.lane > 0 and item.attempt.cause is not Cause.TEST:
+        if item.leased.lane > 0:
             by_channel.setdefault(item.leased.lane, []).append(item)
     return by_channel
 
@@ -114,7 +114,7 @@ def _said(items: Iterable[Completion]) -> _Said:
     """What the attempts say about the one channel that made them."""
     one = _Said()
     for item in items:
-        one.limited = one.limited or item.verdict.throttle_until is not None
+        one.limited = one.limited or item.verdict.throttle_until is not None or item.leased.rate_limits > 0
         if item.pauses:
             one.refusal = without_quotes(item.attempt.message)
         if item.attempt.reason is Reason.OK:

@@ -21,13 +21,15 @@ import structlog
 from loadbell.channels import channel_types
 from loadbell.domain.deliveries import DeliveryStatus, Reason
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import SECOND, Clock, Entropy, Micros
+from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
+from loadbell.notify.channels import NOTED_AFTER
 from loadbell.notify.deliver import Prepared, conclude, prepare
 from loadbell.notify.pausing import Paused, expire_held, heed
 from loadbell.notify.replay import Replayer
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
+from loadbell.store.clock_steps import MIN_STEP, follow_step_back, skip_gap
 from loadbell.store.completions import Completion, complete_batch, reap
 from loadbell.store.db import Database, Transaction
 from loadbell.store.leases import Leased, Look, Room, give_back, lease_due
@@ -40,6 +42,9 @@ KEPT_FOR_FIRST = 128
 KEPT_FOR_RETRIES = 64
 FOR_UNKNOWN = IN_FLIGHT // 2
 LEASE_SLACK: Micros = 30 * SECOND
+MAX_GAP: Micros = 5 * SECOND
+"""A turn comes each second; if the next one is later than this, the process stood still or the clock was set."""
+
 _LOOK_EVERY: Micros = SECOND  # a backstop: what becomes due wakes the worker by itself
 _REAP_EVERY: Micros = SECOND
 _AWAY_SECONDS = 0.5
@@ -59,6 +64,7 @@ class Worker:
         pause_after: Micros,
         hold_for: Micros,
         clock: Clock,
+        monotonic: Clock,
         entropy: Entropy,
         chance: Callable[[], float],
     ) -> None:
@@ -71,6 +77,8 @@ class Worker:
         self._hold_for = hold_for
         self._paces = {kind.value: known.pace for kind, known in channel_types().items() if known.pace is not None}
         self._clock = clock
+        self._monotonic = monotonic
+        self._times: tuple[Micros, Micros] | None = None  # of the last turn, by the monotonic clock and the system's
         self._entropy = entropy
         self._chance = chance
         self._replayer = Replayer(database, clock)
@@ -136,6 +144,7 @@ class Worker:
     async def _run(self) -> None:
         while not (self._stopping and self._in_flight == 0 and not self._done):
             try:
+                await self._mind_clocks()
                 pause = await self._turn()
                 await self._reap_now_and_then()  # after the turn: results that came while the database was away count
             except Unavailable as error:
@@ -148,6 +157,32 @@ class Worker:
             if pause > 0:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
+
+    async def _mind_clocks(self) -> None:
+        """Follows a clock that was set back, and skips time in which this process stood still: both since last time."""
+        times = self._read_clocks()
+        before, now = self._times or times, times[1]
+        steady, system = times[0] - before[0], now - before[1]
+        back, gap = steady - system, max(steady, system)
+        if back >= MIN_STEP:
+            followed = await self._database.write(
+                lambda tx: follow_step_back(tx, owner=self._owner, back=back, now=now)
+            )
+            log.warning("The clock was set back", seconds=back // SECOND, due_times_followed=followed)
+            self._reaped_at = min(self._reaped_at, now)
+            self._look_soon()
+        elif gap >= MAX_GAP:
+            until = now + self._lease
+            await self._database.write(lambda tx: skip_gap(tx, owner=self._owner, gap=gap, now=now, until=until))
+            log.warning("The worker was held up, or the clock was set forward", seconds=gap // SECOND)
+        self._times = times
+
+    def _read_clocks(self) -> tuple[Micros, Micros]:
+        """Both clocks at one instant: not with a standstill between the two."""
+        while True:
+            before, system = self._monotonic(), self._clock()
+            if self._monotonic() - before < SECOND // 10:
+                return before, system
 
     def _doubt_results(self) -> None:
         """After a turn that failed: from now on one result a turn, and the one that fails alone is let go.
@@ -257,6 +292,9 @@ class Worker:
             self._well.discard(lane)
         elif lane > 0:  # the lane of a Test Hook is never used again
             self._well.add(lane)
+        until = done.verdict.throttle_until
+        if until is not None and until - now >= NOTED_AFTER and lane > 0:
+            log.warning("A channel waits for its receiver", channel=lane, until=rfc3339(until))
         if done.verdict.status is DeliveryStatus.FAILED and done.verdict.finished:
             # The delivery log has every attempt; a line here for each would cost more than the sending.
             log.warning(

@@ -28,7 +28,7 @@ async def take_turn(tx: Transaction, key: str, pace: Pace, now: Micros) -> Micro
     """
     row = await tx.first(_HOLD, key=key)
     assert row is not None
-    full_at = int(row["full_at"])
+    full_at = min(int(row["full_at"]), now + pace.burst * pace.interval)  # more than empty: the clock was set back
     if not pace.allowed(full_at, now):
         return pace.next_at(full_at) - now
     await tx.run(_SET, key=key, full_at=pace.after(full_at, now, 1))

@@ -1,13 +1,13 @@
 """Channels: their settings and signing secrets are sealed at rest."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import msgspec
 import sqlalchemy as sa
 
-from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription
+from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription, Waiting
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import channels
@@ -78,12 +78,25 @@ _LISTENING = Statement(
     .with_for_update(read=True, key_share=True)
 )
 _BEGIN_ANEW = Statement(
-    "UPDATE channels SET failing_since = NULL, throttled_until = 0, judged_from = :now WHERE id = :id"
+    "UPDATE channels SET failing_since = NULL, throttled_until = 0, rate_limits = 0, judged_from = :now WHERE id = :id"
 )
 _THROTTLE = Statement(
-    "UPDATE channels SET throttled_until = :until, "
-    "full_at = CASE WHEN full_at < :full_at THEN CAST(:full_at AS bigint) ELSE full_at END "
-    "WHERE id = :id AND throttled_until < :until"
+    # Results of the same attempts may come twice, so nothing is added up.
+    "UPDATE channels SET "
+    "throttled_since = CASE WHEN rate_limits > 0 AND throttled_since IS NOT NULL THEN throttled_since "
+    "ELSE CAST(:since AS bigint) END, "
+    "throttled_reason = CASE WHEN throttled_until < :until OR throttled_reason IS NULL THEN CAST(:reason AS text) "
+    "ELSE throttled_reason END, "
+    "throttled_until = CASE WHEN throttled_until < :until THEN CAST(:until AS bigint) ELSE throttled_until END, "
+    "rate_limits = CASE WHEN rate_limits < :rate_limits THEN CAST(:rate_limits AS integer) ELSE rate_limits END, "
+    "full_at = CASE WHEN full_at < :full_at THEN CAST(:full_at AS bigint) ELSE full_at END WHERE id = :id"
+)
+_FORGET_RATE_LIMITS = Statement("UPDATE channels SET rate_limits = 0 WHERE id = :id AND rate_limits > 0")
+_WAITING = Statement(
+    "SELECT id, name, throttled_since, throttled_until, throttled_reason FROM channels "
+    "WHERE organization_id = :organization_id AND paused_at IS NULL AND throttled_until > :now "
+    "AND throttled_since <= :before AND throttled_reason IS NOT NULL "
+    "ORDER BY throttled_since DESC, id DESC LIMIT :limit"
 )
 
 
@@ -244,18 +257,41 @@ async def begin_anew(tx: Transaction, channel_id: int, now: Micros) -> None:
 
 @dataclass(frozen=True)
 class Throttle:
-    """Until when a channel waits, and when its bucket is full after that (see ``domain/pace.py``)."""
+    """Until when a channel waits, and when its bucket is full after that (see ``domain/pace.py``).
+
+    ``since`` and ``reason``: when it was asked to, and in which words. ``rate_limits``: how often in a row.
+    """
 
     until: Micros
     full_at: Micros
+    since: Micros
+    reason: str
+    rate_limits: int
 
 
-async def throttle_channels(tx: Transaction, throttles: Mapping[int, Throttle]) -> None:
-    """Lets each of these channels make no further attempt before its instant, and begin slowly then."""
-    await tx.run_many(
-        _THROTTLE,
-        [{"id": channel, "until": one.until, "full_at": one.full_at} for channel, one in sorted(throttles.items())],
-    )
+async def throttle_channels(
+    tx: Transaction, throttles: Mapping[int, Throttle], *, recovered: Collection[int] = ()
+) -> None:
+    """Lets each of these channels make no further attempt before its instant, and begin slowly then.
+
+    Of those that have ``recovered`` it is forgotten how often they were refused before; they may be throttled, too.
+    """
+    for channel in sorted({*throttles, *recovered}):
+        if channel in recovered:
+            await tx.run(_FORGET_RATE_LIMITS, id=channel)
+        if channel in throttles:
+            await tx.run(_THROTTLE, id=channel, **asdict(throttles[channel]))
+
+
+async def waiting_channels(
+    tx: Transaction, organization_id: int, *, before: Micros, now: Micros, limit: int
+) -> list[tuple[int, str, Waiting]]:
+    """Up to ``limit`` channels of the organization that wait since ``before``: id, name, and for what."""
+    rows = await tx.all(_WAITING, organization_id=organization_id, before=before, now=now, limit=limit)
+    return [
+        (row["id"], row["name"], Waiting(row["throttled_since"], row["throttled_until"], row["throttled_reason"]))
+        for row in rows
+    ]
 
 
 def _seal_settings(tx: Transaction, settings: dict[str, Any]) -> str:
@@ -273,4 +309,7 @@ def _channel(tx: Transaction, row: Row) -> Channel:
         enabled=bool(row["enabled"]),
         paused_reason=row["paused_reason"],
         created_at=row["created_at"],
+        last_wait=None
+        if row["throttled_since"] is None
+        else Waiting(row["throttled_since"], row["throttled_until"], row["throttled_reason"]),
     )

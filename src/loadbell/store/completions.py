@@ -130,6 +130,7 @@ class Completion:
     finished_at: Micros | None
     pace: Pace | None = None  #: of the channel's kind
     pauses: bool = False  #: the channel can't work until somebody has seen to it
+    throttle_reason: str = ""  #: why the channel waits, in words, if it does
 
 
 async def complete_batch(tx: Transaction, completions: Sequence[Completion], *, now: Micros) -> int:
@@ -150,7 +151,8 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion], *, 
     ]
     for done in completions:
         tx.changed(done.leased.organization_id)
-    await throttle_channels(tx, _throttles(completions))  # channels before deliveries, as everybody locks them
+    # Channels before deliveries, as everybody locks them.
+    await throttle_channels(tx, _throttles(completions), recovered=_recovered(completions))
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_MANY, ids=[move["id"] for move in moves])
         await tx.run(_APPEND, **_columns(attempts))
@@ -171,8 +173,24 @@ def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
     for done in completions:
         lane, until = done.leased.lane, done.verdict.throttle_until
         if until is not None and lane > 0 and (lane not in throttles or until > throttles[lane].until):
-            throttles[lane] = Throttle(until, 0 if done.pace is None else done.pace.drained(until))
+            throttles[lane] = Throttle(
+                until,
+                full_at=0 if done.pace is None else done.pace.drained(until),
+                since=done.attempt.started_at,
+                reason=done.throttle_reason,
+                rate_limits=(done.leased.rate_limits + 1) * _is_limited(done),
+            )
     return throttles
+
+
+def _recovered(completions: Sequence[Completion]) -> set[int]:
+    """The channels that were refused for coming too fast before, and are not now."""
+    limited = {done.leased.lane for done in completions if _is_limited(done)}
+    return {done.leased.lane for done in completions if done.leased.lane > 0 and done.leased.rate_limits} - limited
+
+
+def _is_limited(done: Completion) -> bool:
+    return done.attempt.reason is Reason.RATE_LIMITED
 
 
 async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:

@@ -65,6 +65,10 @@ _LOCK = Statement(
     .order_by(deliveries.c.id)
     .with_for_update()
 )
+_CHANNELS = "SELECT id, paused_at IS NOT NULL AS paused, throttled_until FROM channels WHERE id {}"
+_CHANNELS_OF = Statement(
+    _CHANNELS.format("IN (SELECT value FROM json_each(:ids))"), _CHANNELS.format("= ANY(CAST(:ids AS bigint[]))")
+)
 _ATTEMPTS = Statement(
     sa.select(attempts).where(attempts.c.delivery_id == sa.bindparam("id")).order_by(attempts.c.number)
 )
@@ -173,7 +177,7 @@ async def bring_forward(tx: Transaction, delivery_ids: Sequence[str], now: Micro
 async def get_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
     """The delivery, if it is the organization's."""
     row = await tx.first(_GET, id=str(delivery_id), organization_id=organization_id)
-    return None if row is None else as_delivery(row)
+    return None if row is None else (await as_deliveries(tx, [row]))[0]
 
 
 async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
@@ -186,7 +190,7 @@ async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID
     row = rows.get(str(delivery_id))
     if row is not None and row["waits_for"] not in {None, *rows}:  # it waits for another one since the look began
         await tx.all(_LOCK, **where)
-    return None if row is None else as_delivery(row)
+    return None if row is None else (await as_deliveries(tx, [row]))[0]
 
 
 async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
@@ -238,8 +242,24 @@ async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> N
         await tx.run(_RELEASE, id=str(delivery_id))
 
 
-def as_delivery(row: Row) -> Delivery:
-    """The delivery that a row of all columns holds."""
+async def as_deliveries(tx: Transaction, rows: Sequence[Row]) -> list[Delivery]:
+    """The deliveries that rows of all columns hold."""
+    lanes = sorted({row["lane"] for row in rows if _has_due_time(row) and row["lane"] > 0})
+    channels: dict[int, Row] = {}
+    if lanes:
+        ids = lanes if tx.dialect == "postgresql" else msgspec.json.encode(lanes).decode()
+        channels = {row["id"]: row for row in await tx.all(_CHANNELS_OF, ids=ids)}
+    return [_delivery(row, channels.get(row["lane"])) for row in rows]
+
+
+def _has_due_time(row: Row) -> bool:
+    return row["status"] == DeliveryStatus.PENDING.value and row["waits_for"] is None
+
+
+def _delivery(row: Row, channel: Row | None) -> Delivery:
+    due: Micros | None = None
+    if _has_due_time(row) and not (channel is not None and channel["paused"]):
+        due = max(row["next_attempt_at"], 0 if channel is None else channel["throttled_until"])
     return Delivery(
         id=UUID(row["id"]),
         organization_id=row["organization_id"],
@@ -256,7 +276,7 @@ def as_delivery(row: Row) -> Delivery:
         attempts_begun=row["attempts_begun"],
         reason=None if row["reason"] is None else Reason(row["reason"]),
         message=row["message"],
-        next_attempt_at=row["next_attempt_at"],
+        next_attempt_at=due,
         created_at=row["created_at"],
         finished_at=row["finished_at"],
     )

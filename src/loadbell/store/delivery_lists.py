@@ -14,7 +14,7 @@ from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros, first_uuid
 from loadbell.store.db import Transaction
-from loadbell.store.deliveries import as_delivery
+from loadbell.store.deliveries import as_deliveries
 from loadbell.store.statements import Statement
 
 LOOKED_AT = 20_000
@@ -85,7 +85,7 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
         if last is not None:
             where["after"] = more = last["id"]
     rows = await tx.all(_page(way, filters), **where, **asked, limit=limit + 1)
-    found = [as_delivery(row) for row in rows]
+    found = await as_deliveries(tx, rows)
     if len(found) > limit:
         return found[:limit], found[limit - 1].id
     return found, None if more is None else UUID(more)
@@ -97,7 +97,8 @@ async def last_deliveries(tx: Transaction, organization_id: int, channel_ids: Co
         await tx.first(_LAST_OF_CHANNEL, organization_id=organization_id, channel_id=channel_id)
         for channel_id in channel_ids
     ]
-    return {row["channel_id"]: as_delivery(row) for row in found if row is not None}
+    last = await as_deliveries(tx, [row for row in found if row is not None])
+    return {one.channel_id: one for one in last if one.channel_id is not None}
 
 
 def _way(asked: Mapping[str, int | str]) -> _Way:

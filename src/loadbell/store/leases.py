@@ -81,6 +81,7 @@ _LEASE_MANY = Statement(
 _LEASED_COLUMNS = (
     "SELECT d.id, d.organization_id, d.lane, d.kind, d.event, d.cause, d.settled, d.step, d.resume_at, "
     "d.attempts_begun, d.form, d.replay_id, e.payload, e.notice, e.occurred_at, c.settings, c.signing_secrets, "
+    "c.rate_limits, "
     f"{LOST} AS lost FROM deliveries d JOIN events e ON e.id = d.event_id LEFT JOIN channels c ON c.id = d.channel_id "
 )
 _LEASED = Statement(
@@ -117,6 +118,7 @@ class Leased:
     number: int
     owner: int
     replayed: bool
+    rate_limits: int  #: that the channel had in a row before
     settings: dict[str, Any] = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)  #: those that are live, newest first
 
@@ -302,6 +304,7 @@ def _leased(tx: Transaction, row: Row, sealed: str, *, owner: int, now: Micros) 
         number=row["attempts_begun"],
         owner=owner,
         replayed=row["replay_id"] is not None,
+        rate_limits=row["rate_limits"] or 0,
         settings=_open(tx, sealed, _read_settings, {}),
         secrets=tuple(one.secret for one in live_secrets(signing, now)),
     )

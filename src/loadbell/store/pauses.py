@@ -43,8 +43,8 @@ _LOCK_TOLD = Statement(_TOLD, _TOLD + " FOR KEY SHARE")
 
 _RESUME = Statement(
     "UPDATE channels SET paused_at = NULL, paused_reason = NULL, failing_since = NULL, throttled_until = 0, "
-    "judged_from = :now, full_at = CASE WHEN full_at > :full_at THEN CAST(:full_at AS bigint) ELSE full_at END "
-    "WHERE id = :id"
+    "rate_limits = 0, judged_from = :now, "
+    "full_at = CASE WHEN full_at > :full_at THEN CAST(:full_at AS bigint) ELSE full_at END WHERE id = :id"
 )
 _LOCK_OPEN = Statement(
     "SELECT id FROM deliveries WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending') "

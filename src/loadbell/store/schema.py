@@ -201,6 +201,9 @@ channels = sa.Table(
     _at("failing_since", nullable=True),  #: the first failure after the last success
     sa.Column("judged_from", sa.BigInteger, nullable=False, server_default="0"),  #: attempts from before say nothing
     _at("throttled_until"),
+    _at("throttled_since", nullable=True),
+    _text("throttled_reason", nullable=True),
+    sa.Column("rate_limits", sa.Integer, nullable=False, server_default="0"),  #: rate-limited attempts in a row
     sa.Column("full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/pace.py``
     _at("created_at"),
     sa.Index("ix_channels_organization_id", "organization_id"),

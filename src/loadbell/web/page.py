@@ -25,7 +25,7 @@ from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import read_body
 from loadbell.entry.door import Asked, Door, PersonalCall
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
-from loadbell.notify.channels import PausedNotice, paused_channels
+from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
 from loadbell.store.belonging import Noun, organization_of
 from loadbell.store.db import Transaction, WrongState
 from loadbell.web.live import Live, View
@@ -250,8 +250,9 @@ class PageCall(PersonalCall):
         organization = await self.organization()
         principal: Principal | None = None
         paused: Sequence[PausedNotice] = ()
+        waiting: Sequence[WaitingNotice] = ()
         if organization is not None:
-            principal, paused = await self.read_in(organization.organization_id, _standing)
+            principal, paused, waiting = await self.read_in(organization.organization_id, _standing)
             chosen = str(organization.organization_id)
             if self._request.cookies.get(ORGANIZATION) != chosen:
                 self._keep(ORGANIZATION, chosen, _YEAR_S)
@@ -259,6 +260,7 @@ class PageCall(PersonalCall):
             "organization": organization,
             "principal": principal,
             "paused": paused,
+            "waiting": waiting,
             **values,
             "account": await self.guest(),
             "csrf_token": await self._csrf_token(),
@@ -369,9 +371,13 @@ async def _whoever(_tx: Transaction, principal: Principal, _now: Micros) -> Prin
     return principal
 
 
-async def _standing(tx: Transaction, principal: Principal, _now: Micros) -> tuple[Principal, Sequence[PausedNotice]]:
-    """What the frame of every page needs: what the person may, and the paused channels that he can do something for."""
-    return principal, await paused_channels(tx, principal) if principal.may(Action.MANAGE_CHANNELS) else ()
+async def _standing(
+    tx: Transaction, principal: Principal, now: Micros
+) -> tuple[Principal, Sequence[PausedNotice], Sequence[WaitingNotice]]:
+    """What the frame of every page needs: what the person may, and the channels that he should look at."""
+    if not principal.may(Action.MANAGE_CHANNELS):
+        return principal, (), ()
+    return principal, await paused_channels(tx, principal), await waiting_channels(tx, principal, now)
 
 
 async def _seal(tx: Transaction, clear: str) -> str:

@@ -1,0 +1,77 @@
+"""
+What a clock that was set back, or time that nobody worked through, changes in the rows: instants that lie ahead.
+
+One transaction does it, so that it is done once. Of several workers on one PostgreSQL the one with the lowest number
+does it, if it works alone or agrees with the database about the time: else its own clock is the wrong one, and the due
+times of the others are right.
+"""
+
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.store.db import Transaction
+from loadbell.store.postgresql import WORKER_LOCKS
+from loadbell.store.statements import Statement
+
+MIN_STEP: Micros = 2 * SECOND
+"""Clocks that differ by less are taken for equal."""
+
+_WORKERS_OF_POSTGRESQL = Statement(
+    """
+    SELECT min(CAST(objid AS bigint)) AS eldest, count(*) AS workers,
+        CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint) AS database_now
+    FROM pg_locks WHERE locktype = 'advisory' AND CAST(classid AS bigint) = :locks AND granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """
+)
+
+
+def _earlier(column: str) -> str:
+    return f"{column} = CASE WHEN {column} > :now THEN {column} - CAST(:back AS bigint) ELSE {column} END"
+
+
+_EARLIER_CHANNEL = ", ".join(map(_earlier, ("throttled_until", "full_at", "throttled_since")))
+_SET_BACK = (
+    Statement(
+        f"UPDATE channels SET {_EARLIER_CHANNEL}, "  # noqa: S608 - texts of this module
+        "failing_since = failing_since - CAST(:back AS bigint), "
+        "judged_from = CASE WHEN judged_from > :now THEN CAST(:now AS bigint) ELSE judged_from END "
+        "WHERE throttled_until > :now OR full_at > :now OR judged_from > :now OR failing_since IS NOT NULL"
+    ),
+    Statement(
+        f"UPDATE deliveries SET {_earlier('next_attempt_at')}, {_earlier('resume_at')} "  # noqa: S608 - as above
+        "WHERE status = 'pending' AND (next_attempt_at > :now OR resume_at > :now)"
+    ),
+    Statement(f"UPDATE mails SET {_earlier('next_attempt_at')} WHERE next_attempt_at > :now"),  # noqa: S608 - as above
+)
+_NOT_FAILING_MEANWHILE = Statement(
+    "UPDATE channels SET failing_since = CASE WHEN failing_since + :gap > :now THEN CAST(:now AS bigint) "
+    "ELSE failing_since + CAST(:gap AS bigint) END WHERE failing_since IS NOT NULL"
+)
+_RENEW = Statement("UPDATE deliveries SET lease_until = :until WHERE status = 'sending' AND lease_owner = :owner")
+
+
+async def follow_step_back(tx: Transaction, *, owner: int, back: Micros, now: Micros) -> bool:
+    """Brings what lies ahead as much nearer as the clock of worker ``owner`` was set ``back``; ``now``: since then.
+
+    False: that is not for this worker to do.
+    """
+    if not await _speaks_for_all(tx, owner, now):
+        return False
+    for statement in _SET_BACK:
+        await tx.run(statement, back=back, now=now)
+    return True
+
+
+async def skip_gap(tx: Transaction, *, owner: int, gap: Micros, now: Micros, until: Micros) -> None:
+    """After a ``gap`` in which worker ``owner`` stood still: its leases hold ``until`` then, no channel was failing."""
+    await tx.run(_RENEW, owner=owner, until=until)
+    if await _speaks_for_all(tx, owner, now):
+        await tx.run(_NOT_FAILING_MEANWHILE, gap=gap, now=now)
+
+
+async def _speaks_for_all(tx: Transaction, owner: int, now: Micros) -> bool:
+    if tx.dialect == "sqlite":
+        return True
+    row = await tx.first(_WORKERS_OF_POSTGRESQL, locks=WORKER_LOCKS)
+    assert row is not None
+    agrees = abs(row["database_now"] - now) < MIN_STEP
+    return bool(row["eldest"] == owner and (row["workers"] == 1 or agrees))

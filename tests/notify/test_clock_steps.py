@@ -1,0 +1,198 @@
+"""A worker whose clock is set, or which stands still for a while: due times follow, and nothing is sent twice."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.pace import Pace
+from loadbell.store.attempt_paces import take_turn
+from loadbell.store.clock_steps import follow_step_back, skip_gap
+from loadbell.store.completions import reap
+from loadbell.testing.receiver import ScriptedReceiver, respond
+from tests.support.leasing import BROKEN, done, lease, lease_all, limited, record
+from tests.support.stores import DAY, Play, Site, WallClock, as_dict, opened, settle
+from tests.support.working import PATIENCE, reasons, until, until_status, working
+
+HOUR: Micros = 3600 * SECOND
+
+
+class _SetClock(WallClock):
+    """The system's clock, as somebody sets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead: Micros = 0
+
+    def __call__(self) -> Micros:
+        """The present instant."""
+        return super().__call__() + self.ahead
+
+
+class _Clocks:
+    """Both clocks of a process."""
+
+    def __init__(self) -> None:
+        self.system, self.steady = _SetClock(), _SetClock()
+
+    def stand_still(self, span: Micros) -> None:
+        """As if the process had been stopped for so long."""
+        self.system.ahead += span
+        self.steady.ahead += span
+
+
+def _at_work(url: str, scenario: Callable[[Site, _Clocks], Coroutine[Any, Any, None]], schedule: str = "1s") -> None:
+    async def whole() -> None:
+        async with opened(url) as database:
+            site, clocks = await settle(database), _Clocks()
+            site.clock = clocks.system
+            async with working(database, schedule, clock=clocks.system, monotonic=clocks.steady):
+                await scenario(site, clocks)
+
+    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+
+
+@pytest.mark.parametrize("answer", [respond(500), respond(429, {"Retry-After": "1"})], ids=["failure", "rate-limit"])
+@pytest.mark.parametrize("back", [HOUR, 400 * DAY])
+def test_a_clock_that_is_set_back_makes_no_retry_later(store_url: str, answer: Any, back: Micros) -> None:
+    """It comes after the wait that the schedule or the receiver asked for, as if nobody had set the clock."""
+
+    async def scenario(site: Site, clocks: _Clocks) -> None:
+        with ScriptedReceiver([answer, respond()]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            await until(site, lambda rows: rows[0]["attempts_begun"] == 1 and rows[0]["status"] == "pending")
+            clocks.system.ahead -= back
+            await until_status(site, "delivered")
+
+            assert 2 == len(receiver.requests)
+
+    _at_work(store_url, scenario, "3s")
+
+
+def test_what_is_under_way_while_the_process_stands_still_is_not_sent_again(store_url: str) -> None:
+    """Its lease ran out meanwhile, but nobody else has taken it: the answer counts."""
+
+    async def scenario(site: Site, clocks: _Clocks) -> None:
+        with ScriptedReceiver([respond(delay=3), respond()]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            await asyncio.to_thread(receiver.wait_for, 1)
+            clocks.stand_still(HOUR)
+            (row,) = await until_status(site, "delivered")
+
+            assert [("scheduled", "ok")] == await reasons(site, row)
+            assert 1 == len(receiver.requests)
+
+    _at_work(store_url, scenario)
+
+
+def test_a_channel_does_not_fail_while_nobody_sends(store_url: str) -> None:
+    """A failure before six days of standing still and one after them are not five days of failures."""
+
+    async def scenario(site: Site, clocks: _Clocks) -> None:
+        with ScriptedReceiver([respond(500)]) as receiver:
+            await site.channel(receiver.url)
+            await site.run()
+            await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            clocks.stand_still(6 * DAY)
+            await until_status(site, "failed")
+            (channel,) = await site.rows("SELECT * FROM channels")
+
+            assert 2 == len(receiver.requests)
+            assert channel["paused_at"] is None
+            assert channel["failing_since"] is not None
+
+    _at_work(store_url, scenario, "4s")
+
+
+def test_all_that_lies_ahead_follows(play: Play) -> None:
+    """By as much as the clock was set back, once, and nothing else."""
+
+    async def scenario(site: Site) -> None:
+        owner = await site.database.enlist_worker()
+        await site.channel()
+        for _ in range(3):
+            await site.run()
+            site.clock.advance(SECOND)
+        first, second, third = await lease(site)
+        await record(site, done(site, first, BROKEN), done(site, second, limited(600)))
+        await site.run_sql("UPDATE channels SET failing_since = :at, judged_from = :at", at=site.clock.now - SECOND)
+        before = {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
+        (channel,) = await site.rows("SELECT * FROM channels")
+        site.clock.advance(-HOUR)
+        followed = await site.do(follow_step_back, owner=owner, back=HOUR)
+        after = {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
+        (moved,) = await site.rows("SELECT * FROM channels")
+
+        assert followed
+        for leased in (first, second):
+            was = before[str(leased.id)]
+            assert after[str(leased.id)] == {**was, "next_attempt_at": was["next_attempt_at"] - HOUR}
+        assert before[str(third.id)] == after[str(third.id)]
+        for column in ("throttled_until", "failing_since", "throttled_since"):
+            assert channel[column] - HOUR == moved[column]
+        assert site.clock.now == moved["judged_from"]
+        again = await site.do(follow_step_back, owner=owner, back=0)
+        assert again
+        assert after == {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
+
+    play(scenario)
+
+
+def test_one_of_several_workers_follows_and_only_if_it_is_right(postgres_store: str) -> None:
+    """The one with the lowest number, if it agrees with the database; beside others a wrong clock moves nothing."""
+
+    async def scenario() -> None:
+        async with opened(postgres_store) as one, opened(postgres_store) as two:
+            site = await settle(one)
+            site.clock = WallClock()
+            workers = sorted([await one.enlist_worker(), await two.enlist_worker()])
+            right = [await site.do(follow_step_back, owner=owner, back=HOUR) for owner in workers]
+            wrong = [
+                await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock() - HOUR) for owner in workers
+            ]
+
+            assert ([True, False], [False, False]) == (right, wrong)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+def test_leases_hold_after_standing_still(play: Play) -> None:
+    """They are renewed before anything is taken back; another worker's are not."""
+
+    async def scenario(site: Site) -> None:
+        owner = await site.database.enlist_worker()
+        await site.channel()
+        for _ in range(2):
+            await site.run()
+        mine = await lease(site, owner=owner, total=1)
+        await lease(site, owner=owner + 1)
+        site.clock.advance(HOUR)
+        await site.do(skip_gap, owner=owner, gap=HOUR, until=site.clock.now + 1)
+        taken = await site.do(reap, owner=owner)
+        rows = {row["id"]: row["status"] for row in await site.rows("SELECT * FROM deliveries")}
+
+        assert (1, "sending") == (taken, rows[str(mine[0].id)])
+        site.clock.advance(1)
+        assert 1 == await site.do(reap, owner=owner)
+        assert 2 == len(await lease_all(site))
+
+    play(scenario)
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out(play: Play) -> None:
+    """Who had one turn left to try a password may try again when the bucket has filled from empty, at the latest."""
+
+    async def scenario(site: Site) -> None:
+        pace = Pace(60 * SECOND, burst=2)
+        taken = [await site.do(take_turn, "key", pace) for _ in range(3)]
+        site.clock.advance(-400 * DAY)
+        waits = await site.do(take_turn, "key", pace)
+
+        assert [0, 0, 60 * SECOND] == taken
+        assert 60 * SECOND == waits
+
+    play(scenario)
