@@ -96,6 +96,7 @@ def test_a_change_keeps_what_it_does_not_name(site: ApiSite) -> None:
         ({"url": "http://[::ffff:169.254.169.254]/"}, "settings.url"),
         ({"url": "https://user:s3cr3t@example.org/"}, "settings.url"),
         ({"url": "ftp://example.org/"}, "settings.url"),
+        ({"url": "https://discord.com/api/webhooks/1/s3cr3t"}, "settings.url"),
         ({"url": 5}, "settings.url"),
         ({"url": ""}, "settings.url"),
         ({"headers": ["X"]}, "settings.headers"),

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from loadbell.channels.answers import OUR_FAULT, answered, passing
+from loadbell.channels.products import wrong_product
 from loadbell.channels.wording import fitted, leads_to_web, length, readable, verdicts
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
@@ -59,10 +60,10 @@ _PERMANENT: dict[int, tuple[Reason, str]] = {
 
 
 def check_url(url: str) -> str | None:
-    """Tells, in a sentence, if ``url`` would have HipChat check the token and post nothing; None otherwise."""
+    """What is wrong with a URL that would post nothing, or leads to another product; None otherwise."""
     if "auth_test" in parse_qs(urlsplit(url).query, keep_blank_values=True):
         return "With auth_test in the URL HipChat only checks the token and posts nothing. Remove auth_test from it."
-    return None
+    return wrong_product(ChannelKind.HIPCHAT, url)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from loadbell.channels.answers import OUR_FAULT, answered, passing
+from loadbell.channels.products import wrong_product
 from loadbell.channels.wording import fitted, leads_to_web, length, readable, verdicts
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
@@ -44,7 +45,6 @@ MOST_THRESHOLDS = 10
 
 _SYMBOLS = {Tone.NEWS: "🔔", Tone.GOOD: "✅", Tone.WARNING: "⚠️", Tone.BAD: "❌"}
 _SLACK = re.compile(r"(?:.+\.)?slack(?:-gov)?\.com")
-_WEBHOOK_PATHS = ("/services/", "/workflows/", "/triggers/")
 _WORKFLOW_PATHS = ("/workflows/", "/triggers/")
 
 _NEW_ONE = "Make a new incoming webhook and enter its URL in the channel's settings."
@@ -79,13 +79,8 @@ _PERMANENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.G
 
 
 def check_url(url: str) -> str | None:
-    """Tells, in a sentence, if ``url`` leads to Slack but not to a webhook there; None otherwise."""
-    parts = urlsplit(url)
-    if not _is_slacks(parts.hostname) or parts.path.startswith(_WEBHOOK_PATHS):
-        return None
-    return (
-        "This is not the URL of an incoming webhook. Copy the one that begins with https://hooks.slack.com/services/."
-    )
+    """What is wrong with a URL that leads to another product, or to a page of Slack's; None otherwise."""
+    return wrong_product(ChannelKind.SLACK, url)
 
 
 @dataclass(frozen=True)
@@ -94,8 +89,8 @@ class SlackSettings:
 
     url: str = setting(
         "URL",
-        "The incoming webhook's URL, from Slack or from a server that takes Slack's messages, such as Mattermost "
-        "or Rocket.Chat. A workflow's webhook gets one variable, named text.",
+        "The incoming webhook's URL, from Slack or from a server that takes Slack's messages, such as Mattermost, "
+        "Rocket.Chat or Discord (with /slack at its end). A workflow's webhook gets one variable, named text.",
         secret=True,
         check=check_url,
     )

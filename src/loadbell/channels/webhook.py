@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import ClassVar
 
 from loadbell.channels.answers import answered, passing
+from loadbell.channels.products import wrong_product
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
@@ -46,6 +47,11 @@ _RESERVED = frozenset(
     }
 )
 _RESERVED_PREFIXES = ("content-", "proxy-", "webhook-", "x-loadimpact-")
+
+
+def check_url(url: str) -> str | None:
+    """What is wrong with a URL that leads to a product with a format of its own; None otherwise."""
+    return wrong_product(ChannelKind.WEBHOOK, url)
 
 
 def check_headers(headers: Mapping[str, str]) -> str | None:
@@ -86,7 +92,9 @@ def check_bearer_token(token: str) -> str | None:
 class WebHookSettings:
     """Where to send, and what to send along. A credential that is empty is not sent."""
 
-    url: str = setting("URL", "Where loadbell sends a POST when a test starts and when it ends.", secret=True)
+    url: str = setting(
+        "URL", "Where loadbell sends a POST when a test starts and when it ends.", secret=True, check=check_url
+    )
     headers: dict[str, str] = setting(  # noqa: RUF009 - makes a dataclass field, with a factory
         "Headers",
         "Headers of your own, such as Authorization. loadbell's own headers can't be replaced.",

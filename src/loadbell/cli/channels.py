@@ -1,8 +1,6 @@
 """``loadbell channels``: whom an organization tells, from the command line."""
 
 import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -11,6 +9,7 @@ from typer.core import TyperCommand
 from loadbell.cli.exits import Exit
 from loadbell.cli.remote import ask, ask_all, own_organization
 from loadbell.cli.tables import AsJson, show, show_list
+from loadbell.cli.values import HOW, read_value
 from loadbell.client.api import one_line
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ def add(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="A setting. NAME=@FILE reads the value from a file, NAME=@- from stdin: so a secret is in no process "
-            "list and no shell history. An entry of an object: headers.X-Team=perf.",
+            help=f"A setting. For VALUE {HOW} A value that begins with @ is written with two: @@. An entry of an "
+            "object: headers.X-Team=perf.",
         ),
     ] = None,
     only_failures: Annotated[
@@ -178,14 +177,10 @@ def _settings(kind: str, assignments: list[str]) -> dict[str, Any]:
 
 
 def _read(name: str, text: str) -> str:
-    if not text.startswith("@"):
-        return text
     try:
-        read = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise _wrong(f"the file for {name} can't be read: {reason}") from None
-    return read.rstrip("\r\n")
+        return read_value(text)
+    except ValueError as error:
+        raise _wrong(f"the file for {name} can't be read: {error}") from None
 
 
 def _boolean(name: str, value: str) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 import typer
 
 from loadbell.cli.exits import GaveUp
+from loadbell.cli.values import HOW, read_value
 
 if TYPE_CHECKING:
     from loadbell.cli.forwarding import Forwarded
@@ -54,7 +55,8 @@ def register(app: typer.Typer) -> None:
 def listen(
     port: Annotated[int, typer.Option(help="The port to listen on; 0: any free one.", min=0, max=65535)] = PORT,
     forward_to: Annotated[
-        str | None, typer.Option(metavar="URL", help="Send each request on to URL, and answer as it does.")
+        str | None,
+        typer.Option(metavar="URL", help=f"Send each request on to URL, and answer as it does. For URL {HOW}"),
     ] = None,
     kind: Annotated[
         Kind, typer.Option("--as", help="What to be: a plain receiver, or a fake Slack or HipChat that judges.")
@@ -87,7 +89,11 @@ def _receiver(kind: Kind, port: int, forward_to: str | None, arrivals: Arrivals)
     from loadbell.testing.hipchat import readable  # noqa: PLC0415 - as above
 
     if forward_to is not None:
-        return ScriptedReceiver(_forwarding(kind, forward_to, arrivals), port=port)
+        try:
+            url = read_value(forward_to)
+        except ValueError as error:
+            raise typer.BadParameter(f"the file can't be read: {error}", param_hint="--forward-to") from None
+        return ScriptedReceiver(_forwarding(kind, url, arrivals), port=port)
     if kind == "slack":
         slack = FakeSlack(port=port)
         slack.watch(_judged(slack, _read_in_slack, arrivals))

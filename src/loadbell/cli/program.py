@@ -9,6 +9,7 @@ import typer
 from loadbell import __version__
 from loadbell.cli import (
     audit,
+    backup,
     channels,
     demo,
     k6,
@@ -24,7 +25,9 @@ from loadbell.cli import (
 )
 from loadbell.cli.exits import explain
 
-_COMMANDS = (channels, organizations, members, projects, tokens, audit, users, demo, listen, server, wrap, k6, runs)
+_COMMANDS = (
+    *(channels, organizations, members, projects, tokens, audit, users, demo, listen, server, backup, wrap, k6, runs),
+)
 """Modules with a ``register(app)``. They import the server only when their command runs: ``--help`` stays fast."""
 
 

@@ -78,7 +78,7 @@ def key_in_file(path: Path) -> str:
         WrongState: the file can't be read or written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _write_whole(path, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
         return path.read_text(encoding="ascii").strip()

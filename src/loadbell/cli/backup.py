@@ -1,0 +1,54 @@
+"""``loadbell backup``: a copy of the SQLite database, also while ``serve`` runs; run on the server."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from loadbell.cli.exits import Exit, GaveUp
+from loadbell.cli.here import server_settings
+from loadbell.cli.tables import AsJson, show
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the program."""
+    app.command()(backup)
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write the copy. It must not be there yet.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy the SQLite database to FILE, as it is at this moment, also while `loadbell serve` runs.
+
+    Only you can read FILE (mode 0600). The secret key is not in it: keep that, too, and somewhere else.
+    """
+    from loadbell.store.backup import back_up  # noqa: PLC0415 - server modules load only when their command runs
+    from loadbell.store.db import Unreachable, WrongState  # noqa: PLC0415 - as above
+    from loadbell.store.opening import KEY_FILE  # noqa: PLC0415 - as above
+
+    settings = server_settings()
+    if settings.sqlite_path is None:
+        raise GaveUp(
+            "This command copies a SQLite database, and LOADBELL_DATABASE_URL names PostgreSQL. Use PostgreSQL's own: "
+            'pg_dump --format=custom --file=FILE "$LOADBELL_DATABASE_URL"',
+            Exit.WRONG_STATE,
+        )
+    try:
+        size = back_up(settings.sqlite_path, file)
+    except FileExistsError:
+        raise GaveUp(
+            f"{file} exists already, and is left as it is. Name another file, or move that one away."
+        ) from None
+    except OSError as error:
+        raise GaveUp(
+            f"{file} can't be written: {error.strerror}. Check the folder, its owner and its free space."
+        ) from None
+    except Unreachable as error:
+        raise GaveUp(str(error), Exit.UNREACHABLE) from None
+    except WrongState as error:
+        raise GaveUp(str(error), Exit.WRONG_STATE) from None
+    key_file = None if settings.secret_key else str(settings.data_dir / KEY_FILE)
+    told = f"{file} has the database as it was just now ({size:,} bytes).\n"
+    told += f"The secret key is not in it. Keep that, too, and somewhere else: {key_file or 'LOADBELL_SECRET_KEY'}"
+    show({"file": str(file), "bytes": size, "key_file": key_file}, told, as_json=as_json)

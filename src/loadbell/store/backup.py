@@ -1,0 +1,65 @@
+"""A copy of the SQLite database as it is at one moment, made while it is used; readable by its owner alone."""
+
+import os
+import secrets
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from loadbell.store.db import Unreachable, WrongState
+
+_BUSY_SECONDS = 5.0
+
+
+def back_up(database: Path, target: Path) -> int:
+    """Copies ``database`` to ``target``; gives the size of the copy in bytes.
+
+    It appears whole, with mode 0600 whatever the umask, or not at all: it is written and synced under another name in
+    the same folder first. What other processes write meanwhile is not held up, and is not in it.
+
+    Raises:
+        FileExistsError: there is something at ``target``; it is left alone.
+        OSError: ``target`` can't be written.
+        Unreachable: the database can't be read.
+        WrongState: there is none, or it is not one of ours.
+    """
+    if not database.exists():
+        raise WrongState(f"There is no database {database} yet. Run: loadbell setup")
+    if os.path.lexists(target):
+        raise FileExistsError(target)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)  # a umask may have taken even that away
+        _copy(database, draft)
+        os.fsync(descriptor)  # SQLite doesn't for VACUUM INTO
+        size = os.fstat(descriptor).st_size
+        draft.rename(target)
+    finally:
+        os.close(descriptor)
+        draft.unlink(missing_ok=True)
+    _sync(target.parent)
+    return size
+
+
+def _copy(database: Path, draft: Path) -> None:
+    """Writes the copy into ``draft``, which is empty: one file without a journal and without what was deleted."""
+    try:
+        # No other process is waited for: a reader of a WAL sees one moment and stops no writer. rw: a missing file is
+        # not made, and what was left in the journal by a kill is seen, too.
+        with closing(
+            sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
+        ) as source:
+            if source.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
+                raise WrongState(f"The database {database} is not one of ours, or is empty. Check LOADBELL_DATA_DIR.")
+            source.execute("VACUUM INTO ?", [str(draft)])
+    except sqlite3.Error as error:
+        raise Unreachable(f"The database {database} can't be copied: {error}. Check it and the free space.") from None
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
