@@ -29,6 +29,7 @@ from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
+from loadbell.entry.paths import below_root
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
@@ -224,7 +225,7 @@ def _http_server(settings: Settings, database: Database, live: Live, hosts: Host
         sends_mail=settings.mail is not None,
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
-    application = at_any_prefix(build_asgi(door, routers, error_page))
+    application = below_root(at_any_prefix(build_asgi(door, routers, error_page)), door.root, routers)
     return _Server(http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies))
 
 

@@ -26,6 +26,7 @@ from loadbell.domain.runs import Trigger
 from loadbell.entry.asgi import PAGES, build_asgi
 from loadbell.entry.door import Door
 from loadbell.entry.hosts import hosts_of
+from loadbell.entry.paths import below_root
 from loadbell.notify.worker import Worker
 from loadbell.outbound.sender import Sender
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
@@ -260,7 +261,7 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                     *web.routers(door, live),
                     *_beside(door, live, pages),
                 ]
-                application = at_any_prefix(build_asgi(door, routers, error_page))
+                application = below_root(at_any_prefix(build_asgi(door, routers, error_page)), door.root, routers)
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -30,8 +30,8 @@ from loadbell.entry.request_ids import FAILED, RequestIds, loggable
 log = structlog.get_logger()
 
 Asked = Request[Any, Any, Any]
-ErrorPage = Callable[[Asked, Response[bytes]], Response[Any]]
-"""Makes the page that tells a person what a problem tells a program."""
+ErrorPage = Callable[[Asked, Response[bytes], str], Response[Any]]
+"""Makes the page that tells a person what a problem tells a program, for a server under the path that is given last."""
 
 PAGES = {"pages": True}
 """The ``opt`` of a router whose refusals are pages."""
@@ -70,9 +70,9 @@ def build_asgi(door: Door, routers: Sequence[Router], error_page: ErrorPage | No
             "public": Provide(public, sync_to_thread=False),
         },
         exception_handlers={
-            Refused: _told(_refused, error_page),
-            HTTPException: _told(lost, error_page),
-            Exception: _told(failed, error_page),
+            Refused: _told(door, _refused, error_page),
+            HTTPException: _told(door, lost, error_page),
+            Exception: _told(door, failed, error_page),
         },
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,
@@ -90,13 +90,17 @@ async def _possible_methods(request: Asked) -> Response[bytes] | None:
 
 
 def _told(
-    answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
+    door: Door, answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
 ) -> Callable[[Asked, Exception], Response[Any]]:
     """``answer``, as a page if that is what was asked for."""
 
     def told(request: Asked, error: Exception) -> Response[Any]:
         answered = answer(request, error)
-        return answered if error_page is None or not _is_for_a_person(request) else error_page(request, answered)
+        return (
+            answered
+            if error_page is None or not _is_for_a_person(request)
+            else error_page(request, answered, door.root)
+        )
 
     return told
 
