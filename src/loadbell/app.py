@@ -30,6 +30,7 @@ from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
 from loadbell.entry.paths import below_root
+from loadbell.entry.targets import HostOfTarget
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
@@ -237,7 +238,7 @@ def http_config(application: ASGIApp, *, grace: float, trusted_proxies: Sequence
     """
     return uvicorn.Config(
         application,
-        http="httptools",
+        http=HostOfTarget,
         lifespan="off",
         log_config=None,
         access_log=False,
