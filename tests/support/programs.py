@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 from tests.support.chromium import find_chromium
+from tests.support.nginx import find_nginx
 from tests.support.postgres import find_binaries
 from tests.support.snippets import has_curl
 
@@ -26,6 +27,8 @@ def main() -> int:
         missing.append("curl")
     if find_chromium() is None:
         missing.append("chromium")
+    if find_nginx() is None:
+        missing.append("nginx")
     if not missing:
         return 0
     names = " ".join(missing)

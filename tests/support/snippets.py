@@ -2,7 +2,7 @@
 Snippets of the documentation that claim to run, and a shell that runs a page from top to bottom.
 
 ``<!-- run -->`` before a ``bash`` block: it is run. ``<!-- run: server -->``: it is run in the background, and the next
-one starts when it says that it listens. ``<!-- run: NAME -->`` before a ``python`` block: a test of that name uses it.
+one starts when it says that it listens. ``<!-- run: NAME -->`` before another block: a test of that name uses it.
 ``<!-- needs a server -->`` anywhere on the page: a server is set up and started before the first block.
 """
 
@@ -69,7 +69,8 @@ def run_page(page: Path, folder: Path, receiver_url: str) -> str:
     Raises:
         AssertionError: a command failed; the message has what was written.
     """
-    blocks = [_background(snippet.code) if snippet.name == "server" else snippet.code for snippet in snippets(page)]
+    shell_blocks = [snippet for snippet in snippets(page) if snippet.language == "bash"]
+    blocks = [_background(snippet.code) if snippet.name == "server" else snippet.code for snippet in shell_blocks]
     if "<!-- needs a server -->" in page.read_text(encoding="utf-8"):
         blocks = [_SET_UP, _background(_SERVE), _AS_ITS_USER, *blocks]
     script = "\n".join([_PROLOGUE, *blocks])

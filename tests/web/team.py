@@ -1,6 +1,7 @@
 """An organization for one test, with people of each role."""
 
 import os
+from collections.abc import Callable
 
 import argon2
 
@@ -27,8 +28,9 @@ PASSWORD_HASH = argon2.PasswordHasher().hash(PASSWORD)
 class Team:
     """An organization of its own with a person of each role, who sign in when they are asked for."""
 
-    def __init__(self, site: ApiSite) -> None:
+    def __init__(self, site: ApiSite, browser: Callable[[str], Browser] = Browser) -> None:
         self.site = site
+        self._new_browser = browser
         self._browsers: dict[Role, Browser] = {}
         self._people: dict[Role, int] = {}
 
@@ -53,7 +55,7 @@ class Team:
                 return user_id
 
             self._people[role] = self.site.do(work)
-            self._browsers[role] = Browser(self.site.url)
+            self._browsers[role] = self._new_browser(self.site.url)
             assert self._browsers[role].sign_in(email, PASSWORD).status == 303
         return self._browsers[role]
 

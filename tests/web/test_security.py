@@ -1,7 +1,9 @@
 """What every page promises to the browser, and what every form asks of it."""
 
 import re
+import socket
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -215,3 +217,30 @@ def test_a_foreign_name_is_told_to_each_in_its_own_words(still_site: ApiSite) ->
     for sentence in (page.words, problem.json["detail"], k6.json["error"]["message"]):
         assert "LOADBELL_BASE_URL" in sentence
         assert "loadbell.example.org" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://evil.example/login", "127.0.0.1", 421),
+        ("http://127.0.0.1@evil.example/login", "127.0.0.1", 421),
+        ("http://evil.example", "127.0.0.1", 421),
+        ("http:///login", "127.0.0.1", 421),
+        ("http://127.0.0.1:8025/login?next=/account", "evil.example", 200),
+        ("HTTPS://Loadbell.example.org/login", "evil.example", 200),
+        ("http://localhost?x=/", "127.0.0.1", 303),
+        ("/login?next=http://evil.example/", "127.0.0.1", 200),
+        ("/login?next=http://evil.example/", "evil.example", 421),
+        ("//evil.example/login", "127.0.0.1", 404),
+    ],
+)
+def test_the_host_in_the_target_counts(still_site: ApiSite, target: str, host: str, status: int) -> None:
+    """A request may name the server in its first line, as to a proxy: then ``Host`` says nothing (RFC 9112, 3.2.2)."""
+    parts = urlsplit(still_site.url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), 30) as connection:
+        connection.sendall(
+            f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAccept: text/html\r\nConnection: close\r\n\r\n".encode()
+        )
+        first = connection.makefile("rb").readline().decode()
+
+    assert first.split()[1] == str(status)

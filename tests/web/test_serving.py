@@ -127,7 +127,8 @@ def test_a_server_that_says_where_it_is_warns_of_nothing(tmp_path: Path) -> None
 
 def test_a_database_that_is_away_is_told_as_a_page() -> None:
     """503 with when to come back, in the words that a program gets."""
-    page = error_page(RequestFactory().get("/"), refuse(Unavailable("The database does not answer. Try again soon.")))
+    away = refuse(Unavailable("The database does not answer. Try again soon."))
+    page = error_page(RequestFactory().get("/"), away, "")
 
     assert page.status_code == 503
     assert "Retry-After" in page.headers

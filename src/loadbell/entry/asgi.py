@@ -24,6 +24,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from loadbell.domain.errors import NotFound, Refused
 from loadbell.entry.door import Call, Door, OpenCall, PersonalCall
 from loadbell.entry.health import ANY_HOST, health_handlers
+from loadbell.entry.paths import below_root
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, Misdirected, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds, loggable
 from loadbell.entry.request_limits import RequestLimits
@@ -31,8 +32,8 @@ from loadbell.entry.request_limits import RequestLimits
 log = structlog.get_logger()
 
 Asked = Request[Any, Any, Any]
-ErrorPage = Callable[[Asked, Response[bytes]], Response[Any]]
-"""Makes the page that tells a person what a problem tells a program."""
+ErrorPage = Callable[[Asked, Response[bytes], str], Response[Any]]
+"""Makes the page that tells a person what a problem tells a program, for a server under the path that is given last."""
 
 PAGES = {"pages": True}
 """The ``opt`` of a router whose refusals are pages."""
@@ -81,14 +82,14 @@ def build_asgi(
             "public": Provide(public, sync_to_thread=False),
         },
         exception_handlers={
-            Refused: _told(_refused, error_page),
-            HTTPException: _told(lost, error_page),
-            Exception: _told(failed, error_page),
+            Refused: _told(door, _refused, error_page),
+            HTTPException: _told(door, lost, error_page),
+            Exception: _told(door, failed, error_page),
         },
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,
     )
-    routed: ASGIApp = application if rewrite is None else rewrite(application)
+    routed = below_root(application if rewrite is None else rewrite(application), door.root, routers)
     return RequestIds(RequestLimits(_head_as_get(routed), at_once), door.entropy)
 
 
@@ -136,13 +137,17 @@ def _head_as_get(application: ASGIApp) -> ASGIApp:
 
 
 def _told(
-    answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
+    door: Door, answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
 ) -> Callable[[Asked, Exception], Response[Any]]:
     """``answer``, as a page if that is what was asked for."""
 
     def told(request: Asked, error: Exception) -> Response[Any]:
         answered = answer(request, error)
-        return answered if error_page is None or not _is_for_a_person(request) else error_page(request, answered)
+        return (
+            answered
+            if error_page is None or not _is_for_a_person(request)
+            else error_page(request, answered, door.root)
+        )
 
     return told
 

@@ -72,8 +72,8 @@ class Door:
         return self.hosts.base_url
 
     @property
-    def prefix(self) -> str:
-        """The path under which they do: what stands before every path of ours. Empty, or ``/loadbell``."""
+    def root(self) -> str:
+        """The path under which they do, which stands before every path of ours: empty, or ``/loadbell``."""
         return urlsplit(self.hosts.base_url).path
 
 

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import httptools
 from litestar import Response
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from loadbell.accounts.attempts import place
 from loadbell.entry.connections import Connections
@@ -27,6 +27,7 @@ from loadbell.entry.request_limits import (
     address_too_long,
     headers_too_large,
 )
+from loadbell.entry.targets import HostOfTarget
 
 LARGEST_HEAD = 2 * LARGEST_HEADERS
 """Bytes of a head that has no end yet. What is whole below it is judged by ``RequestLimits``."""
@@ -55,7 +56,7 @@ class _Stop(Exception):  # noqa: N818 - no error: ends the parser's work
     """Leaves the parser: the answer is known already."""
 
 
-class LimitedProtocol(HttpToolsProtocol):
+class LimitedProtocol(HostOfTarget):
     """One connection. ``room`` is shared by those of one server."""
 
     room: ClassVar[Connections]

@@ -20,7 +20,7 @@ from loadbell.notify.resuming import Held
 from loadbell.store.db import Transaction
 from loadbell.web import channel_forms as forms
 from loadbell.web.moments import instant_in
-from loadbell.web.page import Form, PageCall, local_path
+from loadbell.web.page import Form, PageCall
 from loadbell.web.reasons import ADVICE
 
 SHOWN = 10
@@ -125,7 +125,7 @@ async def pause(page: NamedDependency[PageCall]) -> Response[str]:
         await resuming.pause(tx, principal, channel_id, now=now)
 
     await page.write_in(organization_id, work)
-    return page.go(local_path(said["next"]) if said.get("next") else f"/channels/{channel_id}?done=paused")
+    return page.go(page.local_path(said["next"]) if said.get("next") else f"/channels/{channel_id}?done=paused")
 
 
 @post("/channels/{channel_id:str}/resume")

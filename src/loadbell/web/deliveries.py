@@ -23,7 +23,6 @@ from loadbell.store.db import Transaction
 from loadbell.web.moments import instant_in
 from loadbell.web.page import PageCall
 from loadbell.web.reasons import ADVICE
-from loadbell.web.rendering import render_part
 
 PAGE = 50
 """Deliveries that one page lists."""
@@ -143,7 +142,7 @@ async def follow_log(page: NamedDependency[PageCall]) -> Stream:
     async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
         listed = await _lister(organization_id, wanted, None)(tx, principal, now)
         address = f"/organizations/{organization_id}/deliveries"
-        return render_part("log", {"listed": listed, "wanted": wanted, "now": now, "address": address})
+        return page.show_part("log", listed=listed, wanted=wanted, now=now, address=address)
 
     return await page.follow("log", organization_id, key=(wanted,), render=render)
 
@@ -163,7 +162,7 @@ async def follow(page: NamedDependency[PageCall]) -> Stream:
     async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
         whole = await _whole(tx, principal, delivery_id)
         mark = f"{whole.delivery.status}-{whole.delivery.attempts_begun}"
-        return render_part("delivery", {"whole": whole, "principal": principal, "now": now, "mark": mark, **_words()})
+        return page.show_part("delivery", whole=whole, principal=principal, now=now, mark=mark, **_words())
 
     return await page.follow("delivery", organization_id, key=(delivery_id,), render=render)
 

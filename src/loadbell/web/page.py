@@ -1,7 +1,5 @@
 """One request for a page: who has signed in, what its form says, and the page that answers it."""
 
-import base64
-import hashlib
 import hmac
 import re
 from collections.abc import Hashable, Iterable, Sequence
@@ -24,12 +22,14 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import read_body
 from loadbell.entry.door import Asked, Door, PersonalCall
+from loadbell.entry.paths import without_root
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
 from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
 from loadbell.store.belonging import Noun, organization_of
-from loadbell.store.db import Transaction, WrongState
+from loadbell.store.db import Transaction
+from loadbell.web.csrf import is_visitor, new_visitor, token_of
 from loadbell.web.live import Live, View
-from loadbell.web.rendering import redirect, render
+from loadbell.web.rendering import redirect, render, render_part
 
 T = TypeVar("T")
 
@@ -42,10 +42,12 @@ THEMES = ("light", "dark")  # else the system's
 _MOST_FIELDS = 1_000  # a check box for each project is one
 _YEAR_S = 365 * 86_400
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads // and /\ as the beginning of another host
-_VISITOR = "visitor "
 _HOST_ONLY = "__Host-"
 """What begins with this a browser takes from this very host over HTTPS only, Secure, for / and without a Domain: so no
 neighbouring host can choose it (RFC 6265bis, section 4.1.3.2)."""
+_SECURE = "__Secure-"
+"""The same for a cookie of a path, which any host of the domain may set; the form of such a host is refused by its
+``Origin``."""
 _STALE = (
     "This form is not from this page as you see it now: it was open for too long, or you have signed in or out "
     "meanwhile. Go back, load the page again and send the form once more."
@@ -91,10 +93,15 @@ class PageCall(PersonalCall):
         return str(self._request.path_params[name])
 
     @property
+    def root(self) -> str:
+        """The path under which people reach this server; it stands before every path that leaves it."""
+        return self.door.root
+
+    @property
     def here(self) -> str:
         """The address of this page, to come back to."""
         query = self._request.scope["query_string"].decode("latin-1")
-        return local_path(quote(self.path) + (f"?{query}" if query else ""))
+        return self.local_path(quote(self.path) + (f"?{query}" if query else ""))
 
     async def guest(self) -> Account | None:
         """Who has signed in, if anybody."""
@@ -272,15 +279,26 @@ class PageCall(PersonalCall):
         }
         status = 200 if told is None else told.status_code
         waits = {name: value for name, value in ({} if told is None else told.headers).items() if name == "Retry-After"}
-        return render(template, shown, status=status or 200, headers=waits, cookies=self.cookies)
+        return render(template, shown, root=self.root, status=status or 200, headers=waits, cookies=self.cookies)
+
+    def show_part(self, template: str, **values: Any) -> str:
+        """What ``template`` makes of ``values``: a part of a page, for :meth:`follow`."""
+        return render_part(template, values, root=self.root)
 
     def show_once(self, template: str, **values: Any) -> Response[str]:
         """As :meth:`show`, of a page without forms that belongs to a session which begins with it."""
-        return render(template, {**values, "theme": theme(self._request)}, cookies=self.cookies)
+        return render(template, {**values, "theme": theme(self._request)}, root=self.root, cookies=self.cookies)
 
     def go(self, target: str) -> Response[str]:
         """Sends the browser to ``target``, a path of ours."""
-        return redirect(target, self.cookies)
+        return redirect(target, self.cookies, root=self.root)
+
+    def local_path(self, target: str) -> str:
+        """``target`` if it is a path of this server, else ``/``: nobody is sent to another site from here.
+
+        Forms and links give it with the root before it; the path here has none, as all that the pages go by.
+        """
+        return without_root(target, self.root) if _LOCAL.fullmatch(target) else "/"
 
     def keep_session(self, session: str, expires_at: Micros) -> None:
         """Lets the browser keep ``session``; whoever it was before is forgotten."""
@@ -301,33 +319,36 @@ class PageCall(PersonalCall):
 
     @property
     def _visitor(self) -> str:
-        return _HOST_ONLY + VISITOR if self._secure else VISITOR
+        if not self._secure:
+            return VISITOR
+        return (_SECURE if self.root else _HOST_ONLY) + VISITOR
 
     def _keep(self, name: str, value: str, seconds: int | None) -> None:
+        path = self.root or "/"
         self.cookies.append(
-            Cookie(name, value=value, path="/", max_age=seconds, httponly=True, samesite="lax", secure=self._secure)
+            Cookie(name, value=value, path=path, max_age=seconds, httponly=True, samesite="lax", secure=self._secure)
         )
 
     async def _check_token(self, token: str) -> None:
         self.refuse_foreign()
         secret = await self._csrf_secret()
-        if secret is None or not hmac.compare_digest(_token_of(secret).encode(), token.encode()):
+        if secret is None or not hmac.compare_digest(token_of(secret).encode(), token.encode()):
             raise Forbidden(_STALE)
 
     async def _csrf_token(self) -> str:
         secret = await self._csrf_secret()
         if secret is None:
             random = self.door.entropy(32).hex()
-            secret = await self.door.database.read(lambda tx: _seal(tx, _VISITOR + random))
+            secret = await self.door.database.read(lambda tx: new_visitor(tx, random))
             self._keep(self._visitor, secret, None)
-        return _token_of(secret)
+        return token_of(secret)
 
     async def _csrf_secret(self) -> str | None:
         """What this browser has of us and no other site knows: its session, or the cookie that we gave a visitor."""
         if await self.guest() is not None:
             return self.credential()
         cookie = self._request.cookies.get(self._visitor, "")
-        ours = bool(cookie) and await self.door.database.read(lambda tx: _is_ours(tx, cookie))
+        ours = bool(cookie) and await self.door.database.read(lambda tx: is_visitor(tx, cookie))
         return cookie if ours else None
 
 
@@ -337,30 +358,20 @@ def theme(request: Request[Any, Any, Any]) -> str:
     return chosen if chosen in THEMES else ""
 
 
-def local_path(target: str) -> str:
-    """``target`` if it is a path of this server, else its root: nobody is sent to another site from here."""
-    return target if _LOCAL.fullmatch(target) else "/"
-
-
-def error_page(request: Request[Any, Any, Any], answered: Response[bytes]) -> Response[str]:
+def error_page(request: Request[Any, Any, Any], answered: Response[bytes], root: str) -> Response[str]:
     """The page that says what ``answered``, a problem, says to a program. Who has to sign in is led there."""
     told = msgspec.json.decode(answered.content, type=Problem)
     if told.code == "unauthenticated":
         path = quote(str(request.scope["path"])) if request.method == "GET" else "/"
-        return redirect("/login" if path == "/" else f"/login?next={quote(path, safe='/')}")
+        onward = "" if path == "/" else f"?next={quote(root + path, safe='/')}"
+        return redirect(f"/login{onward}", root=root)
     shown = {
         "problem": told,
         "request_id": structlog.contextvars.get_contextvars().get("request_id") if told.code == INTERNAL.code else None,
         "theme": theme(request),
     }
     headers = {name: value for name, value in answered.headers.items() if name in {"Retry-After", "Allow"}}
-    return render("error", shown, status=told.status, headers=headers)
-
-
-def _token_of(secret: str) -> str:
-    """The CSRF token of the browser that holds ``secret``, which can't be found from it."""
-    digest = hmac.digest(secret.encode(), b"loadbell csrf token", hashlib.sha256)
-    return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
+    return render("error", shown, root=root, status=told.status, headers=headers)
 
 
 async def _own_account(tx: Transaction, who: SignedIn, _now: Micros) -> Account:
@@ -378,14 +389,3 @@ async def _standing(
     if not principal.may(Action.MANAGE_CHANNELS):
         return principal, (), ()
     return principal, await paused_channels(tx, principal), await waiting_channels(tx, principal, now)
-
-
-async def _seal(tx: Transaction, clear: str) -> str:
-    return tx.seal(clear)
-
-
-async def _is_ours(tx: Transaction, cookie: str) -> bool:
-    try:
-        return tx.unseal(cookie).startswith(_VISITOR)
-    except (WrongState, UnicodeEncodeError):
-        return False

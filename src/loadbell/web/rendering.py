@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -95,29 +96,34 @@ def _iso(then: Micros) -> str:
     return to_datetime(then).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-_templates = Environment(
-    loader=FileSystemLoader(_HERE / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    auto_reload=False,
-)
-_templates.globals.update(static=f"/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
-_templates.globals.update(judged_by=judged_by, label_of=label_of, measured=_measured)
-_templates.filters.update(figure=_figure, ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
+@cache
+def _templates(root: str) -> Environment:
+    """The templates of a server under the path ``root``: they write it before every path of ours."""
+    templates = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.globals.update(root=root, static=f"{root}/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
+    templates.globals.update(judged_by=judged_by, label_of=label_of, measured=_measured)
+    templates.filters.update(figure=_figure, ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
+    return templates
 
 
-def render(
+def render(  # noqa: PLR0913 - what an answer consists of
     template: str,
     values: Mapping[str, Any],
     *,
+    root: str,
     status: int = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
     cookies: Sequence[Cookie] = (),
 ) -> Response[str]:
-    """The page that ``templates/pages/TEMPLATE.html`` makes of ``values``."""
-    text = _templates.get_template(f"pages/{template}.html").render(values)
+    """The page that ``templates/pages/TEMPLATE.html`` makes of ``values``, on a server under the path ``root``."""
+    text = _templates(root).get_template(f"pages/{template}.html").render(values)
     return Response(
         text,
         status_code=status,
@@ -127,18 +133,18 @@ def render(
     )
 
 
-def render_part(template: str, values: Mapping[str, Any]) -> str:
+def render_part(template: str, values: Mapping[str, Any], *, root: str) -> str:
     """What ``templates/partials/TEMPLATE.html`` makes of ``values``: a part of a page that changes while one looks."""
-    return _templates.get_template(f"partials/{template}.html").render(values)
+    return _templates(root).get_template(f"partials/{template}.html").render(values)
 
 
-def redirect(target: str, cookies: Sequence[Cookie] = ()) -> Response[str]:
-    """Sends the browser to ``target``, a path of ours, to read what stands there."""
+def redirect(target: str, cookies: Sequence[Cookie] = (), *, root: str) -> Response[str]:
+    """Sends the browser to ``target``, a path of ours below ``root``, to read what stands there."""
     return Response(
         "",
         status_code=HTTPStatus.SEE_OTHER,
         media_type="text/plain",
-        headers={**HEADERS, "Location": target},
+        headers={**HEADERS, "Location": root + target},
         cookies=list(cookies),
     )
 

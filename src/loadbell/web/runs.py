@@ -24,7 +24,6 @@ from loadbell.runs.metrics import Compared
 from loadbell.store.db import Transaction
 from loadbell.web.course import Course, course
 from loadbell.web.page import PageCall
-from loadbell.web.rendering import render_part
 
 PAGE = 50
 """Runs that one page lists."""
@@ -142,7 +141,7 @@ async def follow_list(page: NamedDependency[PageCall]) -> Stream:
 
     async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
         listed = await _lister(wanted, None)(tx, principal, now)
-        return render_part("runs", {"now": now, **_shown(listed, wanted, organization_id)})
+        return page.show_part("runs", now=now, **_shown(listed, wanted, organization_id))
 
     return await page.follow("runs", organization_id, key=(wanted,), render=render)
 
@@ -161,7 +160,7 @@ async def follow(page: NamedDependency[PageCall]) -> Stream:
 
     async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
         whole = await _whole(tx, principal, run_id)
-        return render_part("run", {"whole": whole, "principal": principal, "now": now, **_words()})
+        return page.show_part("run", whole=whole, principal=principal, now=now, **_words())
 
     return await page.follow("run", organization_id, key=(run_id,), render=render)
 

@@ -12,7 +12,7 @@ from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import SignedIn
 from loadbell.store.db import Transaction
-from loadbell.web.page import PageCall, local_path
+from loadbell.web.page import PageCall
 
 _NOTICES = {"password": "Your new password is set. Sign in with it."}
 
@@ -20,7 +20,7 @@ _NOTICES = {"password": "Your new password is set. Sign in with it."}
 @get("/login")
 async def show_login(page: NamedDependency[PageCall]) -> Response[str]:
     """Where one signs in; whoever has done so goes on, and while there is nobody who could, the first start begins."""
-    onward = local_path(page.asked("next"))
+    onward = page.local_path(page.asked("next"))
     if await page.guest() is not None:
         return page.go(onward)
     if await page.door.database.read(is_first_start):
@@ -32,7 +32,7 @@ async def show_login(page: NamedDependency[PageCall]) -> Response[str]:
 async def log_in(page: NamedDependency[PageCall]) -> Response[str]:
     """Signs in and goes to where one came from. The session that the browser had ends."""
     form = await page.form()
-    email, onward, door = form.get("email", "").strip(), local_path(form.get("next", "")), page.door
+    email, onward, door = form.get("email", "").strip(), page.local_path(form.get("next", "")), page.door
     try:
         made = await sign_in(
             door.database,
@@ -74,7 +74,7 @@ async def choose_theme(page: NamedDependency[PageCall]) -> Response[str]:
     """Keeps whether pages are light, dark, or as the system is; goes back to the page."""
     form = await page.form()
     page.keep_theme(form.get("theme", ""))
-    return page.go(local_path(form.get("next", "")))
+    return page.go(page.local_path(form.get("next", "")))
 
 
 HANDLERS: list[Any] = [show_login, log_in, log_out, choose_theme]

@@ -21,7 +21,6 @@ from loadbell.notify.channels import list_channels
 from loadbell.runs.lifecycle import list_runs
 from loadbell.store.db import Transaction
 from loadbell.web.page import PageCall
-from loadbell.web.rendering import render_part
 
 _MOST = 1_000  # projects to choose from; beyond that the API does it
 _LONGEST_NAME = 200
@@ -95,8 +94,7 @@ async def follow_welcome(page: NamedDependency[PageCall]) -> Stream:
     """The line that waits, until the first run is there and whenever a newer one is."""
 
     async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
-        shown = {"run": await _newest(tx, principal), "base_url": page.door.base_url, "now": now}
-        return render_part("first_run", shown)
+        return page.show_part("first_run", run=await _newest(tx, principal), base_url=page.door.base_url, now=now)
 
     return await page.follow("run", _id(page.asked("organization_id")), render=render)
 
