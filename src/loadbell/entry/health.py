@@ -14,8 +14,6 @@ from loadbell.store.organizations import any_user
 PATIENCE_SECONDS = 2.0
 """How long the database may take to answer a read before this process counts as not ready."""
 
-HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
-
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
