@@ -42,7 +42,7 @@ def half(site: ApiSite, path: str, headers: dict[str, str], *, announced: int | 
         ("/login", {"Content-Type": FORM}, 413),
         ("/login", MADE_UP_COOKIE, 413),
         ("/setup", MADE_UP_COOKIE, 413),
-        ("/account/password", MADE_UP_COOKIE, 413),
+        ("/account/password", MADE_UP_COOKIE, 303),
     ],
 )
 def test_a_stranger_does_not_fill_the_memory(
