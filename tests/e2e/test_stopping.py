@@ -53,6 +53,7 @@ def test_hanging_clients_do_not_hold_up_the_end(tmp_path: Path) -> None:
         for client in clients:
             client.close()
 
+    assert "Traceback" not in server.log.read_text()
     assert code == 0
     assert took < IN_ALL_SECONDS
 

@@ -4,7 +4,8 @@ Request bodies: read up to a cap, understood as JSON, and checked field by field
 What is not JSON at all is MalformedBody; JSON that says something wrong is Invalid and names the fields.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -17,28 +18,42 @@ from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaTyp
 LARGEST_BODY = 1024 * 1024
 """Bytes of a request's body that are read; a longer one is refused."""
 
+LARGEST_OF_STRANGER = 64 * 1024
+"""Bytes that are read of somebody whose credential was not looked up, or who has none."""
+
 WHOLE_BODY = "body"
 """How an error names the body as a whole."""
+
+_LONGEST_PATH = 500  # characters of where something is wrong
 
 T = TypeVar("T")
 
 
-async def read_body(request: Request[Any, Any, Any], largest: int = LARGEST_BODY) -> bytes:
+async def read_body(
+    request: Request[Any, Any, Any], largest: int, make_room: Callable[[int], Awaitable[None]]
+) -> bytes:
     """The body as it came. Never holds more of it than ``largest`` bytes, announced or not.
+
+    ``make_room`` is asked before more than ``LARGEST_OF_STRANGER`` of it are taken, with the bytes that it may have.
 
     Raises:
         TooLarge: it is longer than the cap.
         MalformedBody: the client went away in the middle of it.
+        Refused: there is no room.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isascii() and announced.isdigit() and int(announced[:20]) > largest:
+    said = request.headers.get("content-length", "")
+    announced = int(said[:20]) if said.isascii() and said.isdigit() else None
+    if announced is not None and announced > largest:
         raise _too_large(largest)
     chunks: list[bytes] = []
-    length = 0
+    length, room = 0, LARGEST_OF_STRANGER
     async for chunk in body_chunks(request):
         length += len(chunk)
         if length > largest:
             raise _too_large(largest)
+        if max(length, announced or 0) > room:
+            room = largest if announced is None else announced
+            await make_room(room)
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -81,11 +96,10 @@ def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
     if not isinstance(tree, dict):
         raise Invalid(FieldError(WHOLE_BODY, "must be a JSON object"))
     if b"\\u0000" in raw:  # JSON has no other way to write it
-        found = [
-            FieldError(path or WHOLE_BODY, "the character U+0000 can't be stored; remove it") for path in _nul(tree)
-        ]
+        message = "the character U+0000 can't be stored; remove it"
+        found = [FieldError(path or WHOLE_BODY, message) for path in islice(_nul(tree), MOST_ERRORS)]
         if found:
-            raise Invalid(*found[:MOST_ERRORS])
+            raise Invalid(*found)
     return convert_fields(tree, wanted)
 
 
@@ -115,7 +129,7 @@ def _parse(raw: bytes) -> Any:
     except RecursionError:
         raise MalformedBody("The body is nested too deeply.") from None
     except msgspec.ValidationError:  # well-formed, but a number is too large to hold
-        raise Invalid(*_unreadable_numbers(raw)) from None
+        raise Invalid(*islice(_unreadable_numbers(raw), MOST_ERRORS)) from None
     except msgspec.DecodeError as error:
         raise MalformedBody(f"The body is not well-formed JSON. {error}.") from None
 
@@ -137,17 +151,37 @@ def _unreadable_numbers(raw: bytes) -> Iterator[FieldError]:
 
 
 def _nul(tree: Any) -> Iterator[str]:
-    """The dotted path of every text in ``tree`` that holds U+0000; a key that does is named by its parent's path."""
-    waiting: list[tuple[str, Any]] = [("", tree)]
+    """The dotted path of every text in ``tree`` that holds U+0000; a key that does is named by its parent's path.
+
+    A path is put together only where something was found: a tree may have many values under a long name.
+    """
+    waiting: list[tuple[_Place | None, Any]] = [(None, tree)]
     while waiting:
-        path, value = waiting.pop()
-        prefix = f"{path}." if path else ""
+        here, value = waiting.pop()
         if isinstance(value, str):
             if "\x00" in value:
-                yield path
+                yield _path(here)
         elif isinstance(value, dict):
             if any("\x00" in key for key in value):
-                yield path
-            waiting += [(f"{prefix}{key}", part) for key, part in reversed(value.items()) if "\x00" not in key]
+                yield _path(here)
+            parts = reversed(value.items())
+            waiting += [((here, key), part) for key, part in parts if "\x00" not in key and _may_hold_nul(part)]
         elif isinstance(value, list):
-            waiting += [(f"{prefix}{index}", value[index]) for index in reversed(range(len(value)))]
+            waiting += [
+                ((here, index), value[index]) for index in reversed(range(len(value))) if _may_hold_nul(value[index])
+            ]
+
+
+def _may_hold_nul(value: Any) -> bool:
+    return "\x00" in value if isinstance(value, str) else isinstance(value, dict | list)
+
+
+_Place = tuple[Any, str | int]  # where the whole stands, and the step from there
+
+
+def _path(here: _Place | None) -> str:
+    steps: list[str] = []
+    while here is not None:
+        here, step = here
+        steps.append(str(step)[:_LONGEST_PATH])
+    return ".".join(reversed(steps))[:_LONGEST_PATH]

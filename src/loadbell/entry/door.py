@@ -18,7 +18,7 @@ So whoever may not ask at all learns nothing of what else was wrong: the token i
 """
 
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
@@ -28,6 +28,7 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response
 
+from loadbell.accounts.attempts import place
 from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.sessions import authenticate_session
 from loadbell.accounts.tokens import Hold, authenticate, note_use
@@ -35,9 +36,11 @@ from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
 from loadbell.domain.ids import Clock, Entropy, Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.entry import identifiers
-from loadbell.entry.bodies import decode_body, read_body
+from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER, decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
+from loadbell.entry.request_limits import AT_END
+from loadbell.entry.shares import Shares
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.idempotency import claim_key, keep_answer
@@ -65,6 +68,7 @@ class Door:
     send_timeout: Micros
     passwords: Passwords = field(default_factory=Passwords)
     sends_mail: bool = False  #: the operator named a mail server
+    shares: Shares = field(default_factory=Shares)
 
     @property
     def base_url(self) -> str:
@@ -79,6 +83,8 @@ class Door:
 
 class AtTheDoor(Generic[Who]):
     """One request at the door, from whomever its route expects; see :class:`Call` and its siblings."""
+
+    largest_body = LARGEST_BODY
 
     def __init__(self, door: Door, request: Request[Any, Any, Any]) -> None:
         self.door = door
@@ -140,11 +146,35 @@ class AtTheDoor(Generic[Who]):
         if self.credential() is None:
             await self.read(_nothing)
         try:
-            self._raw = await read_body(self._request)
+            self._raw = await self.read_body()
             return decode_body(self._raw, self._request.headers.get("content-type"), wanted)
         except Refused:
             await self.read(_nothing)
             raise
+
+    async def read_body(self, largest: int | None = None) -> bytes:
+        """The body as it came. More than a stranger may send is read only from whom we know, and takes room.
+
+        Raises:
+            Unauthenticated: it is large, and the credential is not good.
+            TooLarge: it is longer than the cap.
+            MalformedBody: the client went away in the middle of it.
+            RateLimited, Unavailable: there is no room for it.
+        """
+        return await read_body(self._request, largest or self.largest_body, self.make_room)
+
+    async def make_room(self, length: int) -> None:
+        """Keeps room for ``length`` bytes until this request has ended.
+
+        Raises:
+            Unauthenticated: the credential is not good.
+            RateLimited, Unavailable: there is no room.
+        """
+        if self._who is None:
+            await self.read(_nothing)
+        whose, shares = _share_of(self._who), self.door.shares
+        await shares.take_room(whose, length)
+        self._request.scope["state"][AT_END].append(lambda: shares.give_room(whose, length))
 
     async def read(self, work: Asked[Who, T]) -> T:
         """What ``work``, which changes nothing, gives on one snapshot.
@@ -182,10 +212,14 @@ class AtTheDoor(Generic[Who]):
             self._who = await self._identify(tx, bearer, now, hold)
             return await work(tx, self._who, now)
 
+        shares = self.door.shares
         try:
-            return await transact(unit)
+            async with shares.turn(shares.whose(bearer, self.address)):
+                return await transact(unit)
         finally:
             who = self._who
+            if who is not None and bearer is not None:
+                shares.remember(bearer, _share_of(who))
             if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
                 with suppress(Unavailable):
                     await self.door.database.write(lambda tx: self._note_use(tx, who, now))
@@ -257,6 +291,8 @@ class PersonalCall(AtTheDoor[SignedIn]):
 class OpenCall(AtTheDoor[Visitor]):
     """A request that needs no credential."""
 
+    largest_body = LARGEST_OF_STRANGER
+
     async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> Visitor:
         del tx, bearer, now, hold
         return Visitor(self.address)
@@ -276,6 +312,13 @@ def answer(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
         media_type="application/json",
         headers={"Cache-Control": "no-store"},
     )
+
+
+def _share_of(who: Principal | SignedIn | Visitor | None) -> Hashable:
+    """What counts as one when things are shared: an organization; a person where there is none; else an address."""
+    if isinstance(who, Principal):
+        return ("organization", who.organization_id)
+    return ("person", who.user_id) if isinstance(who, SignedIn) else place(None if who is None else who.address)
 
 
 def _rights(principal: Principal) -> bytes:

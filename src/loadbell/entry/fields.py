@@ -5,6 +5,7 @@ import re
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any, TypeVar
 
 import msgspec
@@ -45,7 +46,7 @@ def convert_fields(tree: Mapping[str, Any], wanted: type[T], *, strict: bool = T
         return msgspec.convert(tree, wanted, strict=strict)
     except (msgspec.ValidationError, OverflowError) as error:
         # Only now is it worth looking at each field by itself.
-        found = list(_wrong_fields(tree, wanted, "", strict=strict))[:MOST_ERRORS]
+        found = list(islice(_wrong_fields(tree, wanted, "", strict=strict), MOST_ERRORS))
         raise Invalid(*(found or [FieldError("body", str(error))])) from None
 
 

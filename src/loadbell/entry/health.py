@@ -17,8 +17,6 @@ PATIENCE_SECONDS = 2.0
 ANY_HOST = {"any_host": True}
 """The ``opt`` of what is answered under any name: load balancers ask by address, and nothing is told that matters."""
 
-HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
-
 _NO_STORE = {"Cache-Control": "no-store"}
 
 

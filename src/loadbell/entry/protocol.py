@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import httptools
 from litestar import Response
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
@@ -70,6 +71,7 @@ class LimitedProtocol(HostOfTarget):
         self.place = place(self.client[0] if self.client else None)
         self._limits = self.room.limits
         self._receiving: Phase | None = None
+        self._answered: RequestResponseCycle | None = None  # of requests sent ahead, the one whose turn it is
         self._phase = Phase.IDLE
         self._since = self.loop.time()
         self._stopping = False
@@ -83,6 +85,7 @@ class LimitedProtocol(HostOfTarget):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gives its room back."""
+        self._nobody_listens()
         super().connection_lost(exc)
         self.room.remove(self)
         if self._timer is not None:
@@ -90,7 +93,15 @@ class LimitedProtocol(HostOfTarget):
 
     def drop(self) -> None:
         """Ends the connection at once, so that another gets its descriptor."""
+        self._nobody_listens()
         self.transport.abort()
+
+    def _nobody_listens(self) -> None:
+        """Whoever reads the request, or is about to write an answer, learns that the client is gone."""
+        for cycle in (self._answered, *(ahead for ahead, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
 
     def shutdown(self) -> None:
         """Ends the connection as soon as what is being worked on is answered; a client has little time for its part."""
@@ -178,6 +189,10 @@ class LimitedProtocol(HostOfTarget):
         self._receiving = None
 
     # What it takes.
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
         """Waits for the next request."""
@@ -276,7 +291,7 @@ class LimitedProtocol(HostOfTarget):
             left = self.transport.get_write_buffer_size()
             taken = self._unread_bytes - left
             if left and (self._stopping or taken < self._limits.rate * self._limits.unread):
-                self.transport.abort()
+                self.drop()
                 return
             self._unread_until = inf
             if left:
@@ -295,7 +310,7 @@ class LimitedProtocol(HostOfTarget):
         elif self._phase in {Phase.HEAD, Phase.BODY}:
             self._refuse(problem(REQUEST_TIMEOUT, "The request did not arrive in time. Send it again, and faster."))
         else:
-            self.transport.abort()
+            self.drop()
 
     def _refuse(self, answered: Response[bytes]) -> None:
         """Answers, reads past what still comes for a moment, and ends the connection."""
@@ -304,10 +319,9 @@ class LimitedProtocol(HostOfTarget):
         cycle = self._current
         if cycle is not None and not cycle.response_complete:
             if cycle.response_started or self.pipeline or self._receiving is not Phase.BODY:
-                self.transport.abort()  # an earlier answer is under way, and this one can't stand in it
+                self.drop()  # an earlier answer is under way, and this one can't stand in it
                 return
-            cycle.disconnected = True  # whoever waits for the rest of the body learns that there is none
-            cycle.message_event.set()
+            self._nobody_listens()
         self.served = True
         self._phase, self._since = Phase.REFUSED, self.loop.time()
         self.flow.resume_reading()

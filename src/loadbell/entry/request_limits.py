@@ -4,12 +4,13 @@ What a request may weigh before anything looks at it, and how many are answered 
 Whatever reads a path, a query string or headers later on reads a text of bounded length.
 """
 
+from collections.abc import Callable
+
 from litestar import Response
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from loadbell.domain.errors import Unavailable
-from loadbell.entry.health import HEALTH_PATHS
 from loadbell.entry.problems import HEADERS_TOO_LARGE, URI_TOO_LONG, problem, refuse, send_problem
 
 LONGEST_PATH = 2_048
@@ -21,6 +22,12 @@ LONGEST_QUERY = 8_192
 MOST_HEADERS = 100
 LARGEST_HEADERS = 32 * 1024
 """Bytes of all headers, names and values."""
+
+
+HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
+
+AT_END = "at_end"
+"""Where the state of a request keeps what is to be called once it has been answered, or given up."""
 
 
 class RequestLimits:
@@ -46,10 +53,13 @@ class RequestLimits:
             await send_problem(refusal, send)
             return
         self._now += 1
+        scope["state"][AT_END] = at_end = list[Callable[[], None]]()
         try:
             await self._application(scope, receive, send)
         finally:
             self._now -= 1
+            for give_back in at_end:
+                give_back()
 
 
 def address_too_long() -> Response[bytes]:

@@ -29,7 +29,7 @@ from loadbell.domain.measurements import Measurements, condensed
 from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source
 from loadbell.entry.asgi import failed, unroutable
-from loadbell.entry.bodies import body_chunks, decode_body, read_body
+from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks, decode_body
 from loadbell.entry.door import Call, Door
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.problems import refuse
@@ -46,6 +46,8 @@ UNPACKED_AT_ONCE = 2
 
 ABORT = 4
 """The error code by which k6 learns that it shall stop (with status 403)."""
+
+_KEPT_OF_ARCHIVE = 4 * 2**20  # bytes in memory
 
 _TOKEN = "token "  # noqa: S105 - the word before it
 _NOUN = "run"
@@ -95,10 +97,11 @@ class K6Call(Call):
             await self.read(_nothing)
         try:
             if has_archive:
+                await self.make_room(_KEPT_OF_ARCHIVE)
                 said = await k6_create.of_form(body_chunks(self._request), content_type)
                 self._raw = msgspec.json.encode(said)
                 return said
-            self._raw = await read_body(self._request)
+            self._raw = await self.read_body()
             return k6_create.of_json(self._raw)
         except Refused:
             await self.read(_nothing)  # what is wrong with it is told only to who may ask
@@ -110,7 +113,7 @@ class K6Call(Call):
         Raises:
             TooLarge: it is longer than the cap.
         """
-        return await read_body(self._request, LARGEST_PACKED)
+        return await self.read_body(LARGEST_PACKED)
 
 
 class _Token(msgspec.Struct):
@@ -128,7 +131,7 @@ class TokenCall(K6Call):
 
     async def look(self) -> bool:
         """Whether the token is good."""
-        self.token = decode_body(await read_body(self._request), "application/json", _Token).token
+        self.token = decode_body(await self.read_body(LARGEST_OF_STRANGER), "application/json", _Token).token
         try:
             await self.read(_nothing)
         except Unauthenticated:

@@ -20,7 +20,7 @@ from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
-from loadbell.entry.bodies import read_body
+from loadbell.entry.bodies import LARGEST_OF_STRANGER
 from loadbell.entry.door import Asked, Door, PersonalCall
 from loadbell.entry.paths import without_root
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
@@ -229,7 +229,7 @@ class PageCall(PersonalCall):
             TooLarge, MalformedBody, UnsupportedMediaType: it is not a form.
             Invalid: a field holds what can't be stored.
         """
-        raw = await read_body(self._request)
+        raw = await self.read_body(None if await self.guest() else LARGEST_OF_STRANGER)
         declared = self.header("content-type") or ""
         if declared.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
             raise UnsupportedMediaType("Send the form as application/x-www-form-urlencoded.")
