@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadbell.channels.wording import fitted, length, readable
+from loadbell.channels.wording import fitted, length, readable, verdicts
+from loadbell.domain.runs import Threshold
 
 
 def escaped(text: str) -> str:
@@ -74,3 +75,11 @@ def test_a_cut_text_fits_and_begins_as_the_whole(text: str, room: int) -> None:
     else:
         assert shown.endswith("…")
         assert text.startswith(html.unescape(shown.removesuffix("…")))
+
+
+def test_a_threshold_that_measured_nothing_has_no_tick() -> None:
+    """It has neither held nor been crossed; one that the tool calls crossed stays so."""
+    empty = Threshold("http_req_duration: p(95)<1", ok=True, is_empty=True)
+
+    assert ["\u2013 http_req_duration: p(95)<1 — nothing was measured"] == verdicts([empty], 5, 100)
+    assert ["✗ x"] == verdicts([Threshold("x", ok=False, is_empty=True)], 5, 100)

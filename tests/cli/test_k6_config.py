@@ -14,6 +14,7 @@ def test_both_ways_are_printed() -> None:
 
     assert 0 == done.returncode
     assert "export K6_CLOUD_HOST=https://bell.example.org\n" in done.stdout
+    assert "export K6_CLOUD_HOST_V6=https://bell.example.org\n" in done.stdout
     assert "k6 run --out cloud script.js" in done.stdout
     assert '"collectors"' in done.stdout
 
@@ -33,9 +34,11 @@ def test_the_file_is_json() -> None:
     """The part of k6's config.json, and nothing else."""
     done = loadbell("k6-config", "--json", LOADBELL_URL="http://127.0.0.1:8025")
 
-    assert {"collectors": {"cloud": {"host": "http://127.0.0.1:8025", "token": "YOUR_TOKEN"}}} == json.loads(
-        done.stdout
-    )
+    assert {
+        "collectors": {
+            "cloud": {"host": "http://127.0.0.1:8025", "hostv6": "http://127.0.0.1:8025", "token": "YOUR_TOKEN"}
+        }
+    } == json.loads(done.stdout)
 
 
 def test_what_is_missing_is_told() -> None:

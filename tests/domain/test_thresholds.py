@@ -23,6 +23,11 @@ from loadbell.domain.thresholds import Criterion, Selection, parse_expression, p
         ("mean<1", None),
         ("", None),
         ("p(95)<" + "9" * 10_000 + "x", None),
+        ("p(95)<" + "9" * 194, Criterion("p", 95.0, "<", float("9" * 194))),
+        ("p(95)<" + "9" * 195, None),
+        ("avg<1e999", None),
+        ("avg<5.", Criterion("avg", None, "<", 5.0)),
+        ("avg<\u0663", None),
     ],
 )
 def test_expressions(text: str, found: Criterion | None) -> None:
@@ -39,6 +44,8 @@ def test_expressions(text: str, found: Criterion | None) -> None:
         ('d{name:"https://a.example:8080/x"}', Selection("d", (("name", "https://a.example:8080/x"),))),
         ("d{}", Selection("d")),
         ("d{open", Selection("d{open")),
+        ("d{a:1,a:1,b:2,a:1}", Selection("d", (("a", "1"), ("b", "2")))),
+        ("d{" + "a:1," * 300 + "}", Selection(("d{" + "a:1," * 300)[:1_000])),
     ],
 )
 def test_selections(text: str, found: Selection) -> None:

@@ -26,17 +26,20 @@ GOOD = push(1_800_000_000, times=[1.0, 2.0])
 MIB = 2**20
 
 
-def metric(kind: str, **value: Any) -> bytes:
-    """A push of one value."""
+def with_one(*, kind: str = "trend", name: str = "m", **value: Any) -> bytes:
+    """A push of three requests in which another value stands, too."""
     said = empty()
-    series = said.metrics.add(name="m").time_series.add()
-    getattr(series, f"{kind}_samples").values.add(time={"seconds": 1_800_000_000}, **value)
+    if kind == "trend":
+        _histogram(said, **value)
+    else:
+        samples = getattr(said.metrics.add(name=name).time_series.add(), f"{kind}_samples")
+        samples.values.add(**{"time": {"seconds": now()}, **value})
+    counted = said.metrics.add(name="http_reqs").time_series.add()
+    counted.counter_samples.values.add(time={"seconds": now()}, value=3)
     return packed(said)
 
 
-def histogram(**changes: Any) -> bytes:
-    """A push of one histogram in which something was changed."""
-    said = empty()
+def _histogram(said: Any, **changes: Any) -> None:
     sample = trend(said.metrics.add(name="http_req_duration").time_series.add(), 1_800_000_000, [1.0, 2.0, 300.0])
     for name, value in changes.items():
         if name == "spans":
@@ -48,11 +51,6 @@ def histogram(**changes: Any) -> bytes:
             sample.counters.extend(value)
         else:
             setattr(sample, name, value)
-    return packed(said)
-
-
-def timed(seconds: int) -> bytes:
-    return push(seconds, times=[1.0])
 
 
 def length_said(size: int) -> bytes:
@@ -76,24 +74,30 @@ BROKEN = {
     "no protobuf": bytes(cramjam.snappy.compress_raw(b"\xff" * 100)),
     "a text that is a number": bytes(cramjam.snappy.compress_raw(b"\x1a\x02\x08\x01" + b"\x0a")),
     "no UTF-8": bytes(cramjam.snappy.compress_raw(b"\x1a\x04\x0a\x02\xff\xfe")),
-    "no name": bytes(cramjam.snappy.compress_raw(b"\x1a\x02\x1a\x00")),
     "millions of metrics": bytes(cramjam.snappy.compress_raw(b"\x1a\x03\x0a\x01m" * 1_000_000)),
     "millions of series": bytes(cramjam.snappy.compress_raw(b"\x1a\x83\x89\x7a\x0a\x01m" + b"\x1a\x00" * 1_000_000)),
-    "NaN": metric("counter", value=math.nan),
-    "infinity": metric("counter", value=math.inf),
-    "less than infinity": metric("gauge", last=1.0, min=-math.inf, max=1.0),
-    "too large to count": metric("counter", value=1e300),
-    "more failures than requests": metric("rate", nonzero_count=5, total_count=4),
-    "histogram of NaN": histogram(sum=math.nan),
-    "histogram of infinity": histogram(max=math.inf),
-    "histogram of another resolution": histogram(min_resolution=0.5),
-    "histogram of no resolution": histogram(min_resolution=0.0),
-    "histogram that counts otherwise": histogram(count=99),
-    "histogram with too few counters": histogram(spans=[(0, 2**31)]),
-    "histogram with buckets beyond reason": histogram(spans=[(2**32 - 1, 3)]),
-    "histogram of gaps": histogram(spans=[(0, 0)] * 20_000),
-    "before time": timed(-5),
-    "after time": timed(2**62),
+}
+
+UNCOUNTABLE: dict[str, dict[str, Any]] = {
+    "no name": {"name": "", "kind": "counter", "value": 1.0},
+    "NaN": {"kind": "counter", "value": math.nan},
+    "infinity": {"kind": "counter", "value": math.inf},
+    "below zero": {"kind": "counter", "value": -1.0},
+    "beyond 2 to the 53": {"kind": "counter", "value": 2.0**53 + 2},
+    "less than infinity": {"kind": "gauge", "last": 1.0, "min": -math.inf, "max": 1.0},
+    "a gauge that is infinite": {"kind": "gauge", "last": math.inf, "min": 1.0, "max": math.inf},
+    "too large to count": {"kind": "counter", "value": 1e300},
+    "more failures than requests": {"kind": "rate", "nonzero_count": 5, "total_count": 4},
+    "before time": {"kind": "counter", "value": 1.0, "time": {"seconds": -5}},
+    "after time": {"kind": "counter", "value": 1.0, "time": {"seconds": 2**62}},
+    "histogram of NaN": {"sum": math.nan},
+    "histogram of infinity": {"max": math.inf},
+    "histogram of another resolution": {"min_resolution": 0.5},
+    "histogram of no resolution": {"min_resolution": 0.0},
+    "histogram that counts otherwise": {"count": 99},
+    "histogram with too few counters": {"spans": [(0, 2**31)]},
+    "histogram with buckets beyond reason": {"spans": [(2**32 - 1, 3)]},
+    "histogram of gaps": {"spans": [(0, 0)] * 20_000},
 }
 
 
@@ -102,14 +106,50 @@ def test_a_broken_push_is_told(still_site: ApiSite, case: str) -> None:
     """The message says what is wrong with it; the run is as it was, and takes the next push."""
     client = k6(still_site)
     run = create(client)
-    before = still_site.contents()
+    before = kept(still_site, run)
     status, code, message = error(client.call("POST", f"//v2/metrics/{run}", BROKEN[case]))
-    after = still_site.contents()
 
     assert (422, 0) == (status, code)
     assert message.strip()
-    assert before == after
+    assert before == kept(still_site, run)
     assert 200 == client.call("POST", f"//v2/metrics/{run}", push(now(), times=[1.0])).status
+
+
+def kept(site: ApiSite, run: int) -> Any:
+    """What is stored, but when something was last heard of the run."""
+    contents = site.contents()
+    del contents["runs"]
+    return contents, site.client.ok("GET", f"/runs/{run}")
+
+
+@pytest.mark.parametrize("case", UNCOUNTABLE)
+def test_a_value_that_can_not_be_counted_is_left_out(still_site: ApiSite, case: str) -> None:
+    """The rest of its push is taken, and the run says how many values were left out."""
+    client = k6(still_site)
+    run = create(client)
+    assert 200 == client.call("POST", f"//v2/metrics/{run}", with_one(**UNCOUNTABLE[case])).status
+    assert 200 == client.call("POST", f"//v2/metrics/{run}", with_one(**UNCOUNTABLE[case])).status
+    metrics = still_site.client.ok("GET", f"/runs/{run}")["metrics"]
+
+    assert (6, 2) == (metrics["requests"], metrics["values_left_out"])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_refused_push_is_a_sign_of_life(still_site: ApiSite, version: int) -> None:
+    """The watchdog hears it; whoever was asked to stop is told so; another organization's push is none."""
+    client = k6(still_site)
+    run = create(client)
+    address = f"//v{version}/metrics/{run}"
+    still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id", id=run)
+    assert 404 == k6(still_site, still_site.theirs.token).call("POST", address, b"noise").status
+    assert 0 == still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id AND last_report_at > 1", id=run)
+    for body, status in ((b"noise", 422), (b"x" * (9 * MIB), 413)):
+        assert status == client.call("POST", address, body).status
+        heard = still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id AND last_report_at > 1", id=run)
+        assert 1 == heard
+    still_site.client.ok("POST", f"/runs/{run}/abort")
+
+    assert (403, 4) == error(client.call("POST", address, b"noise"))[:2]
 
 
 SAMPLE = {"type": "Point", "metric": "m", "data": {"time": "1800000000000000", "type": "counter", "value": 1}}
@@ -123,10 +163,6 @@ BROKEN_JSON = {
     "nested": gzip.compress(b"[" * 100_000),
     "NaN": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', '"value": NaN').encode()),
     "too large": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', '"value": 1e400').encode()),
-    "no time": gzip.compress(json.dumps([SAMPLE]).replace("1800000000000000", "soon").encode()),
-    "after time": gzip.compress(json.dumps([SAMPLE]).replace("1800000000000000", "9" * 400).encode()),
-    "far after time": gzip.compress(json.dumps([SAMPLE]).replace("1800000000000000", "9" * 5000).encode()),
-    "no kind": gzip.compress(json.dumps([SAMPLE]).replace("counter", "fax").encode()),
     "too many": gzip.compress(json.dumps([SAMPLE] * (MOST_POINTS + 1)).encode()),
 }
 
@@ -136,10 +172,33 @@ def test_a_broken_push_of_the_first_version_is_told(still_site: ApiSite, case: s
     """As one of the second."""
     client = k6(still_site)
     run = create(client)
-    before = still_site.contents()
+    before = kept(still_site, run)
 
     assert 422 == error(client.call("POST", f"//v1/metrics/{run}", BROKEN_JSON[case]))[0]
-    assert before == still_site.contents()
+    assert before == kept(still_site, run)
+
+
+@pytest.mark.parametrize(
+    ("part", "instead"),
+    [
+        ("1800000000000000", "soon"),
+        ("1800000000000000", "9" * 400),
+        ("1800000000000000", "9" * 5000),
+        ("1800000000000000", "\u0661" * 16),
+        ("counter", "fax"),
+        ('"value": 1', '"value": -1'),
+        ('"value": 1', '"value": 1e300'),
+    ],
+)
+def test_a_sample_of_the_first_version_that_can_not_be_counted(still_site: ApiSite, part: str, instead: str) -> None:
+    """It is left out, and the rest is taken."""
+    client = k6(still_site)
+    run = create(client)
+    samples = [json.dumps(SAMPLE).replace(part, instead), json.dumps({**SAMPLE, "metric": "http_reqs"})]
+    assert 200 == client.call("POST", f"//v1/metrics/{run}", gzip.compress(f"[{','.join(samples)}]".encode())).status
+    metrics = still_site.client.ok("GET", f"/runs/{run}")["metrics"]
+
+    assert (1, 1) == (metrics["requests"], metrics["values_left_out"])
 
 
 def test_a_push_that_is_too_long_is_not_read(still_site: ApiSite) -> None:
@@ -166,8 +225,8 @@ def test_100_000_series(still_site: ApiSite) -> None:
         return packed(said)
 
     status, _, message = error(client.call("POST", f"//v2/metrics/{run}", many(100_000)))
-    for _ in range(2):
-        client.ok("POST", f"//v2/metrics/{run}", many(MOST_POINTS))
+    for _ in range(10):
+        client.ok("POST", f"//v2/metrics/{run}", many(10_000))
 
     assert (422, True) == (status, "K6_CLOUD_MAX_TIME_SERIES_IN_BATCH" in message)
     assert 100_000 == still_site.client.ok("GET", f"/runs/{run}")["metrics"]["requests"]

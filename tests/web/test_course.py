@@ -74,6 +74,21 @@ def test_the_course_comes_by_itself(team: Team) -> None:
     assert event is not None
 
 
+def test_a_threshold_that_measured_nothing(team: Team) -> None:
+    """It is neither held nor crossed, on the page as in messages."""
+    client = team.client()
+    run = begin(client)
+    for step in range(4):
+        client.ok("POST", f"//v2/metrics/{run}", push(now() - 12 + 3 * step, times=[9.0], http=False))
+    finish(client, run)
+    page = team.owner.get(f"/runs/{run}")
+
+    assert "http_req_duration: p(95)<500 none \u2013 nothing was measured" in page.words
+    assert "0 held, 0 crossed, 2 measured nothing" in page.words
+    assert "Iteration p95 9" in page.words
+    assert "Iteration time, ms over the run" in page.words
+
+
 def test_two_runs_of_a_test_compare(team: Team) -> None:
     """p95 and failed requests beside those of the run before; an aborted one, and one of another test, do not count."""
     client = team.client()
@@ -115,6 +130,21 @@ def test_too_little_is_no_course(pushes: int) -> None:
 
     assert course(measured, course_of(measured), ended=True) is None
     assert course(None, [], ended=True) is None
+
+
+def test_each_piece_of_an_area_stands_on_the_ground() -> None:
+    """The users' area is filled piece by piece: k6's first step knows of none, and one in between may be lost."""
+    measured = Measurements()
+    for step, vus in enumerate((None, 5, 7, None, 9, 9)):
+        points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=vus or 0, times=[5.0]))
+        points = [one for one in points if vus is not None or one.metric != "vus"]
+        measured.merge(condensed(points, (), period=period), 1_800_000_000)
+    found = course(measured, course_of(measured), ended=True)
+
+    assert found is not None
+    area = next(plot for plot in found.plots if plot.id == "vus").lines[0].path
+    pieces = [piece.split(" L") for piece in area.split("M")[1:]]
+    assert [("20 100", "40 100"), ("80 100", "100 100")] == [(one[0], one[-1].strip()) for one in pieces]
 
 
 def test_what_was_not_measured_is_a_gap() -> None:

@@ -46,7 +46,10 @@ def verdicts(thresholds: Sequence[Threshold], most: int, longest: int) -> list[s
     for one in ordered[:most]:
         was = judged_by(one)
         expression = fitted(readable(one.expression), longest)
-        lines.append(f"{'✓' if one.ok else '✗'} {expression}{f' — was {was}' if was else ''}")
+        if one.ok and one.is_empty:
+            lines.append(f"\u2013 {expression} — nothing was measured")
+        else:
+            lines.append(f"{'✓' if one.ok else '✗'} {expression}{f' — was {was}' if was else ''}")
     return lines if len(ordered) <= most else [*lines, f"… and {len(ordered) - most} more"]
 
 

@@ -20,7 +20,7 @@ def k6_config(
     env: Annotated[bool, typer.Option("--env", help="Print only the variables, as a shell takes them.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print only the part of k6's config.json.")] = False,
 ) -> None:
-    """Print what makes unmodified k6 report here: two variables, or a part of its config.json.
+    """Print what makes unmodified k6 report here: three variables, or a part of its config.json.
 
     Reads LOADBELL_URL and LOADBELL_TOKEN; without a token a placeholder stands for it. Nothing is sent.
     """
@@ -37,7 +37,7 @@ def k6_config(
     elif as_json:
         print(k6.config(url, token))
     else:
-        print("# Two variables are enough:")
+        print("# Three variables are enough; the second keeps newer commands of k6 from sending the token elsewhere:")
         print(k6.exports(url, token))
         print("k6 run --out cloud script.js")
         print("\n# Or without them, in a file for `k6 run --config FILE --out cloud script.js`:")

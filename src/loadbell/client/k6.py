@@ -1,4 +1,4 @@
-"""How unmodified k6 is told to report here: two variables, or a part of its config.json."""
+"""How unmodified k6 is told to report here: three variables, or a part of its config.json."""
 
 import json
 import shlex
@@ -8,8 +8,13 @@ PLACEHOLDER = "YOUR_TOKEN"
 
 
 def environment(url: str, token: str = PLACEHOLDER) -> dict[str, str]:
-    """The variables that k6 reads."""
-    return {"K6_CLOUD_HOST": url.rstrip("/"), "K6_CLOUD_TOKEN": token}
+    """The variables that k6 reads.
+
+    The second host is that of k6's newer API, which ``k6 cloud run --local-execution`` uses since k6 2.2: where only
+    the first one is named, that command sends the token to the vendor's host.
+    """
+    host = url.rstrip("/")
+    return {"K6_CLOUD_HOST": host, "K6_CLOUD_HOST_V6": host, "K6_CLOUD_TOKEN": token}
 
 
 def exports(url: str, token: str = PLACEHOLDER) -> str:
@@ -19,4 +24,5 @@ def exports(url: str, token: str = PLACEHOLDER) -> str:
 
 def config(url: str, token: str = PLACEHOLDER) -> str:
     """What stands in k6's ``config.json`` instead of the variables."""
-    return json.dumps({"collectors": {"cloud": {"host": url.rstrip("/"), "token": token}}}, indent=2)
+    host = url.rstrip("/")
+    return json.dumps({"collectors": {"cloud": {"host": host, "hostv6": host, "token": token}}}, indent=2)

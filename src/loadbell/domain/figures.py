@@ -11,13 +11,28 @@ VUS = "vus"  #: the most virtual users at once
 REQUESTS = "requests"  #: HTTP requests in all
 REQUEST_RATE = "requests_per_s"
 FAILED_RATE = "failed_rate"  #: of the requests, from 0 to 1
-MEDIAN = "p50_ms"  #: of the response times
+MEDIAN = "p50_ms"  #: of the response times of HTTP requests
 P95 = "p95_ms"
 P99 = "p99_ms"
+GRPC_REQUESTS = "grpc_requests"
+GRPC_REQUEST_RATE = "grpc_requests_per_s"
+GRPC_MEDIAN = "grpc_p50_ms"  #: of the response times of gRPC requests
+GRPC_P95 = "grpc_p95_ms"
+GRPC_P99 = "grpc_p99_ms"
+WS_SESSIONS = "ws_sessions"
+WS_CONNECTING_P95 = "ws_connecting_p95_ms"  #: of the times until a WebSocket was open
+WS_MEDIAN = "ws_p50_ms"  #: of the times that WebSocket sessions lasted
+WS_P95 = "ws_p95_ms"
+WS_MESSAGES_SENT = "ws_messages_sent"
+WS_MESSAGES_RECEIVED = "ws_messages_received"
+ITERATION_MEDIAN = "iteration_p50_ms"
+ITERATION_P95 = "iteration_p95_ms"
+ITERATION_P99 = "iteration_p99_ms"
 ITERATIONS = "iterations"
 CHECKS_RATE = "checks_rate"  #: of the checks, how many passed, from 0 to 1
 RECEIVED = "data_received_bytes"
 SENT = "data_sent_bytes"
+LEFT_OUT = "values_left_out"  #: values that can't be counted, or for which there was no room
 
 ALIKE = 0.01
 """Up to this part of it, a figure counts as unchanged: 1 %."""
@@ -66,9 +81,13 @@ def written(name: str, value: float) -> str:
 
 
 def compared(now: Mapping[str, float], earlier: Mapping[str, float]) -> list[Comparison]:
-    """The figures by which two runs of a test are compared, as far as both have them: p95 and failed requests."""
+    """The figures by which two runs of a test are compared, as far as both have them: p95 and failed requests.
+
+    The p95 is that of the requests, and only where there are none that of the iterations.
+    """
     found = []
-    for name in (P95, FAILED_RATE):
+    requested = P95 in now or GRPC_P95 in now
+    for name in (P95, GRPC_P95, FAILED_RATE) if requested else (ITERATION_P95, FAILED_RATE):
         if name not in now or name not in earlier:
             continue
         value, former = now[name], earlier[name]
@@ -117,8 +136,23 @@ _KNOWN: dict[str, tuple[str, Callable[[float], str]]] = {
     P95: ("p95", milliseconds),
     MEDIAN: ("p50", milliseconds),
     P99: ("p99", milliseconds),
+    GRPC_REQUESTS: ("gRPC requests", _count),
+    GRPC_REQUEST_RATE: ("gRPC requests/s", _rate),
+    GRPC_P95: ("gRPC p95", milliseconds),
+    GRPC_MEDIAN: ("gRPC p50", milliseconds),
+    GRPC_P99: ("gRPC p99", milliseconds),
+    WS_SESSIONS: ("WebSocket sessions", _count),
+    WS_CONNECTING_P95: ("WebSocket connecting p95", milliseconds),
+    WS_MEDIAN: ("WebSocket session p50", milliseconds),
+    WS_P95: ("WebSocket session p95", milliseconds),
+    WS_MESSAGES_SENT: ("WebSocket messages sent", _count),
+    WS_MESSAGES_RECEIVED: ("WebSocket messages received", _count),
+    ITERATION_P95: ("Iteration p95", milliseconds),
+    ITERATION_MEDIAN: ("Iteration p50", milliseconds),
+    ITERATION_P99: ("Iteration p99", milliseconds),
     ITERATIONS: ("Iterations", _count),
     CHECKS_RATE: ("Checks passed", _percent),
     RECEIVED: ("Data received", _bytes),
     SENT: ("Data sent", _bytes),
+    LEFT_OUT: ("Values left out", _count),
 }

@@ -39,6 +39,17 @@ class Histogram:
         self.least = min(self.least, other.least)
         self.greatest = max(self.greatest, other.greatest)
 
+    def bound(self, most: int) -> None:
+        """Leaves at most ``most`` buckets: if there are more, neighbours become one, and percentiles less exact."""
+        coarseness = 0
+        while len(self.buckets) > most:
+            coarseness = 2 * coarseness + 1
+            coarser: dict[int, int] = {}
+            for bucket, count in self.buckets.items():
+                first = bucket & ~coarseness
+                coarser[first] = coarser.get(first, 0) + count
+            self.buckets = coarser
+
     @property
     def mean(self) -> float | None:
         """The arithmetic mean, exact; None without a value."""

@@ -6,7 +6,9 @@ the *course* of the few metrics that a person looks at, in at most ``MOST_SLOTS`
 the run. Both hold sums, extremes and histograms, never single values, so that they can be merged in any order.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+# long: the totals, and the two views of them that are merged alike
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -33,6 +35,17 @@ LONGEST_NAME = 300
 KEYS_KEPT = 64
 """Pushes that are recognized when they come again: a tool repeats one within seconds."""
 
+MOST_BUCKETS = 2_048
+"""Buckets of one histogram; 16 powers of two in full precision. One with more is made coarser."""
+
+MOST_BUCKETS_IN_ALL = 60_000
+"""Buckets of all histograms of the whole run: many of them share this, each may have fewer."""
+
+MOST_BUCKETS_OF_SLOT = 512
+"""Buckets of one histogram of one slot."""
+
+MOST_WORK = 1_000_000
+"""Steps that condensing one push may take: points, and buckets of histograms, times the selections they belong to."""
 
 COURSE = frozenset(
     {
@@ -42,6 +55,7 @@ COURSE = frozenset(
         "http_reqs",
         "http_req_failed",
         "http_req_duration",
+        "grpc_req_duration",
         "checks",
         "data_received",
         "data_sent",
@@ -49,6 +63,13 @@ COURSE = frozenset(
 )
 """The metrics that have a course: what a person looks at first."""
 
+TIMED = ("http_req_duration", "grpc_req_duration", "iteration_duration")
+"""Of the first of these that a run has, the course shows the times."""
+
+PERCENTILES = COURSE | {"ws_connecting", "ws_session_duration"}
+"""The metrics of which a run has percentiles, whether a threshold asks for them or not."""
+
+_CHECKS = "checks"
 _SUMMED_OVER_INSTANCES = ("vus", "vus_max")
 _HOUR = 3600
 _SETTLES_S = 120  # seconds until no instance of the tool speaks of that second any more
@@ -144,7 +165,11 @@ class Point(msgspec.Struct, frozen=True):
     metric: str
     labels: Mapping[str, str]
     at: int
-    value: Total
+    value: Total | None  #: None: it can't be counted
+
+
+class TooMuchWork(Exception):  # noqa: N818 - reads as what it is
+    """A push has more points than can be counted for each selection that thresholds ask for."""
 
 
 class Measurements(msgspec.Struct):
@@ -166,7 +191,7 @@ class Measurements(msgspec.Struct):
     slots: dict[int, dict[str, Total]] = msgspec.field(default_factory=dict)  #: by their beginning over the width
     of_instances: dict[str, dict[int, float]] = msgspec.field(default_factory=dict)  #: sums that may still grow
     keys: list[str] = msgspec.field(default_factory=list)  #: of the last pushes
-    left_out: int = 0  #: points that found no place any more
+    left_out: int = 0  #: points that can't be counted, or found no place any more
 
     def has_taken(self, key: str) -> bool:
         """Whether the push of that key was taken already; notes it if not."""
@@ -181,11 +206,11 @@ class Measurements(msgspec.Struct):
         A tool whose clock is more than an hour away from ``now`` is moved by whole hours; what is still further away
         counts as an hour away.
         """
+        self.left_out += push.left_out
         if push.latest_at is None or push.began_at is None:
             return
         placed = self._placing(push, push.latest_at, now)
         self.period = max(self.period, push.period)
-        self.left_out += push.left_out
         began, latest = placed(push.began_at), placed(push.latest_at)
         self.began_at = began if self.began_at is None else min(self.began_at, began)
         self.latest_at = latest if self.latest_at is None else max(self.latest_at, latest)
@@ -199,6 +224,7 @@ class Measurements(msgspec.Struct):
         settled = self.latest_at - _SETTLES_S
         for metric, sums in self.of_instances.items():
             self.of_instances[metric] = {at: total for at, total in sums.items() if at > settled}
+        self._bound_histograms()
 
     def touched(self, push: "Measurements", now: int) -> set[int] | None:
         """The slots that merging ``push`` will change, which must be there; None: all, because they will be wider."""
@@ -228,6 +254,15 @@ class Measurements(msgspec.Struct):
         for check, rate in push.checks.items():
             _merge_into(self.checks, check, rate, most=MOST_CHECKS)
 
+    def _bound_histograms(self) -> None:
+        kept = [one.histogram for one in (*self.totals.values(), *self.selected.values()) if isinstance(one, Trend)]
+        for histogram in kept:
+            histogram.bound(min(MOST_BUCKETS, MOST_BUCKETS_IN_ALL // len(kept)))
+        for totals in self.slots.values():
+            for total in totals.values():
+                if isinstance(total, Trend):
+                    total.histogram.bound(MOST_BUCKETS_OF_SLOT)
+
     def _add_of_instance(self, metric: str, at: int, value: float) -> None:
         """Counts what one of several instances says of a gauge that they share out among them: their sum counts."""
         known = self.of_instances.setdefault(metric, {})
@@ -238,15 +273,42 @@ class Measurements(msgspec.Struct):
 
     @property
     def seconds(self) -> int:
-        """How long the tool has measured."""
+        """How long the tool has measured, in whole periods."""
         return 0 if self.began_at is None or self.latest_at is None else self.latest_at - self.began_at + self.period
 
-    def value_of(self, key: str, expression: str) -> float | None:
-        """By which value the threshold ``expression`` on ``key`` is judged now; None: that is not known."""
-        asked = parse_expression(expression)
+    def lasted(self, took: float | None) -> float:
+        """How many seconds the tool has measured, if its run ``took`` so long by our clock; None: it has not ended.
+
+        The points only say in which periods it began and ended, so the truth is up to two periods shorter.
+        """
+        longest = self.seconds
+        return longest if took is None else min(max(took, longest - 2 * self.period, self.period), longest)
+
+    def value_of(self, key: str, expression: str, took: float | None = None) -> float | None:
+        """By which value the threshold ``expression`` on ``key`` is judged; None: that is not known.
+
+        ``took``: as :meth:`lasted` takes it.
+        """
+        asked, total = parse_expression(expression), self._asked_total(key)
+        return None if asked is None or total is None else total.aggregate(asked, self.lasted(took))
+
+    def measured_nothing(self, key: str) -> bool:
+        """Whether it is certain that no point was measured of what the threshold on ``key`` asks for."""
+        labels = parse_selection(key).labels
+        followed = not labels or key in islice(self.thresholds, MOST_SELECTIONS)
+        if self.left_out or not followed or any(_stays_with_tool(name) for name, _ in labels):
+            return False  # it may be among what is not known here
+        match self._asked_total(key):
+            case Rate() as rate:
+                return not rate.total
+            case Trend() as trend:
+                return not trend.histogram.count
+            case total:
+                return total is None
+
+    def _asked_total(self, key: str) -> Total | None:
         selection = parse_selection(key)
-        total = self.selected.get(key) if selection.labels else self.totals.get(selection.metric)
-        return None if asked is None or total is None else total.aggregate(asked, self.seconds)
+        return self.selected.get(key) if selection.labels else self.totals.get(selection.metric)
 
     def put(self, at: int, metric: str, value: Total) -> None:
         """Counts ``value`` in the slot of its moment, if the metric has a course."""
@@ -274,37 +336,77 @@ class Measurements(msgspec.Struct):
 
 def looked_at(asked: Iterable[str]) -> frozenset[str]:
     """The metrics at whose percentiles somebody looks: they have a course, or a threshold (``asked``) is on them."""
-    return COURSE | {parse_selection(key).metric for key in asked}
+    return PERCENTILES | {parse_selection(key).metric for key in asked}
+
+
+def labelled(asked: Iterable[str]) -> frozenset[str]:
+    """The metrics whose labels somebody looks at: a threshold (``asked``) selects some of their series, or checks."""
+    selections = (parse_selection(key) for key in asked)
+    return frozenset({_CHECKS} | {one.metric for one in selections if one.labels})
 
 
 def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
     """What one push says, ready to be merged: the single series are gone.
 
     ``thresholds``: the selections of series that are asked for. ``period``: seconds that each point speaks of.
+
+    Raises:
+        TooMuchWork: there are too many points for so many selections.
     """
     push = Measurements(period=period, width=period)
-    by_metric: dict[str, list[tuple[str, Selection]]] = {}
-    for key in islice(thresholds, MOST_SELECTIONS):
-        selection = parse_selection(key)
-        if selection.labels:
-            by_metric.setdefault(selection.metric, []).append((key, selection))
+    selecting = _Selecting(thresholds)
+    kinds: dict[str, type[Total]] = {}
+    moments: dict[tuple[str, int], Total] = {}  # what all series of a metric say of one moment
+    room = MOST_WORK
     for point in points:
-        push.began_at = point.at if push.began_at is None else min(push.began_at, point.at)
-        push.latest_at = point.at if push.latest_at is None else max(push.latest_at, point.at)
         metric, value = point.metric[:LONGEST_NAME], point.value
+        if value is None or not _fits(kinds, metric, value):
+            push.left_out += 1
+            continue
+        selected = selecting.keys(metric, point.labels)
+        room -= _size(value) * (1 + len(selected)) + selecting.tried
+        if room < 0:
+            raise TooMuchWork
+        for key in selected:
+            _merge_into(push.selected, key, value, most=MOST_SELECTIONS)
         if metric in _SUMMED_OVER_INSTANCES and isinstance(value, Gauge):
             push.of_instances.setdefault(metric, {})[point.at] = value.last
             continue
-        if not _merge_into(push.totals, metric, value, most=MOST_METRICS):
-            push.left_out += 1
-            continue
-        for key, selection in by_metric.get(metric, ()):
-            if selection.takes(point.labels):
-                _merge_into(push.selected, key, value, most=MOST_SELECTIONS)
-        if metric == "checks" and isinstance(value, Rate):
+        _merge_into(moments, (metric, point.at), value, most=MOST_WORK)
+        if metric == _CHECKS and isinstance(value, Rate):
             _merge_into(push.checks, point.labels.get("check", "")[:LONGEST_NAME], value, most=MOST_CHECKS)
-        push.put(point.at, metric, value)
+    for (metric, at), total in moments.items():
+        _merge_into(push.totals, metric, total, most=MOST_METRICS)
+        push.put(at, metric, total)
+    instants = [at for _, at in moments] + [at for sums in push.of_instances.values() for at in sums]
+    push.began_at, push.latest_at = min(instants, default=None), max(instants, default=None)
     return push
+
+
+class _Selecting:
+    """Finds the selections that a series belongs to. Each is looked up by the first of its labels."""
+
+    def __init__(self, thresholds: Iterable[str]) -> None:
+        self._by_label: dict[str, dict[tuple[str, str], list[tuple[str, Selection]]]] = {}
+        self._last: tuple[str, Mapping[str, str]] | None = None
+        self._keys: list[str] = []
+        self.tried = 0  #: how many were compared with the last series
+        for key in islice(thresholds, MOST_SELECTIONS):
+            selection = parse_selection(key)
+            if selection.labels:
+                of_metric = self._by_label.setdefault(selection.metric, {})
+                of_metric.setdefault(selection.labels[0], []).append((key, selection))
+
+    def keys(self, metric: str, labels: Mapping[str, str]) -> Sequence[str]:
+        """The selections to which the series of ``metric`` with ``labels`` belongs, as the thresholds name them."""
+        by_label = self._by_label.get(metric)
+        if by_label is None:
+            return ()
+        if self._last is None or self._last[0] != metric or self._last[1] is not labels:  # several points of a series
+            tried = [one for label in labels.items() for one in by_label.get(label, ())]
+            self._keys = [key for key, selection in tried if selection.takes(labels)]
+            self._last, self.tried = (metric, labels), sum(len(one.labels) for _, one in tried)
+        return self._keys
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -315,7 +417,7 @@ class Step(msgspec.Struct, frozen=True):
     requests: float | None  #: a second
     failed: float | None  #: share from 0 to 1
     iterations: float | None  #: a second
-    p50: float | None  #: of the response time in ms, or of the iteration's where there are no HTTP requests
+    p50: float | None  #: of the time in ms that ``timed`` names
     p95: float | None
     p99: float | None
     checks: float | None  #: share that passed
@@ -326,7 +428,7 @@ class Step(msgspec.Struct, frozen=True):
 
 def course_of(measured: Measurements) -> list[Step]:
     """The course, as far as its slots are there, oldest first."""
-    timed = "http_req_duration" if "http_req_duration" in measured.totals else "iteration_duration"
+    timed = next((metric for metric in TIMED if metric in measured.totals), TIMED[-1])
     return [
         _step(slot * measured.width, measured.slots[slot], measured.width, timed) for slot in sorted(measured.slots)
     ]
@@ -365,10 +467,28 @@ def failed_checks(measured: Measurements) -> Sequence[tuple[str, int, int]]:
     return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
 
 
+def _stays_with_tool(label: str) -> bool:
+    """Whether the tool never sends the label of that name."""
+    return label in {"vu", "iter", "test_run_id"} or label.startswith("__")
+
+
+def _size(value: Total) -> int:
+    return 1 + len(value.histogram.buckets) if isinstance(value, Trend) else 1
+
+
+Key = TypeVar("Key", bound=Hashable)
 Kind = TypeVar("Kind", Total, Rate)
 
 
-def _merge_into(totals: dict[str, Kind], name: str, value: Kind, *, most: int) -> bool:
+def _fits(kinds: dict[str, type[Total]], metric: str, value: Total) -> bool:
+    """Whether there is room for one more metric, and the value is of the metric's kind."""
+    kind = kinds.get(metric)
+    if kind is None and len(kinds) < MOST_METRICS:
+        kind = kinds[metric] = type(value)
+    return kind is type(value)
+
+
+def _merge_into(totals: dict[Key, Kind], name: Key, value: Kind, *, most: int) -> bool:
     """Whether there was room for it."""
     known = totals.get(name)
     if known is None:

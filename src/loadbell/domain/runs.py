@@ -211,6 +211,7 @@ class Threshold:
     ok: bool
     value: float | None = None
     unit: str | None = None  #: of the value
+    is_empty: bool = False  #: nothing was measured of it, so that it held proves nothing
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ selection of its series, ``http_req_duration{status:200}``. Whether a threshold 
 that the value can be named by which it was judged.
 """
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -14,12 +15,17 @@ from typing import Literal
 
 Aggregation = Literal["value", "count", "rate", "avg", "min", "max", "med", "p"]
 
-LONGEST_EXPRESSION = 1_000
-"""Characters of an expression that are understood."""
+LONGEST_EXPRESSION = 200
+"""Characters of an expression that are understood; one that is longer is not even looked at."""
 
+LONGEST_SELECTION = 1_000
+"""Characters of a selection of series that are understood; one that is longer selects nothing."""
+
+# What may follow a repeat never begins with what it repeats, so that there is only one way to read a text.
 _EXPRESSION = re.compile(
-    r"\s*(?:(?P<name>value|count|rate|avg|min|max|med)|p\(\s*(?P<percent>\d+(?:\.\d+)?)\s*\))"
-    r"\s*(?P<operator><=|>=|===|==|!=|<|>)\s*(?P<limit>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*"
+    r"(?:(?P<name>value|count|rate|avg|min|max|med)|p\(\s*(?P<percent>\d+(?:\.\d+)?)\s*\))"
+    r"\s*(?P<operator><=|>=|===|==|!=|<|>)\s*(?P<limit>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)",
+    re.ASCII,
 )
 _OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -61,26 +67,30 @@ class Selection:
 
 def parse_expression(text: str) -> Criterion | None:
     """What the expression asks; None if it is none that is known here."""
-    found = _EXPRESSION.fullmatch(text) if len(text) <= LONGEST_EXPRESSION else None
+    found = _EXPRESSION.fullmatch(text.strip()) if len(text) <= LONGEST_EXPRESSION else None
     if found is None:
         return None
-    percent = found["percent"]
+    limit, percent = float(found["limit"]), found["percent"]
+    if not math.isfinite(limit):
+        return None  # of more digits than a number has
     if percent is not None:
-        return Criterion("p", float(percent), found["operator"], float(found["limit"]))
-    return Criterion(found["name"], None, found["operator"], float(found["limit"]))  # type: ignore[arg-type]  # one of the pattern's names
+        return Criterion("p", float(percent), found["operator"], limit)
+    return Criterion(found["name"], None, found["operator"], limit)  # type: ignore[arg-type]  # one of the pattern's names
 
 
 def parse_selection(text: str) -> Selection:
     """The series that the key of a threshold names; a key that can't be read names a metric of that name."""
+    if len(text) > LONGEST_SELECTION:
+        return Selection(text[:LONGEST_SELECTION])
     name, brace, rest = text.partition("{")
     rest = rest.strip()
     if not brace or not rest.endswith("}"):
         return Selection(text.strip())
-    labels = []
+    labels: dict[tuple[str, str], None] = {}  # each once, in order
     for pair in rest[:-1].split(","):
         label, colon, value = pair.partition(":")
         if colon:
-            labels.append((_bare(label), _bare(value)))
+            labels[_bare(label), _bare(value)] = None
     return Selection(name.strip(), tuple(labels))
 
 

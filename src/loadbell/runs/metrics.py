@@ -13,10 +13,20 @@ from itertools import islice
 from loadbell.domain import figures
 from loadbell.domain.figures import Comparison
 from loadbell.domain.ids import SECOND, Entropy, Micros
-from loadbell.domain.measurements import Counter, Gauge, Measurements, Rate, Step, Total, Trend, failed_checks
+from loadbell.domain.measurements import (
+    TIMED,
+    Counter,
+    Gauge,
+    Measurements,
+    Rate,
+    Step,
+    Total,
+    Trend,
+    failed_checks,
+)
 from loadbell.domain.orgs import Action, Principal
-from loadbell.domain.runs import Run, RunStatus, Threshold
-from loadbell.domain.thresholds import LONGEST_EXPRESSION, parse_expression, parse_selection
+from loadbell.domain.runs import EndedBy, Run, RunStatus, Threshold
+from loadbell.domain.thresholds import LONGEST_EXPRESSION, LONGEST_SELECTION, parse_expression, parse_selection
 from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import Report
 from loadbell.store import measurements as store
@@ -25,6 +35,9 @@ from loadbell.store.runs import earlier_run
 
 MOST_THRESHOLDS = 200
 """Expressions that a run keeps."""
+
+LONGEST_SHOWN = 1_000
+"""Characters of a threshold that are kept to be shown: its selection and its expression."""
 
 _TIMES = re.compile(
     r"(http_req_(?!failed)|iteration_duration|group_duration|ws_(?!msgs|sessions)|grpc_req_|browser_).*"
@@ -58,6 +71,15 @@ async def asked_of(tx: Transaction, principal: Principal, run_id: int) -> tuple[
     return None if measured is None or not measured.announced else tuple(measured.thresholds)
 
 
+async def note_alive(tx: Transaction, principal: Principal, run_id: int, *, now: Micros) -> bool:
+    """Notes a push that can't be counted: its source is alive all the same; whether it shall stop the load.
+
+    Raises:
+        NotFound: the asker does not see the run.
+    """
+    return await lifecycle.heartbeat(tx, principal, run_id, None, now=now)
+
+
 async def take(  # noqa: PLR0913 - who, of which run, what, and the ambient values
     tx: Transaction,
     principal: Principal,
@@ -81,7 +103,8 @@ async def take(  # noqa: PLR0913 - who, of which run, what, and the ambient valu
     measured = await store.get_whole(tx, run_id) or Measurements()
     if key is None or not measured.has_taken(key):
         await store.merge_push(tx, run_id, measured, push, now // SECOND)
-    return await lifecycle.heartbeat(tx, principal, run_id, totals_of(measured), now=now)
+    figures_now = totals_of(measured, took_of(run, measured))
+    return await lifecycle.heartbeat(tx, principal, run_id, figures_now, now=now)
 
 
 async def measured_by(tx: Transaction, run: Run) -> Measurements | None:
@@ -103,33 +126,67 @@ async def compared_with_earlier(tx: Transaction, run: Run) -> Compared | None:
     return None if earlier is None or not found else Compared(earlier.id, found)
 
 
-def totals_of(measured: Measurements) -> dict[str, float]:
-    """The figures of the whole run so far, by the names of ``domain/figures.py``; what was not measured is left out."""
-    totals = measured.totals
-    # What makes no HTTP requests is timed by its iterations.
-    times = totals.get("http_req_duration") or totals.get("iteration_duration")
+def took_of(run: Run, measured: Measurements | None, now: Micros | None = None) -> float | None:
+    """How many seconds the run took by our clock, if its source began and ended it, or ends it ``now``; else None.
+
+    A tool divides by the time that it ran, which whole periods only come near to.
+    """
+    ended = run.ended_at if run.ended_by is EndedBy.REPORT else now
+    if measured is None or not measured.announced or run.started_at is None or ended is None:
+        return None
+    return (ended - run.started_at) / SECOND
+
+
+def totals_of(measured: Measurements, took: float | None = None) -> dict[str, float]:
+    """The figures of the whole run so far, by the names of ``domain/figures.py``; what was not measured is left out.
+
+    ``took``: see :func:`took_of`.
+    """
+    totals, seconds = measured.totals, measured.lasted(took)
     requests = _sum(totals.get("http_reqs"))
+    times, grpc, iterations = (totals.get(name) for name in TIMED)
+    connecting, sessions = totals.get("ws_connecting"), totals.get("ws_session_duration")
+    calls = _times_taken(grpc)
     vus = totals.get("vus")
     found = {
         figures.VUS: vus.greatest if isinstance(vus, Gauge) else None,
         figures.REQUESTS: requests,
-        figures.REQUEST_RATE: requests / measured.seconds if requests is not None else None,
+        figures.REQUEST_RATE: requests / seconds if requests is not None and seconds else None,
         figures.FAILED_RATE: _share(totals.get("http_req_failed")),
         figures.P95: _percentile(times, 95),
         figures.MEDIAN: _percentile(times, 50),
         figures.P99: _percentile(times, 99),
+        figures.GRPC_REQUESTS: calls,
+        figures.GRPC_REQUEST_RATE: calls / seconds if calls is not None and seconds else None,
+        figures.GRPC_P95: _percentile(grpc, 95),
+        figures.GRPC_MEDIAN: _percentile(grpc, 50),
+        figures.GRPC_P99: _percentile(grpc, 99),
+        figures.WS_SESSIONS: _sum(totals.get("ws_sessions")),
+        figures.WS_CONNECTING_P95: _percentile(connecting, 95),
+        figures.WS_P95: _percentile(sessions, 95),
+        figures.WS_MEDIAN: _percentile(sessions, 50),
+        figures.WS_MESSAGES_SENT: _sum(totals.get("ws_msgs_sent")),
+        figures.WS_MESSAGES_RECEIVED: _sum(totals.get("ws_msgs_received")),
         figures.ITERATIONS: _sum(totals.get("iterations")),
         figures.CHECKS_RATE: _share(totals.get("checks")),
         figures.RECEIVED: _sum(totals.get("data_received")),
         figures.SENT: _sum(totals.get("data_sent")),
+        figures.ITERATION_P95: _percentile(iterations, 95),
+        figures.ITERATION_MEDIAN: _percentile(iterations, 50),
+        figures.ITERATION_P99: _percentile(iterations, 99),
+        figures.LEFT_OUT: measured.left_out or None,
     }
     return {name: round(value, 6) for name, value in found.items() if value is not None}
 
 
-def judged(measured: Measurements | None, verdicts: Mapping[str, Mapping[str, bool]]) -> tuple[Threshold, ...]:
+def judged(
+    measured: Measurements | None, verdicts: Mapping[str, Mapping[str, bool]], took: float | None = None
+) -> tuple[Threshold, ...]:
     """The tool's verdicts (selection → expression → whether it held), each with the value that it was judged by."""
     told = ((key, expression, ok) for key, of_key in verdicts.items() for expression, ok in of_key.items())
-    return tuple(_threshold(measured, key, expression, ok=ok) for key, expression, ok in islice(told, MOST_THRESHOLDS))
+    return tuple(
+        _threshold(measured, key, expression, ok=ok, took=took) for key, expression, ok in islice(told, MOST_THRESHOLDS)
+    )
 
 
 def standing(measured: Measurements) -> tuple[Threshold, ...]:
@@ -153,24 +210,32 @@ def told_checks(measured: Measurements | None) -> str | None:
     return f"Failed checks: {', '.join(named)}{f' and {more} more' if more else ''}."
 
 
-def _threshold(measured: Measurements | None, key: str, expression: str, *, ok: bool) -> Threshold:
-    value = None if measured is None else measured.value_of(key, expression)
+def _threshold(
+    measured: Measurements | None, key: str, expression: str, *, ok: bool, took: float | None = None
+) -> Threshold:
+    value = None if measured is None else measured.value_of(key, expression, took)
     criterion = parse_expression(expression)
     timed = criterion is not None and criterion.aggregation not in {"count", "rate"}
     unit = "ms" if timed and _TIMES.fullmatch(parse_selection(key).metric) else None
-    shown = f"{key}: {expression}"[:LONGEST_EXPRESSION]
-    return Threshold(shown, ok, None if value is None else round(value, 6), unit)
+    is_empty = value is None and measured is not None and measured.measured_nothing(key)
+    shown = f"{key[:LONGEST_SHOWN]}: {expression}"[:LONGEST_SHOWN]
+    return Threshold(shown, ok, None if value is None else round(value, 6), unit, is_empty)
 
 
 def _bounded(thresholds: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     room = MOST_THRESHOLDS
     kept: dict[str, list[str]] = {}
     for key, expressions in thresholds.items():
-        taken = [expression for expression in expressions if len(key) + len(expression) < LONGEST_EXPRESSION][:room]
+        fitting = (one for one in expressions if len(one) <= LONGEST_EXPRESSION and len(key) <= LONGEST_SELECTION)
+        taken = list(islice(fitting, room))
         room -= len(taken)
         if taken:
             kept[key] = taken
     return kept
+
+
+def _times_taken(total: Total | None) -> float | None:
+    return float(total.histogram.count) if isinstance(total, Trend) else None
 
 
 def _sum(total: Total | None) -> float | None:

@@ -9,12 +9,14 @@ A run is announced in one small transaction, for the load test waits for it. A p
 condensed before the transaction that keeps it.
 """
 
+# long: all calls of one protocol, which share the form of their answers
+
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from http import HTTPStatus
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request, Response, Router, post, route
@@ -23,26 +25,35 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from loadbell.domain.errors import FieldError, Invalid, Refused, Unauthenticated
+from loadbell.domain.errors import FieldError, Invalid, NotFound, RateLimited, Refused, Unauthenticated
 from loadbell.domain.ids import Micros
-from loadbell.domain.measurements import Measurements, condensed
+from loadbell.domain.measurements import Measurements, Point, TooMuchWork, condensed
 from loadbell.domain.orgs import Principal
-from loadbell.domain.runs import Result, RunStatus, Source
+from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
 from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks, decode_body
 from loadbell.entry.door import Call, Door
 from loadbell.entry.identifiers import check_id
-from loadbell.entry.problems import refuse
+from loadbell.entry.problems import MalformedBody, TooLarge, refuse
 from loadbell.notify.channels import names_of_paused
 from loadbell.runs import lifecycle, metrics
 from loadbell.sources import k6_create, k6_points
+from loadbell.sources.turns import Turns
 from loadbell.store.db import Transaction
+
+T = TypeVar("T")
 
 LARGEST_PACKED = 8 * 2**20
 """Bytes of a push as it comes. k6's largest has a few hundred thousand."""
 
-UNPACKED_AT_ONCE = 2
-"""Pushes that are being unpacked; each may take some ten times its size."""
+READ_AT_ONCE = 2
+"""Pushes that are being read; each may take half a second of CPU time and 64 MiB."""
+
+MOST_WAITING = 4 * LARGEST_PACKED
+"""Bytes of one organization's pushes that wait to be read."""
+
+PATIENCE_S = 10.0
+"""Seconds that a push waits to be read. k6 gives up after 60, and sends it again when it is refused."""
 
 ABORT = 4
 """The error code by which k6 learns that it shall stop (with status 403)."""
@@ -61,6 +72,12 @@ _ELSEWHERE = (
 # No secrets stand in these.
 _NO_TOKEN = "No API token was sent. Make one in loadbell, under Tokens, and set K6_CLOUD_TOKEN to it."  # noqa: S105 - see above
 _WRONG_TOKEN = "K6_CLOUD_TOKEN is no API token of this loadbell, or has expired. Make one there, under Tokens."  # noqa: S105 - see above
+_WHERE_PROJECT = (
+    "The number is cloud.projectID in the options of the script, or K6_CLOUD_PROJECT_ID. "
+    "Set K6_CLOUD_PROJECT_ID to the id of a project of this loadbell, which overrides the script; "
+    "to use the token's own project, take the number away."
+)
+_TOO_MANY_SELECTED = "there are too many series for so many thresholds on tags; lower K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"
 _ASKED_TO_STOP = "Somebody asked in loadbell to abort this run."
 
 _ENDS = {
@@ -114,6 +131,26 @@ class K6Call(Call):
             TooLarge: it is longer than the cap.
         """
         return await self.read_body(LARGEST_PACKED)
+
+    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` gives, which is called off when the client, whose body was read, hangs up.
+
+        Raises:
+            MalformedBody: it did.
+        """
+        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
+        try:
+            await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                return working.result()
+        finally:
+            working.cancel()
+            gone.cancel()
+        raise MalformedBody("The connection ended before there was an answer.")
+
+    async def _gone(self) -> None:
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
 
 
 class _Token(msgspec.Struct):
@@ -178,16 +215,23 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
     agent = k6.header("user-agent") or ""
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> _Created:
-        project = check_id(said.project_id, "project") if said.project_id else None
-        run = await lifecycle.create_run(
-            tx,
-            principal,
-            lifecycle.NewRun(name=said.run_name, project_id=project, source=Source.K6, tool=_tool(agent)),
-            default_watchdog=k6.door.default_watchdog,
-            now=now,
-            entropy=k6.door.entropy,
-        )
-        await metrics.expect(tx, run, said.thresholds)
+        try:
+            run = await lifecycle.create_run(
+                tx,
+                principal,
+                lifecycle.NewRun(
+                    name=said.run_name,
+                    project_id=check_id(said.project_id, "project") if said.project_id else None,
+                    source=Source.K6,
+                    tool=_tool(agent),
+                ),
+                default_watchdog=k6.door.default_watchdog,
+                now=now,
+                entropy=k6.door.entropy,
+            )
+        except NotFound as missing:
+            raise NotFound(f"{missing} {_WHERE_PROJECT}" if said.project_id else str(missing)) from None
+        await metrics.expect(tx, run, said.expressions)
         config = {
             "testRunDetails": f"{k6.door.base_url}/runs/{run.id}",
             "tracesEnabled": False,  # else k6 connects to a host of Grafana's
@@ -201,22 +245,30 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
 
 @post(_METRICS, status_code=HTTPStatus.OK)
 async def push(
-    k6: NamedDependency[K6Call], turns: NamedDependency[asyncio.Semaphore], request: Request[Any, Any, Any]
+    k6: NamedDependency[K6Call], turns: NamedDependency[Turns], request: Request[Any, Any, Any]
 ) -> Response[bytes]:
-    """Takes metrics. Once somebody has asked to abort the run, they are kept and k6 is told to stop."""
+    """Takes metrics. Once somebody has asked to abort the run, they are kept and k6 is told to stop.
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[int, tuple[str, ...] | None]:
+    A push that is refused is a sign of life all the same, and whoever sent it may be told to stop.
+    """
+
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[int, int, tuple[str, ...] | None]:
         run_id = k6.integer_id("run_id", _NOUN)
-        return run_id, await metrics.asked_of(tx, principal, run_id)
+        return run_id, principal.organization_id, await metrics.asked_of(tx, principal, run_id)
 
-    run_id, asked = await k6.read(look)
-    packed, key = await k6.pushed(), k6.key()
+    run_id, organization_id, asked = await k6.read(look)
     read = _of_version_2 if request.scope["path"].startswith("/v2/") else _of_version_1
     try:
-        async with turns:
-            measured = await asyncio.to_thread(read, packed, asked)
-    except k6_points.BadPush as wrong:
-        raise Invalid(FieldError("metrics", str(wrong))) from None
+        packed, key = await k6.pushed(), k6.key()
+        measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, asked)))
+    except (MalformedBody, TooLarge, Invalid, RateLimited):
+
+        async def refuse_it(tx: Transaction, principal: Principal, now: Micros) -> bool:
+            return await metrics.note_alive(tx, principal, run_id, now=now)
+
+        if await k6.write(refuse_it):
+            return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
+        raise
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> bool:
         entropy = k6.door.entropy
@@ -239,10 +291,13 @@ async def end(k6: NamedDependency[K6Call]) -> Response[bytes]:
             key: {text: not failed for text, failed in of.items()} for key, of in (said.thresholds or {}).items()
         }
         measured = await metrics.measured_by(tx, run)
+        took = metrics.took_of(run, measured, now)
+        thresholds = metrics.judged(measured, verdicts, took)
         report = lifecycle.Report(
             status=status,
-            result=_result(said, status),
-            thresholds=metrics.judged(measured, verdicts),
+            result=_result(said, status, thresholds),
+            metrics=None if measured is None else metrics.totals_of(measured, took),
+            thresholds=thresholds,
             note=metrics.told_checks(measured),
         )
         await lifecycle.report_run(tx, principal, run.id, report, now=now, entropy=k6.door.entropy)
@@ -286,7 +341,7 @@ def router(door: Door) -> Router:
     def asked(request: Request[Any, Any, Any]) -> TokenCall:
         return TokenCall(door, request)
 
-    turns = asyncio.Semaphore(UNPACKED_AT_ONCE)
+    turns = Turns(READ_AT_ONCE, most_waiting=MOST_WAITING, patience=PATIENCE_S)
     return Router(
         "/",
         route_handlers=[create, push, end, validate_token, out_of_scope, only_post],
@@ -333,12 +388,26 @@ def _without_prefix(path: str) -> str:
 
 
 def _of_version_2(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    points, period = k6_points.points_of_protobuf(packed, asked)
-    return condensed(points, asked or (), period=period)
+    return _condensed(lambda: k6_points.points_of_protobuf(packed, asked), asked)
 
 
 def _of_version_1(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    return condensed(k6_points.points_of_json(packed), asked or ())
+    return _condensed(lambda: (k6_points.points_of_json(packed), 1), asked)
+
+
+def _condensed(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ...] | None) -> Measurements:
+    """What the push says.
+
+    Raises:
+        Invalid: it can't be read.
+    """
+    try:
+        points, period = read()
+        return condensed(points, asked or (), period=period)
+    except k6_points.BadPush as wrong:
+        raise Invalid(FieldError("metrics", str(wrong))) from None
+    except TooMuchWork:
+        raise Invalid(FieldError("metrics", _TOO_MANY_SELECTED)) from None
 
 
 def _status(said: _End, current: RunStatus) -> RunStatus:
@@ -363,12 +432,16 @@ _OF_ASKED = {
 }
 
 
-def _result(said: _End, status: RunStatus) -> Result | None:
-    """What k6's verdict proves: passed only a whole run whose thresholds, which it has, all held."""
+def _result(said: _End, status: RunStatus, thresholds: Sequence[Threshold]) -> Result | None:
+    """What k6's verdict proves: passed only a whole run whose thresholds, which it has, all held.
+
+    For k6 a threshold of which nothing was measured has held; where that is all, nothing is proven.
+    """
     if said.result_status:
         return Result.FAILED
     verdicts = [failed for of_key in (said.thresholds or {}).values() for failed in of_key.values()]
-    proven = status is RunStatus.FINISHED and verdicts and not any(verdicts)
+    measured = not all(threshold.is_empty for threshold in thresholds)
+    proven = status is RunStatus.FINISHED and verdicts and not any(verdicts) and measured
     return Result.PASSED if proven else None
 
 

@@ -1,8 +1,6 @@
 """What k6 announces a run with: JSON, or a form with the test's archive in it (``k6 cloud run --local-execution``)."""
 
-import io
-import tarfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +18,10 @@ LONGEST_NAME = 10_000
 """Characters of a run's name; a longer one is cut, for no load test should fail over its name."""
 
 _LONGEST_FIELD = 10_000
-_METADATA_WITHIN = 4 * 2**20  # bytes of the archive in which its first member, the options, is looked for
+_METADATA_WITHIN = 2**20  # bytes of the archive in which its first member, the options, is looked for
+_TAR_BLOCK = 512
+_NAME, _SIZE = slice(0, 100), slice(124, 136)  # in the header of a member
+_LONGEST_SIZE = 7  # octal digits of a size within what is read
 _NAMELESS = "k6 test"
 
 
@@ -29,7 +30,12 @@ class NewTest(msgspec.Struct):
 
     name: str = ""
     project_id: Annotated[int, msgspec.Meta(ge=0)] | None = None  #: 0 in forms: none
-    thresholds: dict[str, list[str]] = msgspec.field(default_factory=dict)  #: expressions by selection of series
+    thresholds: dict[str, list[Any]] = msgspec.field(default_factory=dict)  #: expressions by selection of series
+
+    @property
+    def expressions(self) -> dict[str, list[str]]:
+        """The thresholds as texts: one may be an object that also says what happens when it does not hold."""
+        return _expressions(self.thresholds)
 
     @property
     def run_name(self) -> str:
@@ -101,15 +107,27 @@ async def of_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
 def _thresholds_of(archive: bytes) -> dict[str, list[str]]:
     """Those of the options in ``metadata.json``, which k6 puts first; none if that can't be read."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as members:
-            first = members.next()
-            file = None if first is None or first.name != "metadata.json" else members.extractfile(first)
-            metadata = msgspec.json.decode(b"{}" if file is None else file.read(_METADATA_WITHIN), type=_Metadata)
-    except (tarfile.TarError, msgspec.DecodeError, UnicodeDecodeError, RecursionError, EOFError, ValueError):
+        metadata = msgspec.json.decode(_first_member(archive, b"metadata.json"), type=_Metadata)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return {}
+    return _expressions(metadata.options.thresholds or {})
+
+
+def _first_member(archive: bytes, name: bytes) -> bytes:
+    """The content of the first member of a tar archive if it has that ``name``; else nothing.
+
+    Only the header's two plain fields are read: what else may stand in an archive takes a general reader long.
+    """
+    header = archive[:_TAR_BLOCK]
+    size = header[_SIZE].strip(b" \x00").lstrip(b"0")
+    if header[_NAME].rstrip(b"\x00") != name or len(size) > _LONGEST_SIZE or not set(size) <= set(b"01234567"):
+        return b""
+    return archive[_TAR_BLOCK : _TAR_BLOCK + int(size or b"0", 8)]
+
+
+def _expressions(thresholds: Mapping[str, list[Any]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for key, said in (metadata.options.thresholds or {}).items():
-        # An expression is a text, or an object that says what else happens when it does not hold.
+    for key, said in thresholds.items():
         texts = [one.get("threshold") if isinstance(one, dict) else one for one in said]
         found[key] = [text for text in texts if isinstance(text, str)]
     return found

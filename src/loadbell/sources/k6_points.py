@@ -4,11 +4,13 @@ k6's metric pushes, read.
 Version 2 (k6 since 0.48) is a protobuf message ``MetricSet`` in snappy's block format; version 1 (k6 up to 0.47) is a
 list of samples as JSON in gzip. The schema is that of grafana/k6, ``output/cloud/expv2/pbcloud``; only what is read
 here is described. What is not described is skipped, as protobuf does.
+
+A value that can't be counted is a point without a value: one of them takes nothing from the rest of the push.
 """
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import cramjam
@@ -16,13 +18,14 @@ import msgspec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from loadbell.domain.histograms import RESOLUTION, Histogram
-from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend, looked_at
+from loadbell.domain.histograms import RESOLUTION, Histogram, bucket_of
+from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend, labelled, looked_at
+from loadbell.sources.k6_wire import NotWire, TooManyParts, check_size
 
-LARGEST_PUSH = 16 * 2**20
+LARGEST_PUSH = 8 * 2**20
 """Bytes that a push may have once it is unpacked. k6's largest, 1,000 series of histograms, have about one million."""
 
-MOST_POINTS = 50_000
+MOST_POINTS = 20_000
 """Points that one push may hold."""
 
 LONGEST_PERIOD = 3600
@@ -34,8 +37,13 @@ LARGEST_TEXT = 8 * 2**20
 MOST_BUCKETS = 8192
 """Buckets of a histogram; the last ones hold values of about 2 ** 60."""
 
+MOST_JSON_PARTS = 300_000
+"""Objects, lists and commas of a push of version 1."""
+
 _LARGEST_COUNT = 2**53
 _LATEST = 2**40  # seconds since 1970, far beyond any clock
+_LONGEST_TIME = 20  # digits
+_NO_LABELS: Mapping[str, str] = {}
 _SKIPPED_TAGS = frozenset({"vu", "iter"})
 
 
@@ -110,28 +118,30 @@ _MetricSet = _message("MetricSet")
 def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tuple[list[Point], int]:
     """The points of a push of version 2, and how many seconds each speaks of.
 
-    Of trends there are only those that somebody looks at; ``asked``: the thresholds, None: not known, so all of them.
+    ``asked``: the thresholds; of trends there are only those that somebody looks at, and of labels. None: not known, so
+    there are all.
 
     Raises:
         BadPush: it is not one.
     """
+    message = _unsnapped(packed)
     try:
-        read = _MetricSet.FromString(_unsnapped(packed))
-    except DecodeError:
+        check_size(message)
+        read = _MetricSet.FromString(message)
+    except TooManyParts:
+        raise BadPush(_too_many("K6_CLOUD_MAX_TIME_SERIES_IN_BATCH")) from None
+    except (NotWire, DecodeError):
         raise BadPush("the metrics are not a protobuf message of k6's format") from None
     points: list[Point] = []
-    wanted = None if asked is None else looked_at(asked)
-    if len(read.metrics) > MOST_POINTS or sum(len(metric.time_series) for metric in read.metrics) > MOST_POINTS:
-        raise BadPush(_too_many())
+    wanted = None if asked is None else (looked_at(asked), labelled(asked))
     for metric in read.metrics:
-        if not metric.name:
-            raise BadPush("a metric has no name")
-        trends = wanted is None or metric.name in wanted
+        name = metric.name
+        trends, labels = (True, True) if wanted is None else (name in wanted[0], name in wanted[1])
         for series in metric.time_series:
-            labels = {label.name: label.value for label in series.labels}
-            points.extend(_points_of_series(metric.name, labels, series, trends=trends))
+            its_labels = {label.name: label.value for label in series.labels} if labels else _NO_LABELS
+            points.extend(_points_of_series(name, its_labels, series, trends=trends))
             if len(points) > MOST_POINTS:
-                raise BadPush(_too_many())
+                raise BadPush(_too_many("K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"))
     return points, min(max(read.aggregation_period, 1), LONGEST_PERIOD)
 
 
@@ -141,17 +151,18 @@ def points_of_json(packed: bytes) -> list[Point]:
     Raises:
         BadPush: it is not one.
     """
+    text = _gunzipped(packed)
+    if text.count(b",") + text.count(b"{") + text.count(b"[") > MOST_JSON_PARTS:  # at least as many as objects
+        raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     try:
-        samples = msgspec.json.decode(_gunzipped(packed), type=list[_Sample])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        samples = msgspec.json.decode(text, type=list[_Sample])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BadPush("the metrics are not JSON of k6's format") from None
-    if len(samples) > MOST_POINTS:
-        raise BadPush(_too_many())
     points: list[Point] = []
     for sample in samples:
         points.extend(_points_of_sample(sample))
         if len(points) > MOST_POINTS:
-            raise BadPush(_too_many())
+            raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     return points
 
 
@@ -178,60 +189,91 @@ def _gunzipped(packed: bytes) -> bytes:
 
 
 def _points_of_series(metric: str, labels: Mapping[str, str], series: Any, *, trends: bool) -> Iterator[Point]:
-    for one in series.counter_samples.values:
-        yield Point(metric, labels, _moment(one.time.seconds), Counter(_finite(one.value)))
-    for one in series.gauge_samples.values:
-        # Before k6 2.0.0 the least and the greatest stood in each other's place (grafana/k6#5786).
-        least, greatest = sorted((_finite(one.min), _finite(one.max)))
-        at = _moment(one.time.seconds)
-        yield Point(metric, labels, at, Gauge(at, _finite(one.last), least, greatest))
-    for one in series.rate_samples.values:
-        if one.nonzero_count > one.total_count:
-            raise BadPush(f"{_named(metric)}: more values are not zero than there are values")
-        yield Point(metric, labels, _moment(one.time.seconds), Rate(one.nonzero_count, one.total_count))
-    for one in series.trend_hdr_samples.values if trends else ():
-        yield Point(metric, labels, _moment(one.time.seconds), Trend(_histogram(metric, one)))
+    for kind, samples in series.ListFields():
+        read = _READ.get(kind.name)
+        if read is None or (kind.name == _TRENDS and not trends):
+            continue
+        for one in samples.values:
+            yield _point(metric, labels, one.time.seconds, read(one))
 
 
-def _histogram(metric: str, value: Any) -> Histogram:
-    if not math.isclose(value.min_resolution, RESOLUTION):
-        raise BadPush(f"{_named(metric)}: its histogram's resolution is {value.min_resolution:g}, not {RESOLUTION:g}")
-    buckets = _buckets(metric, value)
-    least, greatest = _finite(value.min), _finite(value.max)
+def _point(metric: str, labels: Mapping[str, str], at: int, value: Total | None) -> Point:
+    """A point, without a value if it has no name or no time."""
+    fits = metric and 0 <= at <= _LATEST
+    return Point(metric, labels, at, value if fits else None)
+
+
+def _counter(value: float) -> Counter | None:
+    return Counter(value) if 0 <= value <= _LARGEST_COUNT else None
+
+
+def _rate(value: Any) -> Rate | None:
+    return Rate(value.nonzero_count, value.total_count) if value.nonzero_count <= value.total_count else None
+
+
+def _trend(value: Any) -> Trend | None:
+    histogram = _histogram(value)
+    return None if histogram is None else Trend(histogram)
+
+
+def _gauge(at: int, *values: float) -> Gauge | None:
+    """The gauge of which ``values`` are the last, the least and the greatest one."""
+    if not all(_is_finite(value) for value in values):
+        return None
+    last, *extremes = values
+    # Before k6 2.0.0 the least and the greatest stood in each other's place (grafana/k6#5786).
+    return Gauge(at, last, min(extremes), max(extremes))
+
+
+def _histogram(value: Any) -> Histogram | None:
+    """The histogram; None if it contradicts itself, or has another resolution than k6's."""
+    least, greatest, total = value.min, value.max, value.sum
+    if not math.isclose(value.min_resolution, RESOLUTION) or not all(map(_is_finite, (least, greatest, total))):
+        return None
+    buckets = _buckets(value)
+    if buckets is None:
+        return None
     # What k6 could not put into a bucket is negative or very large; it is known only that it lies at an end.
-    histogram = Histogram(buckets, sum(buckets.values()), _finite(value.sum), least, greatest)
+    histogram = Histogram(buckets, sum(buckets.values()), total, least, greatest)
     for count, at in ((value.extra_low_values_counter, least), (value.extra_high_values_counter, greatest)):
         if count:
-            outside = Histogram()
-            outside.add(at)
-            only = next(iter(outside.buckets))
+            only = bucket_of(at)
             histogram.buckets[only] = histogram.buckets.get(only, 0) + count
             histogram.count += count
-    if histogram.count != value.count:
-        raise BadPush(f"{_named(metric)}: its histogram counts {histogram.count} values, not {value.count}")
-    return histogram
+    return histogram if histogram.count == value.count else None
 
 
-def _buckets(metric: str, value: Any) -> dict[int, int]:
-    """The counters by bucket. A span says how many buckets are passed over before it, and how many it has."""
-    counters = value.counters
+def _buckets(value: Any) -> dict[int, int] | None:
+    """The counters by bucket. A span says how many buckets are passed over before it, and how many it has.
+
+    None: the spans go beyond any value, or name more buckets than are counted.
+    """
+    counters = list(value.counters)
     if len(value.spans) > MOST_BUCKETS:
-        raise BadPush(f"{_named(metric)}: its histogram has too many gaps")
+        return None
     buckets: dict[int, int] = {}
     taken = bucket = 0
     for span in value.spans:
         bucket += span.offset
         until = taken + span.length
-        if bucket + span.length > MOST_BUCKETS:
-            raise BadPush(f"{_named(metric)}: its histogram has buckets beyond any value")
-        if until > len(counters):
-            raise BadPush(f"{_named(metric)}: its histogram names more buckets than it counts")
+        if bucket + span.length > MOST_BUCKETS or until > len(counters):
+            return None
         for count in counters[taken:until]:
             if count:
                 buckets[bucket] = count
             bucket += 1
         taken = until
     return buckets
+
+
+_TRENDS = "trend_hdr_samples"
+_READ: Mapping[str, Callable[[Any], Total | None]] = {
+    "counter_samples": lambda one: _counter(one.value),
+    "gauge_samples": lambda one: _gauge(one.time.seconds, one.last, one.min, one.max),
+    "rate_samples": _rate,
+    _TRENDS: _trend,
+}
+"""What a value of each kind of samples says."""
 
 
 class _Data(msgspec.Struct):
@@ -255,53 +297,38 @@ _COUNTERS = frozenset({"http_reqs", "iterations", "data_sent", "data_received", 
 
 def _points_of_sample(sample: _Sample) -> Iterator[Point]:
     data = sample.data
-    try:
-        micros = int(data.time)
-    except ValueError:
-        raise BadPush(f"{_named(sample.metric)}: its time is not a number of microseconds") from None
-    at = _moment(micros // 1_000_000)
+    is_time = data.time.isascii() and data.time.isdecimal() and len(data.time) <= _LONGEST_TIME
+    at = int(data.time) // 1_000_000 if is_time else -1
     labels = {name: value for name, value in (data.tags or {}).items() if name not in _SKIPPED_TAGS}
     if data.values is None:
-        if data.value is None:
-            return  # an aggregate of k6's own, which newer versions send as version 2
-        yield Point(sample.metric, labels, at, _total(data.type, at, _finite(data.value)))
+        if data.value is not None:  # else it is an aggregate of k6's own, which newer versions send as version 2
+            yield _point(sample.metric, labels, at, _total(data.type, at, data.value))
         return
     for name, value in data.values.items():  # several metrics of one request or iteration
         kind = "rate" if name in _RATES else "counter" if name in _COUNTERS else "trend"
-        yield Point(name, labels, at, _total(kind, at, _finite(value)))
+        yield _point(name, labels, at, _total(kind, at, value))
 
 
-def _total(kind: str, at: int, value: float) -> Total:
+def _total(kind: str, at: int, value: float) -> Total | None:
     match kind:
         case "counter":
-            return Counter(value)
+            return _counter(value)
         case "gauge":
-            return Gauge(at, value, value, value)
-        case "rate":
+            return _gauge(at, value, value, value)
+        case "rate" if _is_finite(value):
             return Rate(int(value != 0), 1)
-        case "trend":
+        case "trend" if _is_finite(value):
             histogram = Histogram()
             histogram.add(value)
             return Trend(histogram)
         case _:
-            raise BadPush(f"{_named(kind)} is no kind of metric")
+            return None
 
 
-def _moment(seconds: int) -> int:
-    if not 0 <= seconds <= _LATEST:
-        raise BadPush(f"{str(seconds)[:40]} is no time in seconds since 1970")
-    return seconds
+def _is_finite(value: float) -> bool:
+    """Whether ``value`` can be counted: NaN is no less than anything."""
+    return abs(value) <= _LARGEST_COUNT
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value) or abs(value) > _LARGEST_COUNT:
-        raise BadPush(f"{value:g} is no value that can be counted")
-    return value
-
-
-def _named(text: str) -> str:
-    return repr(text[:100])
-
-
-def _too_many() -> str:
-    return f"a push may hold {MOST_POINTS:,} points; lower K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"
+def _too_many(setting: str) -> str:
+    return f"a push may hold {MOST_POINTS:,} points, with all that belongs to them; lower {setting}"

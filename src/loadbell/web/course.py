@@ -18,6 +18,11 @@ _TOP = 4.0  # room above the greatest value
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 _P95 = 95.0
 _FEWEST = 2  # steps that make a line
+_TIMED = {
+    "http_req_duration": "Response time",
+    "grpc_req_duration": "gRPC response time",
+    "iteration_duration": "Iteration time",
+}
 
 Value = Callable[[Step], float | None]
 
@@ -64,7 +69,7 @@ def course(measured: Measurements | None, steps: Sequence[Step], *, ended: bool)
         return None
     # Steps of before the first request were timed by iterations: what they took is no response time.
     steps = [one if one.timed == steps[-1].timed else replace(one, p50=None, p95=None, p99=None) for one in steps]
-    timed = "Response time" if steps[-1].timed == "http_req_duration" else "Iteration time"
+    timed = _TIMED[steps[-1].timed]
     wanted = (
         _times(steps, f"{timed}, ms", _limit(measured)),
         _plot("vus", "Virtual users", steps, [("load", "Virtual users", lambda step: step.vus)], _count),
@@ -119,16 +124,16 @@ def _up(value: float, top: float) -> float:
 
 
 def _path(moments: Sequence[float], heights: Sequence[float | None], filled: bool) -> str:
-    """The line through what is known; where nothing is, there is a gap. One that is filled goes down to the ground."""
-    drawn: list[str] = []
-    pen_down = False
+    """The line through what is known; where nothing is, there is a gap. A filled piece goes down to the ground."""
+    pieces: list[list[tuple[float, float]]] = [[]]
     for x, y in zip(moments, heights, strict=True):
         if y is not None:
-            drawn.append(f"{'L' if pen_down else 'M'}{x:.4g} {y:.4g}")
-        pen_down = y is not None
-    if filled and all(height is not None for height in heights):
-        return " ".join(["M0 100", *drawn[0:1], *drawn[1:], "L100 100"]).replace("M0 100 M", "M0 100 L", 1)
-    return " ".join(drawn)
+            pieces[-1].append((x, y))
+        elif pieces[-1]:
+            pieces.append([])
+    if filled:
+        pieces = [[(piece[0][0], 100.0), *piece, (piece[-1][0], 100.0)] for piece in pieces if piece]
+    return " ".join(f"M{' L'.join(f'{x:.4g} {y:.4g}' for x, y in piece)}" for piece in pieces if piece)
 
 
 def _nice(value: float) -> float:

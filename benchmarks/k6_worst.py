@@ -1,0 +1,80 @@
+"""
+What may one push of k6's metrics cost, whatever is in it?
+
+Each of the worst pushes that are known (``tests/support/k6_worst.py``) is read, condensed and merged in a process of
+its own, as the server does it. Printed are its size, the CPU time in milliseconds, by how many MiB the process's
+largest size grew, and what came of it. None may take more than half a second or 64 MiB.
+
+    python -m benchmarks.k6_worst
+"""
+
+import multiprocessing
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import msgspec
+
+from loadbell.domain.measurements import Measurements, TooMuchWork, condensed
+from loadbell.sources import k6_points
+from tests.support.k6_worst import AT, THRESHOLDS, WORST, snapped
+
+LARGEST_CPU_S = 0.5
+LARGEST_GROWTH_MIB = 64
+
+
+def main() -> None:
+    """Measures all of them; fails if one is too expensive."""
+    context = multiprocessing.get_context("spawn")
+    too_expensive = []
+    for name, (version, made) in WORST.items():
+        packed = made()
+        ours, theirs = context.Pipe()
+        process = context.Process(target=measure, args=(version, theirs))
+        process.start()
+        ours.send_bytes(packed)
+        cpu, growth, outcome = ours.recv()
+        process.join()
+        print(
+            f"{name:<36} {len(packed) / 1024:8,.0f} KiB  {cpu * 1000:6.0f} ms  {growth:+6.1f} MiB  {outcome}",
+            flush=True,
+        )
+        if cpu > LARGEST_CPU_S or growth > LARGEST_GROWTH_MIB:
+            too_expensive.append(name)
+    if too_expensive:
+        raise SystemExit(f"too expensive: {', '.join(too_expensive)}")
+
+
+def measure(version: int, pipe: Connection) -> None:
+    """Takes the push that comes through ``pipe`` once."""
+    packed = pipe.recv_bytes()
+    take(2, snapped(b""))  # what is imported or made once is not the push's
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the largest size
+    before, began = size("VmRSS"), time.process_time()
+    outcome = take(version, packed)
+    pipe.send((time.process_time() - began, size("VmHWM") - before, outcome))
+
+
+def size(what: str) -> float:
+    """``VmRSS``, the present size of this process in MiB, or ``VmHWM``, the largest since it was last forgotten."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{what}:")[2].split()[0]) / 1024
+
+
+def take(version: int, packed: bytes) -> str:
+    """Reads, condenses and merges a push; gives what came of it."""
+    measured = Measurements(announced=True, thresholds={key: ["count>0"] for key in THRESHOLDS})
+    try:
+        if version == 1:
+            push = condensed(k6_points.points_of_json(packed), THRESHOLDS)
+        else:
+            points, period = k6_points.points_of_protobuf(packed, THRESHOLDS)
+            push = condensed(points, THRESHOLDS, period=period)
+    except (k6_points.BadPush, TooMuchWork) as refused:
+        return f"refused: {str(refused)[:60]}"
+    measured.merge(push, AT)
+    return f"taken, {len(msgspec.msgpack.encode(measured)) / 1024:,.0f} KiB kept, {measured.left_out:,} left out"
+
+
+if __name__ == "__main__":
+    main()

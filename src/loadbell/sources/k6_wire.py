@@ -1,0 +1,111 @@
+"""
+How much a push of version 2 holds, counted on its bytes before any object is made of it.
+
+A message of a few hundred KiB may hold millions of empty messages, each of which protobuf gives a place in memory. So
+the parts that may be repeated are counted first: metrics, series, labels, values and the spans of histograms. Every
+field that is passed counts, known or not, so that the work is bounded by the same number. What is wrong with the bytes
+inside of a part is left to protobuf.
+"""
+
+from collections.abc import Mapping
+
+MOST_MESSAGES = 30_000
+"""Metrics and series of one push, with the lists of their values and the histograms. k6 sends some 3,000 at a time."""
+
+MOST_PARTS = 150_000
+"""All that is repeated in one push: metrics, series, labels, values, spans. 1,000 series of histograms have 50,000."""
+
+MOST_COUNTERS = 200_000
+"""Bytes of all counters of the histograms of one push."""
+
+MOST_TEXT = 2 * 2**20
+"""Bytes of all names and labels of one push; as text each may take four times that in memory."""
+
+_MORE = 0x80  # a byte of a number that another follows is no less than this
+_LONGEST_VARINT = 10
+_LARGEST = 2**32 - 1  # tag or length
+_OF_LENGTH = 2  # the kind of field whose length stands before it
+_LENGTHS = {1: 8, 5: 4}  # of the kinds that have one
+_BOUNDED = {"text": MOST_TEXT, "counters": MOST_COUNTERS, "messages": MOST_MESSAGES}
+
+# What a field of that number leads to, by level; one that is not listed is passed over.
+_LEVELS: Mapping[str, Mapping[int, str]] = {
+    "MetricSet": {3: "Metric"},
+    "Metric": {1: "text", 3: "TimeSeries"},
+    "TimeSeries": {1: "text", 2: "Samples", 3: "Samples", 4: "Samples", 5: "TrendHdrSamples"},
+    "Samples": {},
+    "TrendHdrSamples": {1: "TrendHdrValue"},
+    "TrendHdrValue": {2: "counters"},
+}
+
+
+class TooManyParts(Exception):  # noqa: N818 - reads as what it is
+    """The message holds more than may be made of it."""
+
+
+class NotWire(ValueError):  # noqa: N818 - reads as what it is
+    """The bytes are not protobuf's wire format."""
+
+
+def check_size(message: bytes) -> None:
+    """Looks whether ``message``, a ``MetricSet``, is small enough to be read.
+
+    Raises:
+        TooManyParts: it has more than MOST_PARTS, MOST_COUNTERS or MOST_TEXT, and so on.
+        NotWire: it is not in protobuf's wire format.
+    """
+    _Count(message).walk(0, len(message), "MetricSet")
+
+
+class _Count:
+    """How many parts may still come."""
+
+    def __init__(self, message: bytes) -> None:
+        self._message = message
+        self._parts = MOST_PARTS
+        self._room = dict(_BOUNDED)
+
+    def walk(self, at: int, end: int, level: str) -> None:
+        """Counts the fields from ``at`` to ``end``; the depth is that of the levels."""
+        message, below = self._message, _LEVELS[level]
+        while at < end:
+            self._parts -= 1
+            if self._parts < 0:
+                raise TooManyParts
+            tag, at = (message[at], at + 1) if message[at] < _MORE else self._varint(at, end, _LARGEST)
+            kind = tag & 7
+            if kind == _OF_LENGTH:
+                length, at = (
+                    (message[at], at + 1) if at < end and message[at] < _MORE else self._varint(at, end, _LARGEST)
+                )
+                if length > end - at:
+                    raise NotWire
+                inner = below.get(tag >> 3)
+                if inner is not None:
+                    self._look_inside(inner, at, length)
+                at += length
+            elif kind == 0:
+                _, at = self._varint(at, end)
+            else:
+                at += _LENGTHS.get(kind, end + 1)  # groups, which k6 never sends, are longer than what is there
+        if at > end:
+            raise NotWire
+
+    def _look_inside(self, what: str, at: int, length: int) -> None:
+        """Counts a message that holds others; of the other kinds, the bytes."""
+        counted = length if what in self._room else 1
+        room = what if what in self._room else "messages"
+        self._room[room] -= counted
+        if self._room[room] < 0:
+            raise TooManyParts
+        if what in _LEVELS:
+            self.walk(at, at + length, what)
+
+    def _varint(self, at: int, end: int, largest: int = 2**70) -> tuple[int, int]:
+        value = 0
+        for shift in range(min(_LONGEST_VARINT, end - at)):
+            byte = self._message[at + shift]
+            value |= (byte & 0x7F) << (7 * shift)
+            if byte < _MORE and value <= largest:
+                return value, at + shift + 1
+        raise NotWire

@@ -1,0 +1,55 @@
+"""What the worst pushes cost: counted before anything is made of them, so that none holds up others."""
+
+import time
+
+import pytest
+
+from benchmarks.k6_worst import take
+from loadbell.sources import k6_points
+from loadbell.sources.k6_wire import MOST_MESSAGES, MOST_PARTS, NotWire, TooManyParts, check_size
+from tests.support.k6_worst import COUNTER, WORST, field, label, snapped, varint
+
+GENEROUS_S = 5.0
+"""Half a second is promised and measured by ``benchmarks/k6_worst.py``; before, it took thirty."""
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_the_worst_push_is_cheap(name: str) -> None:
+    """Whatever is in it, it is taken or refused within a bounded time."""
+    version, made = WORST[name]
+    packed = made()
+    began = time.thread_time()
+    outcome = take(version, packed)
+
+    assert outcome.startswith(("taken", "refused"))
+    assert time.thread_time() - began < GENEROUS_S
+
+
+@pytest.mark.parametrize(
+    ("message", "refused"),
+    [
+        (b"", None),
+        (field(3, b"") * MOST_MESSAGES, None),
+        (field(3, b"") * (MOST_MESSAGES + 1), TooManyParts),
+        (b"\x08\x01" * MOST_PARTS, None),
+        (b"\x08\x01" * (MOST_PARTS + 1), TooManyParts),
+        (field(3, field(3, label(0) + COUNTER)), None),
+        (b"\x1a", NotWire),
+        (b"\x1a\x05a", NotWire),
+        (b"\x1a" + varint(2**32), NotWire),
+        (varint(2**35 | 0x1A) + b"\x00", NotWire),
+        (b"\xff" * 11, NotWire),
+        (b"\x09\x00", NotWire),
+        (b"\x0b\x0c", NotWire),
+        (b"\x0f", NotWire),
+    ],
+)
+def test_parts_are_counted_on_the_bytes(message: bytes, refused: type[Exception] | None) -> None:
+    """Up to the bounds a message is read; beyond, and where it is none, it is refused before."""
+    if refused is None:
+        check_size(message)
+    else:
+        with pytest.raises(refused):
+            check_size(message)
+        with pytest.raises(k6_points.BadPush):
+            k6_points.points_of_protobuf(snapped(message))
