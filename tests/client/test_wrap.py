@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,18 @@ def own_lines(stderr: str) -> list[str]:
 
 def test_reports_a_run(run: Run, stub: Stub, tmp_path: Path) -> None:
     """A run is created as Running, and ended with status, result and what was measured; its URL stands on stderr."""
+    before = datetime.now(UTC)
     done = run("--", fake_tool(tmp_path, "k6", "exit 0"), "run", "script.js")
 
     (created,) = stub.created
-    assert {"name": "k6", "status": 2, "trigger": "unknown", "source": "wrap", "links": []} == created
+    assert before <= datetime.fromisoformat(created.pop("started_at")) <= datetime.now(UTC)
+    assert {"name": "k6", "status": 2, "trigger": "unknown", "source": "wrap", "links": [], "tool": "k6"} == created
     end = stub.end
     assert {"exit_code", "duration_s"} == set(end["metrics"])
-    assert (3, "passed", 0) == (end["status"], end["result"], end["metrics"]["exit_code"])
-    assert [f"loadbell: Status 3, result passed: {stub.url}/runs/7"] == done.stderr.splitlines()
+    assert end["duration_s"] == end["metrics"]["duration_s"]
+    assert (3, "unknown", 0) == (end["status"], end["result"], end["metrics"]["exit_code"])
+    assert "exit code 0: no threshold was crossed, if there is any" == end["note"]
+    assert [f"loadbell: Status 3, result unknown: {stub.url}/runs/7"] == done.stderr.splitlines()
     assert (0, "") == (done.returncode, done.stdout)
 
 
@@ -61,7 +66,8 @@ def test_never_sends_the_command_line(run: Run, stub: Stub) -> None:
     [
         ("k6", 99, {"status": 12, "result": "failed", "note": "exit code 99: thresholds were crossed"}),
         ("k6", 105, {"status": 6, "result": "unknown", "note": "exit code 105: stopped by a signal"}),
-        ("locust", 1, {"status": 12, "result": "failed", "note": "exit code 1: requests failed"}),
+        ("locust", 1, {"status": 9, "result": "unknown", "note": "exit code 1: the locustfile is not there"}),
+        ("locust", 3, {"status": 12, "result": "failed", "note": "exit code 3: set by the locustfile"}),
         ("wrk", 0, {"status": 3, "result": "unknown"}),
         ("wrk", 3, {"status": 8, "result": "failed", "note": "exit code 3"}),
     ],
@@ -71,7 +77,7 @@ def test_exit_codes(run: Run, stub: Stub, tmp_path: Path, tool: str, code: int, 
     done = run("--", fake_tool(tmp_path, tool, f"exit {code}"))
 
     assert code == done.returncode
-    assert expected == {key: value for key, value in stub.end.items() if key != "metrics"}
+    assert expected == {key: value for key, value in stub.end.items() if key not in {"metrics", "duration_s"}}
 
 
 def test_killed(run: Run, stub: Stub) -> None:
@@ -106,18 +112,28 @@ def test_not_executable(run: Run, stub: Stub, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("expression", "script", "expected"),
     [
-        ("exit_code != 0", "exit 0", (3, "passed")),
+        ("exit_code != 0", "exit 0", (3, "unknown")),
+        ("duration_s > 60", "exit 0", (3, "unknown")),
         ("duration_s >= 0", "exit 0", (12, "failed")),
         ("exit_code != 0", "exit 4", (8, "failed")),
         ("duration_s > 60", "exit 4", (8, "failed")),
     ],
 )
 def test_limits(run: Run, stub: Stub, expression: str, script: str, expected: tuple[int, str]) -> None:
-    """The user's limits decide where the tool does not: kept they are a pass, crossed a failed threshold."""
+    """A limit that fires is a failed threshold; one on the command alone that is kept proves nothing."""
     run("--fail-if", expression, "--", "sh", "-c", script)
 
     assert expected == (stub.end["status"], stub.end["result"])
-    assert [expected[1] == "passed" or expression == "duration_s > 60"] == [t["ok"] for t in stub.end["thresholds"]]
+    assert [expected[1] == "unknown" or expression == "duration_s > 60"] == [t["ok"] for t in stub.end["thresholds"]]
+
+
+def test_a_limit_on_what_was_not_measured(run: Run, stub: Stub) -> None:
+    """A limit on a figure that the tool did not give is neither kept nor broken: unknown, and the note says why."""
+    run("--fail-if", "failed_rate > 1%", "--fail-if", "duration_s > 60", "--", "true")
+
+    assert (3, "unknown") == (stub.end["status"], stub.end["result"])
+    assert "nothing was measured for failed_rate <= 1%" == stub.end["note"]
+    assert ["duration_s <= 60"] == [threshold["expression"] for threshold in stub.end["thresholds"]]
 
 
 @pytest.mark.parametrize(
@@ -147,8 +163,11 @@ def test_wrong_usage(run: Run, stub: Stub, tmp_path: Path, arguments: list[str])
 
 
 def test_an_unknown_metric_is_named(run: Run) -> None:
-    """A limit on a metric that wrap can't measure names those it can."""
-    assert "it measures duration_s and exit_code" in run("--fail-if", "p95 > 3", "--", "true").stderr
+    """A limit on a metric that nobody measures names those that are known."""
+    assert (
+        "known are duration_s, exit_code, requests, failed, failed_rate"
+        in run("--fail-if", "p95 > 3", "--", "true").stderr
+    )
 
 
 def test_heartbeats_and_abort(run: Run, stub: Stub) -> None:

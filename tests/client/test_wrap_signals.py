@@ -152,7 +152,7 @@ def test_a_signal_to_the_group(
 
 def test_timeout(start: Callable[..., "subprocess.Popen[bytes]"], tool: Tool) -> None:
     """Under ``timeout``, which signals wrap and then its whole group, the tool gets one SIGTERM."""
-    start("timeout", "1.5")
+    start("timeout", "4")
 
     wait_until(lambda: tool.heard != [])
     settle()

@@ -313,3 +313,12 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 def test_a_notice_survives_storage(notice: Notice) -> None:
     """What was frozen is what is told later."""
     assert notice == decode_notice(encode_notice(notice))
+
+
+def test_one_duration() -> None:
+    """How long a run took is told once: what its source measured of it is the span between its start and its end."""
+    metrics = {"duration_s": 90.0, "requests": 5.0}
+
+    assert ["Requests"] == [fact.label for fact in told(metrics=metrics).metrics]
+    assert Fact("Duration", "1 min 30 s") in told(metrics=metrics).facts
+    assert "duration_s" in [fact.label for fact in told(metrics=metrics, started_at=None).metrics]

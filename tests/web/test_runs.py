@@ -49,6 +49,23 @@ def test_the_list(team: Team) -> None:
     assert "All 2 Not ended 1 Failed 0 Passed 1 Unknown 0" in page.words
 
 
+def test_how_long_a_run_took(team: Team) -> None:
+    """One duration, the source's own, wherever it stands; of a run whose source gave none, the page says that."""
+    reported(team, "Untimed", status=3, result="passed")
+    timed = reported(team, "Timed", status=2)
+    end = {"status": 3, "duration_s": 754.2, "metrics": {"duration_s": 754.2, "requests": 10}}
+    team.client().ok("PATCH", f"/runs/{timed}", end)
+
+    listed, page = team.owner.get("/runs").words, team.owner.get(f"/runs/{timed}").words
+
+    assert "duration not reported" in listed
+    assert "never ran" not in listed
+    assert "12 m 34 s" in listed
+    assert "took 12 m 34 s" in page
+    assert "UTC · 12 m 34 s" in page
+    assert "duration_s" not in page
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

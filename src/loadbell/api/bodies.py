@@ -11,6 +11,7 @@ from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros, from_datetime
 from loadbell.domain.replays import End
+from loadbell.domain.run_times import LONGEST
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
@@ -27,6 +28,10 @@ WebAddress = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s<>\"]+$", max_l
 Metrics = Annotated[
     dict[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], float],
     msgspec.Meta(max_length=200, description="Finite numbers by name."),
+]
+_LONGEST_S = LONGEST // SECOND
+DurationS = Annotated[
+    float, msgspec.Meta(ge=0, le=_LONGEST_S, description="Seconds that the load was on, by the source's own clock.")
 ]
 _MANY = msgspec.Meta(max_length=1_000)
 
@@ -73,9 +78,15 @@ class NewRunBody(msgspec.Struct, kw_only=True):
     metrics: Metrics | None = None
     thresholds: Thresholds | None = None
     note: Note | None = None
+    tool: Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="What ran it.")] | None = None
+    started_at: (
+        Annotated[datetime, msgspec.Meta(tz=True, description="When the load began. Left out: now, if it is Running.")]
+        | None
+    ) = None
+    duration_s: DurationS | None = None
 
-    def new_run(self) -> NewRun:
-        """What the use case takes."""
+    def new_run(self, sent_at: Micros | None) -> NewRun:
+        """What the use case takes; ``sent_at`` is when the source sent this, by its own clock."""
         return NewRun(
             name=self.name,
             project_id=None if self.project_id is None else check_id(self.project_id, "project"),
@@ -88,6 +99,10 @@ class NewRunBody(msgspec.Struct, kw_only=True):
             metrics=self.metrics or {},
             thresholds=_thresholds(self.thresholds or ()),
             note=self.note,
+            tool=self.tool,
+            started_at=instant(self.started_at),
+            sent_at=sent_at,
+            duration=_micros(self.duration_s),
         )
 
 
@@ -99,11 +114,12 @@ class ReportBody(msgspec.Struct, kw_only=True):
     metrics: Metrics | None = None
     thresholds: Thresholds | None = None
     note: Note | None = None
+    duration_s: DurationS | None = None
 
     def report(self) -> Report:
         """What the use case takes."""
         thresholds = None if self.thresholds is None else _thresholds(self.thresholds)
-        return Report(self.status, self.result, self.metrics, thresholds, self.note)
+        return Report(self.status, self.result, self.metrics, thresholds, self.note, duration=_micros(self.duration_s))
 
 
 class HeartbeatBody(msgspec.Struct):
@@ -231,3 +247,7 @@ class _Span(msgspec.Struct):
 def instant(moment: datetime | None) -> Micros | None:
     """The instant of a moment that has a time zone."""
     return None if moment is None else from_datetime(moment)
+
+
+def _micros(seconds: float | None) -> Micros | None:
+    return None if seconds is None else round(seconds * SECOND)

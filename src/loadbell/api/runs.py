@@ -1,5 +1,6 @@
 """Runs: announce, report, heartbeat, abort, read."""
 
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -8,7 +9,7 @@ from litestar.di import NamedDependency
 
 from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
-from loadbell.domain.ids import Micros
+from loadbell.domain.ids import Micros, from_datetime
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.identifiers import check_id
@@ -30,6 +31,7 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     """Adds a run in the status it is announced with, by default Running, and tells the channels that want to know.
 
     A run in a final status is told of afterwards: as finished only. Without a project it goes to the default one.
+    With a `Date` header, `started_at` is taken by the clock that wrote the header.
     """
     said = await call.body(bodies.NewRunBody)
 
@@ -37,7 +39,7 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
         run = await lifecycle.create_run(
             tx,
             principal,
-            said.new_run(),
+            said.new_run(_sent_at(call)),
             default_watchdog=call.door.default_watchdog,
             now=now,
             entropy=call.door.entropy,
@@ -47,12 +49,21 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
+def _sent_at(call: Call) -> Micros | None:
+    """When the request was sent by the clock of who sent it; None: it does not say."""
+    try:
+        moment = parsedate_to_datetime(call.header("Date") or "")
+    except ValueError:
+        return None
+    return None if moment.tzinfo is None else from_datetime(moment)
+
+
 @patch(
     "/runs/{run_id:str}",
     **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409))),
 )
 async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
-    """Moves the run by the table of moves, and keeps its metrics, thresholds and note.
+    """Moves the run by the table of moves, and keeps its metrics, thresholds and note, with an end its duration.
 
     The status that it already has is accepted and tells nobody. An ended run takes only metrics, thresholds and note.
     """

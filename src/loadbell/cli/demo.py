@@ -122,7 +122,7 @@ def _add_channels(show: "Show", stage: "Stage", news: _News) -> None:
 
 
 def _run_load_test(show: "Show", stage: "Stage", news: _News, locust: list[str]) -> None:
-    show.title("$ loadbell wrap -- locust --headless -u 5 -r 5 -t 10s")
+    show.title("$ loadbell wrap -- locust --headless -u 5 -r 5 -t 10s --csv load")
     began = time.monotonic()
     run = stage.start_load_test(locust)
     while run.poll() is None:

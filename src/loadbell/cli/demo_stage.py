@@ -24,7 +24,7 @@ from typing import Any, Self
 from loadbell.cli.exits import Exit, GaveUp
 from loadbell.client.api import Server
 
-LOAD = ["--headless", "-u", "5", "-r", "5", "-t", "10s", "--only-summary"]
+LOAD = ["--headless", "-u", "5", "-r", "5", "-t", "10s", "--only-summary", "--csv", "load"]
 _READY_S, _END_S, _TICK_S = 30.0, 15.0, 0.05
 _ANNOUNCED = "loadbell is listening on "
 _LOG_LINES = 15

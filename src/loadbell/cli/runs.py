@@ -1,5 +1,6 @@
 """``loadbell runs``: what was reported, and asking a run to stop."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -49,15 +50,23 @@ def _lines(one: dict[str, Any]) -> list[str]:
         "status": _state(one),
         "source": f"{one['source']}, {one['trigger']}",
         "created": when(one["created_at"]),
+        **({"took": _took(one)} if one["ended_at"] else {}),
         "page": one["url"],
         **({"note": one_line(one["note"])} if one["note"] else {}),
     }
     lines = [f"{name:<9}  {value}" for name, value in facts.items()]
-    lines += [f"{one_line(name):<9}  {value:g}" for name, value in one["metrics"].items()]
+    lines += [f"{one_line(name):<9}  {value:g}" for name, value in one["metrics"].items() if name != "duration_s"]
     for threshold in one["thresholds"]:
         was = "" if threshold["value"] is None else f" — was {threshold['value']:g}"
         lines.append(f"{'held' if threshold['ok'] else 'crossed':<9}  {one_line(threshold['expression'])}{was}")
     return lines
+
+
+def _took(one: dict[str, Any]) -> str:
+    if one["started_at"] is None:
+        return "duration not reported"
+    started, ended = (datetime.fromisoformat(one[name]) for name in ("started_at", "ended_at"))
+    return f"{(ended - started).total_seconds():g} s"
 
 
 def _state(one: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ goes nowhere but to the address that the user set.
 
 import http.client
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -57,9 +58,13 @@ class Server:
             "User-Agent": "loadbell-client",
         }
 
-    def create_run(self, body: dict[str, Any], *, key: str, timeout: float) -> dict[str, Any]:
-        """The run made from ``body``; called again with the same ``key`` it is the same run."""
-        return self.call("POST", "/runs", body, timeout=timeout, headers={"Idempotency-Key": key})
+    def create_run(self, body: dict[str, Any], *, key: str, sent_at: float, timeout: float) -> dict[str, Any]:
+        """The run made from ``body``; called again with the same ``key`` it is the same run.
+
+        ``sent_at``, in seconds since the epoch, is the time now by the clock that the times in ``body`` are of.
+        """
+        date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(sent_at))
+        return self.call("POST", "/runs", body, timeout=timeout, headers={"Idempotency-Key": key, "Date": date})
 
     def update_run(self, run_id: int, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
         """The run after ``body`` was applied to it."""

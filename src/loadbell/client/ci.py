@@ -75,9 +75,10 @@ def _links(*links: tuple[str, str | None]) -> tuple[dict[str, str], ...]:
 
 
 def _is_public(url: str) -> bool:
-    """Whether ``url`` is an address that may be shown: http(s), and without a user or password in it."""
+    """Whether ``url`` is an address that may be shown: http(s), and without a user, a password or a query in it."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
+    host_only = bool(parts.hostname) and not set("@%\\") & set(parts.netloc)
+    return parts.scheme in {"http", "https"} and host_only and not parts.query and not parts.fragment

@@ -1,8 +1,9 @@
 """
-The limits that a user states with ``--fail-if``: ``NAME OP NUMBER[%]``, such as ``duration_s > 600``.
+The limits that a user states with ``--fail-if``: ``NAME OP NUMBER[UNIT]``, such as ``failed_rate > 1%``.
 
-They make a verdict for tools whose exit code is none: a limit that fires makes the run failed, and a run that came to
-its end with all of its limits kept has passed.
+They make a verdict for tools whose exit code is none. A limit that fires makes the run failed. A run that came to its
+end with all of them kept has passed, if one of them is about its requests: that a command took its time, or ended with
+some exit code, proves nothing of what it asked. A limit on what the tool did not measure is neither kept nor broken.
 """
 
 import operator
@@ -10,9 +11,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-METRICS = ("duration_s", "exit_code")
-"""What ``wrap`` itself can measure of any tool."""
+OF_ANY_TOOL = ("duration_s", "exit_code")
+"""What ``wrap`` itself measures, of any command."""
 
+OF_REQUESTS = (
+    "requests", "failed", "failed_rate", "requests_per_s", "avg_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms",
+    "max_ms", "iterations", "vus_max", "data_received_bytes", "data_sent_bytes", "checks_rate",
+)  # fmt: skip
+"""What a tool may measure, by the names of the API; of another protocol than HTTP with its name in front."""
+
+_PROTOCOLS = ("grpc_", "ws_", "browser_")
+_UNITS = {
+    "_ms": {"ms": 1.0, "s": 1000.0},
+    "_s": {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0},
+    "_bytes": {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3},
+}
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -22,7 +35,8 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
     "!=": operator.ne,
 }
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
-_FORM = re.compile(r"([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)\s*(%?)", re.ASCII)
+_FORM = re.compile(r"([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)\s*(%|[A-Za-z]*)", re.ASCII)
+_LONGEST = 200
 
 
 @dataclass(frozen=True)
@@ -39,22 +53,53 @@ class Limit:
         """The limit that ``text`` states.
 
         Raises:
-            ValueError: it is not of the form, or names a metric that wrap does not measure; the message says which.
+            ValueError: it is not of the form, names an unknown metric, or could never fire; the message says which.
         """
-        match = _FORM.fullmatch(text.strip())
+        match = _FORM.fullmatch(text.strip()) if len(text) <= _LONGEST else None
         if match is None:
-            raise ValueError(f"{text!r} is not of the form NAME OP NUMBER, such as 'duration_s > 600'")
+            raise ValueError(f"{text[:_LONGEST]!r} is not of the form NAME OP NUMBER, such as 'failed_rate > 1%'")
         name, compare, number, unit = match.groups()
-        if name not in METRICS:
-            raise ValueError(f"{name!r} is not a metric that wrap measures; it measures {' and '.join(METRICS)}")
-        return cls(name, compare, float(number), unit)
+        if name not in OF_ANY_TOOL and _without_protocol(name) not in OF_REQUESTS:
+            known = ", ".join((*OF_ANY_TOOL, *OF_REQUESTS))
+            raise ValueError(f"{name!r} is not a metric that is known here; known are {known}")
+        limit = cls(name, compare, float(number), unit)
+        if limit._factor() is None:
+            raise ValueError(f"{unit!r} is not a unit of {name}")
+        if name.endswith("_rate") and limit.bound > 1:
+            raise ValueError(f"{name} is a share from 0 to 1; write {float(number):g}% for that many percent")
+        return limit
 
-    def judge(self, metrics: Mapping[str, float]) -> dict[str, object]:
-        """The limit as a threshold of the API: what has to hold, whether it did, and the value it was judged by."""
-        value = metrics[self.name]
-        limit = self.number / 100 if self.unit else self.number
-        return {
-            "expression": f"{self.name} {_OPPOSITE[self.compare]} {self.number:g}{self.unit}",
-            "ok": not _COMPARE[self.compare](value, limit),
-            "value": value,
-        }
+    @property
+    def bound(self) -> float:
+        """What the value is compared with, in the metric's own unit."""
+        return self.number * (self._factor() or 1.0)
+
+    @property
+    def is_about_requests(self) -> bool:
+        """Whether it says something of the system under test, not only of the command."""
+        return self.name not in OF_ANY_TOOL
+
+    @property
+    def expression(self) -> str:
+        """What has to hold."""
+        return f"{self.name} {_OPPOSITE[self.compare]} {self.number:g}{self.unit}"
+
+    def judge(self, metrics: Mapping[str, float]) -> dict[str, object] | None:
+        """The limit as a threshold of the API: what has to hold, whether it did, and the value it was judged by.
+
+        None: the metric was not measured.
+        """
+        value = metrics.get(self.name)
+        if value is None:
+            return None
+        return {"expression": self.expression, "ok": not _COMPARE[self.compare](value, self.bound), "value": value}
+
+    def _factor(self) -> float | None:
+        if not self.unit or self.unit == "%":
+            return 0.01 if self.unit else 1.0
+        ending = next((ending for ending in _UNITS if self.name.endswith(ending)), None)
+        return None if ending is None or self.name.endswith("per_s") else _UNITS[ending].get(self.unit)
+
+
+def _without_protocol(name: str) -> str:
+    return next((name.removeprefix(protocol) for protocol in _PROTOCOLS if name.startswith(protocol)), name)

@@ -27,6 +27,7 @@ class Reporter:
         server_url: the address of the server.
         token: the API token to report with.
         run: the run to create, as the API takes it.
+        began: when the run began, by the clock of :func:`time.time` and by that of :func:`time.monotonic`.
         pace: how long things may take.
         on_abort: called, from the thread, when the server says that somebody asked to abort the run.
         on_refusal: called, from the thread, with one line for the user when the server refuses the run.
@@ -38,12 +39,14 @@ class Reporter:
         token: str,
         run: dict[str, Any],
         *,
+        began: tuple[float, float],
         pace: Pace,
         on_abort: Callable[[], None],
         on_refusal: Callable[[str], None],
     ) -> None:
         self._server_url, self._token = server_url, token
         self._body, self._key = run, str(uuid4())
+        self._began = began
         self._pace = pace
         self._on_abort, self._on_refusal = on_abort, on_refusal
         self._ended = threading.Event()
@@ -86,7 +89,9 @@ class Reporter:
             self._trouble = f"internal error {one_line(repr(error))}"
 
     def _report(self, server: Server) -> None:
-        run = self._run = self._insist(lambda limit: server.create_run(self._body, key=self._key, timeout=limit))
+        run = self._run = self._insist(
+            lambda limit: server.create_run(self._body, key=self._key, sent_at=self._now(), timeout=limit)
+        )
         run_id = run.get("id")
         if not isinstance(run_id, int):
             self._run = None
@@ -96,6 +101,11 @@ class Reporter:
                 self._on_abort()
         run = self._insist(lambda limit: server.update_run(run_id, self._end, timeout=limit))
         self._outcome = one_line(f"{run.get('status_text')}, result {run.get('result')}: {run.get('url')}")
+
+    def _now(self) -> float:
+        """The present time by the clock as it stood at the start: a clock set meanwhile makes no span wrong."""
+        wall, monotonic = self._began
+        return wall + time.monotonic() - monotonic
 
     def _asked_to_abort(self, server: Server, run_id: int) -> bool:
         try:

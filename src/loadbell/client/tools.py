@@ -1,15 +1,17 @@
 """
 What each load tool's exit code proves. ``docs/wrap.md`` has the same as a table for users.
 
-A tool is known by the name it is called by: ``k6``, ``/opt/bin/k6``, ``k6.exe``, ``gatling.sh``, ``python -m locust``,
-``npx artillery@2 run``, ``uvx locust``, ``uv run locust``, ``pipx run locust``. Any other way to call it (inside a
-script, in a container) makes it an unknown tool: exit 0 then proves nothing, and any other code is a failure.
+Exit 0 proves nothing by itself: a tool without criteria gives it too, whatever the requests came to. Locust's means
+that no request failed, which proves something of at least one request, and only if Locust lets errors change its code.
 """
 
 import os
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from loadbell.client.commands import Command
+from loadbell.client.locust_options import LocustOptions
+from loadbell.client.results import was_written
 
 FINISHED, TIMED_OUT, ABORTED_BY_USER, ABORTED_BY_SYSTEM, SCRIPT_ERROR, FAILED_THRESHOLD = 3, 4, 6, 8, 9, 12
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
@@ -17,8 +19,8 @@ PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """The exit codes that a shell gives for a command which it could not start."""
 
-_SCRIPT = re.compile(r".+\.(?:js|mjs|cjs|ts|py|jmx|ya?ml|json|lua|scala|java|kt|sh|txt)", re.IGNORECASE)
-_RUNNERS = {("npx",), ("uvx",), ("uv", "run"), ("pipx", "run")}
+_BY_TIMEOUT, _NOT_RUN = 124, 125
+_SCRIPT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -32,34 +34,45 @@ class End:
 
 @dataclass(frozen=True)
 class Execution:
-    """One execution of a command, as far as what its exit code proves depends on it."""
+    """One execution of a command, as far as what its exit code proves depends on it.
 
-    command: Sequence[str]
-    environment: Mapping[str, str]
+    ``figures`` are the tool's own, by the names of the API: see :func:`loadbell.client.results.read_figures`.
+    """
+
+    command: Command
     started_at: float  #: by the clock of the file system, in seconds since the epoch
+    duration_s: float = 0.0
+    figures: Mapping[str, float] = field(default_factory=dict)
 
-    def says(self, *options: str) -> str | None:
-        """The value of the last of ``options`` on the command line, "" for one without a value, None if absent."""
-        value = None
-        for word, following in zip(self.command, [*self.command[1:], ""], strict=True):
-            name, equals, inline = word.partition("=")
-            if name in options:
-                value = inline if equals else ("" if following.startswith("-") else following)
-        return value
-
-    def wrote(self, *options: str) -> bool:
-        """Whether the file that one of ``options`` names was written during the execution."""
-        name = self.says(*options)
-        try:
-            return bool(name) and os.stat(name or "").st_mtime >= self.started_at - 1  # noqa: PTH116 - pathlib is slow to import
-        except OSError:
-            return False
+    def wrote(self, path: str | None) -> bool:
+        """Whether the file or folder at ``path`` was written during the execution."""
+        return bool(path) and not self.command.in_container and was_written(path or "", self.started_at)
 
 
-_PASSED = End(FINISHED, PASSED)
+def end_of(code: int, execution: Execution) -> End:
+    """How a command that ended by itself, with exit code ``code``, ended its run."""
+    command = execution.command
+    if code in {NOT_EXECUTABLE, NOT_FOUND}:
+        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command could not be started")
+    if code == _BY_TIMEOUT and command.under_timeout:
+        return End(TIMED_OUT, UNKNOWN, "exit code 124: stopped by timeout")
+    if code == _NOT_RUN and (command.under_timeout or command.in_container):
+        return End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 125: the command could not be started")
+    if command.build and code != 0:
+        return _failed_build(code, execution)
+    if code == 0 and command.tool != "locust":
+        return End(FINISHED, UNKNOWN, _said_of_requests(execution.figures) or _UNSEEN.get(command.tool))
+    return _TOOLS.get(command.tool, _other_tool)(code, execution)
+
+
+_UNSEEN = {
+    "k6": "exit code 0: no threshold was crossed, if there is any",
+    "artillery": "exit code 0: no ensure condition was broken, if there is any",
+    "gatling": "exit code 0: no assertion failed, if there is any",
+    "bzt": "exit code 0: no pass/fail criterion was missed, if there is any",
+}
 
 _K6 = {
-    0: _PASSED,
     97: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 97: the cloud run failed"),
     98: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 98: the progress of the cloud run could not be read"),
     99: End(FAILED_THRESHOLD, FAILED, "exit code 99: thresholds were crossed"),
@@ -76,50 +89,152 @@ _K6 = {
     110: End(ABORTED_BY_SYSTEM, FAILED, "exit code 110: the script marked the test as failed"),
 }
 
+_NEVER_BEGAN: Mapping[str, frozenset[int]] = {
+    "ab": frozenset({1, 22}),
+    "autocannon": frozenset({1}),
+    "bombardier": frozenset({1, 2}),
+    "hey": frozenset({1, 2}),
+    "jmeter": frozenset({1}),
+    "oha": frozenset({1, 2}),
+    "siege": frozenset({1}),
+    "vegeta": frozenset({1, 2}),
+    "wrk": frozenset({1}),
+    "wrk2": frozenset({1}),
+}
+"""The codes by which tools say that they were called wrongly or could not begin; failed requests change none."""
 
-def _k6(code: int, execution: Execution) -> End:
-    thresholds_off = execution.says("--no-thresholds") not in {None, "false"}
-    if code == 0 and (thresholds_off or _is_true(execution.environment.get("K6_NO_THRESHOLDS"))):
-        return End(FINISHED, UNKNOWN, "thresholds were switched off")
+
+def _k6(code: int, _: Execution) -> End:
     return _K6.get(code) or End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}")
 
 
 def _locust(code: int, execution: Execution) -> End:
-    on_error = execution.says("--exit-code-on-error") or execution.environment.get("LOCUST_EXIT_CODE_ON_ERROR") or "1"
+    options = LocustOptions(execution.command)
+    on_error = options.exit_code_on_error
     if code == 0:
-        return End(FINISHED, UNKNOWN, "exit codes for errors were switched off") if on_error == "0" else _PASSED
+        return _locust_without_errors(execution, options)
     if str(code) == on_error:
-        return End(FAILED_THRESHOLD, FAILED, f"exit code {code}: requests failed")
+        return _locust_with_errors(code, execution, options)
+    if code == 1 and not execution.figures:
+        return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is broken, or Locust could not begin")
     if code == 2:  # noqa: PLR2004 - Locust's own code, named in the note
         return End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 2: wrong usage, or a listener in the locustfile raised")
-    return End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+    if code < NOT_EXECUTABLE:
+        return End(FAILED_THRESHOLD, FAILED, f"exit code {code}: set by the locustfile")
+    return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: Locust could not begin, or was killed")
+
+
+def _locust_without_errors(execution: Execution, options: LocustOptions) -> End:
+    requests, failed = execution.figures.get("requests"), execution.figures.get("failed")
+    if requests is None:
+        note = "exit code 0: how many requests were made is not known"
+        hint = "" if options.csv_prefix or options.json_file else "; with --csv PREFIX among Locust's options it is"
+        return End(FINISHED, UNKNOWN, note + hint)
+    if not requests or failed:
+        return End(FINISHED, UNKNOWN, _said_of_requests(execution.figures))
+    if options.exit_code_on_error == "0":
+        return End(FINISHED, UNKNOWN, "Locust's exit code for errors is switched off")
+    if options.is_distributed:
+        return End(FINISHED, UNKNOWN, "whether a worker was lost on the way is not known")
+    return End(FINISHED, PASSED)
+
+
+def _locust_with_errors(code: int, execution: Execution, options: LocustOptions) -> End:
+    """How a run ended with the code for failed requests, which a broken locustfile has, too, if the code is 1."""
+    if execution.figures.get("failed"):
+        return End(FAILED_THRESHOLD, FAILED, f"exit code {code}: {_said_of_requests(execution.figures)}")
+    if code == 1 and not execution.figures and (doubt := _doubt_of_locust(execution, options)):
+        return doubt
+    return End(FAILED_THRESHOLD, FAILED, f"exit code {code}: requests failed, or the locustfile raised")
+
+
+def _doubt_of_locust(execution: Execution, options: LocustOptions) -> End | None:
+    """How a run ended that may not have begun, as there are no figures of it; None: it did run."""
+    if options.missing_file:
+        return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is not there")
+    results = [options.json_file] if options.json_file else []
+    results += [f"{options.csv_prefix}_stats.csv"] if options.csv_prefix else []
+    if results and not execution.command.in_container:
+        wrote = any(execution.wrote(path) for path in results)
+        return None if wrote else End(SCRIPT_ERROR, UNKNOWN, "exit code 1 and no results: the locustfile is broken")
+    if options.run_time_s is None:
+        return End(ABORTED_BY_SYSTEM, FAILED, "exit code 1: requests failed, or the locustfile is broken")
+    if execution.duration_s < options.run_time_s:
+        why = "before its run time was over: the locustfile is broken, or it ended the test early"
+        return End(SCRIPT_ERROR, UNKNOWN, f"exit code 1 {why}")
+    return None
 
 
 def _artillery(code: int, execution: Execution) -> End:
-    if code == 1 and execution.wrote("--output", "-o"):
-        return End(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
+    command = execution.command
     known = {
-        0: _PASSED,
-        1: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1 without a report: use --output to tell ensure from an error"),
         7: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 7: Artillery Cloud refused the key"),
+        21: End(FAILED_THRESHOLD, FAILED, "exit code 21: expectations were not met"),
         130: End(ABORTED_BY_USER, UNKNOWN, "exit code 130: stopped by SIGINT"),
         143: End(ABORTED_BY_USER, UNKNOWN, "exit code 143: stopped by SIGTERM"),
     }
-    return known.get(code) or End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+    if code != 1:
+        return known.get(code) or End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+    report = command.option("--output", "-o")
+    if execution.wrote(report):
+        return End(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
+    if command.in_container:
+        return End(ABORTED_BY_SYSTEM, FAILED, "exit code 1: an ensure condition did not hold, or the script is broken")
+    if not report and _has_criteria(command):
+        return End(FAILED_THRESHOLD, FAILED, "exit code 1 of a script with ensure conditions: one did not hold")
+    return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the script is missing or broken")
+
+
+def _has_criteria(command: Command) -> bool:
+    """Whether one of Artillery's files has conditions that change the exit code."""
+    words = [word.partition("=")[2] or word for word in command.arguments]
+    if any("ensure" in word for word in words if word.lstrip().startswith("{")):  # of --overrides
+        return True
+    for path in filter(os.path.isfile, words):  # never a pipe
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib is slow to import
+                text = file.read(_SCRIPT_BYTES)
+        except (OSError, ValueError):
+            continue
+        if any(line.lstrip(" -\"'").startswith("ensure") for line in text.replace("{", "\n").splitlines()):
+            return True
+    return False
 
 
 def _gatling(code: int, _: Execution) -> End:
     known = {
-        0: _PASSED,
         1: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: invalid arguments, or Gatling could not run"),
         2: End(FAILED_THRESHOLD, FAILED, "exit code 2: assertions failed"),
     }
     return known.get(code) or End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
+def _failed_build(code: int, execution: Execution) -> End:
+    """How a build with a load test in it failed. Its exit code says only that; the tool's results say more."""
+    command = execution.command
+    if command.tool != "gatling":
+        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the build failed")
+    if code > NOT_FOUND:
+        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}")
+    if any(execution.wrote(folder) for folder in _gatling_results(command)):
+        return End(FAILED_THRESHOLD, FAILED, f"exit code {code} after Gatling wrote its results: assertions failed")
+    note = f"exit code {code}: assertions failed, or the build did before"
+    return End(ABORTED_BY_SYSTEM, FAILED, note)
+
+
+def _gatling_results(command: Command) -> list[str]:
+    place = command.option("-f", "--file", "-p", "--project-dir") or "."
+    root = place if os.path.isdir(place) else os.path.dirname(place) or "."  # noqa: PTH112, PTH120 - pathlib is slow to import
+    own = "build/reports/gatling" if command.build == "gradle" else "target/gatling"
+    try:
+        modules = [entry.path for entry in os.scandir(root) if entry.is_dir()]
+    except OSError:
+        modules = []
+    return [f"{module}/{own}" for module in (root, *modules)]
+
+
 def _taurus(code: int, _: Execution) -> End:
     known = {
-        0: _PASSED,
         1: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: Taurus or its executor failed"),
         2: End(ABORTED_BY_USER, UNKNOWN, "exit code 2: stopped by hand"),
         3: End(FAILED_THRESHOLD, FAILED, "exit code 3: pass/fail criteria were not met"),
@@ -127,53 +242,26 @@ def _taurus(code: int, _: Execution) -> End:
     return known.get(code) or End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
-def _unknown_tool(code: int, _: Execution) -> End:
-    return End(FINISHED, UNKNOWN) if code == 0 else End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+def _other_tool(code: int, execution: Execution) -> End:
+    if code in _NEVER_BEGAN.get(execution.command.tool, ()):
+        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: it was called wrongly, or could not begin")
+    return End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
-_TOOLS = {"k6": _k6, "locust": _locust, "artillery": _artillery, "gatling": _gatling, "bzt": _taurus}
+_TOOLS: Mapping[str, Callable[[int, Execution], End]] = {
+    "k6": _k6,
+    "locust": _locust,
+    "artillery": _artillery,
+    "gatling": _gatling,
+    "bzt": _taurus,
+}
 
 
-def end_of(code: int, execution: Execution) -> End:
-    """How a command that ended by itself, with exit code ``code``, ended its run."""
-    if code in {NOT_EXECUTABLE, NOT_FOUND}:
-        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command could not be started")
-    return _TOOLS.get(tool_of(execution.command), _unknown_tool)(code, execution)
-
-
-def tool_of(command: Sequence[str]) -> str:
-    """The name of the tool that ``command`` calls, without its folder, ending and version."""
-    words = [_plain(command[0]), *command[1:]]
-    if words[0].startswith(("python", "pypy")):
-        return words[words.index("-m") + 1] if "-m" in words[1:-1] else words[0]
-    for runner in _RUNNERS:
-        if tuple(words[: len(runner)]) == runner:
-            called = next((word for word in words[len(runner) :] if not word.startswith("-")), None)
-            return _plain(called.partition("@")[0]) if called else words[0]
-    return words[0]
-
-
-def run_name(command: Sequence[str]) -> str:
-    """A name for a run of ``command``: the tool and the file of its script, nothing else of the command line.
-
-    Command lines hold secrets. A word is taken for the script only if it names a file that exists and looks like one.
-    """
-    candidates = (word.partition("=")[2] if word.startswith("--") else word for word in command[1:])
-    script = next((word for word in candidates if _SCRIPT.fullmatch(word) and os.path.isfile(word)), None)  # noqa: PTH113 - it never raises
-    return tool_of(command) + (f" {base_name(script)}" if script else "")
-
-
-def base_name(path: str) -> str:
-    """The name of the file at ``path``, without its folders."""
-    return path.replace("\\", "/").rpartition("/")[2]
-
-
-def _plain(path: str) -> str:
-    name = base_name(path)
-    for ending in (".exe", ".cmd", ".bat", ".sh"):
-        name = name.removesuffix(ending) or name
-    return name
-
-
-def _is_true(value: str | None) -> bool:
-    return (value or "").lower() in {"1", "t", "true"}
+def _said_of_requests(figures: Mapping[str, float]) -> str | None:
+    """What the figures say of the requests, when it is bad news; None: nothing."""
+    requests, failed = figures.get("requests"), figures.get("failed")
+    if requests == 0:
+        return "no request was made"
+    if not requests or not failed:
+        return None
+    return f"{100 * failed / requests:.3g} % of {requests:,.0f} requests failed"

@@ -196,7 +196,7 @@ def _why(run: Run) -> str | None:
 
 
 def _metrics(run: Run, earlier: Run | None) -> tuple[Fact, ...]:
-    facts = {name: written(name, value) for name, value in list(run.metrics.items())[:MOST_METRICS]}
+    facts = {name: written(name, value) for name, value in list(run.shown_metrics.items())[:MOST_METRICS]}
     if earlier is not None:
         for one in compared(run.metrics, earlier.metrics):
             if one.name in facts:

@@ -250,6 +250,17 @@ class Run:
     tool: str | None = None  #: what ran it, with its version
 
     @property
+    def shown_metrics(self) -> dict[str, float]:
+        """Its metrics as people read them: how long it took is said once, beside its start and end."""
+        timed = self.started_at is not None and self.ended_at is not None
+        return {name: value for name, value in self.metrics.items() if name != "duration_s" or not timed}
+
+    @property
+    def names_a_test(self) -> bool:
+        """Whether it is one of the runs of a test: one that is named only for its tool is not."""
+        return self.name != self.tool
+
+    @property
     def can_be_told_to_stop(self) -> bool:
         """Whether an abort reaches the tool: only a source that reports regularly hears our answer."""
         return self.watchdog is not None

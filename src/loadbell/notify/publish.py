@@ -24,8 +24,8 @@ async def publish_started(tx: Transaction, run: Run, *, now: Micros, entropy: En
 
 async def publish_finished(tx: Transaction, run: Run, *, now: Micros, entropy: Entropy) -> None:
     """Tells how ``run`` ended, and remembers its result for the next end of the same test."""
-    last = await lock_last_result(tx, run.test_id)
-    if run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
+    last = await lock_last_result(tx, run.test_id) if run.names_a_test else None
+    if run.names_a_test and run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
         await set_last_result(tx, run.test_id, run.result)
     happening = Happening(EventName.FINISHED, run, changed=is_change(run.result, last))
     await _publish(tx, happening, now=now, entropy=entropy)

@@ -7,6 +7,7 @@ its event and its deliveries are therefore one commit.
 
 from dataclasses import dataclass, field, replace
 
+from loadbell.domain import run_times
 from loadbell.domain.changes import changed_fields
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
@@ -61,6 +62,9 @@ class NewRun:
     thresholds: tuple[Threshold, ...] = ()
     note: str | None = None
     tool: str | None = None  #: with its version
+    started_at: Micros | None = None  #: by the source's clock; None: now
+    sent_at: Micros | None = None  #: when the source sent this, by its clock
+    duration: Micros | None = None  #: of a run that is told of afterwards
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Report:
     metrics: dict[str, float] | None = None
     thresholds: tuple[Threshold, ...] | None = None
     note: str | None = None
+    duration: Micros | None = None  #: how long the run took, by the source's clock; comes with its end
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
     Raises:
         NotFound: the project is not one that the asker sees.
         Conflict: the project is archived.
-        Invalid: the status is not one to begin with, or the result contradicts it.
+        Invalid: the status is not one to begin with, or the result or the times contradict it.
     """
     principal.require(Action.REPORT_RUNS)
     project_id = await _project(tx, principal, new.project_id)
@@ -104,6 +109,7 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
     if watchdog is None and new.source.reports_regularly:
         watchdog = default_watchdog
     started, ended = new.status is RunStatus.RUNNING, new.status.is_final
+    started_at, ended_at = _times(new, now)
     run = Run(
         id=0,
         organization_id=principal.organization_id,
@@ -116,8 +122,8 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
         trigger=new.trigger or principal.trigger,
         source=new.source,
         created_at=now,
-        started_at=now if started else None,
-        ended_at=now if ended else None,
+        started_at=started_at,
+        ended_at=ended_at,
         ended_by=EndedBy.REPORT if ended else None,
         corrected=False,
         last_report_at=now,
@@ -155,6 +161,8 @@ async def report_run(  # noqa: PLR0913 - as above
     run = await hold_run(tx, principal, run_id)
     wanted = run.status if report.status is None else report.status
     _check_result(wanted, report.result)
+    if report.duration is not None and not wanted.is_final:
+        raise Invalid(FieldError("duration_s", "a run has a duration only when it ends: send it with the final status"))
     said = replace(
         run,
         last_report_at=now,
@@ -178,7 +186,9 @@ async def report_run(  # noqa: PLR0913 - as above
     else:
         check_move(run.status, wanted)
     who = _Mover(EndedBy.REPORT, principal.user_id)
-    return await _move(tx, run, said, wanted, result=report.result, who=who, now=now, entropy=entropy)
+    return await _move(
+        tx, run, said, wanted, result=report.result, who=who, now=now, entropy=entropy, duration=report.duration
+    )
 
 
 async def heartbeat(
@@ -266,13 +276,16 @@ async def get_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
 
 
 async def list_moves(tx: Transaction, principal: Principal, run_id: int) -> list[RunMove]:
-    """The statuses that the run took, oldest first. A run may be older than what is known of its moves.
+    """The statuses that the run took, oldest first, at the times of the run's own start and end.
+
+    A run may be older than what is known of its moves.
 
     Raises:
         NotFound: the asker does not see the run.
     """
     run = await get_run(tx, principal, run_id)
-    return await run_moves.list_moves(tx, run.id, limit=MOST_MOVES)
+    moves = await run_moves.list_moves(tx, run.id, limit=MOST_MOVES)
+    return moves if run.corrected else [_timed(move, run) for move in moves]
 
 
 async def count_runs(tx: Transaction, principal: Principal) -> RunCounts:
@@ -320,6 +333,13 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     )
 
 
+def _timed(move: RunMove, run: Run) -> RunMove:
+    """The move at the time of which it tells; it may have been reported later."""
+    if move.status is RunStatus.RUNNING and run.started_at is not None:
+        return replace(move, at=run.started_at)
+    return replace(move, at=run.ended_at) if move.status.is_final and run.ended_at is not None else move
+
+
 async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient values
     tx: Transaction,
     run: Run,
@@ -330,15 +350,17 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     who: _Mover,
     now: Micros,
     entropy: Entropy,
+    duration: Micros | None = None,
 ) -> Run:
     starts, ends = wanted is RunStatus.RUNNING, wanted.is_final
     at = max(now, run.started_at or run.created_at)  # not before, although a clock was set back meanwhile
+    started_at, ended_at = run_times.end_of(run.started_at, duration, at)
     moved = replace(
         said,
         status=wanted,
         result=result_of(wanted, result),
-        started_at=at if starts else run.started_at,
-        ended_at=at if ends else None,
+        started_at=at if starts else started_at,
+        ended_at=ended_at if ends else None,
         ended_by=who.by if ends else None,
     )
     await store.update_run(tx, moved, expected=run.status)
@@ -348,6 +370,24 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     if ends:
         await publish_finished(tx, moved, now=now, entropy=entropy)
     return moved
+
+
+def _times(new: NewRun, now: Micros) -> tuple[Micros | None, Micros | None]:
+    """When a new run began and ended, by our clock."""
+    if not new.status.is_final:
+        if new.duration is not None:
+            raise Invalid(FieldError("duration_s", "a run has a duration only when it has ended"))
+        if new.status is not RunStatus.RUNNING:
+            if new.started_at is not None:
+                raise Invalid(FieldError("started_at", f"a run that is {new.status.text} has not begun"))
+            return None, None
+    started_at = None
+    if new.started_at is not None:
+        started_at = run_times.start_of(new.started_at, sent_at=new.sent_at, now=now)
+    if not new.status.is_final:
+        return now if started_at is None else started_at, None
+    run_times.check_end(started_at, new.duration, now)
+    return run_times.end_of(started_at, new.duration, now)
 
 
 def _check_result(status: RunStatus, result: Result | None) -> None:

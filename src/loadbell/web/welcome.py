@@ -136,7 +136,7 @@ def _commands(base_url: str, token: str) -> dict[str, str]:
     address = f"export LOADBELL_URL={shlex.quote(base_url)}\nexport LOADBELL_TOKEN={token}\nloadbell wrap -- "
     return {
         "k6": f"{k6.exports(base_url, token)}\nk6 run --out cloud script.js",
-        "locust": f"{address}locust --headless -u 10 -t 5m",
+        "locust": f"{address}locust --headless -u 10 -t 5m --csv out",
         "wrap": f"{address}jmeter -n -t plan.jmx",
         "rest": (
             f"curl {shlex.quote(f'{base_url}/api/v1/runs')} \\\n"

@@ -1,0 +1,301 @@
+"""
+What a command line comes down to: the load tool, behind whatever runs it, and a name that lets no secret out.
+
+Command lines hold secrets. So a name is made of no more than a program's base name and a script's file name, and a
+word with ``=``, ``@``, ``:`` or white space in it is neither.
+"""
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from loadbell.client import runners
+from loadbell.client.runners import RUNNERS, Words
+
+_SCRIPTED = frozenset({"k6", "locust", "artillery", "gatling", "bzt", "jmeter", "jmeter-server", "tsung", "goose"})
+
+WITHOUT_SCRIPT = frozenset(
+    {
+        *("vegeta", "wrk", "wrk2", "hey", "oha", "ab", "siege", "autocannon", "h2load", "bombardier", "drill"),
+        *("fortio", "ghz", "plow", "cassowary", "ddosify", "anteon", "nighthawk_client", "httperf", "weighttp"),
+        *("baton", "rewrk", "slapper"),
+    }
+)
+"""The load tools that take all that they need from the command line."""
+
+KNOWN = _SCRIPTED | WITHOUT_SCRIPT
+"""The load tools that are known by name."""
+
+NAMELESS = "command"
+"""Stands for a program whose name can't be shown."""
+
+_ALIASES = {"taurus": "bzt", "ApacheJMeter.jar": "jmeter", "ApacheJMeter": "jmeter"}
+_VERSION = re.compile(r"latest|next|beta|canary|[\^~v]?\d[\w.+-]*|")
+_PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}")
+_SCRIPT = re.compile(r"\w[\w.+-]{0,200}\.(?:js|mjs|cjs|ts|py|jmx|ya?ml|json|lua|scala|java|kt|sh|txt)", re.IGNORECASE)
+_ENDINGS = (".exe", ".cmd", ".bat", ".sh")
+_NOT_SIMPLE = re.compile(r"[;&|<>`\n(){}]|\$\(")
+_BUILDS = {"mvn": "mvn", "mvnw": "mvn", "gradle": "gradle", "gradlew": "gradle", "sbt": "sbt"}
+_GATLING_GOALS = {
+    "mvn": ("gatling:", "io.gatling:gatling-maven-plugin:"),
+    "gradle": ("gatlingrun",),
+    "sbt": ("gatling/", "gatling:", "gatlingit/", "gatling-it:"),
+}
+_LOCUSTFILE = "locustfile.py"
+_MOST_LAYERS = 12
+_SCRIPT_OPTIONS = frozenset({"-f", "--locustfile", "-t", "--testfile", "-s", "--script", "--config", "--"})
+
+
+@dataclass(frozen=True)
+class Command:
+    """A tool with its own arguments and the variables it gets."""
+
+    tool: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    in_container: bool = False  #: its files are not ours
+    build: str | None = None  #: the build tool that calls it, which has exit codes of its own
+    under_timeout: bool = False
+
+    @property
+    def name(self) -> str:
+        """A name for a run of it: the tool and the file of its script."""
+        return f"{self.tool} {self.script}" if self.script else self.tool
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the name tells this test from another one of the same tool."""
+        return self.script is not None
+
+    @property
+    def script(self) -> str | None:
+        """The file name of its script: of a word that names a file and looks like a script."""
+        former = ""
+        for word in self.arguments:
+            value = word.partition("=")[2] if word.startswith("--") else word
+            path = value.partition(",")[0]
+            is_there = (
+                not former.startswith("-") or former in _SCRIPT_OPTIONS if self.in_container else os.path.isfile(path)  # noqa: PTH113 - it never raises
+            )
+            if is_there and not _is_unsafe(path) and _SCRIPT.fullmatch(base_name(path)):
+                return base_name(path)
+            former = word
+        if self.tool == "locust" and not self.in_container and os.path.isfile(_LOCUSTFILE):  # noqa: PTH113 - as above
+            return _LOCUSTFILE
+        return None
+
+    def option(self, *names: str) -> str | None:
+        """The value of the last of these options, "" for one without a value, None if it is absent."""
+        value = None
+        for word, following in zip(self.arguments, (*self.arguments[1:], ""), strict=False):
+            name, equals, inline = word.partition("=")
+            if name in names:
+                value = inline if equals else ("" if following.startswith("-") else following)
+            elif len(word) > len("-t") and word[0] == "-" != word[1] and word[:2] in names:
+                value = word[2:]
+        return value
+
+
+def read_command(words: Sequence[str], environment: Mapping[str, str]) -> Command:
+    """The command that these words call in the end, as far as that can be told."""
+    command = Command("", tuple(words), environment)
+    for _ in range(_MOST_LAYERS):
+        inner = _unwrapped(command)
+        if inner is None:
+            break
+        command = inner
+    return _called_by_name(command)
+
+
+def base_name(path: str) -> str:
+    """The name of the file at ``path``, without its folders."""
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def program_name(word: str) -> str:
+    """The name of the program at ``word``, without its folder, ending and version; "" if it can't be shown."""
+    if _is_unsafe(word):
+        return ""
+    path, _, version = base_name(word).partition("@")
+    if not _VERSION.fullmatch(version):
+        return ""
+    for ending in _ENDINGS:
+        path = path.removesuffix(ending) or path
+    path = _ALIASES.get(path, path)
+    return path if _PROGRAM.fullmatch(path) else ""
+
+
+def _is_unsafe(word: str) -> bool:
+    return "=" in word or "://" in word or any(character.isspace() for character in word)
+
+
+def _called_by_name(command: Command) -> Command:
+    words = command.arguments
+    return replace(command, tool=(program_name(words[0]) if words else "") or NAMELESS, arguments=words[1:])
+
+
+def _unwrapped(command: Command) -> Command | None:
+    """The command without its outermost layer; None: there is none, or what is in it can't be told."""
+    if not command.arguments:
+        return None
+    called, rest = program_name(command.arguments[0]), list(command.arguments[1:])
+    layer = _in_python if called.startswith(("python", "pypy")) else _LAYERS.get(called)
+    return layer(command, called, rest) if layer else None
+
+
+def _behind(command: Command, words: Words) -> Command | None:
+    """The command that ``words`` call; where their parts are not certain, only a known tool is taken for one."""
+    rest = words.words
+    if not words.is_certain:
+        while rest and program_name(rest[0]) not in KNOWN:
+            rest = rest[1:]
+    if not rest or not program_name(rest[0]):
+        return None
+    environment = {**command.environment, **words.assigned} if words.assigned else command.environment
+    return replace(command, arguments=tuple(rest), environment=environment)
+
+
+def _behind_runner(command: Command, called: str, rest: list[str]) -> Command | None:
+    runner = RUNNERS[called]
+    words, takes_value = Words(rest), runners.runner_takes_value(runner)
+    if runner.subcommands:
+        words.skip_options(takes_value)
+        after = runners.after_subcommand(runner, words.words)
+        if after is None:
+            return None
+        words.words = after
+    options = dict(words.skip_options(_with_module(takes_value) if runner.module else takes_value))
+    if module := options.get("-m") or options.get("--module"):
+        words.words.insert(0, module)
+    if called == "env" and (string := options.get("-S") or options.get("--split-string")):
+        words.words[:0] = _split(string) or []
+        words.is_certain = True
+    if runner.assigns:
+        words.skip_assignments()
+    del words.words[: runner.own_words]
+    if called == "uv" and words.words and words.words[0].endswith(".py"):
+        words.words.insert(0, "python")
+    if called == "hatch" and words.words:
+        words.words[0] = words.words[0].rpartition(":")[2]
+    inner = _behind(command, words)
+    return replace(inner, under_timeout=True) if inner and called in {"timeout", "gtimeout"} else inner
+
+
+def _with_module(takes_value: Callable[[str], bool | None]) -> Callable[[str], bool | None]:
+    return lambda option: True if option in {"-m", "--module"} else takes_value(option)
+
+
+def _behind_dashes(command: Command, _: str, rest: list[str]) -> Command | None:
+    return _behind(command, Words(rest[rest.index("--") + 1 :])) if "--" in rest else None
+
+
+def _in_interpreter(command: Command, _: str, rest: list[str]) -> Command | None:
+    return replace(command, arguments=tuple(rest)) if rest and program_name(rest[0]) in KNOWN else None
+
+
+def _in_container(command: Command, called: str, rest: list[str]) -> Command | None:
+    words, is_compose = Words(rest), called == "docker-compose"
+    words.skip_options(runners.container_takes_value)
+    if words.words[:1] == ["container"]:
+        words.words.pop(0)
+    if words.words[:1] == ["compose"]:
+        is_compose = True
+        words.words.pop(0)
+        words.skip_options(runners.container_takes_value)
+    if words.words[:1] not in (["run"], ["exec"]):
+        return None
+    is_exec = words.words.pop(0) == "exec"
+    options = words.skip_options(runners.container_takes_value)
+    if not words.words:
+        return None
+    place, inner = _image_name(words.words[0]), words.words[1:]
+    inside = dict(value.partition("=")[::2] for name, value in options if name in {"-e", "--env"} and "=" in value)
+    named = {value for name, value in options if name in {"-e", "--env"} and "=" not in value}
+    inside |= {name: value for name, value in command.environment.items() if name in named}
+    entry = next((value for name, value in options if name == "--entrypoint"), None)
+    if entry:
+        inner = [entry, *inner]
+    elif not is_exec and place in KNOWN and not (inner and program_name(inner[0]) == place):
+        inner = [place, *inner]
+    elif not inner or not (is_exec or is_compose or program_name(inner[0]) in KNOWN | runners.SHELLS | set(RUNNERS)):
+        return None
+    found = _behind(command, Words(inner, is_certain=is_exec or bool(entry) or place in KNOWN))
+    return replace(found, environment=inside, in_container=True) if found else None
+
+
+def _image_name(image: str) -> str:
+    name = base_name(image.partition("@")[0]).partition(":")[0]
+    name = _ALIASES.get(name, name)
+    return name if _PROGRAM.fullmatch(name) else ""
+
+
+def _in_shell(command: Command, _: str, rest: list[str]) -> Command | None:
+    """What ``sh -c 'a simple command'`` or ``sh tool.sh`` calls, if it comes down to a known tool."""
+    words = Words(rest)
+    while words.words and words.words[0].startswith(("-", "+")):
+        option = words.words.pop(0)
+        if "c" in option[1:] and not option.startswith("--"):
+            words.words = (_split(words.words[0]) if words.words else None) or []
+            break
+        if option.endswith("o") and words.words:
+            words.words.pop(0)
+    words.skip_assignments()
+    inner = _behind(command, words)
+    return inner if inner and read_command(inner.arguments, inner.environment).tool in KNOWN else None
+
+
+def _split(text: str) -> list[str] | None:
+    """The words of a simple command in shell syntax; None: it is more than that."""
+    if _NOT_SIMPLE.search(text):
+        return None
+    import shlex  # noqa: PLC0415 - rarely needed, and not free
+
+    try:
+        return shlex.split(text) or None
+    except ValueError:
+        return None
+
+
+def _in_python(command: Command, _: str, rest: list[str]) -> Command | None:
+    words = Words(rest)
+    while words.words and words.words[0].startswith("-") and words.words[0] not in {"-m", "-c", "-"}:
+        option = words.words.pop(0)
+        if option in {"-W", "-X"} and words.words:
+            words.words.pop(0)
+    if words.words[:1] == ["-m"]:
+        return _behind(command, Words(words.words[1:]))
+    return _behind(command, words) if words.words and program_name(words.words[0]) in KNOWN else None
+
+
+def _in_java(command: Command, _: str, rest: list[str]) -> Command | None:
+    for place, word in enumerate(rest):
+        tool = "gatling" if word.startswith("io.gatling.app.") else program_name(base_name(word).partition("-")[0])
+        if tool in {"gatling", "jmeter"} and (
+            word.startswith("io.gatling.app.") or rest[place - 1 : place] == ["-jar"]
+        ):
+            return replace(command, arguments=(tool, *rest[place + 1 :]))
+    return None
+
+
+def _in_build(command: Command, called: str, rest: list[str]) -> Command | None:
+    build = _BUILDS[called]
+    goals = [word.lower() for word in rest if not word.startswith("-")]
+    for goal in goals:
+        task = goal.rpartition(":")[2] if build == "gradle" else goal
+        if task.startswith(_GATLING_GOALS[build]):
+            return replace(command, arguments=("gatling", *rest), build=build)
+        if goal.startswith(("jmeter:", "com.lazerycode.jmeter:")) or (build == "gradle" and goal.endswith("jmrun")):
+            return replace(command, arguments=("jmeter", *rest), build=build)
+    return None
+
+
+_LAYERS: Mapping[str, Callable[[Command, str, list[str]], Command | None]] = {
+    **dict.fromkeys(runners.INTERPRETERS, _in_interpreter),
+    **dict.fromkeys(RUNNERS, _behind_runner),
+    **dict.fromkeys(runners.BEHIND_DASHES, _behind_dashes),
+    **dict.fromkeys(runners.CONTAINERS, _in_container),
+    **dict.fromkeys(runners.SHELLS, _in_shell),
+    **dict.fromkeys(_BUILDS, _in_build),
+    "java": _in_java,
+}
