@@ -26,7 +26,7 @@ class GaveUp(Exception):  # noqa: N818 - reads as what happened
 def explain(error: Exception) -> tuple[str, int]:
     """The line that a person reads about ``error``, and the exit code; never a stack trace."""
     from loadbell.domain.errors import Refused, Unavailable  # noqa: PLC0415 - most commands need neither of these
-    from loadbell.settings import BadSetting  # noqa: PLC0415 - as above
+    from loadbell.setting_texts import BadSetting  # noqa: PLC0415 - as above
 
     match error:
         case GaveUp():
