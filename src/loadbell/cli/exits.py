@@ -37,6 +37,12 @@ def explain(error: Exception) -> tuple[str, int]:
             return str(error), Exit.FAILED
         case BadSetting():
             return str(error), Exit.WRONG_STATE
+        case OSError() if error.strerror:
+            at = f"{error.filename}: " if error.filename else ""
+            return (
+                f"{at}{error.strerror}. Check that it is there, may be used, and has space.",
+                Exit.FAILED,
+            )
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
     return f"unexpected error, please report it: {type(error).__name__}: {error} ({place})", Exit.FAILED
