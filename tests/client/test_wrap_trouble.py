@@ -92,13 +92,17 @@ def test_a_refusal(run: Run, stub: Stub, answer: Answer, line: str) -> None:
         ({"LOADBELL_TOKEN": ""}, "LOADBELL_TOKEN is not set: this run is not reported"),
         (
             {"LOADBELL_URL": "localhost:8025"},
-            "this run is not reported: LOADBELL_URL is not an address of a server. "
-            "Write an address such as https://loadbell.example.org",
+            (
+                "this run is not reported: LOADBELL_URL is not an address of a server. "
+                "Write an address such as https://loadbell.example.org"
+            ),
         ),
         (
             {"LOADBELL_URL": "http://host:port/"},
-            "this run is not reported: LOADBELL_URL is not a URL. "
-            "Write an address such as https://loadbell.example.org, and an IPv6 address in [brackets]",
+            (
+                "this run is not reported: LOADBELL_URL is not a URL. "
+                "Write an address such as https://loadbell.example.org, and an IPv6 address in [brackets]"
+            ),
         ),
         (
             {"LOADBELL_TOKEN": "two\nlines"},
