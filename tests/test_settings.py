@@ -139,6 +139,43 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
+        ("http://proxy.example.org:3128", ("http", "proxy.example.org", 3128, None, None, "proxy.example.org:3128")),
+        ("HTTPS://[::1]:443/", ("https", "::1", 443, None, None, "[::1]:443")),
+        ("http://kim:p%40ss%3A@10.0.0.1:80", ("http", "10.0.0.1", 80, "kim", "p@ss:", "10.0.0.1:80")),
+        (
+            "http://é.fr:80",
+            ("http", "xn--9ca.fr", 80, None, None, "xn--9ca.fr:80"),
+        ),
+    ],
+)
+def test_an_outbound_proxy_is_read(url: str, expected: tuple[Any, ...]) -> None:
+    """Where it is, how it is spoken to, as whom, and what of that may be shown."""
+    proxy = load_settings({"LOADBELL_OUTBOUND_PROXY": url}).outbound_proxy
+
+    assert proxy is not None
+    assert expected == (proxy.scheme, proxy.host, proxy.port, proxy.user, proxy.password, proxy.place)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://u:{SENTINEL}@h", f"http://u:{SENTINEL}@h:0", f"socks5://u:{SENTINEL}@h:1080", f"u:{SENTINEL}@h:3128",
+        f"http://u:{SENTINEL}@h:3128/x", f"http://u:{SENTINEL}@h:3128?x", f"http://:{SENTINEL}@h:3128",
+        f"http://u:{SENTINEL}@:3128", f"http://u:{SENTINEL}@x@h:3128", f"http://u:{SENTINEL}%0a@h:3128",
+        f"http://u:{SENTINEL}/@h:3128", f"http://u:{SENTINEL}@a..b:3128", f"http://u:{SENTINEL}@[::1:3128",
+    ],
+)  # fmt: skip
+def test_a_bad_outbound_proxy_is_named_without_its_password(url: str) -> None:
+    """As a bad mail server is."""
+    with pytest.raises(BadSetting, match=r"^LOADBELL_OUTBOUND_PROXY: write ") as refused:
+        load_settings({"LOADBELL_OUTBOUND_PROXY": url})
+
+    assert SENTINEL not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
         ("smtp://mail", ("mail", 587, "starttls", None, None)),
         ("smtp://mail:25?starttls=never", ("mail", 25, "never", None, None)),
         ("smtps://bell:p%40ss%3A@[::1]", ("::1", 465, "from the start", "bell", "p@ss:")),
@@ -217,6 +254,7 @@ def test_settings_that_are_printed_show_no_secret() -> None:
             "LOADBELL_DATABASE_URL": f"postgresql://u:{SENTINEL}@h/d",
             "LOADBELL_SMTP_URL": f"smtp://u:{SENTINEL}@h",
             "LOADBELL_SMTP_FROM": "bell@example.org",
+            "LOADBELL_OUTBOUND_PROXY": f"http://u:{SENTINEL}@h:3128",
         }
     )
 

@@ -190,6 +190,7 @@ async def _sender(settings: Settings) -> AsyncIterator[Sender]:
         policy=AddressPolicy(settings.allowed_networks),
         timeout=settings.send_timeout,
         ca_file=settings.ca_file,
+        proxy=settings.outbound_proxy,
         max_in_flight=IN_FLIGHT,
     )
     try:

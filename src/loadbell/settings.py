@@ -43,6 +43,7 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_SMTP_URL": "",
     "LOADBELL_SMTP_FROM": "",
     "LOADBELL_TRUSTED_PROXIES": "",
+    "LOADBELL_OUTBOUND_PROXY": "",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
 
@@ -58,6 +59,22 @@ class MailServer:
     password: str | None = field(repr=False)
     sender: str  #: an e-mail address
     sender_name: str  #: may be empty
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The operator's forward proxy, through which everything goes that channels send."""
+
+    scheme: Literal["http", "https"]  #: how the proxy itself is spoken to
+    host: str  #: a name in ASCII, or an address without brackets
+    port: int
+    user: str | None = field(repr=False)
+    password: str | None = field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """Host and port: what may be shown."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +95,7 @@ class Settings:
     ca_file: Path | None
     mail: MailServer | None  #: None: this server sends no mail
     trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is believed
+    outbound_proxy: Proxy | None  #: None: channels are sent to directly
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -130,6 +148,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         ca_file=_ca_file(text("LOADBELL_CA_FILE")),
         mail=_mail(text("LOADBELL_SMTP_URL"), text("LOADBELL_SMTP_FROM")),
         trusted_proxies=_networks("LOADBELL_TRUSTED_PROXIES", text("LOADBELL_TRUSTED_PROXIES")),
+        outbound_proxy=_outbound_proxy(text("LOADBELL_OUTBOUND_PROXY")),
     )
 
 
@@ -261,4 +280,28 @@ def _bad_mail_url() -> BadSetting:
     return BadSetting(
         "LOADBELL_SMTP_URL: write smtp://user:password@host:587 (?starttls=never for a server without TLS) or "
         "smtps://user:password@host:465. In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25."
+    )
+
+
+def _outbound_proxy(text: str) -> Proxy | None:
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port or 0
+    except ValueError:
+        raise _bad_proxy() from None
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if not host or not port or rest or " " in text or parts.netloc.count("@") > 1:
+        raise _bad_proxy()
+    if parts.scheme not in {"http", "https"} or not (user + password).isprintable() or (password and not user):
+        raise _bad_proxy()
+    return Proxy("https" if parts.scheme == "https" else "http", host, port, user or None, password or None)
+
+
+def _bad_proxy() -> BadSetting:
+    return BadSetting(
+        "LOADBELL_OUTBOUND_PROXY: write http://host:port or http://user:password@host:port, or https:// if the "
+        "proxy itself speaks TLS. In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25."
     )

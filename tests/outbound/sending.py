@@ -10,6 +10,7 @@ from typing import TypeVar
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.contract import Message, NoReply, Reply
 from loadbell.outbound.sender import Exchange, Resolver, Result, Sender, system_resolver
+from loadbell.settings import Proxy
 
 T = TypeVar("T")
 
@@ -41,6 +42,7 @@ def scenario(  # noqa: PLR0913 - the sender's arguments
     resolver: Resolver = system_resolver,
     timeout: float = 5.0,
     ca_file: Path | None = None,
+    proxy: Proxy | None = None,
     max_in_flight: int = 256,
 ) -> T:
     """What ``play`` gives with a sender of its own, that is closed afterwards."""
@@ -51,6 +53,7 @@ def scenario(  # noqa: PLR0913 - the sender's arguments
             resolver=resolver,
             timeout=round(timeout * SECOND),
             ca_file=ca_file,
+            proxy=proxy,
             max_in_flight=max_in_flight,
         )
         sender.start()

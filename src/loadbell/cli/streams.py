@@ -28,7 +28,7 @@ def prepare() -> None:
         sys.stdout.reconfigure(errors="replace")
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
-    elif sys.stderr is sys.__stderr__:
+    elif isinstance(sys.stderr, TextIOWrapper) and sys.stderr is sys.__stderr__:
         sys.stderr = _Lossy(sys.stderr.buffer, encoding=sys.stderr.encoding, errors="replace", line_buffering=True)
 
 

@@ -75,6 +75,14 @@ def parse_url(url: str) -> Target:
     return Target(scheme, host, port, path, address)
 
 
+def literal(host: str) -> Address | None:
+    """The address that ``host`` is in its plain form; None: it is a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
 def _host(text: str) -> tuple[str, Address | None]:
     if not text:
         raise BadUrl("The URL names no host. Write it as https://host/.")
