@@ -159,7 +159,6 @@ def test_credentials_are_for_the_proxy_only() -> None:
         (b"HTTP/1.1 403 Forbidden\r\n\r\n", "refused the way to the receiver (403)"),
         (
             b"HTTP/1.1 502 Bad\r\nContent-Length: 6\r\n\r\nsecret",
-            Reason.CONNECT,
             "refused the way to the receiver (502)",
         ),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.3/\r\n\r\n", "(302)"),

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import ssl
 import threading
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Self
 
@@ -60,29 +60,32 @@ class ForwardProxy:
         server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n"))[:-4]
-            self.heads.append(head)
-            method, target = head.split(b" ", 2)[:2]
-            host, _, port = target.decode().rpartition(":")
-            lines = [line.decode().lower() for line in head.split(b"\r\n")]
-            if self._wanted is not None and f"proxy-authorization: {self._wanted}".lower() not in lines:
-                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n")
-            elif method != b"CONNECT" or self._answer is not None:
-                writer.write(b"HTTP/1.1 405 Not Here\r\n\r\n" if self._answer is None else self._answer)
-                if self._answer == b"":
-                    await reader.read()
-            elif host in self._refused:
-                writer.write(b"HTTP/1.1 503 Service Unavailable\r\nX-Cache: secret of the proxy\r\n\r\n")
-            else:
-                await self._tunnel(reader, writer, self._names.get(host, host.strip("[]")), int(port))
-            await writer.drain()
-        writer.close()
+        with closing(writer), suppress(OSError, asyncio.IncompleteReadError):
+            await self._answer_one(reader, writer)
+
+    async def _answer_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n"))[:-4]
+        self.heads.append(head)
+        method, target = head.split(b" ", 2)[:2]
+        host, _, port = target.decode().rpartition(":")
+        lines = [line.decode().lower() for line in head.split(b"\r\n")]
+        if self._wanted is not None and f"proxy-authorization: {self._wanted}".lower() not in lines:
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n")
+        elif method != b"CONNECT" or self._answer is not None:
+            writer.write(b"HTTP/1.1 405 Not Here\r\n\r\n" if self._answer is None else self._answer)
+            if self._answer == b"":
+                await reader.read()
+        elif host in self._refused:
+            writer.write(b"HTTP/1.1 503 Service Unavailable\r\nX-Cache: secret of the proxy\r\n\r\n")
+        else:
+            await self._tunnel(reader, writer, self._names.get(host, host.strip("[]")), int(port))
+        await writer.drain()
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
         away_reader, away = await asyncio.open_connection(host, port)
-        writer.write(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n")
-        await asyncio.gather(_copy(reader, away), _copy(away_reader, writer))
+        with closing(away):
+            writer.write(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n")
+            await asyncio.gather(_copy(reader, away), _copy(away_reader, writer))
 
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
