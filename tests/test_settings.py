@@ -11,7 +11,8 @@ import pytest
 
 from loadbell.domain.ids import SECOND
 from loadbell.domain.retry import RetrySchedule
-from loadbell.settings import DEFAULTS, BadSetting, Settings, load_settings
+from loadbell.setting_texts import BadSetting
+from loadbell.settings import DEFAULTS, Settings, load_settings
 
 MINUTE, HOUR = 60 * SECOND, 3600 * SECOND
 SENTINEL = "s3ntinel"
@@ -85,13 +86,6 @@ def test_any_data_folder_holds_the_database(tmp_path: Path, name: str) -> None:
     assert folder / "loadbell.sqlite3" == load_settings({"LOADBELL_DATA_DIR": str(folder)}).sqlite_path
 
 
-def test_a_relative_data_folder_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a later change of directory moves nothing."""
-    monkeypatch.chdir(tmp_path)
-
-    assert tmp_path / "data" == load_settings({"LOADBELL_DATA_DIR": "data"}).data_dir
-
-
 def test_postgresql_is_no_file() -> None:
     """There is no SQLite path then."""
     assert load_settings({"LOADBELL_DATABASE_URL": "postgresql://h/d"}).sqlite_path is None
@@ -159,6 +153,43 @@ def test_a_bad_value_is_named(name: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
+        ("http://proxy.example.org:3128", ("http", "proxy.example.org", 3128, None, None, "proxy.example.org:3128")),
+        ("HTTPS://[::1]:443/", ("https", "::1", 443, None, None, "[::1]:443")),
+        ("http://kim:p%40ss%3A@10.0.0.1:80", ("http", "10.0.0.1", 80, "kim", "p@ss:", "10.0.0.1:80")),
+        (
+            "http://é.fr:80",
+            ("http", "xn--9ca.fr", 80, None, None, "xn--9ca.fr:80"),
+        ),
+    ],
+)
+def test_an_outbound_proxy_is_read(url: str, expected: tuple[Any, ...]) -> None:
+    """Where it is, how it is spoken to, as whom, and what of that may be shown."""
+    proxy = load_settings({"LOADBELL_OUTBOUND_PROXY": url}).outbound_proxy
+
+    assert proxy is not None
+    assert expected == (proxy.scheme, proxy.host, proxy.port, proxy.user, proxy.password, proxy.place)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://u:{SENTINEL}@h", f"http://u:{SENTINEL}@h:0", f"socks5://u:{SENTINEL}@h:1080", f"u:{SENTINEL}@h:3128",
+        f"http://u:{SENTINEL}@h:3128/x", f"http://u:{SENTINEL}@h:3128?x", f"http://:{SENTINEL}@h:3128",
+        f"http://u:{SENTINEL}@:3128", f"http://u:{SENTINEL}@x@h:3128", f"http://u:{SENTINEL}%0a@h:3128",
+        f"http://u:{SENTINEL}/@h:3128", f"http://u:{SENTINEL}@a..b:3128", f"http://u:{SENTINEL}@[::1:3128",
+    ],
+)  # fmt: skip
+def test_a_bad_outbound_proxy_is_named_without_its_password(url: str) -> None:
+    """As a bad mail server is."""
+    with pytest.raises(BadSetting, match=r"^LOADBELL_OUTBOUND_PROXY: write ") as refused:
+        load_settings({"LOADBELL_OUTBOUND_PROXY": url})
+
+    assert SENTINEL not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
         ("smtp://mail", ("mail", 587, "starttls", None, None)),
         ("smtp://mail:25?starttls=never", ("mail", 25, "never", None, None)),
         ("smtps://bell:p%40ss%3A@[::1]", ("::1", 465, "from the start", "bell", "p@ss:")),
@@ -208,7 +239,16 @@ def test_a_bad_mail_server_is_named_without_its_password(url: str) -> None:
         f"postgresql://u:{SENTINEL}/x@h/d",
         f"postgresql://u:{SENTINEL}#x@h/d",
         f"postgresql://u:{SENTINEL}?x@h/d",
-        f"postgresql://u:[{SENTINEL}@h/d",
+        f"postgresql://u:[{SENTINEL}@[h/d",
+        f"postgresql://u:1234/{SENTINEL}@h/d",
+        f"postgresql://u:{SENTINEL}%@h/d",
+        f"postgresql://u:{SENTINEL}%00@h/d",
+        f"postgresql://u:{SENTINEL}@x@h/d",
+        f"postgresql://h/d?password={SENTINEL}=",
+        f"postgresql://h/d?{SENTINEL}=x",
+        f"postgresql://h/d?sslmode={SENTINEL}",
+        f"postgresql://h/d?service={SENTINEL}",
+        f"postgresql://h/d?sslrootcert=/{SENTINEL}",
     ],
 )
 def test_no_message_shows_the_password(url: str) -> None:
@@ -228,6 +268,7 @@ def test_settings_that_are_printed_show_no_secret() -> None:
             "LOADBELL_DATABASE_URL": f"postgresql://u:{SENTINEL}@h/d",
             "LOADBELL_SMTP_URL": f"smtp://u:{SENTINEL}@h",
             "LOADBELL_SMTP_FROM": "bell@example.org",
+            "LOADBELL_OUTBOUND_PROXY": f"http://u:{SENTINEL}@h:3128",
         }
     )
 

@@ -191,9 +191,16 @@ async def _sender(settings: Settings) -> AsyncIterator[Sender]:
         policy=AddressPolicy(settings.allowed_networks),
         timeout=settings.send_timeout,
         ca_file=settings.ca_file,
+        proxy=settings.outbound_proxy,
         max_in_flight=IN_FLIGHT,
     )
-    sender.start()
+    try:
+        sender.start()
+    except OSError as error:
+        raise WrongState(
+            f"The sender can't be started: {error.strerror or error}. "
+            "Check LOADBELL_CA_FILE, that there is a folder for temporary files, and the limit of open files."
+        ) from None
     try:
         yield sender
     finally:

@@ -4,10 +4,13 @@ The settings of a process: read once from the environment and an optional file, 
 ``docs/settings.md`` has one entry for each; a test keeps the two in step.
 """
 
+import getpass
 import ipaddress
+import os
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -17,7 +20,9 @@ import platformdirs
 
 from loadbell.domain.emails import is_email
 from loadbell.domain.ids import Micros
+from loadbell.domain.postgresql_url import FILES, SYSTEM_CERTIFICATES, parse_postgresql_url
 from loadbell.domain.retry import RetrySchedule, parse_duration
+from loadbell.setting_texts import BadSetting, expanded, given_values
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -41,12 +46,9 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_SMTP_FROM": "",
     "LOADBELL_ALLOWED_HOSTS": "",
     "LOADBELL_TRUSTED_PROXIES": "",
+    "LOADBELL_OUTBOUND_PROXY": "",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
-
-
-class BadSetting(Exception):  # noqa: N818 - reads as what happened
-    """A setting can't be used; the message names it, says why, and never shows a secret value."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,22 @@ class MailServer:
     password: str | None = field(repr=False)
     sender: str  #: an e-mail address
     sender_name: str  #: may be empty
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The operator's forward proxy, through which everything goes that channels send."""
+
+    scheme: Literal["http", "https"]  #: how the proxy itself is spoken to
+    host: str  #: a name in ASCII, or an address without brackets
+    port: int
+    user: str | None = field(repr=False)
+    password: str | None = field(repr=False)
+
+    @property
+    def place(self) -> str:
+        """Host and port: what may be shown."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,7 @@ class Settings:
     mail: MailServer | None  #: None: this server sends no mail
     allowed_hosts: tuple[str, ...]  #: further names of this server
     trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is believed
+    outbound_proxy: Proxy | None  #: None: channels are sent to directly
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -97,11 +116,10 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         BadSetting: a value can't be used, or the file can't be read.
     """
-    values = _read_file(environment.get("LOADBELL_CONFIG_FILE", ""))
-    values.update({name: value for name, value in environment.items() if name in DEFAULTS and value.strip()})
+    values = given_values(environment, DEFAULTS)
 
     def text(name: str) -> str:
-        return values.get(name, "").strip() or DEFAULTS[name]
+        return values.get(name, DEFAULTS[name])
 
     def duration(name: str) -> Micros:
         try:
@@ -112,13 +130,16 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
             raise BadSetting(f"{name}: must be more than zero.")
         return span
 
-    data_dir = Path(text("LOADBELL_DATA_DIR") or platformdirs.user_data_dir("loadbell")).absolute()
+    on_postgresql = _is_postgresql(text("LOADBELL_DATABASE_URL"))
+    data_dir = _data_dir(text("LOADBELL_DATA_DIR"), needed=not on_postgresql)
     log_format = text("LOADBELL_LOG_FORMAT")
     if log_format not in {"console", "json"}:
         raise BadSetting(f"LOADBELL_LOG_FORMAT: {log_format!r} is neither console nor json.")
     return Settings(
         data_dir=data_dir,
-        database_url=_database_url(text("LOADBELL_DATABASE_URL"), data_dir),
+        database_url=_postgresql_url(text("LOADBELL_DATABASE_URL"))
+        if on_postgresql
+        else _sqlite_url(text("LOADBELL_DATABASE_URL"), data_dir),
         secret_key=tuple(key.strip() for key in text("LOADBELL_SECRET_KEY").split(",") if key.strip()),
         base_url=_base_url(text("LOADBELL_BASE_URL")),
         allowed_networks=_networks("LOADBELL_ALLOWED_NETWORKS", text("LOADBELL_ALLOWED_NETWORKS")),
@@ -132,45 +153,53 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         mail=_mail(text("LOADBELL_SMTP_URL"), text("LOADBELL_SMTP_FROM")),
         allowed_hosts=_hosts(text("LOADBELL_ALLOWED_HOSTS")),
         trusted_proxies=_networks("LOADBELL_TRUSTED_PROXIES", text("LOADBELL_TRUSTED_PROXIES")),
+        outbound_proxy=_outbound_proxy(text("LOADBELL_OUTBOUND_PROXY")),
     )
 
 
-def _read_file(name: str) -> dict[str, str]:
-    if not name.strip():
-        return {}
+def _data_dir(text: str, *, needed: bool) -> Path:
+    folder = Path()
+    if text:
+        folder = expanded("LOADBELL_DATA_DIR", text)
+    elif needed:
+        with suppress(RuntimeError):  # nobody knows a home folder
+            folder = Path(platformdirs.user_data_dir("loadbell"))
+    if needed and not folder.is_absolute():
+        why = "" if text else "there is no home folder to put it in by default. "
+        raise BadSetting(f"LOADBELL_DATA_DIR: {why}Write the whole path of the folder, such as /var/lib/loadbell.")
+    return folder
+
+
+def _is_postgresql(text: str) -> bool:
+    return text.partition(":")[0].lower() in {"postgresql", "postgres"}
+
+
+def _postgresql_url(text: str) -> str:
     try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSetting(f"LOADBELL_CONFIG_FILE: {name} can't be read: {error}.") from None
-    values = {}
-    for number, raw in enumerate(lines, 1):
-        line = raw.strip()
-        if not line or line.startswith("#"):
-            continue
-        key, equals, value = line.partition("=")
-        if not equals or key.strip() not in DEFAULTS:
-            raise BadSetting(f"LOADBELL_CONFIG_FILE: line {number} of {name} is not NAME=value with a known name.")
-        values[key.strip()] = value.strip()
-    return values
+        given = parse_postgresql_url(text).parameters
+    except ValueError as error:
+        raise BadSetting(f"LOADBELL_DATABASE_URL: {error}.") from None
+    for name in FILES:
+        if name in given and given[name] != SYSTEM_CERTIFICATES and not os.access(given[name], os.R_OK):
+            raise BadSetting(f"LOADBELL_DATABASE_URL: the file that {name} names can't be read. Write its whole path.")
+    if "user" not in given and not os.environ.get("PGUSER"):
+        try:
+            getpass.getuser()
+        except (KeyError, OSError):
+            raise BadSetting("LOADBELL_DATABASE_URL: it names no user. Write postgresql://user@host/…") from None
+    return text
 
 
-def _database_url(text: str, data_dir: Path) -> str:
+def _sqlite_url(text: str, data_dir: Path) -> str:
     if not text:
         return f"sqlite:///{quote(str(data_dir / 'loadbell.sqlite3'))}"
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # the password of a URL that was not quoted may stand where its port should be
-    except ValueError:
+    path = re.fullmatch(r"sqlite:///(/[^/?#~][^?#]*)", text, re.IGNORECASE)
+    if path is None or "\0" in unquote(path[1]) or text.endswith("/"):
         raise BadSetting(
-            "LOADBELL_DATABASE_URL: it is not a URL. In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25."
-        ) from None
-    if parts.scheme == "sqlite" and not parts.netloc and parts.path.startswith("//") and len(parts.path) > 2:  # noqa: PLR2004 - more than the two slashes
-        return f"sqlite:///{parts.path[1:]}"
-    if parts.scheme in {"postgresql", "postgres"} and parts.path.strip("/"):
-        return text
-    raise BadSetting(
-        "LOADBELL_DATABASE_URL: write sqlite:////absolute/path or postgresql://user:password@host:port/database."
-    )
+            "LOADBELL_DATABASE_URL: write sqlite:////absolute/path or postgresql://user:password@host:port/database. "
+            "In a path write % ? # as %25 %3F %23, and no ~."
+        )
+    return f"sqlite:///{path[1]}"
 
 
 def _base_url(text: str) -> str | None:
@@ -238,11 +267,11 @@ def _schedule(text: str) -> RetrySchedule:
 def _ca_file(text: str) -> Path | None:
     if not text:
         return None
-    path = Path(text)
-    if not path.is_file():
+    path = expanded("LOADBELL_CA_FILE", text)
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a folder is closed to us
         raise BadSetting(f"LOADBELL_CA_FILE: {text} is not a file.")
     try:
-        ssl.create_default_context(cafile=text)
+        ssl.create_default_context(cafile=str(path))
     except OSError as error:
         raise BadSetting(f"LOADBELL_CA_FILE: {text} has no certificates that can be read: {error}.") from None
     return path
@@ -286,4 +315,28 @@ def _bad_mail_url() -> BadSetting:
     return BadSetting(
         "LOADBELL_SMTP_URL: write smtp://user:password@host:587 (?starttls=never for a server without TLS) or "
         "smtps://user:password@host:465. In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25."
+    )
+
+
+def _outbound_proxy(text: str) -> Proxy | None:
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port or 0
+    except ValueError:
+        raise _bad_proxy() from None
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    rest = parts.path.strip("/") or parts.query or parts.fragment
+    if not host or not port or rest or " " in text or parts.netloc.count("@") > 1:
+        raise _bad_proxy()
+    if parts.scheme not in {"http", "https"} or not (user + password).isprintable() or (password and not user):
+        raise _bad_proxy()
+    return Proxy("https" if parts.scheme == "https" else "http", host, port, user or None, password or None)
+
+
+def _bad_proxy() -> BadSetting:
+    return BadSetting(
+        "LOADBELL_OUTBOUND_PROXY: write http://host:port or http://user:password@host:port, or https:// if the "
+        "proxy itself speaks TLS. In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25."
     )

@@ -39,8 +39,12 @@ def sample_server(folder: Path) -> Iterator[Sample]:
     assert setup.returncode == 0, setup.stderr
     with ExitStack() as stack:
         box = stack.enter_context(postbox())
-        mail = {"LOADBELL_SMTP_URL": f"smtp://127.0.0.1:{box.settings.port}?starttls=never"}
-        server = stack.enter_context(Server(folder, {**mail, "LOADBELL_SMTP_FROM": "bell@example.org"}))
+        set_by_operator = {
+            "LOADBELL_SMTP_URL": f"smtp://127.0.0.1:{box.settings.port}?starttls=never",
+            "LOADBELL_SMTP_FROM": "bell@example.org",
+            "LOADBELL_WATCHDOG": "7d",  # runs that are under way stay so, however long looking at them takes
+        }
+        server = stack.enter_context(Server(folder, set_by_operator))
         slack = stack.enter_context(FakeSlack(per_second=1000, burst=1000))
         hipchat = stack.enter_context(FakeHipChat(per_minute=100_000))
         receivers = {status: stack.enter_context(_receiver(status)) for status in (200, 410, 503)}

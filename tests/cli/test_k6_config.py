@@ -45,7 +45,7 @@ def test_what_is_missing_is_told() -> None:
     """Without an address, with one that is none, and with two wishes at once."""
     for words, environment, said in (
         ((), {}, "LOADBELL_URL is not set"),
-        ((), {"LOADBELL_URL": "bell"}, "no web address"),
+        ((), {"LOADBELL_URL": "bell"}, "not an address"),
         (("--env", "--json"), SERVER, "Choose one"),
     ):
         done = loadbell("k6-config", *words, **environment)

@@ -10,7 +10,7 @@ import pytest
 from loadbell import __version__
 from loadbell.cli.exits import Exit, GaveUp, explain
 from loadbell.domain.errors import Forbidden, Unavailable
-from loadbell.settings import BadSetting
+from loadbell.setting_texts import BadSetting
 
 COMMANDS = [
     *(

@@ -92,10 +92,22 @@ def test_a_refusal(run: Run, stub: Stub, answer: Answer, line: str) -> None:
         ({"LOADBELL_TOKEN": ""}, "LOADBELL_TOKEN is not set: this run is not reported"),
         (
             {"LOADBELL_URL": "localhost:8025"},
-            "this run is not reported: LOADBELL_URL is not an address such as https://loadbell.example.org",
+            (
+                "this run is not reported: LOADBELL_URL is not an address of a server. "
+                "Write an address such as https://loadbell.example.org"
+            ),
         ),
-        ({"LOADBELL_URL": "http://host:port/"}, "this run is not reported: LOADBELL_URL is not a URL"),
-        ({"LOADBELL_TOKEN": "two\nlines"}, "this run is not reported: LOADBELL_TOKEN is not a token"),
+        (
+            {"LOADBELL_URL": "http://host:port/"},
+            (
+                "this run is not reported: LOADBELL_URL is not a URL. "
+                "Write an address such as https://loadbell.example.org, and an IPv6 address in [brackets]"
+            ),
+        ),
+        (
+            {"LOADBELL_TOKEN": "two\nlines"},
+            "this run is not reported: LOADBELL_TOKEN is not a token. Copy it again, on one line",
+        ),
     ],
 )
 def test_a_bad_setting(run: Run, extra: dict[str, str], line: str) -> None:

@@ -68,11 +68,10 @@ class Site:
         """The owner's."""
         return Client(f"http://127.0.0.1:{self.port}", self.made["token"])
 
-    def server(self) -> Server:
-        """The server, on the same port each time."""
-        return Server(
-            self.folder, {"LOADBELL_WATCHDOG": f"{SILENCE_S}s"}, arguments=("serve", "--port", str(self.port))
-        )
+    def server(self, silence_s: int = 600) -> Server:
+        """The server, on the same port each time; ``silence_s``: after how long it gives a silent run up."""
+        watchdog = {"LOADBELL_WATCHDOG": f"{silence_s}s"}
+        return Server(self.folder, watchdog, arguments=("serve", "--port", str(self.port)))
 
     def k6(self, options: Mapping[str, Any], *words: str, **environment: str) -> subprocess.Popen[str]:
         """k6 with our two variables, running the script with these options; ``words`` instead of `run --out cloud`.
@@ -200,7 +199,7 @@ def test_an_interrupt_is_an_abort_by_user(site: Site) -> None:
 
 def test_a_killed_k6_times_out(site: Site) -> None:
     """After SIGKILL nothing is heard any more: the run ends as 4."""
-    with site.server():
+    with site.server(SILENCE_S):
         process = site.k6({"vus": 1, "duration": "60s"})
         wait_until(lambda: bool(site.receiver.requests))
         time.sleep(1)
@@ -244,12 +243,12 @@ def test_a_restart_in_mid_test_loses_nothing_but_pushes(site: Site) -> None:
 
 def test_an_end_that_nobody_heard_is_silence(site: Site) -> None:
     """With loadbell down at the end k6 exits as ever; the run times out once loadbell is back."""
-    with site.server() as server:
+    with site.server(SILENCE_S) as server:
         process = site.k6({"vus": 1, "duration": "3s"})
         wait_until(lambda: bool(site.receiver.requests))
         server.kill()
     code, printed = _ended(process)
-    with site.server():
+    with site.server(SILENCE_S):
         wait_until(lambda: site.newest()["ended_at"] is not None, timeout=30)
 
         assert (0, 4) == (code, site.newest()["status"]), printed

@@ -2,14 +2,18 @@
 
 import asyncio
 import ipaddress
+import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.contract import Message, NoReply, Reply
 from loadbell.outbound.sender import Exchange, Resolver, Result, Sender, system_resolver
+from loadbell.settings import Proxy
+from loadbell.testing import ScriptedReceiver
 
 T = TypeVar("T")
 
@@ -41,6 +45,7 @@ def scenario(  # noqa: PLR0913 - the sender's arguments
     resolver: Resolver = system_resolver,
     timeout: float = 5.0,
     ca_file: Path | None = None,
+    proxy: Proxy | None = None,
     max_in_flight: int = 256,
 ) -> T:
     """What ``play`` gives with a sender of its own, that is closed afterwards."""
@@ -51,6 +56,7 @@ def scenario(  # noqa: PLR0913 - the sender's arguments
             resolver=resolver,
             timeout=round(timeout * SECOND),
             ca_file=ca_file,
+            proxy=proxy,
             max_in_flight=max_in_flight,
         )
         sender.start()
@@ -88,3 +94,19 @@ def no_reply(result: Reply | NoReply) -> NoReply:
     """The failure that a result must be."""
     assert isinstance(result, NoReply), result
     return result
+
+
+@contextmanager
+def alone_on_its_port(host: str, *others: str) -> Iterator[ScriptedReceiver]:
+    """A receiver at ``host`` on a port where all the ``others`` refuse connections: nobody else can get it there."""
+    while True:
+        with ExitStack() as stack:
+            receiver = stack.enter_context(ScriptedReceiver(host=host))
+            try:
+                for address in others:
+                    taken = stack.enter_context(socket.socket())
+                    taken.bind((address, receiver.port))  # and does not listen
+            except OSError:
+                continue  # somebody else has it there
+            yield receiver
+            return

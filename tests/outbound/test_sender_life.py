@@ -4,7 +4,6 @@ import asyncio
 import os
 import resource
 import threading
-import time
 from functools import partial
 
 import pycurl
@@ -47,17 +46,20 @@ def test_a_kept_connection_that_the_receiver_closed_harms_nothing() -> None:
 
 
 def test_one_hanging_receiver_delays_no_other() -> None:
-    """While one receiver hangs, the answers of 99 others come at once."""
+    """While one receiver hangs, the answers of 99 others come, long before its deadline."""
 
     async def play(sender: Sender) -> list[tuple[float, Result]]:
-        exchanges = [Exchange("hanging", message(dead.url)), *(Exchange(n, message(fast.url)) for n in range(99))]
-        return await send_all(sender, exchanges)
+        stuck = asyncio.create_task(sender.send(message(dead.url)))
+        await asyncio.to_thread(dead.wait_for, 1)
+        results = await send_all(sender, [Exchange(n, message(fast.url)) for n in range(99)])
+        assert not stuck.done()
+        stuck.cancel()
+        return results
 
     with ScriptedReceiver([hang()]) as dead, ScriptedReceiver() as fast:
-        results = scenario(play, timeout=2.0)
+        results = scenario(play, timeout=60.0)
 
-    assert "hanging" == results[-1][1][0].key
-    assert max(seconds for seconds, _ in results[:-1]) < 1.5
+    assert [200] * 99 == [reply(result).status for _, (_, result) in results]
 
 
 def test_a_dripping_receiver_frees_its_place_at_the_deadline() -> None:
@@ -67,11 +69,11 @@ def test_a_dripping_receiver_frees_its_place_at_the_deadline() -> None:
         return await send_all(sender, [Exchange(1, message(slow.url)), Exchange(2, message(fast.url))])
 
     with ScriptedReceiver([drip(interval=0.02)]) as slow, ScriptedReceiver() as fast:
-        (first_took, first), (_, second) = scenario(play, timeout=0.3, max_in_flight=1)
+        (first_took, first), (_, second) = scenario(play, timeout=1.0, max_in_flight=1)
 
     assert Reason.TIMEOUT is no_reply(first[1]).reason
     assert 200 == reply(second[1]).status
-    assert 0.29 <= first_took < 2.0  # libcurl counts in whole milliseconds
+    assert 0.99 <= first_took < 10.0  # libcurl counts in whole milliseconds
 
 
 def test_beyond_the_cap_exchanges_wait_in_order_and_their_deadline_with_them() -> None:
@@ -80,25 +82,34 @@ def test_beyond_the_cap_exchanges_wait_in_order_and_their_deadline_with_them() -
     async def play(sender: Sender) -> list[tuple[float, Result]]:
         return await send_all(sender, [Exchange(n, message(receiver.url, body=b"%d" % n)) for n in range(6)])
 
-    with ScriptedReceiver([respond(delay=0.15)]) as receiver:
-        results = scenario(play, timeout=0.6, max_in_flight=1)
+    with ScriptedReceiver([respond(delay=0.4)]) as receiver:
+        results = scenario(play, timeout=2.0, max_in_flight=1)
 
         assert [b"0", b"1", b"2", b"3", b"4", b"5"] == [request.body for request in receiver.requests]
     assert [200] * 6 == [reply(result).status for _, (_, result) in results]
-    assert results[-1][0] > 0.6
+    assert results[-1][0] > 2.0
 
 
 def test_two_hundred_exchanges_run_side_by_side() -> None:
-    """Two hundred slow answers take as long as one."""
+    """A receiver that answers nobody until two hundred have asked gets two hundred requests at a time."""
+    asked: list[None] = []
+    all_have = asyncio.Event()
+
+    async def together(writer: asyncio.StreamWriter) -> bool:
+        asked.append(None)
+        if len(asked) == 200:
+            all_have.set()
+        await all_have.wait()
+        return await respond()(writer)
 
     async def play(sender: Sender) -> list[tuple[float, Result]]:
         return await send_all(sender, [Exchange(n, message(receiver.url)) for n in range(200)])
 
-    with ScriptedReceiver([respond(delay=0.5)]) as receiver:
-        results = scenario(play)
+    with ScriptedReceiver([together]) as receiver:
+        results = scenario(play, timeout=60.0)
 
         assert 200 == receiver.connects
-    assert results[-1][0] < 4.0
+    assert [200] * 200 == [reply(result).status for _, (_, result) in results]
 
 
 def test_descriptors_beyond_1023_are_no_obstacle() -> None:
@@ -144,13 +155,15 @@ def test_results_come_in_batches_to_each_caller_in_the_loop() -> None:
 
 def test_a_caller_that_raises_keeps_nobody_from_their_results() -> None:
     """An error in one caller's ``on_done`` is logged; others are served, then and later."""
+    failed = asyncio.Event()
 
     def fail(_: list[Result]) -> None:
+        failed.set()
         raise RuntimeError("the caller's own fault")
 
     async def play(sender: Sender) -> int:
         sender.submit([Exchange(1, message(receiver.url))], fail)
-        await asyncio.sleep(0.05)
+        await failed.wait()
         return reply(await sender.send(message(receiver.url))).status
 
     with ScriptedReceiver() as receiver:
@@ -202,10 +215,8 @@ def test_closing_aborts_what_is_in_flight_and_leaves_no_thread() -> None:
         waiting = asyncio.create_task(sender.send(message(receiver.url)))
         named = receiver.url.replace("127.0.0.1", "good.example")
         sender.submit([Exchange(1, message(receiver.url)), Exchange(2, message(named))], results.extend)
-        await asyncio.sleep(0.1)
-        started = time.monotonic()
+        await asyncio.to_thread(receiver.wait_for, 3)
         await sender.close()
-        assert time.monotonic() - started < 2.0
         with pytest.raises(asyncio.CancelledError):
             await waiting
         with pytest.raises(RuntimeError):
@@ -214,7 +225,7 @@ def test_closing_aborts_what_is_in_flight_and_leaves_no_thread() -> None:
 
     with ScriptedReceiver([hang()]) as receiver:
         inside = set(threading.enumerate())
-        scenario(play, resolver=names(good="127.0.0.1"))
+        scenario(play, resolver=names(good="127.0.0.1"), timeout=60.0)
 
         assert inside == set(threading.enumerate())
     assert before == set(threading.enumerate())

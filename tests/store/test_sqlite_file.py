@@ -15,7 +15,7 @@ import pytest
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
 from loadbell.store.db import StoreProblem, WrongState
-from loadbell.store.opening import migrate, open_database
+from loadbell.store.opening import migrate, open_beside, open_database
 from loadbell.store.sqlite import FileLock
 from loadbell.store.statements import Statement
 from tests.support.stores import Play, Site, opened, sqlite_path
@@ -202,3 +202,21 @@ def test_every_opening_is_another_worker(sqlite_store: str) -> None:
             return await database.enlist_worker()
 
     assert asyncio.run(number()) != asyncio.run(number())
+
+
+@pytest.mark.parametrize("open_store", [open_database, open_beside])
+def test_every_commit_is_on_the_disk_before_it_is_answered(open_store: Any, tmp_path: Path) -> None:
+    """The connection that writes has ``synchronous = FULL``: in WAL mode less would lose commits to a power cut."""
+    settings = load_settings({"LOADBELL_DATA_DIR": str(tmp_path)})
+
+    async def asked() -> tuple[Any, Any]:
+        await migrate(settings)
+        database = await open_store(settings)
+        try:
+            mode = await database.write(lambda tx: tx.first(Statement("PRAGMA journal_mode")))
+            level = await database.write(lambda tx: tx.first(Statement("PRAGMA synchronous")))
+            return mode["journal_mode"], level["synchronous"]
+        finally:
+            await database.close()
+
+    assert ("wal", 2) == asyncio.run(asked())

@@ -10,16 +10,24 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from loadbell.cli.streams import finish, not_written, prepare
+
 _INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command that ``arguments`` name and exits with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
+    prepare()
     try:
-        sys.exit(_run(words))
+        code: str | int | None = _run(words)
+    except SystemExit as ended:
+        code = ended.code
     except KeyboardInterrupt:  # while modules are imported; the commands have their own ways
-        sys.exit(_INTERRUPTED)
+        code = _INTERRUPTED
+    except OSError as error:
+        code = not_written(error)
+    sys.exit(finish(code))
 
 
 def _run(words: list[str]) -> int:

@@ -26,7 +26,7 @@ class Show:
 
     def __init__(self) -> None:
         if isinstance(sys.stdout, TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace", line_buffering=True)
+            sys.stdout.reconfigure(line_buffering=True)
         self._console = Console(highlight=False, markup=False, emoji=False)
 
     def title(self, text: str) -> None:

@@ -26,7 +26,7 @@ class GaveUp(Exception):  # noqa: N818 - reads as what happened
 def explain(error: Exception) -> tuple[str, int]:
     """The line that a person reads about ``error``, and the exit code; never a stack trace."""
     from loadbell.domain.errors import Refused, Unavailable  # noqa: PLC0415 - most commands need neither of these
-    from loadbell.settings import BadSetting  # noqa: PLC0415 - as above
+    from loadbell.setting_texts import BadSetting  # noqa: PLC0415 - as above
 
     match error:
         case GaveUp():
@@ -37,6 +37,12 @@ def explain(error: Exception) -> tuple[str, int]:
             return str(error), Exit.FAILED
         case BadSetting():
             return str(error), Exit.WRONG_STATE
+        case OSError() if error.strerror:
+            at = f"{error.filename}: " if error.filename else ""
+            return (
+                f"{at}{error.strerror}. Check that it is there, may be used, and has space.",
+                Exit.FAILED,
+            )
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
     return f"unexpected error, please report it: {type(error).__name__}: {error} ({place})", Exit.FAILED

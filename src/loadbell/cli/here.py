@@ -1,6 +1,7 @@
 """Working on the server itself, with its settings and its database: for the commands that are the operator's."""
 
 import os
+import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,13 +14,16 @@ T = TypeVar("T")
 
 
 def server_settings() -> Any:
-    """The settings of the server, from the environment.
+    """The settings of the server, from the environment; tells on stderr of names in it that look misspelt.
 
     Raises:
         BadSetting: one is wrong.
     """
-    from loadbell.settings import load_settings  # noqa: PLC0415 - only when a server command runs
+    from loadbell.setting_texts import misspelt  # noqa: PLC0415 - only when a server command runs
+    from loadbell.settings import DEFAULTS, load_settings  # noqa: PLC0415 - as above
 
+    for sentence in misspelt(os.environ, DEFAULTS):
+        print(f"loadbell: {sentence}", file=sys.stderr)
     return load_settings(os.environ)
 
 

@@ -7,6 +7,7 @@ import typer
 
 from loadbell.cli.exits import Exit, GaveUp
 from loadbell.client import k6
+from loadbell.client.address import read_address, read_token
 
 _ASKING = "Set it to the server's address, such as http://127.0.0.1:8025."
 
@@ -24,12 +25,13 @@ def k6_config(
 
     Reads LOADBELL_URL and LOADBELL_TOKEN; without a token a placeholder stands for it. Nothing is sent.
     """
-    url = os.environ.get("LOADBELL_URL", "").strip()
-    token = os.environ.get("LOADBELL_TOKEN", "").strip() or k6.PLACEHOLDER
-    if not url:
+    if not os.environ.get("LOADBELL_URL", "").strip():
         raise GaveUp(f"LOADBELL_URL is not set. {_ASKING}", Exit.USAGE)
-    if not url.startswith(("http://", "https://")):
-        raise GaveUp(f"LOADBELL_URL is {url!r}, which is no web address. {_ASKING}", Exit.USAGE)
+    try:
+        url = read_address(os.environ["LOADBELL_URL"]).url
+        token = read_token(os.environ.get("LOADBELL_TOKEN", "")) or k6.PLACEHOLDER
+    except ValueError as error:
+        raise GaveUp(f"{error}.", Exit.USAGE) from None
     if env and as_json:
         raise GaveUp("--env and --json print different things. Choose one.", Exit.USAGE)
     if env:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from io import TextIOWrapper
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
@@ -68,8 +67,6 @@ def listen(
     receiver = _receiver(kind, port, forward_to, arrivals)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: arrivals.put(None))
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
     with contextlib.ExitStack() as ending:
         try:
             ending.enter_context(receiver)

@@ -1,5 +1,6 @@
 """The Typer program: every command in one place, each registered by its own module."""
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -30,16 +31,21 @@ _COMMANDS = (
 )
 """Modules with a ``register(app)``. They import the server only when their command runs: ``--help`` stays fast."""
 
+_OF_OUTPUT = frozenset({errno.EBADF, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EPIPE})
+
 
 def run(words: Sequence[str]) -> int:
     """Runs the command that ``words`` name; the code to exit with.
 
     Raises:
+        OSError: what it prints can't be written.
         SystemExit: a command or Typer itself has ended the program.
     """
     try:
         program()(args=list(words), prog_name="loadbell")
-    except Exception as error:  # noqa: BLE001 - a user never sees a stack trace
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
+            raise
         message, code = explain(error)
         print(f"loadbell: {message}", file=sys.stderr)
         return code

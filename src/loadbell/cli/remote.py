@@ -80,7 +80,7 @@ def _server() -> Iterator[Server]:
     try:
         server = Server(url, token)
     except Refused as error:
-        raise GaveUp(f"{error}. Correct it.", Exit.USAGE) from None
+        raise GaveUp(f"{error}.", Exit.USAGE) from None
     try:
         yield server
     except Refused as error:

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+
+from loadbell.client.address import read_address, read_token
 
 _ANSWER_CAP = 1024 * 1024
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -39,18 +40,12 @@ class Server:
             Refused: ``url`` or ``token`` can't be used.
         """
         try:
-            parts = urlsplit(url.strip())
-            port = parts.port
-        except ValueError:
-            raise Refused("LOADBELL_URL is not a URL") from None
-        if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
-            raise Refused("LOADBELL_URL is not an address such as https://loadbell.example.org")
-        token = token.strip()
-        if not (token.isascii() and token.isprintable() and " " not in token):
-            raise Refused("LOADBELL_TOKEN is not a token")
-        self._secure = parts.scheme == "https"
-        self._host, self._port = parts.hostname, port
-        self._prefix = parts.path.rstrip("/") + "/api/v1"
+            address, token = read_address(url), read_token(token)
+        except ValueError as error:
+            raise Refused(str(error)) from None
+        self._secure = address.scheme == "https"
+        self._host, self._port = address.host, address.port
+        self._prefix = f"{address.prefix}/api/v1"
         self._headers = {
             "Authorization": f"Bearer {token}",
             "Content-Type": "application/json",

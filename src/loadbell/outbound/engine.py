@@ -1,7 +1,7 @@
 """
 The thread that drives libcurl: takes exchanges up, has names looked up, judges addresses, hands results back in turn.
 
-An exchange goes ``begin → (resolving →) judge → flying → done``; each step happens in this thread.
+An exchange goes ``begin → (resolving →) judge → (resolving the proxy →) flying → done``; each step in this thread.
 """
 
 import collections
@@ -23,12 +23,22 @@ from loadbell.domain.deliveries import Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.contract import Message, NoReply, Reply
-from loadbell.outbound.failures import BLOCKED, INTERNAL, LOOKUP_FAILED, NOT_FOUND, Failure, Phase, too_late
+from loadbell.outbound.failures import (
+    BLOCKED,
+    INTERNAL,
+    LOOKUP_FAILED,
+    NOT_FOUND,
+    PROXY_NOT_FOUND,
+    Failure,
+    Phase,
+    too_late,
+)
 from loadbell.outbound.resolve import Lookup, Resolver, ResolverThreads
 from loadbell.outbound.transfer import Transfer
 from loadbell.outbound.trust import trust_file
-from loadbell.outbound.urls import Address, BadUrl, Target, parse_url
+from loadbell.outbound.urls import Address, BadUrl, Target, literal, parse_url
 from loadbell.outbound.waiting import Waiting
+from loadbell.settings import Proxy
 
 # Traces are logged as text: a renderer that shows the variables of each frame would show secrets.
 _log = structlog.get_logger(__name__)
@@ -36,6 +46,7 @@ _log = structlog.get_logger(__name__)
 _MOST_ADDRESSES = 8  # of a name, tried in turn
 _LONGEST_WAIT = 1.0  # seconds without a look at libcurl while something is under way: a safety net, not a poll
 _BULK_WAIT = 0.005  # seconds; libcurl writes a large body block by block, without an edge in between
+_SHARE_OF_LOOKUP = 3  # of the deadline, the part after which a name is handed over to the proxy
 _PAUSE_AFTER_FAULT = 0.05  # seconds
 _BEGUN_AT_ONCE = 16  # exchanges, before libcurl works on them: the first shall not wait for the last of a large batch
 _FALLS_BACK = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT})
@@ -63,7 +74,8 @@ class _Flight:
     started: Micros
     target: Target | None = None
     lookup: Lookup | None = None
-    addresses: list[Address] = field(default_factory=list)  #: judged, and not yet tried
+    hosts: list[Address | str] = field(default_factory=list)  #: judged, and not yet tried; a name: the proxy's to find
+    proxies: list[Address] = field(default_factory=list)  #: where the operator's proxy is
     transfer: Transfer | None = None
 
     @property
@@ -87,11 +99,13 @@ class Engine:
         resolver: Resolver,
         timeout: Micros,
         ca_file: Path | None,
+        proxy: Proxy | None,
         max_in_flight: int,
         hand_over: Callable[[list[tuple[OnDone, Result]]], None],
     ) -> None:
         self._policy = policy
         self._timeout = timeout
+        self._proxy = proxy
         self._max_in_flight = max_in_flight
         self._hand_over = hand_over
         self._lifetime = ExitStack()
@@ -161,8 +175,7 @@ class Engine:
             if any(flight.transfer is not None and flight.transfer.bulky for flight in self._flying.values()):
                 limits.append(_BULK_WAIT)
         if self._resolving:
-            first = next(iter(self._resolving))
-            limits.append(max(0, first.started + self._timeout - _now()) / SECOND)
+            limits.append(max(0, min(self._resolving.values()) - _now()) / SECOND)
         return min(limits, default=None)
 
     def _step(self, flight: _Flight, step: Callable[[_Flight], None]) -> None:
@@ -188,11 +201,15 @@ class Engine:
         if target.address is not None:
             self._judge(flight, target, [str(target.address)])
             return
-        place = (target.host, target.port)
-        flight.lookup = self._lookups.get(place)
+        # Behind a proxy names often can't be looked up: there must be time left to hand them over to it.
+        span = self._timeout // _SHARE_OF_LOOKUP if self._proxy is not None else self._timeout
+        self._look_up(flight, target.host, target.port, flight.started + span)
+
+    def _look_up(self, flight: _Flight, host: str, port: int, latest: Micros) -> None:
+        flight.lookup = self._lookups.get((host, port))
         if flight.lookup is None:
-            flight.lookup = self._lookups[place] = self._resolvers.look_up(*place)
-        self._resolving[flight] = None
+            flight.lookup = self._lookups[host, port] = self._resolvers.look_up(host, port)
+        self._resolving[flight] = latest
 
     def _looked_up(self, lookup: Lookup) -> None:
         """Called in a resolver thread."""
@@ -206,41 +223,73 @@ class Engine:
             self._step(flight, partial(self._use_answer, lookup=lookup))
 
     def _use_answer(self, flight: _Flight, lookup: Lookup) -> None:
-        if not lookup.addresses or flight.target is None:
+        assert flight.target is not None
+        if flight.hosts:
+            self._use_proxy(flight, lookup.addresses)
+        elif not lookup.addresses and self._proxy is None:
             self._fail(flight, _no_address(lookup))
         elif flight.started + self._timeout <= _now():
             self._fail(flight, too_late(Phase.LOOKUP, self._timeout))
+        elif not lookup.addresses:
+            self._load(flight, flight.target, [flight.target.host])
         else:
             self._judge(flight, flight.target, lookup.addresses)
 
     def _expire_lookups(self) -> None:
-        latest = _now() - self._timeout
-        while self._resolving and (flight := next(iter(self._resolving))).started <= latest:
+        now = _now()
+        for flight in [flight for flight, latest in self._resolving.items() if latest <= now]:
             del self._resolving[flight]
-            self._fail(flight, too_late(Phase.LOOKUP, self._timeout))
+            if self._proxy is not None and not flight.hosts and flight.target is not None:
+                self._step(flight, partial(self._load, target=flight.target, hosts=[flight.target.host]))
+            elif flight.hosts:
+                self._use_proxy(flight, [])
+            else:
+                self._fail(flight, too_late(Phase.LOOKUP, self._timeout))
 
     def _judge(self, flight: _Flight, target: Target, answers: Sequence[str]) -> None:
-        """Refuses the exchange if any of its host's addresses is refused; else it takes off."""
+        """Refuses the exchange if any of its host's addresses is refused; else it goes on."""
         refused = [answer for answer in answers if not self._policy.permits(answer)]
         if refused:
             _log.warning("address_refused", origin=target.origin, addresses=refused)
             self._fail(flight, Failure(Reason.BLOCKED_ADDRESS, BLOCKED))
             return
-        flight.addresses = [ipaddress.ip_address(answer) for answer in answers[:_MOST_ADDRESSES]]
-        transfer = self._idle.pop() if self._idle else Transfer(self._policy, self._ca_file, self._waiting.watch)
+        self._load(flight, target, [ipaddress.ip_address(answer) for answer in answers[:_MOST_ADDRESSES]])
+
+    def _load(self, flight: _Flight, target: Target, hosts: Sequence[Address | str]) -> None:
+        """Takes a handle for the exchange, which then takes off: at once, or when it is known where the proxy is."""
+        flight.hosts = list(hosts)
+        transfer = self._idle.pop() if self._idle else self._new_transfer()
         flight.transfer = transfer
         try:
             transfer.load(flight.exchange.message, target)
         except ValueError:
             self._fail(flight, Failure(Reason.BAD_SETTINGS, "A header of the message can't be sent as it stands."))
             return
-        self._take_off(flight, transfer)
+        if self._proxy is None:
+            self._take_off(flight, transfer)
+        elif literal(self._proxy.host) is not None:
+            self._use_proxy(flight, [self._proxy.host])
+        else:
+            self._look_up(flight, self._proxy.host, self._proxy.port, flight.started + self._timeout)
+
+    def _new_transfer(self) -> Transfer:
+        return Transfer(self._policy, self._ca_file, self._waiting.watch, self._proxy)
+
+    def _use_proxy(self, flight: _Flight, answers: Sequence[str]) -> None:
+        assert self._proxy is not None
+        assert flight.transfer is not None
+        if not answers or flight.started + self._timeout <= _now():
+            _log.warning("proxy_not_found", proxy=self._proxy.place)
+            self._fail(flight, Failure(Reason.CONNECT, PROXY_NOT_FOUND.format(proxy=self._proxy.place)))
+            return
+        flight.proxies = [ipaddress.ip_address(answer) for answer in answers]
+        self._take_off(flight, flight.transfer)
 
     def _take_off(self, flight: _Flight, transfer: Transfer) -> None:
-        """Begins the try of the next address."""
+        """Begins the try of the next host."""
         remaining = flight.started + self._timeout - _now()
-        transfer.aim(flight.addresses[0], remaining, len(flight.addresses))
-        del flight.addresses[0]
+        transfer.aim(flight.hosts[0], remaining, len(flight.hosts), flight.proxies)
+        del flight.hosts[0]
         self._flying[transfer.curl] = flight
         self._multi.add_handle(transfer.curl)
 
@@ -268,8 +317,8 @@ class Engine:
             else:
                 self._finish(flight, reply)
         elif (
-            code in _FALLS_BACK
-            and flight.addresses
+            (code in _FALLS_BACK or transfer.refused_by_proxy)
+            and flight.hosts
             and transfer.sent_nothing
             and _now() < flight.started + self._timeout
         ):
@@ -277,6 +326,8 @@ class Engine:
         else:
             if failure.reason is Reason.INTERNAL:
                 _log.error("transfer_failed", origin=flight.origin, code=code)
+            if self._proxy is not None and failure.reason is Reason.CONNECT:
+                _log.warning("proxy_gave_no_way", origin=flight.origin, told=failure.message)
             self._fail(flight, failure)
 
     def _fail(self, flight: _Flight, failure: Failure) -> None:
@@ -288,7 +339,7 @@ class Engine:
         self._done.append((flight.on_done, (flight.exchange, result)))
 
     def _open_multi(self) -> None:
-        self._resolving: dict[_Flight, None] = {}  # in the order of their deadlines
+        self._resolving: dict[_Flight, Micros] = {}  # with the latest moment to wait until
         self._flying: dict[Any, _Flight] = {}  # by libcurl handle
         self._idle: list[Transfer] = []
         self._multi: Any = pycurl.CurlMulti()

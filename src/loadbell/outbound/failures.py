@@ -7,6 +7,7 @@ The sentences are ours: libcurl's own texts may hold the URL. Error codes: https
 import errno
 from dataclasses import dataclass
 from enum import Enum, auto
+from http import HTTPStatus
 
 import pycurl
 
@@ -42,6 +43,8 @@ class Phase(Enum):
     """How far an exchange had come."""
 
     LOOKUP = auto()
+    PROXY = auto()  #: the operator's proxy has not answered yet
+    TUNNEL = auto()  #: it has refused the way to the receiver
     CONNECT = auto()
     TLS = auto()
     ANSWER = auto()  #: the request went out, or could
@@ -77,6 +80,7 @@ BLOCKED = "The receiver's address is not one that loadbell may connect to. Ask t
 NOT_FOUND = "The receiver's host name has no address. Check its spelling."
 LOOKUP_FAILED = "The receiver's host name could not be looked up."
 HEADERS_TOO_LONG = "The receiver's answer has more headers than loadbell reads."
+PROXY_NOT_FOUND = "loadbell's proxy {proxy} has no address. The operator sets it in LOADBELL_OUTBOUND_PROXY."
 INTERNAL = "loadbell failed while it sent this; its log says why."
 _CUT_OFF = "The receiver's answer was cut off."
 
@@ -92,6 +96,21 @@ class Failure:
 def too_late(phase: Phase, timeout: Micros) -> Failure:
     """The deadline passed in ``phase``."""
     return Failure(Reason.TIMEOUT, _TOO_LATE[phase].format(span=f"{timeout / SECOND:g} s"))
+
+
+def no_tunnel(code: int, status: int, proxy: str, timeout: Micros) -> Failure:
+    """Why ``proxy`` gave no way to the receiver: libcurl's ``code``, and the ``status`` that it answered, if any."""
+    if status in {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED}:  # 401: tinyproxy
+        told = f"asks for a user and a password, or others ({status}). The operator sets LOADBELL_OUTBOUND_PROXY."
+    elif status:
+        told = f"refused the way to the receiver ({status}). Ask the operator if the proxy's rules should allow it."
+    elif code == pycurl.E_OPERATION_TIMEDOUT:
+        told = f"gave no way to the receiver within {timeout / SECOND:g} s."
+    elif code in _TLS:
+        told = "can't be trusted: the TLS handshake with it failed."
+    else:
+        told = "can't be reached, or broke the connection."
+    return Failure(Reason.CONNECT, f"loadbell's proxy {proxy} {told}")
 
 
 def explain(code: int, text: str, os_error: int, phase: Phase, timeout: Micros) -> Failure:  # noqa: PLR0911 - a table with conditions

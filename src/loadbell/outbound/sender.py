@@ -2,7 +2,8 @@
 The guarded sender: the only code of loadbell that opens a connection to a place that somebody else chose.
 
 One thread of libcurl a process, and a few for name lookups. Every address is judged before it is connected to, with no
-way round by a second lookup, a redirect, a proxy or a kept connection (docs/decisions/0004-sender.md).
+way round by a second lookup, a redirect, a proxy or a kept connection (docs/decisions/0004-sender.md). The operator's
+own proxy is the one exception; what it looks up by itself can't be judged here (docs/decisions/0028-outbound-proxy.md).
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from loadbell.outbound.contract import Message, NoReply, Reply
 from loadbell.outbound.engine import Engine, Exchange, OnDone, Result
 from loadbell.outbound.resolve import Resolver, system_resolver
 from loadbell.outbound.transfer import BODY_LIMIT, HEADER_LIMIT
+from loadbell.settings import Proxy
 
 __all__ = ["BODY_LIMIT", "HEADER_LIMIT", "Exchange", "OnDone", "Resolver", "Result", "Sender", "system_resolver"]
 
@@ -32,25 +34,27 @@ class Sender:
 
     ``timeout`` is the one deadline of a whole exchange: lookup, connection, TLS, headers and body. It begins when the
     exchange does; at most ``max_in_flight`` are under way, the others wait in order. ``ca_file`` (PEM) is trusted
-    beside the system's certificates.
+    beside the system's certificates. With a ``proxy`` everything goes through it.
 
     An answer's body is read up to :data:`BODY_LIMIT`, its headers up to :data:`HEADER_LIMIT`. A request that a kept
     connection lost before any byte of an answer is sent again on a new one, as HTTP clients do.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an operator may set, and the tests' resolver
         self,
         *,
         policy: AddressPolicy,
         resolver: Resolver = system_resolver,
         timeout: Micros,
         ca_file: Path | None = None,
+        proxy: Proxy | None = None,
         max_in_flight: int = 256,
     ) -> None:
         self._policy = policy
         self._resolver = resolver
         self._timeout = timeout
         self._ca_file = ca_file
+        self._proxy = proxy
         self._max_in_flight = max_in_flight
         self._engine: Engine | None = None
         self._sends: set[asyncio.Future[Reply | NoReply]] = set()
@@ -68,6 +72,7 @@ class Sender:
             resolver=self._resolver,
             timeout=self._timeout,
             ca_file=self._ca_file,
+            proxy=self._proxy,
             max_in_flight=self._max_in_flight,
             hand_over=lambda done: self._call(self._deliver, done),
         )

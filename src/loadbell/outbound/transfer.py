@@ -1,15 +1,15 @@
 """
 One libcurl handle and the exchange that it carries just now.
 
-What a handle may do is fixed when it is made: HTTP/1.1 only, no proxy, no redirects, no cookies, nothing decompressed,
-no ``Expect``. Options: https://curl.se/libcurl/c/curl_easy_setopt.html. The callbacks never raise: an exception in one
-would be printed by pycurl and lost.
+What a handle may do is fixed when it is made: HTTP/1.1 only, no proxy but the operator's, no redirects, no cookies,
+nothing decompressed, no ``Expect``. Options: https://curl.se/libcurl/c/curl_easy_setopt.html. The callbacks never
+raise: an exception in one would be printed by pycurl and lost.
 """
 
 import ipaddress
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,9 @@ from loadbell.domain.deliveries import Reason
 from loadbell.domain.ids import Micros
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.contract import Message, Reply
-from loadbell.outbound.failures import BLOCKED, HEADERS_TOO_LONG, INTERNAL, Failure, Phase, explain
-from loadbell.outbound.urls import Address, Target
+from loadbell.outbound.failures import BLOCKED, HEADERS_TOO_LONG, INTERNAL, Failure, Phase, explain, no_tunnel
+from loadbell.outbound.urls import Address, Target, literal
+from loadbell.settings import Proxy
 
 BODY_LIMIT = 64 * 1024
 """Bytes of an answer's body that are read; the rest is cut off with its connection."""
@@ -28,7 +29,9 @@ BODY_LIMIT = 64 * 1024
 HEADER_LIMIT = 64 * 1024
 """Bytes of an answer's headers that are read, those of interim (1xx) answers included; more is a failure."""
 
+_SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name
 _FIRST_FINAL_STATUS = 200
+_FIRST_SERVER_ERROR = 500
 _SENT_AT_ONCE = 32 * 1024  # libcurl writes up to 64 KiB, headers included, in one go
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\x20-\x7e\t]*")  # RFC 9110 section 5
 _OURS = ("host:", "content-length:", "transfer-encoding:")
@@ -46,12 +49,16 @@ class Transfer:
     """A handle of libcurl with the exchange it carries.
 
     ``policy`` is asked once more when a socket is opened; ``watch`` is told of each socket's descriptor then.
+    With a ``proxy`` every exchange goes through a tunnel that it is asked for by CONNECT, also to plain http.
     """
 
-    def __init__(self, policy: AddressPolicy, ca_file: Path, watch: Callable[[int], None]) -> None:
+    def __init__(
+        self, policy: AddressPolicy, ca_file: Path, watch: Callable[[int], None], proxy: Proxy | None = None
+    ) -> None:
         self._policy = policy
         self._watch = watch
-        self._pinned: Address | None = None
+        self._proxy = proxy
+        self._pinned: Collection[Address] = ()
         self.curl: Any = pycurl.Curl()
         for option, value in (
             (pycurl.NOSIGNAL, 1),
@@ -72,6 +79,8 @@ class Transfer:
             (pycurl.WRITEFUNCTION, self._on_body),
         ):
             self.curl.setopt(option, value)
+        if proxy is not None:
+            self._tunnel_through(proxy, ca_file)
         self._clear()
 
     def load(self, message: Message, target: Target) -> None:
@@ -91,23 +100,34 @@ class Transfer:
         self.curl.setopt(pycurl.CUSTOMREQUEST, message.method)
         self.curl.setopt(pycurl.HTTPHEADER, _header_lines(message.headers))
 
-    def aim(self, address: Address, remaining: Micros, addresses_left: int) -> None:
-        """Pins the exchange to ``address``, which was judged, with ``remaining`` of its deadline.
+    def aim(self, host: Address | str, remaining: Micros, hosts_left: int, proxies: Collection[Address] = ()) -> None:
+        """Pins the exchange to ``host``, an address that was judged, with ``remaining`` of its deadline.
 
-        While further addresses are left, connecting to this one gets its share of the time only.
+        While further hosts are left, connecting to this one gets its share of the time only. With a proxy, which is
+        at ``proxies``, the host may be a name that only the proxy can look up.
         """
         self._clear()
-        self._pinned = address
-        host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - IPv6
+        self._pinned = (host,) if self._proxy is None and not isinstance(host, str) else proxies
+        shown = str(host) if isinstance(host, str) or host.version != 6 else f"[{host}]"  # noqa: PLR2004 - IPv6
         milliseconds = max(1, remaining // 1000)
-        self.curl.setopt(pycurl.CONNECT_TO, [f"::{host}:"])
+        self.curl.setopt(pycurl.CONNECT_TO, [f"::{shown}:"])
+        if self._proxy is not None and literal(self._proxy.host) is None:
+            places = ",".join(map(str, proxies))
+            self.curl.setopt(pycurl.RESOLVE, [f"{self._proxy.host}:{self._proxy.port}:{places}"])
         self.curl.setopt(pycurl.TIMEOUT_MS, milliseconds)
-        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, milliseconds // addresses_left))
+        self.curl.setopt(pycurl.CONNECTTIMEOUT_MS, max(1, milliseconds // hosts_left))
 
     @property
     def sent_nothing(self) -> bool:
         """Whether no byte of the request can have gone out, so that another address may be tried."""
-        return not self._blocked and not self._no_socket and self._phase() in {Phase.CONNECT, Phase.TLS}
+        before = {Phase.PROXY, Phase.TUNNEL, Phase.CONNECT, Phase.TLS}
+        return not self._blocked and not self._no_socket and self._phase() in before
+
+    @property
+    def refused_by_proxy(self) -> bool:
+        """Whether the proxy has answered that it can't reach this host, so that another may be tried."""
+        status: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
+        return self._phase() is Phase.TUNNEL and status >= _FIRST_SERVER_ERROR
 
     def reply(self, duration: Micros) -> Reply:
         """The answer that came, once the transfer has ended well or was cut off by :data:`BODY_LIMIT`."""
@@ -123,7 +143,28 @@ class Transfer:
             return Failure(Reason.INTERNAL, INTERNAL)
         if self._header_bytes > HEADER_LIMIT:
             return Failure(Reason.PROTOCOL, HEADERS_TOO_LONG)
-        return explain(code, text, self.curl.getinfo(pycurl.OS_ERRNO), self._phase(), timeout)
+        phase = self._phase()
+        if self._proxy is not None and phase in {Phase.PROXY, Phase.TUNNEL}:
+            return no_tunnel(code, self.curl.getinfo(pycurl.HTTP_CONNECTCODE), self._proxy.place, timeout)
+        return explain(code, text, self.curl.getinfo(pycurl.OS_ERRNO), phase, timeout)
+
+    def _tunnel_through(self, proxy: Proxy, ca_file: Path) -> None:
+        for option, value in (
+            (pycurl.PROXY, f"{proxy.scheme}://{proxy.place}"),
+            (pycurl.NOPROXY, ""),
+            (pycurl.HTTPPROXYTUNNEL, 1),
+            (pycurl.HEADEROPT, pycurl.HEADER_SEPARATE),  # our headers are not for the proxy
+            (_SUPPRESS_CONNECT_HEADERS, 1),  # nor are its own the receiver's answer
+            (pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC),
+            (pycurl.PROXY_SSL_VERIFYPEER, 1),
+            (pycurl.PROXY_SSL_VERIFYHOST, 2),
+            (pycurl.PROXY_SSLVERSION, pycurl.SSLVERSION_TLSv1_2),
+            (pycurl.PROXY_CAINFO, str(ca_file)),
+        ):
+            self.curl.setopt(option, value)
+        if proxy.user is not None:
+            self.curl.setopt(pycurl.PROXYUSERNAME, proxy.user.encode())
+            self.curl.setopt(pycurl.PROXYPASSWORD, (proxy.password or "").encode())
 
     def _clear(self) -> None:
         self._opened = False
@@ -139,17 +180,24 @@ class Transfer:
     def _phase(self) -> Phase:
         if self._status:
             return Phase.BODY
+        if self._opened and self._proxy is not None and not self._tunnel_stands():
+            return Phase.TUNNEL if self.curl.getinfo(pycurl.HTTP_CONNECTCODE) else Phase.PROXY
         if self._opened and not self.curl.getinfo(pycurl.CONNECT_TIME):
             return Phase.CONNECT
         if self._opened and self._secure and not self.curl.getinfo(pycurl.APPCONNECT_TIME):
             return Phase.TLS
         return Phase.ANSWER
 
+    def _tunnel_stands(self) -> bool:
+        status: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
+        return status // 100 == 2  # noqa: PLR2004 - 2xx
+
     def _open_socket(self, _: int, wanted: Any) -> Any:
-        """A socket, if libcurl is about to connect to the address that was judged; the last of our checks."""
+        """A socket, if libcurl is about to connect to the address that was judged, or to the proxy: our last check."""
         self._opened = True
         family, kind, protocol, place = wanted
-        if not self._policy.permits(place[0]) or ipaddress.ip_address(place[0]) != self._pinned:
+        is_open = self._proxy is not None or self._policy.permits(place[0])
+        if not is_open or ipaddress.ip_address(place[0]) not in self._pinned:
             self._blocked = True
             return pycurl.SOCKET_BAD
         try:

@@ -90,6 +90,14 @@ def _place(target: Target) -> tuple[str, str, int]:
     return target.scheme, target.host.removesuffix("."), target.port
 
 
+def literal(host: str) -> Address | None:
+    """The address that ``host`` is in its plain form; None: it is a name."""
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
 def _host(text: str) -> tuple[str, Address | None]:
     if not text:
         raise BadUrl("The URL names no host. Write it as https://host/.")

@@ -15,11 +15,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from loadbell.store.connecting import connect, unreachable
 from loadbell.store.db import Unreachable, WrongState
-from loadbell.store.postgresql import unreachable
 
 _MIGRATION_LOCK = 0x10AD_BE12
 
@@ -123,7 +122,7 @@ async def check_postgresql(url: str) -> None:
 
 
 async def _on_postgresql(url: str, work: Callable[[sa.Connection], None]) -> None:
-    engine = create_async_engine(_engine_url(url), poolclass=sa.NullPool)
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: connect(url), poolclass=sa.NullPool)
     try:
         async with engine.begin() as connection:
             await connection.run_sync(work)
@@ -136,12 +135,3 @@ async def _on_postgresql(url: str, work: Callable[[sa.Connection], None]) -> Non
 def _original(error: Exception) -> Exception:
     original: Any = getattr(error, "orig", None)
     return original if isinstance(original, Exception) else error
-
-
-def _engine_url(url: str) -> sa.URL:
-    """The URL that asyncpg takes, for SQLAlchemy's engine, which spells ``sslmode`` as ``ssl``."""
-    parsed = make_url(url).set(drivername="postgresql+asyncpg")
-    query = dict(parsed.query)
-    if "sslmode" in query:
-        query["ssl"] = query.pop("sslmode")
-    return parsed.set(query=query)

@@ -1,6 +1,8 @@
 """Opening the store that the settings name: lock, keys, schema, connection, in this order."""
 
 import asyncio
+import os
+from pathlib import Path
 
 from loadbell.settings import Settings
 from loadbell.store.db import Database, Transaction, WrongState
@@ -41,7 +43,7 @@ async def open_beside(settings: Settings) -> Database:
     path = settings.sqlite_path
     if path is None:
         return await _with_checked_key(*await _open_postgresql(settings))
-    if not path.exists():
+    if not await asyncio.to_thread(os.path.exists, path):  # Path's own raises where a folder is closed to us
         raise WrongState(f"There is no database {path} yet. Run: loadbell setup")
     await asyncio.to_thread(check_sqlite, path)
     box = _sqlite_box(settings)
@@ -72,12 +74,22 @@ async def _open_sqlite(settings: Settings) -> tuple[Database, SecretBox]:
     lock = FileLock(path)
     try:
         box = _sqlite_box(settings)
-        path.touch(mode=0o600)  # the log tells who was told what: nobody else's business
+        _make_private(path)
         await asyncio.to_thread(upgrade_sqlite, path)
         return SqliteDatabase(path, lock, box), box
     except BaseException:
         lock.release()
         raise
+
+
+def _make_private(path: Path) -> None:
+    """Sees to it that the file is there, and ours alone: the log tells who was told what."""
+    try:
+        path.touch(mode=0o600)
+    except OSError as error:
+        raise WrongState(
+            f"The database {path} can't be written: {error.strerror}. Check its owner, its mode and its folder."
+        ) from None
 
 
 def _sqlite_box(settings: Settings) -> SecretBox:

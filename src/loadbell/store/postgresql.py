@@ -9,12 +9,12 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
-from urllib.parse import urlsplit
 
 import asyncpg
 import structlog
 
 from loadbell.domain.errors import Unavailable
+from loadbell.store.connecting import NO_CONNECTION, OUT_OF_REACH, arguments, connect, unreachable
 from loadbell.store.db import Row, Unreachable, Watcher, Work
 from loadbell.store.secrets import SecretBox
 from loadbell.store.statements import Statement
@@ -31,15 +31,6 @@ _LONGEST_PAYLOAD = 7_999
 """What PostgreSQL carries in one notification, in bytes."""
 _TRIES = 4
 _RECONNECT_SECONDS = 0.5
-_OUT_OF_REACH = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
 _RUN_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
@@ -127,8 +118,8 @@ class PostgresDatabase:
             Unreachable: it does not answer or does not let us in; the message never shows the password.
         """
         try:
-            pool = await asyncpg.create_pool(url, min_size=1, max_size=10, timeout=10, command_timeout=60)
-        except (*_OUT_OF_REACH, asyncpg.PostgresError, ValueError) as error:
+            pool = await asyncpg.create_pool(**arguments(url), min_size=1, max_size=10, command_timeout=60)
+        except NO_CONNECTION as error:
             raise unreachable(url, error) from None
         return cls(url, pool, box)
 
@@ -163,7 +154,7 @@ class PostgresDatabase:
         for session in self._sessions:
             session.cancel()
         await asyncio.gather(*self._sessions, return_exceptions=True)
-        with suppress(*_OUT_OF_REACH):
+        with suppress(*OUT_OF_REACH):
             await asyncio.wait_for(self._pool.close(), 5)
         self._pool.terminate()
 
@@ -181,7 +172,7 @@ class PostgresDatabase:
             except _RUN_AGAIN as error:
                 if not remaining:
                     raise Unavailable("The database is too busy just now. Send the same request again.") from error
-            except _OUT_OF_REACH as error:
+            except OUT_OF_REACH as error:
                 raise Unavailable(
                     "The database can't be reached just now. The request may be sent again as it is."
                 ) from error
@@ -196,7 +187,7 @@ class PostgresDatabase:
     async def _session(self, begin: Callable[[Any], Awaitable[None]], ready: asyncio.Event) -> None:
         while True:
             try:
-                connection = await asyncpg.connect(self._url, timeout=10)
+                connection = await connect(self._url)
                 lost = asyncio.Event()
                 connection.add_termination_listener(lambda _, lost=lost: lost.set())
                 try:
@@ -208,7 +199,7 @@ class PostgresDatabase:
                         await connection.execute("SELECT 1", timeout=10)
                 finally:
                     await self._drop(connection)
-            except (*_OUT_OF_REACH, asyncpg.PostgresError) as error:
+            except (*OUT_OF_REACH, asyncpg.PostgresError, Unreachable) as error:
                 log.warning("The database session was lost; connecting again", error=type(error).__name__)
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
@@ -223,7 +214,7 @@ class PostgresDatabase:
 
     @staticmethod
     async def _drop(connection: Any) -> None:
-        with suppress(*_OUT_OF_REACH, asyncpg.PostgresError):
+        with suppress(*OUT_OF_REACH, asyncpg.PostgresError):
             await connection.close(timeout=2)
 
     def _wake(self, *_: Any) -> None:
@@ -236,13 +227,3 @@ class PostgresDatabase:
     def _tell(self, changed: frozenset[int] | None) -> None:
         for watcher in self._watchers:
             watcher(changed)
-
-
-def unreachable(url: str, error: Exception) -> Unreachable:
-    """What to tell when the server named by ``url`` does not answer, without the password in it."""
-    parts = urlsplit(url)
-    where = f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
-    return Unreachable(
-        f"The database at {where} can't be used: {type(error).__name__}: {error}. "
-        "Check LOADBELL_DATABASE_URL and that the server runs."
-    )

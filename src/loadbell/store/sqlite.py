@@ -37,7 +37,7 @@ class FileLock:
     """
 
     def __init__(self, database: Path) -> None:
-        self.path = Path(f"{database.resolve()}.lock")
+        self.path = Path(f"{os.path.realpath(database)}.lock")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,69 @@
+"""What a user may write into ``LOADBELL_URL`` and ``LOADBELL_TOKEN``, in the one reading that every command uses."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+_QUOTES = "\"'"
+_WANTED = "Write an address such as https://loadbell.example.org"
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a server is."""
+
+    scheme: str
+    host: str  #: a name, or an address without brackets
+    port: int
+    prefix: str  #: the path before ``/api``, without a slash at its end; may be empty
+
+    @property
+    def url(self) -> str:
+        """The address in its usual form."""
+        host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
+        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.prefix}"
+
+
+def read_address(text: str) -> Address:
+    """The address that ``text`` is.
+
+    Raises:
+        ValueError: it is none; the message is a sentence that shows nothing of it.
+    """
+    text = text.strip()
+    if text[:1] in _QUOTES or text[-1:] in _QUOTES:
+        raise ValueError("LOADBELL_URL begins or ends with a quotation mark. Remove the quotes")
+    if not text.isprintable() or " " in text:
+        raise ValueError("LOADBELL_URL has white space or a control character in it. Remove it")
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"LOADBELL_URL is not a URL. {_WANTED}, and an IPv6 address in [brackets]") from None
+    if parts.scheme not in _PORTS or not host or port == 0 or "@" in parts.netloc:
+        raise ValueError(f"LOADBELL_URL is not an address of a server. {_WANTED}")
+    if parts.query or parts.fragment or not re.fullmatch(r"[!-~]*", parts.path):
+        raise ValueError(f"LOADBELL_URL has more in it than an address. {_WANTED}")
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise ValueError(f"LOADBELL_URL names a host that can't be. {_WANTED}") from None
+    if ":" in host:
+        host = host.replace("%25", "%")  # before the name of an interface (RFC 6874)
+    return Address(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
+
+
+def read_token(text: str) -> str:
+    """The token that ``text`` is.
+
+    Raises:
+        ValueError: it is none; the message is a sentence that shows nothing of it.
+    """
+    token = text.strip()
+    if token[:1] in _QUOTES or token[-1:] in _QUOTES:
+        raise ValueError("LOADBELL_TOKEN begins or ends with a quotation mark. Remove the quotes")
+    if not re.fullmatch(r"[!-~]*", token):
+        raise ValueError("LOADBELL_TOKEN is not a token. Copy it again, on one line")
+    return token

@@ -1,0 +1,165 @@
+"""
+The one reading of a PostgreSQL URL, by the rules of libpq (https://www.postgresql.org/docs/17/libpq-connect.html).
+
+Every parameter of libpq 17 is either understood as libpq does, or refused with a sentence: one that was ignored could
+be the one that makes the connection safe.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import unquote
+
+SYSTEM_CERTIFICATES = "system"
+"""The value of ``sslrootcert`` that stands for the system's own certificates."""
+
+FILES = ("passfile", "sslrootcert", "sslcert", "sslkey", "sslcrl")
+"""Parameters that name a file."""
+
+_HIGHEST_PORT = 65_535
+_LONGEST_CONNECT_S = 600
+_TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
+
+_ANY = frozenset({"host", "port", "dbname", "user", "password", "application_name", "fallback_application_name"}) | {
+    "connect_timeout", "options", "sslpassword", *FILES,
+}  # fmt: skip
+_ONE_OF: dict[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "ssl_min_protocol_version": _TLS_VERSIONS,
+    "ssl_max_protocol_version": _TLS_VERSIONS,
+    "target_session_attrs": ("any", "read-write", "primary"),
+    # What the driver does anyway; other values would promise what it can't do.
+    "channel_binding": ("prefer", "disable"),
+    "client_encoding": ("auto", "utf8", "UTF8", "utf-8", "UTF-8"),
+    "gssencmode": ("prefer", "disable"),
+    "keepalives": ("1",),
+    "load_balance_hosts": ("disable",),
+    "sslcertmode": ("allow",),
+    "sslcompression": ("0",),
+    "sslsni": ("1",),
+}
+_REFUSED = frozenset(
+    {
+        *("gssdelegation", "gsslib", "hostaddr", "keepalives_count", "keepalives_idle", "keepalives_interval"),
+        *("krbsrvname", "replication", "require_auth", "requirepeer", "service", "sslcrldir", "tcp_user_timeout"),
+    }
+)
+_HOST = re.compile(r"\[([0-9A-Fa-f:.%A-Za-z]+)\](?::([0-9]*))?|([^\[\]:]*)(?::([0-9]*))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class PostgresUrl:
+    """What a URL says of the server, the user and the connection; what it leaves open is for libpq's variables."""
+
+    hosts: tuple[str, ...]  #: names, addresses, or folders of sockets; none: not said
+    ports: tuple[int, ...]  #: one for each host, or one for all, or none: not said
+    database: str
+    parameters: Mapping[str, str] = field(repr=False)  #: the others that were given, by libpq's names
+
+    @property
+    def where(self) -> str:
+        """The servers and the database, as they may be shown."""
+        hosts = self.hosts or ("localhost",)
+        ports = self.ports if len(self.ports) == len(hosts) else (self.ports or (5432,)) * len(hosts)
+        shown = [f"[{host}]" if ":" in host else host for host in hosts]
+        return ",".join(f"{host}:{port}" for host, port in zip(shown, ports, strict=True)) + f"/{self.database}"
+
+
+def parse_postgresql_url(text: str) -> PostgresUrl:
+    """What ``text`` says.
+
+    Raises:
+        ValueError: it can't be used; the message is a sentence that shows no value.
+    """
+    match = re.fullmatch(r"(?:postgresql|postgres)://([^/?#]*)(?:/([^/@?#]*))?(?:\?([^#]*))?", text, re.IGNORECASE)
+    if match is None or match[1].count("@") > 1:
+        raise ValueError(
+            "it is not a URL such as postgresql://user:password@host:port/database. "
+            "In a password write / : @ ? # % as %2F %3A %40 %3F %23 %25"
+        )
+    credentials, _, authority = match[1].rpartition("@")
+    user, _, password = credentials.partition(":")
+    hosts, ports = _hosts(authority)
+    given = {"user": _decoded(user), "password": _decoded(password), "dbname": _decoded(match[2] or "")}
+    given = {name: value for name, value in given.items() if value} | _query(match[3] or "")
+    if "host" in given:
+        hosts = tuple(given.pop("host").split(","))
+    if not all(hosts):
+        raise ValueError("a host in it is empty. Write all of them, joined by commas")
+    if "port" in given:
+        ports = tuple(map(_port, given.pop("port").split(",")))
+    if len(ports) > 1 and len(ports) != len(hosts):
+        raise ValueError("it has another number of ports than of hosts. Write one port, or one for each host")
+    if not given.get("dbname"):
+        raise ValueError("it names no database. Write postgresql://user:password@host:port/database")
+    _check(given)
+    return PostgresUrl(hosts, ports, given.pop("dbname"), given)
+
+
+def _hosts(authority: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    if not authority:
+        return (), ()
+    matches = [_HOST.fullmatch(part) for part in authority.split(",")]
+    found = [(match[1] or match[3], match[2] or match[4] or "") for match in matches if match is not None]
+    if len(found) < len(matches) or not all(host for host, _ in found):
+        if len(found) == len(matches) == 1:  # ":5433": a port of the host that is not said
+            return (), (_port(found[0][1]),)
+        raise ValueError("a host or port in it is not valid. Write host:port, and an IPv6 address in [brackets]")
+    ports = [port for _, port in found]
+    return tuple(_decoded(host) for host, _ in found), tuple(map(_port, ports)) if any(ports) else ()
+
+
+def _port(text: str) -> int:
+    if not text:
+        return 5432
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) <= _HIGHEST_PORT:
+        raise ValueError(f"a port in it is not a number from 1 to {_HIGHEST_PORT:,}")
+    return int(text)
+
+
+def _query(text: str) -> dict[str, str]:
+    """The parameters behind the question mark. As in libpq a plus is a plus; an empty value is not given."""
+    given = {}
+    for part in text.split("&") if text else ():
+        name, equals, value = part.partition("=")
+        if not equals or "=" in value:
+            raise ValueError("behind the ? stand name=value, joined by &. In a value write & = % as %26 %3D %25")
+        name, value = _decoded(name), _decoded(value)
+        if (name, value) == ("ssl", "true"):  # as libpq takes it, for those who come from JDBC
+            name, value = "sslmode", "require"
+        if name in _REFUSED:
+            raise ValueError(f"loadbell can't do what {name} asks for. Remove it")
+        if name not in _ANY and name not in _ONE_OF:
+            shown = f"{name!r} is" if re.fullmatch(r"[A-Za-z_]{1,30}", name) else "a name behind the ? is"
+            raise ValueError(
+                f"{shown} not a parameter of PostgreSQL connections. Remove it; "
+                "a setting of the session goes into options, as options=-c%20name%3Dvalue"
+            )
+        if value:
+            given[name] = value
+    return given
+
+
+def _check(given: Mapping[str, str]) -> None:
+    for name, value in given.items():
+        if name in _ONE_OF and value not in _ONE_OF[name]:
+            raise ValueError(f"{name} may only be {' or '.join(_ONE_OF[name])} with loadbell")
+    seconds = given.get("connect_timeout", "1")
+    if not re.fullmatch(r"[0-9]{1,3}", seconds) or not 0 < int(seconds) <= _LONGEST_CONNECT_S:
+        raise ValueError(f"connect_timeout is not a whole number of seconds from 1 to {_LONGEST_CONNECT_S}")
+    if given.get("sslrootcert") == SYSTEM_CERTIFICATES and given.get("sslmode", "verify-full") != "verify-full":
+        raise ValueError("sslrootcert=system needs sslmode=verify-full")
+    if given.get("sslnegotiation") == "direct" and given.get("sslmode", "") not in _ONE_OF["sslmode"][3:]:
+        raise ValueError("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
+    if "sslkey" in given and "sslcert" not in given:
+        raise ValueError("sslkey needs sslcert, the certificate of the key")
+
+
+def _decoded(text: str) -> str:
+    if re.search(r"%(?![0-9A-Fa-f]{2})|%0[0-9A-Fa-f]|%1[0-9A-Fa-f]|%7[Ff]", text):
+        raise ValueError("a % in it is not followed by two digits of a printable character. Write % as %25")
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ValueError("what is percent-encoded in it is not UTF-8") from None

@@ -1,0 +1,98 @@
+"""
+The values of settings as text: where they come from, and what no value may be, whatever it is for.
+
+No message shows a value: it may be a secret.
+"""
+
+import difflib
+import re
+import unicodedata
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+CONFIG_FILE = "LOADBELL_CONFIG_FILE"
+OF_COMMANDS = ("LOADBELL_URL", "LOADBELL_TOKEN")
+"""What the commands read that talk to a server."""
+
+_FREE_TEXT = "LOADBELL_SMTP_FROM"  # "Load # 1" <bell@example.org> is as it should be
+_QUOTES = "\"'`“”„\u2018\u2019«»"
+_CLOSE = 0.75
+_NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})  # control characters, bytes that are not UTF-8, separators of lines
+
+
+class BadSetting(Exception):  # noqa: N818 - reads as what happened
+    """A setting can't be used; the message names it, says why, and never shows a secret value."""
+
+
+def given_values(environment: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+    """What the environment and the file named by its ``LOADBELL_CONFIG_FILE`` give, stripped; nothing empty.
+
+    Raises:
+        BadSetting: a value is none, or the file can't be read.
+    """
+    named = environment.get(CONFIG_FILE, "").strip()
+    values = _read_file(expanded(CONFIG_FILE, _checked(CONFIG_FILE, named)), known) if named else {}
+    values |= {name: value.strip() for name, value in environment.items() if name in known and value.strip()}
+    return {name: _checked(name, value) for name, value in values.items() if value}
+
+
+def misspelt(environment: Mapping[str, str], known: Collection[str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none."""
+    names = {*known, CONFIG_FILE, *OF_COMMANDS}
+    told = []
+    for name in sorted(set(environment) - names):
+        prefix, _, rest = name.upper().partition("_")
+        if difflib.SequenceMatcher(a=prefix, b="LOADBELL").ratio() > _CLOSE and (
+            meant := difflib.get_close_matches(rest, [known.partition("_")[2] for known in names], 1, _CLOSE)
+        ):
+            told.append(f"{name} is not a setting and is not read. Did you mean LOADBELL_{meant[0]}?")
+    return told
+
+
+def expanded(name: str, text: str) -> Path:
+    """The path that ``text`` is, with ``~`` as the home folder.
+
+    Raises:
+        BadSetting: there is no home folder, or another person's is meant.
+    """
+    if not text.startswith("~"):
+        return Path(text)
+    try:
+        home = Path("~").expanduser()
+    except RuntimeError:
+        home = Path()
+    if text[1:2] not in {"", "/"} or not home.is_absolute():
+        raise BadSetting(f"{name}: nobody can tell which folder ~ is here. Write the whole path.")
+    return home / text[2:]
+
+
+def _read_file(path: Path, known: Collection[str]) -> dict[str, str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # with or without a byte order mark
+    except OSError as error:
+        raise BadSetting(f"{CONFIG_FILE}: {path} can't be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadSetting(f"{CONFIG_FILE}: {path} is not a text in UTF-8. Save it as UTF-8.") from None
+    values = {}
+    for number, raw in enumerate(lines, 1):
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        key, equals, value = line.partition("=")
+        where = f"{CONFIG_FILE}: line {number} of {path}"
+        if re.match(r"export\s", line):
+            raise BadSetting(f"{where} begins with export. Remove the word: the file is not a script of the shell.")
+        if not equals or key.strip() not in known:
+            raise BadSetting(f"{where} is not NAME=value with a known name.")
+        values[key.strip()] = value.strip()
+    return values
+
+
+def _checked(name: str, value: str) -> str:
+    if any(unicodedata.category(character) in _NO_TEXT for character in value):
+        raise BadSetting(f"{name}: the value has a line break or another control character in it, or is not UTF-8.")
+    if value[-1] in _QUOTES or (value[0] in _QUOTES and name != _FREE_TEXT):
+        raise BadSetting(f"{name}: the value begins or ends with a quotation mark. Remove the quotes.")
+    if re.search(r"\s#", value) and name != _FREE_TEXT:
+        raise BadSetting(f"{name}: the value has a # behind a space. Write comments on lines of their own.")
+    return value
