@@ -200,7 +200,8 @@ def test_what_ends_a_wait(play: Play) -> None:
                 site.clock.advance(HOUR)
             await _attempt(site, WISHES["an instant since 1970"])
             if end == "settings":
-                changed = await site.do(update_channel, site.owner, channel.id, settings={"url": "http://127.0.0.1:8/"})
+                settings = {"url": "http://127.0.0.1:8/"}
+                changed, _ = await site.do(update_channel, site.owner, channel.id, settings=settings)
             else:
                 paused = await site.do(pause, site.owner, channel.id)
                 assert paused.waiting(site.clock.now) is None

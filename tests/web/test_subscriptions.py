@@ -129,7 +129,7 @@ def test_saving_what_is_shown_changes_nothing(subscription: Subscription) -> Non
 
 def _rendered(subscription: Subscription) -> list[tuple[str, str]]:
     """What a browser would send of the form that shows this subscription."""
-    module: Any = rendering._templates.get_template("partials/channel_form.html").module
+    module: Any = rendering._templates("").get_template("partials/channel_form.html").module
     return _submitted(module.wants("x", forms.wanted_by(subscription), forms, PROJECTS))
 
 

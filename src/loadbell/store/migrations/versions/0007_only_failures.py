@@ -5,8 +5,8 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -20,7 +20,7 @@ _FORMER = {
 
 
 def upgrade() -> None:
-    """From 0005 to 0011."""
+    """From 0006 to 0007."""
     connection = op.get_bind()
     rows = connection.execute(sa.text("SELECT id, subscription FROM channels")).all()
     for row in rows:
