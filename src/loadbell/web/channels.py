@@ -89,10 +89,11 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
         channel, secret = await page.write_in(organization_id, work)
     except (Invalid, Conflict) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", said=said)
+    ticked = forms.wants_from(said).overruled
     if secret is not None:
         back = f"/channels/{channel_id}"
-        return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=True)
-    done = "ticked" if forms.wants_from(said).overruled else "saved"
+        return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=True, ticked=ticked)
+    done = "ticked" if ticked else "saved"
     return page.go(f"/channels/{channel_id}?done={done}#settings")
 
 

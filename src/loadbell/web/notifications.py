@@ -126,10 +126,11 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
         made, secret = await page.write_in(organization_id, work)
     except (Invalid, Conflict) as refusal:
         return await _show(page, refusal=refusal, part=kind.value, said=said)
+    ticked = forms.wants_from(said).overruled
     if secret is not None:
         back = f"/organizations/{organization_id}/notifications"
-        return await page.show("channel_secret", back=back, channel=made, secret=secret, moved=moved)
-    done = f"{kind.value}-ticked" if forms.wants_from(said).overruled else kind.value
+        return await page.show("channel_secret", back=back, channel=made, secret=secret, moved=moved, ticked=ticked)
+    done = f"{kind.value}-ticked" if ticked else kind.value
     return page.go(f"/organizations/{organization_id}/notifications?done={done}#{kind.value}")
 
 
