@@ -61,7 +61,7 @@ def at_work(
     url: str,
     scenario: Callable[[Site], Coroutine[Any, Any, None]],
     schedule: str = "100ms,200ms,400ms",
-    **given: Micros,
+    **given: Any,
 ) -> None:
     """Plays ``scenario`` on the store at ``url`` while a worker runs, with these other properties of it."""
 
