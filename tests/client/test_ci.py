@@ -89,7 +89,13 @@ def test_elsewhere(environment: dict[str, str], at_terminal: bool, expected: str
 
 
 def test_links_that_are_missing_or_secret() -> None:
-    """A link that can't be built, is no web address, or holds a password is left out."""
+    """A link that can't be built, is no web address, or holds a password or a query is left out."""
     assert Origin("ci") == origin_of({"GITHUB_ACTIONS": "true", "GITHUB_SHA": "01"}, at_terminal=False)
-    for url in ("https://user:secret@ci.example/5/", "javascript:alert(1)", "https://[bad"):
+    for url in (
+        "https://user:secret@ci.example/5/",
+        "javascript:alert(1)",
+        "https://[bad",
+        "https://ci.example/5/?token=s3cret",
+        "https://u%3As3cret%40ci.example/",
+    ):
         assert Origin("ci") == origin_of(JENKINS | {"BUILD_URL": url}, at_terminal=False)

@@ -62,6 +62,36 @@ def test_never_sends_the_command_line(run: Run, stub: Stub) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--", "API_KEY=s3cret wrk -d1s"],
+        ["--", "https://u:s3cret@host/wrk"],
+        ["--", "u:s3cret@host"],
+        ["--token=s3cret", "--", "true"],
+        ["s3cret", "--", "true"],
+        ["API_KEY=s3cret", "k6", "run"],
+        ["--", "npx", "--registry", "https://u:s3cret@127.0.0.1:9/", "--offline"],
+    ],
+)
+def test_never_says_the_command_line(run: Run, stub: Stub, arguments: list[str]) -> None:
+    """However a command line was quoted or mistyped, no secret in it reaches stderr by wrap, or the server."""
+    done = run(*arguments)
+
+    assert "s3cret" not in "\n".join(own_lines(done.stderr)) + done.stderr.partition("loadbell wrap: error")[2]
+    assert "s3cret" not in json.dumps([(call.path, call.raw, call.headers) for call in stub.calls])
+
+
+def test_asks_for_a_name(run: Run, stub: Stub, tmp_path: Path) -> None:
+    """A tool without a script is asked to be named, in one line; it is reported all the same, and named it is not."""
+    wrk = fake_tool(tmp_path, "wrk", "exit 0")
+    asked, named = run("--", "nice", wrk, "http://127.0.0.1:9/"), run("--test", "Front page", "--", wrk)
+
+    assert 1 == sum("name it: --test NAME" in line for line in own_lines(asked.stderr))
+    assert 1 == len(own_lines(named.stderr))
+    assert [("wrk", "wrk"), ("Front page", "wrk")] == [(body["name"], body["tool"]) for body in stub.created]
+
+
+@pytest.mark.parametrize(
     ("tool", "code", "expected"),
     [
         ("k6", 99, {"status": 12, "result": "failed", "note": "exit code 99: thresholds were crossed"}),

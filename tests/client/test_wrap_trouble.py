@@ -4,6 +4,8 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -162,10 +164,15 @@ def test_an_end_that_can_not_be_reported(run: Run, stub: Stub) -> None:
 
 
 def test_a_run_created_late(run: Run, stub: Stub, tmp_path: Path) -> None:
-    """A server that comes up while the tool runs still learns of the run."""
+    """A server that comes up while the tool runs still learns of the run, when it began, and how long it took."""
     stub.answer = lambda _: problem(500, "Not yet.") if len(stub.calls) == 1 else None
 
     run("--", "sleep", "0.6")
 
     assert [2, 2] == [body["status"] for body in stub.created]
     assert 3 == stub.end["status"]
+    began = {datetime.fromisoformat(body["started_at"]) for body in stub.created}
+    sent = [parsedate_to_datetime(call.headers["Date"]) for call in stub.calls if call.method == "POST"]
+    assert 1 == len(began)
+    assert all(timedelta(seconds=-1) < at - next(iter(began)) < timedelta(seconds=30) for at in sent)
+    assert 0.6 <= stub.end["duration_s"] == stub.end["metrics"]["duration_s"]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from loadbell.client import runners
+from loadbell.client.processes import SHELLS
 from loadbell.client.runners import RUNNERS, Words
 
 _SCRIPTED = frozenset({"k6", "locust", "artillery", "gatling", "bzt", "jmeter", "jmeter-server", "tsung", "goose"})
@@ -218,7 +219,7 @@ def _in_container(command: Command, called: str, rest: list[str]) -> Command | N
         inner = [entry, *inner]
     elif not is_exec and place in KNOWN and not (inner and program_name(inner[0]) == place):
         inner = [place, *inner]
-    elif not inner or not (is_exec or is_compose or program_name(inner[0]) in KNOWN | runners.SHELLS | set(RUNNERS)):
+    elif not inner or not (is_exec or is_compose or program_name(inner[0]) in KNOWN | SHELLS | set(RUNNERS)):
         return None
     found = _behind(command, Words(inner, is_certain=is_exec or bool(entry) or place in KNOWN))
     return replace(found, environment=inside, in_container=True) if found else None
@@ -295,7 +296,7 @@ _LAYERS: Mapping[str, Callable[[Command, str, list[str]], Command | None]] = {
     **dict.fromkeys(RUNNERS, _behind_runner),
     **dict.fromkeys(runners.BEHIND_DASHES, _behind_dashes),
     **dict.fromkeys(runners.CONTAINERS, _in_container),
-    **dict.fromkeys(runners.SHELLS, _in_shell),
+    **dict.fromkeys(SHELLS, _in_shell),
     **dict.fromkeys(_BUILDS, _in_build),
     "java": _in_java,
 }

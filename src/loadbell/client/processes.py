@@ -8,8 +8,7 @@ what a tool leaves behind stays among its descendants. Elsewhere only the comman
 import os
 from dataclasses import dataclass
 
-from loadbell.client.runners import SHELLS
-
+SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 _PR_SET_CHILD_SUBREAPER = 36
 _STAT_BYTES = 4096
 _MOST_NAMED = 5

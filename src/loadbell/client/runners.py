@@ -135,7 +135,6 @@ RUNNERS: Mapping[str, Runner] = {
 BEHIND_DASHES = frozenset({"op", "doppler", "aws-vault", "chamber", "infisical", "teller", "mise", "kubectl", "oc"})
 """Programs whose command comes after ``--``."""
 
-SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 INTERPRETERS = frozenset({"node", "nodejs", "deno", "perl", "ruby"})
 CONTAINERS = frozenset({"docker", "podman", "nerdctl", "docker-compose"})
 

@@ -5,8 +5,11 @@ A source's clock may be wrong, so spans count more than instants: how long ago t
 and how long it took. A run has one duration, from its start to its end, and it is the one that its source measured.
 """
 
+from dataclasses import replace
+
 from loadbell.domain.errors import FieldError, Invalid
 from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.runs import Run, RunMove, RunStatus
 
 SKEW: Micros = 60 * SECOND
 """How far a source's clock may be ahead of ours."""
@@ -31,14 +34,40 @@ def start_of(told: Micros, *, sent_at: Micros | None, now: Micros) -> Micros:
     return now - max(age, 0)
 
 
-def check_end(started_at: Micros | None, duration: Micros | None, now: Micros) -> None:
-    """Does nothing if a run that is told of afterwards can have ended by now.
+def check_duration(status: RunStatus, duration: Micros | None) -> None:
+    """Does nothing if a run in ``status`` may have a duration.
 
     Raises:
-        Invalid: it began too late for its duration.
+        Invalid: it has not ended.
     """
-    if started_at is not None and duration is not None and started_at + duration > now + SKEW:
+    if duration is not None and not status.is_final:
+        raise Invalid(FieldError("duration_s", "a run has a duration only when it ends: send it with the final status"))
+
+
+def of_new_run(
+    status: RunStatus, started_at: Micros | None, sent_at: Micros | None, duration: Micros | None, now: Micros
+) -> tuple[Micros | None, Micros | None]:
+    """When a run began and ended that is first told of now, in ``status``; the rest is as its source says it.
+
+    Raises:
+        Invalid: that can't be, or does not fit the status.
+    """
+    check_duration(status, duration)
+    if started_at is not None and not (status.is_final or status is RunStatus.RUNNING):
+        raise Invalid(FieldError("started_at", f"a run that is {status.text} has not begun"))
+    began = None if started_at is None else start_of(started_at, sent_at=sent_at, now=now)
+    if not status.is_final:
+        return (now if began is None and status is RunStatus.RUNNING else began), None
+    if began is not None and duration is not None and began + duration > now + SKEW:
         raise Invalid(FieldError("duration_s", "would end the run in the future; check it and started_at"))
+    return end_of(began, duration, now)
+
+
+def of_move(move: RunMove, run: Run) -> RunMove:
+    """The move of ``run`` at the time of which it tells; it may have been reported later."""
+    if move.status is RunStatus.RUNNING and run.started_at is not None:
+        return replace(move, at=run.started_at)
+    return replace(move, at=run.ended_at) if move.status.is_final and run.ended_at is not None else move
 
 
 def end_of(started_at: Micros | None, duration: Micros | None, now: Micros) -> tuple[Micros | None, Micros]:

@@ -4,6 +4,7 @@ Use cases on runs: create, report, heartbeat, abort, and the silent end. The onl
 Each is a unit of work: it runs inside the caller's transaction, which is also the one that told who is asking. A move,
 its event and its deliveries are therefore one commit.
 """
+# long: every use case that moves a run is here, the only writer of its status
 
 from dataclasses import dataclass, field, replace
 
@@ -109,7 +110,8 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
     if watchdog is None and new.source.reports_regularly:
         watchdog = default_watchdog
     started, ended = new.status is RunStatus.RUNNING, new.status.is_final
-    started_at, ended_at = _times(new, now)
+    told = new.started_at, new.sent_at, new.duration
+    started_at, ended_at = run_times.of_new_run(new.status, *told, now)
     run = Run(
         id=0,
         organization_id=principal.organization_id,
@@ -161,8 +163,7 @@ async def report_run(  # noqa: PLR0913 - as above
     run = await hold_run(tx, principal, run_id)
     wanted = run.status if report.status is None else report.status
     _check_result(wanted, report.result)
-    if report.duration is not None and not wanted.is_final:
-        raise Invalid(FieldError("duration_s", "a run has a duration only when it ends: send it with the final status"))
+    run_times.check_duration(wanted, report.duration)
     said = replace(
         run,
         last_report_at=now,
@@ -285,7 +286,7 @@ async def list_moves(tx: Transaction, principal: Principal, run_id: int) -> list
     """
     run = await get_run(tx, principal, run_id)
     moves = await run_moves.list_moves(tx, run.id, limit=MOST_MOVES)
-    return moves if run.corrected else [_timed(move, run) for move in moves]
+    return moves if run.corrected else [run_times.of_move(move, run) for move in moves]
 
 
 async def count_runs(tx: Transaction, principal: Principal) -> RunCounts:
@@ -333,13 +334,6 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     )
 
 
-def _timed(move: RunMove, run: Run) -> RunMove:
-    """The move at the time of which it tells; it may have been reported later."""
-    if move.status is RunStatus.RUNNING and run.started_at is not None:
-        return replace(move, at=run.started_at)
-    return replace(move, at=run.ended_at) if move.status.is_final and run.ended_at is not None else move
-
-
 async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient values
     tx: Transaction,
     run: Run,
@@ -370,24 +364,6 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     if ends:
         await publish_finished(tx, moved, now=now, entropy=entropy)
     return moved
-
-
-def _times(new: NewRun, now: Micros) -> tuple[Micros | None, Micros | None]:
-    """When a new run began and ended, by our clock."""
-    if not new.status.is_final:
-        if new.duration is not None:
-            raise Invalid(FieldError("duration_s", "a run has a duration only when it has ended"))
-        if new.status is not RunStatus.RUNNING:
-            if new.started_at is not None:
-                raise Invalid(FieldError("started_at", f"a run that is {new.status.text} has not begun"))
-            return None, None
-    started_at = None
-    if new.started_at is not None:
-        started_at = run_times.start_of(new.started_at, sent_at=new.sent_at, now=now)
-    if not new.status.is_final:
-        return now if started_at is None else started_at, None
-    run_times.check_end(started_at, new.duration, now)
-    return run_times.end_of(started_at, new.duration, now)
 
 
 def _check_result(status: RunStatus, result: Result | None) -> None:

@@ -1,0 +1,176 @@
+"""
+What ``loadbell wrap`` tells of a run, at its start and at its end.
+
+Loaded beside the running tool, which need not wait for it. What we can't read does it no harm, either.
+"""
+
+import argparse
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from loadbell.client import tools
+from loadbell.client.child import Child
+from loadbell.client.ci import origin_of
+from loadbell.client.commands import NAMELESS, WITHOUT_SCRIPT, Command, program_name, read_command
+from loadbell.client.limits import Limit
+from loadbell.client.locust_options import LocustOptions
+from loadbell.client.pace import Pace
+from loadbell.client.report import Reporter
+from loadbell.client.results import read_figures
+from loadbell.client.stderr import STDERR, say
+from loadbell.client.tools import End, Execution
+
+T = TypeVar("T")
+
+_CREATED, _RUNNING = -1, 2
+_NAME_CAP = 10_000
+_BY_SIGNAL = 128
+_STDIN = 0
+
+
+class RunReport:
+    """The report of one run. Made when its command was started at ``began`` (wall and monotonic clock)."""
+
+    def __init__(self, options: argparse.Namespace, child: Child, began: tuple[float, float], pace: Pace) -> None:
+        self._child, self._limits, self._began = child, options.limits, began
+        environment = options.environment
+        nameless = Command(NAMELESS, (), environment)
+        self._command = _guarded(lambda: read_command(options.command, environment), nameless)
+        self._reporter = _report(options, self._command, _RUNNING, pace, child, began=began)
+
+    def end(self, code: int) -> int:
+        """Tells how the command ended, with ``code`` or minus the signal that killed it; the exit code for that."""
+        child, began = self._child, self._began
+        duration = round(child.ended - began[1], 3)
+        exit_code = code if code >= 0 else _BY_SIGNAL - code
+        nothing: dict[str, float] = {}
+        figures = _guarded(lambda: read_figures(self._command, began[0]), nothing)
+        execution = Execution(self._command, began[0], duration, figures)
+        unread = End(tools.ABORTED_BY_SYSTEM if exit_code else tools.FINISHED, tools.UNKNOWN, f"exit code {exit_code}")
+        end = _guarded(lambda: _end_of(child, code, execution), unread)
+        metrics = {"duration_s": duration, "exit_code": exit_code, **figures}
+        judges_itself = code >= 0 and not child.aborted and child.stopped_by is None
+        report = _judged(end, self._limits if judges_itself else [], metrics)
+        _tell_end(self._reporter, report | {"metrics": metrics, "duration_s": duration})
+        return exit_code
+
+
+def report_not_started(error: OSError, options: argparse.Namespace, pace: Pace) -> int:
+    """Tells of a command that could not be started; the exit code that a shell gives for it."""
+    code = tools.NOT_FOUND if isinstance(error, FileNotFoundError) else tools.NOT_EXECUTABLE
+    called = options.command[0]
+    name = program_name(called)
+    shown = called if name and "@" not in called else NAMELESS  # it may hold a secret that was quoted into one word
+    say(f"{shown}: {'command not found' if code == tools.NOT_FOUND else error.strerror}")
+    command = Command(name or NAMELESS, tuple(options.command[1:]), options.environment)
+    reporter = _report(options, command, _CREATED, pace, None, began=(time.time(), time.monotonic()))
+    note = f"{command.tool}: {'command not found' if code == tools.NOT_FOUND else 'could not be executed'}"
+    end = End(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, note)
+    _tell_end(reporter, _judged(end, [], {}) | {"metrics": {"exit_code": code}})
+    return code
+
+
+def _guarded(work: Callable[[], T], otherwise: T) -> T:
+    """What ``work`` gives, or ``otherwise``: the running tool must not suffer from what we can't read."""
+    try:
+        return work()
+    except Exception:  # noqa: BLE001 - whatever it is, it is ours and not the tool's
+        return otherwise
+
+
+def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
+    options: argparse.Namespace,
+    command: Command,
+    status: int,
+    pace: Pace,
+    child: Child | None,
+    *,
+    began: tuple[float, float],
+) -> Reporter | None:
+    environment = options.environment
+    if child and _guarded(lambda: _is_worker(command), otherwise=False):
+        say(f"a worker of {command.tool} only makes load for its master: wrap the master; this is not reported")
+        return None
+    url, token = environment.get("LOADBELL_URL", "").strip(), environment.get("LOADBELL_TOKEN", "").strip()
+    if not url or not token:
+        say(f"{'LOADBELL_TOKEN' if url else 'LOADBELL_URL'} is not set: this run is not reported")
+        return None
+    if child and not options.test and not command.is_named and command.tool in WITHOUT_SCRIPT:
+        say(f"no script names this test, so it is compared with no other run of {command.tool}; name it: --test NAME")
+    origin = origin_of(environment, at_terminal=os.isatty(_STDIN) or os.isatty(STDERR))
+    run: dict[str, Any] = {
+        "name": (options.test or command.name)[:_NAME_CAP],
+        "status": status,
+        "trigger": options.trigger or origin.trigger,
+        "source": "wrap",
+        "links": list(origin.links),
+        "tool": command.tool,
+    }
+    if child:
+        run["started_at"] = _rfc3339(began[0])
+    if options.project is not None:
+        run["project_id"] = options.project
+    on_abort = child.stop if child else lambda: None
+    return Reporter(url, token, run, began=began, pace=pace, on_abort=on_abort, on_refusal=say)
+
+
+def _is_worker(command: Command) -> bool:
+    """Whether the command only makes load for another process, whose run it is."""
+    if command.tool == "locust":
+        return LocustOptions(command).is_worker
+    return command.tool == "jmeter-server" or (
+        command.tool == "jmeter" and not command.build and command.option("-s", "--server") is not None
+    )
+
+
+def _rfc3339(instant: float) -> str:
+    whole, micros = divmod(round(instant * 1_000_000), 1_000_000)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micros:06}Z"
+
+
+def _end_of(child: Child, code: int, execution: Execution) -> End:
+    left = f"; still running: {child.survivors}" if child.survivors else ""
+    if child.aborted:
+        return End(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by an abort in loadbell{left}")
+    if child.stopped_by is not None:
+        return End(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by {child.stopped_by.name}{left}")
+    if code < 0:
+        return End(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, f"killed by {_signal_name(-code)}")
+    return tools.end_of(code, execution)
+
+
+def _judged(end: End, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
+    """The end as the API takes it. The user's own limits add to the tool's verdict and never soften it."""
+    status, result, notes = end.status, end.result, [end.note] if end.note else []
+    thresholds = [threshold for limit in limits if (threshold := limit.judge(metrics)) is not None]
+    unmeasured = [limit.expression for limit in limits if limit.name not in metrics]
+    if not all(threshold["ok"] for threshold in thresholds):
+        status = tools.FAILED_THRESHOLD if status == tools.FINISHED else status
+        result = tools.FAILED
+    elif status == tools.FINISHED and unmeasured:
+        result = tools.UNKNOWN
+    elif status == tools.FINISHED and metrics.get("requests") != 0 and any(one.is_about_requests for one in limits):
+        result, notes = tools.PASSED, []
+    if unmeasured:
+        notes.append(f"nothing was measured for {', '.join(unmeasured)}")
+    report: dict[str, Any] = {"status": status, "result": result}
+    if thresholds:
+        report["thresholds"] = thresholds
+    if notes:
+        report["note"] = "; ".join(notes)
+    return report
+
+
+def _tell_end(reporter: Reporter | None, report: dict[str, Any]) -> None:
+    if reporter is not None and (line := reporter.end(report)):
+        say(line)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
