@@ -89,10 +89,10 @@ class Serving:
 
 
 @contextmanager
-def serving(trusted: Sequence[Network] = (), **limits: Any) -> Iterator[Serving]:
+def serving(trusted: Sequence[Network] = (), at_once: int = 1_000, **limits: Any) -> Iterator[Serving]:
     """Serves with ``limits`` that differ from lenient ones."""
     loop, application = uvloop.new_event_loop(), Application()
-    limited: ASGIApp = RequestLimits(application, at_once=1_000)
+    limited: ASGIApp = RequestLimits(application, at_once)
     room = Room(replace(LENIENT, **limits), backlog=1_000)
     server = HttpServer(http_config(limited, grace=2, trusted_proxies=trusted, room=room))
     listener = socket.create_server(("127.0.0.1", 0))
