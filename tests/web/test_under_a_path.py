@@ -200,6 +200,7 @@ def test_a_path_that_looks_like_one_of_ours(new_store: NewStore) -> None:
 
     assert page.status == 200
     assert f'action="/runs/runs/{run["id"]}/abort"' in page.text
+    assert page.hidden("next") == f"/runs/runs/{run['id']}"
 
 
 def test_taking_the_path_away() -> None:

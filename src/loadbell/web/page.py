@@ -101,7 +101,8 @@ class PageCall(PersonalCall):
     def here(self) -> str:
         """The address of this page, to come back to."""
         query = self._request.scope["query_string"].decode("latin-1")
-        return self.local_path(quote(self.path) + (f"?{query}" if query else ""))
+        here = quote(self.path) + (f"?{query}" if query else "")
+        return here if _LOCAL.fullmatch(here) else "/"
 
     async def guest(self) -> Account | None:
         """Who has signed in, if anybody."""
