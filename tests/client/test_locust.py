@@ -28,6 +28,8 @@ class Visitor(HttpUser):
     @task
     def visit(self):
         self.client.get("/")
+        if self.environment.stats.total.num_requests >= 3:
+            self.environment.runner.quit()
 """
 
 
@@ -247,16 +249,16 @@ def real_locust(run: Run, *options: str, **environment: str) -> int:
 
 def test_a_real_pass(run: Run, stub: Stub, target: str) -> None:
     """Locust itself, with good answers and a file that counts them, passes, and its counts go along."""
-    assert 0 == real_locust(run, "-H", target, "-t", "2s", "--json-file", "out")
+    assert 0 == real_locust(run, "-H", target, "-t", "60s", "--json-file", "out")
 
     assert (3, "passed") == (stub.end["status"], stub.end["result"])
-    assert stub.end["metrics"]["requests"] >= 1
+    assert stub.end["metrics"]["requests"] >= 3
     assert 0 == stub.end["metrics"]["failed_rate"]
 
 
 def test_a_real_failure_that_is_switched_off(run: Run, stub: Stub, folder: Path) -> None:
     """Locust itself, told in its own file to exit with 0, does not pass when every request fails."""
-    (folder / "locust.conf").write_text("exit-code-on-error = 0\nrun-time = 2s\njson-file = out\n", encoding="utf-8")
+    (folder / "locust.conf").write_text("exit-code-on-error = 0\nrun-time = 60s\njson-file = out\n", encoding="utf-8")
 
     assert 0 == real_locust(run, "-H", "http://127.0.0.1:9")
 
@@ -282,6 +284,6 @@ def test_a_real_code_of_its_own(run: Run, stub: Stub, folder: Path, target: str)
     quitting = "\n@events.quitting.add_listener\ndef judge(environment, **_):\n    environment.process_exit_code = 3\n"
     (folder / "locustfile.py").write_text(SCRIPT + quitting, encoding="utf-8")
 
-    assert 3 == real_locust(run, "-H", target, "-t", "1s")
+    assert 3 == real_locust(run, "-H", target, "-t", "60s")
 
     assert (12, "failed") == (stub.end["status"], stub.end["result"])
