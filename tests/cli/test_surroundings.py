@@ -46,7 +46,7 @@ def _nobody_can_be() -> bool:
         (SETUP, {"HOME": "/nonexistent"}, 4, "can't be used: Permission denied"),
         (SETUP, {"LOADBELL_DATA_DIR": "~/lb"}, 4, "LOADBELL_DATA_DIR: nobody can tell which folder ~ is here."),
         (("migrate",), {"LOADBELL_DATABASE_URL": "postgresql://127.0.0.1/d"}, 4, "it names no user"),
-        (("users", "reset-password", "a@b.example"), {"HOME": "/root"}, 4, "There is no database /root/"),
+        (("users", "reset-password", "a@b.example"), {"HOME": "/nonexistent"}, 4, "There is no database /nonexistent/"),
         (("channels", "list"), HERE, 3, "can't be reached"),
         (("k6-config",), HERE, 0, ""),
         (("wrap", "--", "true"), {"PATH": os.environ["PATH"]}, 0, "this run is not reported"),

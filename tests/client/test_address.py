@@ -53,7 +53,12 @@ def test_what_is_no_token_is_refused(text: str) -> None:
         Server("http://h", text)
 
     assert SENTINEL not in str(refused.value)
-    assert "lb_x" == read_token(" lb_x\r\n")
+
+
+@pytest.mark.parametrize(("text", "token"), [(" lb_x\r\n", "lb_x"), ("", ""), (" ", "")])
+def test_a_token_is_read_without_the_white_space_around_it(text: str, token: str) -> None:
+    """None is none."""
+    assert token == read_token(text)
 
 
 @pytest.mark.parametrize("url", ["http://[::1]:1", "http://[::1]:1/x/", "http://127.0.0.1:1"])

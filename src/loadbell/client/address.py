@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-_QUOTES = "\"'"
+_QUOTES = ('"', "'")
 _WANTED = "Write an address such as https://loadbell.example.org"
 _PORTS = {"http": 80, "https": 443}
 
@@ -33,7 +33,7 @@ def read_address(text: str) -> Address:
         ValueError: it is none; the message is a sentence that shows nothing of it.
     """
     text = text.strip()
-    if text[:1] in _QUOTES or text[-1:] in _QUOTES:
+    if text.startswith(_QUOTES) or text.endswith(_QUOTES):
         raise ValueError("LOADBELL_URL begins or ends with a quotation mark. Remove the quotes")
     if not text.isprintable() or " " in text:
         raise ValueError("LOADBELL_URL has white space or a control character in it. Remove it")
@@ -62,7 +62,7 @@ def read_token(text: str) -> str:
         ValueError: it is none; the message is a sentence that shows nothing of it.
     """
     token = text.strip()
-    if token[:1] in _QUOTES or token[-1:] in _QUOTES:
+    if token.startswith(_QUOTES) or token.endswith(_QUOTES):
         raise ValueError("LOADBELL_TOKEN begins or ends with a quotation mark. Remove the quotes")
     if not re.fullmatch(r"[!-~]*", token):
         raise ValueError("LOADBELL_TOKEN is not a token. Copy it again, on one line")
