@@ -8,6 +8,7 @@ and looks at few parts of the answers; errors are shown to its user if they have
 A run is announced in one small transaction, for the load test waits for it. A push is looked at, unpacked and
 condensed before the transaction that keeps it.
 """
+# long: one protocol, whose few calls share their credential, their errors and their statuses
 
 # long: all calls of one protocol, which share the form of their answers
 
