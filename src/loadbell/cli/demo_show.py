@@ -18,7 +18,7 @@ from loadbell.testing.hipchat import readable
 from loadbell.testing.receiver import Received
 
 _WIDTH = 76
-_SLACK_LINK = re.compile(r"<([^|>]+)\|([^>]*)>")  # as Slack's markup writes a link
+_SLACK_LINK = re.compile(r"<([^<|>]+)\|([^<>]*)>")  # as Slack's markup writes a link
 
 
 class Show:

@@ -154,7 +154,7 @@ def _announce(receiver: "ScriptedReceiver", kind: Kind, out: TextIO) -> None:
 
 def _read_in_slack(message: Mapping[str, Any]) -> str:
     """The message's text as Slack shows it, with the address of each link behind its name."""
-    return html.unescape(re.sub(r"<(https?://[^|>]+)\|([^>]*)>", r"\2: \1", message.get("text", "")))
+    return html.unescape(re.sub(r"<(https?://[^<|>]+)\|([^<>]*)>", r"\2: \1", message.get("text", "")))
 
 
 def _as_json(arrival: Arrival) -> str:

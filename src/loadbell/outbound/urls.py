@@ -58,7 +58,7 @@ def parse_url(url: str) -> Target:
         raise BadUrl(f"The URL is longer than {LONGEST_URL:,} characters. Copy it again from the receiver.")
     if " " in url or not url.isprintable():
         raise BadUrl("The URL contains white space or control characters. Copy it again without them.")
-    match = re.fullmatch(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", url, re.IGNORECASE)
+    match = re.fullmatch(r"(https?)://([^/?#]*)((?:[/?][^#]*)?)(?:#.*)?", url, re.IGNORECASE)
     if match is None:
         raise BadUrl("The URL must start with http:// or https://, followed by a host.")
     scheme, authority, rest = match[1].lower(), match[2], match[3]

@@ -1,0 +1,104 @@
+"""Everything that reads bytes from outside, by name: what is fed to it, and which exceptions it may raise."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import cramjam
+
+from loadbell.api.audit import AuditQuery, ExportQuery
+from loadbell.api.bodies import LogQuery, NewRunBody, RunsQuery
+from loadbell.channels.hipchat import HipChat
+from loadbell.channels.slack import Slack
+from loadbell.channels.webhook import WebHook
+from loadbell.channels.wording import readable
+from loadbell.domain.emails import is_email
+from loadbell.domain.errors import Refused
+from loadbell.domain.measurements import TooMuchWork, condensed
+from loadbell.domain.retry import parse_retry_after
+from loadbell.domain.thresholds import parse_expression, parse_selection
+from loadbell.entry.bodies import decode_body
+from loadbell.entry.fields import convert_fields
+from loadbell.entry.paging import PageQuery
+from loadbell.outbound.contract import Reply
+from loadbell.outbound.urls import BadUrl, parse_url
+from loadbell.sources import k6_create, k6_points
+from loadbell.sources.k6_cloud_v1 import _tool, _without_prefix
+
+NOW = 1_800_000_000_000_000
+Read = Callable[[bytes], object]
+Reader = tuple[Read, tuple[type[Exception], ...]]
+"""What reads, and by which exceptions it refuses."""
+
+
+def _text(read: Callable[[str], object]) -> Read:
+    return lambda raw: read(raw.decode("latin-1"))
+
+
+def _judge(channel: Any) -> Read:
+    def judge(raw: bytes) -> object:
+        shown = raw.decode("latin-1")
+        headers = tuple(
+            (name, shown) for name in ("Retry-After", "Content-Type", "webhook-delivery", "X-RateLimit-Reset")
+        )
+        replies = (Reply(status, headers, raw, truncated=False, duration=1) for status in (200, 400, 404, 429, 500))
+        return [channel.judge(reply, NOW) for reply in replies]
+
+    return judge
+
+
+def _form(content_type: str) -> Read:
+    async def chunks(raw: bytes) -> AsyncIterator[bytes]:
+        for start in range(0, len(raw) + 1, 8_192):
+            yield raw[start : start + 8_192]
+
+    return lambda raw: asyncio.run(k6_create.of_form(chunks(raw), content_type))
+
+
+def _archive(raw: bytes) -> object:
+    return k6_create._thresholds_of(raw)
+
+
+def _protobuf(raw: bytes) -> object:
+    points, period = k6_points.points_of_protobuf(bytes(cramjam.snappy.compress_raw(raw)))
+    return condensed(points, ("m{a:1}",), period=period)
+
+
+def _query(wanted: Any) -> Read:
+    def read(raw: bytes) -> object:
+        text = raw.decode("latin-1")
+        return convert_fields(dict.fromkeys(wanted.__struct_fields__, text), wanted, strict=False)
+
+    return read
+
+
+READERS: Mapping[str, Reader] = {
+    "a path": (_text(_without_prefix), ()),
+    "k6's version": (_text(_tool), ()),
+    "a body of JSON": (lambda raw: decode_body(raw, "application/json", NewRunBody), (Refused,)),
+    "a media type": (_text(lambda text: decode_body(b"{}", text, NewRunBody)), (Refused,)),
+    "a run of k6's": (k6_create.of_json, (Refused,)),
+    "a form of k6's": (_form("multipart/form-data; boundary=x"), (Refused,)),
+    "a form's media type": (lambda raw: _form(raw.decode("latin-1"))(b""), (Refused,)),
+    "an archive": (_archive, ()),
+    "snappy": (k6_points.points_of_protobuf, (k6_points.BadPush,)),
+    "protobuf": (_protobuf, (k6_points.BadPush, TooMuchWork)),
+    "gzip": (k6_points.points_of_json, (k6_points.BadPush,)),
+    "samples": (lambda raw: condensed(k6_points.points_of_json(gzip.compress(raw, 1)), ()), (k6_points.BadPush,)),
+    "an expression": (_text(parse_expression), ()),
+    "a selection": (_text(parse_selection), ()),
+    "Retry-After": (_text(lambda text: parse_retry_after(text, NOW)), ()),
+    "Slack's answer": (_judge(Slack()), ()),
+    "HipChat's answer": (_judge(HipChat()), ()),
+    "a receiver's answer": (_judge(WebHook()), ()),
+    "an address of the web": (_text(parse_url), (BadUrl,)),
+    "an address of mail": (_text(is_email), ()),
+    "a cursor of ids": (_text(lambda text: PageQuery(cursor=text).before_id()), (Refused,)),
+    "a cursor of UUIDs": (_text(lambda text: PageQuery(cursor=text).before_uuid()), (Refused,)),
+    "filters of runs": (_query(RunsQuery), (Refused,)),
+    "filters of the log": (_query(LogQuery), (Refused,)),
+    "filters of the audit log": (_query(AuditQuery), (Refused,)),
+    "filters of an export": (_query(ExportQuery), (Refused,)),
+    "a text for people": (_text(readable), ()),
+}  # fmt: skip
