@@ -29,6 +29,7 @@ from loadbell.accounts.mail import Mailer
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
+from loadbell.entry.report_limit import ReportLimit
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
@@ -83,14 +84,20 @@ class _Forward(logging.Handler):
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
-async def serve(
-    settings: Settings, *, host: str, port: int, with_worker: bool, announce: Callable[[str, str | None], None]
+async def serve(  # noqa: PLR0913 - one argument for each option
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    with_worker: bool,
+    announce: Callable[[str, str | None], None],
+    new: bool = False,
 ) -> None:
     """Answers HTTP, and delivers unless another process does, until SIGTERM or SIGINT.
 
     ``announce`` is given the address once requests are answered, and the code that the first start asks for, if it
     does. Then the process ends within 10 s of the signal: it accepts nothing more, lets what is in flight end, and
-    gives the rest back to be sent by the next one.
+    gives the rest back to be sent by the next one. ``new``: as :func:`loadbell.store.opening.open_database` takes it.
 
     Raises:
         CannotListen: the address is taken or not this machine's.
@@ -102,7 +109,7 @@ async def serve(
         address = f"http://{shown}:{listener.getsockname()[1]}"
         asks_for_code = not _is_of_this_machine(listener.getsockname()[0])
         settings = replace(settings, base_url=settings.base_url or address)
-        async with _store(settings) as database, _sender(settings) as sender:
+        async with _store(settings, new=new) as database, _sender(settings) as sender:
             stopped = _stop_signal()
             code = await database.read(setup_code) if asks_for_code else None
             worker = _worker(settings, database, sender) if with_worker else None
@@ -176,8 +183,8 @@ def _is_of_this_machine(address: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[Database]:
-    database = await open_database(settings)
+async def _store(settings: Settings, *, new: bool = False) -> AsyncIterator[Database]:
+    database = await open_database(settings, new=new)
     try:
         yield database
     finally:
@@ -227,6 +234,8 @@ def _http_server(settings: Settings, database: Database, live: Live, *, asks_for
         send_timeout=settings.send_timeout,
         sends_mail=settings.mail is not None,
         asks_for_code=asks_for_code,
+        quotas=settings.quotas,
+        reports=ReportLimit(settings.quotas.pace_of_reports),
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
     application = at_any_prefix(build_asgi(door, routers, error_page))

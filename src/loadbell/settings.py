@@ -17,6 +17,7 @@ import platformdirs
 
 from loadbell.domain.emails import is_email
 from loadbell.domain.ids import Micros
+from loadbell.domain.quotas import Quotas
 from loadbell.domain.retry import RetrySchedule, parse_duration
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,8 +39,17 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_SMTP_URL": "",
     "LOADBELL_SMTP_FROM": "",
     "LOADBELL_TRUSTED_PROXIES": "",
+    "LOADBELL_MAX_CHANNELS": "200",
+    "LOADBELL_MAX_PROJECTS": "500",
+    "LOADBELL_MAX_TOKENS": "1000",
+    "LOADBELL_MAX_INVITATIONS": "500",
+    "LOADBELL_MAX_MEMBERS": "2000",
+    "LOADBELL_MAX_RUN_REPORTS_PER_MINUTE": "6000",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
+
+
+_MOST = 1_000_000  # of anything that is counted
 
 
 class BadSetting(Exception):  # noqa: N818 - reads as what happened
@@ -77,6 +87,7 @@ class Settings:
     ca_file: Path | None
     mail: MailServer | None  #: None: this server sends no mail
     trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is believed
+    quotas: Quotas  #: of each organization
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -108,6 +119,12 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
             raise BadSetting(f"{name}: must be more than zero.")
         return span
 
+    def number(name: str) -> int:
+        written = text(name)
+        if not (written.isascii() and written.isdigit() and 0 < int(written) <= _MOST):
+            raise BadSetting(f"{name}: {written!r} is not a whole number from 1 to {_MOST:,}. Write it without commas.")
+        return int(written)
+
     data_dir = Path(text("LOADBELL_DATA_DIR") or platformdirs.user_data_dir("loadbell")).absolute()
     log_format = text("LOADBELL_LOG_FORMAT")
     if log_format not in {"console", "json"}:
@@ -127,6 +144,14 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         ca_file=_ca_file(text("LOADBELL_CA_FILE")),
         mail=_mail(text("LOADBELL_SMTP_URL"), text("LOADBELL_SMTP_FROM")),
         trusted_proxies=_networks("LOADBELL_TRUSTED_PROXIES", text("LOADBELL_TRUSTED_PROXIES")),
+        quotas=Quotas(
+            channels=number("LOADBELL_MAX_CHANNELS"),
+            projects=number("LOADBELL_MAX_PROJECTS"),
+            tokens=number("LOADBELL_MAX_TOKENS"),
+            invitations=number("LOADBELL_MAX_INVITATIONS"),
+            members=number("LOADBELL_MAX_MEMBERS"),
+            reports_per_minute=number("LOADBELL_MAX_RUN_REPORTS_PER_MINUTE"),
+        ),
     )
 
 

@@ -23,7 +23,7 @@ _NOUN = "run"
 @post(
     "/runs",
     **described(
-        Operation("Announce a run", {201: answers.Run}, body=bodies.NewRunBody, refusals=(404,)),
+        Operation("Announce a run", {201: answers.Run}, body=bodies.NewRunBody, refusals=(404, 429)),
     ),
 )
 async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
@@ -34,6 +34,7 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.NewRunBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
+        call.door.reports.take(principal, now)
         run = await lifecycle.create_run(
             tx,
             principal,
@@ -49,7 +50,7 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
 
 @patch(
     "/runs/{run_id:str}",
-    **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409))),
+    **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409, 429))),
 )
 async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     """Moves the run by the table of moves, and keeps its metrics, thresholds and note.
@@ -59,6 +60,7 @@ async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.ReportBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
+        call.door.reports.take(principal, now)
         run_id = call.integer_id("run_id", _NOUN)
         run = await lifecycle.report_run(tx, principal, run_id, said.report(), now=now, entropy=call.door.entropy)
         return answers.run(run, call.door.base_url)

@@ -33,9 +33,11 @@ from loadbell.accounts.tokens import Hold, authenticate, note_use
 from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
 from loadbell.domain.ids import Clock, Entropy, Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
+from loadbell.domain.quotas import Quotas
 from loadbell.entry import identifiers
 from loadbell.entry.bodies import decode_body, read_body
 from loadbell.entry.fields import convert_fields
+from loadbell.entry.report_limit import ReportLimit
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.idempotency import claim_key, keep_answer
@@ -64,6 +66,8 @@ class Door:
     passwords: Passwords = field(default_factory=Passwords)
     sends_mail: bool = False  #: the operator named a mail server
     asks_for_code: bool = False  #: who sets this installation up has to know what `serve` printed
+    quotas: Quotas = field(default_factory=Quotas)
+    reports: ReportLimit = field(default_factory=lambda: ReportLimit(Quotas().pace_of_reports))
 
 
 class AtTheDoor(Generic[Who]):
