@@ -10,6 +10,7 @@ import platformdirs
 import pytest
 
 from loadbell.domain.ids import SECOND
+from loadbell.domain.quotas import Quotas
 from loadbell.domain.retry import RetrySchedule
 from loadbell.setting_texts import BadSetting
 from loadbell.settings import DEFAULTS, Settings, load_settings
@@ -45,6 +46,12 @@ def test_the_defaults() -> None:
         ("RETRY_SCHEDULE", "1s, 2m", "retry_schedule", RetrySchedule((SECOND, 2 * MINUTE))),
         ("SEND_TIMEOUT", "500ms", "send_timeout", SECOND // 2),
         ("WATCHDOG", "1h", "watchdog", HOUR),
+        ("MAX_CHANNELS", "7", "quotas", Quotas(channels=7)),
+        ("MAX_PROJECTS", "7", "quotas", Quotas(projects=7)),
+        ("MAX_TOKENS", "7", "quotas", Quotas(tokens=7)),
+        ("MAX_INVITATIONS", "7", "quotas", Quotas(invitations=7)),
+        ("MAX_MEMBERS", "7", "quotas", Quotas(members=7)),
+        ("MAX_RUN_REPORTS_PER_MINUTE", "7", "quotas", Quotas(reports_per_minute=7)),
         ("LOG_FORMAT", "json", "log_format", "json"),
         ("LOG_FORMAT", "  json  ", "log_format", "json"),
         ("CA_FILE", certifi.where(), "ca_file", Path(certifi.where())),
@@ -94,6 +101,12 @@ def test_postgresql_is_no_file() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("LOADBELL_MAX_CHANNELS", "0"),
+        ("LOADBELL_MAX_PROJECTS", "-1"),
+        ("LOADBELL_MAX_TOKENS", "1.5"),
+        ("LOADBELL_MAX_INVITATIONS", "many"),
+        ("LOADBELL_MAX_MEMBERS", "1,000"),
+        ("LOADBELL_MAX_RUN_REPORTS_PER_MINUTE", "1000001"),
         ("LOADBELL_DATABASE_URL", "mysql://h/d"),
         ("LOADBELL_DATABASE_URL", "sqlite://relative.db"),
         ("LOADBELL_DATABASE_URL", "sqlite:///relative.db"),

@@ -28,6 +28,7 @@ from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
 from loadbell.entry.http_server import HttpServer, http_config, room_for_connections
+from loadbell.entry.report_limit import ReportLimit
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
@@ -85,14 +86,21 @@ class _Forward(logging.Handler):
         log.log(record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info)
 
 
-async def serve(
-    settings: Settings, *, host: str, port: int, with_worker: bool, announce: Callable[[str, str | None], None]
+async def serve(  # noqa: PLR0913 - one argument for each option
+    settings: Settings,
+    *,
+    host: str,
+    port: int,
+    with_worker: bool,
+    announce: Callable[[str, str | None], None],
+    new: bool = False,
 ) -> None:
     """Answers HTTP, and delivers unless another process does, until SIGTERM or SIGINT.
 
     ``announce`` is given the address once requests are answered, and the code that the first start asks for, while
     there is nobody. Then the process ends within 10 s of the signal: it accepts nothing more, lets what is in flight
     end, and gives the rest back to be sent by the next one.
+    ``new``: as :func:`loadbell.store.opening.open_database` takes it.
 
     Raises:
         CannotListen: the address is taken or not this machine's.
@@ -109,7 +117,7 @@ async def serve(
                 links=hosts.base_url,
             )
         settings = replace(settings, base_url=hosts.base_url)
-        async with _store(settings) as database, _sender(settings) as sender:
+        async with _store(settings, new=new) as database, _sender(settings) as sender:
             stopped = _stop_signal()
             code = await database.read(setup_code)
             worker = _worker(settings, database, sender) if with_worker else None
@@ -177,8 +185,8 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
 
 
 @contextlib.asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[Database]:
-    database = await open_database(settings)
+async def _store(settings: Settings, *, new: bool = False) -> AsyncIterator[Database]:
+    database = await open_database(settings, new=new)
     try:
         yield database
     finally:
@@ -234,6 +242,8 @@ def _http_server(settings: Settings, database: Database, live: Live, hosts: Host
         default_watchdog=settings.watchdog,
         send_timeout=settings.send_timeout,
         sends_mail=settings.mail is not None,
+        quotas=settings.quotas,
+        reports=ReportLimit(settings.quotas.pace_of_reports),
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
     room = room_for_connections(beside=IN_FLIGHT)

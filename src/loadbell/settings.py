@@ -21,6 +21,7 @@ import platformdirs
 from loadbell.domain.emails import is_email
 from loadbell.domain.ids import Micros
 from loadbell.domain.postgresql_url import FILES, SYSTEM_CERTIFICATES, parse_postgresql_url
+from loadbell.domain.quotas import Quotas
 from loadbell.domain.retry import RetrySchedule, parse_duration
 from loadbell.setting_texts import BadSetting, expanded, given_values
 
@@ -47,8 +48,17 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_ALLOWED_HOSTS": "",
     "LOADBELL_TRUSTED_PROXIES": "",
     "LOADBELL_OUTBOUND_PROXY": "",
+    "LOADBELL_MAX_CHANNELS": "200",
+    "LOADBELL_MAX_PROJECTS": "500",
+    "LOADBELL_MAX_TOKENS": "1000",
+    "LOADBELL_MAX_INVITATIONS": "500",
+    "LOADBELL_MAX_MEMBERS": "2000",
+    "LOADBELL_MAX_RUN_REPORTS_PER_MINUTE": "6000",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
+
+
+_MOST = 1_000_000  # of anything that is counted
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,7 @@ class Settings:
     allowed_hosts: tuple[str, ...]  #: further names of this server
     trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is believed
     outbound_proxy: Proxy | None  #: None: channels are sent to directly
+    quotas: Quotas  #: of each organization
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -132,6 +143,13 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
     on_postgresql = _is_postgresql(text("LOADBELL_DATABASE_URL"))
     data_dir = _data_dir(text("LOADBELL_DATA_DIR"), needed=not on_postgresql)
+
+    def number(name: str) -> int:
+        written = text(name)
+        if not (written.isascii() and written.isdigit() and 0 < int(written) <= _MOST):
+            raise BadSetting(f"{name}: {written!r} is not a whole number from 1 to {_MOST:,}. Write it without commas.")
+        return int(written)
+
     log_format = text("LOADBELL_LOG_FORMAT")
     if log_format not in {"console", "json"}:
         raise BadSetting(f"LOADBELL_LOG_FORMAT: {log_format!r} is neither console nor json.")
@@ -154,6 +172,14 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         allowed_hosts=_hosts(text("LOADBELL_ALLOWED_HOSTS")),
         trusted_proxies=_networks("LOADBELL_TRUSTED_PROXIES", text("LOADBELL_TRUSTED_PROXIES")),
         outbound_proxy=_outbound_proxy(text("LOADBELL_OUTBOUND_PROXY")),
+        quotas=Quotas(
+            channels=number("LOADBELL_MAX_CHANNELS"),
+            projects=number("LOADBELL_MAX_PROJECTS"),
+            tokens=number("LOADBELL_MAX_TOKENS"),
+            invitations=number("LOADBELL_MAX_INVITATIONS"),
+            members=number("LOADBELL_MAX_MEMBERS"),
+            reports_per_minute=number("LOADBELL_MAX_RUN_REPORTS_PER_MINUTE"),
+        ),
     )
 
 

@@ -15,6 +15,7 @@ from loadbell.notify.channels import update_channel
 from loadbell.store.completions import reap
 from loadbell.store.leases import give_back
 from tests.accounts.asking import token_of
+from tests.support.deleting import delete_organization, delete_project
 from tests.support.leasing import BROKEN, LEASE, deliveries, done, lease, record
 from tests.support.stores import Play, Site
 
@@ -32,7 +33,7 @@ def test_a_deleted_project_names_what_it_takes(play: Play) -> None:
         await site.run(project_id=project)
         await site.run()
         looked = await site.do(projects.look_at_loss, site.owner, project)
-        lost = await site.do(projects.delete_project, site.owner, project)
+        lost = await site.do(delete_project, site.owner, project)
         gone, kept = await deliveries(site)
         (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = 'project.deleted'")
 
@@ -57,7 +58,7 @@ def test_what_is_being_sent_is_not_retried(play: Play, end: str) -> None:
         await site.channel()
         await site.run(project_id=project)
         (item,) = await lease(site)
-        await site.do(projects.delete_project, site.owner, project)
+        await site.do(delete_project, site.owner, project)
         if end == "attempt":
             await record(site, done(site, item, BROKEN))
         elif end == "reaped":
@@ -85,7 +86,7 @@ def test_what_waited_for_a_deleted_projects_news_goes_on(play: Play) -> None:
         first, second, third, fourth, fifth = [row["id"] for row in await deliveries(site)]
         for waiting, earlier in ((second, first), (third, second), (fourth, third), (fifth, fourth)):
             await site.run_sql("UPDATE deliveries SET waits_for = :e WHERE id = :w", e=earlier, w=waiting)
-        await site.do(projects.delete_project, site.owner, project)
+        await site.do(delete_project, site.owner, project)
         rows = await deliveries(site)
 
         assert ["pending", "cancelled", "cancelled", "pending", "cancelled"] == [row["status"] for row in rows]
@@ -104,7 +105,7 @@ def test_a_redelivered_one_returns_to_its_end(play: Play) -> None:
         await record(site, *[done(site, item) for item in await lease(site)])
         (row,) = await deliveries(site)
         await site.do(redeliver, site.owner, UUID(row["id"]))
-        await site.do(projects.delete_project, site.owner, project)
+        await site.do(delete_project, site.owner, project)
         (again,) = await deliveries(site)
 
         assert ("delivered", "The receiver answered 200 OK.") == (again["status"], again["message"])
@@ -121,7 +122,7 @@ def test_a_subscription_keeps_a_project_that_is_gone(play: Play) -> None:
         project = await site.project()
         wants = Subscription(projects=(project,))
         channel = await site.channel(subscription=wants)
-        await site.do(projects.delete_project, site.owner, project)
+        await site.do(delete_project, site.owner, project)
         changed, _ = await site.do(update_channel, site.owner, channel.id, subscription=wants)
         await site.run()
 
@@ -137,7 +138,7 @@ def test_the_default_project_is_neither_archived_nor_deleted(play: Play) -> None
     async def scenario(site: Site) -> None:
         other = await site.project()
         with pytest.raises(Conflict):
-            await site.do(projects.delete_project, site.owner, site.project_id)
+            await site.do(delete_project, site.owner, site.project_id)
         with pytest.raises(Conflict):
             await site.do(projects.update_project, site.owner, site.project_id, archived=True)
         await site.do(projects.update_project, site.owner, other, archived=True)
@@ -149,7 +150,7 @@ def test_the_default_project_is_neither_archived_nor_deleted(play: Play) -> None
         await site.do(organizations.update_organization, site.owner, site.organization_id, default_project_id=other)
 
         assert other == (await site.run()).project_id
-        await site.do(projects.delete_project, site.owner, site.project_id)
+        await site.do(delete_project, site.owner, site.project_id)
 
     play(scenario)
 
@@ -162,10 +163,10 @@ def test_a_deleted_organization_is_out_of_reach(play: Play) -> None:
         await site.run()
         admin, token = await site.person(Role.ADMIN), await token_of(site, site.owner)
         with pytest.raises(Forbidden):
-            await site.do(organizations.delete_organization, admin, site.organization_id)
+            await site.do(delete_organization, admin, site.organization_id)
         tokens = len(await site.rows("SELECT id FROM tokens"))
         looked = await site.do(organizations.look_at_loss, site.owner, site.organization_id)
-        lost = await site.do(organizations.delete_organization, site.owner, site.organization_id)
+        lost = await site.do(delete_organization, site.owner, site.organization_id)
         (row,) = await deliveries(site)
         entries = await site.rows("SELECT * FROM audit_entries WHERE action = 'organization.deleted'")
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from loadbell.accounts.invitations import Browser, Joined, accept_invitation, revoke_invitation
-from loadbell.accounts.organizations import delete_organization
 from loadbell.accounts.tokens import Hold, authenticate
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.ids import Entropy
@@ -14,6 +13,7 @@ from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
 from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, hashed, invited
+from tests.support.deleting import delete_organization
 from tests.support.hashing import hashing
 from tests.support.stores import Play, Site
 from tests.support.tokens import given_token

@@ -3,8 +3,7 @@
 import asyncio
 
 from loadbell.accounts.members import remove_member, update_member
-from loadbell.accounts.organizations import delete_organization
-from loadbell.accounts.projects import add_project, delete_project
+from loadbell.accounts.projects import add_project
 from loadbell.accounts.tokens import Hold, create_token
 from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
 from loadbell.domain.orgs import Member, Project, Role, Scope
@@ -12,6 +11,7 @@ from loadbell.domain.runs import Run
 from loadbell.runs.lifecycle import NewRun, create_run
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.accounts.asking import ask, token_of
+from tests.support.deleting import delete_organization, delete_project
 from tests.support.stores import Play, Site
 from tests.support.working import at_work, until
 

@@ -11,12 +11,12 @@ from loadbell.accounts.organizations import (
     add_organization,
     check_setup,
     create_organization,
-    delete_organization,
     set_up,
 )
 from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid
 from loadbell.domain.orgs import Role, Scope, SignedIn
+from tests.support.deleting import delete_organization
 from tests.support.stores import NOON, Play, Site, opened
 
 GOOD: dict[str, Any] = {"organization": "Example", "email": "Ann@Example.org", "password_hash": "-"}

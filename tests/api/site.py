@@ -47,6 +47,7 @@ TABLES = {
     "tests": "id", "runs": "id", "events": "id", "deliveries": "id", "attempts": "delivery_id", "audit_entries": "id",
     "replays": "id", "idempotency_keys": "key", "sessions": "id", "password_resets": "hash", "invitations": "id",
     "assignments": "project_id, user_id", "mails": "id", "run_measurements": "run_id", "run_moves": "id",
+    "sweeps": "id",
 }  # fmt: skip
 """Every table in which a request could leave a trace, with a column to order it by."""
 

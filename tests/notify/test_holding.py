@@ -10,7 +10,7 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import actions
-from loadbell.notify.pausing import expire_held
+from loadbell.notify.pausing import expire_held, find_late
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.store import pauses
 from loadbell.store.channels import Throttle, throttle_channels
@@ -33,7 +33,8 @@ STARTS = Subscription(events=(EventName.STARTED,))
 
 
 async def _expire(site: Site) -> int:
-    return await site.do(expire_held, hold_for=HOLD_FOR)
+    late = await site.do(find_late, hold_for=HOLD_FOR)
+    return await site.do(expire_held, late, hold_for=HOLD_FOR)
 
 
 def test_what_is_held_too_long_expires(play: Play) -> None:

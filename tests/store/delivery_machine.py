@@ -18,7 +18,7 @@ from loadbell.domain.replays import End
 from loadbell.domain.runs import Run, RunStatus
 from loadbell.notify import actions
 from loadbell.notify.channels import delete_channel
-from loadbell.notify.pausing import expire_held
+from loadbell.notify.pausing import expire_held, find_late
 from loadbell.notify.replay import AT_ONCE, Replayer, start_replay
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.outbound.contract import NoReply, Reply
@@ -268,7 +268,8 @@ class DeliveryRows(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([60, 200]))
     def give_up_what_waited_too_long(self, seconds: int) -> None:
         """A worker ends what is held too long, and what met nothing but rate limits."""
-        self._do(self.site.do(expire_held, hold_for=seconds * SECOND))
+        late = self._do(self.site.do(find_late, hold_for=seconds * SECOND))
+        self._do(self.site.do(expire_held, late, hold_for=seconds * SECOND))
 
     @rule(which=st.integers(0, 1), statuses=st.sets(st.sampled_from(End), min_size=1))
     def replay_a_channel(self, which: int, statuses: set[End]) -> None:

@@ -8,6 +8,7 @@ Nothing else of it is changed. PLACE is where, COUNT the how-manieth time it com
 - ``post``: answers of receivers have come in and nothing has been recorded yet
 - ``record``: in the transaction that records attempts, after its statements and before its COMMIT
 - ``advance``: in the transaction that makes the next deliveries of a replay due, likewise
+- ``sweep``: in the transaction of a sweep's next batch, likewise
 """
 
 import os
@@ -17,9 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from loadbell.cli import main
-from loadbell.notify import worker
+from loadbell.notify import sweeper, worker
 from loadbell.store import completions as store
-from loadbell.store import replays, sqlite
+from loadbell.store import replays, sqlite, sweeps
 
 
 def _counted(count: int) -> Callable[[], None]:
@@ -85,12 +86,21 @@ def _at_advance(die_when_due: Callable[[], None]) -> None:
     setattr(replays, "advance_replay", advancing)  # noqa: B010 - as above
 
 
+def _at_sweep(die_when_due: Callable[[], None]) -> None:
+    async def sweeping(tx: Any, sweep_id: int, now: int) -> None:
+        await sweeps.go_on(tx, sweep_id, now)
+        die_when_due()
+
+    setattr(sweeper, "go_on", sweeping)  # noqa: B010 - as above
+
+
 PLACES = {
     "commit": _at_commit,
     "lease": _at_lease,
     "post": _at_post,
     "record": _at_record,
     "advance": _at_advance,
+    "sweep": _at_sweep,
 }
 
 if __name__ == "__main__":

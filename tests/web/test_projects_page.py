@@ -29,6 +29,21 @@ def test_a_project_is_added_and_renamed(team: Team) -> None:
         assert 'id="name-wrong"' in page.text
 
 
+def test_no_more_projects_than_may_be(team: Team, still_site: ApiSite) -> None:
+    """The page says which quota it is and who may raise it, beside what was typed."""
+    still_site.sql(
+        "INSERT INTO projects (organization_id, name, created_at) WITH RECURSIVE n (i) AS "
+        "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT CAST(:id AS bigint), 'x', 0 FROM n",
+        id=team.organization_id,
+    )
+    refused = team.owner.post(f"{team.path}/projects", {"name": "One more"})
+    still_site.sql("DELETE FROM projects WHERE organization_id = :id AND name = 'x'", id=team.organization_id)
+
+    assert refused.status == 409
+    assert "LOADBELL_MAX_PROJECTS" in refused.words
+    assert "One more" in refused.text
+
+
 def test_a_project_is_archived_restored_and_made_the_default(team: Team) -> None:
     """An archived one takes no runs; the default one can be neither archived nor deleted, and the page says why."""
     path = added(team)

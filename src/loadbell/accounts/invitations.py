@@ -13,6 +13,7 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unau
 from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, to_datetime
 from loadbell.domain.orgs import Action, Invitation, Principal, Role, Scope
 from loadbell.domain.pace import Pace
+from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.domain.runs import Trigger
 from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
@@ -26,6 +27,7 @@ from loadbell.store.organizations import (
     role_in,
 )
 from loadbell.store.projects import projects_that_take_runs
+from loadbell.store.quotas import require_room
 from loadbell.store.users import UserRow, find_user_by_email, hold_user, insert_user
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
@@ -86,6 +88,7 @@ async def invite(  # noqa: PLR0913 - one argument for each property
     project_ids: tuple[int, ...],
     base_url: str,
     sends_mail: bool,
+    quotas: Quotas = DEFAULT_QUOTAS,
     now: Micros,
     entropy: Entropy,
 ) -> NewInvitation:
@@ -94,7 +97,7 @@ async def invite(  # noqa: PLR0913 - one argument for each property
     Raises:
         NotFound: the organization is not the asker's.
         Invalid: it is no address, the role is owner, or a project is not the organization's or is archived.
-        Conflict: the address is a member's.
+        Conflict: the address is a member's, or the organization has as many invitations or members as it may.
         RateLimited: the organization, or all together this address, invited too often.
     """
     check_organization(principal, organization_id)
@@ -113,6 +116,8 @@ async def invite(  # noqa: PLR0913 - one argument for each property
     by_organization = Turn(BY_ONE_ORGANIZATION, ("invitations by", str(organization_id)))
     await take_turns(tx, [by_organization, Turn(TO_ONE_PERSON, ("invitations to", email))], now)
     await store.delete_former_invitations(tx, organization_id, email, now)
+    await require_room(tx, organization_id, "invitations", quotas.invitations, now)
+    await require_room(tx, organization_id, "members", quotas.members, now)
     token = new_credential(Prefix.INVITATION, entropy)
     wanted = Invitation(0, organization_id, email, role, project_ids, principal.user_id, now, now + LIFETIME)
     invitation = await store.insert_invitation(tx, wanted, hash_credential(token))

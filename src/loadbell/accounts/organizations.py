@@ -177,18 +177,22 @@ async def update_organization(  # noqa: PLR0913 - one argument for each property
 
 
 async def look_at_loss(tx: Transaction, principal: Principal, organization_id: int) -> OrganizationLoss:
-    """What deleting the organization would take with it; raises what deleting it would."""
+    """What deleting the organization would take with it; raises what deleting it would.
+
+    To count takes long where there is much: it is for a look, never for a transaction that writes.
+    """
     check_organization(principal, organization_id)
     principal.require(Action.DELETE_ORGANIZATION)
     return await deletions.count_organization_loss(tx, organization_id)
 
 
 async def delete_organization(
-    tx: Transaction, principal: Principal, organization_id: int, *, now: Micros
-) -> OrganizationLoss:
-    """Takes everybody out of the organization, with its tokens, invitations and channels; gives what was lost.
+    tx: Transaction, principal: Principal, organization_id: int, loss: OrganizationLoss, *, now: Micros
+) -> None:
+    """Takes everybody out of the organization, with its tokens, invitations and channels.
 
-    What was pending is cancelled. Its runs and logs are kept, where nobody reaches them. Held alone.
+    ``loss`` is what :func:`look_at_loss` gave just before. What was pending is cancelled. Its runs and
+    logs are kept, where nobody reaches them. Held alone.
 
     Raises:
         NotFound: it is not the asker's.
@@ -196,10 +200,9 @@ async def delete_organization(
     check_organization(principal, organization_id)
     principal.require(Action.DELETE_ORGANIZATION)
     organization = await _present(tx, organization_id)
-    loss = await deletions.delete_organization(tx, organization_id, now)
+    await deletions.delete_organization(tx, organization_id, now)
     changes = {"name": organization.name, "lost": asdict(loss)}
     await append_entry(tx, principal, "organization.deleted", f"organization {organization_id}", changes, now)
-    return loss
 
 
 async def _present(tx: Transaction, organization_id: int) -> Organization:

@@ -5,12 +5,14 @@ from dataclasses import asdict, replace
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
+from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.notify.channels import check_organization
 from loadbell.store import deletions
 from loadbell.store import projects as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import insert_project
+from loadbell.store.quotas import require_room
 
 MOST_NAMES = 1_000
 """Projects whose names a page knows; runs of others are shown with the project's number."""
@@ -45,16 +47,24 @@ async def get_project(tx: Transaction, principal: Principal, project_id: int) ->
     return await _allowed(tx, principal, project_id, Action.READ_PROJECTS)
 
 
-async def add_project(
-    tx: Transaction, principal: Principal, organization_id: int, name: str, *, now: Micros
+async def add_project(  # noqa: PLR0913 - what is added, and what it may be
+    tx: Transaction,
+    principal: Principal,
+    organization_id: int,
+    name: str,
+    *,
+    quotas: Quotas = DEFAULT_QUOTAS,
+    now: Micros,
 ) -> Project:
     """Adds a project; another one may have the same name.
 
     Raises:
         NotFound: the organization is not the asker's.
+        Conflict: it has as many projects as it may.
     """
     check_organization(principal, organization_id)
     principal.require(Action.MANAGE_PROJECTS)
+    await require_room(tx, organization_id, "projects", quotas.projects, now)
     project_id = await insert_project(tx, organization_id, name, now)
     await append_entry(tx, principal, "project.created", f"project {project_id}", {"name": name}, now)
     return Project(project_id, organization_id, name, is_default=False, archived_at=None, created_at=now)
@@ -96,13 +106,18 @@ async def update_project(  # noqa: PLR0913 - one argument for each property
 
 
 async def look_at_loss(tx: Transaction, principal: Principal, project_id: int) -> ProjectLoss:
-    """What deleting the project would take with it; raises what deleting it would."""
+    """What deleting the project would take with it; raises what deleting it would.
+
+    To count takes long where there is much: it is for a look, never for a transaction that writes.
+    """
     await _deletable(tx, principal, project_id)
     return await deletions.count_project_loss(tx, principal.organization_id, project_id)
 
 
-async def delete_project(tx: Transaction, principal: Principal, project_id: int, *, now: Micros) -> ProjectLoss:
-    """Removes the project with its tests, runs and tokens; gives what was lost.
+async def delete_project(
+    tx: Transaction, principal: Principal, project_id: int, loss: ProjectLoss, *, now: Micros
+) -> None:
+    """Removes the project with its tests, runs and tokens. ``loss`` is what :func:`look_at_loss` gave just before.
 
     Its deliveries stay in the organization's log, those that were pending as cancelled.
 
@@ -111,10 +126,9 @@ async def delete_project(tx: Transaction, principal: Principal, project_id: int,
         Conflict: the default project can't be deleted.
     """
     project = await _deletable(tx, principal, project_id)
-    loss = await deletions.delete_project(tx, principal.organization_id, project_id, now)
+    await deletions.delete_project(tx, principal.organization_id, project_id, now)
     changes = {"name": project.name, "lost": asdict(loss)}
     await append_entry(tx, principal, "project.deleted", f"project {project_id}", changes, now)
-    return loss
 
 
 _DEFAULT = (

@@ -6,6 +6,7 @@ from loadbell.accounts.credentials import Prefix, hash_credential, new_credentia
 from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND, Entropy, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal, Role, Scope, Token
+from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.domain.runs import Trigger
 from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
@@ -13,6 +14,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.holding import hold_organization_of
 from loadbell.store.organizations import assigned_projects
 from loadbell.store.projects import projects_that_take_runs
+from loadbell.store.quotas import require_room
 from loadbell.store.tokens import find_token, insert_token, note_token_use
 
 SHOWN = 8  # characters of the token that lists show, so that a person finds it again
@@ -88,6 +90,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
     trigger: Trigger | None,
     expires_at: Micros | None,
     project_id: int | None = None,
+    quotas: Quotas = DEFAULT_QUOTAS,
     now: Micros,
     entropy: Entropy,
 ) -> tuple[Token, str]:
@@ -100,6 +103,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
         Forbidden: the asker may not make tokens, or none of that scope.
         Invalid: it would already have expired, or outlive the asker's own token; or there is no such project that takes
             runs.
+        Conflict: the organization has as many tokens as it may.
     """
     principal.require(Action.MANAGE_TOKENS)
     if scope not in _REACH[principal.scope]:
@@ -118,6 +122,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
         and project_id in await projects_that_take_runs(tx, principal.organization_id)
     ):
         raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
+    await require_room(tx, principal.organization_id, "tokens", quotas.tokens, now)
     value = await issue_token(
         tx,
         principal,

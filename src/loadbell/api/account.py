@@ -135,7 +135,9 @@ async def create_account_token(personal: NamedDependency[PersonalCall]) -> Respo
     async def work(tx: Transaction, who: SignedIn, now: Micros) -> CreatedToken:
         organization_id = check_id(said.organization_id, "organization")
         principal = await act_in(tx, who, organization_id, hold=Hold.SHARED)
-        return await make_token(tx, principal, said, now=now, entropy=personal.door.entropy)
+        return await make_token(
+            tx, principal, said, quotas=personal.door.quotas, now=now, entropy=personal.door.entropy
+        )
 
     return answer(HTTPStatus.CREATED, await personal.write(work))
 

@@ -42,6 +42,7 @@ async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
             subscription=Subscription() if said.subscription is None else said.subscription.subscription(),
             enabled=said.enabled is not False,
             policy=call.door.policy,
+            quotas=call.door.quotas,
             now=now,
             entropy=call.door.entropy,
         )

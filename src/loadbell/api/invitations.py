@@ -110,6 +110,7 @@ async def create_invitation(call: NamedDependency[Call]) -> Response[bytes]:
             project_ids=tuple(said.project_ids or ()),
             base_url=call.door.base_url,
             sends_mail=call.door.sends_mail,
+            quotas=call.door.quotas,
             now=now,
             entropy=call.door.entropy,
         )

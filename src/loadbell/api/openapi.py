@@ -45,7 +45,7 @@ _WHEN = {
     413: "The body is too large.",
     415: "The body is not declared as application/json.",
     422: "A field is wrong; `errors` names each.",
-    429: "Too many attempts; Retry-After says how long to wait.",
+    429: "Too many requests; Retry-After says how long to wait.",
     503: "The database is not available; nothing was changed. Send the same request again.",
 }
 

@@ -188,19 +188,17 @@ async def delete_organization(call: NamedDependency[Call]) -> Response[bytes]:
     Its channels, tokens and invitations are gone at once; its runs and logs can't be reached any more.
     """
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> orgs.OrganizationLoss | None:
-        if not call.query(DeletionQuery).dry_run:
-            return None
-        return await organizations.look_at_loss(tx, principal, call.integer_id("organization_id", _NOUN))
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[bool, orgs.OrganizationLoss]:
+        only_counted = call.query(DeletionQuery).dry_run
+        return only_counted, await organizations.look_at_loss(tx, principal, call.integer_id("organization_id", _NOUN))
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> orgs.OrganizationLoss:
-        return await organizations.delete_organization(
-            tx, principal, call.integer_id("organization_id", _NOUN), now=now
-        )
+    only_counted, loss = await call.read(look)
 
-    loss = await call.read(look)
-    if loss is None:
-        loss = await call.write(work, hold=Hold.ALONE)
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+        await organizations.delete_organization(tx, principal, call.integer_id("organization_id", _NOUN), loss, now=now)
+
+    if not only_counted:
+        await call.write(work, hold=Hold.ALONE)
     return answer(HTTPStatus.OK, OrganizationLoss(**asdict(loss)))
 
 

@@ -90,7 +90,9 @@ async def create_project(call: NamedDependency[Call]) -> Response[bytes]:
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> Project:
         organization_id = call.integer_id("organization_id", "organization")
-        return _shown(await projects.add_project(tx, principal, organization_id, said.name, now=now))
+        return _shown(
+            await projects.add_project(tx, principal, organization_id, said.name, quotas=call.door.quotas, now=now)
+        )
 
     return answer(HTTPStatus.CREATED, await call.write_once(work, hold=Hold.ALONE))
 
@@ -133,17 +135,17 @@ async def delete_project(call: NamedDependency[Call]) -> Response[bytes]:
     Its deliveries stay in the organization's log. The default project can't be deleted.
     """
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> orgs.ProjectLoss | None:
-        if not call.query(DeletionQuery).dry_run:
-            return None
-        return await projects.look_at_loss(tx, principal, call.integer_id("project_id", _NOUN))
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[bool, orgs.ProjectLoss]:
+        only_counted = call.query(DeletionQuery).dry_run
+        return only_counted, await projects.look_at_loss(tx, principal, call.integer_id("project_id", _NOUN))
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> orgs.ProjectLoss:
-        return await projects.delete_project(tx, principal, call.integer_id("project_id", _NOUN), now=now)
+    only_counted, loss = await call.read(look)
 
-    loss = await call.read(look)
-    if loss is None:
-        loss = await call.write(work, hold=Hold.ALONE)
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+        await projects.delete_project(tx, principal, call.integer_id("project_id", _NOUN), loss, now=now)
+
+    if not only_counted:
+        await call.write(work, hold=Hold.ALONE)
     return answer(HTTPStatus.OK, ProjectLoss(**asdict(loss)))
 
 

@@ -33,17 +33,26 @@ async def start_replay(call: NamedDependency[Call]) -> Response[bytes]:
     """
     said = await call.body(bodies.ReplayBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.StartedReplay | answers.CountedReplay:
-        replay_id, count = await replay.start_replay(
+    async def start(tx: Transaction, principal: Principal, now: Micros, counted: int | None) -> tuple[int | None, int]:
+        return await replay.start_replay(
             tx,
             principal,
             call.integer_id("channel_id", "channel"),
             since=from_datetime(said.since),
             until=bodies.instant(said.until),
             statuses=said.statuses,
-            dry_run=said.dry_run is True,
+            dry_run=counted is None or said.dry_run is True,
+            counted=counted,
             now=now,
         )
+
+    async def look(tx: Transaction, principal: Principal, now: Micros) -> int:
+        return (await start(tx, principal, now, None))[1]
+
+    counted = await call.read(look)
+
+    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.StartedReplay | answers.CountedReplay:
+        replay_id, count = await start(tx, principal, now, counted)
         return answers.CountedReplay(count) if replay_id is None else answers.StartedReplay(replay_id, count)
 
     return answer(HTTPStatus.OK if said.dry_run else HTTPStatus.ACCEPTED, await call.write_once(work))

@@ -24,7 +24,7 @@ _NOUN = "run"
 @post(
     "/runs",
     **described(
-        Operation("Announce a run", {201: answers.Run}, body=bodies.NewRunBody, refusals=(404,)),
+        Operation("Announce a run", {201: answers.Run}, body=bodies.NewRunBody, refusals=(404, 429)),
     ),
 )
 async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
@@ -36,6 +36,7 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.NewRunBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
+        call.door.reports.take(principal, now)
         run = await lifecycle.create_run(
             tx,
             principal,
@@ -60,7 +61,7 @@ def _sent_at(call: Call) -> Micros | None:
 
 @patch(
     "/runs/{run_id:str}",
-    **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409))),
+    **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409, 429))),
 )
 async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     """Moves the run by the table of moves, and keeps its metrics, thresholds and note, with an end its duration.
@@ -70,6 +71,7 @@ async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.ReportBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
+        call.door.reports.take(principal, now)
         run_id = call.integer_id("run_id", _NOUN)
         run = await lifecycle.report_run(tx, principal, run_id, said.report(), now=now, entropy=call.door.entropy)
         return answers.run(run, call.door.base_url)

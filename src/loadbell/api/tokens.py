@@ -15,6 +15,7 @@ from loadbell.api.operations import Operation, described
 from loadbell.domain import orgs
 from loadbell.domain.ids import Entropy, Micros, rfc3339
 from loadbell.domain.orgs import Principal, Scope
+from loadbell.domain.quotas import Quotas
 from loadbell.domain.runs import Trigger
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
@@ -77,7 +78,7 @@ async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(NewTokenBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedToken:
-        return await make_token(tx, principal, said, now=now, entropy=call.door.entropy)
+        return await make_token(tx, principal, said, quotas=call.door.quotas, now=now, entropy=call.door.entropy)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
@@ -96,8 +97,8 @@ async def revoke_token(call: NamedDependency[Call]) -> None:
     await call.write(work, hold=Hold.ALONE)
 
 
-async def make_token(
-    tx: Transaction, principal: Principal, said: NewTokenBody, *, now: Micros, entropy: Entropy
+async def make_token(  # noqa: PLR0913 - what is made, and the ambient values
+    tx: Transaction, principal: Principal, said: NewTokenBody, *, quotas: Quotas, now: Micros, entropy: Entropy
 ) -> CreatedToken:
     """Makes the token that ``said`` describes, as the one who made it sees it, this once."""
     token, value = await tokens.create_token(
@@ -108,6 +109,7 @@ async def make_token(
         trigger=said.trigger,
         project_id=said.project_id,
         expires_at=instant(said.expires_at),
+        quotas=quotas,
         now=now,
         entropy=entropy,
     )

@@ -35,12 +35,15 @@ def run_here(work: Coroutine[Any, Any, T]) -> T:
     """
     import uvloop  # noqa: PLC0415 - only when a server command runs
 
+    from loadbell.domain.errors import Unavailable  # noqa: PLC0415 - as above
     from loadbell.store.db import Unreachable, WrongState  # noqa: PLC0415 - as above
 
     try:
         result: T = uvloop.run(work)
     except Unreachable as error:
         raise GaveUp(str(error), Exit.UNREACHABLE) from None
+    except Unavailable as error:
+        raise GaveUp(error.for_operator or str(error), Exit.UNREACHABLE) from None
     except WrongState as error:
         raise GaveUp(str(error), Exit.WRONG_STATE) from None
     return result

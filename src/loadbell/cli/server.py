@@ -10,6 +10,13 @@ import typer
 from loadbell.cli.exits import Exit, GaveUp
 from loadbell.cli.here import run_here, server_settings
 
+_New = Annotated[
+    bool,
+    typer.Option(
+        "--new", help="SQLite: begin a new installation although the database of an old one is missing or empty."
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands to the program."""
@@ -26,6 +33,7 @@ def setup(
         bool, typer.Option("--password-stdin", help="Read the owner's password from stdin, one line.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
+    new: _New = False,
 ) -> None:
     """Make the first owner, organization and default project, and print a token.
 
@@ -47,7 +55,7 @@ def setup(
     check_setup(organization, email, password)
 
     async def make() -> NewOrganization:
-        database = await open_database(settings)
+        database = await open_database(settings, new=new)
         try:
             password_hash = await Passwords().hash(password)
 
@@ -93,6 +101,7 @@ def serve(
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Answer HTTP only; deliveries are made by `loadbell worker` elsewhere.")
     ] = False,
+    new: _New = False,
 ) -> None:
     """Run the server: answer HTTP and deliver notifications, until SIGTERM or Ctrl-C.
 
@@ -110,7 +119,7 @@ def serve(
             print(f"The first start asks for this code: {code}", flush=True)
 
     try:
-        run_here(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce))
+        run_here(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce, new=new))
     except CannotListen as error:
         raise GaveUp(str(error)) from None
 

@@ -68,4 +68,11 @@ class IllegalMove(Conflict):
 
 
 class Unavailable(Refused):
-    """The database could not be reached or written. Nothing was changed; the same request may be sent again."""
+    """The database could not be reached or written, and nothing was changed.
+
+    ``for_operator`` says it to whoever runs the server, who may know where files are; None: there is no more to say.
+    """
+
+    def __init__(self, message: str, for_operator: str | None = None) -> None:
+        self.for_operator = for_operator
+        super().__init__(message)

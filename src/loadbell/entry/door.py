@@ -35,10 +35,12 @@ from loadbell.accounts.tokens import Hold, authenticate, note_use
 from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
 from loadbell.domain.ids import Clock, Entropy, Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
+from loadbell.domain.quotas import Quotas
 from loadbell.entry import identifiers
 from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER, decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
+from loadbell.entry.report_limit import ReportLimit
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
 from loadbell.outbound.addresses import AddressPolicy
@@ -68,6 +70,8 @@ class Door:
     send_timeout: Micros
     passwords: Passwords = field(default_factory=Passwords)
     sends_mail: bool = False  #: the operator named a mail server
+    quotas: Quotas = field(default_factory=Quotas)
+    reports: ReportLimit = field(default_factory=lambda: ReportLimit(Quotas().pace_of_reports))
     shares: Shares = field(default_factory=Shares)
 
     @property

@@ -12,15 +12,18 @@ from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscr
 from loadbell.domain.errors import FieldError, Invalid, NotFound
 from loadbell.domain.ids import SECOND, Entropy, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
+from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.signing import new_secret
 from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store import channels as store
 from loadbell.store.audit import append_entry
-from loadbell.store.calling_off import call_off_channel
+from loadbell.store.calling_off import CHANNEL_DELETED
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import project_ids
 from loadbell.store.outcomes import count_held
+from loadbell.store.quotas import require_room
+from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel
 
 MOST_PAUSED = 20
 """Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
@@ -42,6 +45,7 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     subscription: Subscription,
     enabled: bool,
     policy: AddressPolicy,
+    quotas: Quotas = DEFAULT_QUOTAS,
     now: Micros,
     entropy: Entropy,
 ) -> tuple[Channel, str | None]:
@@ -50,12 +54,14 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     Raises:
         NotFound: the organization is not the asker's.
         Invalid: the kind is not known, or a setting is wrong.
+        Conflict: the organization has as many channels as it may.
     """
     check_organization(principal, organization_id)
     principal.require(Action.MANAGE_CHANNELS)
     known = parse_kind(kind)
     parsed = check_form(known, settings, policy=policy)
     await _check_subscription(tx, organization_id, subscription)
+    await require_room(tx, organization_id, "channels", quotas.channels, now)
     secret = new_secret(entropy) if channel_type(known).signs else None
     channel = Channel(
         id=0,
@@ -235,9 +241,13 @@ async def delete_channel(tx: Transaction, principal: Principal, channel_id: int,
         NotFound: it is not of the asker's organization.
     """
     channel = await lock_channel(tx, principal, channel_id)
-    cancelled = await call_off_channel(tx, channel_id, now)
     await store.delete_channel(tx, channel_id)
-    changes = {"kind": channel.kind, "name": channel.name, "cancelled_deliveries": cancelled}
+    cancelled, were_all = await sweep_channel(tx, principal.organization_id, channel_id, CHANNEL_DELETED, now)
+    changes = {
+        "kind": channel.kind,
+        "name": channel.name,
+        "cancelled_deliveries": cancelled if were_all else MORE_THAN_COUNTED,
+    }
     await append_entry(tx, principal, "channel.deleted", f"channel {channel_id}", changes, now)
 
 

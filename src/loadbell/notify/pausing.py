@@ -84,13 +84,19 @@ async def heed(
     return [Paused(channel.id, reason) for channel, reason in paused]
 
 
-async def expire_held(tx: Transaction, *, hold_for: Micros, now: Micros) -> int:
-    """Ends what has waited for longer than ``hold_for``: for a paused channel, or for a receiver's rate limit.
+async def find_late(tx: Transaction, *, hold_for: Micros, now: Micros) -> list[store.Late]:
+    """Some of what has waited for longer than ``hold_for``: for a paused channel, or for a receiver's rate limit.
 
-    Gives how many; when that is a whole batch, there may be more.
+    To find it takes long where channels hold much: it is for a look, never for a transaction that writes.
     """
-    held, limited = await store.expire_late(
+    return await store.find_late(tx, before=now - hold_for, now=now)
+
+
+async def expire_held(tx: Transaction, late: Sequence[store.Late], *, hold_for: Micros, now: Micros) -> int:
+    """Ends those of the deliveries that still wait for longer than ``hold_for``; gives how many."""
+    return await store.expire_late(
         tx,
+        late,
         held=f"The channel was paused, and this waited for longer than {span(hold_for)}. "
         "Resume the channel, then redeliver this if it is still of use.",
         limited=f"The receiver's rate limit left no room for this within {span(hold_for)}. "
@@ -98,7 +104,6 @@ async def expire_held(tx: Transaction, *, hold_for: Micros, now: Micros) -> int:
         before=now - hold_for,
         now=now,
     )
-    return held + limited
 
 
 def _by_channel(done: Iterable[Completion]) -> dict[int, list[Completion]]:

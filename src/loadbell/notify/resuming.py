@@ -12,6 +12,7 @@ from loadbell.store import pauses as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import organization_names
+from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_held
 
 _DROPPED = "The channel was resumed without what it had held. Redeliver this if it is still of use."
 
@@ -41,6 +42,8 @@ async def pause(tx: Transaction, principal: Principal, channel_id: int, *, now: 
 async def resume(tx: Transaction, principal: Principal, channel_id: int, held: Held, *, now: Micros) -> Channel:
     """Lets the channel send again, and delivers or drops what it has held. One that is not paused stays as it is.
 
+    When it holds very many, it sends again once a sweep has been through all of them.
+
     Raises:
         NotFound: it is not of the asker's organization.
     """
@@ -49,15 +52,13 @@ async def resume(tx: Transaction, principal: Principal, channel_id: int, held: H
         return channel
     pace = channel_type(channel.kind).pace
     await store.resume_channel(tx, channel_id, full_at=0 if pace is None else pace.drained(now), now=now)
-    if held is Held.DELIVER:
-        count = await store.deliver_held(tx, channel_id, now)
-    else:
-        count = await store.drop_held(tx, channel_id, _DROPPED, now)
+    drop = _DROPPED if held is Held.DROP else None
+    count, were_all = await sweep_held(tx, principal.organization_id, channel_id, drop=drop, now=now)
     tx.wake_workers()
     changes = {
         **changed_fields({"paused_reason": channel.paused_reason}, {"paused_reason": None}),
         "held": held,
-        "deliveries": count,
+        "deliveries": count if were_all else MORE_THAN_COUNTED,
     }
     await append_entry(tx, principal, "channel.resumed", f"channel {channel_id}", changes, now)
     return await get_channel(tx, principal, channel_id)

@@ -25,14 +25,16 @@ from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.channels import NOTED_AFTER
 from loadbell.notify.deliver import Prepared, conclude, prepare
-from loadbell.notify.pausing import Paused, expire_held, heed
+from loadbell.notify.hosts import Hosts
+from loadbell.notify.pausing import Paused, heed
 from loadbell.notify.replay import Replayer
+from loadbell.notify.sweeper import Sweeper
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.store.clock_steps import MIN_STEP, follow_step_back, skip_gap
 from loadbell.store.completions import Completion, complete_batch, reap
 from loadbell.store.db import Database, Transaction
-from loadbell.store.leases import Leased, Look, Room, give_back, lease_due
+from loadbell.store.leases import Leased, Look, Room, give_back, lease_due, return_leases
 
 log = structlog.get_logger()
 
@@ -74,7 +76,6 @@ class Worker:
         self._lease: Micros = send_timeout + LEASE_SLACK
         self._base_url = base_url
         self._pause_after = pause_after
-        self._hold_for = hold_for
         self._paces = {kind.value: known.pace for kind, known in channel_types().items() if known.pace is not None}
         self._clock = clock
         self._monotonic = monotonic
@@ -82,6 +83,7 @@ class Worker:
         self._entropy = entropy
         self._chance = chance
         self._replayer = Replayer(database, clock)
+        self._sweeper = Sweeper(database, clock, hold_for=hold_for)
         self._wake = asyncio.Event()
         self._look = True  # there may be something due
         self._look_at: Micros = 0  # when there may be, at the latest
@@ -93,6 +95,8 @@ class Worker:
         self._well: set[int] = set()  # channels whose last attempt succeeded
         self._retries = 0
         self._in_flight = 0
+        self._hosts = Hosts()
+        self._surplus: list[Leased] = []  # leased although their host has no place; to be returned
         self._stopping = False
         self._owner = 0
         self._reaped_at: Micros = 0
@@ -109,6 +113,7 @@ class Worker:
         self._database.on_wake(self._look_soon)
         self._task = asyncio.create_task(self._run(), name="worker")
         self._replayer.start()
+        self._sweeper.start()
 
     async def stop(self, grace_s: float) -> None:
         """Leases nothing more, lets what is in flight end within ``grace_s`` seconds, and gives back the rest.
@@ -120,6 +125,7 @@ class Worker:
         self._stopping = True
         self._wake.set()
         await self._replayer.stop()
+        await self._sweeper.stop()
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._task), grace_s)
         self._task.cancel()
@@ -206,12 +212,15 @@ class Worker:
         made_room = any(self._full or item.leased.lane in self._held for item in done)
         look = self._look or now >= self._look_at or made_room
         self._look = False
-        busy = self._in_lane - Counter(item.leased.lane for item in done)
-        retries = self._retries - sum(_is_retry(item.leased) for item in done)
+        surplus = list(self._surplus)
+        leaving = [*(item.leased for item in done), *surplus]
+        busy = self._in_lane - Counter(leased.lane for leased in leaving)
+        retries = self._retries - sum(map(_is_retry, leaving))
         first_ones = busy.total() - retries
 
         async def work(tx: Transaction) -> tuple[list[Paused], tuple[Look, Look] | None]:
             paused, released = await self._record(tx, done, now)
+            await return_leases(tx, [str(leased.id) for leased in surplus], now)
             if not (look or released) or self._stopping:
                 return paused, None
             until = now + self._lease
@@ -228,6 +237,7 @@ class Worker:
             self._look = True
             raise
         del self._done[: len(done)]
+        self._returned(surplus)
         if any(item.leased.replayed for item in done):
             self._replayer.look_soon()
         self._one_by_one = self._one_by_one and bool(self._done)
@@ -242,6 +252,11 @@ class Worker:
         if self._look or self._done:
             return 0
         return max((self._look_at - self._clock()) / SECOND, 0.001)
+
+    def _returned(self, surplus: Sequence[Leased]) -> None:
+        del self._surplus[: len(surplus)]
+        for leased in surplus:
+            self._count(leased, -1)
 
     def _take(self, looks: tuple[Look, Look], now: Micros) -> None:
         """Sends what both looks leased, and remembers when to look again."""
@@ -264,12 +279,27 @@ class Worker:
         left = {lane: (IN_LANE if lane in self._well else 1) - busy[lane] for lane in busy.keys() | self._well}
         unknown = sum(count for lane, count in busy.items() if lane not in self._well)
         total = min(IN_FLIGHT - busy.total(), for_kind)
-        return Room(total, 1, left, known=self._well, unknown=FOR_UNKNOWN - unknown, paces=self._paces)
+        return Room(
+            total,
+            1,
+            left,
+            known=self._well,
+            unknown=FOR_UNKNOWN - unknown,
+            paces=self._paces,
+            hosts=self._hosts.of_lane,
+            host_left=self._hosts.left(busy),
+        )
 
     def _send(self, leased: Sequence[Leased]) -> None:
         exchanges = []
-        for item in leased:
-            prepared = prepare(item, self._clock(), self._base_url)
+        all_prepared = [prepare(item, self._clock(), self._base_url) for item in leased]
+        surplus = self._hosts.surplus(all_prepared, self._in_lane)
+        self._surplus += [prepared.leased for prepared in surplus]
+        self._look = self._look or bool(surplus)
+        returned = {prepared.leased.id for prepared in surplus}
+        for prepared in all_prepared:
+            if prepared.leased.id in returned:
+                continue
             if prepared.message is not None:
                 exchanges.append(Exchange(prepared, prepared.message))
             elif prepared.refusal is not None:
@@ -319,16 +349,10 @@ class Worker:
     async def _reap(self) -> None:
         now = self._clock()
 
-        async def work(tx: Transaction) -> tuple[int, int]:
-            taken = await reap(tx, owner=self._owner, now=now)
-            return taken, await expire_held(tx, hold_for=self._hold_for, now=now)
-
-        taken, expired = await self._database.write(work)
+        taken = await self._database.write(lambda tx: reap(tx, owner=self._owner, now=now))
         self._reaped_at = now
         if taken:
             log.warning("Took over deliveries of a worker that was lost", deliveries=taken)
-        if expired:
-            log.warning("Deliveries that waited too long were given up", deliveries=expired)
 
 
 def _is_retry(leased: Leased) -> bool:

@@ -216,6 +216,7 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
     agent = k6.header("user-agent") or ""
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> _Created:
+        k6.door.reports.take(principal, now)
         try:
             run = await lifecycle.create_run(
                 tx,

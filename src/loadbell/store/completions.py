@@ -108,13 +108,13 @@ _TAKE_BACK = Statement(
 _ORPHANS = Statement(
     "SELECT id, organization_id, attempts_begun, cause, settled, step, lease_owner, leased_at "
     "FROM deliveries WHERE status = 'sending' "
-    "AND (lease_until <= :now OR lease_owner <> :me)",
+    "AND (lease_until <= :now OR lease_owner <> :me) LIMIT 500",
     f"""
     SELECT id, organization_id, attempts_begun, cause, settled, step, lease_owner, leased_at
     FROM deliveries WHERE status = 'sending' AND (lease_until <= :now OR lease_owner <> :me AND lease_owner NOT IN (
         SELECT CAST(objid AS bigint) FROM pg_locks WHERE locktype = 'advisory' AND classid = {WORKER_LOCKS} AND granted
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-    )) ORDER BY id LIMIT 1000 FOR UPDATE SKIP LOCKED
+    )) ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
     """,
 )
 
@@ -194,7 +194,7 @@ def _is_limited(done: Completion) -> bool:
 
 
 async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:
-    """Takes back what dead workers held: due again at once, the attempt noted as interrupted. Gives how many.
+    """Takes back some of what dead workers held: due again at once, the attempt noted as interrupted. Gives how many.
 
     A Test Hook is not repeated: nobody waits for it any more.
     """

@@ -1,17 +1,17 @@
 """
-Deleting a project or an organization: what goes with it, counted first.
+Deleting a project or an organization: what goes with it is counted first, by a look that holds up nobody.
 
-The caller has locked the organization alone. On PostgreSQL rows are locked as everybody locks them: the project or the
-channels, runs, then deliveries. See ``docs/decisions/0016-one-organization-one-lock.md``.
+To delete is to set a mark; sweeps do the rest. The caller has locked the organization alone. On PostgreSQL rows are
+locked as everybody locks them: the project or the channels, runs, then deliveries. See
+``docs/decisions/0016-one-organization-one-lock.md`` and ``0024-sweeps.md`` there.
 """
-
-from dataclasses import replace
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import OrganizationLoss, ProjectLoss
-from loadbell.store.calling_off import call_off_organization, call_off_project, count_pending
+from loadbell.store.calling_off import ORGANIZATION_DELETED, PROJECT_DELETED, count_pending
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
+from loadbell.store.sweeps import sweep_assignments, sweep_channels, sweep_project
 
 
 def _counts(tables: dict[str, str]) -> Statement:
@@ -27,7 +27,8 @@ _OF_PROJECT = {
     "assigned_members": "assignments WHERE project_id = :project_id",
 }
 _OF_ORGANIZATION = {
-    **{name: f"{name} WHERE organization_id = :organization_id" for name in ("projects", "tests", "runs", "channels")},
+    **{name: f"{name} WHERE organization_id = :organization_id" for name in ("tests", "runs", "channels")},
+    "projects": "projects WHERE organization_id = :organization_id AND deleted_at IS NULL",
     "open_runs": "runs WHERE organization_id = :organization_id AND ended_at IS NULL",
     **{name: f"{name} WHERE organization_id = :organization_id" for name in ("members", "tokens", "invitations")},
 }
@@ -35,24 +36,19 @@ _COUNT_PROJECT = _counts(_OF_PROJECT)
 _COUNT_ORGANIZATION = _counts(_OF_ORGANIZATION)
 
 _LOCK_PROJECT = Statement("SELECT id FROM projects WHERE id = :project_id FOR UPDATE")
-_DELETE_OF_PROJECT = [
-    Statement(f"DELETE FROM {table} WHERE organization_id = :organization_id AND project_id = :project_id")
-    for table in ("runs", "tests", "tokens")  # a test's runs before it, so that nothing is left to cascade to
-]
-_DELETE_PROJECT = Statement("DELETE FROM projects WHERE id = :project_id AND organization_id = :organization_id")
+_DELETE_TOKENS = Statement(
+    "DELETE FROM tokens WHERE organization_id = :organization_id AND project_id = :project_id",
+)
+_MARK_PROJECT = Statement(
+    "UPDATE projects SET deleted_at = :now WHERE id = :project_id AND organization_id = :organization_id"
+)
 
 _LOCK_CHANNELS = Statement(
     "SELECT id FROM channels WHERE organization_id = :organization_id ORDER BY id FOR UPDATE",
 )
-_UNASSIGN = Statement(
-    "DELETE FROM assignments WHERE project_id IN (SELECT id FROM projects WHERE organization_id = :organization_id)"
-)
 _DELETE_OF_ORGANIZATION = [
-    _UNASSIGN,
-    *(
-        Statement(f"DELETE FROM {table} WHERE organization_id = :organization_id")
-        for table in ("channels", "invitations", "tokens", "members")
-    ),
+    Statement(f"DELETE FROM {table} WHERE organization_id = :organization_id")
+    for table in ("channels", "invitations", "tokens", "members")  # of each no more than its quota
 ]
 _MARK = Statement("UPDATE organizations SET deleted_at = :now WHERE id = :organization_id")
 
@@ -65,17 +61,14 @@ async def count_project_loss(tx: Transaction, organization_id: int, project_id: 
     return ProjectLoss(pending_deliveries=pending, **{name: int(row[name]) for name in _OF_PROJECT})
 
 
-async def delete_project(tx: Transaction, organization_id: int, project_id: int, now: Micros) -> ProjectLoss:
-    """Removes the organization's project with its tests, runs, tokens and assignments; cancels what is pending."""
+async def delete_project(tx: Transaction, organization_id: int, project_id: int, now: Micros) -> None:
+    """Takes the organization's project away with its tests, runs, tokens and assignments; cancels what is pending."""
     where = {"organization_id": organization_id, "project_id": project_id}
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_PROJECT, project_id=project_id)
-    loss = await count_project_loss(tx, organization_id, project_id)
-    for statement in _DELETE_OF_PROJECT:
-        await tx.run(statement, **where)
-    cancelled = await call_off_project(tx, organization_id, project_id, now)
-    await tx.run(_DELETE_PROJECT, **where)
-    return replace(loss, pending_deliveries=cancelled)
+    await tx.run(_MARK_PROJECT, **where, now=now)
+    await tx.run(_DELETE_TOKENS, **where)
+    await sweep_project(tx, organization_id, project_id, PROJECT_DELETED, now)
 
 
 async def count_organization_loss(tx: Transaction, organization_id: int) -> OrganizationLoss:
@@ -86,13 +79,12 @@ async def count_organization_loss(tx: Transaction, organization_id: int) -> Orga
     return OrganizationLoss(pending_deliveries=pending, **{name: int(row[name]) for name in _OF_ORGANIZATION})
 
 
-async def delete_organization(tx: Transaction, organization_id: int, now: Micros) -> OrganizationLoss:
+async def delete_organization(tx: Transaction, organization_id: int, now: Micros) -> None:
     """Takes everybody and every channel out of the organization, cancels what is pending, and marks it as deleted."""
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_CHANNELS, organization_id=organization_id)
-    loss = await count_organization_loss(tx, organization_id)
-    cancelled = await call_off_organization(tx, organization_id, now)
+    await sweep_channels(tx, organization_id, ORGANIZATION_DELETED, now)
+    await tx.run(_MARK, organization_id=organization_id, now=now)
     for statement in _DELETE_OF_ORGANIZATION:
         await tx.run(statement, organization_id=organization_id)
-    await tx.run(_MARK, organization_id=organization_id, now=now)
-    return replace(loss, pending_deliveries=cancelled)
+    await sweep_assignments(tx, organization_id, now)

@@ -12,6 +12,7 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus, Exchange, Reason
 from loadbell.domain.events import Event, EventName
 from loadbell.domain.ids import Micros
+from loadbell.store.calling_off import AS_SWEPT, call_off_in_line
 from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import attempts, deliveries, events
 from loadbell.store.statements import Statement, insert_into
@@ -19,6 +20,10 @@ from loadbell.store.statements import Statement, insert_into
 _INSERT_EVENT = Statement(
     insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload", "notice")
 )
+_GENERATION = "coalesce((SELECT c.generation FROM channels c WHERE c.id = {}), 0)"
+OF_CHANNEL_NOW = _GENERATION.format("deliveries.channel_id")
+"""The generation of a delivery's channel at present: what is due from now on is not meant by a sweep that goes on."""
+
 _INSERT = Statement(
     insert_into(
         deliveries,
@@ -29,6 +34,7 @@ _INSERT = Statement(
         attempts_begun=0,
         answered=False,
         retrying=0,
+        generation=sa.text(_GENERATION.format(":channel_id")),
     )
 )
 _UNANSWERED = Statement(
@@ -47,14 +53,14 @@ _BRING_FORWARD = Statement(
     "UPDATE deliveries SET next_attempt_at = :now "
     "WHERE id = :id AND status = 'pending' AND next_attempt_at > :now AND reason <> 'rate_limited'"
 )
+_AS_IT_READS = sa.select(deliveries, sa.literal_column(AS_SWEPT))
 _GET = Statement(
-    sa.select(deliveries).where(
+    _AS_IT_READS.where(
         deliveries.c.id == sa.bindparam("id"), deliveries.c.organization_id == sa.bindparam("organization_id")
     )
 )
 _LOCK = Statement(
-    sa.select(deliveries)
-    .where(
+    _AS_IT_READS.where(
         deliveries.c.organization_id == sa.bindparam("organization_id"),
         (deliveries.c.id == sa.bindparam("id"))
         | (
@@ -74,11 +80,13 @@ _ATTEMPTS = Statement(
 )
 _REDELIVER = Statement(
     # A Test Hook that was not made yet stays one: it is not retried.
-    "UPDATE deliveries SET cause = CASE WHEN status = 'pending' AND cause = 'test' THEN cause ELSE 'manual' END, "
+    "UPDATE deliveries SET "  # noqa: S608 - a text of this module
+    "cause = CASE WHEN status = 'pending' AND cause = 'test' THEN cause ELSE 'manual' END, "
     "status = 'pending', settled = :settled, "
     "resume_at = CASE WHEN status = 'pending' AND attempts_begun > 0 THEN coalesce(resume_at, next_attempt_at) END, "
     "next_attempt_at = :now, "
-    "waits_for = NULL, retrying = 0, replay_id = NULL WHERE id = :id AND status = :expected"
+    "waits_for = NULL, retrying = 0, replay_id = NULL, generation = " + OF_CHANNEL_NOW + " "
+    "WHERE id = :id AND status = :expected"
 )
 _CALL_OFF = Statement(
     "UPDATE deliveries SET status = :status, settled = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "
@@ -190,6 +198,9 @@ async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID
     row = rows.get(str(delivery_id))
     if row is not None and row["waits_for"] not in {None, *rows}:  # it waits for another one since the look began
         await tx.all(_LOCK, **where)
+    if row is not None and row["swept"] is not None:  # the sweep has not come to it yet
+        await call_off_in_line(tx, [row["id"]], row["swept"], row["swept_at"])
+        return await get_delivery(tx, organization_id, delivery_id)
     return None if row is None else (await as_deliveries(tx, [row]))[0]
 
 
@@ -243,7 +254,7 @@ async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> N
 
 
 async def as_deliveries(tx: Transaction, rows: Sequence[Row]) -> list[Delivery]:
-    """The deliveries that rows of all columns hold."""
+    """The deliveries that rows of all columns and ``AS_SWEPT`` hold; what a sweep is about to cancel is cancelled."""
     lanes = sorted({row["lane"] for row in rows if _has_due_time(row) and row["lane"] > 0})
     channels: dict[int, Row] = {}
     if lanes:
@@ -253,13 +264,15 @@ async def as_deliveries(tx: Transaction, rows: Sequence[Row]) -> list[Delivery]:
 
 
 def _has_due_time(row: Row) -> bool:
-    return row["status"] == DeliveryStatus.PENDING.value and row["waits_for"] is None
+    return row["status"] == DeliveryStatus.PENDING.value and row["waits_for"] is None and row["swept"] is None
 
 
 def _delivery(row: Row, channel: Row | None) -> Delivery:
     due: Micros | None = None
     if _has_due_time(row) and not (channel is not None and channel["paused"]):
         due = max(row["next_attempt_at"], 0 if channel is None else channel["throttled_until"])
+    settled = None if row["settled"] is None else DeliveryStatus(row["settled"])
+    swept = row["swept"] is not None
     return Delivery(
         id=UUID(row["id"]),
         organization_id=row["organization_id"],
@@ -269,14 +282,14 @@ def _delivery(row: Row, channel: Row | None) -> Delivery:
         event_id=UUID(row["event_id"]),
         event=EventName(row["event"]),
         run_id=row["run_id"],
-        status=DeliveryStatus(row["status"]),
+        status=(settled or DeliveryStatus.CANCELLED) if swept else DeliveryStatus(row["status"]),
         cause=Cause(row["cause"]),
-        settled=None if row["settled"] is None else DeliveryStatus(row["settled"]),
+        settled=None if swept else settled,
         step=row["step"],
         attempts_begun=row["attempts_begun"],
         reason=None if row["reason"] is None else Reason(row["reason"]),
-        message=row["message"],
+        message=row["swept"] if swept and settled is None else row["message"],
         next_attempt_at=due,
         created_at=row["created_at"],
-        finished_at=row["finished_at"],
+        finished_at=row["swept_at"] if swept and row["finished_at"] is None else row["finished_at"],
     )

@@ -13,6 +13,7 @@ from uuid import UUID
 from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros, first_uuid
+from loadbell.store.calling_off import AS_SWEPT
 from loadbell.store.db import Transaction
 from loadbell.store.deliveries import as_deliveries
 from loadbell.store.statements import Statement
@@ -31,14 +32,15 @@ _FOUND_BY_INDEX: dict[_Way, str] = {
     # The index leaves out what was delivered, which is most; both databases must be told that this look does, too.
     "status": "organization_id = :organization_id AND status = :status AND status <> 'delivered'",
 }
-_OF_RUN = "WITH of_run AS MATERIALIZED (SELECT * FROM deliveries WHERE run_id = :run_id) "
+_ALL = f"SELECT deliveries.*, {AS_SWEPT} FROM deliveries"  # noqa: S608 - two texts of ours
+_OF_RUN = f"WITH of_run AS MATERIALIZED ({_ALL} WHERE run_id = :run_id) "
 """Of one run there are only a few: they are found first, then put in order."""
-_PAGE = "SELECT * FROM {} WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT :limit"
+_PAGE = "{} WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT :limit"
 _PASSED = "SELECT id FROM deliveries WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT 1 OFFSET :passed"
 
 _LAST_OF_CHANNEL = Statement(
     # Without a window: what it passes are Test Hooks, which somebody pressed one by one.
-    "SELECT * FROM deliveries WHERE channel_id = :channel_id AND +organization_id = :organization_id "
+    _ALL + " WHERE channel_id = :channel_id AND +organization_id = :organization_id "
     "AND event <> 'test.notification_channel' ORDER BY id DESC LIMIT 1"
 )
 
@@ -87,8 +89,9 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
     rows = await tx.all(_page(way, filters), **where, **asked, limit=limit + 1)
     found = await as_deliveries(tx, rows)
     if len(found) > limit:
-        return found[:limit], found[limit - 1].id
-    return found, None if more is None else UUID(more)
+        found, more = found[:limit], str(found[limit - 1].id)
+    still = [one for one in found if status is None or one.status is status]  # but for what a sweep is about to cancel
+    return still, None if more is None else UUID(more)
 
 
 async def last_deliveries(tx: Transaction, organization_id: int, channel_ids: Collection[int]) -> dict[int, Delivery]:
@@ -115,8 +118,8 @@ def _page(way: _Way, filters: frozenset[str]) -> Statement:
     """The list statement of this way for this set of filters, compiled once."""
     conditions = " AND ".join([_FOUND_BY_INDEX[way], *(f"{name} = :{name}" for name in sorted(filters))])
     if way == "run":
-        return Statement(_OF_RUN + _PAGE.format("of_run", conditions))
-    return Statement(_PAGE.format("deliveries", conditions))
+        return Statement(_OF_RUN + _PAGE.format("SELECT * FROM of_run", conditions))
+    return Statement(_PAGE.format(_ALL, conditions))
 
 
 @cache

@@ -6,18 +6,20 @@ from loadbell.domain.errors import Conflict
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.store.db import Transaction
 from loadbell.store.schema import idempotency_keys
-from loadbell.store.statements import Statement
+from loadbell.store.statements import Statement, delete_some
 
 KEPT: Micros = 24 * 3600 * SECOND
 
-_FORGET = Statement(
-    sa.delete(idempotency_keys).where(
-        idempotency_keys.c.token_id == sa.bindparam("token_id"), idempotency_keys.c.created_at < sa.bindparam("until")
-    )
-)
 _CLAIM = Statement(
+    # A key that is too old counts for nothing, whether or not it has been forgotten yet.
     "INSERT INTO idempotency_keys (token_id, key, request_hash, created_at) "
-    "VALUES (:token_id, :key, :request_hash, :now) ON CONFLICT (token_id, key) DO NOTHING"
+    "VALUES (:token_id, :key, :request_hash, :now) ON CONFLICT (token_id, key) DO UPDATE "
+    "SET request_hash = excluded.request_hash, created_at = excluded.created_at, answer = NULL "
+    "WHERE idempotency_keys.created_at < :until"
+)
+_ANY_OLD = Statement("SELECT key FROM idempotency_keys WHERE created_at < :until LIMIT 1")
+_FORGET = Statement(
+    *delete_some("idempotency_keys", "FROM idempotency_keys WHERE created_at < :until ORDER BY created_at LIMIT :limit")
 )
 _GET = Statement(
     sa.select(idempotency_keys.c.request_hash, idempotency_keys.c.answer).where(
@@ -37,8 +39,7 @@ async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str,
     Raises:
         Conflict: the key was used for another request.
     """
-    await tx.run(_FORGET, token_id=token_id, until=now - KEPT)
-    if await tx.run(_CLAIM, token_id=token_id, key=key, request_hash=request_hash, now=now):
+    if await tx.run(_CLAIM, token_id=token_id, key=key, request_hash=request_hash, now=now, until=now - KEPT):
         return None
     row = await tx.first(_GET, token_id=token_id, key=key)
     if row is None or row["request_hash"] != request_hash:
@@ -52,3 +53,13 @@ async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str,
 async def keep_answer(tx: Transaction, token_id: int, key: str, answer: str) -> None:
     """Keeps the answer to the request that claimed ``key`` in this transaction."""
     await tx.run(_KEEP, token_id=token_id, key=key, answer=tx.seal(answer))
+
+
+async def forget_keys(tx: Transaction, now: Micros, *, limit: int) -> int:
+    """Removes up to ``limit`` keys that are too old to count; gives how many."""
+    return await tx.run(_FORGET, until=now - KEPT, limit=limit)
+
+
+async def any_old_key(tx: Transaction, now: Micros) -> bool:
+    """Whether there are keys for :func:`forget_keys` to remove."""
+    return await tx.first(_ANY_OLD, until=now - KEPT) is not None

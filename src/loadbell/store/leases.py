@@ -44,6 +44,7 @@ _LANES = Statement(
          AND d.retrying = :retrying AND d.lane = lanes.lane) AS due
     FROM lanes LEFT JOIN channels c ON c.id = lanes.lane
     WHERE lanes.lane IS NOT NULL AND c.paused_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM sweeps s WHERE s.channel_id = lanes.lane)
     """
 )
 _LOCK_BUCKETS = Statement(
@@ -128,7 +129,8 @@ class Room:
     """How much a worker can take: in all, in each lane, and what is left of that in the lanes that are named.
 
     Lanes that are ``known`` to answer are served first; all others together get at most ``unknown`` places. ``paces``:
-    how fast the channels of a kind may be told.
+    how fast the channels of a kind may be told. ``hosts``: where lanes lead, as far as it is known;
+    ``host_left``: what is left for those; a host that is not in it has room.
     """
 
     total: int
@@ -137,6 +139,8 @@ class Room:
     known: Collection[int] = ()
     unknown: int = MAX_ID
     paces: Mapping[str, Pace] = field(default_factory=dict)
+    hosts: Mapping[int, str] = field(default_factory=dict)
+    host_left: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
     """Leases what is due, lanes that answer first and the oldest of them first, within ``room``.
 
     ``retrying`` picks between first attempts and repeated ones. What has lost its channel, project or organization is
-    cancelled instead; what belongs to a paused channel stays.
+    cancelled instead; what belongs to a paused channel, or to one that is being swept, stays.
     """
     buckets: dict[int, Pace] = {}
     ready: list[tuple[bool, Micros, int, int]] = []
@@ -223,8 +227,13 @@ def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[
     """The lanes to lease from and how much from each: of those not known to answer only as much as they get."""
     lanes: list[tuple[int, int]] = []
     unknown = room.unknown
+    host_left = dict(room.host_left)
     for is_unknown, _, lane, free in ready if room.total > 0 else ():
         places = min(free, unknown) if is_unknown else free
+        host = room.hosts.get(lane)
+        if host in host_left:
+            places = min(places, host_left[host])
+            host_left[host] -= max(places, 0)
         unknown -= places if is_unknown else 0
         if places > 0:
             lanes.append((lane, places))
@@ -323,6 +332,12 @@ def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing
     except WrongState as error:
         log.error("A channel's secrets can't be opened", error=str(error))
         return nothing
+
+
+async def return_leases(tx: Transaction, delivery_ids: Collection[str], now: Micros) -> None:
+    """Returns deliveries that this worker holds to pending, with no attempt counted; as :func:`give_back`."""
+    await tx.run_many(_GIVE_ONE_BACK, [{"id": one} for one in sorted(delivery_ids)])
+    await call_off_lost(tx, delivery_ids, now)
 
 
 async def give_back(tx: Transaction, owner: int, now: Micros) -> int:

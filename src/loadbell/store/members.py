@@ -16,7 +16,8 @@ _OWNER = Statement("SELECT user_id FROM members WHERE organization_id = :organiz
 _PAGE = Statement(_SELECT + "AND m.user_id < :before ORDER BY m.user_id DESC LIMIT :limit")
 _ASSIGNMENTS = Statement(
     "SELECT a.user_id, a.project_id FROM assignments a JOIN projects p ON p.id = a.project_id "
-    "WHERE p.organization_id = :organization_id AND a.user_id >= :first AND a.user_id <= :last ORDER BY a.project_id"
+    "WHERE p.organization_id = :organization_id AND p.deleted_at IS NULL "
+    "AND a.user_id >= :first AND a.user_id <= :last ORDER BY a.project_id"
 )
 _SET_ROLE = Statement("UPDATE members SET role = :role WHERE organization_id = :organization_id AND user_id = :user_id")
 _ASSIGN = Statement("INSERT INTO assignments (project_id, user_id) VALUES (:project_id, :user_id)")

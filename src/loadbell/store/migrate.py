@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from loadbell.store.connecting import connect, unreachable
 from loadbell.store.db import Unreachable, WrongState
+from loadbell.store.sqlite_trouble import trouble_with
 
 _MIGRATION_LOCK = 0x10AD_BE12
 
@@ -72,9 +73,8 @@ def upgrade_sqlite(path: Path) -> None:
         with engine.begin() as connection:
             _upgrade(connection)
     except sa.exc.DBAPIError as error:
-        raise WrongState(
-            f"The database {path} can't be migrated: {error.orig}. It is as it was: check its folder and free space."
-        ) from None
+        trouble = trouble_with(path, _original(error))
+        raise WrongState(f"The database can't be migrated, and is as it was. {trouble.for_operator}") from None
     finally:
         engine.dispose()
 
@@ -91,7 +91,7 @@ def check_sqlite(path: Path) -> None:
         with engine.connect() as connection:
             _require_head(connection, "Start loadbell serve of this version once: it migrates the file.")
     except sa.exc.DBAPIError as error:
-        raise Unreachable(f"The database {path} can't be opened: {error.orig}. Check that it is one of ours.") from None
+        raise Unreachable(trouble_with(path, _original(error)).for_operator) from None
     finally:
         engine.dispose()
 

@@ -1,7 +1,6 @@
 """Opening the store that the settings name: lock, keys, schema, connection, in this order."""
 
 import asyncio
-import os
 from pathlib import Path
 
 from loadbell.settings import Settings
@@ -11,19 +10,25 @@ from loadbell.store.organizations import claim_fact
 from loadbell.store.postgresql import PostgresDatabase
 from loadbell.store.secrets import SecretBox, key_in_file
 from loadbell.store.sqlite import FileLock, SqliteDatabase
+from loadbell.store.sqlite_files import begin_anew, check_files, has_key
 
 KEY_FILE = "secret.key"
 
 
-async def open_database(settings: Settings) -> Database:
+async def open_database(settings: Settings, *, new: bool = False) -> Database:
     """The store, ready for use. SQLite is made and migrated if needed; PostgreSQL must have been migrated.
+
+    ``new``: where an installation on SQLite has lost its database, another one begins.
 
     Raises:
         Unreachable: the database does not answer or can't be opened.
-        WrongState: another process uses the SQLite file, the schema is not this version's, or the key is another one.
+        WrongState: another process uses the SQLite file, the schema is not this version's, the key is another one, or
+            a database is missing or empty that was there before.
     """
     if settings.sqlite_path is not None:
-        database, box = await _open_sqlite(settings)
+        database, box = await _open_sqlite(settings, new=new)
+    elif new:
+        raise WrongState("--new is for SQLite. A new installation on PostgreSQL begins with a new, empty database.")
     else:
         database, box = await _open_postgresql(settings)
     return await _with_checked_key(database, box)
@@ -43,10 +48,11 @@ async def open_beside(settings: Settings) -> Database:
     path = settings.sqlite_path
     if path is None:
         return await _with_checked_key(*await _open_postgresql(settings))
-    if not await asyncio.to_thread(os.path.exists, path):  # Path's own raises where a folder is closed to us
+    check_files(path, settings.data_dir / KEY_FILE)
+    if not path.exists():
         raise WrongState(f"There is no database {path} yet. Run: loadbell setup")
     await asyncio.to_thread(check_sqlite, path)
-    box = _sqlite_box(settings)
+    box = await _sqlite_box(settings, path)
     return await _with_checked_key(SqliteDatabase(path, None, box), box)
 
 
@@ -55,7 +61,8 @@ async def migrate(settings: Settings) -> None:
 
     Raises:
         Unreachable: the database does not answer or can't be opened.
-        WrongState: another process uses the SQLite file, or a newer version has migrated the database.
+        WrongState: another process uses the SQLite file, a newer version has migrated the database, or it is missing
+            or empty although it was there before.
     """
     path = settings.sqlite_path
     if path is None:
@@ -63,19 +70,26 @@ async def migrate(settings: Settings) -> None:
         return
     lock = FileLock(path)
     try:
+        check_files(path, settings.data_dir / KEY_FILE)
+        path.touch(mode=0o600)
         await asyncio.to_thread(upgrade_sqlite, path)
     finally:
         lock.release()
 
 
-async def _open_sqlite(settings: Settings) -> tuple[Database, SecretBox]:
+async def _open_sqlite(settings: Settings, *, new: bool) -> tuple[Database, SecretBox]:
     path = settings.sqlite_path
     assert path is not None
     lock = FileLock(path)
     try:
-        box = _sqlite_box(settings)
+        if new:
+            begin_anew(path, settings.data_dir / KEY_FILE)
+        check_files(path, settings.data_dir / KEY_FILE)
+        if settings.secret_key:
+            SecretBox(settings.secret_key)  # a bad key makes no database
         _make_private(path)
         await asyncio.to_thread(upgrade_sqlite, path)
+        box = await _sqlite_box(settings, path)
         return SqliteDatabase(path, lock, box), box
     except BaseException:
         lock.release()
@@ -84,6 +98,8 @@ async def _open_sqlite(settings: Settings) -> tuple[Database, SecretBox]:
 
 def _make_private(path: Path) -> None:
     """Sees to it that the file is there, and ours alone: the log tells who was told what."""
+    if path.is_dir():
+        return  # which is told when it is opened
     try:
         path.touch(mode=0o600)
     except OSError as error:
@@ -92,8 +108,17 @@ def _make_private(path: Path) -> None:
         ) from None
 
 
-def _sqlite_box(settings: Settings) -> SecretBox:
-    return SecretBox(settings.secret_key or [key_in_file(settings.data_dir / KEY_FILE)])
+async def _sqlite_box(settings: Settings, path: Path) -> SecretBox:
+    """The keys; one is made now if this database never had any."""
+    if settings.secret_key:
+        return SecretBox(settings.secret_key)
+    key_file = settings.data_dir / KEY_FILE
+    if not key_file.exists() and await asyncio.to_thread(has_key, path):
+        raise WrongState(
+            f"The secret key file {key_file} is missing, and the database {path} was set up with it: another key can't "
+            "open its secrets. Put it back from your backup, or set LOADBELL_SECRET_KEY to the key that was in it."
+        )
+    return SecretBox([key_in_file(key_file)])
 
 
 async def _open_postgresql(settings: Settings) -> tuple[Database, SecretBox]:

@@ -29,19 +29,23 @@ _INSERT_ASSIGNMENT = Statement(insert_into(assignments, "project_id", "user_id")
 _ANY_USER = Statement(sa.select(users.c.id).limit(1))
 _PROJECT = Statement(
     sa.select(projects.c.id).where(
-        projects.c.id == sa.bindparam("project_id"), projects.c.organization_id == sa.bindparam("organization_id")
+        projects.c.id == sa.bindparam("project_id"),
+        projects.c.organization_id == sa.bindparam("organization_id"),
+        projects.c.deleted_at.is_(None),
     )
 )
 _PROJECTS = Statement(
     sa.select(projects.c.id)
-    .where(projects.c.organization_id == sa.bindparam("organization_id"))
+    .where(projects.c.organization_id == sa.bindparam("organization_id"), projects.c.deleted_at.is_(None))
     .order_by(projects.c.id)
 )
 _ASSIGNED = Statement(
     sa.select(projects.c.id)
     .join(assignments, assignments.c.project_id == projects.c.id)
     .where(
-        assignments.c.user_id == sa.bindparam("user_id"), projects.c.organization_id == sa.bindparam("organization_id")
+        assignments.c.user_id == sa.bindparam("user_id"),
+        projects.c.organization_id == sa.bindparam("organization_id"),
+        projects.c.deleted_at.is_(None),
     )
 )
 _NAMES = Statement(

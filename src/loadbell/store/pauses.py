@@ -4,7 +4,7 @@ Pauses of channels: what a batch of results does to its channels, and what becom
 On PostgreSQL rows are locked channels first, then deliveries, each in ascending order, as everybody locks them.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -15,7 +15,7 @@ from loadbell.store.channels import Listener
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
 
-LARGEST_BATCH = 500
+LARGEST_BATCH = 200
 """How many deliveries that waited too long are ended in one transaction, about."""
 
 _LATELY: Micros = 10 * SECOND  # a channel that keeps being rate-limited is throttled again within this
@@ -46,28 +46,13 @@ _RESUME = Statement(
     "rate_limits = 0, judged_from = :now, "
     "full_at = CASE WHEN full_at > :full_at THEN CAST(:full_at AS bigint) ELSE full_at END WHERE id = :id"
 )
-_LOCK_OPEN = Statement(
-    "SELECT id FROM deliveries WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending') "
-    "ORDER BY id FOR UPDATE"
-)
-_DELIVER_HELD = Statement(
-    # The order of the events is that of their ids, but the end of a run follows its start even if both have the same
-    # instant or a clock was set back. What is being sent just now is waited for, too.
-    "UPDATE deliveries SET waits_for = line.earlier, "
-    "next_attempt_at = CASE WHEN next_attempt_at > :now THEN CAST(:now AS bigint) ELSE next_attempt_at END "
-    "FROM (SELECT id, lag(id) OVER (ORDER BY place, is_end, id) AS earlier FROM ("
-    "SELECT id, event = 'test.finished' AS is_end, "
-    "CASE event WHEN 'test.finished' THEN max(event_id) OVER (PARTITION BY run_id) ELSE event_id END AS place "
-    "FROM deliveries WHERE channel_id = :id AND lane = :id AND status IN ('pending', 'sending')) AS open) AS line "
-    "WHERE deliveries.id = line.id AND deliveries.status = 'pending'"
-)
 _END = (
-    "UPDATE deliveries SET status = coalesce(settled, '{status}'), "
-    "reason = {reason}, message = CASE WHEN settled IS NULL THEN CAST(:message AS text) ELSE message END, "
+    "UPDATE deliveries SET status = coalesce(settled, 'failed'), "
+    "reason = CASE WHEN settled IS NULL THEN 'expired' ELSE reason END, "
+    "message = CASE WHEN settled IS NULL THEN CAST(:message AS text) ELSE message END, "
     "settled = NULL, resume_at = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "
     "finished_at = coalesce(finished_at, :now) WHERE status = 'pending' AND "
 )
-_DROP_HELD = Statement(_END.format(status="cancelled", reason="reason") + "channel_id = :id AND lane = :id")
 
 _WAITED_TOO_LONG = """
     WITH RECURSIVE late(id, lane, paused) AS (
@@ -93,20 +78,26 @@ _WAITED_TOO_LONG = """
     SELECT id, lane, paused FROM late LIMIT :limit
 """
 _FIND_LATE = Statement(_WAITED_TOO_LONG)
+_STILL_PAUSED = "SELECT id FROM channels WHERE paused_at IS NOT NULL AND id "
 _LOCK_PAUSED = Statement(
+    _STILL_PAUSED + "IN (SELECT value FROM json_each(:ids))",
     # KEY SHARE keeps a resume away; one that is under way has the channel, and is left alone.
-    "SELECT id FROM channels WHERE id = ANY(CAST(:ids AS bigint[])) AND paused_at IS NOT NULL "
-    "ORDER BY id FOR KEY SHARE SKIP LOCKED"
+    _STILL_PAUSED + "= ANY(CAST(:ids AS bigint[])) ORDER BY id FOR KEY SHARE SKIP LOCKED",
+)
+_STILL_LATE = (
+    # What was sent or asked for since it was found is left alone.
+    "SELECT id FROM deliveries WHERE status = 'pending' "
+    "AND CASE WHEN settled IS NULL THEN created_at ELSE next_attempt_at END <= :before "
+    "AND (id {held} OR id {limited} AND reason = 'rate_limited')"
 )
 _LOCK_LATE = Statement(
-    # What was sent since it was found is left alone.
-    "SELECT id FROM deliveries WHERE status = 'pending' AND (id = ANY(CAST(:held AS text[])) "
-    "OR id = ANY(CAST(:limited AS text[])) AND reason = 'rate_limited') ORDER BY id FOR UPDATE"
+    _STILL_LATE.format(**{name: f"IN (SELECT value FROM json_each(:{name}))" for name in ("held", "limited")}),
+    _STILL_LATE.format(**{name: f"= ANY(CAST(:{name} AS text[]))" for name in ("held", "limited")})
+    + " ORDER BY id FOR UPDATE",
 )
-_EXPIRE_HELD = _END.format(status="failed", reason="CASE WHEN settled IS NULL THEN 'expired' ELSE reason END")
 _EXPIRE_LATE = Statement(
-    _EXPIRE_HELD + "id IN (SELECT value FROM json_each(:ids)) RETURNING organization_id",
-    _EXPIRE_HELD + "id = ANY(CAST(:ids AS text[])) RETURNING organization_id",
+    _END + "id IN (SELECT value FROM json_each(:ids)) RETURNING organization_id",
+    _END + "id = ANY(CAST(:ids AS text[])) RETURNING organization_id",
 )
 _RELEASE = Statement(
     "UPDATE deliveries SET waits_for = NULL WHERE waits_for IN (SELECT value FROM json_each(:ids))",
@@ -183,45 +174,44 @@ async def resume_channel(tx: Transaction, channel_id: int, *, full_at: Micros, n
     await tx.run(_RESUME, id=channel_id, full_at=full_at, now=now)
 
 
-async def deliver_held(tx: Transaction, channel_id: int, now: Micros) -> int:
-    """Makes all that waits for a locked channel due, one after the other in the order of its events; gives how many."""
-    await _lock_open(tx, channel_id)
-    return await tx.run(_DELIVER_HELD, id=channel_id, now=now)
+@dataclass(frozen=True)
+class Late:
+    """A delivery that has waited too long, for a paused channel or for a receiver's rate limit."""
+
+    id: str
+    channel_id: int
+    paused: bool
 
 
-async def drop_held(tx: Transaction, channel_id: int, message: str, now: Micros) -> int:
-    """Cancels all that waits for a locked channel, and says why; a Redeliver returns to its end. Gives how many."""
-    await _lock_open(tx, channel_id)
-    return await tx.run(_DROP_HELD, id=channel_id, message=message, now=now)
+async def find_late(tx: Transaction, *, before: Micros, now: Micros) -> list[Late]:
+    """What has waited since ``before`` for a paused channel, or has met rate limits since then until now.
 
-
-async def expire_late(tx: Transaction, *, held: str, limited: str, before: Micros, now: Micros) -> tuple[int, int]:
-    """Ends what has waited since ``before`` for a paused channel, or has met rate limits since then until now.
-
-    ``held`` and ``limited`` tell each of them why. A Redeliver counts from when it was asked for, and returns to its
-    end. What waited for them is free to go. Gives how many of each; there may be more from :data:`LARGEST_BATCH` on.
+    A Redeliver counts from when it was asked for. There may be more from :data:`LARGEST_BATCH` on.
     """
-    late = await tx.all(_FIND_LATE, before=before, lately=now - _LATELY, limit=LARGEST_BATCH)
-    by_pause = {row["id"]: row["lane"] for row in late if row["paused"]}
-    by_limit = [row["id"] for row in late if not row["paused"]]
-    if late and tx.dialect == "postgresql":
-        lanes = {row["id"] for row in await tx.all(_LOCK_PAUSED, ids=list(set(by_pause.values())))}
-        by_pause = {delivery: lane for delivery, lane in by_pause.items() if lane in lanes}
-        still = {row["id"] for row in await tx.all(_LOCK_LATE, held=list(by_pause), limited=by_limit)}
-        by_pause = {delivery: lane for delivery, lane in by_pause.items() if delivery in still}
-        by_limit = [delivery for delivery in by_limit if delivery in still]
-    for ids, message in ((list(by_pause), held), (by_limit, limited)):
-        if ids:
-            for row in await tx.all(_EXPIRE_LATE, ids=_ids(tx, ids), message=message, now=now):
-                tx.changed(row["organization_id"])
-            if await tx.run(_RELEASE, ids=_ids(tx, ids)):
-                tx.wake_workers()
-    return len(by_pause), len(by_limit)
+    rows = await tx.all(_FIND_LATE, before=before, lately=now - _LATELY, limit=LARGEST_BATCH)
+    return [Late(row["id"], row["lane"], bool(row["paused"])) for row in rows]
 
 
-async def _lock_open(tx: Transaction, channel_id: int) -> None:
-    if tx.dialect == "postgresql":
-        await tx.all(_LOCK_OPEN, id=channel_id)
+async def expire_late(  # noqa: PLR0913 - which deliveries, and what is said of them
+    tx: Transaction, late: Sequence[Late], *, held: str, limited: str, before: Micros, now: Micros
+) -> int:
+    """Ends those of the deliveries that are still late. A Redeliver returns to its end; what waited for it may go.
+
+    ``held`` and ``limited`` tell each of them why. Gives how many there were.
+    """
+    channels = sorted({one.channel_id for one in late if one.paused})
+    paused = {row["id"] for row in await tx.all(_LOCK_PAUSED, ids=_ids(tx, channels))}
+    by_pause = [one.id for one in late if one.paused and one.channel_id in paused]
+    by_limit = [one.id for one in late if not one.paused]
+    found = await tx.all(_LOCK_LATE, held=_ids(tx, by_pause), limited=_ids(tx, by_limit), before=before)
+    still = {row["id"] for row in found}
+    for ids, message in ((by_pause, held), (by_limit, limited)):
+        ended = [delivery for delivery in ids if delivery in still]
+        for row in await tx.all(_EXPIRE_LATE, ids=_ids(tx, ended), message=message, now=now):
+            tx.changed(row["organization_id"])
+        if await tx.run(_RELEASE, ids=_ids(tx, ended)):
+            tx.wake_workers()
+    return len(still)
 
 
 def _ids(tx: Transaction, ids: Collection[int] | Collection[str]) -> list[int | str] | str:

@@ -8,7 +8,8 @@ from loadbell.store.statements import Statement
 _SELECT = (
     "SELECT p.id, p.organization_id, p.name, p.archived_at, p.created_at, "
     "coalesce(p.id = o.default_project_id, FALSE) AS is_default "
-    "FROM projects p JOIN organizations o ON o.id = p.organization_id WHERE p.organization_id = :organization_id "
+    "FROM projects p JOIN organizations o ON o.id = p.organization_id "
+    "WHERE p.organization_id = :organization_id AND p.deleted_at IS NULL "
 )
 _GET = Statement(_SELECT + "AND p.id = :id")
 _PAGE = Statement(_SELECT + "AND p.id < :before ORDER BY p.id DESC LIMIT :limit")

@@ -13,6 +13,7 @@ import msgspec
 from loadbell.domain.ids import Micros, first_uuid
 from loadbell.domain.replays import End, Replay
 from loadbell.store.db import Row, Transaction
+from loadbell.store.deliveries import OF_CHANNEL_NOW
 from loadbell.store.schema import replays
 from loadbell.store.statements import Statement, insert_into
 
@@ -22,7 +23,8 @@ _MEANT = (
     # A Redeliver that brings a delivery back to its end leaves finished_at as it was; its attempt tells of it.
     "event <> 'test.notification_channel' AND finished_at < :asked_at AND NOT EXISTS (SELECT 1 FROM attempts a "
     "WHERE a.delivery_id = deliveries.id AND a.started_at + a.duration >= :asked_at) "
-    "AND (project_id IS NULL OR EXISTS (SELECT 1 FROM projects p WHERE p.id = deliveries.project_id)) AND status IN "
+    "AND (project_id IS NULL OR EXISTS "
+    "(SELECT 1 FROM projects p WHERE p.id = deliveries.project_id AND p.deleted_at IS NULL)) AND status IN "
 )
 _ON_SQLITE = _MEANT + "(SELECT value FROM json_each(:statuses))"
 _ON_POSTGRESQL = _MEANT + "(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb)))"
@@ -65,7 +67,8 @@ _OPEN_RUNS = Statement("SELECT run_id FROM deliveries WHERE replay_id = :id AND 
 _SEND_AGAIN = Statement(
     # Leased as retries are, after what is new.
     "UPDATE deliveries SET status = 'pending', settled = status, cause = 'manual', replay_id = :replay_id, "
-    "next_attempt_at = :due, resume_at = NULL, retrying = 1 WHERE id = :id AND status = :expected"
+    f"next_attempt_at = :due, resume_at = NULL, retrying = 1, generation = {OF_CHANNEL_NOW} "
+    "WHERE id = :id AND status = :expected"
 )
 _ADVANCE = Statement("UPDATE replays SET after = :after, done = done + :sent WHERE id = :id")
 _FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")

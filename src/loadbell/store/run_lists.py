@@ -16,7 +16,7 @@ import msgspec
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.runs import Result, Run, RunCounts, RunStatus, Source
 from loadbell.store.db import Transaction
-from loadbell.store.runs import as_run
+from loadbell.store.runs import IN_A_PROJECT, as_run
 from loadbell.store.statements import Statement
 
 LOOKED_AT = 20_000
@@ -53,7 +53,7 @@ _FILTERS: dict[str, tuple[str, str]] = {
     "text": ("instr(lower(name), :text) > 0", 'strpos(lower(name COLLATE "C"), :text) > 0'),
 }
 
-_FOUND = "FROM runs WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT :limit"
+_FOUND = f"FROM runs WHERE {{}} AND id < :before AND id >= :after AND {IN_A_PROJECT} ORDER BY id DESC LIMIT :limit"
 _NEWEST = "SELECT {columns} {found}"
 _IN_EACH_PROJECT = "SELECT {columns} FROM {projects} CROSS JOIN {newest} ORDER BY runs.id DESC LIMIT :limit"
 # SQLite has no LATERAL, but looks up anew what an IN depends on.

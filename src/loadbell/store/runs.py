@@ -26,14 +26,16 @@ _UPSERT_TEST = Statement(
 _LAST_RESULT = Statement(sa.select(tests.c.last_result).where(tests.c.id == sa.bindparam("id")).with_for_update())
 _SET_LAST_RESULT = Statement("UPDATE tests SET last_result = :result WHERE id = :id")
 _INSERT = Statement(insert_into(runs, *_COLUMNS).returning(runs.c.id))
-_GET = Statement(
-    sa.select(runs).where(runs.c.id == sa.bindparam("id"), runs.c.organization_id == sa.bindparam("organization_id"))
+IN_A_PROJECT = "EXISTS (SELECT 1 FROM projects WHERE projects.id = runs.project_id AND projects.deleted_at IS NULL)"
+"""Its project was not deleted: if it was, a sweep has not come to the run yet."""
+
+_ONE = sa.select(runs).where(
+    runs.c.id == sa.bindparam("id"),
+    runs.c.organization_id == sa.bindparam("organization_id"),
+    sa.text(IN_A_PROJECT),
 )
-_LOCK = Statement(
-    sa.select(runs)
-    .where(runs.c.id == sa.bindparam("id"), runs.c.organization_id == sa.bindparam("organization_id"))
-    .with_for_update()
-)
+_GET = Statement(_ONE)
+_LOCK = Statement(_ONE.with_for_update())
 _UPDATE = Statement(
     sa.update(runs)
     .where(runs.c.id == sa.bindparam("run_id"), runs.c.status == sa.bindparam("expected"))
@@ -45,8 +47,8 @@ _EARLIER = Statement(
 )
 _HEARD = Statement("UPDATE runs SET last_report_at = :now WHERE id = :id")
 _WATCHED = Statement(
-    "SELECT id, organization_id, last_report_at, watchdog FROM runs "
-    "WHERE ended_at IS NULL AND watchdog IS NOT NULL ORDER BY last_report_at"
+    "SELECT id, organization_id, last_report_at, watchdog FROM runs "  # noqa: S608 - constants
+    f"WHERE ended_at IS NULL AND watchdog IS NOT NULL AND {IN_A_PROJECT} ORDER BY last_report_at"
 )
 
 

@@ -5,6 +5,7 @@ Instants and spans are BIGINT microseconds, UUIDs and JSON are TEXT, secrets are
 used again, so that the log of a deleted channel stays unambiguous; a log refers to what may be deleted without a
 foreign key. Constraints and indexes have names, so that migrations can speak of them.
 """
+# long: every table in one place, so that one look shows what refers to what
 
 import sqlalchemy as sa
 
@@ -84,6 +85,7 @@ projects = sa.Table(
     _text("name"),
     _at("created_at"),
     _at("archived_at", nullable=True),  #: since when it takes no new runs
+    _at("deleted_at", nullable=True),  #: since when it is gone for everybody; a sweep removes what belongs to it
     sa.Index("ix_projects_organization_id", "organization_id"),
     sqlite_autoincrement=True,
 )
@@ -206,6 +208,7 @@ channels = sa.Table(
     sa.Column("rate_limits", sa.Integer, nullable=False, server_default="0"),  #: rate-limited attempts in a row
     sa.Column("full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/pace.py``
     _at("created_at"),
+    sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),  #: each resume begins the next one
     sa.Index("ix_channels_organization_id", "organization_id"),
     sqlite_autoincrement=True,
 )
@@ -326,6 +329,7 @@ deliveries = sa.Table(
     _text("message", nullable=True),
     _at("created_at"),
     _at("finished_at", nullable=True),
+    sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),  #: of its channel, when it became due
     sa.Index("ix_deliveries_organization_id_id", "organization_id", "id"),
     _partial("ix_deliveries_not_delivered", "organization_id", "status", "id", where="status <> 'delivered'"),
     sa.Index("ix_deliveries_channel_id_id", "channel_id", "id"),
@@ -335,6 +339,7 @@ deliveries = sa.Table(
         *("ix_deliveries_due", "retrying", "lane", "next_attempt_at"),
         where="status = 'pending' AND waits_for IS NULL",
     ),
+    _partial("ix_deliveries_open", "channel_id", "id", where="status IN ('pending', 'sending')"),
     _partial("ix_deliveries_waiting", "waits_for", where="waits_for IS NOT NULL"),
     _partial("ix_deliveries_leased", "lease_until", where="status = 'sending'"),
     _partial("ix_deliveries_replayed", "replay_id", where="replay_id IS NOT NULL AND status IN ('pending', 'sending')"),
@@ -352,6 +357,23 @@ attempts = sa.Table(
     _text("message"),
     _text("exchange", nullable=True),  #: JSON, secrets masked
 )
+
+sweeps = sa.Table(
+    "sweeps",
+    metadata,
+    _id(),
+    _text("kind"),
+    sa.Column("organization_id", _BIG, nullable=False),
+    sa.Column("channel_id", _BIG, nullable=True),  #: sends nothing but Test Hooks until the sweep is over
+    sa.Column("project_id", _BIG, nullable=True),
+    sa.Column("generation", sa.BigInteger, nullable=False),  #: deliveries of earlier ones are meant
+    _text("message"),  #: what cancelled deliveries say
+    sa.Column("after", _UUID, nullable=False),  #: deliveries up to this id have had their turn
+    _at("created_at"),
+    sa.Index("ix_sweeps_channel_id", "channel_id"),
+    sqlite_autoincrement=True,
+)
+"""Work on many rows that is done a few at a time, behind a mark. See ``docs/decisions/0024-sweeps.md``."""
 
 replays = sa.Table(
     "replays",
@@ -392,9 +414,11 @@ audit_entries = sa.Table(
 idempotency_keys = sa.Table(
     "idempotency_keys",
     metadata,
-    sa.Column("token_id", _BIG, sa.ForeignKey("tokens.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("token_id", _BIG, primary_key=True, autoincrement=False),
     sa.Column("key", sa.Text, primary_key=True),
     _text("request_hash"),
     _text("answer", nullable=True),  #: sealed JSON
     _at("created_at"),
+    sa.Index("ix_idempotency_keys_created_at", "created_at"),
 )
+"""Kept for a day; without a foreign key, so that revoking a token need not delete them all at once."""

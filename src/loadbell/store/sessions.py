@@ -31,7 +31,8 @@ _RIGHTS = (
     "SELECT s.id AS id, m.role AS role, assigned.project_id AS project_id FROM sessions s "
     "JOIN members m ON m.user_id = s.user_id AND m.organization_id = :organization_id "
     "LEFT JOIN (SELECT a.user_id, a.project_id FROM assignments a JOIN projects p ON p.id = a.project_id "
-    "WHERE p.organization_id = :organization_id) AS assigned ON assigned.user_id = s.user_id AND m.role = 'member' "
+    "WHERE p.organization_id = :organization_id AND p.deleted_at IS NULL) AS assigned "
+    "ON assigned.user_id = s.user_id AND m.role = 'member' "
     "WHERE s.expires_at > :now AND s.id "
 )
 _GET_RIGHTS = Statement(

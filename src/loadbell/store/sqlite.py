@@ -7,6 +7,7 @@ import queue
 import secrets
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,7 @@ import structlog
 from loadbell.domain.errors import Unavailable
 from loadbell.store.db import Row, Unreachable, Watcher, Work, WrongState
 from loadbell.store.secrets import SecretBox
+from loadbell.store.sqlite_trouble import is_trouble, trouble_with
 from loadbell.store.statements import Statement
 
 T = TypeVar("T")
@@ -27,6 +29,7 @@ log = structlog.get_logger()
 _READERS = 2
 _LARGEST_GROUP = 512
 _BUSY_SECONDS = 5.0
+_LOG_EVERY_SECONDS = 10.0
 
 
 class FileLock:
@@ -136,6 +139,7 @@ class SqliteDatabase:
         self._read_connections: list[sqlite3.Connection] = []
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        self._logged: dict[str, float] = {}
         self._worker = secrets.randbelow(2**31 - 1) + 1
         connection = connect(path)
         self._writer = threading.Thread(target=self._write_loop, args=(connection,), name="sqlite-writer", daemon=True)
@@ -183,7 +187,7 @@ class SqliteDatabase:
         try:
             connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
             if connection is None:
-                connection = connect(self._path)
+                connection = _connect(self._path)
                 connection.execute("PRAGMA query_only = ON")
                 self._local.connection = connection
                 self._read_connections.append(connection)
@@ -192,8 +196,10 @@ class SqliteDatabase:
                 return _drive(work(_SqliteTransaction(connection, self._box)))
             finally:
                 connection.execute("ROLLBACK")
-        except (sqlite3.OperationalError, Unreachable) as error:
-            raise _unavailable(error) from error
+        except sqlite3.DatabaseError as error:
+            if not is_trouble(error):
+                raise
+            raise self._unavailable(error) from error
 
     def _write_loop(self, connection: sqlite3.Connection) -> None:
         closing = False
@@ -227,8 +233,8 @@ class SqliteDatabase:
             if connection.in_transaction:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
+            refusal = self._unavailable(error)
             log.error("The database refused a commit", error=str(error), reports=len(group))
-            refusal = _unavailable(error)
             for job in group:
                 job.error = refusal
                 job.wakes, job.changed = False, ()
@@ -240,11 +246,22 @@ class SqliteDatabase:
             job.result = _drive(job.work(transaction))
             job.wakes, job.changed = transaction.wakes, transaction.organizations
         except Exception as error:  # noqa: BLE001 - a unit's error is its caller's, never the writer's end
-            job.error = _unavailable(error) if isinstance(error, sqlite3.OperationalError) else error
+            job.error = self._unavailable(error) if is_trouble(error) else error
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO unit")
         if connection.in_transaction:
             connection.execute("RELEASE unit")
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        """What to answer; the operator is told more, once in a while."""
+        if isinstance(error, Unavailable):
+            return error
+        trouble = trouble_with(self._path, error)
+        now = time.monotonic()
+        if now - self._logged.get(trouble.for_operator, -_LOG_EVERY_SECONDS) >= _LOG_EVERY_SECONDS:
+            self._logged[trouble.for_operator] = now
+            log.error(trouble.for_operator)
+        return Unavailable(trouble.for_everybody, trouble.for_operator)
 
     def _resolve(self, group: list[_Job]) -> None:
         for job in group:
@@ -270,16 +287,18 @@ def connect(path: Path) -> sqlite3.Connection:
         Unreachable: the file can't be opened or is not a database.
     """
     try:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
+        return _connect(path)
     except sqlite3.Error as error:
-        raise Unreachable(
-            f"The database {path} can't be opened: {error}. Check that its folder exists, is writable and has space."
-        ) from None
+        raise Unreachable(trouble_with(path, error).for_operator) from None
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA busy_timeout = {int(_BUSY_SECONDS * 1000)}")
     return connection
 
 
@@ -292,11 +311,3 @@ def _drive(coroutine: Coroutine[Any, Any, T]) -> T:
         return result
     coroutine.close()
     raise RuntimeError("a unit of work awaited something other than its transaction")
-
-
-def _unavailable(error: Exception) -> Unavailable:
-    if isinstance(error, Unavailable):
-        return error
-    return Unavailable(
-        f"The database can't be written just now ({error}). Nothing was changed: send the same request again."
-    )

@@ -45,5 +45,16 @@ def insert_into(table: sa.Table, *columns: str, **fixed: Any) -> sa.Insert:
     return sa.insert(table).values({**{column: sa.bindparam(column) for column in columns}, **fixed})
 
 
+def delete_some(table: str, rows: str) -> tuple[str, str]:
+    """A DELETE of what ``rows`` finds (what stands behind SELECT …, with a LIMIT), for either database.
+
+    By the place of each row: by a key of two columns, or by many, SQLite would go through the whole table.
+    """
+    return (
+        f"DELETE FROM {table} WHERE rowid IN (SELECT {table}.rowid {rows})",  # noqa: S608 - texts of the store's own
+        f"DELETE FROM {table} WHERE ctid = ANY(ARRAY(SELECT {table}.ctid {rows}))",  # noqa: S608 - as above
+    )
+
+
 def _executable(source: sa.Executable | str) -> Any:
     return sa.text(source) if isinstance(source, str) else source

@@ -179,7 +179,7 @@ async def send_again(page: NamedDependency[PageCall]) -> Response[str]:
     said = await page.form()
     counted = "sure" not in said
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> int:
+    async def start(tx: Transaction, principal: Principal, now: Micros, number: int | None) -> int:
         await channels.get_channel(tx, principal, channel_id)
         principal.require(Action.MANAGE_DELIVERIES)
         since = instant_in(said.get("since", ""), "since")
@@ -196,13 +196,23 @@ async def send_again(page: NamedDependency[PageCall]) -> Response[str]:
             since=since,
             until=instant_in(said.get("until", ""), "until"),
             statuses=statuses,
-            dry_run=counted,
+            dry_run=number is None,
+            counted=number,
             now=now,
         )
         return count
 
+    async def look(tx: Transaction, principal: Principal, now: Micros) -> int:
+        return await start(tx, principal, now, None)
+
     try:
-        count = await page.write_in(organization_id, work)
+        count = await page.read_in(organization_id, look)
+
+        async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+            await start(tx, principal, now, count)
+
+        if not counted:
+            await page.write_in(organization_id, work)
     except (Invalid, Conflict) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="replay", said=said)
     if counted:

@@ -57,6 +57,7 @@ async def invite(page: NamedDependency[PageCall]) -> Response[str]:
             project_ids=_projects(said) if role is Role.MEMBER else (),
             base_url=page.door.base_url,
             sends_mail=page.door.sends_mail,
+            quotas=page.door.quotas,
             now=now,
             entropy=page.door.entropy,
         )

@@ -173,6 +173,7 @@ async def _create(  # noqa: PLR0913 - who adds what, where and when
         subscription=wants,
         enabled=True,
         policy=page.door.policy,
+        quotas=page.door.quotas,
         now=now,
         entropy=page.door.entropy,
     )

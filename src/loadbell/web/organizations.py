@@ -146,8 +146,13 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
     await page.form()
     organization_id = _id(page)
 
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> OrganizationLoss:
+        return await organizations.look_at_loss(tx, principal, organization_id)
+
+    loss = await page.read_in(organization_id, look)
+
     async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await organizations.delete_organization(tx, principal, organization_id, now=now)
+        await organizations.delete_organization(tx, principal, organization_id, loss, now=now)
 
     await page.write_in(organization_id, work, hold=Hold.ALONE)
     return page.go("/organizations?done=deleted")

@@ -44,11 +44,11 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
         principal.require(Action.MANAGE_PROJECTS)  # before what is wrong with the form
-        await projects.add_project(tx, principal, organization_id, _name(said), now=now)
+        await projects.add_project(tx, principal, organization_id, _name(said), quotas=page.door.quotas, now=now)
 
     try:
         await page.write_in(organization_id, work, hold=Hold.ALONE)
-    except Invalid as refusal:
+    except (Conflict, Invalid) as refusal:
         return await _show(page, refusal=refusal, name=said.get("name", ""))
     return page.go(f"/organizations/{organization_id}/projects?done=added")
 
@@ -117,10 +117,15 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await projects.delete_project(tx, principal, _project(page), now=now)
+    async def look(tx: Transaction, principal: Principal, _now: Micros) -> ProjectLoss:
+        return await projects.look_at_loss(tx, principal, _project(page))
 
     try:
+        loss = await page.read_in(_id(page), look)
+
+        async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+            await projects.delete_project(tx, principal, _project(page), loss, now=now)
+
         await page.write_in(_id(page), work, hold=Hold.ALONE)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)

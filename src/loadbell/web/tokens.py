@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 
 from loadbell.accounts import members, tokens
 from loadbell.accounts.projects import names_of_projects
-from loadbell.domain.errors import FieldError, Invalid, NotFound, Refused
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Scope, Token
 from loadbell.domain.runs import Trigger
@@ -72,13 +72,14 @@ async def make(page: NamedDependency[PageCall]) -> Response[str]:
             trigger=_one_of(Trigger, said.get("trigger", ""), "trigger"),
             expires_at=instant_in(said.get("expires_at", ""), "expires_at"),
             project_id=_project(said),
+            quotas=page.door.quotas,
             now=now,
             entropy=page.door.entropy,
         )
 
     try:
         made = await page.write_in(_id(page), work)
-    except Invalid as refusal:
+    except (Conflict, Invalid) as refusal:
         return await _show(page, refusal=refusal, said=said)
     return await _show(page, made=made)
 

@@ -12,7 +12,7 @@ from litestar.response import Stream
 from loadbell.accounts import projects
 from loadbell.accounts.tokens import create_token
 from loadbell.client import k6
-from loadbell.domain.errors import FieldError, Invalid, NotFound, Refused
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Scope
 from loadbell.domain.runs import Run
@@ -77,6 +77,7 @@ async def make_token(page: NamedDependency[PageCall]) -> Response[str]:
             trigger=None,
             expires_at=None,
             project_id=project.id,
+            quotas=page.door.quotas,
             now=now,
             entropy=page.door.entropy,
         )
@@ -84,7 +85,7 @@ async def make_token(page: NamedDependency[PageCall]) -> Response[str]:
 
     try:
         made = await page.write_in(organization_id, work)
-    except Invalid as refusal:
+    except (Conflict, Invalid) as refusal:
         return await _show(page, organization_id, refusal=refusal)
     return await _show(page, organization_id, made=made)
 

@@ -1,0 +1,87 @@
+"""
+The sweeper: carries on what was begun behind a mark, and clears away what is out of date, a few rows at a time.
+
+Every batch is a transaction of some milliseconds, with a breath after it, so that whoever reports or delivers meanwhile
+is kept waiting by one batch at most. See ``docs/decisions/0024-sweeps.md``.
+"""
+
+import asyncio
+
+import structlog
+
+from loadbell.domain.errors import Unavailable
+from loadbell.domain.ids import Clock, Micros
+from loadbell.notify.pausing import expire_held, find_late
+from loadbell.store.db import Database, Transaction
+from loadbell.store.idempotency import any_old_key, forget_keys
+from loadbell.store.pauses import LARGEST_BATCH, Late
+from loadbell.store.sweeps import BATCH, go_on, ready_sweeps
+
+log = structlog.get_logger()
+
+_LOOK_SECONDS = 0.5
+_BREATH_SECONDS = 0.005  # between two batches: others who wait for the writer come first
+_SWEEPS_AT_ONCE = 20
+
+
+class Sweeper:
+    """Sweeps from :meth:`start` until :meth:`stop`, beside any number of others on the same database."""
+
+    def __init__(self, database: Database, clock: Clock, *, hold_for: Micros) -> None:
+        self._database = database
+        self._clock = clock
+        self._hold_for = hold_for
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to look for work."""
+        self._task = asyncio.create_task(self._run(), name="sweeper")
+
+    async def stop(self) -> None:
+        """Does nothing more; what is left is done by the next one."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> bool:
+        """One batch of everything that there is to do. True: there is more."""
+        now = self._clock()
+
+        async def find(tx: Transaction) -> tuple[list[int], list[Late], bool]:
+            late = await find_late(tx, hold_for=self._hold_for, now=now)
+            return await ready_sweeps(tx, limit=_SWEEPS_AT_ONCE), late, await any_old_key(tx, now)
+
+        ready, late, old_keys = await self._database.read(find)
+        more = bool(ready)  # the next of the same channel may be ready then
+        for sweep_id in ready:
+
+            async def batch(tx: Transaction, sweep_id: int = sweep_id) -> None:
+                await go_on(tx, sweep_id, now)
+
+            try:
+                await self._database.write(batch)
+            except Unavailable:
+                raise
+            except Exception:
+                more = False
+                log.exception("A sweep could not go on; it will be tried again", sweep=sweep_id)
+            await asyncio.sleep(_BREATH_SECONDS)
+        if late:
+            expired = await self._database.write(lambda tx: expire_held(tx, late, hold_for=self._hold_for, now=now))
+            if expired:
+                log.warning("Deliveries that waited too long were given up", deliveries=expired)
+            more |= expired >= LARGEST_BATCH
+        if old_keys:
+            more |= await self._database.write(lambda tx: forget_keys(tx, now, limit=BATCH)) >= BATCH
+        return more
+
+    async def _run(self) -> None:
+        while True:
+            more = False
+            try:
+                more = await self.look()
+            except Unavailable as error:
+                log.warning("Sweeps can't go on without the database; it will be tried again", error=str(error))
+            except Exception:
+                log.exception("There could be no sweep; it will be tried again")
+            await asyncio.sleep(_BREATH_SECONDS if more else _LOOK_SECONDS)

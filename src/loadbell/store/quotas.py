@@ -1,0 +1,35 @@
+"""Quotas of organizations: counted while nobody else adds to the same organization, so that two can't both be last."""
+
+from loadbell.domain.errors import Conflict
+from loadbell.domain.ids import Micros
+from loadbell.domain.quotas import Counted, over_quota
+from loadbell.store.db import Transaction
+from loadbell.store.statements import Statement
+
+# NO KEY: reports, whose rows refer to the organization, are not kept waiting.
+_LOCK = Statement("SELECT id FROM organizations WHERE id = :organization_id FOR NO KEY UPDATE")
+_OF = "SELECT count(*) AS count FROM {} WHERE organization_id = :organization_id"
+_OPEN_INVITATIONS = _OF.format("invitations") + " AND expires_at > :now"
+_COUNTS: dict[Counted, Statement] = {
+    "channels": Statement(_OF.format("channels")),
+    "projects": Statement(_OF.format("projects") + " AND deleted_at IS NULL"),
+    "tokens": Statement(_OF.format("tokens")),
+    "invitations": Statement(_OPEN_INVITATIONS),
+    "members": Statement(f"SELECT ({_OF.format('members')}) + ({_OPEN_INVITATIONS}) AS count"),
+}
+_NEEDS_NOW = {"invitations", "members"}
+
+
+async def require_room(tx: Transaction, organization_id: int, name: Counted, most: int, now: Micros) -> None:
+    """Does nothing if the organization may have one more; nobody else adds to it until this transaction ends.
+
+    Raises:
+        Conflict: it has as many as this server allows; says which, how many, and who may raise it.
+    """
+    if tx.dialect == "postgresql":
+        await tx.all(_LOCK, organization_id=organization_id)
+    values = {"now": now} if name in _NEEDS_NOW else {}
+    row = await tx.first(_COUNTS[name], organization_id=organization_id, **values)
+    assert row is not None
+    if row["count"] >= most:
+        raise Conflict(over_quota(name, most))

@@ -1,0 +1,94 @@
+"""
+A safe start on SQLite: where there was an installation, a missing or empty database is not taken for a new one.
+
+The key file is made after the database, so that it never stands alone but where the database was lost.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from loadbell.store.db import WrongState
+from loadbell.store.sqlite_trouble import trouble_with
+
+_BESIDE = ("-wal", "-shm")
+
+
+def check_files(path: Path, key_file: Path) -> None:
+    """Does nothing if ``path`` may be opened: it holds a database of ours, or nothing tells of a lost one.
+
+    Raises:
+        WrongState: it is missing or empty although there was one; or it is damaged, or another program's.
+    """
+    found = _tables(path)
+    if found:
+        if "alembic_version" not in found:
+            raise WrongState(
+                f"The file {path} is a database of another program: it has no schema of loadbell's. "
+                "Set LOADBELL_DATABASE_URL or LOADBELL_DATA_DIR to another place."
+            )
+        return
+    left = _left_behind(path, key_file)
+    if left is None:
+        return
+    state = "is missing" if not path.exists() else "is empty"
+    raise WrongState(
+        f"The database {path} {state}, but {left} is there: loadbell was set up here before. Probably the volume "
+        "with the database is not mounted, or the file was lost or moved. Mount it, or restore the last backup to "
+        f"{path}. To begin a new installation, start with --new (the old key is kept beside), or set "
+        "LOADBELL_DATA_DIR to another folder."
+    )
+
+
+def begin_anew(path: Path, key_file: Path) -> None:
+    """Puts aside what an installation that is lost has left, so that a new one can begin.
+
+    Raises:
+        WrongState: the database is there.
+    """
+    if _tables(path):
+        raise WrongState(
+            f"There is an installation in {path}, and --new does not replace it. "
+            "Start without --new, or set LOADBELL_DATA_DIR to another folder."
+        )
+    for left in (key_file, *_files_beside(path)):
+        if left.exists():
+            _put_aside(left)
+
+
+def has_key(path: Path) -> bool:
+    """Whether the migrated database was ever used with a secret key."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT 1 FROM installation WHERE name = 'secret_key'").fetchone() is not None
+
+
+def _tables(path: Path) -> set[str]:
+    """The tables in the file; none if it is missing or empty."""
+    if not path.is_dir() and (not path.exists() or path.stat().st_size == 0):
+        return set()
+    try:
+        with closing(sqlite3.connect(path)) as connection:
+            return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise WrongState(trouble_with(path, error).for_operator) from None
+
+
+def _left_behind(path: Path, key_file: Path) -> Path | None:
+    journal = path.with_name(path.name + _BESIDE[0])
+    if journal.exists() and journal.stat().st_size:
+        return journal
+    return key_file if key_file.exists() else None
+
+
+def _files_beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + ending) for ending in _BESIDE]
+
+
+def _put_aside(file: Path) -> None:
+    number = 1
+    while (aside := file.with_name(f"{file.name}.old-{number}")).exists():
+        number += 1
+    try:
+        file.rename(aside)
+    except OSError as error:
+        raise WrongState(f"{file} can't be put aside: {error.strerror}. Check the owner of its folder.") from None

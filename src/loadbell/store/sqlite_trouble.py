@@ -1,0 +1,78 @@
+"""What is wrong with a SQLite file, in words: for the operator, who can mend it, and for whoever asked by HTTP."""
+
+import shlex
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+_PRIMARY = 0xFF  # the low byte of an extended code
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_GO_ON = "loadbell goes on by itself then."
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One kind of trouble. Only the operator is told where the file is."""
+
+    for_operator: str
+    for_everybody: str
+
+
+def is_trouble(error: BaseException) -> bool:
+    """Whether ``error`` is about the file or its disk, and not about the statement that met it."""
+    return isinstance(error, sqlite3.OperationalError) or (
+        isinstance(error, sqlite3.DatabaseError) and _code(error) in _DAMAGED
+    )
+
+
+def trouble_with(path: Path, error: BaseException) -> Trouble:  # noqa: PLR0911 - one for each kind
+    """What ``error`` means for the database file ``path``."""
+    code, name, said = _code(error), path.name, str(error)
+    if path.is_dir():
+        return Trouble(
+            f"{path} is a folder, and should be the database file. Move it away, or set LOADBELL_DATABASE_URL to "
+            "another file.",
+            f"The database file {name} can't be opened. The server's log says why.",
+        )
+    if code in _DAMAGED:
+        return Trouble(
+            f"The database file {path} is damaged ({said}). Stop loadbell, check the file with: "
+            f"sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup: copy it over "
+            "the file, with the -wal and -shm files beside it removed.",
+            f"The database file {name} is damaged ({said}). Tell the operator of this server: PRAGMA integrity_check "
+            "shows what is wrong, and the last backup has to be restored.",
+        )
+    if code == sqlite3.SQLITE_FULL:
+        return Trouble(
+            f"The disk that {path} is on is full ({said}). Nothing was changed. Make room there: {_GO_ON}",
+            f"The disk of the database is full ({said}). Nothing was changed. Tell the operator of this server, and "
+            "try again when there is room.",
+        )
+    if code == sqlite3.SQLITE_READONLY:
+        return Trouble(
+            f"The database file {path} can't be written ({said}). Check the owner and mode of the file and its folder, "
+            f"and that the disk is not mounted read-only; {_GO_ON}",
+            f"The database file {name} is read-only ({said}). Nothing was changed. Tell the operator of this server.",
+        )
+    if code == sqlite3.SQLITE_IOERR:
+        return Trouble(
+            f"The disk failed under {path} ({said}). Look into the system's log. When the disk is well again, check "
+            f"the file with: sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup "
+            "if it finds anything.",
+            f"The disk failed under the database file {name} ({said}). Tell the operator of this server: PRAGMA "
+            "integrity_check shows whether the last backup has to be restored.",
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return Trouble(
+            f"The database file {path} can't be opened ({said}). Check that its folder exists, who owns both, and that "
+            "the volume is mounted.",
+            f"The database file {name} can't be opened ({said}). Tell the operator of this server.",
+        )
+    return Trouble(
+        f"The database {path} can't be used just now ({said}). Nothing was changed.",
+        f"The database can't be written just now ({said}). Nothing was changed: send the same request again.",
+    )
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY

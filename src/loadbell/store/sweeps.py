@@ -1,0 +1,234 @@
+"""
+Sweeps: what has to be done to rows without number is done a few at a time. See ``docs/decisions/0024-sweeps.md``.
+
+The row of a sweep is the mark: from its commit on the channel of it sends nothing, and what it is going to cancel reads
+as cancelled. Each batch is a transaction of its own and leaves the rows in a state from which the next one goes on,
+whichever process does it. A batch is begun in the transaction that sets the mark, so that small ones are over at once.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from loadbell.domain.ids import Micros
+from loadbell.store.calling_off import EVERY_GENERATION, call_off_in_line, call_off_these
+from loadbell.store.db import Row, Transaction
+from loadbell.store.held_lines import put_in_line
+from loadbell.store.schema import sweeps
+from loadbell.store.statements import Statement, delete_some, insert_into
+
+BATCH = 200
+"""How many rows one transaction changes, about: some milliseconds, in which nobody else writes on SQLite."""
+
+MORE_THAN_COUNTED = f"more than {BATCH}"
+"""How many deliveries have their turn, while a sweep goes on."""
+
+_RUNS_AT_ONCE = 50
+
+_INSERT = Statement(
+    insert_into(
+        sweeps, "kind", "organization_id", "channel_id", "project_id", "generation", "message", "created_at", after=""
+    ).returning(sweeps.c.id)
+)
+_SUPERSEDE = Statement("DELETE FROM sweeps WHERE channel_id = :channel_id")
+_SUPERSEDE_ALL = Statement(
+    "DELETE FROM sweeps WHERE channel_id IN (SELECT id FROM channels WHERE organization_id = :organization_id)"
+)
+_INSERT_FOR_ALL = Statement(
+    "INSERT INTO sweeps (kind, organization_id, channel_id, generation, message, after, created_at) "
+    "SELECT 'cancel', organization_id, id, CAST(:generation AS bigint), CAST(:message AS text), '', "
+    "CAST(:now AS bigint) FROM channels c WHERE organization_id = :organization_id AND EXISTS "
+    "(SELECT 1 FROM deliveries d WHERE d.channel_id = c.id AND d.status IN ('pending', 'sending')) RETURNING id"
+)
+_EARLIER = Statement("SELECT id FROM sweeps WHERE channel_id = :channel_id AND id < :id")
+_READY = Statement(
+    # Of one channel one after the other, as they were asked for.
+    "SELECT id FROM sweeps s WHERE NOT EXISTS "
+    "(SELECT 1 FROM sweeps e WHERE e.channel_id = s.channel_id AND e.id < s.id) ORDER BY id LIMIT :limit"
+)
+_TAKE = Statement("SELECT * FROM sweeps WHERE id = :id", "SELECT * FROM sweeps WHERE id = :id FOR UPDATE SKIP LOCKED")
+_GO_ON_AFTER = Statement("UPDATE sweeps SET after = :after WHERE id = :id")
+_DELETE = Statement("DELETE FROM sweeps WHERE id = :id")
+_NEXT_GENERATION = Statement("UPDATE channels SET generation = generation + 1 WHERE id = :id RETURNING generation")
+
+_PENDING = (
+    "SELECT id FROM deliveries WHERE channel_id = :channel_id AND status IN ('pending', 'sending') "
+    "AND status = 'pending' AND generation < :generation AND (lane = :channel_id OR CAST(:tests AS integer) = 1) "
+    "ORDER BY id LIMIT :limit"
+)
+_FIND_PENDING = Statement(_PENDING, _PENDING + " FOR UPDATE")
+_IDS = ("IN (SELECT value FROM json_each(:ids))", "= ANY(CAST(:ids AS bigint[]))")
+_RUNS = Statement("SELECT id FROM runs WHERE project_id = :project_id ORDER BY id DESC LIMIT :limit")
+_PENDING_OF_RUNS = Statement(
+    *(f"SELECT id FROM deliveries WHERE run_id {ids} AND status = 'pending' LIMIT :limit" for ids in _IDS)  # noqa: S608 - texts of this module, as below
+)
+_OF_RUNS = [f"WHERE run_id {ids} LIMIT :limit" for ids in _IDS]
+_PARTS_OF_RUNS = [
+    Statement(*(delete_some(table, f"FROM {table} {rows}")[at] for at, rows in enumerate(_OF_RUNS)))
+    for table in ("run_measurements", "run_moves")
+]
+_DELETE_RUNS = Statement(*(f"DELETE FROM runs WHERE id {ids}" for ids in _IDS))  # noqa: S608 - texts of this module
+_PARTS_OF_PROJECT = [
+    Statement(*delete_some(table, f"FROM {table} WHERE project_id = :project_id LIMIT :limit"))
+    for table in ("tests", "assignments")
+]
+_DELETE_PROJECT = Statement("DELETE FROM projects WHERE id = :project_id")
+_DELETE_ASSIGNMENTS = Statement(
+    *delete_some(
+        "assignments",
+        "FROM projects p JOIN assignments ON assignments.project_id = p.id "
+        "WHERE p.organization_id = :organization_id LIMIT :limit",
+    )
+)
+
+
+async def next_generation(tx: Transaction, channel_id: int) -> int:
+    """Begins a new generation of deliveries of a channel that this transaction has locked."""
+    row = await tx.first(_NEXT_GENERATION, id=channel_id)
+    assert row is not None
+    return int(row["generation"])
+
+
+async def sweep_held(
+    tx: Transaction, organization_id: int, channel_id: int, *, drop: str | None, now: Micros
+) -> tuple[int, bool]:
+    """Cancels what waits for a channel, or makes it due in its order; what comes later is not meant.
+
+    The channel is locked by this transaction. ``drop`` is what cancelled ones say; None: nothing is cancelled. Gives
+    how many deliveries have had their turn, and whether those were all.
+    """
+    generation = await next_generation(tx, channel_id)
+    kind, message = ("deliver", "") if drop is None else ("cancel", drop)
+    of = {"organization_id": organization_id, "channel_id": channel_id, "project_id": None}
+    return await _begin(tx, kind, of, generation=generation, message=message, now=now)
+
+
+async def sweep_channel(
+    tx: Transaction, organization_id: int, channel_id: int, message: str, now: Micros
+) -> tuple[int, bool]:
+    """Cancels what is pending for a channel that this transaction deletes; gives how many, and whether all."""
+    await tx.run(_SUPERSEDE, channel_id=channel_id)
+    of = {"organization_id": organization_id, "channel_id": channel_id, "project_id": None}
+    return await _begin(tx, "cancel", of, generation=EVERY_GENERATION, message=message, now=now)
+
+
+async def sweep_channels(tx: Transaction, organization_id: int, message: str, now: Micros) -> None:
+    """Cancels what is pending for the channels of an organization that this transaction is about to delete."""
+    of = {"organization_id": organization_id}
+    await tx.run(_SUPERSEDE_ALL, **of)
+    room = BATCH
+    for made in await tx.all(_INSERT_FOR_ALL, **of, generation=EVERY_GENERATION, message=message, now=now):
+        if room <= 0:
+            break
+        row = await tx.first(_TAKE, id=made["id"])
+        assert row is not None
+        count, _ = await _batch(tx, row, now)
+        room -= count + 1
+
+
+async def sweep_project(tx: Transaction, organization_id: int, project_id: int, message: str, now: Micros) -> None:
+    """Removes what belongs to a project that this transaction marks as deleted, and cancels what is pending of it."""
+    of = {"organization_id": organization_id, "channel_id": None, "project_id": project_id}
+    await _begin(tx, "project", of, generation=0, message=message, now=now)
+
+
+async def sweep_assignments(tx: Transaction, organization_id: int, now: Micros) -> None:
+    """Removes who was assigned to what in an organization that this transaction marks as deleted."""
+    of = {"organization_id": organization_id, "channel_id": None, "project_id": None}
+    await _begin(tx, "organization", of, generation=0, message="", now=now)
+
+
+async def ready_sweeps(tx: Transaction, *, limit: int) -> list[int]:
+    """Sweeps that can go on, the oldest first."""
+    return [int(row["id"]) for row in await tx.all(_READY, limit=limit)]
+
+
+async def go_on(tx: Transaction, sweep_id: int, now: Micros) -> None:
+    """Does the next batch of a sweep. One that another process has in hand is left alone."""
+    row = await tx.first(_TAKE, id=sweep_id)
+    if row is not None:
+        await _batch(tx, row, now)
+
+
+async def _begin(  # noqa: PLR0913 - one argument for each column
+    tx: Transaction, kind: str, of: dict[str, int | None], *, generation: int, message: str, now: Micros
+) -> tuple[int, bool]:
+    made = await tx.first(_INSERT, kind=kind, **of, generation=generation, message=message, created_at=now)
+    assert made is not None
+    if of["channel_id"] is not None and await tx.first(_EARLIER, channel_id=of["channel_id"], id=made["id"]):
+        return 0, False
+    row = await tx.first(_TAKE, id=made["id"])
+    assert row is not None
+    return await _batch(tx, row, now)
+
+
+async def _batch(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
+    count, over = await _KINDS[row["kind"]](tx, row, now)
+    tx.changed(row["organization_id"])
+    if over:
+        await tx.run(_DELETE, id=row["id"])
+        tx.wake_workers()
+    return count, over
+
+
+async def _cancel(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
+    found = await tx.all(
+        _FIND_PENDING,
+        channel_id=row["channel_id"],
+        generation=row["generation"],
+        tests=int(row["generation"] == EVERY_GENERATION),
+        limit=BATCH,
+    )
+    ids = [each["id"] for each in found]
+    await call_off_these(tx, ids, row["message"], now)
+    return len(ids), len(ids) < BATCH
+
+
+async def _deliver(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
+    count, after = await put_in_line(
+        tx, row["channel_id"], after=row["after"], generation=row["generation"], limit=BATCH, now=now
+    )
+    if after is not None:
+        await tx.run(_GO_ON_AFTER, id=row["id"], after=after)
+    return count, after is None
+
+
+async def _remove_project(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
+    """Newest runs first: what is pending is of those."""
+    project = {"project_id": row["project_id"]}
+    runs = [each["id"] for each in await tx.all(_RUNS, **project, limit=_RUNS_AT_ONCE)]
+    if runs:
+        ids = runs if tx.dialect == "postgresql" else msgspec.json.encode(runs).decode()
+        pending = [each["id"] for each in await tx.all(_PENDING_OF_RUNS, ids=ids, limit=BATCH)]
+        await call_off_in_line(tx, pending, row["message"], now)
+        if len(pending) == BATCH or await _fills_a_batch(tx, _PARTS_OF_RUNS, ids=ids):
+            return 0, False
+        await tx.run(_DELETE_RUNS, ids=ids)
+        if len(runs) == _RUNS_AT_ONCE:
+            return 0, False
+    if await _fills_a_batch(tx, _PARTS_OF_PROJECT, **project):
+        return 0, False
+    await tx.run(_DELETE_PROJECT, **project)
+    return 0, True
+
+
+async def _remove_assignments(tx: Transaction, row: Row, _now: Micros) -> tuple[int, bool]:
+    count = await tx.run(_DELETE_ASSIGNMENTS, organization_id=row["organization_id"], limit=BATCH)
+    return count, count < BATCH
+
+
+async def _fills_a_batch(tx: Transaction, deletions: list[Statement], **of: Any) -> bool:
+    """Deletes up to a batch by each statement, and stops when there may be more to delete by it."""
+    for deletion in deletions:
+        if await tx.run(deletion, **of, limit=BATCH) == BATCH:
+            return True
+    return False
+
+
+_KINDS: dict[str, Callable[[Transaction, Row, Micros], Awaitable[tuple[int, bool]]]] = {
+    "cancel": _cancel,
+    "deliver": _deliver,
+    "project": _remove_project,
+    "organization": _remove_assignments,
+}

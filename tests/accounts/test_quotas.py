@@ -1,0 +1,77 @@
+"""Quotas of an organization: at the limit nothing more is added, and of two at once one is the last; on both stores."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from loadbell.accounts.invitations import invite
+from loadbell.accounts.projects import add_project
+from loadbell.accounts.tokens import Hold, create_token
+from loadbell.domain.channels import Subscription
+from loadbell.domain.errors import Conflict
+from loadbell.domain.orgs import Role, Scope
+from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
+from loadbell.notify.channels import create_channel
+from tests.accounts.asking import ask, token_of
+from tests.support.stores import LOOPBACK, Play, Site
+
+MOST = 3
+
+
+def _channel(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
+    given: dict[str, Any] = {"kind": "webhook", "name": f"c{number}", "settings": {"url": "http://127.0.0.1:9/hook"}}
+    given |= {"subscription": Subscription(), "enabled": True, "policy": LOOPBACK, "quotas": quotas}
+    return ask(site, token, create_channel, site.organization_id, hold=Hold.SHARED, **given)
+
+
+def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
+    return ask(site, token, add_project, site.organization_id, f"p{number}", quotas=quotas, hold=Hold.SHARED)
+
+
+def _token(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
+    given: dict[str, Any] = {"scope": Scope.READ, "trigger": None, "expires_at": None}
+    return ask(site, token, create_token, name=f"t{number}", quotas=quotas, hold=Hold.SHARED, **given)
+
+
+def _invitation(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
+    given: dict[str, Any] = {"role": Role.ADMIN, "project_ids": (), "base_url": "http://b", "sends_mail": False}
+    email = f"p{number}@example.org"
+    return ask(site, token, invite, site.organization_id, email=email, quotas=quotas, hold=Hold.ALONE, **given)
+
+
+Add = Callable[[Site, str, Quotas, int], Coroutine[Any, Any, Any]]
+
+
+@pytest.mark.parametrize(
+    ("name", "counted", "add"),
+    [
+        ("channels", "channels", _channel),
+        ("projects", "projects", _project),
+        ("tokens", "tokens", _token),
+        ("invitations", "invitations", _invitation),
+        ("members", "invitations", _invitation),
+    ],
+)
+def test_of_many_at_once_no_more_are_added_than_may_be(play: Play, name: str, counted: str, add: Add) -> None:
+    """The others are told which quota it is, its number, and who may raise it; another organization's don't count."""
+
+    async def scenario(site: Site) -> None:
+        token = await token_of(site, site.owner)
+        query = f"SELECT count(*) AS count FROM {counted} WHERE organization_id = :id"
+        (found,) = await site.rows(query, id=site.organization_id)
+        most = MOST + (1 if name == "members" else found["count"])  # the owner is a member
+        quotas = replace(DEFAULT_QUOTAS, **{name: most})
+        outcomes = await asyncio.gather(
+            *(add(site, token, quotas, number) for number in range(2 * MOST)), return_exceptions=True
+        )
+        refusals = [str(outcome) for outcome in outcomes if isinstance(outcome, Conflict)]
+
+        assert (MOST, MOST) == (len(refusals), 2 * MOST - len(refusals))
+        assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
+        for part in (f"quota of {name} ({most})", "operator", f"LOADBELL_MAX_{name.upper()}"):
+            assert all(part in told for told in refusals)
+
+    play(scenario)

@@ -1,0 +1,37 @@
+"""However many channels lead to one host, a worker sends to it by a limited number at once."""
+
+from loadbell.domain.ids import SECOND
+from loadbell.notify.hosts import MAX_PER_HOST
+from loadbell.store.db import Row
+from loadbell.testing.receiver import ScriptedReceiver, hang, respond
+from tests.support.stores import Site
+from tests.support.working import at_work, until
+
+MORE = 40
+
+
+def test_one_host_has_a_limited_number_of_places(store_url: str) -> None:
+    """What is too much waits with no attempt counted, another host is told meanwhile, and in the end all are told."""
+
+    async def scenario(site: Site) -> None:
+        for _ in range(MAX_PER_HOST + MORE):
+            await site.channel(crowded.url)
+        other = await site.channel(free.url)
+        await site.run()
+
+        def full(rows: list[Row]) -> bool:
+            waiting = [row for row in rows if row["status"] == "pending" and row["attempts_begun"] == 0]
+            told = [row["channel_id"] for row in rows if row["status"] == "delivered"]
+            return (len(waiting), told) == (MORE, [other.id])
+
+        await until(site, full)
+        connected = crowded.connects
+        crowded.play([respond()])
+        await until(site, lambda rows: all(row["status"] == "delivered" for row in rows))
+
+        assert MAX_PER_HOST == connected
+
+    with ScriptedReceiver() as crowded, ScriptedReceiver() as free:
+        crowded.play([hang()])
+        free.play([respond()])
+        at_work(store_url, scenario, deadline=4 * SECOND)
