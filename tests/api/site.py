@@ -20,6 +20,7 @@ from loadbell import api, sources, web
 from loadbell.accounts.organizations import create_organization
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope
+from loadbell.domain.quotas import Quotas
 from loadbell.domain.retry import RetrySchedule
 from loadbell.domain.runs import Trigger
 from loadbell.entry.asgi import PAGES, build_asgi
@@ -228,11 +229,13 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
     base_url: str | None = "https://loadbell.example.org",
     pages: Sequence[HTTPRouteHandler] = (),
     limits: Limits | None = None,
+    quotas: Quotas | None = None,
 ) -> Iterator[ApiSite]:
     """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one.
 
     With ``sends_mail`` mail is taken into the outbox, where it stays. Without a ``base_url`` it is the address that it
-    listens on. ``pages`` are served beside ours, ``limits`` hold for live ones.
+    listens on. ``pages`` are served beside ours, ``limits`` hold for live ones, ``quotas`` for
+    each organization.
     """
     ready: queue.SimpleQueue[tuple[Database, str] | BaseException] = queue.SimpleQueue()
     stop = asyncio.Event()
@@ -253,6 +256,7 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
                     default_watchdog=WATCHDOG,
                     send_timeout=SEND_TIMEOUT,
                     sends_mail=sends_mail,
+                    quotas=quotas or Quotas(),
                 )
                 live = Live(database, clock, limits)
                 await live.start()

@@ -18,7 +18,7 @@ MADE_UP_COOKIE = {"Cookie": "loadbell_session=lbs_" + "a" * 43, "Content-Type": 
 def half(site: ApiSite, path: str, headers: dict[str, str], *, announced: int | None, sent: int) -> int:
     """The status that a POST gets of whose body only ``sent`` bytes come, in chunks if no length is announced."""
     parts = urlsplit(site.url)
-    lines = [f"POST {path} HTTP/1.1", "Host: loadbell", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
     lines.append("Transfer-Encoding: chunked" if announced is None else f"Content-Length: {announced}")
     with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=20) as connection:
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -78,7 +78,7 @@ def test_small_bodies_pass_while_large_ones_hang(still_site: ApiSite) -> None:
     """Half bodies that took all the room of their organization don't keep it, nor others, from reporting."""
     parts = urlsplit(still_site.url)
     head = (
-        f"POST /api/v1/runs HTTP/1.1\r\nHost: loadbell\r\nAuthorization: Bearer {still_site.ours.token}\r\n"
+        f"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {still_site.ours.token}\r\n"
         "Content-Type: application/json\r\nContent-Length: 1000000\r\n\r\n"
     )
     hanging = []

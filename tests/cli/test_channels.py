@@ -12,8 +12,9 @@ from loadbell.channels import channel_types
 from loadbell.channels.reference import settings_of
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
+from loadbell.domain.quotas import Quotas
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.api.site import ApiSite
+from tests.api.site import ApiSite, served
 from tests.cli.conftest import Ask
 from tests.support.commands import Done, loadbell
 
@@ -116,12 +117,14 @@ def test_a_waiting_channel(site: ApiSite, call: Call) -> None:
     assert site.client.ok("GET", f"/channels/{channel['id']}")["waiting"] is not None
 
 
-def test_every_page_is_listed(site: ApiSite, call: Call) -> None:
+def test_every_page_is_listed(sqlite_store: str) -> None:
     """A list that is longer than a page of the server's is printed whole."""
-    for index in range(205):
-        site.channel(f"https://{index}.example.org", site.client)
+    with served(sqlite_store, with_worker=False, quotas=Quotas(channels=205)) as site:
+        for index in range(205):
+            site.channel(f"https://{index}.example.org", site.client)
+        done = loadbell("channels", "list", LOADBELL_URL=site.url, LOADBELL_TOKEN=site.ours.token)
 
-    assert 205 == len(call("list").stdout.splitlines())
+    assert 205 == len(done.stdout.splitlines())
 
 
 def test_no_channels(site: ApiSite, call: Call) -> None:

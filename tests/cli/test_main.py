@@ -145,8 +145,11 @@ def test_explaining_a_mistake_of_ours() -> None:
 def test_wrap_imports_only_what_it_needs() -> None:
     """A load generator pays for the standard library alone: no server module, no Typer, and no HTTP before the tool."""
     imported = imported_by("wrap", "--", "true")
+    code = "import sys, loadbell.client.wrap; print('http' in sys.modules)"
+    before = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
-    assert set() == imported & (HEAVY | {"typer", "rich", "click", "msgspec", "asyncio", "http"})
+    assert set() == imported & (HEAVY | {"typer", "rich", "click", "msgspec", "asyncio"})
+    assert "False\n" == before
 
 
 def test_help_imports_nothing_of_the_server() -> None:

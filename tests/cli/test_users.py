@@ -125,14 +125,14 @@ def test_no_database_is_made(tmp_path: Path) -> None:
 
 
 def test_another_key_or_file_is_refused(made: dict[str, object], tmp_path: Path) -> None:
-    """Exit code 4 for the key of another server, 3 for a file that is no database."""
+    """Exit code 4 for the key of another server, and for a file that is no database; both are named."""
     other = _users(tmp_path, "list", LOADBELL_SECRET_KEY=KEY)
     junk = tmp_path / "junk.sqlite3"
     junk.write_bytes(b"no database" * 1000)
     wrong = _users(tmp_path, "list", LOADBELL_DATABASE_URL=f"sqlite:///{junk}")
 
     assert (4, True) == (other.returncode, "LOADBELL_SECRET_KEY" in other.stderr)
-    assert (3, True) == (wrong.returncode, "can't be opened" in wrong.stderr)
+    assert (4, True) == (wrong.returncode, f"{junk} is damaged" in wrong.stderr)
 
 
 def test_postgresql(postgres_store: str, tmp_path: Path) -> None:

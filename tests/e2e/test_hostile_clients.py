@@ -100,26 +100,30 @@ def half_bodies(target: Target) -> None:
     """200 bodies that end in the middle, without a credential and with one."""
     for number in range(int(200 * target.scale)):
         path, length = ("/login", 60_000) if number % 2 else ("/v2/metrics/1", 8_000_000)
-        head = [f"POST {path} HTTP/1.1", "Host: x", f"Authorization: Token {target.token}", f"Content-Length: {length}"]
+        head = [
+            f"POST {path} HTTP/1.1",
+            "Host: localhost",
+            f"Authorization: Token {target.token}",
+            f"Content-Length: {length}",
+        ]
         target.connect("\r\n".join([*head, "", ""]).encode() + b"x" * (length // 2))
 
 
 ATTACKS: list[Callable[[Target], None]] = [slashes, thresholds, series, idle, half_bodies]
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_an_attack_freezes_nobody(tmp_path: Path, attack: Callable[[Target], None]) -> None:
+def test_attacks_freeze_nobody(tmp_path: Path) -> None:
     """Every report is taken, health is told, memory is bounded, and SIGTERM ends the process."""
-    _attacked(tmp_path, SHORT, [attack])
+    _attacked(tmp_path, SHORT)
 
 
 @pytest.mark.soak
 def test_all_attacks_at_once_are_hardly_felt(tmp_path: Path) -> None:
     """At 50 reports a second: health within 100 ms (p99), no report over 1 s, 128 MiB more memory at most."""
-    _attacked(tmp_path, WHOLE, ATTACKS)
+    _attacked(tmp_path, WHOLE)
 
 
-def _attacked(data_dir: Path, form: Form, attacks: list[Callable[[Target], None]]) -> None:
+def _attacked(data_dir: Path, form: Form) -> None:
     _many_files()
     made = set_up(data_dir)
     with Server(data_dir) as server:
@@ -140,7 +144,7 @@ def _attacked(data_dir: Path, form: Form, attacks: list[Callable[[Target], None]
             reports.append(_timed(wrong, lambda: client.call("POST", "/runs", {"name": "honest"}).status, 201))
 
         with _each(0.05, health), _each(0.1, report, 5):
-            for attack in attacks:
+            for attack in ATTACKS:
                 end = time.monotonic() + form.seconds
                 attack(target)
                 while time.monotonic() < end:

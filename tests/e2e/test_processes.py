@@ -198,18 +198,17 @@ def test_stopping_answers_a_test_hook_that_waits(tmp_path: Path) -> None:
 
 def test_every_line_of_a_json_log_is_json(tmp_path: Path) -> None:
     """What libraries log is written as loadbell writes its own lines."""
+    library = "import logging, sys; from loadbell import app, cli; clock = app.clock\n"
+    library += "app.clock = lambda: (logging.getLogger('a.library').warning('Said'), clock())[1]\n"
+    library += "cli.main(sys.argv[1:])"
     set_up(tmp_path)
-    with Server(tmp_path, {"LOADBELL_LOG_FORMAT": "json"}) as server:
-        host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as connection:
-            connection.sendall(b"no HTTP\r\n\r\n")
-            connection.recv(1000)
+    with Server(tmp_path, {"LOADBELL_LOG_FORMAT": "json"}, program=("-c", library)) as server:
         server.stop()
         lines = [json.loads(line) for line in server.log.read_text().splitlines()]
 
-    assert [("warning", "Invalid HTTP request received.")] == [
-        (line["level"], line["event"]) for line in lines if "logger" in line
-    ]
+    assert {("warning", "Said", "a.library")} == {
+        (line["level"], line["event"], line["logger"]) for line in lines if "logger" in line
+    }
 
 
 def test_postgresql_needs_migrate_first(tmp_path: Path, postgres_url: str) -> None:

@@ -14,7 +14,7 @@ IN_ALL_SECONDS = 10.0
 
 
 def _head(path: str, *headers: str, method: str = "GET") -> bytes:
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: loadbell", *headers, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
 
 
 def test_hanging_clients_do_not_hold_up_the_end(tmp_path: Path) -> None:
