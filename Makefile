@@ -7,7 +7,7 @@ BIN := .venv/bin
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo serve test soak check lint types bench docs screenshots requirements programs
+.PHONY: help setup demo serve test soak check lint types bench mutants docs screenshots requirements programs
 unexport PYTHONPATH PYTHONHOME
 
 help: ## list these targets
@@ -48,6 +48,10 @@ bench: setup programs ## run everything in benchmarks/
 	@ran=; for file in benchmarks/*.py; do \
 	  [ -f "$$file" ] && [ "$$file" != benchmarks/__init__.py ] || continue; ran=1; echo "== $$file"; $(BIN)/python -m "benchmarks.$$(basename "$$file" .py)" $(ARGS) || exit 1; \
 	done; [ -n "$$ran" ] || echo 'make bench: there are no benchmarks yet.'
+
+mutants: setup ## change the code that holds promises, one place at a time, and see whether a test notices (hours; ARGS='loadbell.domain.retry.*': only there)
+	@$(BIN)/mutmut run $(ARGS)
+	@$(BIN)/mutmut results
 
 docs: setup ## write what docs/channels.md takes from the code; the other pages are read as they are
 	@$(BIN)/python -m tests.support.pages

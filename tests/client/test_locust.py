@@ -249,7 +249,7 @@ def real_locust(run: Run, *options: str, **environment: str) -> int:
 
 def test_a_real_pass(run: Run, stub: Stub, target: str) -> None:
     """Locust itself, with good answers and a file that counts them, passes, and its counts go along."""
-    assert 0 == real_locust(run, "-H", target, "-t", "60s", "--json-file", "out")
+    assert 0 == real_locust(run, "-H", target, "-t", "4s", "--json-file", "out")
 
     assert (3, "passed") == (stub.end["status"], stub.end["result"])
     assert stub.end["metrics"]["requests"] >= 3
@@ -284,6 +284,6 @@ def test_a_real_code_of_its_own(run: Run, stub: Stub, folder: Path, target: str)
     quitting = "\n@events.quitting.add_listener\ndef judge(environment, **_):\n    environment.process_exit_code = 3\n"
     (folder / "locustfile.py").write_text(SCRIPT + quitting, encoding="utf-8")
 
-    assert 3 == real_locust(run, "-H", target, "-t", "60s")
+    assert 3 == real_locust(run, "-H", target, "-t", "4s")
 
     assert (12, "failed") == (stub.end["status"], stub.end["result"])

@@ -54,6 +54,18 @@ def test_a_taken_message_is_delivered(cause: Cause) -> None:
     assert Verdict(DELIVERED, 1, finished=True) == _after(OK, cause=cause, step=1)
 
 
+def test_whoever_takes_a_message_may_ask_for_a_pause() -> None:
+    """A 2xx with a rate hint lets the channel wait for as long as it says; without one it waits for nothing."""
+    hinted = _after(replace(OK, retry_after=7 * SECOND))
+
+    assert Verdict(DELIVERED, 0, finished=True, throttle_until=NOW + 7 * SECOND) == hinted
+
+
+def test_a_manual_attempt_before_any_of_the_schedule() -> None:
+    """It uses up no wait: what failed goes on after the first one, as if it had not been made."""
+    assert Verdict(PENDING, 0, next_attempt_at=NOW + 10 * SECOND) == _after(BUSY, cause=Cause.MANUAL)
+
+
 @pytest.mark.parametrize(("step", "wait"), [(0, 10), (1, 100)])
 def test_a_failure_waits_as_the_schedule_says(step: int, wait: int) -> None:
     """Each scheduled failure uses up the next wait."""

@@ -84,7 +84,9 @@ def test_an_id_is_read_in_either_case() -> None:
 @given(instant=INSTANTS)
 def test_an_instant_survives_the_way_to_a_datetime_and_back(instant: int) -> None:
     """No microsecond is lost."""
-    assert instant == from_datetime(to_datetime(instant))
+    found = from_datetime(to_datetime(instant))
+
+    assert (int, instant) == (type(found), found)
 
 
 def test_an_instant_is_written_in_utc() -> None:

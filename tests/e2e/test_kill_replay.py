@@ -50,7 +50,7 @@ def _live_and_die(data_dir: Path, place: str, chance: random.Random) -> None:
         pass  # it came to its place before it answered
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", [*PLACES[:2], *(pytest.param(place, marks=pytest.mark.soak) for place in PLACES[2:])])
 def test_a_replay_survives_kill(tmp_path: Path, place: str) -> None:
     """Killed right after the request was answered and three times more, each delivery is sent, at most two again."""
     chance = random.Random(place)
