@@ -12,9 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from loadbell.accounts import organizations, projects
 from loadbell.domain.orgs import Scope
 from loadbell.notify.channels import delete_channel
 from loadbell.notify.replay import start_replay
@@ -61,14 +63,12 @@ async def _delete_channel(site: Site, channel: int, _project: int) -> None:
 
 
 async def _delete_project(site: Site, _channel: int, project: int) -> None:
-    from loadbell.accounts import projects  # noqa: PLC0415 - beside the other module of that name
 
     loss = await site.database.read(lambda tx: projects.look_at_loss(tx, site.owner, project))
     await site.do(projects.delete_project, site.owner, project, loss)
 
 
 async def _delete_organization(site: Site, _channel: int, _project: int) -> None:
-    from loadbell.accounts import organizations  # noqa: PLC0415 - as above
 
     loss = await site.database.read(lambda tx: organizations.look_at_loss(tx, site.owner, site.organization_id))
     await site.do(organizations.delete_organization, site.owner, site.organization_id, loss)
@@ -146,11 +146,7 @@ async def _measure(name: str, rows: int, template: Path) -> None:
 
 async def settle_another(site: Site) -> Any:
     """The owner of another organization, whose runs are reported meanwhile."""
-    from dataclasses import replace  # noqa: PLC0415 - for this once
-
-    from loadbell.accounts.organizations import create_organization  # noqa: PLC0415 - as above
-
-    made = await site.do(create_organization, site.owner, "Another")
+    made = await site.do(organizations.create_organization, site.owner, "Another")
     return replace(site.owner, organization_id=made.organization_id, scope=Scope.MANAGE, token_id=None)
 
 

@@ -10,8 +10,6 @@ condensed before the transaction that keeps it.
 """
 # long: one protocol, whose few calls share their credential, their errors and their statuses
 
-# long: all calls of one protocol, which share the form of their answers
-
 import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
