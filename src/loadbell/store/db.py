@@ -13,9 +13,12 @@ for each unit: one that fails rolls back alone, a failed COMMIT refuses all of i
 ``docs/decisions/0002-store-and-dialects.md``.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeVar
+from uuid import UUID
 
+from loadbell.domain.ids import Clock, Entropy, Micros
 from loadbell.store.statements import Statement
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -36,6 +39,19 @@ class Transaction(Protocol):
     @property
     def dialect(self) -> Dialect:
         """The database it runs on."""
+        ...
+
+    @property
+    def now(self) -> Micros:
+        """The present time: when this unit of work began, the same until it ends."""
+        ...
+
+    def random(self, length: int, /) -> bytes:
+        """So many random bytes, good enough for secrets."""
+        ...
+
+    def new_uuid(self) -> UUID:
+        """An id for something that happens now."""
         ...
 
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
@@ -88,6 +104,16 @@ class Database(Protocol):
         """The database behind it."""
         ...
 
+    @property
+    def clock(self) -> Clock:
+        """Tells the present time, to every unit of work and around them."""
+        ...
+
+    @property
+    def entropy(self) -> Entropy:
+        """Gives random bytes, to every unit of work and around them."""
+        ...
+
     async def write(self, work: Work[T]) -> T:
         """Runs ``work`` in a transaction; returns once it has been committed durably."""
         ...
@@ -123,6 +149,11 @@ class Unreachable(StoreProblem):
 
 class WrongState(StoreProblem):
     """The database answers but can't be used: locked by another process, an old schema, another secret key."""
+
+
+def system_clock() -> Micros:
+    """The present instant by the system's clock."""
+    return time.time_ns() // 1000
 
 
 Opener = Callable[[], Awaitable[Database]]

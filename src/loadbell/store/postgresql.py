@@ -5,17 +5,20 @@ One proves that this process's worker lives and hears that there is something to
 """
 
 import asyncio
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 import asyncpg
 import structlog
 
 from loadbell.domain.errors import Unavailable
+from loadbell.domain.ids import Clock, Entropy, Micros, new_uuid
 from loadbell.store.connecting import NO_CONNECTION, OUT_OF_REACH, arguments, connect, unreachable
-from loadbell.store.db import Row, Unreachable, Watcher, Work
+from loadbell.store.db import Row, Unreachable, Watcher, Work, system_clock
 from loadbell.store.secrets import SecretBox
 from loadbell.store.statements import Statement
 
@@ -39,11 +42,16 @@ class _PostgresTransaction:
 
     dialect: Literal["postgresql"] = "postgresql"
 
-    def __init__(self, connection: Any, box: SecretBox) -> None:
+    def __init__(self, connection: Any, box: SecretBox, now: Micros, entropy: Entropy) -> None:
         self._connection = connection
         self._box = box
+        self.now = now
+        self.random = entropy
         self.wakes = False
         self.organizations: set[int] = set()
+
+    def new_uuid(self) -> UUID:
+        return new_uuid(self.now, self.random)
 
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
         sql, bound = statement.for_postgresql(values)
@@ -103,6 +111,8 @@ class PostgresDatabase:
         self._url = url
         self._pool = pool
         self._box = box
+        self.clock: Clock = system_clock  #: tests set their own
+        self.entropy: Entropy = os.urandom  #: as well
         self._listeners: list[Callable[[], None]] = []
         self._watchers: list[Watcher] = []
         self._sessions: list[asyncio.Task[None]] = []
@@ -165,7 +175,7 @@ class PostgresDatabase:
                     self._pool.acquire(timeout=10) as connection,
                     connection.transaction(isolation=isolation, readonly=readonly),
                 ):
-                    transaction = _PostgresTransaction(connection, self._box)
+                    transaction = _PostgresTransaction(connection, self._box, self.clock(), self.entropy)
                     result = await work(transaction)
                     await transaction.notify()
                     return result

@@ -14,11 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from uuid import UUID
 
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.store.db import Row, Unreachable, Watcher, Work, WrongState
+from loadbell.domain.ids import Clock, Entropy, Micros, new_uuid
+from loadbell.store.db import Row, Unreachable, Watcher, Work, WrongState, system_clock
 from loadbell.store.secrets import SecretBox
 from loadbell.store.sqlite_trouble import is_trouble, trouble_with
 from loadbell.store.statements import Statement
@@ -82,11 +84,16 @@ class _SqliteTransaction:
 
     dialect: Literal["sqlite"] = "sqlite"
 
-    def __init__(self, connection: sqlite3.Connection, box: SecretBox) -> None:
+    def __init__(self, connection: sqlite3.Connection, box: SecretBox, now: Micros, entropy: Entropy) -> None:
         self._connection = connection
         self._box = box
+        self.now = now
+        self.random = entropy
         self.wakes = False
         self.organizations: set[int] = set()
+
+    def new_uuid(self) -> UUID:
+        return new_uuid(self.now, self.random)
 
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
         sql, bound = statement.for_sqlite(values)
@@ -131,6 +138,8 @@ class SqliteDatabase:
         self._path = path
         self._lock = lock
         self._box = box
+        self.clock: Clock = system_clock  #: tests set their own
+        self.entropy: Entropy = os.urandom  #: as well
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._listeners: list[Callable[[], None]] = []
         self._watchers: list[Watcher] = []
@@ -193,7 +202,7 @@ class SqliteDatabase:
                 self._read_connections.append(connection)
             connection.execute("BEGIN")
             try:
-                return _drive(work(_SqliteTransaction(connection, self._box)))
+                return _drive(work(_SqliteTransaction(connection, self._box, self.clock(), self.entropy)))
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.DatabaseError as error:
@@ -240,7 +249,7 @@ class SqliteDatabase:
                 job.wakes, job.changed = False, ()
 
     def _run_job(self, connection: sqlite3.Connection, job: _Job) -> None:
-        transaction = _SqliteTransaction(connection, self._box)
+        transaction = _SqliteTransaction(connection, self._box, self.clock(), self.entropy)
         connection.execute("SAVEPOINT unit")
         try:
             job.result = _drive(job.work(transaction))
