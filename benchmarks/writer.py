@@ -27,7 +27,7 @@ from loadbell.store.idempotency import KEPT
 from loadbell.store.migrate import upgrade_sqlite
 from loadbell.store.tokens import delete_token
 from tests.support.crowds import hold, put_keys, put_runs
-from tests.support.stores import HOLD_FOR, Site, opened, settle
+from tests.support.stores import HOLD_FOR, Site, opened, settle, unit_of
 
 BASELINE_SECONDS = 3.0
 
@@ -64,13 +64,15 @@ async def _delete_channel(site: Site, channel: int, _project: int) -> None:
 
 async def _delete_project(site: Site, _channel: int, project: int) -> None:
 
-    loss = await site.database.read(lambda tx: projects.look_at_loss(tx, site.owner, project))
+    loss = await site.database.read(lambda tx: projects.look_at_loss(unit_of(tx, site.owner), project))
     await site.do(projects.delete_project, site.owner, project, loss)
 
 
 async def _delete_organization(site: Site, _channel: int, _project: int) -> None:
 
-    loss = await site.database.read(lambda tx: organizations.look_at_loss(tx, site.owner, site.organization_id))
+    loss = await site.database.read(
+        lambda tx: organizations.look_at_loss(unit_of(tx, site.owner), site.organization_id)
+    )
     await site.do(organizations.delete_organization, site.owner, site.organization_id, loss)
 
 
@@ -91,7 +93,7 @@ async def _replay(site: Site, channel: int, _project: int) -> None:
     asked: dict[str, Any] = {"since": 0, "until": None, "statuses": ("cancelled",)}
     await site.do(resume, site.owner, channel, Held.DROP)
     _, count = await site.database.read(
-        lambda tx: start_replay(tx, site.owner, channel, **asked, dry_run=True, now=site.clock())
+        lambda tx: start_replay(unit_of(tx, site.owner), channel, **asked, dry_run=True)
     )
     await site.do(start_replay, site.owner, channel, **asked, dry_run=False, counted=count)
 
@@ -123,7 +125,7 @@ async def _measure(name: str, rows: int, template: Path) -> None:
             assert site.owner.token_id is not None
             await put_keys(database, site.owner.token_id, rows, site.clock())
             await site.do(pause, site.owner, channel.id)
-            sweeper = Sweeper(database, site.clock, hold_for=HOLD_FOR)
+            sweeper = Sweeper(database, hold_for=HOLD_FOR)
             transactions.clear()
             took: list[float] = []
             reporting = asyncio.create_task(_report(site, other, took))

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import random
 import signal
 import socket
@@ -35,8 +34,9 @@ from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
 from loadbell.settings import Settings
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
-from loadbell.store.db import Database, WrongState
+from loadbell.store.db import Database, WrongState, system_clock
 from loadbell.store.opening import open_database
+from loadbell.store.unit_of_work import Installation
 from loadbell.web.live import Live
 from loadbell.web.page import error_page
 
@@ -48,11 +48,6 @@ GRACE_SECONDS = 8.0
 
 class CannotListen(Exception):  # noqa: N818 - reads as what happened
     """The address to listen on is taken or not ours; the message names it."""
-
-
-def clock() -> Micros:
-    """The present instant by the system's clock."""
-    return time.time_ns() // 1000
 
 
 def monotonic() -> Micros:
@@ -121,11 +116,12 @@ async def serve(  # noqa: PLR0913 - one argument for each option
             stopped = _stop_signal()
             code = await database.read(setup_code)
             worker = _worker(settings, database, sender) if with_worker else None
-            watchdog = Watchdog(database, clock=clock, monotonic=monotonic, entropy=os.urandom)
-            mailer = Mailer(database, settings.mail, ca_file=settings.ca_file, clock=clock) if settings.mail else None
-            live = Live(database, clock)
+            watchdog = Watchdog(database, clock=system_clock, monotonic=monotonic)
+            mailer = Mailer(database, settings.mail, ca_file=settings.ca_file) if settings.mail else None
+            installation = _installation(settings)
+            live = Live(database, installation)
             await live.start()
-            server = _http_server(settings, database, live, hosts)
+            server = _http_server(settings, database, installation, live, hosts)
             serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
             try:
                 if worker is not None:
@@ -225,24 +221,31 @@ def _worker(settings: Settings, database: Database, sender: Sender) -> Worker:
         base_url=settings.base_url,
         pause_after=settings.pause_after,
         hold_for=settings.hold_for,
-        clock=clock,
+        clock=system_clock,
         monotonic=monotonic,
-        entropy=os.urandom,
         chance=random.SystemRandom().random,
     )
 
 
-def _http_server(settings: Settings, database: Database, live: Live, hosts: Hosts) -> HttpServer:
-    door = Door(
-        database,
-        clock=clock,
-        entropy=os.urandom,
-        hosts=hosts,
+def _installation(settings: Settings) -> Installation:
+    assert settings.base_url is not None
+    return Installation(
+        base_url=settings.base_url,
         policy=AddressPolicy(settings.allowed_networks),
         default_watchdog=settings.watchdog,
-        send_timeout=settings.send_timeout,
-        sends_mail=settings.mail is not None,
         quotas=settings.quotas,
+        sends_mail=settings.mail is not None,
+    )
+
+
+def _http_server(
+    settings: Settings, database: Database, installation: Installation, live: Live, hosts: Hosts
+) -> HttpServer:
+    door = Door(
+        database,
+        installation,
+        hosts=hosts,
+        send_timeout=settings.send_timeout,
         reports=ReportLimit(settings.quotas.pace_of_reports),
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]

@@ -33,7 +33,7 @@ async def ask(
     """What the use case gives to the bearer of ``token``."""
 
     async def work(tx: Transaction) -> T:
-        principal = await authenticate(tx, token, site.clock(), hold=hold)
+        principal = await authenticate(tx, token, hold=hold)
         return await site.call(use_case, tx, principal, *args, **given)
 
     return await site.database.write(work)

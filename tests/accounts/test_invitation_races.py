@@ -8,14 +8,13 @@ import pytest
 from loadbell.accounts.invitations import Browser, Joined, accept_invitation, revoke_invitation
 from loadbell.accounts.tokens import Hold, authenticate
 from loadbell.domain.errors import Conflict, NotFound
-from loadbell.domain.ids import Entropy
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
 from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, hashed, invited
 from tests.support.deleting import delete_organization
 from tests.support.hashing import hashing
-from tests.support.stores import Play, Site
+from tests.support.stores import Play, Site, unit_of, use
 from tests.support.tokens import given_token
 
 
@@ -104,8 +103,8 @@ def test_revoking_and_accepting_at_once_agree(play: Play) -> None:
             made = await invited(site, email=f"p{number}@example.net")
 
             async def revoke(tx: Transaction, invitation_id: int = made.invitation.id) -> None:
-                principal = await authenticate(tx, owner, site.clock(), hold=Hold.ALONE)
-                await revoke_invitation(tx, principal, invitation_id, now=site.clock())
+                principal = await authenticate(tx, owner, hold=Hold.ALONE)
+                await revoke_invitation(unit_of(tx, principal), invitation_id)
 
             before = await _members(site, site.organization_id)
             accepting = asyncio.ensure_future(accepted(site, made.token))
@@ -129,8 +128,8 @@ def test_deleting_the_organization_and_accepting_at_once_agree(play: Play) -> No
         made = await invited(site)
 
         async def remove(tx: Transaction) -> Any:
-            principal = await authenticate(tx, owner, site.clock(), hold=Hold.ALONE)
-            return await delete_organization(tx, principal, site.organization_id, now=site.clock())
+            principal = await authenticate(tx, owner, hold=Hold.ALONE)
+            return await delete_organization(unit_of(tx, principal), site.organization_id)
 
         outcomes = await asyncio.gather(
             *(accepted(site, made.token) for _ in range(2)), site.database.write(remove), return_exceptions=True
@@ -155,7 +154,7 @@ def test_joining_and_signing_in_are_one(play: Play) -> None:
         def runs_out(size: int) -> bytes:
             return next(draws)(size)
 
-        async def accept(entropy: Entropy) -> Joined:
+        async def accept() -> Joined:
             with hashing() as passwords:
                 return await accept_invitation(
                     site.database,
@@ -164,15 +163,15 @@ def test_joining_and_signing_in_are_one(play: Play) -> None:
                     None,
                     PASSWORD,
                     address="192.0.2.1",
-                    clock=site.clock,
-                    entropy=entropy,
                     browser=Browser("a browser", None),
                 )
 
+        use(site.database, site.clock, runs_out)
         with pytest.raises(RuntimeError, match="StopIteration"):
-            await accept(runs_out)
+            await accept()
+        use(site.database, site.clock, site.chance.randbytes)
         assert (0, 0, 0) == await _bobs(site)
-        joined = await accept(site.chance.randbytes)
+        joined = await accept()
         (session,) = await site.rows("SELECT id, user_id FROM sessions")
 
         assert joined.session is not None

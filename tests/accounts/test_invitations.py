@@ -30,13 +30,12 @@ PASSWORD = "correct horse"
 BASE_URL = "https://loadbell.example.org"
 
 
-async def invited(site: Site, who: Principal | None = None, **given: Any) -> NewInvitation:
+async def invited(site: Site, who: Principal | None = None, *, sends_mail: bool = False, **given: Any) -> NewInvitation:
     """A new invitation, to Bob as a member unless told otherwise."""
     asker = who or site.owner
-    values: dict[str, Any] = {
-        "email": BOB, "role": Role.MEMBER, "project_ids": (), "base_url": BASE_URL, "sends_mail": False, **given,
-    }  # fmt: skip
-    return await site.do(invite, asker, asker.organization_id, **values)
+    values: dict[str, Any] = {"email": BOB, "role": Role.MEMBER, "project_ids": (), **given}
+    installation = replace(site.installation, sends_mail=sends_mail)
+    return await site.do(invite, asker, asker.organization_id, installation=installation, **values)
 
 
 async def accepted(site: Site, token: str, password: str = PASSWORD, name: str | None = None) -> Joined:
@@ -49,8 +48,6 @@ async def accepted(site: Site, token: str, password: str = PASSWORD, name: str |
             name,
             password,
             address="192.0.2.1",
-            clock=site.clock,
-            entropy=site.chance.randbytes,
         )
 
 
@@ -313,8 +310,7 @@ def test_another_organizations_invitations_are_not_there(play: Play) -> None:
         with pytest.raises(NotFound):
             await site.do(
                 invite, theirs, site.organization_id,
-                email=BOB, role=Role.ADMIN, project_ids=(), base_url=BASE_URL, sends_mail=False,
-            )  # fmt: skip
+                email=BOB, role=Role.ADMIN, project_ids=())  # fmt: skip
 
         assert [made.invitation.id] == await _open(site)
         assert [] == await site.do(list_invitations, theirs, theirs.organization_id, before=None, limit=1)
@@ -371,7 +367,7 @@ def test_an_invitation_is_mailed_when_there_is_a_mail_server(play: Play) -> None
         await site.run_sql("UPDATE organizations SET name = :name", name="Exämple\r\nBcc: eve@example.net")
         with postbox() as box:
             unsent, made = await invited(site, email="carol@example.net"), await invited(site, sends_mail=True)
-            await Mailer(site.database, box.settings, ca_file=None, clock=site.clock).look()
+            await Mailer(site.database, box.settings, ca_file=None).look()
         (taken,) = box.taken
 
         assert (False, True) == (unsent.mailed, made.mailed)

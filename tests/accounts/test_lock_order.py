@@ -37,7 +37,7 @@ def test_a_link_that_is_used_waits_for_its_user_before_it_holds_anything(play_on
             async def ask(tx: Transaction) -> asyncio.Task[int]:
                 await hold_user(tx, user_id)
                 accepting = asyncio.create_task(
-                    accept_reset(site.database, passwords, "link", "correct horse", address=None, clock=site.clock)
+                    accept_reset(site.database, passwords, "link", "correct horse", address=None)
                 )
                 await _somebody_waits(site)
                 assert await tx.all(Statement("SELECT hash FROM password_resets FOR UPDATE NOWAIT"))
@@ -61,8 +61,8 @@ def test_an_attempt_that_waits_for_its_turn_holds_no_bucket_of_others(play_on_po
         site.clock.advance(60 * SECOND)
 
         async def hold(tx: Transaction) -> asyncio.Task[None]:
-            await take_turn(tx, mine.key, mine.pace, site.clock())
-            attempt = asyncio.create_task(site.database.write(lambda tx: take_turns(tx, [mine], site.clock())))
+            await take_turn(tx, mine.key, mine.pace)
+            attempt = asyncio.create_task(site.database.write(lambda tx: take_turns(tx, [mine])))
             await _somebody_waits(site)
             assert await tx.all(
                 Statement("SELECT key FROM attempt_paces WHERE key = :key FOR UPDATE NOWAIT"), key=full.key

@@ -36,7 +36,7 @@ async def _queue(site: Site, **given: Any) -> None:
 
 
 def _mailer(site: Site, server: MailServer, *, ca_file: Path | None = None, seconds: float = PATIENCE) -> Mailer:
-    return Mailer(site.database, server, ca_file=ca_file, clock=site.clock, exchange_seconds=seconds)
+    return Mailer(site.database, server, ca_file=ca_file, exchange_seconds=seconds)
 
 
 def _by_name(server: MailServer) -> MailServer:
@@ -80,7 +80,7 @@ def test_a_mail_of_a_unit_that_failed_is_not_sent(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         async def fail(tx: Any) -> None:
-            await queue_mail(tx, recipient="a@example.org", subject="s", body="b", expires_at=2**60, now=site.clock())
+            await queue_mail(tx, recipient="a@example.org", subject="s", body="b", expires_at=2**60)
             raise KeyError("refused after all")
 
         with pytest.raises(KeyError):
@@ -298,7 +298,7 @@ def test_a_process_that_died_with_a_claim_loses_no_mail(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         await _queue(site)
-        claimed = await site.database.write(lambda tx: claim_mail(tx, WAITS, site.clock()))
+        claimed = await site.database.write(lambda tx: claim_mail(tx, WAITS))
         with postbox() as box:
             mailer = _mailer(site, box.settings)
             counts = [await mailer.look()]

@@ -1,6 +1,7 @@
 """Members: roles, projects, leaving, and the one owner."""
 
 import json
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ def test_a_member_gets_another_role_and_projects(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         project, ann = await site.project(), await site.person(Role.ADMIN)
-        given = {"role": Role.MEMBER, "project_ids": (project, project)}
+        given: dict[str, Any] = {"role": Role.MEMBER, "project_ids": (project, project)}
         changed = await site.do(update_member, site.owner, site.organization_id, ann.user_id, **given)
         again = await site.do(update_member, site.owner, site.organization_id, ann.user_id, **given)
         (entry,) = await site.rows("SELECT * FROM audit_entries")

@@ -16,30 +16,44 @@ from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.notify.channels import create_channel
 from tests.accounts.asking import ask, token_of
-from tests.support.stores import LOOPBACK, Play, Site
+from tests.support.stores import Play, Site
 
 MOST = 3
 
 
 def _channel(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     given: dict[str, Any] = {"kind": "webhook", "name": f"c{number}", "settings": {"url": "http://127.0.0.1:9/hook"}}
-    given |= {"subscription": Subscription(), "enabled": True, "policy": LOOPBACK, "quotas": quotas}
+    given |= {
+        "subscription": Subscription(),
+        "enabled": True,
+        "installation": replace(site.installation, quotas=quotas),
+    }
     return ask(site, token, create_channel, site.organization_id, hold=Hold.SHARED, **given)
 
 
 def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
-    return ask(site, token, add_project, site.organization_id, f"p{number}", quotas=quotas, hold=Hold.SHARED)
+    return ask(
+        site,
+        token,
+        add_project,
+        site.organization_id,
+        f"p{number}",
+        hold=Hold.SHARED,
+        installation=replace(site.installation, quotas=quotas),
+    )
 
 
 def _token(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     given: dict[str, Any] = {"scope": Scope.READ, "trigger": None, "expires_at": None}
-    return ask(site, token, create_token, name=f"t{number}", quotas=quotas, hold=Hold.SHARED, **given)
+    given["installation"] = replace(site.installation, quotas=quotas)
+    return ask(site, token, create_token, name=f"t{number}", hold=Hold.SHARED, **given)
 
 
 def _invitation(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
-    given: dict[str, Any] = {"role": Role.ADMIN, "project_ids": (), "base_url": "http://b", "sends_mail": False}
+    given: dict[str, Any] = {"role": Role.ADMIN, "project_ids": ()}
+    given["installation"] = replace(site.installation, quotas=quotas)
     email = f"p{number}@example.org"
-    return ask(site, token, invite, site.organization_id, email=email, quotas=quotas, hold=Hold.ALONE, **given)
+    return ask(site, token, invite, site.organization_id, email=email, hold=Hold.ALONE, **given)
 
 
 Add = Callable[[Site, str, Quotas, int], Coroutine[Any, Any, Any]]

@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -41,10 +42,7 @@ async def _ask(site: Site, email: str = OWNER, address: str | None = HERE, *, se
         site.database,
         email,
         address=address,
-        base_url="https://loadbell.example.org",
-        sends_mail=sends_mail,
-        clock=site.clock,
-        entropy=site.chance.randbytes,
+        installation=replace(site.installation, sends_mail=sends_mail),
     )
 
 
@@ -60,14 +58,14 @@ async def _links(site: Site) -> Sequence[str]:
 
 async def _accept(site: Site, token: str, password: str = PASSWORD) -> int:
     with hashing() as passwords:
-        return await accept_reset(site.database, passwords, token, password, address=HERE, clock=site.clock)
+        return await accept_reset(site.database, passwords, token, password, address=HERE)
 
 
 async def _sign_in(site: Site, password: str) -> str:
     with hashing() as passwords:
         made = await sign_in(
             site.database, passwords, OWNER, password,
-            address=HERE, agent=None, former=None, clock=site.clock, entropy=site.chance.randbytes,
+            address=HERE, agent=None, former=None,
         )  # fmt: skip
     return made.session
 
@@ -86,7 +84,7 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_link(play: Play) -> None:
         await site.run_sql("DELETE FROM mails")
         with postbox() as box:
             await _ask(site, OWNER.upper())
-            await Mailer(site.database, box.settings, ca_file=None, clock=site.clock).look()
+            await Mailer(site.database, box.settings, ca_file=None).look()
         (mailed,) = box.taken
         (link,) = re.findall(r"^https://loadbell\.example\.org/reset-password/(lbr_\S+)\s*$", mailed.text, re.MULTILINE)
 

@@ -135,7 +135,7 @@ def test_a_changed_password_ends_all_other_sessions(play: Play) -> None:
         who = await entrance.who(mine)
 
         async def change(current: str, new: str) -> None:
-            await change_password(site.database, entrance.passwords, who, current, new, clock=site.clock)
+            await change_password(site.database, entrance.passwords, who, current, new)
 
         for current, new, field in (
             ("wrong horse", "another horse", "current_password"),
@@ -165,9 +165,7 @@ def test_the_present_password_is_guessed_as_slowly_as_at_the_door(play: Play) ->
         who = await entrance.who(await entrance.enter())
         for refusal in [Invalid] * 5 + [RateLimited]:
             with pytest.raises(refusal):
-                await change_password(
-                    site.database, entrance.passwords, who, "wrong horse", "another horse", clock=site.clock
-                )
+                await change_password(site.database, entrance.passwords, who, "wrong horse", "another horse")
 
     play(scenario)
 
@@ -203,7 +201,7 @@ def test_the_audit_log_of_an_account_tells_what_happened_to_it(play: Play) -> No
             await entrance.enter(password="wrong horse")
         await site.do(rename, who, "Kim Lee")
         await site.do(rename, who, "Kim Lee")
-        await change_password(site.database, entrance.passwords, who, PASSWORD, "another horse", clock=site.clock)
+        await change_password(site.database, entrance.passwords, who, PASSWORD, "another horse")
         await site.do(end_session, who, second.id)
         await site.do(reset_password, "kim@example.org", "-")
         rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")

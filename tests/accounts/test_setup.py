@@ -17,7 +17,7 @@ from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid
 from loadbell.domain.orgs import Role, Scope, SignedIn
 from tests.support.deleting import delete_organization
-from tests.support.stores import NOON, Play, Site, opened
+from tests.support.stores import Play, Site, opened
 
 GOOD: dict[str, Any] = {"organization": "Example", "email": "Ann@Example.org", "password_hash": "-"}
 
@@ -29,14 +29,7 @@ def test_of_two_setups_at_once_exactly_one_wins(store_url: str) -> None:
         async with opened(store_url) as database:
 
             def once(number: int) -> Any:
-                return database.write(
-                    lambda tx: set_up(
-                        tx,
-                        **{**GOOD, "email": f"p{number}@example.org"},
-                        now=NOON,
-                        entropy=lambda n: bytes([number]) * n,
-                    )
-                )
+                return database.write(lambda tx: set_up(tx, **{**GOOD, "email": f"p{number}@example.org"}))
 
             outcomes = await asyncio.gather(*(once(number) for number in range(1, 7)), return_exceptions=True)
             site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
@@ -59,13 +52,13 @@ def test_a_setup_that_failed_may_be_tried_again(store_url: str) -> None:
         async with opened(store_url) as database:
 
             async def fail(tx: Any) -> None:
-                await set_up(tx, **GOOD, now=NOON, entropy=lambda n: b"a" * n)
+                await set_up(tx, **GOOD)
                 raise KeyError("the machine was switched off")
 
             with pytest.raises(KeyError):
                 await database.write(fail)
-            made = await database.write(lambda tx: set_up(tx, **GOOD, now=NOON, entropy=lambda n: b"b" * n))
-            owner = await database.write(lambda tx: authenticate(tx, made.token, NOON))
+            made = await database.write(lambda tx: set_up(tx, **GOOD))
+            owner = await database.write(lambda tx: authenticate(tx, made.token))
 
             assert (made.user_id, made.organization_id, Role.OWNER, Scope.MANAGE, None) == (
                 owner.user_id, owner.organization_id, owner.role, owner.scope, owner.projects,
@@ -142,7 +135,7 @@ def test_the_log_begins_with_the_setup(store_url: str) -> None:
 
     async def scenario() -> None:
         async with opened(store_url) as database:
-            made = await database.write(lambda tx: set_up(tx, **GOOD, now=NOON, entropy=lambda n: b"a" * n))
+            made = await database.write(lambda tx: set_up(tx, **GOOD))
             site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
             rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
 

@@ -304,7 +304,6 @@ def session(site: ApiSite, tenant: Tenant) -> tuple[int, str]:
             address=None,
             agent=None,
             expires_at=now + 3_600 * SECOND,
-            now=now,
         )
     )
     return made, bearer

@@ -88,20 +88,16 @@ def found(site: ApiSite) -> Company:
     reset = new_credential(Prefix.RESET, os.urandom)
 
     async def organization(tx: Transaction, owner: str) -> tuple[int, int]:
-        users[owner] = await insert_user(
-            tx, email=f"{owner}@{name}", name=owner, password_hash=_password_hash(), now=now
-        )
-        organization_id = await insert_organization(tx, name, now)
-        await insert_member(tx, organization_id, users[owner], Role.OWNER, now)
-        project_id = await insert_project(tx, organization_id, "Default", now)
+        users[owner] = await insert_user(tx, email=f"{owner}@{name}", name=owner, password_hash=_password_hash())
+        organization_id = await insert_organization(tx, name)
+        await insert_member(tx, organization_id, users[owner], Role.OWNER)
+        project_id = await insert_project(tx, organization_id, "Default")
         await set_default_project(tx, organization_id, project_id)
         return organization_id, project_id
 
     async def person(tx: Transaction, column: str, organization_id: int, role: Role, *projects: int) -> None:
-        users[column] = await insert_user(
-            tx, email=f"{column}@{name}", name=column, password_hash=_password_hash(), now=now
-        )
-        await insert_member(tx, organization_id, users[column], role, now)
+        users[column] = await insert_user(tx, email=f"{column}@{name}", name=column, password_hash=_password_hash())
+        await insert_member(tx, organization_id, users[column], role)
         for project in projects:
             await assign_project(tx, project, users[column])
 
@@ -123,8 +119,6 @@ def found(site: ApiSite) -> Company:
             trigger=Trigger.UNKNOWN,
             expires_at=expires_at,
             project_id=project_id,
-            now=now,
-            entropy=os.urandom,
         )
 
     async def session(tx: Transaction, column: str, user: str) -> None:
@@ -136,12 +130,11 @@ def found(site: ApiSite) -> Company:
             address="127.0.0.1",
             agent="a browser",
             expires_at=now + _HOUR,
-            now=now,
         )
 
     async def work(tx: Transaction) -> Company:
         organization_id, project_id = await organization(tx, "own")
-        elsewhere_id = await insert_project(tx, organization_id, "Elsewhere", now)
+        elsewhere_id = await insert_project(tx, organization_id, "Elsewhere")
         their_id, _ = await organization(tx, "oth")
         await person(tx, "mem", organization_id, Role.MEMBER, project_id)
         await person(tx, "els", organization_id, Role.MEMBER, elsewhere_id)

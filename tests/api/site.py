@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import uvicorn
@@ -37,7 +37,7 @@ from loadbell.store.users import insert_user
 from loadbell.web.live import Limits, Live
 from loadbell.web.page import PageCall, error_page
 from tests.support.server import Client
-from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, WATCHDOG, as_dict, opened
+from tests.support.stores import HOLD_FOR, INSTALLATION, LOOPBACK, PAUSE_AFTER, as_dict, opened, unit_of
 from tests.support.tokens import given_token
 
 T = TypeVar("T")
@@ -131,8 +131,6 @@ class ApiSite:
                 scope=scope,
                 trigger=trigger,
                 expires_at=expires_at,
-                now=clock(),
-                entropy=os.urandom,
             )
 
         return self.do(work)
@@ -147,7 +145,7 @@ class ApiSite:
 
     def project(self) -> int:
         """A further project of ours."""
-        return self.do(lambda tx: insert_project(tx, self.ours.organization_id, "Another", clock()))
+        return self.do(lambda tx: insert_project(tx, self.ours.organization_id, "Another"))
 
     def channel(self, url: str, client: Client | None = None, **given: Any) -> dict[str, Any]:
         """A new WebHook channel, of ours unless ``client`` is somebody else's."""
@@ -160,9 +158,9 @@ class ApiSite:
 
     def _tenant(self, name: str, email: str) -> Tenant:
         async def work(tx: Transaction) -> Tenant:
-            user_id = await insert_user(tx, email=email, name=name, password_hash="-", now=clock())
+            user_id = await insert_user(tx, email=email, name=name, password_hash="-")
             owner = Principal(user_id, 0, Role.OWNER, Scope.MANAGE, 0, Trigger.UNKNOWN, None)
-            made = await create_organization(tx, owner, name, now=clock(), entropy=os.urandom)
+            made = await create_organization(unit_of(tx, owner), name)
             return Tenant(made.organization_id, made.project_id, user_id, made.token)
 
         return self.do(work)
@@ -170,8 +168,8 @@ class ApiSite:
 
 async def _person(tx: Transaction, organization_id: int, role: Role) -> int:
     email = f"{os.urandom(8).hex()}@example.org"
-    user_id = await insert_user(tx, email=email, name="Ann", password_hash="-", now=clock())
-    await insert_member(tx, organization_id, user_id, role, clock())
+    user_id = await insert_user(tx, email=email, name="Ann", password_hash="-")
+    await insert_member(tx, organization_id, user_id, role)
     return user_id
 
 
@@ -205,7 +203,6 @@ def _worker(database: Database, sender: Sender, url: str) -> Worker:
         hold_for=HOLD_FOR,
         clock=clock,
         monotonic=lambda: time.monotonic_ns() // 1000,
-        entropy=os.urandom,
         chance=lambda: 0.5,
     )
 
@@ -220,7 +217,7 @@ class _Threadless(uvicorn.Server):
 
 
 @contextmanager
-def served(  # noqa: PLR0913 - one argument for each thing that a test may want otherwise
+def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test may want otherwise; parts of one server
     store_url: str,
     *,
     with_worker: bool = True,
@@ -247,18 +244,17 @@ def served(  # noqa: PLR0913 - one argument for each thing that a test may want 
             listener.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with opened(store_url) as database:
+                hosts = hosts_of(base_url, (), "127.0.0.1", listener)
+                installation = replace(
+                    INSTALLATION, base_url=hosts.base_url, quotas=quotas or Quotas(), sends_mail=sends_mail
+                )
                 door = Door(
                     database,
-                    clock=clock,
-                    entropy=os.urandom,
-                    hosts=hosts_of(base_url, (), "127.0.0.1", listener),
-                    policy=LOOPBACK,
-                    default_watchdog=WATCHDOG,
+                    installation,
+                    hosts=hosts,
                     send_timeout=SEND_TIMEOUT,
-                    sends_mail=sends_mail,
-                    quotas=quotas or Quotas(),
                 )
-                live = Live(database, clock, limits)
+                live = Live(database, installation, limits)
                 await live.start()
                 routers = [
                     *api.routers(door),

@@ -8,7 +8,7 @@ from loadbell.store.organizations import insert_member
 from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
 from loadbell.testing.receiver import ScriptedReceiver
-from tests.api.site import ApiSite, clock
+from tests.api.site import ApiSite
 from tests.support.server import Client
 
 AUDITED = {
@@ -59,8 +59,8 @@ def _changing(site: ApiSite) -> set[str]:
 
 def _member(site: ApiSite, organization_id: int) -> int:
     async def join(tx: Transaction) -> int:
-        user_id = await insert_user(tx, email="zoe@example.org", name="Zoe", password_hash="-", now=clock())
-        await insert_member(tx, organization_id, user_id, Role.MEMBER, clock())
+        user_id = await insert_user(tx, email="zoe@example.org", name="Zoe", password_hash="-")
+        await insert_member(tx, organization_id, user_id, Role.MEMBER)
         return user_id
 
     return site.do(join)

@@ -14,6 +14,7 @@ from loadbell.store.resets import insert_reset
 from loadbell.store.statements import Statement
 from tests.api.site import ApiSite, clock
 from tests.support.server import Client
+from tests.support.stores import as_of
 
 PASSWORD = "correct horse"
 
@@ -155,7 +156,10 @@ def test_an_expired_password_link_is_not_there(site: ApiSite) -> None:
 
     async def keep(tx: Transaction) -> None:
         await insert_reset(
-            tx, user_id=site.ours.user_id, reset_hash=hash_credential(token), expires_at=clock(), now=clock() - SECOND
+            as_of(tx, clock() - SECOND),
+            user_id=site.ours.user_id,
+            reset_hash=hash_credential(token),
+            expires_at=clock(),
         )
 
     site.do(keep)

@@ -9,7 +9,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.organizations import insert_member
 from loadbell.store.users import insert_user
 from tests.api.conftest import NewStore
-from tests.api.site import ApiSite, clock, served
+from tests.api.site import ApiSite, served
 from tests.support.server import Answer, Client
 from tests.support.signing_in import PASSWORD, QUICK
 
@@ -25,9 +25,9 @@ def _person(site: ApiSite, email: str, role: Role | None = None) -> int:
     """Somebody with the usual password, in our organization if there is a role."""
 
     async def add(tx: Transaction) -> int:
-        user_id = await insert_user(tx, email=email, name="Kim", password_hash=QUICK.hash(PASSWORD), now=clock())
+        user_id = await insert_user(tx, email=email, name="Kim", password_hash=QUICK.hash(PASSWORD))
         if role is not None:
-            await insert_member(tx, site.ours.organization_id, user_id, role, clock())
+            await insert_member(tx, site.ours.organization_id, user_id, role)
         return user_id
 
     return site.do(add)

@@ -112,7 +112,7 @@ def test_the_operator_exports_every_log_beside_a_running_server(
     ask("organizations", "rename", "Ours and yours")
     ask("organizations", "rename", "Yours and ours", LOADBELL_TOKEN=site.theirs.token)
     ask("organizations", "delete", "--yes")
-    site.do(lambda tx: append_account_entry(tx, site.theirs.user_id, None, "account.changed", {}, clock()))
+    site.do(lambda tx: append_account_entry(tx, site.theirs.user_id, None, "account.changed", {}))
     site.sql("UPDATE audit_entries SET created_at = :then WHERE action = 'account.changed'", then=SECOND)
     whole = export()
     ours, theirs = site.ours.organization_id, site.theirs.organization_id

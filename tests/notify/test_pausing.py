@@ -27,7 +27,7 @@ async def record(site: Site, *completions: Completion) -> None:
 
     async def work(tx: Transaction) -> None:
         await site.call(heed, tx, list(completions), pause_after=PAUSE_AFTER)
-        await complete_batch(tx, list(completions), now=site.clock.now)
+        await complete_batch(tx, list(completions))
 
     await site.database.write(work)
 
@@ -172,7 +172,7 @@ def test_a_pause_and_its_notice_are_one_commit(play: Play) -> None:
 
         async def dying(tx: Transaction) -> None:
             paused = await site.call(heed, tx, [result], pause_after=PAUSE_AFTER)
-            await complete_batch(tx, [result], now=site.clock.now)
+            await complete_batch(tx, [result])
             assert [gone.id] == [channel.channel_id for channel in paused]
             raise RuntimeError("killed")
 

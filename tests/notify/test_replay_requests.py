@@ -1,6 +1,7 @@
 """Asking for replays: what is counted, refused and kept."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ def test_only_who_may_redeliver_may_replay(play: Play) -> None:
         admin = await site.person(Role.ADMIN)
         reader = await site.person(Role.ADMIN, scope=Scope.READ)
         member = await site.person(Role.MEMBER, (site.project_id,))
-        given = {"since": NOON, "until": None, "statuses": (FAILED,)}
+        given: dict[str, Any] = {"since": NOON, "until": None, "statuses": (FAILED,)}
         for who in (reader, member):
             for dry_run in (True, False):
                 with pytest.raises(Forbidden):

@@ -185,14 +185,14 @@ def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play)
             recording.set()
             while not await tx.all(SOMEBODY_WAITS_FOR_US):  # noqa: ASYNC110 - only PostgreSQL knows it
                 await asyncio.sleep(0.01)
-            await complete_batch(tx, [completion], now=site.clock.now)
+            await complete_batch(tx, [completion])
 
         async def person(tx: Transaction) -> None:
             begun.append("person")
             await recording.wait()
             delivery = await lock_delivery(tx, site.organization_id, second)
             assert delivery is not None
-            await call_off(tx, delivery, site.clock())
+            await call_off(tx, delivery)
 
         await asyncio.gather(site.database.write(result), site.database.write(person))
         free = await leased(site)

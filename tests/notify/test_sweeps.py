@@ -81,7 +81,7 @@ class _Counted:
 
 async def sweep(site: Site) -> int:
     """Lets a sweeper look until there is nothing left to do; gives how many times it looked."""
-    one, looks = Sweeper(site.database, site.clock, hold_for=HOLD_FOR), 1
+    one, looks = Sweeper(site.database, hold_for=HOLD_FOR), 1
     while await one.look():
         looks += 1
     return looks

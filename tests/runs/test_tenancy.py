@@ -20,7 +20,7 @@ from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import NewRun, Report
 from tests.runs.test_lifecycle import everything
 from tests.support.leasing import GONE, done, lease, record
-from tests.support.stores import NOON, Play, Site
+from tests.support.stores import Play, Site
 
 FORM = {"url": "http://127.0.0.1:9/hook"}
 Ask = Callable[[Site, Principal, dict[str, Any]], Coroutine[Any, Any, Any]]
@@ -92,7 +92,7 @@ async def _site_with_things(site: Site, principal: Principal | None = None) -> d
 async def _neighbour(site: Site) -> Principal:
     """The owner of another organization: the same person, through another token."""
     made = await site.do(create_organization, site.owner, "Neighbour")
-    return await site.database.write(lambda tx: authenticate(tx, made.token, NOON))
+    return await site.database.write(lambda tx: authenticate(tx, made.token))
 
 
 @pytest.mark.parametrize("asked", EVERYTHING)

@@ -24,7 +24,7 @@ class _Watched(Watchdog):
         self.site = site
         self.steady = Clock()
         self.takes: Micros = 0  # how long each step of it takes
-        super().__init__(site.database, clock=self._now, monotonic=self.steady, entropy=site.chance.randbytes)
+        super().__init__(site.database, clock=self._now, monotonic=self.steady)
 
     def _now(self) -> Micros:
         self.advance(self.takes)
@@ -190,7 +190,7 @@ def test_a_wrong_clock_of_another_process_ends_no_run(play: Play, wrong_s: int) 
         theirs.site.clock.advance(wrong_s * SECOND)
         for second in range(12):
             if second % 4 == 0:
-                await site.do(heartbeat, site.owner, run.id, None, now=theirs.site.clock.now)
+                await site.do(heartbeat, site.owner, run.id, None)
             ended = await ours.pass_time(SECOND) + await theirs.pass_time(SECOND)
             assert 0 == ended
 
@@ -248,7 +248,7 @@ def test_the_watchdog_looks_by_itself(play: Play) -> None:
                 raise RuntimeError("no time")
             return time.monotonic_ns() // 1000
 
-        watchdog = Watchdog(site.database, clock=site.clock, monotonic=clock, entropy=site.chance.randbytes)
+        watchdog = Watchdog(site.database, clock=site.clock, monotonic=clock)
         watchdog.start()
         for _ in range(600):
             if (await site.do(get_run, site.owner, run.id)).status.is_final:

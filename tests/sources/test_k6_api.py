@@ -15,7 +15,7 @@ from loadbell.runs.lifecycle import end_silent_run
 from tests.api.site import ApiSite, clock
 from tests.support.k6_pushes import push
 from tests.support.server import Answer, Client
-from tests.support.stores import WATCHDOG
+from tests.support.stores import WATCHDOG, as_of
 
 THRESHOLDS = {"http_req_duration": ["p(95)<500"], "http_req_failed": ["rate<0.5"]}
 HELD = {key: dict.fromkeys(of, False) for key, of in THRESHOLDS.items()}
@@ -229,11 +229,7 @@ def test_a_late_end_corrects_the_watchdogs(still_site: ApiSite) -> None:
     client = k6(still_site)
     run = create(client)
     later = clock() + 2 * WATCHDOG
-    still_site.do(
-        lambda tx: end_silent_run(
-            tx, still_site.ours.organization_id, run, now=later, entropy=lambda n: time.time_ns().to_bytes(n, "big")
-        )
-    )
+    still_site.do(lambda tx: end_silent_run(as_of(tx, later), still_site.ours.organization_id, run))
     assert 4 == still_site.client.ok("GET", f"/runs/{run}")["status"]
     assert 200 == client.call("POST", f"//v2/metrics/{run}", push(now(), times=[1.0])).status
     assert 4 == still_site.client.ok("GET", f"/runs/{run}")["status"]

@@ -65,7 +65,7 @@ class DeliveryRows(RuleBasedStateMachine):
         self.in_line: set[str] = set()  # waits since a resume, maybe for one that has to be answered once more
         self.meant: dict[int, set[str]] = {}  # what each replay was asked for, as far as nobody else has taken it
         self.doubtful: dict[int, set[str]] = {}  # what each may also send: somebody else has laid hands on it
-        self.replayer = Replayer(self.site.database, self.site.clock)
+        self.replayer = Replayer(self.site.database)
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)
@@ -277,7 +277,7 @@ class DeliveryRows(RuleBasedStateMachine):
         if which >= len(self.channels):
             return
         self.site.clock.advance(SECOND)  # what was created just now is before now
-        asked = {"since": NOON, "until": None, "statuses": tuple(statuses), "dry_run": False}
+        asked: dict[str, Any] = {"since": NOON, "until": None, "statuses": tuple(statuses), "dry_run": False}
         try:
             replay_id, count = self._do(self.site.do(start_replay, self.site.owner, self.channels[which], **asked))
         except Conflict:

@@ -9,7 +9,7 @@ from loadbell.store.audit import (
     list_whole_log,
 )
 from loadbell.store.db import Transaction
-from tests.support.stores import NOON, Play, Site
+from tests.support.stores import NOON, Play, Site, as_of
 
 EVERYTHING = Filters()
 
@@ -22,9 +22,9 @@ def test_the_operator_reads_the_whole_log(play: Play) -> None:
 
         async def fill(tx: Transaction) -> None:
             for at in range(3):
-                await append_system_entry(tx, 901, "test.ours", "test 1", {}, NOON + at)
-                await append_account_entry(tx, me, None, "test.account", {}, NOON + at)
-            await append_system_entry(tx, 902, "test.theirs", "test 2", {"name": "x"}, NOON)
+                await append_system_entry(as_of(tx, NOON + at), 901, "test.ours", "test 1", {})
+                await append_account_entry(as_of(tx, NOON + at), me, None, "test.account", {})
+            await append_system_entry(tx, 902, "test.theirs", "test 2", {"name": "x"})
 
         async def look(
             organization_id: int | None = None,

@@ -12,7 +12,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.idempotency import claim_key, keep_answer
 from loadbell.store.organizations import insert_project
 from loadbell.store.tokens import insert_token
-from tests.support.stores import NOON, Play, Site
+from tests.support.stores import Play, Site
 
 DAY: Micros = 24 * 3600 * SECOND
 
@@ -23,10 +23,10 @@ async def _ask(site: Site, body: str = "body", token: int | None = None) -> tupl
     assert asker is not None
 
     async def once(tx: Transaction) -> tuple[str, bool]:
-        earlier = await claim_key(tx, asker, "key", body, site.clock.now)
+        earlier = await claim_key(tx, asker, "key", body)
         if earlier is not None:
             return earlier, False
-        made = await insert_project(tx, site.organization_id, "made once", site.clock.now)
+        made = await insert_project(tx, site.organization_id, "made once")
         await keep_answer(tx, asker, "key", f"project {made}")
         return f"project {made}", True
 
@@ -125,7 +125,7 @@ def test_a_refused_request_frees_its_key(play: Play) -> None:
     async def scenario(site: Site) -> None:
         async def refused(tx: Transaction) -> None:
             assert site.owner.token_id is not None
-            await claim_key(tx, site.owner.token_id, "key", "body", NOON)
+            await claim_key(tx, site.owner.token_id, "key", "body")
             raise Conflict("no")
 
         with pytest.raises(Conflict):

@@ -87,8 +87,8 @@ def _at_advance(die_when_due: Callable[[], None]) -> None:
 
 
 def _at_sweep(die_when_due: Callable[[], None]) -> None:
-    async def sweeping(tx: Any, sweep_id: int, now: int) -> None:
-        await sweeps.go_on(tx, sweep_id, now)
+    async def sweeping(tx: Any, sweep_id: int) -> None:
+        await sweeps.go_on(tx, sweep_id)
         die_when_due()
 
     setattr(sweeper, "go_on", sweeping)  # noqa: B010 - as above

@@ -40,11 +40,7 @@ async def lease(  # noqa: PLR0913 - what a worker asks for, with what most tests
 ) -> list[Leased]:
     """Leases what is due now."""
     look = await site.do(
-        lease_due,
-        retrying=retrying,
-        room=Room(total, in_lane, left or {}),
-        owner=owner,
-        until=site.clock.now + LEASE,
+        lease_due, retrying=retrying, room=Room(total, in_lane, left or {}), owner=owner, until=site.clock.now + LEASE
     )
     return look.leased
 

@@ -9,7 +9,7 @@ from loadbell.runs.lifecycle import NewRun, create_run
 from loadbell.store.db import Row, Transaction
 from loadbell.store.leases import Leased
 from tests.support.leasing import done, lease_all, record
-from tests.support.stores import NOON, Site
+from tests.support.stores import NOON, Site, as_of
 
 FAILED, DELIVERED, CANCELLED = End.FAILED, End.DELIVERED, End.CANCELLED
 OPEN_ONES = "SELECT * FROM deliveries WHERE status IN ('pending', 'sending') ORDER BY id"
@@ -21,7 +21,7 @@ async def ended(site: Site, *statuses: End | str) -> list[str]:
     async def runs(tx: Transaction) -> None:
         for _ in statuses:
             site.clock.advance(SECOND)
-            await site.call(create_run, tx, site.owner, NewRun("Load test"))
+            await site.call(create_run, as_of(tx, site.clock()), site.owner, NewRun("Load test"))
 
     known = {row["id"] for row in await site.rows("SELECT id FROM deliveries")}
     await site.database.write(runs)
@@ -51,7 +51,7 @@ async def replay(site: Site, channel_id: int, *statuses: End, **given: Any) -> t
 
 async def look(site: Site) -> float:
     """What a replayer does when it looks once."""
-    return await Replayer(site.database, site.clock).look()
+    return await Replayer(site.database).look()
 
 
 async def open_ones(site: Site) -> list[str]:

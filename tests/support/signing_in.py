@@ -54,8 +54,6 @@ class Entrance:
             address=address,
             agent=agent,
             former=former,
-            clock=self.site.clock,
-            entropy=self.site.chance.randbytes,
         )
 
     async def attempt(

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote, unquote, urlsplit
 
 import asyncpg
@@ -23,7 +23,7 @@ import pytest
 from loadbell.accounts.organizations import set_up
 from loadbell.accounts.tokens import authenticate
 from loadbell.domain.channels import Channel, Subscription
-from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.ids import SECOND, Entropy, Micros
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.domain.runs import Run, RunStatus, Trigger
 from loadbell.notify.channels import create_channel
@@ -37,6 +37,7 @@ from loadbell.store.schema import metadata
 from loadbell.store.secrets import SecretBox
 from loadbell.store.sqlite import FileLock, SqliteDatabase
 from loadbell.store.statements import Statement
+from loadbell.store.unit_of_work import Installation, UnitOfWork, Who
 from loadbell.store.users import insert_user
 from tests.support.postgres import Databases
 
@@ -53,6 +54,8 @@ DAY: Micros = 86_400 * SECOND
 PAUSE_AFTER: Micros = 5 * DAY
 HOLD_FOR: Micros = 7 * DAY
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),))
+INSTALLATION = Installation("https://loadbell.example.org", policy=LOOPBACK, default_watchdog=WATCHDOG)
+"""What the operator has decided, where a test says nothing else."""
 
 
 class Clock:
@@ -78,6 +81,23 @@ class WallClock(Clock):
         return time.time_ns() // 1000
 
 
+def use(database: Database, clock: Callable[[], Micros], entropy: Entropy) -> None:
+    """From now on ``database`` takes time and chance from these."""
+    assert isinstance(database, SqliteDatabase | PostgresDatabase)
+    database.clock, database.entropy = clock, entropy
+
+
+def as_of(tx: Transaction, now: Micros) -> Transaction:
+    """``tx``, in which it is ``now``."""
+    cast(Any, tx).now = now
+    return tx
+
+
+def unit_of(tx: Transaction, principal: Who, installation: Installation = INSTALLATION) -> UnitOfWork[Who]:
+    """The unit of work that a front end makes for ``principal``."""
+    return UnitOfWork(tx, principal, installation)
+
+
 @dataclass
 class Site:
     """An open store with one organization, as its owner sees it. ``do`` calls use cases with ambient values."""
@@ -87,31 +107,43 @@ class Site:
     project_id: int
     clock: Clock = field(default_factory=Clock)
     chance: random.Random = field(default_factory=lambda: random.Random(8025))
+    installation: Installation = field(default_factory=lambda: INSTALLATION)
 
     @property
     def organization_id(self) -> int:
         """The organization of ``owner``."""
         return self.owner.organization_id
 
-    async def do(self, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, **given: Any) -> T:
-        """Runs one use case or store function in a transaction of its own."""
-        return await self.database.write(lambda tx: self.call(use_case, tx, *args, **given))
+    def __post_init__(self) -> None:
+        """Gives the database the scenario's time and chance."""
+        use(self.database, self._now, self.chance.randbytes)
+
+    def _now(self) -> Micros:
+        return self.clock()  # whichever it is then
+
+    async def do(
+        self, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, at: Micros | None = None, **given: Any
+    ) -> T:
+        """Runs one use case (for the principal that ``args`` begin with) or store function in its own transaction.
+
+        ``at``: as if it were then. ``installation``: where the operator has decided otherwise than the site's.
+        """
+        return await self.database.write(
+            lambda tx: self.call(use_case, tx if at is None else as_of(tx, at), *args, **given)
+        )
 
     def call(
-        self, use_case: Callable[..., Coroutine[Any, Any, T]], tx: Transaction, *args: Any, **given: Any
+        self,
+        use_case: Callable[..., Coroutine[Any, Any, T]],
+        tx: Transaction,
+        *args: Any,
+        installation: Installation | None = None,
+        **given: Any,
     ) -> Coroutine[Any, Any, T]:
         """As :meth:`do`, within a transaction that is open."""
-        ambient = {
-            "now": self.clock(),
-            "entropy": self.chance.randbytes,
-            "policy": LOOPBACK,
-            "default_watchdog": WATCHDOG,
-        }
-        asked = inspect.signature(use_case).parameters
-        usable = {name: value for name, value in ambient.items() if name in asked}
-        if len(args) >= len(asked) - 1:  # ``now`` was given by position
-            usable.pop("now", None)
-        return use_case(tx, *args, **{**usable, **given})
+        if next(iter(inspect.signature(use_case).parameters)) == "unit":
+            return use_case(unit_of(tx, args[0], installation or self.installation), *args[1:], **given)
+        return use_case(tx, *args, **given)
 
     async def rows(self, sql: str, **values: Any) -> list[Row]:
         """What a query gives, written for both databases."""
@@ -150,8 +182,8 @@ class Site:
 
         async def join(tx: Transaction) -> int:
             email = f"{self.chance.randbytes(8).hex()}@example.org"
-            user = await insert_user(tx, email=email, name="Ann", password_hash="-", now=NOON)
-            await insert_member(tx, self.organization_id, user, role, NOON)
+            user = await insert_user(tx, email=email, name="Ann", password_hash="-")
+            await insert_member(tx, self.organization_id, user, role)
             for project in projects:
                 await assign_project(tx, project, user)
             return user
@@ -191,18 +223,11 @@ async def opened(url: str, keys: tuple[str, ...] = (KEY,)) -> AsyncIterator[Data
 
 async def settle(database: Database) -> Site:
     """The first organization of an empty database, seen by its owner."""
-    chance = random.Random(1)
+    use(database, lambda: NOON, random.Random(1).randbytes)
     made = await database.write(
-        lambda tx: set_up(
-            tx,
-            organization="Example",
-            email="owner@example.org",
-            password_hash="-",
-            now=NOON,
-            entropy=chance.randbytes,
-        )
+        lambda tx: set_up(tx, organization="Example", email="owner@example.org", password_hash="-")
     )
-    owner = await database.write(lambda tx: authenticate(tx, made.token, NOON))
+    owner = await database.write(lambda tx: authenticate(tx, made.token))
     await database.write(lambda tx: tx.run(Statement("DELETE FROM audit_entries")))  # what follows is the test's own
     return Site(database, replace(owner, trigger=Trigger.UNKNOWN), made.project_id)
 

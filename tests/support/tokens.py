@@ -2,7 +2,7 @@
 
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.accounts.tokens import SHOWN
-from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
@@ -19,11 +19,9 @@ async def given_token(  # noqa: PLR0913 - one argument for each property
     trigger: Trigger,
     expires_at: Micros | None,
     project_id: int | None = None,
-    now: Micros,
-    entropy: Entropy,
 ) -> str:
     """What proves the token."""
-    value = new_credential(Prefix.TOKEN, entropy)
+    value = new_credential(Prefix.TOKEN, tx.random)
     await insert_token(
         tx,
         organization_id=organization_id,
@@ -35,6 +33,5 @@ async def given_token(  # noqa: PLR0913 - one argument for each property
         prefix=value[:SHOWN],
         expires_at=expires_at,
         project_id=project_id,
-        now=now,
     )
     return value

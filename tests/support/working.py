@@ -16,7 +16,7 @@ from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.sender import Sender
 from loadbell.store.db import Database, Row
 from loadbell.testing.receiver import Received
-from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, opened, settle
+from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, opened, settle, use
 
 PATIENCE = 20.0
 """Seconds after which what should happen is believed not to; ten times what it ever takes."""
@@ -36,6 +36,8 @@ async def working(  # noqa: PLR0913 - one argument for each property of a worker
     """A worker on ``database``, with a sender of its own, as one process has them."""
     sender = Sender(policy=LOOPBACK, timeout=deadline, max_in_flight=IN_FLIGHT)
     sender.start()
+    system = clock or WallClock()
+    use(database, system, os.urandom)
     worker = Worker(
         database,
         sender,
@@ -44,9 +46,8 @@ async def working(  # noqa: PLR0913 - one argument for each property of a worker
         base_url="http://loadbell.test",
         pause_after=pause_after,
         hold_for=hold_for,
-        clock=clock or WallClock(),
+        clock=system,
         monotonic=monotonic or (lambda: time.monotonic_ns() // 1000),
-        entropy=os.urandom,
         chance=lambda: 0.5,
     )
     try:

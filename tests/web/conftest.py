@@ -11,7 +11,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.organizations import insert_member
 from loadbell.store.users import insert_user
 from tests.api.conftest import _quiet, new_store, receiver, site, still_site
-from tests.api.site import ApiSite, clock
+from tests.api.site import ApiSite
 from tests.web.browser import Browser
 from tests.web.team import PASSWORD, PASSWORD_HASH, Team
 
@@ -41,8 +41,8 @@ def new_person(still_site: ApiSite) -> Callable[[], Person]:
         email = f"{os.urandom(6).hex()}@example.org"
 
         async def work(tx: Transaction) -> int:
-            user_id = await insert_user(tx, email=email, name="Mara Lind", password_hash=PASSWORD_HASH, now=clock())
-            await insert_member(tx, still_site.ours.organization_id, user_id, Role.MEMBER, clock())
+            user_id = await insert_user(tx, email=email, name="Mara Lind", password_hash=PASSWORD_HASH)
+            await insert_member(tx, still_site.ours.organization_id, user_id, Role.MEMBER)
             return user_id
 
         return Person(still_site.do(work), email)

@@ -16,7 +16,7 @@ from loadbell.store.organizations import (
     set_default_project,
 )
 from loadbell.store.users import insert_user
-from tests.api.site import ApiSite, clock
+from tests.api.site import ApiSite
 from tests.support.server import Client
 from tests.support.tokens import given_token
 from tests.web.browser import Browser
@@ -35,8 +35,8 @@ class Team:
         self._people: dict[Role, int] = {}
 
         async def work(tx: Transaction) -> tuple[int, int]:
-            organization_id = await insert_organization(tx, "Harbour Shop", clock())
-            project_id = await insert_project(tx, organization_id, "Web shop", clock())
+            organization_id = await insert_organization(tx, "Harbour Shop")
+            project_id = await insert_project(tx, organization_id, "Web shop")
             await set_default_project(tx, organization_id, project_id)
             return organization_id, project_id
 
@@ -50,8 +50,8 @@ class Team:
 
             async def work(tx: Transaction) -> int:
                 name = f"The {role.value}"
-                user_id = await insert_user(tx, email=email, name=name, password_hash=PASSWORD_HASH, now=clock())
-                await insert_member(tx, self.organization_id, user_id, role, clock())
+                user_id = await insert_user(tx, email=email, name=name, password_hash=PASSWORD_HASH)
+                await insert_member(tx, self.organization_id, user_id, role)
                 return user_id
 
             self._people[role] = self.site.do(work)
@@ -92,8 +92,6 @@ class Team:
                 scope=scope,
                 trigger=Trigger.UNKNOWN,
                 expires_at=None,
-                now=clock(),
-                entropy=os.urandom,
             )
 
         return Client(self.site.url, self.site.do(work))

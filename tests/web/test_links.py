@@ -14,6 +14,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.resets import insert_reset
 from tests.api.conftest import NewStore
 from tests.api.site import ApiSite, clock, served
+from tests.support.stores import unit_of
 from tests.web.browser import Browser
 from tests.web.conftest import PASSWORD, Person
 
@@ -26,18 +27,7 @@ def _invite(site: ApiSite, email: str) -> str:
     owner = Principal(ours.user_id, ours.organization_id, Role.OWNER, Scope.MANAGE, None, Trigger.UNKNOWN, None)
 
     async def work(tx: Transaction) -> str:
-        made = await invite(
-            tx,
-            owner,
-            ours.organization_id,
-            email=email,
-            role=Role.ADMIN,
-            project_ids=(),
-            base_url="",
-            sends_mail=False,
-            now=clock(),
-            entropy=os.urandom,
-        )
+        made = await invite(unit_of(tx, owner), ours.organization_id, email=email, role=Role.ADMIN, project_ids=())
         return made.url
 
     return site.do(work)
@@ -49,7 +39,7 @@ def _reset(site: ApiSite, person: Person, *, lasts: int = 60) -> str:
     now = clock()
     site.do(
         lambda tx: insert_reset(
-            tx, user_id=person.user_id, reset_hash=hash_credential(token), expires_at=now + lasts * SECOND, now=now
+            tx, user_id=person.user_id, reset_hash=hash_credential(token), expires_at=now + lasts * SECOND
         )
     )
     return f"/reset-password/{token}"

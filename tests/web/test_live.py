@@ -11,15 +11,15 @@ from litestar.params import FromPath
 from litestar.response import Stream
 
 from loadbell.accounts.organizations import get_organization
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Role
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import assign_project, insert_member
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import insert_user
 from loadbell.web.live import Limits
 from loadbell.web.page import PageCall
 from tests.api.conftest import NewStore
-from tests.api.site import ApiSite, clock, served
+from tests.api.site import ApiSite, served
 from tests.support.server import Client, wait_until
 from tests.web.browser import Browser
 from tests.web.conftest import PASSWORD, PASSWORD_HASH
@@ -34,10 +34,10 @@ async def name_page(page: NamedDependency[PageCall], organization_id: FromPath[i
     """The organization's name, as many times as the query says, and the reader's role."""
     times = int(page.asked("times") or 1)
 
-    async def render(tx: Transaction, principal: Principal, _now: Micros) -> str:
-        rendered.append(principal)
-        organization = await get_organization(tx, principal, organization_id)
-        return f"{principal.role}\n{organization.name * times}"
+    async def render(unit: UnitOfWork[Principal]) -> str:
+        rendered.append(unit.principal)
+        organization = await get_organization(unit, organization_id)
+        return f"{unit.principal.role}\n{organization.name * times}"
 
     return await page.follow("name", organization_id, key=(times,), render=render)
 
@@ -46,8 +46,8 @@ async def name_page(page: NamedDependency[PageCall], organization_id: FromPath[i
 async def log_page(page: NamedDependency[PageCall], organization_id: FromPath[int]) -> Stream:
     """Something that members may not see."""
 
-    async def render(_tx: Transaction, principal: Principal, _now: Micros) -> str:
-        principal.require(Action.READ_LOG)
+    async def render(unit: UnitOfWork[Principal]) -> str:
+        unit.principal.require(Action.READ_LOG)
         return "the log"
 
     return await page.follow("log", organization_id, render=render)
@@ -76,8 +76,8 @@ def joined(site: ApiSite, role: Role = Role.MEMBER, *projects: int) -> Signed:
     email = f"{os.urandom(6).hex()}@example.org"
 
     async def work(tx: Transaction) -> int:
-        user_id = await insert_user(tx, email=email, name="Mara Lind", password_hash=PASSWORD_HASH, now=clock())
-        await insert_member(tx, site.ours.organization_id, user_id, role, clock())
+        user_id = await insert_user(tx, email=email, name="Mara Lind", password_hash=PASSWORD_HASH)
+        await insert_member(tx, site.ours.organization_id, user_id, role)
         for project in projects:
             await assign_project(tx, project, user_id)
         return user_id
@@ -206,7 +206,7 @@ def test_a_deleted_organization_ends_its_streams(live_site: ApiSite) -> None:
     """Nobody is a member of it any more."""
     made = live_site.client.ok("POST", "/organizations", {"name": "Short-lived"})
     browser = joined(live_site)
-    live_site.do(lambda tx: insert_member(tx, made["id"], browser.user_id, Role.ADMIN, clock()))
+    live_site.do(lambda tx: insert_member(tx, made["id"], browser.user_id, Role.ADMIN))
     with open_stream(browser, f"/organizations/{made['id']}/name/live") as stream:
         assert Event("name", "admin\nShort-lived") == stream.next()
         Client(live_site.url, made["token"]).ok("DELETE", f"/organizations/{made['id']}")

@@ -1,6 +1,5 @@
 """The pages of runs: what they show to whom, and that they change by themselves."""
 
-import os
 import re
 from typing import Any
 
@@ -11,7 +10,7 @@ from loadbell.runs.lifecycle import end_silent_run
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.api.site import ApiSite, clock
 from tests.support.server import wait_until
-from tests.support.stores import WATCHDOG
+from tests.support.stores import WATCHDOG, as_of
 from tests.web.browser import Browser, Page
 from tests.web.events import open_stream
 from tests.web.team import Team
@@ -170,7 +169,7 @@ def test_a_silent_run(team: Team) -> None:
     run = reported(team, source="k6")
     assert "ends it after" in team.owner.get(f"/runs/{run}").words
     later = clock() + WATCHDOG
-    team.site.do(lambda tx: end_silent_run(tx, team.organization_id, run, now=later, entropy=os.urandom))
+    team.site.do(lambda tx: end_silent_run(as_of(tx, later), team.organization_id, run))
 
     words = team.owner.get(f"/runs/{run}").words
 

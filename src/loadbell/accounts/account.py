@@ -6,12 +6,13 @@ from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.sessions import end_all_sessions
 from loadbell.accounts.sign_in import prove_user
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
-from loadbell.domain.ids import Clock, Micros
+from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Role, SignedIn
 from loadbell.store.audit import append_account_entry, append_operator_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import memberships_of
 from loadbell.store.resets import delete_resets
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import find_user_by_email, get_user, hold_user, set_name, set_password
 
 
@@ -35,28 +36,26 @@ class Account:
     organizations: tuple[Membership, ...]  #: by name
 
 
-async def get_account(tx: Transaction, who: SignedIn) -> Account:
+async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
     """The asker's account."""
-    user = await get_user(tx, who.user_id)
+    user = await get_user(unit.tx, unit.principal.user_id)
     assert user is not None, "a session ends with its user"
-    memberships = [Membership(*one) for one in await memberships_of(tx, who.user_id)]
+    memberships = [Membership(*one) for one in await memberships_of(unit.tx, unit.principal.user_id)]
     return Account(user.id, user.email, user.name, user.created_at, tuple(memberships))
 
 
-async def rename(tx: Transaction, who: SignedIn, name: str, *, now: Micros) -> Account:
+async def rename(unit: UnitOfWork[SignedIn], name: str) -> Account:
     """Changes what people call the asker; ``name`` has 1 to 200 characters."""
-    user = await hold_user(tx, who.user_id)
+    user = await hold_user(unit.tx, unit.principal.user_id)
     assert user is not None, "a session ends with its user"
     if user.name != name:
-        await set_name(tx, who.user_id, name)
+        await set_name(unit.tx, unit.principal.user_id, name)
         changes = {"name": {"before": user.name, "after": name}}
-        await append_account_entry(tx, who.user_id, who.address, "account.renamed", changes, now)
-    return await get_account(tx, who)
+        await append_account_entry(unit.tx, unit.principal.user_id, unit.principal.address, "account.renamed", changes)
+    return await get_account(unit)
 
 
-async def change_password(  # noqa: PLR0913 - who says what
-    database: Database, passwords: Passwords, who: SignedIn, current: str, new: str, *, clock: Clock
-) -> None:
+async def change_password(database: Database, passwords: Passwords, who: SignedIn, current: str, new: str) -> None:
     """Replaces the asker's password, and ends all other sessions: whoever knew the former one is out.
 
     Raises:
@@ -67,26 +66,25 @@ async def change_password(  # noqa: PLR0913 - who says what
     check_password(new, "new_password")
     user = await database.read(lambda tx: get_user(tx, who.user_id))
     assert user is not None, "a session ends with its user"
-    proven = await prove_user(database, passwords, user.email, current, address=who.address, clock=clock)
+    proven = await prove_user(database, passwords, user.email, current, address=who.address)
     if proven is None:
         raise Invalid(FieldError("current_password", "this is not your present password; correct it"))
     password_hash = await passwords.hash(new)
 
     async def change(tx: Transaction) -> None:
-        now = clock()
         held = await hold_user(tx, who.user_id)
         if held is None or held.password_hash != proven.password_hash:
             raise Conflict("Your password was changed at this moment by another request. Sign in with that one.")
         await set_password(tx, who.user_id, password_hash)
         await delete_resets(tx, who.user_id)
-        ended = await end_all_sessions(tx, who.user_id, now=now, but=who.session_id)
+        ended = await end_all_sessions(tx, who.user_id, but=who.session_id)
         changes = {"sessions_ended": ended}
-        await append_account_entry(tx, who.user_id, who.address, "account.password_changed", changes, now)
+        await append_account_entry(tx, who.user_id, who.address, "account.password_changed", changes)
 
     await database.write(change)
 
 
-async def reset_password(tx: Transaction, email: str, password_hash: str, *, now: Micros) -> int:
+async def reset_password(tx: Transaction, email: str, password_hash: str) -> int:
     """Replaces somebody's password, as the operator of this server, and ends all sessions; how many. API tokens stay.
 
     Raises:
@@ -98,6 +96,6 @@ async def reset_password(tx: Transaction, email: str, password_hash: str, *, now
     await hold_user(tx, user.id)
     await set_password(tx, user.id, password_hash)
     await delete_resets(tx, user.id)
-    ended = await end_all_sessions(tx, user.id, now=now)
-    await append_operator_entry(tx, user.id, "account.password_reset", {"sessions_ended": ended}, now)
+    ended = await end_all_sessions(tx, user.id)
+    await append_operator_entry(tx, user.id, "account.password_reset", {"sessions_ended": ended})
     return ended

@@ -7,7 +7,7 @@ from functools import cached_property
 from ipaddress import IPv6Address, ip_address
 
 from loadbell.domain.errors import RateLimited
-from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.ids import SECOND
 from loadbell.domain.notices import span
 from loadbell.domain.pace import Pace
 from loadbell.store.attempt_paces import forget_full, give_turn_back, take_turn
@@ -27,14 +27,14 @@ class Turn:
         return hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-async def take_turns(tx: Transaction, turns: Sequence[Turn], now: Micros) -> None:
+async def take_turns(tx: Transaction, turns: Sequence[Turn]) -> None:
     """Takes all of ``turns``.
 
     Raises:
         RateLimited: one of them is not to be had now. The transaction must end with it: then none is taken.
     """
-    wait = max([await take_turn(tx, turn.key, turn.pace, now) for turn in sorted(turns, key=lambda turn: turn.key)])
-    await forget_full(tx, now)  # afterwards: what it deletes it holds, whatever its key
+    wait = max([await take_turn(tx, turn.key, turn.pace) for turn in sorted(turns, key=lambda turn: turn.key)])
+    await forget_full(tx)  # afterwards: what it deletes it holds, whatever its key
     if wait:
         seconds = -(-wait // SECOND)
         raise RateLimited(f"There were too many attempts. Wait {span(seconds * SECOND)}, then try again.", wait)

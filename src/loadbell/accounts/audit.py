@@ -5,12 +5,11 @@ from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.notify.channels import check_organization
 from loadbell.store import audit as store
 from loadbell.store.audit import Entry, Filters
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 
 async def list_entries(  # noqa: PLR0913 - one argument for each filter
-    tx: Transaction,
-    principal: Principal,
+    unit: UnitOfWork[Principal],
     organization_id: int,
     *,
     user_id: int | None = None,
@@ -29,14 +28,14 @@ async def list_entries(  # noqa: PLR0913 - one argument for each filter
         NotFound: the organization is not the asker's.
         Forbidden: the asker may not read its log.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.READ_AUDIT)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.READ_AUDIT)
     filters = Filters(user_id, action, since, until)
-    return await store.list_entries(tx, organization_id, filters, before=before, limit=limit)
+    return await store.list_entries(unit.tx, organization_id, filters, before=before, limit=limit)
 
 
 async def list_account_entries(
-    tx: Transaction, who: SignedIn, *, before: int | None, limit: int
+    unit: UnitOfWork[SignedIn], *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
     """As :func:`list_entries`, of what concerns the account of whoever asks: signing in, passwords, sessions."""
-    return await store.list_account_entries(tx, who.user_id, before=before, limit=limit)
+    return await store.list_account_entries(unit.tx, unit.principal.user_id, before=before, limit=limit)

@@ -15,7 +15,7 @@ from loadbell.accounts.organizations import check_setup, make_first_owner
 from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.sessions import NewSession, start_session
 from loadbell.domain.errors import Conflict, FieldError, Invalid
-from loadbell.domain.ids import SECOND, Clock, Entropy
+from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import any_user
@@ -47,15 +47,13 @@ async def setup_code(tx: Transaction) -> str | None:
     return _code(tx) if await is_first_start(tx) else None
 
 
-async def set_up_and_sign_in(  # noqa: PLR0913 - who says what, from where
+async def set_up_and_sign_in(
     database: Database,
     passwords: Passwords,
     said: FirstOwner,
     *,
     address: str | None,
     browser: Browser,
-    clock: Clock,
-    entropy: Entropy,
 ) -> NewSession:
     """Makes the first owner, organization and default project, and signs in. Of two at the same time one wins.
 
@@ -65,14 +63,13 @@ async def set_up_and_sign_in(  # noqa: PLR0913 - who says what, from where
         RateLimited: codes were tried too often from there, or too many passwords are being hashed.
     """
     if said.code is not None:
-        await _check_code(database, said.code, address=address, clock=clock)
+        await _check_code(database, said.code, address=address)
     check_setup(said.organization, said.email, said.password, said.name)
     if not await database.read(is_first_start):  # before the slow work
         raise Conflict("loadbell is already set up here.")
     password_hash = await passwords.hash(said.password)
 
     async def make(tx: Transaction) -> NewSession:
-        now = clock()
         owner, _ = await make_first_owner(
             tx,
             organization=said.organization,
@@ -80,29 +77,19 @@ async def set_up_and_sign_in(  # noqa: PLR0913 - who says what, from where
             name=said.name,
             password_hash=password_hash,
             address=address,
-            now=now,
-            entropy=entropy,
         )
-        return await start_session(
-            tx,
-            owner.user_id,
-            address=address,
-            agent=browser.agent,
-            former=browser.former,
-            now=now,
-            entropy=entropy,
-        )
+        return await start_session(tx, owner.user_id, address=address, agent=browser.agent, former=browser.former)
 
     return await database.write(make)
 
 
-async def _check_code(database: Database, code: str, *, address: str | None, clock: Clock) -> None:
+async def _check_code(database: Database, code: str, *, address: str | None) -> None:
     turns = [Turn(CODES_FROM_ONE_PLACE, ("setup", place(address)))]
 
     async def take(tx: Transaction) -> str | None:
         right = await setup_code(tx)
         if right is not None:
-            await take_turns(tx, turns, clock())
+            await take_turns(tx, turns)
         return right
 
     right = await database.write(take)

@@ -10,10 +10,9 @@ from loadbell.accounts.sessions import NewSession, start_session
 from loadbell.accounts.sign_in import prove_user
 from loadbell.accounts.tokens import issue_token
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
-from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, to_datetime
+from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.orgs import Action, Invitation, Principal, Role, Scope
 from loadbell.domain.pace import Pace
-from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.domain.runs import Trigger
 from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
@@ -28,6 +27,7 @@ from loadbell.store.organizations import (
 )
 from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.quotas import require_room
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import UserRow, find_user_by_email, hold_user, insert_user
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
@@ -78,19 +78,8 @@ class Browser:
     former: str | None  #: the session that it has; it ends
 
 
-async def invite(  # noqa: PLR0913 - one argument for each property
-    tx: Transaction,
-    principal: Principal,
-    organization_id: int,
-    *,
-    email: str,
-    role: Role,
-    project_ids: tuple[int, ...],
-    base_url: str,
-    sends_mail: bool,
-    quotas: Quotas = DEFAULT_QUOTAS,
-    now: Micros,
-    entropy: Entropy,
+async def invite(
+    unit: UnitOfWork[Principal], organization_id: int, *, email: str, role: Role, project_ids: tuple[int, ...]
 ) -> NewInvitation:
     """Invites whoever reads mail at ``email``; a former invitation to the same address is replaced. To be held ALONE.
 
@@ -100,70 +89,72 @@ async def invite(  # noqa: PLR0913 - one argument for each property
         Conflict: the address is a member's, or the organization has as many invitations or members as it may.
         RateLimited: the organization, or all together this address, invited too often.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.MANAGE_MEMBERS)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.MANAGE_MEMBERS)
     email = check_email(email)
     if role is Role.OWNER:
         raise Invalid(FieldError("role", "an organization has one owner; invite an admin or a member"))
     project_ids = tuple(dict.fromkeys(project_ids))
     if project_ids and role is not Role.MEMBER:
         raise Invalid(FieldError("project_ids", f"every {role.value} sees all projects; leave this out"))
-    if not set(project_ids) <= set(await projects_that_take_runs(tx, organization_id)):
+    if not set(project_ids) <= set(await projects_that_take_runs(unit.tx, organization_id)):
         raise Invalid(FieldError("project_ids", "name projects of this organization that are not archived"))
-    user = await find_user_by_email(tx, email)
-    if user is not None and await role_in(tx, organization_id, user.id) is not None:
+    user = await find_user_by_email(unit.tx, email)
+    if user is not None and await role_in(unit.tx, organization_id, user.id) is not None:
         raise Conflict(f"{email} is a member already. Change the role or the projects of the member instead.")
     by_organization = Turn(BY_ONE_ORGANIZATION, ("invitations by", str(organization_id)))
-    await take_turns(tx, [by_organization, Turn(TO_ONE_PERSON, ("invitations to", email))], now)
-    await store.delete_former_invitations(tx, organization_id, email, now)
-    await require_room(tx, organization_id, "invitations", quotas.invitations, now)
-    await require_room(tx, organization_id, "members", quotas.members, now)
-    token = new_credential(Prefix.INVITATION, entropy)
-    wanted = Invitation(0, organization_id, email, role, project_ids, principal.user_id, now, now + LIFETIME)
-    invitation = await store.insert_invitation(tx, wanted, hash_credential(token))
-    url = f"{base_url}/invitations/{token}"
-    if sends_mail:
-        await _mail(tx, invitation, url)
+    await take_turns(unit.tx, [by_organization, Turn(TO_ONE_PERSON, ("invitations to", email))])
+    await store.delete_former_invitations(unit.tx, organization_id, email)
+    await require_room(unit.tx, organization_id, "invitations", unit.installation.quotas.invitations)
+    await require_room(unit.tx, organization_id, "members", unit.installation.quotas.members)
+    token = new_credential(Prefix.INVITATION, unit.random)
+    wanted = Invitation(
+        0, organization_id, email, role, project_ids, unit.principal.user_id, unit.now, unit.now + LIFETIME
+    )
+    invitation = await store.insert_invitation(unit.tx, wanted, hash_credential(token))
+    url = f"{unit.installation.base_url}/invitations/{token}"
+    if unit.installation.sends_mail:
+        await _mail(unit.tx, invitation, url)
     changes = {"email": email, "role": role.value, "project_ids": project_ids}
-    await append_entry(tx, principal, "invitation.created", f"invitation {invitation.id}", changes, now)
-    return NewInvitation(invitation, token, url, sends_mail)
+    await append_entry(unit.tx, unit.principal, "invitation.created", f"invitation {invitation.id}", changes)
+    return NewInvitation(invitation, token, url, unit.installation.sends_mail)
 
 
-async def list_invitations(  # noqa: PLR0913 - whose, and which page
-    tx: Transaction, principal: Principal, organization_id: int, *, before: int | None, limit: int, now: Micros
+async def list_invitations(
+    unit: UnitOfWork[Principal], organization_id: int, *, before: int | None, limit: int
 ) -> list[Invitation]:
     """Up to ``limit`` open invitations, newest first, with an id below ``before``.
 
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.READ_MEMBERS)
-    return await store.list_invitations(tx, organization_id, before=before, limit=limit, now=now)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.READ_MEMBERS)
+    return await store.list_invitations(unit.tx, organization_id, before=before, limit=limit)
 
 
-async def revoke_invitation(tx: Transaction, principal: Principal, invitation_id: int, *, now: Micros) -> None:
+async def revoke_invitation(unit: UnitOfWork[Principal], invitation_id: int) -> None:
     """Makes the link of an open invitation useless. To be held ALONE.
 
     Raises:
         NotFound: there is no such invitation in the asker's organization, or it is not open any more.
     """
-    invitation = await store.get_invitation(tx, principal.organization_id, invitation_id, now)
+    invitation = await store.get_invitation(unit.tx, unit.principal.organization_id, invitation_id)
     if invitation is None:
         raise NotFound(f"There is no invitation {invitation_id}.")
-    principal.require(Action.MANAGE_MEMBERS)
-    await store.delete_invitation(tx, principal.organization_id, invitation_id)
+    unit.principal.require(Action.MANAGE_MEMBERS)
+    await store.delete_invitation(unit.tx, unit.principal.organization_id, invitation_id)
     changes = {"email": invitation.email, "role": invitation.role.value}
-    await append_entry(tx, principal, "invitation.revoked", f"invitation {invitation_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "invitation.revoked", f"invitation {invitation_id}", changes)
 
 
-async def look_at_invitation(tx: Transaction, token: str, now: Micros) -> Invited:
+async def look_at_invitation(tx: Transaction, token: str) -> Invited:
     """What the link ``token`` invites to. It is not used up.
 
     Raises:
         NotFound: it is unknown, used, revoked, replaced or expired.
     """
-    invitation = await store.find_invitation(tx, hash_credential(token), now)
+    invitation = await store.find_invitation(tx, hash_credential(token))
     if invitation is None:
         raise _no_invitation()
     organization, inviter = await organization_names(tx, invitation.organization_id, invitation.invited_by)
@@ -179,8 +170,6 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
     password: str,
     *,
     address: str | None,
-    clock: Clock,
-    entropy: Entropy,
     browser: Browser | None = None,
 ) -> Joined:
     """Makes the bearer of the link a member, once; with ``browser``, signs in by the same transaction.
@@ -195,11 +184,11 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
         RateLimited: passwords were tried too often.
         Conflict: something of the sort happened at the same moment; nothing was changed.
     """
-    invited = await database.read(lambda tx: look_at_invitation(tx, token, clock()))
+    invited = await database.read(lambda tx: look_at_invitation(tx, token))
     proven: UserRow | None = None
     new_hash = ""
     if invited.has_account:
-        proven = await prove_user(database, passwords, invited.email, password, address=address, clock=clock)
+        proven = await prove_user(database, passwords, invited.email, password, address=address)
         if proven is None:
             raise _wrong_password(invited.email)
     else:
@@ -208,17 +197,16 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
         new_hash = await passwords.hash(password)
 
     async def join(tx: Transaction) -> Joined:
-        now = clock()
-        invitation = await store.find_invitation(tx, hash_credential(token), now)
+        invitation = await store.find_invitation(tx, hash_credential(token))
         if invitation is None:
             raise _no_invitation()
         await hold_organization(tx, invitation.organization_id, alone=True)
-        invitation = await store.take_invitation(tx, hash_credential(token), now)  # the wait for the lock may be long
+        invitation = await store.take_invitation(tx, hash_credential(token))  # the wait for the lock may be long
         if invitation is None:
             raise _no_invitation()
         if proven is None:
-            user_id = await insert_user(tx, email=invitation.email, name=name or "", password_hash=new_hash, now=now)
-            await append_account_entry(tx, user_id, address, "account.created", {"email": invitation.email}, now)
+            user_id = await insert_user(tx, email=invitation.email, name=name or "", password_hash=new_hash)
+            await append_account_entry(tx, user_id, address, "account.created", {"email": invitation.email})
         else:
             held = await hold_user(tx, proven.id)
             if held is None or held.password_hash != proven.password_hash:  # it was changed while it was compared
@@ -226,29 +214,19 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
             user_id = held.id
             if await role_in(tx, invitation.organization_id, user_id) is not None:
                 raise Conflict(f"{invitation.email} is a member already. Sign in instead.")
-        joined = await _join(tx, invitation, user_id, address=address, now=now, entropy=entropy)
+        joined = await _join(tx, invitation, user_id, address=address)
         if browser is None:
             return joined
         # Here, while the user is held: a password that is set in between ends all sessions, and this would be after it.
-        session = await start_session(
-            tx,
-            user_id,
-            address=address,
-            agent=browser.agent,
-            former=browser.former,
-            now=now,
-            entropy=entropy,
-        )
+        session = await start_session(tx, user_id, address=address, agent=browser.agent, former=browser.former)
         return replace(joined, session=session)
 
     return await database.write(join)
 
 
-async def _join(  # noqa: PLR0913 - who joins what, from where and when
-    tx: Transaction, invitation: Invitation, user_id: int, *, address: str | None, now: Micros, entropy: Entropy
-) -> Joined:
+async def _join(tx: Transaction, invitation: Invitation, user_id: int, *, address: str | None) -> Joined:
     organization_id = invitation.organization_id
-    await insert_member(tx, organization_id, user_id, invitation.role, now)
+    await insert_member(tx, organization_id, user_id, invitation.role)
     projects = sorted(set(invitation.project_ids) & set(await projects_that_take_runs(tx, organization_id)))
     for project_id in projects:  # one that was archived or deleted since is passed over
         await assign_project(tx, project_id, user_id)
@@ -261,16 +239,9 @@ async def _join(  # noqa: PLR0913 - who joins what, from where and when
         "role": {"before": None, "after": invitation.role.value},
         "project_ids": {"before": [], "after": projects},
     }
-    await append_entry(tx, joined, "invitation.accepted", f"invitation {invitation.id}", changes, now)
+    await append_entry(tx, joined, "invitation.accepted", f"invitation {invitation.id}", changes)
     token = await issue_token(
-        tx,
-        joined,
-        name="The member's first token",
-        scope=Scope.MANAGE,
-        trigger=Trigger.UNKNOWN,
-        expires_at=None,
-        now=now,
-        entropy=entropy,
+        tx, joined, name="The member's first token", scope=Scope.MANAGE, trigger=Trigger.UNKNOWN, expires_at=None
     )
     return Joined(user_id, organization_id, token, None)
 
@@ -292,7 +263,6 @@ async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
             f"It works once, until {until:%Y-%m-%d %H:%M} UTC. If you don't want to join, do nothing.\n"
         ),
         expires_at=invitation.expires_at,
-        now=invitation.created_at,
     )
 
 

@@ -16,7 +16,7 @@ import structlog
 
 from loadbell.domain.emails import is_email, mailed_as
 from loadbell.domain.errors import FieldError, Invalid, Unavailable
-from loadbell.domain.ids import SECOND, Clock, Micros, to_datetime
+from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.outbound.smtp import NotHandedOver, hand_over, trust
 from loadbell.settings import MailServer
 from loadbell.store.db import Database, Transaction
@@ -43,15 +43,13 @@ def check_email(email: str) -> str:
     return email.lower()
 
 
-async def queue_mail(  # noqa: PLR0913 - one argument for each part of a mail
-    tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros, now: Micros
-) -> None:
+async def queue_mail(tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros) -> None:
     """Sends a mail once this transaction has committed, and gives it up at ``expires_at``.
 
     ``subject`` is made one line: it may hold names that people gave. ``body`` may hold a link: it is sealed.
     """
     line = " ".join(subject.split())
-    await insert_mail(tx, recipient=recipient, subject=line, body=body, expires_at=expires_at, now=now)
+    await insert_mail(tx, recipient=recipient, subject=line, body=body, expires_at=expires_at)
 
 
 class Mailer:
@@ -63,13 +61,11 @@ class Mailer:
         server: MailServer,
         *,
         ca_file: Path | None,
-        clock: Clock,
         exchange_seconds: float = EXCHANGE_SECONDS,
     ) -> None:
         self._database = database
         self._server = server
         self._context = trust(ca_file)
-        self._clock = clock
         self._exchange_seconds = exchange_seconds
         self._task: asyncio.Task[None] | None = None
 
@@ -86,8 +82,8 @@ class Mailer:
     async def look(self) -> int:
         """Makes one attempt for each mail that is due; gives how many were sent."""
         sent = 0
-        while await self._database.read(lambda tx: any_due_mail(tx, self._clock())):
-            mail = await self._database.write(lambda tx: claim_mail(tx, WAITS, self._clock()))
+        while await self._database.read(any_due_mail):
+            mail = await self._database.write(lambda tx: claim_mail(tx, WAITS))
             if mail is None:  # another process has it
                 break
             sent += await self._attempt(mail)
@@ -95,7 +91,7 @@ class Mailer:
 
     async def _attempt(self, mail: Mail) -> bool:
         _, _, domain = mail.recipient.rpartition("@")
-        if mail.expires_at <= self._clock():
+        if mail.expires_at <= self._database.clock():
             log.warning("A mail could not be sent in time and was dropped", to=domain, attempts=mail.attempts)
             await self._database.write(lambda tx: delete_mail(tx, mail.id))
             return False

@@ -6,37 +6,35 @@ Whatever changes here is done with the organization held alone.
 from typing import Any
 
 from loadbell.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Member, Principal, Role
 from loadbell.notify.channels import check_organization
 from loadbell.store import members as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import project_ids as all_project_ids
+from loadbell.store.unit_of_work import UnitOfWork
 
 
 async def list_members(
-    tx: Transaction, principal: Principal, organization_id: int, *, before: int | None, limit: int
+    unit: UnitOfWork[Principal], organization_id: int, *, before: int | None, limit: int
 ) -> list[Member]:
     """Up to ``limit`` members, the newest users first, with a user id below ``before``.
 
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.READ_MEMBERS)
-    return await store.list_members(tx, organization_id, before=before, limit=limit)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.READ_MEMBERS)
+    return await store.list_members(unit.tx, organization_id, before=before, limit=limit)
 
 
-async def update_member(  # noqa: PLR0913 - one argument for each property
-    tx: Transaction,
-    principal: Principal,
+async def update_member(
+    unit: UnitOfWork[Principal],
     organization_id: int,
     user_id: int,
     *,
     role: Role | None = None,
     project_ids: tuple[int, ...] | None = None,
-    now: Micros,
 ) -> Member:
     """Gives the member another role or other projects. Assignments are kept whatever the role is.
 
@@ -48,33 +46,31 @@ async def update_member(  # noqa: PLR0913 - one argument for each property
         Conflict: the owner's own role doesn't change otherwise.
         Invalid: the organization has no such project.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.MANAGE_MEMBERS)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.MANAGE_MEMBERS)
     if role is Role.OWNER:
-        principal.require(Action.TRANSFER_ORGANIZATION)
-    member = await _member(tx, organization_id, user_id)
+        unit.principal.require(Action.TRANSFER_ORGANIZATION)
+    member = await _member(unit.tx, organization_id, user_id)
     changes: dict[str, Any] = {}
     if project_ids is not None:
         wanted = tuple(sorted(set(project_ids)))
-        await _check_projects(tx, organization_id, wanted)
+        await _check_projects(unit.tx, organization_id, wanted)
         if wanted != member.project_ids:
-            await store.set_assignments(tx, organization_id, user_id, wanted)
+            await store.set_assignments(unit.tx, organization_id, user_id, wanted)
             changes["project_ids"] = {"before": member.project_ids, "after": wanted}
     if role is not None and role is not member.role:
         if member.role is Role.OWNER:
             raise Conflict("This member is the owner. Make another member the owner first, then change this role.")
         if role is Role.OWNER:
-            await _demote_owner(tx, principal, now)
-        await store.set_role(tx, organization_id, user_id, role)
+            await _demote_owner(unit)
+        await store.set_role(unit.tx, organization_id, user_id, role)
         changes["role"] = {"before": member.role, "after": role}
     if changes:
-        await append_entry(tx, principal, "member.changed", f"member {user_id}", changes, now)
-    return await _member(tx, organization_id, user_id)
+        await append_entry(unit.tx, unit.principal, "member.changed", f"member {user_id}", changes)
+    return await _member(unit.tx, organization_id, user_id)
 
 
-async def remove_member(
-    tx: Transaction, principal: Principal, organization_id: int, user_id: int, *, now: Micros
-) -> None:
+async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_id: int) -> None:
     """Takes the user out of the organization, with assignments and tokens there. Anybody but the owner may leave.
 
     Raises:
@@ -82,25 +78,25 @@ async def remove_member(
         Forbidden: nobody removes the owner.
         Conflict: the owner can't leave.
     """
-    check_organization(principal, organization_id)
-    leaves = user_id == principal.user_id
-    principal.require(Action.LEAVE if leaves else Action.MANAGE_MEMBERS)
-    member = await _member(tx, organization_id, user_id)
+    check_organization(unit.principal, organization_id)
+    leaves = user_id == unit.principal.user_id
+    unit.principal.require(Action.LEAVE if leaves else Action.MANAGE_MEMBERS)
+    member = await _member(unit.tx, organization_id, user_id)
     if member.role is Role.OWNER:
         if leaves:
             raise Conflict("The owner can't leave. Make another member the owner first, or delete the organization.")
         raise Forbidden("Nobody may remove the owner. Ask the owner to make somebody else the owner first.")
-    tokens = await store.delete_member(tx, organization_id, user_id)
+    tokens = await store.delete_member(unit.tx, organization_id, user_id)
     changes = {"email": member.email, "role": member.role, "project_ids": member.project_ids, "tokens": tokens}
     action = "member.left" if leaves else "member.removed"
-    await append_entry(tx, principal, action, f"member {user_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, action, f"member {user_id}", changes)
 
 
-async def _demote_owner(tx: Transaction, principal: Principal, now: Micros) -> None:
-    owner_id = await store.get_owner(tx, principal.organization_id)
-    await store.set_role(tx, principal.organization_id, owner_id, Role.ADMIN)
+async def _demote_owner(unit: UnitOfWork[Principal]) -> None:
+    owner_id = await store.get_owner(unit.tx, unit.principal.organization_id)
+    await store.set_role(unit.tx, unit.principal.organization_id, owner_id, Role.ADMIN)
     changes = {"role": {"before": Role.OWNER, "after": Role.ADMIN}}
-    await append_entry(tx, principal, "member.changed", f"member {owner_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "member.changed", f"member {owner_id}", changes)
 
 
 async def _check_projects(tx: Transaction, organization_id: int, wanted: tuple[int, ...]) -> None:

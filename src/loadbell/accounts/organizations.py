@@ -7,7 +7,6 @@ from loadbell.accounts.passwords import check_password
 from loadbell.accounts.tokens import issue_token
 from loadbell.domain.emails import is_email
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
-from loadbell.domain.ids import Entropy, Micros
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, Scope, SignedIn
 from loadbell.domain.runs import Trigger
 from loadbell.notify.channels import check_organization
@@ -24,6 +23,7 @@ from loadbell.store.organizations import (
     set_default_project,
 )
 from loadbell.store.projects import get_project
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import insert_user
 
 DEFAULT_PROJECT = "Default project"
@@ -63,9 +63,7 @@ def check_setup(organization: str, email: str, password: str, name: str | None =
         raise Invalid(*errors)
 
 
-async def set_up(  # noqa: PLR0913 - what the first owner is made of
-    tx: Transaction, *, organization: str, email: str, password_hash: str, now: Micros, entropy: Entropy
-) -> NewOrganization:
+async def set_up(tx: Transaction, *, organization: str, email: str, password_hash: str) -> NewOrganization:
     """Makes the first owner, organization and default project, and a token. Of two at the same time one wins.
 
     Raises:
@@ -78,75 +76,55 @@ async def set_up(  # noqa: PLR0913 - what the first owner is made of
         name=email.partition("@")[0],
         password_hash=password_hash,
         address=None,
-        now=now,
-        entropy=entropy,
     )
-    return await _with_token(tx, owner, project_id, now=now, entropy=entropy)
+    return await _with_token(tx, owner, project_id)
 
 
 async def make_first_owner(  # noqa: PLR0913 - what the first owner is made of, and from where
-    tx: Transaction,
-    *,
-    organization: str,
-    email: str,
-    name: str,
-    password_hash: str,
-    address: str | None,
-    now: Micros,
-    entropy: Entropy,
+    tx: Transaction, *, organization: str, email: str, name: str, password_hash: str, address: str | None
 ) -> tuple[Principal, int]:
     """As :func:`set_up`, without a token; gives what the owner is there, and the default project's id."""
-    mine = base64.b16encode(entropy(16)).decode("ascii")
+    mine = base64.b16encode(tx.random(16)).decode("ascii")
     if await any_user(tx) or await claim_fact(tx, "set_up", mine) != mine:
         raise Conflict("loadbell is already set up here. Sign in, or use the token that setup printed then.")
-    user_id = await insert_user(tx, email=email, name=name.strip(), password_hash=password_hash, now=now)
-    await append_account_entry(tx, user_id, address, "account.created", {"email": email.lower()}, now)
-    return await _found(tx, organization.strip(), user_id, address, now=now)
+    user_id = await insert_user(tx, email=email, name=name.strip(), password_hash=password_hash)
+    await append_account_entry(tx, user_id, address, "account.created", {"email": email.lower()})
+    return await _found(tx, organization.strip(), user_id, address)
 
 
-async def create_organization(
-    tx: Transaction, principal: Principal, name: str, *, now: Micros, entropy: Entropy
-) -> NewOrganization:
+async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrganization:
     """Makes another organization, owned by the asker. The log of either has it: only the asker's knows the token."""
-    principal.require(Action.CREATE_ORGANIZATION)
-    made = await _make(tx, name, principal.user_id, principal.address, now=now, entropy=entropy)
+    unit.principal.require(Action.CREATE_ORGANIZATION)
+    made = await _make(unit.tx, name, unit.principal.user_id, unit.principal.address)
     subject = f"organization {made.organization_id}"
-    await append_entry(tx, principal, "organization.created", subject, {"name": name}, now)
+    await append_entry(unit.tx, unit.principal, "organization.created", subject, {"name": name})
     return made
 
 
-async def add_organization(
-    tx: Transaction, who: SignedIn, name: str, *, now: Micros, entropy: Entropy
-) -> NewOrganization:
+async def add_organization(unit: UnitOfWork[SignedIn], name: str) -> NewOrganization:
     """As :func:`create_organization`, for somebody who belongs to none, too: so that nobody is ever stuck."""
-    return await _make(tx, name, who.user_id, who.address, now=now, entropy=entropy)
+    return await _make(unit.tx, name, unit.principal.user_id, unit.principal.address)
 
 
-async def list_organizations(tx: Transaction, principal: Principal, *, before: int | None) -> list[Organization]:
+async def list_organizations(unit: UnitOfWork[Principal], *, before: int | None) -> list[Organization]:
     """The organizations with an id below ``before`` that the asker's token sees: its own, whatever its scope."""
-    own = await store.get_organization(tx, principal.organization_id)
+    own = await store.get_organization(unit.tx, unit.principal.organization_id)
     return [] if own is None or (before is not None and own.id >= before) else [own]
 
 
-async def get_organization(tx: Transaction, principal: Principal, organization_id: int) -> Organization:
+async def get_organization(unit: UnitOfWork[Principal], organization_id: int) -> Organization:
     """The organization.
 
     Raises:
         NotFound: it is not the asker's.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.READ_ORGANIZATION)
-    return await _present(tx, organization_id)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.READ_ORGANIZATION)
+    return await _present(unit.tx, organization_id)
 
 
-async def update_organization(  # noqa: PLR0913 - one argument for each property
-    tx: Transaction,
-    principal: Principal,
-    organization_id: int,
-    *,
-    name: str | None = None,
-    default_project_id: int | None = None,
-    now: Micros,
+async def update_organization(
+    unit: UnitOfWork[Principal], organization_id: int, *, name: str | None = None, default_project_id: int | None = None
 ) -> Organization:
     """Renames the organization, or lets runs that name no project go to another one. Held alone.
 
@@ -154,12 +132,12 @@ async def update_organization(  # noqa: PLR0913 - one argument for each property
         NotFound: it is not the asker's, or the project is not of it.
         Conflict: the project is archived.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.MANAGE_ORGANIZATION)
-    before = await _present(tx, organization_id)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.MANAGE_ORGANIZATION)
+    before = await _present(unit.tx, organization_id)
     after = before if name is None else replace(before, name=name)
     if default_project_id is not None:
-        project = await get_project(tx, organization_id, default_project_id)
+        project = await get_project(unit.tx, organization_id, default_project_id)
         if project is None:
             raise NotFound(f"There is no project {default_project_id}.")
         if project.archived_at is not None:
@@ -171,24 +149,22 @@ async def update_organization(  # noqa: PLR0913 - one argument for each property
         if getattr(before, field) != getattr(after, field)
     }
     if changes:
-        await store.update_organization(tx, after)
-        await append_entry(tx, principal, "organization.changed", f"organization {organization_id}", changes, now)
+        await store.update_organization(unit.tx, after)
+        await append_entry(unit.tx, unit.principal, "organization.changed", f"organization {organization_id}", changes)
     return after
 
 
-async def look_at_loss(tx: Transaction, principal: Principal, organization_id: int) -> OrganizationLoss:
+async def look_at_loss(unit: UnitOfWork[Principal], organization_id: int) -> OrganizationLoss:
     """What deleting the organization would take with it; raises what deleting it would.
 
     To count takes long where there is much: it is for a look, never for a transaction that writes.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.DELETE_ORGANIZATION)
-    return await deletions.count_organization_loss(tx, organization_id)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.DELETE_ORGANIZATION)
+    return await deletions.count_organization_loss(unit.tx, organization_id)
 
 
-async def delete_organization(
-    tx: Transaction, principal: Principal, organization_id: int, loss: OrganizationLoss, *, now: Micros
-) -> None:
+async def delete_organization(unit: UnitOfWork[Principal], organization_id: int, loss: OrganizationLoss) -> None:
     """Takes everybody out of the organization, with its tokens, invitations and channels.
 
     ``loss`` is what :func:`look_at_loss` gave just before. What was pending is cancelled. Its runs and
@@ -197,12 +173,12 @@ async def delete_organization(
     Raises:
         NotFound: it is not the asker's.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.DELETE_ORGANIZATION)
-    organization = await _present(tx, organization_id)
-    await deletions.delete_organization(tx, organization_id, now)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.DELETE_ORGANIZATION)
+    organization = await _present(unit.tx, organization_id)
+    await deletions.delete_organization(unit.tx, organization_id)
     changes = {"name": organization.name, "lost": asdict(loss)}
-    await append_entry(tx, principal, "organization.deleted", f"organization {organization_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "organization.deleted", f"organization {organization_id}", changes)
 
 
 async def _present(tx: Transaction, organization_id: int) -> Organization:
@@ -211,36 +187,23 @@ async def _present(tx: Transaction, organization_id: int) -> Organization:
     return found
 
 
-async def _make(  # noqa: PLR0913 - what is made, for whom, from where
-    tx: Transaction, name: str, user_id: int, address: str | None, *, now: Micros, entropy: Entropy
-) -> NewOrganization:
-    owner, project_id = await _found(tx, name, user_id, address, now=now)
-    return await _with_token(tx, owner, project_id, now=now, entropy=entropy)
+async def _make(tx: Transaction, name: str, user_id: int, address: str | None) -> NewOrganization:
+    owner, project_id = await _found(tx, name, user_id, address)
+    return await _with_token(tx, owner, project_id)
 
 
-async def _found(
-    tx: Transaction, name: str, user_id: int, address: str | None, *, now: Micros
-) -> tuple[Principal, int]:
-    organization_id = await insert_organization(tx, name, now)
-    await insert_member(tx, organization_id, user_id, Role.OWNER, now)
-    project_id = await insert_project(tx, organization_id, DEFAULT_PROJECT, now)
+async def _found(tx: Transaction, name: str, user_id: int, address: str | None) -> tuple[Principal, int]:
+    organization_id = await insert_organization(tx, name)
+    await insert_member(tx, organization_id, user_id, Role.OWNER)
+    project_id = await insert_project(tx, organization_id, DEFAULT_PROJECT)
     await set_default_project(tx, organization_id, project_id)
     owner = Principal(user_id, organization_id, Role.OWNER, Scope.MANAGE, None, Trigger.UNKNOWN, None, address)
-    await append_entry(tx, owner, "organization.created", f"organization {organization_id}", {"name": name}, now)
+    await append_entry(tx, owner, "organization.created", f"organization {organization_id}", {"name": name})
     return owner, project_id
 
 
-async def _with_token(
-    tx: Transaction, owner: Principal, project_id: int, *, now: Micros, entropy: Entropy
-) -> NewOrganization:
+async def _with_token(tx: Transaction, owner: Principal, project_id: int) -> NewOrganization:
     token = await issue_token(
-        tx,
-        owner,
-        name="The owner's first token",
-        scope=Scope.MANAGE,
-        trigger=Trigger.UNKNOWN,
-        expires_at=None,
-        now=now,
-        entropy=entropy,
+        tx, owner, name="The owner's first token", scope=Scope.MANAGE, trigger=Trigger.UNKNOWN, expires_at=None
     )
     return NewOrganization(owner.organization_id, project_id, owner.user_id, token)

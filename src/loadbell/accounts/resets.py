@@ -8,12 +8,13 @@ from loadbell.accounts.mail import queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.sessions import SESSION_LASTS, end_all_sessions
 from loadbell.domain.errors import Conflict, NotFound
-from loadbell.domain.ids import SECOND, Clock, Entropy, Micros
+from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
 from loadbell.store import resets as store
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.sessions import addresses_since
+from loadbell.store.unit_of_work import Installation
 from loadbell.store.users import UserRow, find_user_by_email, hold_user, set_password
 
 LIFETIME: Micros = 3600 * SECOND
@@ -25,15 +26,12 @@ FROM_ONE_PLACE = Pace(60 * SECOND, 20)
 FOR_ONE_PERSON = Pace(600 * SECOND, 10)
 
 
-async def ask_reset(  # noqa: PLR0913 - for whom, from where, and the ambient values
+async def ask_reset(
     database: Database,
     email: str,
     *,
     address: str | None,
-    base_url: str,
-    sends_mail: bool,
-    clock: Clock,
-    entropy: Entropy,
+    installation: Installation,
 ) -> None:
     """Mails a link to the user of ``email``, which replaces former ones. Nobody learns whether there is such a user.
 
@@ -41,19 +39,19 @@ async def ask_reset(  # noqa: PLR0913 - for whom, from where, and the ambient va
         Conflict: this server sends no mail.
         RateLimited: it was asked too often, from ``address`` or for this user.
     """
-    if not sends_mail:
+    if not installation.sends_mail:
         raise Conflict(
             "This server sends no mail, so it can't send a link. "
             "Ask its operator to run: loadbell users reset-password EMAIL"
         )
-    now, email = clock(), email.lower()
+    email = email.lower()
 
     async def ask(tx: Transaction) -> None:
         user = await find_user_by_email(tx, email)
-        known = await addresses_since(tx, 0 if user is None else user.id, now - SESSION_LASTS)
-        await take_turns(tx, _turns(email, address, known=place(address) in map(place, known)), now)
+        known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LASTS)
+        await take_turns(tx, _turns(email, address, known=place(address) in map(place, known)))
         if user is not None:
-            await _send_link(tx, user, address, base_url=base_url, now=now, entropy=entropy)
+            await _send_link(tx, user, address, base_url=installation.base_url)
 
     loop = asyncio.get_running_loop()
     answer_at = loop.time() + ANSWER_SECONDS
@@ -61,20 +59,25 @@ async def ask_reset(  # noqa: PLR0913 - for whom, from where, and the ambient va
     await asyncio.sleep(answer_at - loop.time())
 
 
-async def look_at_reset(tx: Transaction, token: str, now: Micros) -> str:
+async def look_at_reset(tx: Transaction, token: str) -> str:
     """The e-mail address of the user whose link is ``token``. It is not used up.
 
     Raises:
         NotFound: it is unknown, used, replaced or expired.
     """
-    found = await store.find_reset(tx, hash_credential(token), now)
+    found = await store.find_reset(tx, hash_credential(token))
     if found is None:
         raise _no_link()
     return found.email
 
 
-async def accept_reset(  # noqa: PLR0913 - what is set, from where, and the ambient values
-    database: Database, passwords: Passwords, token: str, password: str, *, address: str | None, clock: Clock
+async def accept_reset(
+    database: Database,
+    passwords: Passwords,
+    token: str,
+    password: str,
+    *,
+    address: str | None,
 ) -> int:
     """Sets another password, once; ends every session of the user and removes every link. Gives the user's id.
 
@@ -85,23 +88,23 @@ async def accept_reset(  # noqa: PLR0913 - what is set, from where, and the ambi
         Invalid: the password can't be used.
         RateLimited: too many passwords are being hashed.
     """
-    await database.read(lambda tx: look_at_reset(tx, token, clock()))  # before the work of hashing
+    await database.read(lambda tx: look_at_reset(tx, token))  # before the work of hashing
     check_password(password)
     password_hash = await passwords.hash(password)
 
     async def accept(tx: Transaction) -> int:
-        now, reset_hash = clock(), hash_credential(token)
-        found = await store.find_reset(tx, reset_hash, now)
+        reset_hash = hash_credential(token)
+        found = await store.find_reset(tx, reset_hash)
         if found is None:
             raise _no_link()
         await hold_user(tx, found.user_id)  # before the link, as whoever asks for another one does
-        user_id = await store.take_reset(tx, reset_hash, now)
+        user_id = await store.take_reset(tx, reset_hash)
         if user_id is None:
             raise _no_link()
         await set_password(tx, user_id, password_hash)
         await store.delete_resets(tx, user_id)
-        ended = await end_all_sessions(tx, user_id, now=now)
-        await append_account_entry(tx, user_id, address, "account.password_reset", {"sessions_ended": ended}, now)
+        ended = await end_all_sessions(tx, user_id)
+        await append_account_entry(tx, user_id, address, "account.password_reset", {"sessions_ended": ended})
         return user_id
 
     return await database.write(accept)
@@ -117,13 +120,11 @@ def _turns(email: str, address: str | None, *, known: bool) -> list[Turn]:
     return turns if known else [*turns, Turn(FOR_ONE_PERSON, ("reset email", email))]
 
 
-async def _send_link(  # noqa: PLR0913 - for whom, from where, and the ambient values
-    tx: Transaction, user: UserRow, address: str | None, *, base_url: str, now: Micros, entropy: Entropy
-) -> None:
+async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, base_url: str) -> None:
     await hold_user(tx, user.id)  # of two who ask at once, the later one's link replaces the other's
     await store.delete_resets(tx, user.id)
-    token = new_credential(Prefix.RESET, entropy)
-    await store.insert_reset(tx, user_id=user.id, reset_hash=hash_credential(token), expires_at=now + LIFETIME, now=now)
+    token = new_credential(Prefix.RESET, tx.random)
+    await store.insert_reset(tx, user_id=user.id, reset_hash=hash_credential(token), expires_at=tx.now + LIFETIME)
     await queue_mail(
         tx,
         recipient=user.email,
@@ -133,10 +134,9 @@ async def _send_link(  # noqa: PLR0913 - for whom, from where, and the ambient v
             f"Follow this link to set one:\n\n{base_url}/reset-password/{token}\n\n"
             "It works once, for an hour. If it was not you, do nothing: your password stays as it is.\n"
         ),
-        expires_at=now + LIFETIME,
-        now=now,
+        expires_at=tx.now + LIFETIME,
     )
-    await append_account_entry(tx, user.id, address, "account.password_reset_asked", {}, now)
+    await append_account_entry(tx, user.id, address, "account.password_reset_asked", {})
 
 
 def _no_link() -> NotFound:

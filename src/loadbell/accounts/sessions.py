@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
-from loadbell.domain.ids import SECOND, Entropy, Micros
+from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope, SignedIn
 from loadbell.domain.runs import Trigger
 from loadbell.store.audit import append_account_entry
@@ -24,6 +24,7 @@ from loadbell.store.sessions import (
     rights_of,
 )
 from loadbell.store.tokens import find_token
+from loadbell.store.unit_of_work import UnitOfWork
 
 SESSION_LASTS: Micros = 30 * 86_400 * SECOND
 """From signing in, however it is used."""
@@ -56,27 +57,20 @@ class Standing:
         return cls(principal.role, principal.projects)
 
 
-async def start_session(  # noqa: PLR0913 - one argument for each property
-    tx: Transaction,
-    user_id: int,
-    *,
-    address: str | None,
-    agent: str | None,
-    former: str | None,
-    now: Micros,
-    entropy: Entropy,
+async def start_session(
+    tx: Transaction, user_id: int, *, address: str | None, agent: str | None, former: str | None
 ) -> NewSession:
     """Begins a session of a user who has proved to be that; the one that ``former`` proves, whosever, ends.
 
     ``agent`` is the program as it names itself; 200 printable characters of it are kept.
     """
     ended = None if former is None else await find_session(tx, hash_credential(former))
-    if ended is not None and await expire_session(tx, ended.user_id, ended.id, now):
-        await append_account_entry(tx, ended.user_id, address, "session.ended", {"session_id": ended.id}, now)
-    await forget_sessions(tx, user_id, now - SESSION_LASTS)
-    session = new_credential(Prefix.SESSION, entropy)
+    if ended is not None and await expire_session(tx, ended.user_id, ended.id):
+        await append_account_entry(tx, ended.user_id, address, "session.ended", {"session_id": ended.id})
+    await forget_sessions(tx, user_id, tx.now - SESSION_LASTS)
+    session = new_credential(Prefix.SESSION, tx.random)
     shown = "".join(filter(str.isprintable, agent or ""))[:_LONGEST_AGENT]
-    expires_at = now + SESSION_LASTS
+    expires_at = tx.now + SESSION_LASTS
     session_id = await insert_session(
         tx,
         user_id=user_id,
@@ -84,15 +78,12 @@ async def start_session(  # noqa: PLR0913 - one argument for each property
         address=address,
         agent=shown or None,
         expires_at=expires_at,
-        now=now,
     )
-    await append_account_entry(tx, user_id, address, "account.signed_in", {"session_id": session_id}, now)
-    return NewSession(session_id, session, user_id, now, expires_at)
+    await append_account_entry(tx, user_id, address, "account.signed_in", {"session_id": session_id})
+    return NewSession(session_id, session, user_id, tx.now, expires_at)
 
 
-async def authenticate_session(
-    tx: Transaction, session: str | None, now: Micros, *, address: str | None = None
-) -> SignedIn:
+async def authenticate_session(tx: Transaction, session: str | None, *, address: str | None = None) -> SignedIn:
     """Who has signed in with ``session``; ``address`` is where this request came from.
 
     Raises:
@@ -104,64 +95,69 @@ async def authenticate_session(
     hashed = hash_credential(session)
     if session.startswith(Prefix.TOKEN):
         token = await find_token(tx, hashed)
-        if token is not None and (token.expires_at is None or token.expires_at > now):
+        if token is not None and (token.expires_at is None or token.expires_at > tx.now):
             raise Forbidden("An API token may not touch its user's account. Sign in with POST /api/v1/sessions.")
     found = await find_session(tx, hashed)
     if found is None:
         raise Unauthenticated("This session is not known here. Sign in with POST /api/v1/sessions.")
-    if found.expires_at <= now:
+    if found.expires_at <= tx.now:
         raise Unauthenticated("This session is over. Sign in again with POST /api/v1/sessions.")
-    return SignedIn(found.user_id, found.id, address, use_is_due=now - found.last_used_at >= _USE_IS_NOTED_EACH)
+    return SignedIn(found.user_id, found.id, address, use_is_due=tx.now - found.last_used_at >= _USE_IS_NOTED_EACH)
 
 
-async def act_in(tx: Transaction, who: SignedIn, organization_id: int, *, hold: Hold = Hold.NOTHING) -> Principal:
+async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, hold: Hold = Hold.NOTHING) -> Principal:
     """What a person who has signed in is in one organization at this moment. ``hold`` is as at ``authenticate``.
 
     Raises:
         NotFound: the person is no member of it.
     """
     if hold is not Hold.NOTHING:
-        await hold_organization(tx, organization_id, alone=hold is Hold.ALONE)
-    role = await role_in(tx, organization_id, who.user_id)
+        await hold_organization(unit.tx, organization_id, alone=hold is Hold.ALONE)
+    role = await role_in(unit.tx, organization_id, unit.principal.user_id)
     if role is None:
         raise NotFound(f"There is no organization {organization_id}.")
     projects = None
     if role is Role.MEMBER:
-        projects = await assigned_projects(tx, organization_id, who.user_id)
+        projects = await assigned_projects(unit.tx, organization_id, unit.principal.user_id)
     return Principal(
-        who.user_id, organization_id, role, Scope.MANAGE, None, Trigger.UNKNOWN, projects, address=who.address
+        unit.principal.user_id,
+        organization_id,
+        role,
+        Scope.MANAGE,
+        None,
+        Trigger.UNKNOWN,
+        projects,
+        address=unit.principal.address,
     )
 
 
-async def standings_in(
-    tx: Transaction, organization_id: int, session_ids: Collection[int], now: Micros
-) -> dict[int, Standing]:
+async def standings_in(tx: Transaction, organization_id: int, session_ids: Collection[int]) -> dict[int, Standing]:
     """As :func:`act_in`, of many sessions by one look; those that let nobody in, any more, are left out."""
-    rights = await rights_of(tx, organization_id, session_ids, now)
+    rights = await rights_of(tx, organization_id, session_ids)
     return {
         session_id: Standing(role, projects if role is Role.MEMBER else None)
         for session_id, (role, projects) in rights.items()
     }
 
 
-async def list_sessions(
-    tx: Transaction, who: SignedIn, *, before: int | None, limit: int, now: Micros
-) -> Sequence[SessionRow]:
+async def list_sessions(unit: UnitOfWork[SignedIn], *, before: int | None, limit: int) -> Sequence[SessionRow]:
     """Up to ``limit`` of the asker's sessions that are not over, with an id below ``before``, newest first."""
-    return await list_sessions_of(tx, who.user_id, before=before, limit=limit, now=now)
+    return await list_sessions_of(unit.tx, unit.principal.user_id, before=before, limit=limit)
 
 
-async def end_session(tx: Transaction, who: SignedIn, session_id: int, *, now: Micros) -> None:
+async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
     """Ends one of the asker's sessions from now on; the present one: signing out.
 
     Raises:
         NotFound: the asker has no such session, or it is over.
     """
-    if not await expire_session(tx, who.user_id, session_id, now):
+    if not await expire_session(unit.tx, unit.principal.user_id, session_id):
         raise NotFound(f"There is no session {session_id}.")
-    await append_account_entry(tx, who.user_id, who.address, "session.ended", {"session_id": session_id}, now)
+    await append_account_entry(
+        unit.tx, unit.principal.user_id, unit.principal.address, "session.ended", {"session_id": session_id}
+    )
 
 
-async def end_all_sessions(tx: Transaction, user_id: int, *, now: Micros, but: int | None = None) -> int:
+async def end_all_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int:
     """Ends all sessions of the user except ``but``; how many. Whoever calls it says in the audit log why."""
-    return await expire_sessions(tx, user_id, now, but=but)
+    return await expire_sessions(tx, user_id, but=but)

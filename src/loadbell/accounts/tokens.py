@@ -4,9 +4,8 @@ from enum import Enum
 
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Unauthenticated
-from loadbell.domain.ids import SECOND, Entropy, Micros, rfc3339
+from loadbell.domain.ids import SECOND, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal, Role, Scope, Token
-from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.domain.runs import Trigger
 from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
@@ -16,6 +15,7 @@ from loadbell.store.organizations import assigned_projects
 from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.quotas import require_room
 from loadbell.store.tokens import find_token, insert_token, note_token_use
+from loadbell.store.unit_of_work import UnitOfWork
 
 SHOWN = 8  # characters of the token that lists show, so that a person finds it again
 _USE_IS_NOTED_EACH: Micros = 60 * SECOND
@@ -31,7 +31,7 @@ class Hold(Enum):
 
 
 async def authenticate(
-    tx: Transaction, bearer: str | None, now: Micros, *, hold: Hold = Hold.NOTHING, address: str | None = None
+    tx: Transaction, bearer: str | None, *, hold: Hold = Hold.NOTHING, address: str | None = None
 ) -> Principal:
     """Who stands behind the token ``bearer`` at this moment, with the role that its user has now.
 
@@ -52,7 +52,7 @@ async def authenticate(
                 "This needs an API token, and a session was sent. Make a token with POST /api/v1/account/tokens."
             )
         raise Unauthenticated("This API token is not known here. Check that it is whole and of this server.")
-    if token.expires_at is not None and token.expires_at <= now:
+    if token.expires_at is not None and token.expires_at <= tx.now:
         raise Unauthenticated("This API token has expired. Make a new one.")
     role, projects = token.role, None
     if token.role is Role.MEMBER:
@@ -71,28 +71,24 @@ async def authenticate(
         address=address,
         project_token=token.project_id is not None,
         expires_at=token.expires_at,
-        use_is_due=token.last_used_at is None or now - token.last_used_at >= _USE_IS_NOTED_EACH,
+        use_is_due=token.last_used_at is None or tx.now - token.last_used_at >= _USE_IS_NOTED_EACH,
     )
 
 
-async def note_use(tx: Transaction, principal: Principal, now: Micros) -> None:
+async def note_use(tx: Transaction, principal: Principal) -> None:
     """Keeps when the token of ``principal`` was used. Worth a transaction of its own only if ``use_is_due``."""
     if principal.token_id is not None:
-        await note_token_use(tx, principal.token_id, now)
+        await note_token_use(tx, principal.token_id)
 
 
 async def create_token(  # noqa: PLR0913 - one argument for each property
-    tx: Transaction,
-    principal: Principal,
+    unit: UnitOfWork[Principal],
     *,
     name: str,
     scope: Scope,
     trigger: Trigger | None,
     expires_at: Micros | None,
     project_id: int | None = None,
-    quotas: Quotas = DEFAULT_QUOTAS,
-    now: Micros,
-    entropy: Entropy,
 ) -> tuple[Token, str]:
     """Makes another token of the same user in the same organization; gives it, and what to send, this once.
 
@@ -105,64 +101,62 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
             runs.
         Conflict: the organization has as many tokens as it may.
     """
-    principal.require(Action.MANAGE_TOKENS)
-    if scope not in _REACH[principal.scope]:
-        raise Forbidden(f"A token of scope {principal.scope} may not make one of scope {scope}.")
-    if expires_at is not None and expires_at <= now:
+    unit.principal.require(Action.MANAGE_TOKENS)
+    if scope not in _REACH[unit.principal.scope]:
+        raise Forbidden(f"A token of scope {unit.principal.scope} may not make one of scope {scope}.")
+    if expires_at is not None and expires_at <= unit.now:
         raise Invalid(FieldError("expires_at", "this moment has passed; give a later one"))
-    if principal.expires_at is not None:
-        if expires_at is not None and expires_at > principal.expires_at:
-            own = rfc3339(principal.expires_at)
+    if unit.principal.expires_at is not None:
+        if expires_at is not None and expires_at > unit.principal.expires_at:
+            own = rfc3339(unit.principal.expires_at)
             raise Invalid(
                 FieldError("expires_at", f"the token that asks for it ends before; give {own} or an earlier moment")
             )
-        expires_at = expires_at or principal.expires_at
+        expires_at = expires_at or unit.principal.expires_at
     if project_id is not None and not (
-        principal.sees_project(project_id)
-        and project_id in await projects_that_take_runs(tx, principal.organization_id)
+        unit.principal.sees_project(project_id)
+        and project_id in await projects_that_take_runs(unit.tx, unit.principal.organization_id)
     ):
         raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
-    await require_room(tx, principal.organization_id, "tokens", quotas.tokens, now)
+    await require_room(unit.tx, unit.principal.organization_id, "tokens", unit.installation.quotas.tokens)
     value = await issue_token(
-        tx,
-        principal,
+        unit.tx,
+        unit.principal,
         name=name,
         scope=scope,
         trigger=trigger or Trigger.UNKNOWN,
         expires_at=expires_at,
         project_id=project_id,
-        now=now,
-        entropy=entropy,
     )
-    token = await find_token(tx, hash_credential(value))
+    token = await find_token(unit.tx, hash_credential(value))
     assert token is not None, "it was added by this transaction"
     return token, value
 
 
-async def list_tokens(tx: Transaction, principal: Principal, *, before: int | None, limit: int) -> list[Token]:
+async def list_tokens(unit: UnitOfWork[Principal], *, before: int | None, limit: int) -> list[Token]:
     """Up to ``limit`` tokens of everybody in the organization, newest first, older than ``before``; expired ones too.
 
     Raises:
         Forbidden: the asker may not read them.
     """
-    principal.require(Action.READ_TOKENS)
-    return await store.list_tokens(tx, principal.organization_id, before=before, limit=limit)
+    unit.principal.require(Action.READ_TOKENS)
+    return await store.list_tokens(unit.tx, unit.principal.organization_id, before=before, limit=limit)
 
 
-async def revoke_token(tx: Transaction, principal: Principal, token_id: int, *, now: Micros) -> None:
+async def revoke_token(unit: UnitOfWork[Principal], token_id: int) -> None:
     """Removes a token, whoseever it is, the asker's own too. Whoever sends it from now on is nobody.
 
     Raises:
         NotFound: the organization has no such token.
         Forbidden: the asker may not revoke tokens.
     """
-    token = await store.get_token(tx, principal.organization_id, token_id)
+    token = await store.get_token(unit.tx, unit.principal.organization_id, token_id)
     if token is None:
         raise NotFound(f"There is no token {token_id}.")
-    principal.require(Action.MANAGE_TOKENS)
-    await store.delete_token(tx, principal.organization_id, token_id)
+    unit.principal.require(Action.MANAGE_TOKENS)
+    await store.delete_token(unit.tx, unit.principal.organization_id, token_id)
     changes = {"name": token.name, "prefix": token.prefix, "scope": token.scope, "user_id": token.user_id}
-    await append_entry(tx, principal, "token.revoked", f"token {token_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "token.revoked", f"token {token_id}", changes)
 
 
 async def issue_token(  # noqa: PLR0913 - one argument for each property
@@ -174,11 +168,9 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
     trigger: Trigger,
     expires_at: Micros | None,
     project_id: int | None = None,
-    now: Micros,
-    entropy: Entropy,
 ) -> str:
     """Makes a token of ``owner`` without asking whether that may have it; gives it, this once."""
-    value = new_credential(Prefix.TOKEN, entropy)
+    value = new_credential(Prefix.TOKEN, tx.random)
     token_id = await insert_token(
         tx,
         organization_id=owner.organization_id,
@@ -190,7 +182,6 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
         prefix=value[:SHOWN],
         expires_at=expires_at,
         project_id=project_id,
-        now=now,
     )
     changes = {
         "name": name,
@@ -200,5 +191,5 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
         "project_id": project_id,
         "expires_at": None if expires_at is None else rfc3339(expires_at),
     }
-    await append_entry(tx, owner, "token.created", f"token {token_id}", changes, now)
+    await append_entry(tx, owner, "token.created", f"token {token_id}", changes)
     return value

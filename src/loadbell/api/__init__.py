@@ -44,7 +44,7 @@ _NOUNS = {
 
 def routers(door: Door) -> list[Router]:
     """All of REST v1, and the document that describes it."""
-    written = document(_NOUNS.items(), door.base_url)
+    written = document(_NOUNS.items(), door.installation.base_url)
 
     @get("/openapi.json")
     async def openapi() -> Response[bytes]:

@@ -16,11 +16,11 @@ from loadbell.api.bodies import Name
 from loadbell.api.operations import Credential, Operation, described
 from loadbell.api.sessions import KnownPassword
 from loadbell.api.tokens import CreatedToken, NewTokenBody, make_token
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Role, SignedIn
 from loadbell.entry.door import PersonalCall, answer
 from loadbell.entry.identifiers import check_id
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 NewPassword = Annotated[str, msgspec.Meta(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
 
@@ -66,8 +66,8 @@ class AccountTokenBody(NewTokenBody, kw_only=True):
 async def get_account(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
     """Who you are, and in which organizations."""
 
-    async def work(tx: Transaction, who: SignedIn, _now: Micros) -> Account:
-        return _shown(await account.get_account(tx, who))
+    async def work(unit: UnitOfWork[SignedIn]) -> Account:
+        return _shown(await account.get_account(unit))
 
     return answer(HTTPStatus.OK, await personal.read(work))
 
@@ -82,10 +82,10 @@ async def change_account(personal: NamedDependency[PersonalCall]) -> Response[by
     """Changes your name."""
     said = await personal.body(AccountChangeBody)
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> Account:
+    async def work(unit: UnitOfWork[SignedIn]) -> Account:
         if said.name is None:
-            return _shown(await account.get_account(tx, who))
-        return _shown(await account.rename(tx, who, said.name, now=now))
+            return _shown(await account.get_account(unit))
+        return _shown(await account.rename(unit, said.name))
 
     return answer(HTTPStatus.OK, await personal.write(work))
 
@@ -107,13 +107,11 @@ async def change_password(personal: NamedDependency[PersonalCall]) -> None:
     """Replaces your password and ends all your other sessions. Your API tokens stay."""
     said = await personal.body(PasswordChangeBody)
 
-    async def asker(_tx: Transaction, who: SignedIn, _now: Micros) -> SignedIn:
-        return who
+    async def asker(unit: UnitOfWork[SignedIn]) -> SignedIn:
+        return unit.principal
 
     door, who = personal.door, await personal.read(asker)
-    await account.change_password(
-        door.database, door.passwords, who, said.current_password, said.new_password, clock=door.clock
-    )
+    await account.change_password(door.database, door.passwords, who, said.current_password, said.new_password)
 
 
 @post(
@@ -132,12 +130,10 @@ async def create_account_token(personal: NamedDependency[PersonalCall]) -> Respo
     """Makes an API token of yours in one of your organizations, if your role there allows it."""
     said = await personal.body(AccountTokenBody)
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> CreatedToken:
+    async def work(unit: UnitOfWork[SignedIn]) -> CreatedToken:
         organization_id = check_id(said.organization_id, "organization")
-        principal = await act_in(tx, who, organization_id, hold=Hold.SHARED)
-        return await make_token(
-            tx, principal, said, quotas=personal.door.quotas, now=now, entropy=personal.door.entropy
-        )
+        principal = await act_in(unit, organization_id, hold=Hold.SHARED)
+        return await make_token(unit.on_behalf_of(principal), said)
 
     return answer(HTTPStatus.CREATED, await personal.write(work))
 

@@ -12,14 +12,13 @@ from loadbell.accounts import audit
 from loadbell.api.answers import Page
 from loadbell.api.bodies import InstantText, span
 from loadbell.api.operations import Credential, Operation, described
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal, SignedIn
 from loadbell.entry.audit_lines import AT_ONCE, JSON_LINES, AuditEntry, exported, shown
 from loadbell.entry.door import Call, PersonalCall, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.store.audit import Entry
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 Verb = Annotated[
     str,
@@ -49,18 +48,12 @@ class AuditQuery(PageQuery, kw_only=True):
     until: InstantText | None = None
 
 
-async def _look(  # noqa: PLR0913, PLR0917 - who asks, and for what
-    tx: Transaction,
-    principal: Principal,
-    organization_id: int,
-    wanted: AuditQuery | ExportQuery,
-    before: int | None,
-    limit: int,
+async def _look(
+    unit: UnitOfWork[Principal], organization_id: int, wanted: AuditQuery | ExportQuery, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
     since, until = span(wanted.since, wanted.until)
     return await audit.list_entries(
-        tx,
-        principal,
+        unit,
         organization_id,
         user_id=None if wanted.user_id is None else check_id(wanted.user_id, "user"),
         action=wanted.action,
@@ -81,9 +74,9 @@ async def list_audit(call: NamedDependency[Call]) -> Response[bytes]:
     One request looks at a limited part of the log: a page may hold few entries, or none, and have a `next_cursor`.
     """
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> AuditPage:
+    async def work(unit: UnitOfWork[Principal]) -> AuditPage:
         organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(AuditQuery)
-        return _page(*await _look(tx, principal, organization_id, wanted, wanted.before_id(), wanted.limit))
+        return _page(*await _look(unit, organization_id, wanted, wanted.before_id(), wanted.limit))
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -98,9 +91,9 @@ async def export_audit(call: NamedDependency[Call]) -> Stream:
     """The whole log as JSON lines, one entry a line, newest first. If it can't be finished, the connection is cut."""
 
     async def look(before: int | None) -> tuple[list[Entry], int | None]:
-        async def work(tx: Transaction, principal: Principal, _now: Micros) -> tuple[list[Entry], int | None]:
+        async def work(unit: UnitOfWork[Principal]) -> tuple[list[Entry], int | None]:
             organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(ExportQuery)
-            return await _look(tx, principal, organization_id, wanted, before, AT_ONCE)
+            return await _look(unit, organization_id, wanted, before, AT_ONCE)
 
         return await call.read(work)
 
@@ -116,9 +109,9 @@ async def export_audit(call: NamedDependency[Call]) -> Stream:
 async def list_account_audit(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
     """What happened to your own account: signing in, passwords, sessions; newest first."""
 
-    async def work(tx: Transaction, who: SignedIn, _now: Micros) -> AuditPage:
+    async def work(unit: UnitOfWork[SignedIn]) -> AuditPage:
         wanted = personal.query(PageQuery)
-        found, following = await audit.list_account_entries(tx, who, before=wanted.before_id(), limit=wanted.limit)
+        found, following = await audit.list_account_entries(unit, before=wanted.before_id(), limit=wanted.limit)
         return _page(found, following)
 
     return answer(HTTPStatus.OK, await personal.read(work))

@@ -12,12 +12,12 @@ from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
 from loadbell.api.waiting import answer_of_test
 from loadbell.domain.channels import Subscription
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
 from loadbell.notify import actions, channels, resuming, rotation
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 _NOUN = "channel"
 _TESTED: dict[int, type[Struct] | None] = {200: answers.DeliveryWithAttempts, 202: answers.DeliveryWithAttempts}
@@ -31,22 +31,17 @@ async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Adds a channel. A WebHook's signing secret is in this answer and in no other."""
     said = await call.body(bodies.NewChannelBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.CreatedChannel:
+    async def work(unit: UnitOfWork[Principal]) -> answers.CreatedChannel:
         made, secret = await channels.create_channel(
-            tx,
-            principal,
+            unit,
             call.integer_id("organization_id", "organization"),
             kind=said.kind,
             name=said.name,
             settings=said.settings,
             subscription=Subscription() if said.subscription is None else said.subscription.subscription(),
             enabled=said.enabled is not False,
-            policy=call.door.policy,
-            quotas=call.door.quotas,
-            now=now,
-            entropy=call.door.entropy,
         )
-        return answers.created_channel(made, principal, secret, now)
+        return answers.created_channel(made, unit.principal, secret, unit.now)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
@@ -58,16 +53,14 @@ async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
 async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
     """The organization's channels, newest first."""
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.ChannelPage:
+    async def work(unit: UnitOfWork[Principal]) -> answers.ChannelPage:
         organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(PageQuery)
-        found = await channels.list_channels(
-            tx, principal, organization_id, before=wanted.before_id(), limit=wanted.one_more
-        )
+        found = await channels.list_channels(unit, organization_id, before=wanted.before_id(), limit=wanted.one_more)
         return answers.page(
             answers.ChannelPage,
             found,
             wanted.limit,
-            lambda channel: answers.channel(channel, principal, now),
+            lambda channel: answers.channel(channel, unit.principal, unit.now),
             lambda channel: channel.id,
         )
 
@@ -78,9 +71,9 @@ async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
 async def get_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """One channel as it stands, its secrets masked."""
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
-        channel = await channels.get_channel(tx, principal, call.integer_id("channel_id", _NOUN))
-        return answers.channel(channel, principal, now)
+    async def work(unit: UnitOfWork[Principal]) -> answers.Channel:
+        channel = await channels.get_channel(unit, call.integer_id("channel_id", _NOUN))
+        return answers.channel(channel, unit.principal, unit.now)
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -99,20 +92,16 @@ async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """
     said = await call.body(bodies.ChannelChangeBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.ChangedChannel:
+    async def work(unit: UnitOfWork[Principal]) -> answers.ChangedChannel:
         channel, secret = await channels.update_channel(
-            tx,
-            principal,
+            unit,
             call.integer_id("channel_id", _NOUN),
             name=said.name,
             settings=said.settings,
             subscription=None if said.subscription is None else said.subscription.subscription(),
             enabled=said.enabled,
-            policy=call.door.policy,
-            now=now,
-            entropy=call.door.entropy,
         )
-        return answers.changed_channel(channel, principal, secret, now)
+        return answers.changed_channel(channel, unit.principal, secret, unit.now)
 
     return answer(HTTPStatus.OK, await call.write(work))
 
@@ -125,8 +114,8 @@ async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
 async def delete_channel(call: NamedDependency[Call]) -> None:
     """Removes the channel. What was pending is cancelled; its log stays in the organization's."""
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await channels.delete_channel(tx, principal, call.integer_id("channel_id", _NOUN), now=now)
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await channels.delete_channel(unit, call.integer_id("channel_id", _NOUN))
 
     await call.write(work)
 
@@ -139,9 +128,9 @@ async def test_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
     await call.body(bodies.Nothing)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> UUID:
+    async def work(unit: UnitOfWork[Principal]) -> UUID:
         channel_id = call.integer_id("channel_id", _NOUN)
-        return await actions.test_saved(tx, principal, channel_id, now=now, entropy=call.door.entropy)
+        return await actions.test_saved(unit, channel_id)
 
     return await answer_of_test(call, await call.write_once(work))
 
@@ -154,16 +143,9 @@ async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
     said = await call.body(bodies.FormBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> UUID:
+    async def work(unit: UnitOfWork[Principal]) -> UUID:
         return await actions.test_form(
-            tx,
-            principal,
-            call.integer_id("organization_id", "organization"),
-            kind=said.kind,
-            settings=said.settings,
-            policy=call.door.policy,
-            now=now,
-            entropy=call.door.entropy,
+            unit, call.integer_id("organization_id", "organization"), kind=said.kind, settings=said.settings
         )
 
     return await answer_of_test(call, await call.write_once(work))
@@ -180,11 +162,9 @@ async def rotate_secret(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.RotationBody)
     overlap = rotation.DEFAULT_OVERLAP if said.overlap is None else said.overlap
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.RotatedSecret:
+    async def work(unit: UnitOfWork[Principal]) -> answers.RotatedSecret:
         channel_id = call.integer_id("channel_id", _NOUN)
-        secret, until = await rotation.rotate_secret(
-            tx, principal, channel_id, overlap, now=now, entropy=call.door.entropy
-        )
+        secret, until = await rotation.rotate_secret(unit, channel_id, overlap)
         return answers.RotatedSecret(secret, rfc3339(until))
 
     return answer(HTTPStatus.OK, await call.write_once(work))
@@ -198,9 +178,9 @@ async def pause_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends nothing but Test Hooks from now on, and goes on collecting. A paused channel stays as it is."""
     await call.body(bodies.Nothing)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
-        channel = await resuming.pause(tx, principal, call.integer_id("channel_id", _NOUN), now=now)
-        return answers.channel(channel, principal, now)
+    async def work(unit: UnitOfWork[Principal]) -> answers.Channel:
+        channel = await resuming.pause(unit, call.integer_id("channel_id", _NOUN))
+        return answers.channel(channel, unit.principal, unit.now)
 
     return answer(HTTPStatus.OK, await call.write_once(work))
 
@@ -213,9 +193,9 @@ async def resume_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
     said = await call.body(bodies.ResumeBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Channel:
-        channel = await resuming.resume(tx, principal, call.integer_id("channel_id", _NOUN), said.held, now=now)
-        return answers.channel(channel, principal, now)
+    async def work(unit: UnitOfWork[Principal]) -> answers.Channel:
+        channel = await resuming.resume(unit, call.integer_id("channel_id", _NOUN), said.held)
+        return answers.channel(channel, unit.principal, unit.now)
 
     return answer(HTTPStatus.OK, await call.write_once(work))
 

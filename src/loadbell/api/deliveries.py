@@ -9,12 +9,11 @@ from msgspec import Struct
 
 from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import cursor_after
 from loadbell.notify import actions
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 _NOUN = "delivery"
 _LOG: dict[int, type[Struct] | None] = {200: answers.DeliveryPage}
@@ -51,8 +50,8 @@ async def list_organization_deliveries(call: NamedDependency[Call]) -> Response[
 async def get_delivery(call: NamedDependency[Call]) -> Response[bytes]:
     """One delivery with every attempt. Who is not an owner or admin sees status and reason of each, and no more."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryWithAttempts:
-        return await _whole(tx, principal, call)
+    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
+        return await _whole(unit, call)
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -65,9 +64,9 @@ async def redeliver(call: NamedDependency[Call]) -> Response[bytes]:
     """Makes one manual attempt of the same delivery, with the same id. A delivered one stays delivered."""
     await call.body(bodies.Nothing)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.DeliveryWithAttempts:
-        await actions.redeliver(tx, principal, call.uuid("delivery_id", _NOUN), now=now)
-        return await _whole(tx, principal, call)
+    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
+        await actions.redeliver(unit, call.uuid("delivery_id", _NOUN))
+        return await _whole(unit, call)
 
     return answer(HTTPStatus.ACCEPTED, await call.write_once(work))
 
@@ -82,20 +81,19 @@ async def cancel(call: NamedDependency[Call]) -> Response[bytes]:
     """Calls off what is pending: no further attempt is made."""
     await call.body(bodies.Nothing)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.DeliveryWithAttempts:
-        await actions.cancel(tx, principal, call.uuid("delivery_id", _NOUN), now=now)
-        return await _whole(tx, principal, call)
+    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
+        await actions.cancel(unit, call.uuid("delivery_id", _NOUN))
+        return await _whole(unit, call)
 
     return answer(HTTPStatus.OK, await call.write_once(work))
 
 
 async def _log(call: Call, *, channel: bool) -> Response[bytes]:
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryPage:
+    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryPage:
         wanted = call.query(bodies.LogQuery)
         since, until = wanted.span()
         found, following = await actions.list_log(
-            tx,
-            principal,
+            unit,
             organization_id=None if channel else call.integer_id("organization_id", "organization"),
             channel_id=call.integer_id("channel_id", "channel") if channel else None,
             status=wanted.status,
@@ -110,9 +108,9 @@ async def _log(call: Call, *, channel: bool) -> Response[bytes]:
     return answer(HTTPStatus.OK, await call.read(work))
 
 
-async def _whole(tx: Transaction, principal: Principal, call: Call) -> answers.DeliveryWithAttempts:
-    delivery, attempts = await actions.get_delivery(tx, principal, call.uuid("delivery_id", _NOUN))
-    return answers.delivery_with_attempts(delivery, attempts, principal)
+async def _whole(unit: UnitOfWork[Principal], call: Call) -> answers.DeliveryWithAttempts:
+    delivery, attempts = await actions.get_delivery(unit, call.uuid("delivery_id", _NOUN))
+    return answers.delivery_with_attempts(delivery, attempts, unit.principal)
 
 
 HANDLERS: list[Any] = [list_channel_deliveries, list_organization_deliveries, get_delivery, redeliver, cancel]

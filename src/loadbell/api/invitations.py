@@ -8,17 +8,16 @@ from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import invitations
-from loadbell.accounts.tokens import Hold
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
 from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain import orgs
 from loadbell.domain.emails import LONGEST_EMAIL
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Role
 from loadbell.entry.door import Call, OpenCall, answer
 from loadbell.entry.paging import PageQuery
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
 class NewInvitationBody(msgspec.Struct, kw_only=True):
@@ -100,23 +99,18 @@ async def create_invitation(call: NamedDependency[Call]) -> Response[bytes]:
     """
     said = await call.body(NewInvitationBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedInvitation:
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> CreatedInvitation:
         made = await invitations.invite(
-            tx,
-            principal,
+            unit,
             call.integer_id("organization_id", "organization"),
             email=said.email,
             role=Role(said.role),
             project_ids=tuple(said.project_ids or ()),
-            base_url=call.door.base_url,
-            sends_mail=call.door.sends_mail,
-            quotas=call.door.quotas,
-            now=now,
-            entropy=call.door.entropy,
         )
         return CreatedInvitation(**_shown(made.invitation), url=made.url, token=made.token, mailed=made.mailed)
 
-    return answer(HTTPStatus.CREATED, await call.write_once(work, hold=Hold.ALONE))
+    return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
 @get(
@@ -126,11 +120,11 @@ async def create_invitation(call: NamedDependency[Call]) -> Response[bytes]:
 async def list_invitations(call: NamedDependency[Call]) -> Response[bytes]:
     """The invitations that can still be accepted."""
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> InvitationPage:
+    async def work(unit: UnitOfWork[Principal]) -> InvitationPage:
         organization_id = call.integer_id("organization_id", "organization")
         wanted = call.query(PageQuery)
         found = await invitations.list_invitations(
-            tx, principal, organization_id, before=wanted.before_id(), limit=wanted.one_more, now=now
+            unit, organization_id, before=wanted.before_id(), limit=wanted.one_more
         )
         return page(
             InvitationPage, found, wanted.limit, lambda one: Invitation(**_shown(one)), lambda invitation: invitation.id
@@ -147,11 +141,12 @@ async def list_invitations(call: NamedDependency[Call]) -> Response[bytes]:
 async def revoke_invitation(call: NamedDependency[Call]) -> None:
     """Makes the link useless at once."""
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
         invitation_id = call.integer_id("invitation_id", "invitation")
-        await invitations.revoke_invitation(tx, principal, invitation_id, now=now)
+        await invitations.revoke_invitation(unit, invitation_id)
 
-    await call.write(work, hold=Hold.ALONE)
+    await call.write(work)
 
 
 @post(
@@ -180,8 +175,6 @@ async def accept_invitation(public: NamedDependency[OpenCall]) -> Response[bytes
         said.name,
         said.password,
         address=public.address,
-        clock=door.clock,
-        entropy=door.entropy,
     )
     return answer(HTTPStatus.CREATED, Joined(joined.user_id, joined.organization_id, joined.token))
 

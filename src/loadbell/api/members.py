@@ -8,15 +8,14 @@ from litestar import Response, delete, get, patch
 from litestar.di import NamedDependency
 
 from loadbell.accounts import members
-from loadbell.accounts.tokens import Hold
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.operations import Operation, described
 from loadbell.domain import orgs
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Role
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 _NOUN = "member"
 _ORGANIZATION = "organization"
@@ -53,11 +52,9 @@ class MemberChangeBody(msgspec.Struct, kw_only=True):
 async def list_members(call: NamedDependency[Call]) -> Response[bytes]:
     """The organization's members, the newest users first."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> MemberPage:
+    async def work(unit: UnitOfWork[Principal]) -> MemberPage:
         organization_id, wanted = call.integer_id("organization_id", _ORGANIZATION), call.query(PageQuery)
-        found = await members.list_members(
-            tx, principal, organization_id, before=wanted.before_id(), limit=wanted.one_more
-        )
+        found = await members.list_members(unit, organization_id, before=wanted.before_id(), limit=wanted.one_more)
         return page(MemberPage, found, wanted.limit, _shown, lambda member: member.user_id)
 
     return answer(HTTPStatus.OK, await call.read(work))
@@ -71,19 +68,18 @@ async def update_member(call: NamedDependency[Call]) -> Response[bytes]:
     """Changes the role or the assigned projects. The owner makes another member the owner and becomes an admin."""
     said = await call.body(MemberChangeBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Member:
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> Member:
         changed = await members.update_member(
-            tx,
-            principal,
+            unit,
             call.integer_id("organization_id", _ORGANIZATION),
             call.integer_id("user_id", _NOUN),
             role=said.role,
             project_ids=None if said.project_ids is None else tuple(said.project_ids),
-            now=now,
         )
         return _shown(changed)
 
-    return answer(HTTPStatus.OK, await call.write(work, hold=Hold.ALONE))
+    return answer(HTTPStatus.OK, await call.write(work))
 
 
 @delete(
@@ -97,11 +93,12 @@ async def remove_member(call: NamedDependency[Call]) -> None:
     The owner can neither leave nor be removed.
     """
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
         organization_id, user_id = call.integer_id("organization_id", _ORGANIZATION), call.integer_id("user_id", _NOUN)
-        await members.remove_member(tx, principal, organization_id, user_id, now=now)
+        await members.remove_member(unit, organization_id, user_id)
 
-    await call.write(work, hold=Hold.ALONE)
+    await call.write(work)
 
 
 def _shown(found: orgs.Member) -> Member:

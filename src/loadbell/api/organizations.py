@@ -9,17 +9,16 @@ from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import organizations
-from loadbell.accounts.tokens import Hold
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
 from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain import orgs
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, SignedIn
 from loadbell.entry.door import Call, PersonalCall, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 _NOUN = "organization"
 
@@ -91,8 +90,8 @@ async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
     """Adds an organization that the asker owns, with a default project. Its token is in this answer and in no other."""
     said = await call.body(NewOrganizationBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedOrganization:
-        made = await organizations.create_organization(tx, principal, said.name, now=now, entropy=call.door.entropy)
+    async def work(unit: UnitOfWork[Principal]) -> CreatedOrganization:
+        made = await organizations.create_organization(unit, said.name)
         return CreatedOrganization(made.organization_id, made.project_id, made.token)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
@@ -113,8 +112,8 @@ async def create_own_organization(personal: NamedDependency[PersonalCall]) -> Re
     """As `POST /organizations`, for whoever has no token, or belongs to no organization any more."""
     said = await personal.body(NewOrganizationBody)
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> CreatedOrganization:
-        made = await organizations.add_organization(tx, who, said.name, now=now, entropy=personal.door.entropy)
+    async def work(unit: UnitOfWork[SignedIn]) -> CreatedOrganization:
+        made = await organizations.add_organization(unit, said.name)
         return CreatedOrganization(made.organization_id, made.project_id, made.token)
 
     return answer(HTTPStatus.CREATED, await personal.write(work))
@@ -124,14 +123,14 @@ async def create_own_organization(personal: NamedDependency[PersonalCall]) -> Re
 async def list_organizations(call: NamedDependency[Call]) -> Response[bytes]:
     """The organizations that the token sees: the one that it is for, whatever its scope."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> OrganizationPage:
+    async def work(unit: UnitOfWork[Principal]) -> OrganizationPage:
         wanted = call.query(PageQuery)
-        found = await organizations.list_organizations(tx, principal, before=wanted.before_id())
+        found = await organizations.list_organizations(unit, before=wanted.before_id())
         return page(
             OrganizationPage,
             found,
             wanted.limit,
-            lambda one: _shown(one, principal),
+            lambda one: _shown(one, unit.principal),
             lambda organization: organization.id,
         )
 
@@ -145,9 +144,9 @@ async def list_organizations(call: NamedDependency[Call]) -> Response[bytes]:
 async def get_organization(call: NamedDependency[Call]) -> Response[bytes]:
     """The organization as it stands."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Organization:
+    async def work(unit: UnitOfWork[Principal]) -> Organization:
         organization_id = call.integer_id("organization_id", _NOUN)
-        return _shown(await organizations.get_organization(tx, principal, organization_id), principal)
+        return _shown(await organizations.get_organization(unit, organization_id), unit.principal)
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -162,19 +161,18 @@ async def update_organization(call: NamedDependency[Call]) -> Response[bytes]:
     """Renames the organization, or makes another project its default, which must not be archived."""
     said = await call.body(OrganizationChangeBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Organization:
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> Organization:
         default = said.default_project_id
         changed = await organizations.update_organization(
-            tx,
-            principal,
+            unit,
             call.integer_id("organization_id", _NOUN),
             name=said.name,
             default_project_id=None if default is None else check_id(default, "project"),
-            now=now,
         )
-        return _shown(changed, principal)
+        return _shown(changed, unit.principal)
 
-    return answer(HTTPStatus.OK, await call.write(work, hold=Hold.ALONE))
+    return answer(HTTPStatus.OK, await call.write(work))
 
 
 @delete(
@@ -188,17 +186,18 @@ async def delete_organization(call: NamedDependency[Call]) -> Response[bytes]:
     Its channels, tokens and invitations are gone at once; its runs and logs can't be reached any more.
     """
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[bool, orgs.OrganizationLoss]:
+    async def look(unit: UnitOfWork[Principal]) -> tuple[bool, orgs.OrganizationLoss]:
         only_counted = call.query(DeletionQuery).dry_run
-        return only_counted, await organizations.look_at_loss(tx, principal, call.integer_id("organization_id", _NOUN))
+        return only_counted, await organizations.look_at_loss(unit, call.integer_id("organization_id", _NOUN))
 
     only_counted, loss = await call.read(look)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await organizations.delete_organization(tx, principal, call.integer_id("organization_id", _NOUN), loss, now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await organizations.delete_organization(unit, call.integer_id("organization_id", _NOUN), loss)
 
     if not only_counted:
-        await call.write(work, hold=Hold.ALONE)
+        await call.write(work)
     return answer(HTTPStatus.OK, OrganizationLoss(**asdict(loss)))
 
 

@@ -56,10 +56,7 @@ async def ask_password_reset(public: NamedDependency[OpenCall]) -> Response[byte
         door.database,
         said.email,
         address=public.address,
-        base_url=door.base_url,
-        sends_mail=door.sends_mail,
-        clock=door.clock,
-        entropy=door.entropy,
+        installation=door.installation,
     )
     return answer(HTTPStatus.ACCEPTED, Asked())
 
@@ -81,7 +78,7 @@ async def accept_password_reset(public: NamedDependency[OpenCall]) -> Response[b
     said = await public.body(ResetBody)
     door = public.door
     user_id = await resets.accept_reset(
-        door.database, door.passwords, said.token, said.password, address=public.address, clock=door.clock
+        door.database, door.passwords, said.token, said.password, address=public.address
     )
     return answer(HTTPStatus.OK, PasswordReset(user_id))
 

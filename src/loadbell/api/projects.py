@@ -9,17 +9,16 @@ from litestar import Response, delete, get, patch, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import projects
-from loadbell.accounts.tokens import Hold
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
 from loadbell.api.operations import Operation, described
 from loadbell.api.organizations import DeletionQuery
 from loadbell.domain import orgs
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 _NOUN = "project"
 
@@ -70,11 +69,9 @@ class ProjectChangeBody(msgspec.Struct, kw_only=True):
 async def list_projects(call: NamedDependency[Call]) -> Response[bytes]:
     """The organization's projects, newest first, archived ones too."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> ProjectPage:
+    async def work(unit: UnitOfWork[Principal]) -> ProjectPage:
         organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(PageQuery)
-        found = await projects.list_projects(
-            tx, principal, organization_id, before=wanted.before_id(), limit=wanted.one_more
-        )
+        found = await projects.list_projects(unit, organization_id, before=wanted.before_id(), limit=wanted.one_more)
         return page(ProjectPage, found, wanted.limit, _shown, lambda project: project.id)
 
     return answer(HTTPStatus.OK, await call.read(work))
@@ -88,21 +85,20 @@ async def create_project(call: NamedDependency[Call]) -> Response[bytes]:
     """Adds a project, to which nobody is assigned yet."""
     said = await call.body(NewProjectBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Project:
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> Project:
         organization_id = call.integer_id("organization_id", "organization")
-        return _shown(
-            await projects.add_project(tx, principal, organization_id, said.name, quotas=call.door.quotas, now=now)
-        )
+        return _shown(await projects.add_project(unit, organization_id, said.name))
 
-    return answer(HTTPStatus.CREATED, await call.write_once(work, hold=Hold.ALONE))
+    return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
 @get("/projects/{project_id:str}", **described(Operation("Read a project", {200: Project}, refusals=(404,))))
 async def get_project(call: NamedDependency[Call]) -> Response[bytes]:
     """One project as it stands."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Project:
-        return _shown(await projects.get_project(tx, principal, call.integer_id("project_id", _NOUN)))
+    async def work(unit: UnitOfWork[Principal]) -> Project:
+        return _shown(await projects.get_project(unit, call.integer_id("project_id", _NOUN)))
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -115,13 +111,12 @@ async def update_project(call: NamedDependency[Call]) -> Response[bytes]:
     """Renames, archives or restores the project. The default one can't be archived."""
     said = await call.body(ProjectChangeBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Project:
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> Project:
         project_id = call.integer_id("project_id", _NOUN)
-        return _shown(
-            await projects.update_project(tx, principal, project_id, name=said.name, archived=said.archived, now=now)
-        )
+        return _shown(await projects.update_project(unit, project_id, name=said.name, archived=said.archived))
 
-    return answer(HTTPStatus.OK, await call.write(work, hold=Hold.ALONE))
+    return answer(HTTPStatus.OK, await call.write(work))
 
 
 @delete(
@@ -135,17 +130,18 @@ async def delete_project(call: NamedDependency[Call]) -> Response[bytes]:
     Its deliveries stay in the organization's log. The default project can't be deleted.
     """
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[bool, orgs.ProjectLoss]:
+    async def look(unit: UnitOfWork[Principal]) -> tuple[bool, orgs.ProjectLoss]:
         only_counted = call.query(DeletionQuery).dry_run
-        return only_counted, await projects.look_at_loss(tx, principal, call.integer_id("project_id", _NOUN))
+        return only_counted, await projects.look_at_loss(unit, call.integer_id("project_id", _NOUN))
 
     only_counted, loss = await call.read(look)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await projects.delete_project(tx, principal, call.integer_id("project_id", _NOUN), loss, now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await projects.delete_project(unit, call.integer_id("project_id", _NOUN), loss)
 
     if not only_counted:
-        await call.write(work, hold=Hold.ALONE)
+        await call.write(work)
     return answer(HTTPStatus.OK, ProjectLoss(**asdict(loss)))
 
 

@@ -8,11 +8,11 @@ from litestar.di import NamedDependency
 
 from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
-from loadbell.domain.ids import Micros, from_datetime
+from loadbell.domain.ids import from_datetime
 from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.notify import replay
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 
 @post(
@@ -33,26 +33,24 @@ async def start_replay(call: NamedDependency[Call]) -> Response[bytes]:
     """
     said = await call.body(bodies.ReplayBody)
 
-    async def start(tx: Transaction, principal: Principal, now: Micros, counted: int | None) -> tuple[int | None, int]:
+    async def start(unit: UnitOfWork[Principal], counted: int | None) -> tuple[int | None, int]:
         return await replay.start_replay(
-            tx,
-            principal,
+            unit,
             call.integer_id("channel_id", "channel"),
             since=from_datetime(said.since),
             until=bodies.instant(said.until),
             statuses=said.statuses,
             dry_run=counted is None or said.dry_run is True,
             counted=counted,
-            now=now,
         )
 
-    async def look(tx: Transaction, principal: Principal, now: Micros) -> int:
-        return (await start(tx, principal, now, None))[1]
+    async def look(unit: UnitOfWork[Principal]) -> int:
+        return (await start(unit, None))[1]
 
     counted = await call.read(look)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.StartedReplay | answers.CountedReplay:
-        replay_id, count = await start(tx, principal, now, counted)
+    async def work(unit: UnitOfWork[Principal]) -> answers.StartedReplay | answers.CountedReplay:
+        replay_id, count = await start(unit, counted)
         return answers.CountedReplay(count) if replay_id is None else answers.StartedReplay(replay_id, count)
 
     return answer(HTTPStatus.OK if said.dry_run else HTTPStatus.ACCEPTED, await call.write_once(work))
@@ -65,9 +63,9 @@ async def start_replay(call: NamedDependency[Call]) -> Response[bytes]:
 async def get_replay(call: NamedDependency[Call]) -> Response[bytes]:
     """How far a replay has come."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.Replay:
+    async def work(unit: UnitOfWork[Principal]) -> answers.Replay:
         channel_id, replay_id = call.integer_id("channel_id", "channel"), call.integer_id("replay_id", "replay")
-        return answers.replay(await replay.get_replay(tx, principal, channel_id, replay_id))
+        return answers.replay(await replay.get_replay(unit, channel_id, replay_id))
 
     return answer(HTTPStatus.OK, await call.read(work))
 

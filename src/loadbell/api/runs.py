@@ -16,7 +16,7 @@ from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import actions
 from loadbell.runs import lifecycle
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 _NOUN = "run"
 
@@ -35,17 +35,10 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     """
     said = await call.body(bodies.NewRunBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
-        call.door.reports.take(principal, now)
-        run = await lifecycle.create_run(
-            tx,
-            principal,
-            said.new_run(_sent_at(call)),
-            default_watchdog=call.door.default_watchdog,
-            now=now,
-            entropy=call.door.entropy,
-        )
-        return answers.run(run, call.door.base_url)
+    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
+        call.door.reports.take(unit.principal, unit.now)
+        run = await lifecycle.create_run(unit, said.new_run(_sent_at(call)))
+        return answers.run(run, call.door.installation.base_url)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
@@ -70,11 +63,11 @@ async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     """
     said = await call.body(bodies.ReportBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
-        call.door.reports.take(principal, now)
+    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
+        call.door.reports.take(unit.principal, unit.now)
         run_id = call.integer_id("run_id", _NOUN)
-        run = await lifecycle.report_run(tx, principal, run_id, said.report(), now=now, entropy=call.door.entropy)
-        return answers.run(run, call.door.base_url)
+        run = await lifecycle.report_run(unit, run_id, said.report())
+        return answers.run(run, call.door.installation.base_url)
 
     return answer(HTTPStatus.OK, await call.write(work))
 
@@ -89,9 +82,9 @@ async def heartbeat(call: NamedDependency[Call]) -> Response[bytes]:
     """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing."""
     said = await call.body(bodies.HeartbeatBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Heartbeat:
+    async def work(unit: UnitOfWork[Principal]) -> answers.Heartbeat:
         run_id = call.integer_id("run_id", _NOUN)
-        return answers.Heartbeat(await lifecycle.heartbeat(tx, principal, run_id, said.metrics, now=now))
+        return answers.Heartbeat(await lifecycle.heartbeat(unit, run_id, said.metrics))
 
     return answer(HTTPStatus.OK, await call.write_once(work))
 
@@ -104,10 +97,10 @@ async def abort_run(call: NamedDependency[Call]) -> Response[bytes]:
     """Tells the source to stop. Where it can't be told, or nothing runs yet, the run ends here; its note says so."""
     await call.body(bodies.Nothing)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
+    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
         run_id = call.integer_id("run_id", _NOUN)
-        run = await lifecycle.abort_run(tx, principal, run_id, now=now, entropy=call.door.entropy)
-        return answers.run(run, call.door.base_url)
+        run = await lifecycle.abort_run(unit, run_id)
+        return answers.run(run, call.door.installation.base_url)
 
     return answer(HTTPStatus.ACCEPTED, await call.write_once(work))
 
@@ -119,11 +112,10 @@ async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
     One request looks at a limited number of runs: a page may hold few, or none, and have a `next_cursor`.
     """
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.RunPage:
+    async def work(unit: UnitOfWork[Principal]) -> answers.RunPage:
         wanted = call.query(bodies.RunsQuery)
         found, following = await lifecycle.list_runs(
-            tx,
-            principal,
+            unit,
             project_id=None if wanted.project_id is None else check_id(wanted.project_id, "project"),
             status=wanted.status,
             result=wanted.result,
@@ -131,7 +123,9 @@ async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
             before=wanted.before_id(),
             limit=wanted.limit,
         )
-        return answers.RunPage([answers.run(run, call.door.base_url) for run in found], cursor_after(following))
+        return answers.RunPage(
+            [answers.run(run, call.door.installation.base_url) for run in found], cursor_after(following)
+        )
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -140,9 +134,9 @@ async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
 async def get_run(call: NamedDependency[Call]) -> Response[bytes]:
     """One run as it stands."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.Run:
-        run = await lifecycle.get_run(tx, principal, call.integer_id("run_id", _NOUN))
-        return answers.run(run, call.door.base_url)
+    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
+        run = await lifecycle.get_run(unit, call.integer_id("run_id", _NOUN))
+        return answers.run(run, call.door.installation.base_url)
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -154,10 +148,10 @@ async def get_run(call: NamedDependency[Call]) -> Response[bytes]:
 async def list_run_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
     """Who was told of the run, and what came of it, newest first."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryPage:
+    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryPage:
         run_id, wanted = call.integer_id("run_id", _NOUN), call.query(PageQuery)
         before = wanted.before_uuid()
-        found, following = await actions.list_for_run(tx, principal, run_id, before=before, limit=wanted.limit)
+        found, following = await actions.list_for_run(unit, run_id, before=before, limit=wanted.limit)
         return answers.DeliveryPage([answers.delivery(one) for one in found], cursor_after(following))
 
     return answer(HTTPStatus.OK, await call.read(work))

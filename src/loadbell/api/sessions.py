@@ -13,12 +13,12 @@ from loadbell.accounts.sign_in import sign_in
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain.emails import LONGEST_EMAIL
-from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import SignedIn
 from loadbell.entry.door import OpenCall, PersonalCall, answer
 from loadbell.entry.paging import PageQuery
-from loadbell.store.db import Transaction
 from loadbell.store.sessions import SessionRow
+from loadbell.store.unit_of_work import UnitOfWork
 
 Email = Annotated[str, msgspec.Meta(max_length=LONGEST_EMAIL)]
 KnownPassword = Annotated[str, msgspec.Meta(max_length=LONGEST_PASSWORD)]
@@ -82,8 +82,6 @@ async def create_session(public: NamedDependency[OpenCall]) -> Response[bytes]:
         address=public.address,
         agent=public.header("user-agent"),
         former=public.credential(),
-        clock=door.clock,
-        entropy=door.entropy,
     )
     shown = CreatedSession(made.id, made.session, made.user_id, rfc3339(made.created_at), rfc3339(made.expires_at))
     return answer(HTTPStatus.CREATED, shown)
@@ -96,10 +94,10 @@ async def create_session(public: NamedDependency[OpenCall]) -> Response[bytes]:
 async def list_sessions(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
     """Where you are signed in: your sessions that are not over, newest first."""
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> SessionPage:
+    async def work(unit: UnitOfWork[SignedIn]) -> SessionPage:
         wanted = personal.query(PageQuery)
-        found = await sessions.list_sessions(tx, who, before=wanted.before_id(), limit=wanted.one_more, now=now)
-        return page(SessionPage, found, wanted.limit, lambda one: _shown(one, who), lambda one: one.id)
+        found = await sessions.list_sessions(unit, before=wanted.before_id(), limit=wanted.one_more)
+        return page(SessionPage, found, wanted.limit, lambda one: _shown(one, unit.principal), lambda one: one.id)
 
     return answer(HTTPStatus.OK, await personal.read(work))
 
@@ -112,8 +110,8 @@ async def list_sessions(personal: NamedDependency[PersonalCall]) -> Response[byt
 async def end_session(personal: NamedDependency[PersonalCall]) -> None:
     """Ends one of your sessions at once. Ending the one that asks is signing out."""
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> None:
-        await sessions.end_session(tx, who, personal.integer_id("session_id", "session"), now=now)
+    async def work(unit: UnitOfWork[SignedIn]) -> None:
+        await sessions.end_session(unit, personal.integer_id("session_id", "session"))
 
     await personal.write(work)
 

@@ -8,18 +8,16 @@ from litestar import Response, delete, get, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import tokens
-from loadbell.accounts.tokens import Hold
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Instant, Name, instant
 from loadbell.api.operations import Operation, described
 from loadbell.domain import orgs
-from loadbell.domain.ids import Entropy, Micros, rfc3339
+from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Scope
-from loadbell.domain.quotas import Quotas
 from loadbell.domain.runs import Trigger
 from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
 class Token(msgspec.Struct):
@@ -61,9 +59,9 @@ class NewTokenBody(msgspec.Struct, kw_only=True):
 async def list_tokens(call: NamedDependency[Call]) -> Response[bytes]:
     """All tokens of the organization, whoseever they are, newest first; expired ones too."""
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> TokenPage:
+    async def work(unit: UnitOfWork[Principal]) -> TokenPage:
         wanted = call.query(PageQuery)
-        found = await tokens.list_tokens(tx, principal, before=wanted.before_id(), limit=wanted.one_more)
+        found = await tokens.list_tokens(unit, before=wanted.before_id(), limit=wanted.one_more)
         return page(TokenPage, found, wanted.limit, lambda token: Token(**_shown(token)), lambda token: token.id)
 
     return answer(HTTPStatus.OK, await call.read(work))
@@ -77,8 +75,8 @@ async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
     """
     said = await call.body(NewTokenBody)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedToken:
-        return await make_token(tx, principal, said, quotas=call.door.quotas, now=now, entropy=call.door.entropy)
+    async def work(unit: UnitOfWork[Principal]) -> CreatedToken:
+        return await make_token(unit, said)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
@@ -91,27 +89,22 @@ async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
 async def revoke_token(call: NamedDependency[Call]) -> None:
     """Ends a token of the organization at once, whoseever it is; the one that asks for it, too."""
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await tokens.revoke_token(tx, principal, call.integer_id("token_id", "token"), now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await tokens.revoke_token(unit, call.integer_id("token_id", "token"))
 
-    await call.write(work, hold=Hold.ALONE)
+    await call.write(work)
 
 
-async def make_token(  # noqa: PLR0913 - what is made, and the ambient values
-    tx: Transaction, principal: Principal, said: NewTokenBody, *, quotas: Quotas, now: Micros, entropy: Entropy
-) -> CreatedToken:
+async def make_token(unit: UnitOfWork[Principal], said: NewTokenBody) -> CreatedToken:
     """Makes the token that ``said`` describes, as the one who made it sees it, this once."""
     token, value = await tokens.create_token(
-        tx,
-        principal,
+        unit,
         name=said.name,
         scope=said.scope,
         trigger=said.trigger,
         project_id=said.project_id,
         expires_at=instant(said.expires_at),
-        quotas=quotas,
-        now=now,
-        entropy=entropy,
     )
     return CreatedToken(**_shown(token), token=value)
 

@@ -13,7 +13,7 @@ from loadbell.domain.orgs import Principal
 from loadbell.entry.door import Call, answer
 from loadbell.entry.waiting import wait_until
 from loadbell.notify import actions
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
 
@@ -27,9 +27,9 @@ async def answer_of_test(call: Call, started: msgspec.Raw) -> Response[bytes]:
     """
     delivery_id = msgspec.json.decode(started, type=UUID)
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> answers.DeliveryWithAttempts:
-        delivery, attempts = await actions.get_delivery(tx, principal, delivery_id)
-        return answers.delivery_with_attempts(delivery, attempts, principal)
+    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
+        delivery, attempts = await actions.get_delivery(unit, delivery_id)
+        return answers.delivery_with_attempts(delivery, attempts, unit.principal)
 
     patience = call.door.send_timeout + PATIENCE_BEYOND_SENDING
     delivery = await wait_until(lambda seen: seen.status in ENDED, lambda: call.read(work), patience)

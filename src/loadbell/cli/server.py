@@ -45,7 +45,6 @@ def setup(
         set_up,
     )
     from loadbell.accounts.passwords import Passwords, new_password  # noqa: PLC0415 - as above
-    from loadbell.app import clock  # noqa: PLC0415 - as above
     from loadbell.domain.errors import Conflict  # noqa: PLC0415 - as above
     from loadbell.store.db import Transaction  # noqa: PLC0415 - as above
     from loadbell.store.opening import open_database  # noqa: PLC0415 - as above
@@ -60,14 +59,7 @@ def setup(
             password_hash = await Passwords().hash(password)
 
             async def work(tx: Transaction) -> NewOrganization:
-                return await set_up(
-                    tx,
-                    organization=organization,
-                    email=email,
-                    password_hash=password_hash,
-                    now=clock(),
-                    entropy=os.urandom,
-                )
+                return await set_up(tx, organization=organization, email=email, password_hash=password_hash)
 
             return await database.write(work)
         finally:

@@ -47,14 +47,13 @@ def reset_password(
     """Give somebody a new password, and print it. Signs that person out everywhere; API tokens stay as they are."""
     from loadbell.accounts.account import reset_password as reset  # noqa: PLC0415 - server modules load only here
     from loadbell.accounts.passwords import Passwords, check_password, new_password  # noqa: PLC0415 - as above
-    from loadbell.app import clock  # noqa: PLC0415 - as above
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
     check_password(password)
 
     async def work(database: "Database") -> int:
         password_hash = await Passwords().hash(password)
-        return await database.write(lambda tx: reset(tx, email, password_hash, now=clock()))
+        return await database.write(lambda tx: reset(tx, email, password_hash))
 
     ended = on_store(work)
     answer = {"email": email, "sessions_ended": ended} | ({} if password_stdin else {"password": password})

@@ -90,7 +90,7 @@ def build_asgi(
         logging_config=None,
     )
     routed = below_root(application if rewrite is None else rewrite(application), door.root, routers)
-    return RequestIds(RequestLimits(_head_as_get(routed), at_once), door.entropy)
+    return RequestIds(RequestLimits(_head_as_get(routed), at_once), door.database.entropy)
 
 
 async def _possible_methods(request: Asked) -> Response[bytes] | None:

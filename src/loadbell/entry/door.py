@@ -8,9 +8,9 @@ from it, then hands it a unit of work, inside which everything else of the reque
     async def report(call: NamedDependency[Call]) -> Response[bytes]:
         said = await call.body(RunReport)
 
-        async def work(tx: Transaction, principal: Principal, now: Micros) -> schemas.Run:
+        async def work(unit: UnitOfWork[Principal]) -> schemas.Run:
             run_id = call.integer_id("run_id", "run")
-            return shown(await lifecycle.report_run(tx, principal, run_id, said.report(), now=now, …))
+            return shown(await lifecycle.report_run(unit, run_id, said.report()))
 
         return answer(200, await call.write(work))
 
@@ -21,7 +21,7 @@ import hashlib
 from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -33,7 +33,7 @@ from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.sessions import authenticate_session
 from loadbell.accounts.tokens import Hold, authenticate, note_use
 from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
-from loadbell.domain.ids import Clock, Entropy, Micros
+from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.domain.quotas import Quotas
 from loadbell.entry import identifiers
@@ -43,46 +43,35 @@ from loadbell.entry.hosts import Hosts
 from loadbell.entry.report_limit import ReportLimit
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
-from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.idempotency import claim_key, keep_answer
 from loadbell.store.sessions import note_session_use
+from loadbell.store.unit_of_work import Installation, UnitOfWork, Who, exclusive, is_exclusive
 
+P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
-Who = TypeVar("Who", Principal, SignedIn, Visitor)
-Asked = Callable[[Transaction, Who, Micros], Coroutine[Any, Any, T]]
-"""A unit of work that knows who asks and when."""
+UseCase = Callable[Concatenate[UnitOfWork[Who], P], Coroutine[Any, Any, T]]
 
 LONGEST_KEY = 255
 
 
 @dataclass(frozen=True)
 class Door:
-    """What every request needs: the store, the ambient values, and the settings that use cases take."""
+    """What every request needs: the store, and what the operator has decided."""
 
     database: Database
-    clock: Clock
-    entropy: Entropy
+    installation: Installation
     hosts: Hosts
-    policy: AddressPolicy
-    default_watchdog: Micros
     send_timeout: Micros
     passwords: Passwords = field(default_factory=Passwords)
-    sends_mail: bool = False  #: the operator named a mail server
-    quotas: Quotas = field(default_factory=Quotas)
     reports: ReportLimit = field(default_factory=lambda: ReportLimit(Quotas().pace_of_reports))
     shares: Shares = field(default_factory=Shares)
 
     @property
-    def base_url(self) -> str:
-        """Where people reach this server, without a slash at its end."""
-        return self.hosts.base_url
-
-    @property
     def root(self) -> str:
         """The path under which they do, which stands before every path of ours: empty, or ``/loadbell``."""
-        return urlsplit(self.hosts.base_url).path
+        return urlsplit(self.installation.base_url).path
 
 
 class AtTheDoor(Generic[Who]):
@@ -180,23 +169,26 @@ class AtTheDoor(Generic[Who]):
         await shares.take_room(whose, length)
         self._request.scope["state"][AT_END].append(lambda: shares.give_room(whose, length))
 
-    async def read(self, work: Asked[Who, T]) -> T:
-        """What ``work``, which changes nothing, gives on one snapshot.
+    async def read(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What ``use_case``, which changes nothing, gives on one snapshot.
 
         Raises:
             Refused: the credential is not good, or the use case refuses.
         """
-        return await self._noting_use(self.door.database.read, work, Hold.NOTHING)
+        return await self._noting_use(
+            self.door.database.read, Hold.NOTHING, lambda unit: use_case(unit, *args, **kwargs)
+        )
 
-    async def write(self, work: Asked[Who, T], *, hold: Hold = Hold.SHARED) -> T:
-        """What ``work`` gives, once it has been committed.
+    async def write(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """What ``use_case`` gives, once it has been committed.
 
         Raises:
             Refused: the credential is not good, or the use case refuses; nothing was changed.
         """
-        return await self._noting_use(self.door.database.write, work, hold)
+        hold = Hold.ALONE if is_exclusive(use_case) else Hold.SHARED
+        return await self._noting_use(self.door.database.write, hold, lambda unit: use_case(unit, *args, **kwargs))
 
-    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> Who:
+    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> Who:
         """Who is asking.
 
         Raises:
@@ -204,29 +196,32 @@ class AtTheDoor(Generic[Who]):
         """
         raise NotImplementedError
 
-    async def _note_use(self, tx: Transaction, who: Who, now: Micros) -> None:
+    async def _note_use(self, tx: Transaction, who: Who) -> None:
         """Keeps that the credential of ``who`` was used."""
 
     async def _noting_use(
-        self, transact: Callable[[Work[T]], Coroutine[Any, Any, T]], work: Asked[Who, T], hold: Hold
+        self,
+        transact: Callable[[Work[T]], Coroutine[Any, Any, T]],
+        hold: Hold,
+        work: Callable[[UnitOfWork[Who]], Coroutine[Any, Any, T]],
     ) -> T:
-        now, bearer = self.door.clock(), self.credential()
+        bearer = self.credential()
 
-        async def unit(tx: Transaction) -> T:
-            self._who = await self._identify(tx, bearer, now, hold)
-            return await work(tx, self._who, now)
+        async def identified(tx: Transaction) -> T:
+            self._who = await self._identify(tx, bearer, hold)
+            return await work(UnitOfWork(tx, self._who, self.door.installation))
 
         shares = self.door.shares
         try:
             async with shares.turn(shares.whose(bearer, self.address)):
-                return await transact(unit)
+                return await transact(identified)
         finally:
             who = self._who
             if who is not None and bearer is not None:
                 shares.remember(bearer, _share_of(who))
             if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
                 with suppress(Unavailable):
-                    await self.door.database.write(lambda tx: self._note_use(tx, who, now))
+                    await self.door.database.write(lambda tx: self._note_use(tx, who))
 
 
 class Call(AtTheDoor[Principal]):
@@ -246,7 +241,7 @@ class Call(AtTheDoor[Principal]):
             raise Invalid(FieldError(self.key_header, message))
         return key
 
-    async def write_once(self, work: Asked[Principal, Any], *, hold: Hold = Hold.SHARED) -> msgspec.Raw:
+    async def write_once(self, use_case: UseCase[Principal, P, Any], *args: P.args, **kwargs: P.kwargs) -> msgspec.Raw:
         """As :meth:`write`, but gives the JSON of the result; a repeated Idempotency-Key gets that of the first time.
 
         To be called after :meth:`body`, whose bytes tell whether it is the same request. So do role, scope and projects
@@ -258,38 +253,38 @@ class Call(AtTheDoor[Principal]):
             Refused: as :meth:`write`; the key is free again.
         """
         if self.header(self.key_header) is None:
-            return msgspec.Raw(msgspec.json.encode(await self.write(work, hold=hold)))
+            return msgspec.Raw(msgspec.json.encode(await self.write(use_case, *args, **kwargs)))
         target = f"{self._request.method} {self._request.scope['path']}\n".encode()
 
-        async def once(tx: Transaction, principal: Principal, now: Micros) -> str:
-            key = self.key()
+        async def once(unit: UnitOfWork[Principal]) -> str:
+            tx, principal, key = unit.tx, unit.principal, self.key()
             assert key is not None
             assert principal.token_id is not None
             fingerprint = hashlib.sha256(_rights(principal) + target + self._raw).hexdigest()
-            result = await claim_key(tx, principal.token_id, key, fingerprint, now)
+            result = await claim_key(tx, principal.token_id, key, fingerprint)
             if result is None:
-                result = msgspec.json.encode(await work(tx, principal, now)).decode()
+                result = msgspec.json.encode(await use_case(unit, *args, **kwargs)).decode()
                 await keep_answer(tx, principal.token_id, key, result)
             return result
 
-        return msgspec.Raw((await self.write(once, hold=hold)).encode())
+        return msgspec.Raw((await self.write(exclusive(once) if is_exclusive(use_case) else once)).encode())
 
-    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> Principal:
-        return await authenticate(tx, bearer, now, hold=hold, address=self.address)
+    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> Principal:
+        return await authenticate(tx, bearer, hold=hold, address=self.address)
 
-    async def _note_use(self, tx: Transaction, who: Principal, now: Micros) -> None:
-        await note_use(tx, who, now)
+    async def _note_use(self, tx: Transaction, who: Principal) -> None:
+        await note_use(tx, who)
 
 
 class PersonalCall(AtTheDoor[SignedIn]):
     """A request with a session: it is about its user, not about an organization."""
 
-    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> SignedIn:
+    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> SignedIn:
         del hold  # a user's own account belongs to no organization
-        return await authenticate_session(tx, bearer, now, address=self.address)
+        return await authenticate_session(tx, bearer, address=self.address)
 
-    async def _note_use(self, tx: Transaction, who: SignedIn, now: Micros) -> None:
-        await note_session_use(tx, who.session_id, now)
+    async def _note_use(self, tx: Transaction, who: SignedIn) -> None:
+        await note_session_use(tx, who.session_id)
 
 
 class OpenCall(AtTheDoor[Visitor]):
@@ -297,8 +292,8 @@ class OpenCall(AtTheDoor[Visitor]):
 
     largest_body = LARGEST_OF_STRANGER
 
-    async def _identify(self, tx: Transaction, bearer: str | None, now: Micros, hold: Hold) -> Visitor:
-        del tx, bearer, now, hold
+    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> Visitor:
+        del tx, bearer, hold
         return Visitor(self.address)
 
 
@@ -330,5 +325,5 @@ def _rights(principal: Principal) -> bytes:
     return f"{principal.role} {principal.scope} {projects}\n".encode()
 
 
-async def _nothing(_tx: Transaction, _who: object, _now: Micros) -> None:
+async def _nothing(_unit: UnitOfWork[Any]) -> None:
     """Only asks who is there."""

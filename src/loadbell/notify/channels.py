@@ -10,9 +10,8 @@ from loadbell.channels.settings import masked_settings, parse_settings, stored_s
 from loadbell.domain.changes import changed_fields
 from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription, Waiting
 from loadbell.domain.errors import FieldError, Invalid, NotFound
-from loadbell.domain.ids import SECOND, Entropy, Micros, rfc3339
+from loadbell.domain.ids import SECOND, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
-from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.signing import new_secret
 from loadbell.outbound.urls import leads_elsewhere
@@ -24,6 +23,7 @@ from loadbell.store.organizations import project_ids
 from loadbell.store.outcomes import count_held
 from loadbell.store.quotas import require_room
 from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel
+from loadbell.store.unit_of_work import UnitOfWork
 
 MOST_PAUSED = 20
 """Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
@@ -35,8 +35,7 @@ _SETTINGS = "settings."  # in an audit entry, before the name of one
 
 
 async def create_channel(  # noqa: PLR0913 - one argument for each property
-    tx: Transaction,
-    principal: Principal,
+    unit: UnitOfWork[Principal],
     organization_id: int,
     *,
     kind: str,
@@ -44,10 +43,6 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     settings: Mapping[str, Any],
     subscription: Subscription,
     enabled: bool,
-    policy: AddressPolicy,
-    quotas: Quotas = DEFAULT_QUOTAS,
-    now: Micros,
-    entropy: Entropy,
 ) -> tuple[Channel, str | None]:
     """Adds a channel; gives it, and its signing secret this once when its kind signs.
 
@@ -56,13 +51,13 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
         Invalid: the kind is not known, or a setting is wrong.
         Conflict: the organization has as many channels as it may.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.MANAGE_CHANNELS)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.MANAGE_CHANNELS)
     known = parse_kind(kind)
-    parsed = check_form(known, settings, policy=policy)
-    await _check_subscription(tx, organization_id, subscription)
-    await require_room(tx, organization_id, "channels", quotas.channels, now)
-    secret = new_secret(entropy) if channel_type(known).signs else None
+    parsed = check_form(known, settings, policy=unit.installation.policy)
+    await _check_subscription(unit.tx, organization_id, subscription)
+    await require_room(unit.tx, organization_id, "channels", unit.installation.quotas.channels)
+    secret = new_secret(unit.random) if channel_type(known).signs else None
     channel = Channel(
         id=0,
         organization_id=organization_id,
@@ -72,10 +67,10 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
         subscription=subscription,
         enabled=enabled,
         paused_reason=None,
-        created_at=now,
+        created_at=unit.now,
     )
     channel_id = await store.insert_channel(
-        tx,
+        unit.tx,
         organization_id=organization_id,
         kind=known,
         name=name,
@@ -83,58 +78,55 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
         signing_secrets=() if secret is None else (secret,),
         subscription=subscription,
         enabled=enabled,
-        now=now,
     )
     made = replace(channel, id=channel_id)
     changes = {"kind": known, **_told(made), "settings": masked_settings(known, parsed)}
-    await append_entry(tx, principal, "channel.created", f"channel {channel_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "channel.created", f"channel {channel_id}", changes)
     return made, secret
 
 
-async def get_channel(tx: Transaction, principal: Principal, channel_id: int) -> Channel:
+async def get_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
     """The channel.
 
     Raises:
         NotFound: it is not of the asker's organization.
     """
-    principal.require(Action.READ_CHANNELS)
-    channel = await store.get_channel(tx, principal.organization_id, channel_id)
+    unit.principal.require(Action.READ_CHANNELS)
+    channel = await store.get_channel(unit.tx, unit.principal.organization_id, channel_id)
     if channel is None:
         raise _no_channel(channel_id)
     return channel
 
 
 async def list_channels(
-    tx: Transaction, principal: Principal, organization_id: int, *, before: int | None, limit: int
+    unit: UnitOfWork[Principal], organization_id: int, *, before: int | None, limit: int
 ) -> list[Channel]:
     """Up to ``limit`` channels, newest first, older than ``before``.
 
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.READ_CHANNELS)
-    return await store.list_channels(tx, organization_id, before=before, limit=limit)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.READ_CHANNELS)
+    return await store.list_channels(unit.tx, organization_id, before=before, limit=limit)
 
 
-async def first_channels(tx: Transaction, principal: Principal, organization_id: int) -> dict[ChannelKind, Channel]:
+async def first_channels(unit: UnitOfWork[Principal], organization_id: int) -> dict[ChannelKind, Channel]:
     """The oldest channel of each kind that there is.
 
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(principal, organization_id)
-    principal.require(Action.READ_CHANNELS)
-    return await store.first_channels(tx, organization_id)
+    check_organization(unit.principal, organization_id)
+    unit.principal.require(Action.READ_CHANNELS)
+    return await store.first_channels(unit.tx, organization_id)
 
 
-async def names_of_channels(
-    tx: Transaction, principal: Principal, channel_ids: Iterable[int | None]
-) -> dict[int, store.Named]:
+async def names_of_channels(unit: UnitOfWork[Principal], channel_ids: Iterable[int | None]) -> dict[int, store.Named]:
     """By id, what the channels are called that the organization has of these; None is passed over."""
-    principal.require(Action.READ_CHANNELS)
+    unit.principal.require(Action.READ_CHANNELS)
     ids = {one for one in channel_ids if one is not None}
-    return {one.id: one for one in await store.names_of(tx, principal.organization_id, ids)} if ids else {}
+    return {one.id: one for one in await store.names_of(unit.tx, unit.principal.organization_id, ids)} if ids else {}
 
 
 @dataclass(frozen=True)
@@ -149,12 +141,13 @@ class PausedNotice:
     held: int  #: up to ``store.outcomes.HELD_COUNTED``
 
 
-async def paused_channels(tx: Transaction, principal: Principal) -> list[PausedNotice]:
+async def paused_channels(unit: UnitOfWork[Principal]) -> list[PausedNotice]:
     """The paused channels of the organization, up to ``MOST_PAUSED``, the last paused first."""
-    principal.require(Action.READ_CHANNELS)
-    found = await store.paused_channels(tx, principal.organization_id, limit=MOST_PAUSED)
+    unit.principal.require(Action.READ_CHANNELS)
+    found = await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MOST_PAUSED)
     return [
-        PausedNotice(one.id, one.name, one.kind, one.since, one.reason, await count_held(tx, one.id)) for one in found
+        PausedNotice(one.id, one.name, one.kind, one.since, one.reason, await count_held(unit.tx, one.id))
+        for one in found
     ]
 
 
@@ -167,33 +160,29 @@ class WaitingNotice:
     wait: Waiting
 
 
-async def waiting_channels(tx: Transaction, principal: Principal, now: Micros) -> list[WaitingNotice]:
+async def waiting_channels(unit: UnitOfWork[Principal]) -> list[WaitingNotice]:
     """The channels that have waited for ``NOTED_AFTER`` or longer, up to ``MOST_PAUSED``, newest first."""
-    principal.require(Action.READ_CHANNELS)
+    unit.principal.require(Action.READ_CHANNELS)
     found = await store.waiting_channels(
-        tx, principal.organization_id, before=now - NOTED_AFTER, now=now, limit=MOST_PAUSED
+        unit.tx, unit.principal.organization_id, before=unit.now - NOTED_AFTER, limit=MOST_PAUSED
     )
     return [WaitingNotice(*one) for one in found]
 
 
-async def names_of_paused(tx: Transaction, principal: Principal) -> list[str]:
+async def names_of_paused(unit: UnitOfWork[Principal]) -> list[str]:
     """The names of the organization's paused channels, up to ``MOST_PAUSED``: no more than whoever reports needs."""
-    principal.require(Action.REPORT_RUNS)
-    return [one.name for one in await store.paused_channels(tx, principal.organization_id, limit=MOST_PAUSED)]
+    unit.principal.require(Action.REPORT_RUNS)
+    return [one.name for one in await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MOST_PAUSED)]
 
 
 async def update_channel(  # noqa: PLR0913 - one argument for each property
-    tx: Transaction,
-    principal: Principal,
+    unit: UnitOfWork[Principal],
     channel_id: int,
     *,
     name: str | None = None,
     settings: Mapping[str, Any] | None = None,
     subscription: Subscription | None = None,
     enabled: bool | None = None,
-    policy: AddressPolicy,
-    now: Micros,
-    entropy: Entropy,
 ) -> tuple[Channel, str | None]:
     """Changes what is given and keeps the rest; within ``settings`` an absent field stays as it is.
 
@@ -204,64 +193,66 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         NotFound: it is not of the asker's organization.
         Invalid: a setting is wrong, a masked value was sent back, or a secret would follow the URL elsewhere.
     """
-    channel = former = await lock_channel(tx, principal, channel_id)
+    channel = former = await lock_channel(unit, channel_id)
     if settings is not None:
-        parsed = check_form(channel.kind, settings, policy=policy, current=channel.settings)
+        parsed = check_form(channel.kind, settings, policy=unit.installation.policy, current=channel.settings)
         channel = replace(channel, settings=parsed)
     if subscription is not None:
-        await _check_subscription(tx, principal.organization_id, subscription, kept=channel.subscription.projects)
+        await _check_subscription(
+            unit.tx, unit.principal.organization_id, subscription, kept=channel.subscription.projects
+        )
         channel = replace(channel, subscription=subscription)
     channel = replace(
         channel,
         name=channel.name if name is None else name,
         enabled=channel.enabled if enabled is None else enabled,
     )
-    await store.update_channel(tx, channel)
+    await store.update_channel(unit.tx, channel)
     changes = _changes(former, channel)
     if any(name.startswith(_SETTINGS) for name in changes):
-        await store.begin_anew(tx, channel_id, now)  # what came of the old ones says nothing about these
+        await store.begin_anew(unit.tx, channel_id)  # what came of the old ones says nothing about these
         channel = replace(channel, last_wait=None)
-        tx.wake_workers()
+        unit.tx.wake_workers()
     if changes:
         told = {**named(channel), **changes}
-        await append_entry(tx, principal, "channel.changed", f"channel {channel_id}", told, now)
+        await append_entry(unit.tx, unit.principal, "channel.changed", f"channel {channel_id}", told)
     secret = None
     if channel_type(channel.kind).signs and leads_elsewhere(channel.settings["url"], former.settings["url"]):
-        secret = new_secret(entropy)
-        await store.keep_signing_secrets(tx, channel_id, (SigningSecret(secret),))
-        ends = {**named(channel), "previous_expires_at": rfc3339(now)}
-        await append_entry(tx, principal, "channel.secret_rotated", f"channel {channel_id}", ends, now)
+        secret = new_secret(unit.random)
+        await store.keep_signing_secrets(unit.tx, channel_id, (SigningSecret(secret),))
+        ends = {**named(channel), "previous_expires_at": rfc3339(unit.now)}
+        await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", ends)
     return channel, secret
 
 
-async def delete_channel(tx: Transaction, principal: Principal, channel_id: int, *, now: Micros) -> None:
+async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
     """Removes the channel and its secrets. What was pending is cancelled; the log of the rest stays.
 
     Raises:
         NotFound: it is not of the asker's organization.
     """
-    channel = await lock_channel(tx, principal, channel_id)
-    await store.delete_channel(tx, channel_id)
-    cancelled, were_all = await sweep_channel(tx, principal.organization_id, channel_id, CHANNEL_DELETED, now)
+    channel = await lock_channel(unit, channel_id)
+    await store.delete_channel(unit.tx, channel_id)
+    cancelled, were_all = await sweep_channel(unit.tx, unit.principal.organization_id, channel_id, CHANNEL_DELETED)
     changes = {
         "kind": channel.kind,
         "name": channel.name,
         "cancelled_deliveries": cancelled if were_all else MORE_THAN_COUNTED,
     }
-    await append_entry(tx, principal, "channel.deleted", f"channel {channel_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "channel.deleted", f"channel {channel_id}", changes)
 
 
-async def lock_channel(tx: Transaction, principal: Principal, channel_id: int) -> Channel:
+async def lock_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
     """The channel, which the asker may change and nobody else changes until this transaction ends.
 
     Raises:
         NotFound: it is not of the asker's organization.
     """
-    principal.require(Action.READ_CHANNELS)
-    channel = await store.lock_channel(tx, principal.organization_id, channel_id)
+    unit.principal.require(Action.READ_CHANNELS)
+    channel = await store.lock_channel(unit.tx, unit.principal.organization_id, channel_id)
     if channel is None:
         raise _no_channel(channel_id)
-    principal.require(Action.MANAGE_CHANNELS)
+    unit.principal.require(Action.MANAGE_CHANNELS)
     return channel
 
 

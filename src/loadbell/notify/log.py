@@ -10,7 +10,7 @@ from loadbell.domain.orgs import Action, Principal
 from loadbell.notify.channels import check_organization, get_channel
 from loadbell.store import delivery_lists
 from loadbell.store import outcomes as store
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 _HOUR: Micros = 3600 * SECOND
 
@@ -62,14 +62,8 @@ class Told:
     cancelled: int = 0
 
 
-async def outcomes_over_time(  # noqa: PLR0913 - whose, and which time
-    tx: Transaction,
-    principal: Principal,
-    *,
-    organization_id: int | None = None,
-    channel_id: int | None = None,
-    period: Period,
-    now: Micros,
+async def outcomes_over_time(
+    unit: UnitOfWork[Principal], *, organization_id: int | None = None, channel_id: int | None = None, period: Period
 ) -> Outcomes:
     """How the deliveries of the organization, or of one channel, stand that were created in the time until ``now``.
 
@@ -79,14 +73,14 @@ async def outcomes_over_time(  # noqa: PLR0913 - whose, and which time
         NotFound: the organization or channel is not the asker's.
     """
     if organization_id is not None:
-        check_organization(principal, organization_id)
+        check_organization(unit.principal, organization_id)
     if channel_id is not None:
-        await get_channel(tx, principal, channel_id)
-    principal.require(Action.READ_LOG)
-    end = now - now % period.width + period.width
+        await get_channel(unit, channel_id)
+    unit.principal.require(Action.READ_LOG)
+    end = unit.now - unit.now % period.width + period.width
     start = end - period.steps * period.width
     shares, cut = await store.outcomes(
-        tx, principal.organization_id, channel_id=channel_id, start=start, end=end, width=period.width
+        unit.tx, unit.principal.organization_id, channel_id=channel_id, start=start, end=end, width=period.width
     )
     buckets = [Bucket(start + step * period.width) for step in range(period.steps)]
     for share in shares:
@@ -96,12 +90,12 @@ async def outcomes_over_time(  # noqa: PLR0913 - whose, and which time
     return Outcomes(tuple(buckets), min(share.oldest for share in shares) if cut else None)
 
 
-async def told_of(tx: Transaction, principal: Principal, run_ids: Collection[int]) -> dict[int, Told]:
+async def told_of(unit: UnitOfWork[Principal], run_ids: Collection[int]) -> dict[int, Told]:
     """How the deliveries stand of each of these runs that the asker sees; zeros for one that nobody is told of."""
-    principal.require(Action.READ_DELIVERIES)
+    unit.principal.require(Action.READ_DELIVERIES)
     told = dict.fromkeys(run_ids, Told())
-    for row in await store.told_of(tx, principal.organization_id, run_ids):
-        if principal.sees_project(row["project_id"]):
+    for row in await store.told_of(unit.tx, unit.principal.organization_id, run_ids):
+        if unit.principal.sees_project(row["project_id"]):
             status = DeliveryStatus(row["status"])
             name = "held" if status is DeliveryStatus.PENDING and row["paused"] else _NAMES[status]
             before = told[row["run_id"]]
@@ -109,10 +103,10 @@ async def told_of(tx: Transaction, principal: Principal, run_ids: Collection[int
     return told
 
 
-async def last_deliveries(tx: Transaction, principal: Principal, channel_ids: Collection[int]) -> dict[int, Delivery]:
+async def last_deliveries(unit: UnitOfWork[Principal], channel_ids: Collection[int]) -> dict[int, Delivery]:
     """The newest delivery of each of these channels that is not a Test Hook; a channel may have none."""
-    principal.require(Action.READ_LOG)
-    return await delivery_lists.last_deliveries(tx, principal.organization_id, channel_ids)
+    unit.principal.require(Action.READ_LOG)
+    return await delivery_lists.last_deliveries(unit.tx, unit.principal.organization_id, channel_ids)
 
 
 _NAMES = {

@@ -12,7 +12,7 @@ from loadbell.channels import channel_type
 from loadbell.domain.changes import changed_fields
 from loadbell.domain.deliveries import Reason, without_quotes
 from loadbell.domain.events import Event, EventName, channel_paused_payload
-from loadbell.domain.ids import Entropy, Micros, new_uuid, to_datetime
+from loadbell.domain.ids import Micros, to_datetime
 from loadbell.domain.notices import encode_notice, pause_notice, span
 from loadbell.notify.route import wants_pauses
 from loadbell.store import pauses as store
@@ -43,9 +43,7 @@ class _Said:
     limited: bool = False  #: its rate changes: it is limited, or was before
 
 
-async def heed(
-    tx: Transaction, done: Sequence[Completion], *, pause_after: Micros, now: Micros, entropy: Entropy
-) -> list[Paused]:
+async def heed(tx: Transaction, done: Sequence[Completion], *, pause_after: Micros) -> list[Paused]:
     """Does to channels what these attempts say about them; to be called before they are recorded.
 
     A channel is paused when it said that no message can succeed, or when nothing but failures came for
@@ -62,7 +60,7 @@ async def heed(
         touched={channel for channel, one in said.items() if one.limited or one.refusal is not None} | mixed,
         well={channel for channel, one in said.items() if one.succeeded} - mixed,
         failing=failing - mixed,
-        before=now - pause_after,
+        before=tx.now - pause_after,
     )
     since: dict[int, Micros | None] = {}
     paused: list[tuple[store.Standing, str]] = []
@@ -75,24 +73,24 @@ async def heed(
             failing_since = channel.failing_since
         if failing_since != channel.failing_since:
             since[channel.id] = failing_since
-        reason = _reason(one, failing_since, pause_after=pause_after, now=now)
-        if reason is not None and await store.pause_channel(tx, channel.id, reason, now):
+        reason = _reason(one, failing_since, pause_after=pause_after, now=tx.now)
+        if reason is not None and await store.pause_channel(tx, channel.id, reason):
             paused.append((channel, reason))
     await store.note_failing(tx, since)
     for channel, reason in paused:
-        await _tell(tx, channel, reason, now=now, entropy=entropy)
+        await _tell(tx, channel, reason)
     return [Paused(channel.id, reason) for channel, reason in paused]
 
 
-async def find_late(tx: Transaction, *, hold_for: Micros, now: Micros) -> list[store.Late]:
+async def find_late(tx: Transaction, *, hold_for: Micros) -> list[store.Late]:
     """Some of what has waited for longer than ``hold_for``: for a paused channel, or for a receiver's rate limit.
 
     To find it takes long where channels hold much: it is for a look, never for a transaction that writes.
     """
-    return await store.find_late(tx, before=now - hold_for, now=now)
+    return await store.find_late(tx, before=tx.now - hold_for)
 
 
-async def expire_held(tx: Transaction, late: Sequence[store.Late], *, hold_for: Micros, now: Micros) -> int:
+async def expire_held(tx: Transaction, late: Sequence[store.Late], *, hold_for: Micros) -> int:
     """Ends those of the deliveries that still wait for longer than ``hold_for``; gives how many."""
     return await store.expire_late(
         tx,
@@ -101,8 +99,7 @@ async def expire_held(tx: Transaction, late: Sequence[store.Late], *, hold_for: 
         "Resume the channel, then redeliver this if it is still of use.",
         limited=f"The receiver's rate limit left no room for this within {span(hold_for)}. "
         "Redeliver it if it is still of use.",
-        before=now - hold_for,
-        now=now,
+        before=tx.now - hold_for,
     )
 
 
@@ -146,9 +143,9 @@ def _minute(instant: Micros) -> str:
     return to_datetime(instant).strftime("%Y-%m-%d %H:%M UTC")
 
 
-async def _tell(tx: Transaction, channel: store.Standing, reason: str, *, now: Micros, entropy: Entropy) -> None:
+async def _tell(tx: Transaction, channel: store.Standing, reason: str) -> None:
     changes = {"name": channel.name, **changed_fields({"paused_reason": None}, {"paused_reason": reason})}
-    await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes, now)
+    await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes)
     told = [
         other for other in await store.told_of_pauses(tx, channel.organization_id) if wants_pauses(other.subscription)
     ]
@@ -159,18 +156,18 @@ async def _tell(tx: Transaction, channel: store.Standing, reason: str, *, now: M
         channel=channel.name,
         title=channel_type(channel.kind).title,
         reason=reason,
-        now=now,
+        now=tx.now,
     )
     event = Event(
-        id=new_uuid(now, entropy),
+        id=tx.new_uuid(),
         organization_id=channel.organization_id,
         name=EventName.CHANNEL_PAUSED,
-        occurred_at=now,
+        occurred_at=tx.now,
         payload=channel_paused_payload(
             organization_id=channel.organization_id, channel_id=channel.id, name=channel.name, reason=reason
         ),
         notice=encode_notice(notice),
     )
     await insert_event(tx, event)
-    await insert_deliveries(tx, event, [NewDelivery(new_uuid(now, entropy), one.id, one.kind) for one in told], now)
+    await insert_deliveries(tx, event, [NewDelivery(tx.new_uuid(), one.id, one.kind) for one in told])
     tx.wake_workers()

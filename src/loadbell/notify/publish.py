@@ -6,7 +6,6 @@ moves the run: either all of it happened or none of it.
 """
 
 from loadbell.domain.events import Event, EventName, run_payload
-from loadbell.domain.ids import Entropy, Micros, new_uuid
 from loadbell.domain.notices import encode_notice, run_notice
 from loadbell.domain.runs import Result, Run
 from loadbell.notify.route import Happening, is_change, wants
@@ -17,32 +16,32 @@ from loadbell.store.organizations import names
 from loadbell.store.runs import earlier_run, lock_last_result, set_last_result
 
 
-async def publish_started(tx: Transaction, run: Run, *, now: Micros, entropy: Entropy) -> None:
+async def publish_started(tx: Transaction, run: Run) -> None:
     """Tells that ``run`` became Running."""
-    await _publish(tx, Happening(EventName.STARTED, run, changed=False), now=now, entropy=entropy)
+    await _publish(tx, Happening(EventName.STARTED, run, changed=False))
 
 
-async def publish_finished(tx: Transaction, run: Run, *, now: Micros, entropy: Entropy) -> None:
+async def publish_finished(tx: Transaction, run: Run) -> None:
     """Tells how ``run`` ended, and remembers its result for the next end of the same test."""
     last = await lock_last_result(tx, run.test_id) if run.names_a_test else None
     if run.names_a_test and run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
         await set_last_result(tx, run.test_id, run.result)
     happening = Happening(EventName.FINISHED, run, changed=is_change(run.result, last))
-    await _publish(tx, happening, now=now, entropy=entropy)
+    await _publish(tx, happening)
 
 
-async def _publish(tx: Transaction, happening: Happening, *, now: Micros, entropy: Entropy) -> None:
+async def _publish(tx: Transaction, happening: Happening) -> None:
     run = happening.run
     compares = happening.name is EventName.FINISHED and run.status.came_to_its_end and run.metrics
     earlier = await earlier_run(tx, run) if compares else None
     project, who = await names(tx, run.project_id, run.user_id)
     event = Event(
-        id=new_uuid(now, entropy),
+        id=tx.new_uuid(),
         organization_id=run.organization_id,
         name=happening.name,
-        occurred_at=now,
+        occurred_at=tx.now,
         payload=run_payload(run, happening.name),
-        notice=encode_notice(run_notice(run, happening.name, project=project, who=who, now=now, earlier=earlier)),
+        notice=encode_notice(run_notice(run, happening.name, project=project, who=who, now=tx.now, earlier=earlier)),
         run_id=run.id,
         project_id=run.project_id,
     )
@@ -50,10 +49,10 @@ async def _publish(tx: Transaction, happening: Happening, *, now: Micros, entrop
     channels = [item for item in await listeners(tx, run.organization_id) if wants(item.subscription, happening)]
     unanswered = await lock_unanswered(tx, run.id)
     deliveries = [
-        NewDelivery(new_uuid(now, entropy), channel.id, channel.kind, waits_for=unanswered.get(channel.id))
+        NewDelivery(tx.new_uuid(), channel.id, channel.kind, waits_for=unanswered.get(channel.id))
         for channel in channels
     ]
-    await insert_deliveries(tx, event, deliveries, now)
+    await insert_deliveries(tx, event, deliveries)
     # What is waited for shall not keep the newer news back for a retry that is hours away.
-    await bring_forward(tx, [unanswered[channel.id] for channel in channels if channel.id in unanswered], now)
+    await bring_forward(tx, [unanswered[channel.id] for channel in channels if channel.id in unanswered])
     tx.wake_workers()

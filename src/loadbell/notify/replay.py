@@ -11,7 +11,7 @@ from contextlib import suppress
 import structlog
 
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
-from loadbell.domain.ids import SECOND, Clock, Micros, rfc3339
+from loadbell.domain.ids import SECOND, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.replays import End, Replay
 from loadbell.notify.channels import get_channel
@@ -19,6 +19,7 @@ from loadbell.store import replays as store
 from loadbell.store.audit import append_entry
 from loadbell.store.channels import lock_channel
 from loadbell.store.db import Database, Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()
 
@@ -30,8 +31,7 @@ _BREATH_SECONDS = 0.01  # between two looks; without it live news took half as l
 
 
 async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient values
-    tx: Transaction,
-    principal: Principal,
+    unit: UnitOfWork[Principal],
     channel_id: int,
     *,
     since: Micros,
@@ -39,7 +39,6 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
     statuses: Sequence[End],
     dry_run: bool,
     counted: int | None = None,
-    now: Micros,
 ) -> tuple[int | None, int]:
     """Asks for one manual attempt of each delivery of the channel in the span that stands in one of ``statuses`` now.
 
@@ -52,30 +51,30 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
         Invalid: no delivery can be meant.
         Conflict: the channel is paused or turned off, or another replay of it is going on.
     """
-    await get_channel(tx, principal, channel_id)
-    principal.require(Action.MANAGE_DELIVERIES)
-    if since > now:
+    await get_channel(unit, channel_id)
+    unit.principal.require(Action.MANAGE_DELIVERIES)
+    if since > unit.now:
         raise Invalid(FieldError("since", "must not be in the future"))
     if until is not None and since >= until:
         raise Invalid(FieldError("until", "must be later than since"))
-    until = now if until is None else min(until, now)
-    span = store.Span(channel_id, max(since, 0), max(until, 0), tuple(dict.fromkeys(statuses)), now)
+    until = unit.now if until is None else min(until, unit.now)
+    span = store.Span(channel_id, max(since, 0), max(until, 0), tuple(dict.fromkeys(statuses)), unit.now)
     if not span.statuses:
         raise Invalid(FieldError("statuses", "must name at least one"))
-    count = await store.count_meant(tx, span) if counted is None else counted
+    count = await store.count_meant(unit.tx, span) if counted is None else counted
     if dry_run:
         return None, count
-    channel = await lock_channel(tx, principal.organization_id, channel_id)
+    channel = await lock_channel(unit.tx, unit.principal.organization_id, channel_id)
     if channel is None:
         raise NotFound(f"There is no channel {channel_id}.")
     if not channel.enabled:
         raise Conflict("The channel is turned off. Turn it on, then replay.")
     if channel.paused_reason is not None:
         raise Conflict("The channel is paused. Resume it, then replay.")
-    other = await store.replay_going_on(tx, channel_id)
+    other = await store.replay_going_on(unit.tx, channel_id)
     if other is not None:
         raise Conflict(f"Replay {other} of this channel is going on. Wait for its end, then ask again.")
-    replay_id = await store.insert_replay(tx, principal.organization_id, span, count)
+    replay_id = await store.insert_replay(unit.tx, unit.principal.organization_id, span, count)
     changes = {
         "replay": replay_id,
         "since": rfc3339(span.since),
@@ -83,19 +82,19 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
         "statuses": span.statuses,
         "count": count,
     }
-    await append_entry(tx, principal, "channel.replayed", f"channel {channel_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "channel.replayed", f"channel {channel_id}", changes)
     return replay_id, count
 
 
-async def get_replay(tx: Transaction, principal: Principal, channel_id: int, replay_id: int) -> Replay:
+async def get_replay(unit: UnitOfWork[Principal], channel_id: int, replay_id: int) -> Replay:
     """The replay and how far it has come.
 
     Raises:
         NotFound: the channel is not of the asker's organization, or the replay is not the channel's.
     """
-    await get_channel(tx, principal, channel_id)
-    principal.require(Action.READ_LOG)
-    replay = await store.get_replay(tx, principal.organization_id, channel_id, replay_id)
+    await get_channel(unit, channel_id)
+    unit.principal.require(Action.READ_LOG)
+    replay = await store.get_replay(unit.tx, unit.principal.organization_id, channel_id, replay_id)
     if replay is None:
         raise NotFound(f"There is no replay {replay_id} of channel {channel_id}.")
     return replay
@@ -104,9 +103,8 @@ async def get_replay(tx: Transaction, principal: Principal, channel_id: int, rep
 class Replayer:
     """Carries replays on from :meth:`start` until :meth:`stop`, beside any number of others on the same database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -126,17 +124,16 @@ class Replayer:
 
     async def look(self) -> float:
         """Lets go what there is room for; gives the seconds until there may be something to do."""
-        now = self._clock()
 
         async def find(tx: Transaction) -> tuple[list[int], Micros | None]:
-            return await store.replays_with_room(tx, at_once=AT_ONCE, now=now)
+            return await store.replays_with_room(tx, at_once=AT_ONCE)
 
         ready, due = await self._database.read(find)
         more = False
         for replay_id in ready:
 
             async def advance(tx: Transaction, replay_id: int = replay_id) -> bool:
-                return await store.advance_replay(tx, replay_id, at_once=AT_ONCE, now=now)
+                return await store.advance_replay(tx, replay_id, at_once=AT_ONCE)
 
             try:
                 more |= await self._database.write(advance)
@@ -146,7 +143,7 @@ class Replayer:
                 log.exception("A replay could not go on; it will be tried again", replay=replay_id)
         if more:
             return 0
-        return _LOOK_SECONDS if due is None else min((due - now) / SECOND, _LOOK_SECONDS)
+        return _LOOK_SECONDS if due is None else min((due - self._database.clock()) / SECOND, _LOOK_SECONDS)
 
     async def _run(self) -> None:
         while True:

@@ -5,14 +5,13 @@ from enum import StrEnum
 from loadbell.channels import channel_type
 from loadbell.domain.changes import changed_fields
 from loadbell.domain.channels import Channel
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal
 from loadbell.notify.channels import get_channel, lock_channel
 from loadbell.store import pauses as store
 from loadbell.store.audit import append_entry
-from loadbell.store.db import Transaction
 from loadbell.store.organizations import organization_names
 from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_held
+from loadbell.store.unit_of_work import UnitOfWork
 
 _DROPPED = "The channel was resumed without what it had held. Redeliver this if it is still of use."
 
@@ -24,22 +23,22 @@ class Held(StrEnum):
     DROP = "drop"  #: cancelled
 
 
-async def pause(tx: Transaction, principal: Principal, channel_id: int, *, now: Micros) -> Channel:
+async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
     """Lets the channel send nothing but Test Hooks; it goes on collecting. A paused one stays as it is.
 
     Raises:
         NotFound: it is not of the asker's organization.
     """
-    await lock_channel(tx, principal, channel_id)
-    _, who = await organization_names(tx, principal.organization_id, principal.user_id)
+    await lock_channel(unit, channel_id)
+    _, who = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
     reason = f"Paused by {who or 'hand'}."
-    if await store.pause_channel(tx, channel_id, reason, now):
+    if await store.pause_channel(unit.tx, channel_id, reason):
         changes = changed_fields({"paused_reason": None}, {"paused_reason": reason})
-        await append_entry(tx, principal, "channel.paused", f"channel {channel_id}", changes, now)
-    return await get_channel(tx, principal, channel_id)
+        await append_entry(unit.tx, unit.principal, "channel.paused", f"channel {channel_id}", changes)
+    return await get_channel(unit, channel_id)
 
 
-async def resume(tx: Transaction, principal: Principal, channel_id: int, held: Held, *, now: Micros) -> Channel:
+async def resume(unit: UnitOfWork[Principal], channel_id: int, held: Held) -> Channel:
     """Lets the channel send again, and delivers or drops what it has held. One that is not paused stays as it is.
 
     When it holds very many, it sends again once a sweep has been through all of them.
@@ -47,18 +46,18 @@ async def resume(tx: Transaction, principal: Principal, channel_id: int, held: H
     Raises:
         NotFound: it is not of the asker's organization.
     """
-    channel = await lock_channel(tx, principal, channel_id)
+    channel = await lock_channel(unit, channel_id)
     if channel.paused_reason is None:
         return channel
     pace = channel_type(channel.kind).pace
-    await store.resume_channel(tx, channel_id, full_at=0 if pace is None else pace.drained(now), now=now)
+    await store.resume_channel(unit.tx, channel_id, full_at=0 if pace is None else pace.drained(unit.now))
     drop = _DROPPED if held is Held.DROP else None
-    count, were_all = await sweep_held(tx, principal.organization_id, channel_id, drop=drop, now=now)
-    tx.wake_workers()
+    count, were_all = await sweep_held(unit.tx, unit.principal.organization_id, channel_id, drop=drop)
+    unit.tx.wake_workers()
     changes = {
         **changed_fields({"paused_reason": channel.paused_reason}, {"paused_reason": None}),
         "held": held,
         "deliveries": count if were_all else MORE_THAN_COUNTED,
     }
-    await append_entry(tx, principal, "channel.resumed", f"channel {channel_id}", changes, now)
-    return await get_channel(tx, principal, channel_id)
+    await append_entry(unit.tx, unit.principal, "channel.resumed", f"channel {channel_id}", changes)
+    return await get_channel(unit, channel_id)

@@ -3,21 +3,19 @@
 from loadbell.channels import channel_type
 from loadbell.domain.channels import LONGEST_OVERLAP, rotate
 from loadbell.domain.errors import Conflict, FieldError, Invalid
-from loadbell.domain.ids import Entropy, Micros, rfc3339
+from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.domain.retry import parse_duration
 from loadbell.notify.channels import lock_channel
 from loadbell.outbound.signing import new_secret
 from loadbell.store.audit import append_entry
 from loadbell.store.channels import keep_signing_secrets, signing_secrets
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 DEFAULT_OVERLAP = "24h"
 
 
-async def rotate_secret(  # noqa: PLR0913 - one argument for each thing that it takes
-    tx: Transaction, principal: Principal, channel_id: int, overlap: str, *, now: Micros, entropy: Entropy
-) -> tuple[str, Micros]:
+async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: str) -> tuple[str, Micros]:
     """Gives the channel a new signing secret; gives it, this once, and until when the former ones sign beside it.
 
     ``overlap`` is a duration from ``0s`` to ``7d``.
@@ -27,16 +25,16 @@ async def rotate_secret(  # noqa: PLR0913 - one argument for each thing that it 
         Invalid: ``overlap`` is no such duration.
         Conflict: channels of this kind don't sign, or too many secrets would be live.
     """
-    channel = await lock_channel(tx, principal, channel_id)
+    channel = await lock_channel(unit, channel_id)
     kind = channel_type(channel.kind)
     if not kind.signs:
         raise Conflict(f"A {kind.title} channel has no signing secret. There is nothing to rotate.")
-    until = now + _overlap(overlap)
-    fresh = new_secret(entropy)
-    kept = rotate(await signing_secrets(tx, channel_id), fresh, until=until, now=now)
-    await keep_signing_secrets(tx, channel_id, kept)
+    until = unit.now + _overlap(overlap)
+    fresh = new_secret(unit.random)
+    kept = rotate(await signing_secrets(unit.tx, channel_id), fresh, until=until, now=unit.now)
+    await keep_signing_secrets(unit.tx, channel_id, kept)
     changes = {"previous_expires_at": rfc3339(until)}
-    await append_entry(tx, principal, "channel.secret_rotated", f"channel {channel_id}", changes, now)
+    await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", changes)
     return fresh, until
 
 

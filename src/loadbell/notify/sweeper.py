@@ -10,7 +10,7 @@ import asyncio
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import Clock, Micros
+from loadbell.domain.ids import Micros
 from loadbell.notify.pausing import expire_held, find_late
 from loadbell.store.db import Database, Transaction
 from loadbell.store.idempotency import any_old_key, forget_keys
@@ -27,9 +27,8 @@ _SWEEPS_AT_ONCE = 20
 class Sweeper:
     """Sweeps from :meth:`start` until :meth:`stop`, beside any number of others on the same database."""
 
-    def __init__(self, database: Database, clock: Clock, *, hold_for: Micros) -> None:
+    def __init__(self, database: Database, *, hold_for: Micros) -> None:
         self._database = database
-        self._clock = clock
         self._hold_for = hold_for
         self._task: asyncio.Task[None] | None = None
 
@@ -45,18 +44,17 @@ class Sweeper:
 
     async def look(self) -> bool:
         """One batch of everything that there is to do. True: there is more."""
-        now = self._clock()
 
         async def find(tx: Transaction) -> tuple[list[int], list[Late], bool]:
-            late = await find_late(tx, hold_for=self._hold_for, now=now)
-            return await ready_sweeps(tx, limit=_SWEEPS_AT_ONCE), late, await any_old_key(tx, now)
+            late = await find_late(tx, hold_for=self._hold_for)
+            return await ready_sweeps(tx, limit=_SWEEPS_AT_ONCE), late, await any_old_key(tx)
 
         ready, late, old_keys = await self._database.read(find)
         more = bool(ready)  # the next of the same channel may be ready then
         for sweep_id in ready:
 
             async def batch(tx: Transaction, sweep_id: int = sweep_id) -> None:
-                await go_on(tx, sweep_id, now)
+                await go_on(tx, sweep_id)
 
             try:
                 await self._database.write(batch)
@@ -67,12 +65,12 @@ class Sweeper:
                 log.exception("A sweep could not go on; it will be tried again", sweep=sweep_id)
             await asyncio.sleep(_BREATH_SECONDS)
         if late:
-            expired = await self._database.write(lambda tx: expire_held(tx, late, hold_for=self._hold_for, now=now))
+            expired = await self._database.write(lambda tx: expire_held(tx, late, hold_for=self._hold_for))
             if expired:
                 log.warning("Deliveries that waited too long were given up", deliveries=expired)
             more |= expired >= LARGEST_BATCH
         if old_keys:
-            more |= await self._database.write(lambda tx: forget_keys(tx, now, limit=BATCH)) >= BATCH
+            more |= await self._database.write(lambda tx: forget_keys(tx, limit=BATCH)) >= BATCH
         return more
 
     async def _run(self) -> None:

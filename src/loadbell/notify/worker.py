@@ -21,7 +21,7 @@ import structlog
 from loadbell.channels import channel_types
 from loadbell.domain.deliveries import DeliveryStatus, Reason
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import SECOND, Clock, Entropy, Micros, rfc3339
+from loadbell.domain.ids import SECOND, Clock, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.channels import NOTED_AFTER
 from loadbell.notify.deliver import Prepared, conclude, prepare
@@ -67,7 +67,6 @@ class Worker:
         hold_for: Micros,
         clock: Clock,
         monotonic: Clock,
-        entropy: Entropy,
         chance: Callable[[], float],
     ) -> None:
         self._database = database
@@ -80,10 +79,9 @@ class Worker:
         self._clock = clock
         self._monotonic = monotonic
         self._times: tuple[Micros, Micros] | None = None  # of the last turn, by the monotonic clock and the system's
-        self._entropy = entropy
         self._chance = chance
-        self._replayer = Replayer(database, clock)
-        self._sweeper = Sweeper(database, clock, hold_for=hold_for)
+        self._replayer = Replayer(database)
+        self._sweeper = Sweeper(database, hold_for=hold_for)
         self._wake = asyncio.Event()
         self._look = True  # there may be something due
         self._look_at: Micros = 0  # when there may be, at the latest
@@ -132,8 +130,8 @@ class Worker:
         await asyncio.gather(self._task, return_exceptions=True)
 
         async def hand_over(tx: Transaction) -> int:
-            await self._record(tx, self._done, self._clock())
-            return await give_back(tx, self._owner, self._clock())
+            await self._record(tx, self._done)
+            return await give_back(tx, self._owner)
 
         try:
             try:
@@ -142,7 +140,7 @@ class Worker:
                 raise
             except Exception:
                 log.exception("The last results can't be recorded; their attempts will be made again")
-                returned = await self._database.write(lambda tx: give_back(tx, self._owner, self._clock()))
+                returned = await self._database.write(lambda tx: give_back(tx, self._owner))
             log.info("The worker has stopped", given_back=returned)
         except Unavailable as error:
             log.warning("The worker stopped without the database; another one takes over", error=str(error))
@@ -219,16 +217,16 @@ class Worker:
         first_ones = busy.total() - retries
 
         async def work(tx: Transaction) -> tuple[list[Paused], tuple[Look, Look] | None]:
-            paused, released = await self._record(tx, done, now)
-            await return_leases(tx, [str(leased.id) for leased in surplus], now)
+            paused, released = await self._record(tx, done)
+            await return_leases(tx, [str(leased.id) for leased in surplus])
             if not (look or released) or self._stopping:
                 return paused, None
             until = now + self._lease
             room = self._room(busy, IN_FLIGHT - KEPT_FOR_RETRIES - first_ones)
-            first = await lease_due(tx, retrying=False, room=room, owner=self._owner, now=now, until=until)
+            first = await lease_due(tx, retrying=False, room=room, owner=self._owner, until=until)
             busier = busy + Counter(item.lane for item in first.leased)
             room = self._room(busier, IN_FLIGHT - KEPT_FOR_FIRST - retries)
-            again = await lease_due(tx, retrying=True, room=room, owner=self._owner, now=now, until=until)
+            again = await lease_due(tx, retrying=True, room=room, owner=self._owner, until=until)
             return paused, (first, again)
 
         try:
@@ -269,10 +267,10 @@ class Worker:
             self._count(item, 1)
         self._send(leased)
 
-    async def _record(self, tx: Transaction, done: Sequence[Completion], now: Micros) -> tuple[list[Paused], int]:
+    async def _record(self, tx: Transaction, done: Sequence[Completion]) -> tuple[list[Paused], int]:
         """Gives the channels that the results paused, and how many deliveries need not wait any longer."""
-        paused = await heed(tx, done, pause_after=self._pause_after, now=now, entropy=self._entropy)
-        return paused, await complete_batch(tx, done, now=now)
+        paused = await heed(tx, done, pause_after=self._pause_after)
+        return paused, await complete_batch(tx, done)
 
     def _room(self, busy: Counter[int], for_kind: int) -> Room:
         """What may be leased beside what is ``busy``, of a kind of attempt that may take ``for_kind`` places."""
@@ -349,7 +347,7 @@ class Worker:
     async def _reap(self) -> None:
         now = self._clock()
 
-        taken = await self._database.write(lambda tx: reap(tx, owner=self._owner, now=now))
+        taken = await self._database.write(lambda tx: reap(tx, owner=self._owner))
         self._reaped_at = now
         if taken:
             log.warning("Took over deliveries of a worker that was lost", deliveries=taken)

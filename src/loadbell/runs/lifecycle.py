@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from loadbell.domain import run_times
 from loadbell.domain.changes import changed_fields
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
-from loadbell.domain.ids import Entropy, Micros
+from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Project
 from loadbell.domain.runs import (
     INITIAL,
@@ -37,6 +37,7 @@ from loadbell.store import runs as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.projects import get_project, projects_that_take_runs
+from loadbell.store.unit_of_work import UnitOfWork
 
 MOST_MOVES = 100
 """Statuses of a run that are shown: the table of moves has no circle, so there are never so many."""
@@ -88,9 +89,7 @@ class _Mover:
     user_id: int | None
 
 
-async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the ambient values
-    tx: Transaction, principal: Principal, new: NewRun, *, default_watchdog: Micros, now: Micros, entropy: Entropy
-) -> Run:
+async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
     """Adds a run in the status it is announced with; tells what that means (started, or finished).
 
     Without a project it goes to the organization's default one if the asker sees that, else to the oldest that takes
@@ -101,34 +100,34 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
         Conflict: the project is archived.
         Invalid: the status is not one to begin with, or the result or the times contradict it.
     """
-    principal.require(Action.REPORT_RUNS)
-    project_id = await _project(tx, principal, new.project_id)
+    unit.principal.require(Action.REPORT_RUNS)
+    project_id = await _project(unit, new.project_id)
     if new.status not in INITIAL:
         raise Invalid(FieldError("status", f"a run can't begin as {new.status.text} ({new.status.value})"))
     _check_result(new.status, new.result)
     watchdog = new.watchdog
     if watchdog is None and new.source.reports_regularly:
-        watchdog = default_watchdog
+        watchdog = unit.installation.default_watchdog
     started, ended = new.status is RunStatus.RUNNING, new.status.is_final
     told = new.started_at, new.sent_at, new.duration
-    started_at, ended_at = run_times.of_new_run(new.status, *told, now)
+    started_at, ended_at = run_times.of_new_run(new.status, *told, unit.now)
     run = Run(
         id=0,
-        organization_id=principal.organization_id,
+        organization_id=unit.principal.organization_id,
         project_id=project_id,
-        test_id=await store.find_or_insert_test(tx, principal.organization_id, project_id, new.name, now),
-        user_id=principal.user_id,
+        test_id=await store.find_or_insert_test(unit.tx, unit.principal.organization_id, project_id, new.name),
+        user_id=unit.principal.user_id,
         name=new.name,
         status=new.status,
         result=result_of(new.status, new.result),
-        trigger=new.trigger or principal.trigger,
+        trigger=new.trigger or unit.principal.trigger,
         source=new.source,
-        created_at=now,
+        created_at=unit.now,
         started_at=started_at,
         ended_at=ended_at,
         ended_by=EndedBy.REPORT if ended else None,
         corrected=False,
-        last_report_at=now,
+        last_report_at=unit.now,
         watchdog=watchdog,
         metrics=new.metrics,
         thresholds=new.thresholds,
@@ -136,18 +135,16 @@ async def create_run(  # noqa: PLR0913 - the transaction, who, what, and the amb
         note=new.note,
         tool=new.tool,
     )
-    run = replace(run, id=await store.insert_run(tx, run))
-    await run_moves.insert_move(tx, run, by=EndedBy.REPORT, user_id=principal.user_id, now=now)
+    run = replace(run, id=await store.insert_run(unit.tx, run))
+    await run_moves.insert_move(unit.tx, run, by=EndedBy.REPORT, user_id=unit.principal.user_id, now=unit.now)
     if started:
-        await publish_started(tx, run, now=now, entropy=entropy)
+        await publish_started(unit.tx, run)
     if ended:
-        await publish_finished(tx, run, now=now, entropy=entropy)
+        await publish_finished(unit.tx, run)
     return run
 
 
-async def report_run(  # noqa: PLR0913 - as above
-    tx: Transaction, principal: Principal, run_id: int, report: Report, *, now: Micros, entropy: Entropy
-) -> Run:
+async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -> Run:
     """Takes what the source says: moves the run by the table and keeps its metrics, thresholds and note.
 
     The status that it already has is accepted again and tells nobody. An ended run takes only metrics, thresholds and
@@ -159,14 +156,14 @@ async def report_run(  # noqa: PLR0913 - as above
         Invalid: the result contradicts the status or comes without an end, or there are too many metrics.
         Conflict: the run ended with another result.
     """
-    principal.require(Action.REPORT_RUNS)
-    run = await hold_run(tx, principal, run_id)
+    unit.principal.require(Action.REPORT_RUNS)
+    run = await hold_run(unit, run_id)
     wanted = run.status if report.status is None else report.status
     _check_result(wanted, report.result)
     run_times.check_duration(wanted, report.duration)
     said = replace(
         run,
-        last_report_at=now,
+        last_report_at=unit.now,
         metrics=_merged(run, report.metrics),
         thresholds=run.thresholds if report.thresholds is None else report.thresholds,
         note=run.note if report.note is None else report.note,
@@ -175,26 +172,22 @@ async def report_run(  # noqa: PLR0913 - as above
     late = (
         (wanted is not run.status or (other_result and report.status is not None))
         and wanted.is_final
-        and may_correct(run.ended_by, run.ended_at, now, corrected=run.corrected)
+        and may_correct(run.ended_by, run.ended_at, unit.now, corrected=run.corrected)
     )
     if wanted is run.status and not late:
         if other_result:
             raise Conflict(f"The run has ended with the result {run.result}; a result can't be changed afterwards.")
-        await store.update_run(tx, said, expected=run.status)
+        await store.update_run(unit.tx, said, expected=run.status)
         return said
     if late:
         said = replace(said, corrected=True)
     else:
         check_move(run.status, wanted)
-    who = _Mover(EndedBy.REPORT, principal.user_id)
-    return await _move(
-        tx, run, said, wanted, result=report.result, who=who, now=now, entropy=entropy, duration=report.duration
-    )
+    who = _Mover(EndedBy.REPORT, unit.principal.user_id)
+    return await _move(unit.tx, run, said, wanted, result=report.result, who=who, duration=report.duration)
 
 
-async def heartbeat(
-    tx: Transaction, principal: Principal, run_id: int, metrics: dict[str, float] | None, *, now: Micros
-) -> bool:
+async def heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str, float] | None) -> bool:
     """Notes that the source is alive; says whether it shall stop the load. Reopens nothing.
 
     A source whose run was ended by an abort before it was Running is told to stop, too, and so is one that fell silent
@@ -203,26 +196,26 @@ async def heartbeat(
     Raises:
         NotFound: the asker does not see the run.
     """
-    principal.require(Action.REPORT_RUNS)
-    run = await hold_run(tx, principal, run_id)
+    unit.principal.require(Action.REPORT_RUNS)
+    run = await hold_run(unit, run_id)
     if metrics:
-        said = replace(run, last_report_at=now, metrics=_merged(run, metrics))
-        await store.update_run(tx, said, expected=run.status)
+        said = replace(run, last_report_at=unit.now, metrics=_merged(run, metrics))
+        await store.update_run(unit.tx, said, expected=run.status)
     else:
-        await store.note_heard(tx, run.id, now)
+        await store.note_heard(unit.tx, run.id)
     fell_silent_aborting = run.ended_by is EndedBy.WATCHDOG and run.status is not silent_end(RunStatus.RUNNING)
     return run.status.is_aborting or run.ended_by is EndedBy.ABORT or fell_silent_aborting
 
 
-async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: Micros, entropy: Entropy) -> Run:
+async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """Asks the run to stop. Where the source can't be told, or nothing runs yet, the run ends here and now.
 
     Raises:
         NotFound: the asker does not see the run.
         IllegalMove: it has ended.
     """
-    principal.require(Action.ABORT_RUNS)
-    run = await hold_run(tx, principal, run_id)
+    unit.principal.require(Action.ABORT_RUNS)
+    run = await hold_run(unit, run_id)
     if run.status.is_final:
         check_move(run.status, RunStatus.ABORTED_BY_USER)
     wanted = abort_of(run.status, can_be_told=run.can_be_told_to_stop)
@@ -231,13 +224,13 @@ async def abort_run(tx: Transaction, principal: Principal, run_id: int, *, now: 
     untold = run.status is RunStatus.RUNNING and wanted.is_final
     asked = replace(run, note=f"{run.note}\n{NOT_TOLD}" if run.note else NOT_TOLD) if untold else run
     changes = changed_fields({"status": run.status}, {"status": wanted})
-    await append_entry(tx, principal, "run.aborted", f"run {run.id}", changes, now)
-    who = _Mover(EndedBy.ABORT, principal.user_id)
-    return await _move(tx, run, asked, wanted, result=None, who=who, now=now, entropy=entropy)
+    await append_entry(unit.tx, unit.principal, "run.aborted", f"run {run.id}", changes)
+    who = _Mover(EndedBy.ABORT, unit.principal.user_id)
+    return await _move(unit.tx, run, asked, wanted, result=None, who=who)
 
 
-async def end_silent_run(  # noqa: PLR0913 - the transaction, which run, and the ambient values
-    tx: Transaction, organization_id: int, run_id: int, *, heard_at: Micros | None = None, now: Micros, entropy: Entropy
+async def end_silent_run(
+    tx: Transaction, organization_id: int, run_id: int, *, heard_at: Micros | None = None
 ) -> Run | None:
     """Ends a watched run that fell silent; None if it ended or, given ``heard_at``, spoke since then."""
     run = await store.lock_run(tx, organization_id, run_id)
@@ -245,38 +238,38 @@ async def end_silent_run(  # noqa: PLR0913 - the transaction, which run, and the
         return None
     wanted = silent_end(run.status)
     who = _Mover(EndedBy.WATCHDOG, None)
-    return await _move(tx, run, run, wanted, result=None, who=who, now=now, entropy=entropy)
+    return await _move(tx, run, run, wanted, result=None, who=who)
 
 
-async def hold_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
+async def hold_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """The run, which nobody else moves until this transaction ends.
 
     Raises:
         NotFound: the asker does not see it.
     """
-    return _seen(principal, run_id, await store.lock_run(tx, principal.organization_id, run_id))
+    return _seen(unit.principal, run_id, await store.lock_run(unit.tx, unit.principal.organization_id, run_id))
 
 
-async def visible_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
+async def visible_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """The run, for its source, which may see it without being allowed to read runs.
 
     Raises:
         NotFound: the asker does not see it.
     """
-    return _seen(principal, run_id, await store.get_run(tx, principal.organization_id, run_id))
+    return _seen(unit.principal, run_id, await store.get_run(unit.tx, unit.principal.organization_id, run_id))
 
 
-async def get_run(tx: Transaction, principal: Principal, run_id: int) -> Run:
+async def get_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """The run.
 
     Raises:
         NotFound: the asker does not see it.
     """
-    principal.require(Action.READ_RUNS)
-    return await visible_run(tx, principal, run_id)
+    unit.principal.require(Action.READ_RUNS)
+    return await visible_run(unit, run_id)
 
 
-async def list_moves(tx: Transaction, principal: Principal, run_id: int) -> list[RunMove]:
+async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
     """The statuses that the run took, oldest first, at the times of the run's own start and end.
 
     A run may be older than what is known of its moves.
@@ -284,20 +277,19 @@ async def list_moves(tx: Transaction, principal: Principal, run_id: int) -> list
     Raises:
         NotFound: the asker does not see the run.
     """
-    run = await get_run(tx, principal, run_id)
-    moves = await run_moves.list_moves(tx, run.id, limit=MOST_MOVES)
+    run = await get_run(unit, run_id)
+    moves = await run_moves.list_moves(unit.tx, run.id, limit=MOST_MOVES)
     return moves if run.corrected else [run_times.of_move(move, run) for move in moves]
 
 
-async def count_runs(tx: Transaction, principal: Principal) -> RunCounts:
+async def count_runs(unit: UnitOfWork[Principal]) -> RunCounts:
     """How the newest runs stand that the asker sees."""
-    principal.require(Action.READ_RUNS)
-    return await run_lists.count_runs(tx, principal.organization_id, projects=principal.projects)
+    unit.principal.require(Action.READ_RUNS)
+    return await run_lists.count_runs(unit.tx, unit.principal.organization_id, projects=unit.principal.projects)
 
 
 async def list_runs(  # noqa: PLR0913 - one argument for each filter
-    tx: Transaction,
-    principal: Principal,
+    unit: UnitOfWork[Principal],
     *,
     project_id: int | None = None,
     status: RunStatus | None = None,
@@ -316,13 +308,13 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     Raises:
         NotFound: the asker does not see the project.
     """
-    principal.require(Action.READ_RUNS)
+    unit.principal.require(Action.READ_RUNS)
     if project_id is not None:
-        await _seen_project(tx, principal, project_id)
+        await _seen_project(unit, project_id)
     return await run_lists.list_runs(
-        tx,
-        principal.organization_id,
-        projects=principal.projects,
+        unit.tx,
+        unit.principal.organization_id,
+        projects=unit.principal.projects,
         project_id=project_id,
         status=status,
         result=result,
@@ -342,12 +334,10 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     *,
     result: Result | None,
     who: _Mover,
-    now: Micros,
-    entropy: Entropy,
     duration: Micros | None = None,
 ) -> Run:
     starts, ends = wanted is RunStatus.RUNNING, wanted.is_final
-    at = max(now, run.started_at or run.created_at)  # not before, although a clock was set back meanwhile
+    at = max(tx.now, run.started_at or run.created_at)  # not before, although a clock was set back meanwhile
     started_at, ended_at = run_times.end_of(run.started_at, duration, at)
     moved = replace(
         said,
@@ -360,9 +350,9 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     await store.update_run(tx, moved, expected=run.status)
     await run_moves.insert_move(tx, moved, by=who.by, user_id=who.user_id, now=at)
     if starts:
-        await publish_started(tx, moved, now=now, entropy=entropy)
+        await publish_started(tx, moved)
     if ends:
-        await publish_finished(tx, moved, now=now, entropy=entropy)
+        await publish_finished(tx, moved)
     return moved
 
 
@@ -386,19 +376,19 @@ def _seen(principal: Principal, run_id: int, run: Run | None) -> Run:
     return run
 
 
-async def _project(tx: Transaction, principal: Principal, project_id: int | None) -> int:
+async def _project(unit: UnitOfWork[Principal], project_id: int | None) -> int:
     if project_id is None:
-        open_ones = await projects_that_take_runs(tx, principal.organization_id)
-        visible = [project for project in open_ones if principal.sees_project(project)]
+        open_ones = await projects_that_take_runs(unit.tx, unit.principal.organization_id)
+        visible = [project for project in open_ones if unit.principal.sees_project(project)]
         if visible:
             return visible[0]
-        if principal.projects:
+        if unit.principal.projects:
             raise Conflict(
                 "All projects that you report to are archived and take no new runs. Ask an admin of the organization "
                 "to restore one or to assign you to another one."
             )
         raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
-    project = await _seen_project(tx, principal, project_id)
+    project = await _seen_project(unit, project_id)
     if project.archived_at is not None:
         raise Conflict(
             f"Project {project_id} is archived and takes no new runs. Ask an admin of the organization to restore it, "
@@ -407,8 +397,8 @@ async def _project(tx: Transaction, principal: Principal, project_id: int | None
     return project_id
 
 
-async def _seen_project(tx: Transaction, principal: Principal, project_id: int) -> Project:
-    project = await get_project(tx, principal.organization_id, project_id)
-    if project is None or not principal.sees_project(project_id):
+async def _seen_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
+    project = await get_project(unit.tx, unit.principal.organization_id, project_id)
+    if project is None or not unit.principal.sees_project(project_id):
         raise NotFound(f"There is no project {project_id}.")
     return project

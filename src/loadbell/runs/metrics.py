@@ -12,7 +12,7 @@ from itertools import islice
 
 from loadbell.domain import figures
 from loadbell.domain.figures import Comparison
-from loadbell.domain.ids import SECOND, Entropy, Micros
+from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.measurements import (
     TIMED,
     Counter,
@@ -32,6 +32,7 @@ from loadbell.runs.lifecycle import Report
 from loadbell.store import measurements as store
 from loadbell.store.db import Transaction
 from loadbell.store.runs import earlier_run
+from loadbell.store.unit_of_work import UnitOfWork
 
 MOST_THRESHOLDS = 200
 """Expressions that a run keeps."""
@@ -59,37 +60,28 @@ async def expect(tx: Transaction, run: Run, thresholds: Mapping[str, list[str]])
     await store.put_whole(tx, run.id, Measurements(announced=True, thresholds=_bounded(thresholds)))
 
 
-async def asked_of(tx: Transaction, principal: Principal, run_id: int) -> tuple[str, ...] | None:
+async def asked_of(unit: UnitOfWork[Principal], run_id: int) -> tuple[str, ...] | None:
     """The selections of series that the run's thresholds ask for; None: its source has not said.
 
     Raises:
         NotFound: the asker does not see the run.
     """
-    principal.require(Action.REPORT_RUNS)
-    run = await lifecycle.visible_run(tx, principal, run_id)
-    measured = await store.get_whole(tx, run.id)
+    unit.principal.require(Action.REPORT_RUNS)
+    run = await lifecycle.visible_run(unit, run_id)
+    measured = await store.get_whole(unit.tx, run.id)
     return None if measured is None or not measured.announced else tuple(measured.thresholds)
 
 
-async def note_alive(tx: Transaction, principal: Principal, run_id: int, *, now: Micros) -> bool:
+async def note_alive(unit: UnitOfWork[Principal], run_id: int) -> bool:
     """Notes a push that can't be counted: its source is alive all the same; whether it shall stop the load.
 
     Raises:
         NotFound: the asker does not see the run.
     """
-    return await lifecycle.heartbeat(tx, principal, run_id, None, now=now)
+    return await lifecycle.heartbeat(unit, run_id, None)
 
 
-async def take(  # noqa: PLR0913 - who, of which run, what, and the ambient values
-    tx: Transaction,
-    principal: Principal,
-    run_id: int,
-    push: Measurements,
-    *,
-    key: str | None,
-    now: Micros,
-    entropy: Entropy,
-) -> bool:
+async def take(unit: UnitOfWork[Principal], run_id: int, push: Measurements, *, key: str | None) -> bool:
     """Counts what one push says; whether the source shall stop the load. A push of a known ``key`` counts once.
 
     A run that was announced and has not begun is Running from its first push on.
@@ -97,14 +89,14 @@ async def take(  # noqa: PLR0913 - who, of which run, what, and the ambient valu
     Raises:
         NotFound: the asker does not see the run.
     """
-    run = await lifecycle.hold_run(tx, principal, run_id)
+    run = await lifecycle.hold_run(unit, run_id)
     if run.status in {RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING}:
-        await lifecycle.report_run(tx, principal, run_id, Report(RunStatus.RUNNING), now=now, entropy=entropy)
-    measured = await store.get_whole(tx, run_id) or Measurements()
+        await lifecycle.report_run(unit, run_id, Report(RunStatus.RUNNING))
+    measured = await store.get_whole(unit.tx, run_id) or Measurements()
     if key is None or not measured.has_taken(key):
-        await store.merge_push(tx, run_id, measured, push, now // SECOND)
+        await store.merge_push(unit.tx, run_id, measured, push, unit.now // SECOND)
     figures_now = totals_of(measured, took_of(run, measured))
-    return await lifecycle.heartbeat(tx, principal, run_id, figures_now, now=now)
+    return await lifecycle.heartbeat(unit, run_id, figures_now)
 
 
 async def measured_by(tx: Transaction, run: Run) -> Measurements | None:

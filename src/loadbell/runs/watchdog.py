@@ -12,7 +12,7 @@ import asyncio
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import SECOND, Clock, Entropy, Micros
+from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.runs.lifecycle import end_silent_run
 from loadbell.store.db import Database, Transaction
 from loadbell.store.runs import watched_runs
@@ -30,11 +30,10 @@ MAX_ENDED = 100
 class Watchdog:
     """Looks for silent runs every second from :meth:`start` until :meth:`stop`."""
 
-    def __init__(self, database: Database, *, clock: Clock, monotonic: Clock, entropy: Entropy) -> None:
+    def __init__(self, database: Database, *, clock: Clock, monotonic: Clock) -> None:
         self._database = database
         self._clock = clock
         self._monotonic = monotonic
-        self._entropy = entropy
         self._at: tuple[Micros, Micros] | None = None  # of the last step: monotonic, and the system's time
         self._heard: dict[int, tuple[Micros, Micros]] = {}  # of each run its last report, and when we first saw that
         self._task: asyncio.Task[None] | None = None
@@ -100,9 +99,7 @@ class Watchdog:
                 run_id: int = run_id,
                 heard_at: Micros = heard_at,
             ) -> bool:
-                run = await end_silent_run(
-                    tx, organization_id, run_id, heard_at=heard_at, now=self._clock(), entropy=self._entropy
-                )
+                run = await end_silent_run(tx, organization_id, run_id, heard_at=heard_at)
                 return run is not None
 
             try:

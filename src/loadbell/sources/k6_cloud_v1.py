@@ -25,7 +25,6 @@ from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from loadbell.domain.errors import FieldError, Invalid, NotFound, RateLimited, Refused, Unauthenticated
-from loadbell.domain.ids import Micros
 from loadbell.domain.measurements import Measurements, Point, TooMuchWork, condensed
 from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
@@ -38,7 +37,7 @@ from loadbell.notify.channels import names_of_paused
 from loadbell.runs import lifecycle, metrics
 from loadbell.sources import k6_create, k6_points
 from loadbell.sources.turns import Turns
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 
@@ -213,31 +212,27 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
     said = await k6.announced()
     agent = k6.header("user-agent") or ""
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> _Created:
-        k6.door.reports.take(principal, now)
+    async def work(unit: UnitOfWork[Principal]) -> _Created:
+        k6.door.reports.take(unit.principal, unit.now)
         try:
             run = await lifecycle.create_run(
-                tx,
-                principal,
+                unit,
                 lifecycle.NewRun(
                     name=said.run_name,
                     project_id=check_id(said.project_id, "project") if said.project_id else None,
                     source=Source.K6,
                     tool=_tool(agent),
                 ),
-                default_watchdog=k6.door.default_watchdog,
-                now=now,
-                entropy=k6.door.entropy,
             )
         except NotFound as missing:
             raise NotFound(f"{missing} {_WHERE_PROJECT}" if said.project_id else str(missing)) from None
-        await metrics.expect(tx, run, said.expressions)
+        await metrics.expect(unit.tx, run, said.expressions)
         config = {
-            "testRunDetails": f"{k6.door.base_url}/runs/{run.id}",
+            "testRunDetails": f"{k6.door.installation.base_url}/runs/{run.id}",
             "tracesEnabled": False,  # else k6 connects to a host of Grafana's
             "stopOnError": True,  # so that it stops when it is told to
         }
-        logs = [_Log("warning", text) for text in _warnings(await names_of_paused(tx, principal))]
+        logs = [_Log("warning", text) for text in _warnings(await names_of_paused(unit))]
         return _Created(str(run.id), config, logs)
 
     return _json(HTTPStatus.OK, await k6.write_once(work))
@@ -252,9 +247,9 @@ async def push(
     A push that is refused is a sign of life all the same, and whoever sent it may be told to stop.
     """
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> tuple[int, int, tuple[str, ...] | None]:
+    async def look(unit: UnitOfWork[Principal]) -> tuple[int, int, tuple[str, ...] | None]:
         run_id = k6.integer_id("run_id", _NOUN)
-        return run_id, principal.organization_id, await metrics.asked_of(tx, principal, run_id)
+        return run_id, unit.principal.organization_id, await metrics.asked_of(unit, run_id)
 
     run_id, organization_id, asked = await k6.read(look)
     read = _of_version_2 if request.scope["path"].startswith("/v2/") else _of_version_1
@@ -263,16 +258,15 @@ async def push(
         measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, asked)))
     except (MalformedBody, TooLarge, Invalid, RateLimited):
 
-        async def refuse_it(tx: Transaction, principal: Principal, now: Micros) -> bool:
-            return await metrics.note_alive(tx, principal, run_id, now=now)
+        async def refuse_it(unit: UnitOfWork[Principal]) -> bool:
+            return await metrics.note_alive(unit, run_id)
 
         if await k6.write(refuse_it):
             return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
         raise
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> bool:
-        entropy = k6.door.entropy
-        return await metrics.take(tx, principal, run_id, measured, key=key, now=now, entropy=entropy)
+    async def work(unit: UnitOfWork[Principal]) -> bool:
+        return await metrics.take(unit, run_id, measured, key=key)
 
     if await k6.write(work):
         return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
@@ -284,14 +278,14 @@ async def end(k6: NamedDependency[K6Call]) -> Response[bytes]:
     """Ends a run as k6 says it ended. The same report again is accepted and tells nobody."""
     said = await k6.body(_End)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        run = await lifecycle.hold_run(tx, principal, k6.integer_id("run_id", _NOUN))
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        run = await lifecycle.hold_run(unit, k6.integer_id("run_id", _NOUN))
         status = _status(said, run.status)
         verdicts = {
             key: {text: not failed for text, failed in of.items()} for key, of in (said.thresholds or {}).items()
         }
-        measured = await metrics.measured_by(tx, run)
-        took = metrics.took_of(run, measured, now)
+        measured = await metrics.measured_by(unit.tx, run)
+        took = metrics.took_of(run, measured, unit.now)
         thresholds = metrics.judged(measured, verdicts, took)
         report = lifecycle.Report(
             status=status,
@@ -300,7 +294,7 @@ async def end(k6: NamedDependency[K6Call]) -> Response[bytes]:
             thresholds=thresholds,
             note=metrics.told_checks(measured),
         )
-        await lifecycle.report_run(tx, principal, run.id, report, now=now, entropy=k6.door.entropy)
+        await lifecycle.report_run(unit, run.id, report)
 
     await k6.write(work)
     return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
@@ -476,5 +470,5 @@ def _json(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
     return Response(content, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-async def _nothing(_tx: Transaction, _who: object, _now: Micros) -> None:
+async def _nothing(_unit: UnitOfWork[Principal]) -> None:
     """Only asks who is there."""

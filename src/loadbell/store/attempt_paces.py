@@ -22,7 +22,7 @@ _FORGET = Statement(
 )
 
 
-async def take_turn(tx: Transaction, key: str, pace: Pace, now: Micros) -> Micros:
+async def take_turn(tx: Transaction, key: str, pace: Pace) -> Micros:
     """Takes one turn from the bucket of ``key``; gives 0, or how long to wait if it is empty.
 
     Nobody else takes one of the same bucket until this transaction ends. Several buckets are to be asked in the order
@@ -30,10 +30,10 @@ async def take_turn(tx: Transaction, key: str, pace: Pace, now: Micros) -> Micro
     """
     row = await tx.first(_HOLD, key=key)
     assert row is not None
-    full_at = min(int(row["full_at"]), now + pace.burst * pace.interval)  # more than empty: the clock was set back
-    if not pace.allowed(full_at, now):
-        return pace.next_at(full_at) - now
-    await tx.run(_SET, key=key, full_at=pace.after(full_at, now, 1))
+    full_at = min(int(row["full_at"]), tx.now + pace.burst * pace.interval)  # more than empty: the clock was set back
+    if not pace.allowed(full_at, tx.now):
+        return pace.next_at(full_at) - tx.now
+    await tx.run(_SET, key=key, full_at=pace.after(full_at, tx.now, 1))
     return 0
 
 
@@ -42,6 +42,6 @@ async def give_turn_back(tx: Transaction, key: str, pace: Pace) -> None:
     await tx.run(_GIVE_BACK, key=key, interval=pace.interval)
 
 
-async def forget_full(tx: Transaction, now: Micros) -> None:
+async def forget_full(tx: Transaction) -> None:
     """Removes some buckets that are full again: one that is not there is full, too."""
-    await tx.run(_FORGET, now=now, count=_FORGOTTEN_AT_ONCE)
+    await tx.run(_FORGET, now=tx.now, count=_FORGOTTEN_AT_ONCE)

@@ -103,8 +103,8 @@ async def list_whole_log(
     return [(row["organization_id"], _entry(row)) for row in rows]
 
 
-async def append_entry(  # noqa: PLR0913, PLR0917 - who did what to what, when
-    tx: Transaction, principal: Principal, action: str, subject: str, changes: dict[str, Any], now: Micros
+async def append_entry(
+    tx: Transaction, principal: Principal, action: str, subject: str, changes: dict[str, Any]
 ) -> None:
     """Notes that ``principal`` did ``action`` to ``subject``; ``changes`` hold no secret."""
     await _append(
@@ -112,7 +112,6 @@ async def append_entry(  # noqa: PLR0913, PLR0917 - who did what to what, when
         action,
         subject,
         changes,
-        now,
         organization_id=principal.organization_id,
         user_id=principal.user_id,
         token_id=principal.token_id,
@@ -120,25 +119,23 @@ async def append_entry(  # noqa: PLR0913, PLR0917 - who did what to what, when
     )
 
 
-async def append_system_entry(  # noqa: PLR0913, PLR0917 - as above
-    tx: Transaction, organization_id: int, action: str, subject: str, changes: dict[str, Any], now: Micros
+async def append_system_entry(
+    tx: Transaction, organization_id: int, action: str, subject: str, changes: dict[str, Any]
 ) -> None:
     """Notes that loadbell itself did ``action`` to ``subject``: there is no user and no token in the entry."""
-    await _append(tx, action, subject, changes, now, organization_id=organization_id)
+    await _append(tx, action, subject, changes, organization_id=organization_id)
 
 
-async def append_account_entry(  # noqa: PLR0913, PLR0917 - as above
-    tx: Transaction, user_id: int, address: str | None, action: str, changes: dict[str, Any], now: Micros
+async def append_account_entry(
+    tx: Transaction, user_id: int, address: str | None, action: str, changes: dict[str, Any]
 ) -> None:
     """Notes that a user, from ``address`` (None: on the server itself), did ``action`` to the own account."""
-    await _append(tx, action, _account(user_id), changes, now, user_id=user_id, address=address)
+    await _append(tx, action, _account(user_id), changes, user_id=user_id, address=address)
 
 
-async def append_operator_entry(
-    tx: Transaction, user_id: int, action: str, changes: dict[str, Any], now: Micros
-) -> None:
+async def append_operator_entry(tx: Transaction, user_id: int, action: str, changes: dict[str, Any]) -> None:
     """Notes that the operator, on the server, did ``action`` to a user's account: it does not name the user as doer."""
-    await _append(tx, action, _account(user_id), changes, now)
+    await _append(tx, action, _account(user_id), changes)
 
 
 async def _append(  # noqa: PLR0913 - one argument for each column
@@ -146,7 +143,6 @@ async def _append(  # noqa: PLR0913 - one argument for each column
     action: str,
     subject: str,
     changes: dict[str, Any],
-    now: Micros,
     *,
     organization_id: int | None = None,
     user_id: int | None = None,
@@ -163,7 +159,7 @@ async def _append(  # noqa: PLR0913 - one argument for each column
         action=action,
         subject=subject,
         changes=msgspec.json.encode(changes).decode(),
-        created_at=now,
+        created_at=tx.now,
         address=address,
     )
 

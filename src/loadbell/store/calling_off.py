@@ -122,7 +122,7 @@ async def call_off_in_line(tx: Transaction, delivery_ids: Collection[str], messa
         await tx.run(_CALL_OFF_THESE, ids=ids, message=message, now=now)
 
 
-async def call_off_lost(tx: Transaction, delivery_ids: Collection[str], now: Micros) -> int:
+async def call_off_lost(tx: Transaction, delivery_ids: Collection[str]) -> int:
     """Cancels those of the deliveries that are pending and have lost what they were for, after an attempt or a lease.
 
     What waited for them is free to go; gives how many that are.
@@ -135,7 +135,7 @@ async def call_off_lost(tx: Transaction, delivery_ids: Collection[str], now: Mic
             if row["lost"] is not None:
                 lost.setdefault(row["lost"], []).append(row["id"])
         for message, ids in lost.items():
-            await tx.run(_CALL_OFF_THESE, ids=_list(tx, ids), message=message, now=now)
+            await tx.run(_CALL_OFF_THESE, ids=_list(tx, ids), message=message, now=tx.now)
             released += await tx.run(_RELEASE_FROM, ids=_list(tx, ids))
     return released
 

@@ -119,7 +119,6 @@ async def insert_channel(  # noqa: PLR0913 - one argument for each column
     signing_secrets: tuple[str, ...],
     subscription: Subscription,
     enabled: bool,
-    now: Micros,
 ) -> int:
     """Adds a channel; gives its id."""
     row = await tx.first(
@@ -131,7 +130,7 @@ async def insert_channel(  # noqa: PLR0913 - one argument for each column
         signing_secrets=tx.seal(_write_secrets([SigningSecret(secret) for secret in signing_secrets])),
         subscription=msgspec.json.encode(subscription).decode(),
         enabled=enabled,
-        created_at=now,
+        created_at=tx.now,
     )
     assert row is not None
     return int(row["id"])
@@ -250,9 +249,9 @@ async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:
     ]
 
 
-async def begin_anew(tx: Transaction, channel_id: int, now: Micros) -> None:
+async def begin_anew(tx: Transaction, channel_id: int) -> None:
     """Forgets of a channel, which this transaction has locked, how it failed and what its receiver asked for."""
-    await tx.run(_BEGIN_ANEW, id=channel_id, now=now)
+    await tx.run(_BEGIN_ANEW, id=channel_id, now=tx.now)
 
 
 @dataclass(frozen=True)
@@ -284,10 +283,10 @@ async def throttle_channels(
 
 
 async def waiting_channels(
-    tx: Transaction, organization_id: int, *, before: Micros, now: Micros, limit: int
+    tx: Transaction, organization_id: int, *, before: Micros, limit: int
 ) -> list[tuple[int, str, Waiting]]:
     """Up to ``limit`` channels of the organization that wait since ``before``: id, name, and for what."""
-    rows = await tx.all(_WAITING, organization_id=organization_id, before=before, now=now, limit=limit)
+    rows = await tx.all(_WAITING, organization_id=organization_id, before=before, now=tx.now, limit=limit)
     return [
         (row["id"], row["name"], Waiting(row["throttled_since"], row["throttled_until"], row["throttled_reason"]))
         for row in rows

@@ -133,7 +133,7 @@ class Completion:
     throttle_reason: str = ""  #: why the channel waits, in words, if it does
 
 
-async def complete_batch(tx: Transaction, completions: Sequence[Completion], *, now: Micros) -> int:
+async def complete_batch(tx: Transaction, completions: Sequence[Completion]) -> int:
     """Appends every attempt to the log and moves every delivery whose lease still stands. Safe to run twice.
 
     What has lost its channel, project or organization meanwhile ends ``now``.
@@ -164,7 +164,7 @@ async def complete_batch(tx: Transaction, completions: Sequence[Completion], *, 
         released = sum([await tx.run(_RELEASE_ANSWERED, id=item) for item in answered])
     released += sum([await tx.run(_RELEASE_ENDED, id=item) for item in ended])
     again = [str(done.leased.id) for done in completions if done.verdict.status is DeliveryStatus.PENDING]
-    return released + await call_off_lost(tx, again, now)
+    return released + await call_off_lost(tx, again)
 
 
 def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
@@ -193,12 +193,12 @@ def _is_limited(done: Completion) -> bool:
     return done.attempt.reason is Reason.RATE_LIMITED
 
 
-async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:
+async def reap(tx: Transaction, *, owner: int) -> int:
     """Takes back some of what dead workers held: due again at once, the attempt noted as interrupted. Gives how many.
 
     A Test Hook is not repeated: nobody waits for it any more.
     """
-    rows = await tx.all(_ORPHANS, now=now, me=owner)
+    rows = await tx.all(_ORPHANS, now=tx.now, me=owner)
     attempts, moves = [], []
     for row in rows:
         attempt = Attempt(
@@ -218,8 +218,8 @@ async def reap(tx: Transaction, *, owner: int, now: Micros) -> int:
             await tx.run(_APPEND, **_columns(attempts))
     else:
         await tx.run_many(_APPEND, attempts)
-    await tx.run_many(_TAKE_BACK, [{"id": row["id"], "number": row["attempts_begun"], "now": now} for row in moves])
-    await call_off_lost(tx, [row["id"] for row in rows], now)
+    await tx.run_many(_TAKE_BACK, [{"id": row["id"], "number": row["attempts_begun"], "now": tx.now} for row in moves])
+    await call_off_lost(tx, [row["id"] for row in rows])
     if rows:
         tx.wake_workers()
     return len(rows)

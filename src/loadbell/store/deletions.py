@@ -6,7 +6,6 @@ locked as everybody locks them: the project or the channels, runs, then deliveri
 ``docs/decisions/0016-one-organization-one-lock.md`` and ``0024-sweeps.md`` there.
 """
 
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import OrganizationLoss, ProjectLoss
 from loadbell.store.calling_off import ORGANIZATION_DELETED, PROJECT_DELETED, count_pending
 from loadbell.store.db import Transaction
@@ -61,14 +60,14 @@ async def count_project_loss(tx: Transaction, organization_id: int, project_id: 
     return ProjectLoss(pending_deliveries=pending, **{name: int(row[name]) for name in _OF_PROJECT})
 
 
-async def delete_project(tx: Transaction, organization_id: int, project_id: int, now: Micros) -> None:
+async def delete_project(tx: Transaction, organization_id: int, project_id: int) -> None:
     """Takes the organization's project away with its tests, runs, tokens and assignments; cancels what is pending."""
     where = {"organization_id": organization_id, "project_id": project_id}
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_PROJECT, project_id=project_id)
-    await tx.run(_MARK_PROJECT, **where, now=now)
+    await tx.run(_MARK_PROJECT, **where, now=tx.now)
     await tx.run(_DELETE_TOKENS, **where)
-    await sweep_project(tx, organization_id, project_id, PROJECT_DELETED, now)
+    await sweep_project(tx, organization_id, project_id, PROJECT_DELETED)
 
 
 async def count_organization_loss(tx: Transaction, organization_id: int) -> OrganizationLoss:
@@ -79,12 +78,12 @@ async def count_organization_loss(tx: Transaction, organization_id: int) -> Orga
     return OrganizationLoss(pending_deliveries=pending, **{name: int(row[name]) for name in _OF_ORGANIZATION})
 
 
-async def delete_organization(tx: Transaction, organization_id: int, now: Micros) -> None:
+async def delete_organization(tx: Transaction, organization_id: int) -> None:
     """Takes everybody and every channel out of the organization, cancels what is pending, and marks it as deleted."""
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_CHANNELS, organization_id=organization_id)
-    await sweep_channels(tx, organization_id, ORGANIZATION_DELETED, now)
-    await tx.run(_MARK, organization_id=organization_id, now=now)
+    await sweep_channels(tx, organization_id, ORGANIZATION_DELETED)
+    await tx.run(_MARK, organization_id=organization_id, now=tx.now)
     for statement in _DELETE_OF_ORGANIZATION:
         await tx.run(statement, organization_id=organization_id)
-    await sweep_assignments(tx, organization_id, now)
+    await sweep_assignments(tx, organization_id)

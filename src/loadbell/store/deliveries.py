@@ -136,7 +136,7 @@ class NewDelivery:
     form: dict[str, Any] | None = None
 
 
-async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[NewDelivery], now: Micros) -> None:
+async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[NewDelivery]) -> None:
     """Adds deliveries of ``event``.
 
     A Test Hook runs in a lane of its own, so that neither a pause nor a busy channel nor another test holds it up.
@@ -147,8 +147,8 @@ async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[NewDeli
         "event_id": str(event.id),
         "event": event.name.value,
         "run_id": event.run_id,
-        "next_attempt_at": now,
-        "created_at": now,
+        "next_attempt_at": tx.now,
+        "created_at": tx.now,
     }
     await tx.run_many(
         _INSERT,
@@ -177,9 +177,9 @@ async def lock_unanswered(tx: Transaction, run_id: int) -> dict[int, str]:
     return {row["channel_id"]: row["id"] for row in await tx.all(_UNANSWERED, run_id=run_id)}
 
 
-async def bring_forward(tx: Transaction, delivery_ids: Sequence[str], now: Micros) -> None:
+async def bring_forward(tx: Transaction, delivery_ids: Sequence[str]) -> None:
     """Lets those of the deliveries that wait for a retry try at once, unless the receiver asked for the wait."""
-    await tx.run_many(_BRING_FORWARD, [{"id": delivery_id, "now": now} for delivery_id in delivery_ids])
+    await tx.run_many(_BRING_FORWARD, [{"id": delivery_id, "now": tx.now} for delivery_id in delivery_ids])
 
 
 async def get_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
@@ -220,7 +220,7 @@ async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
     ]
 
 
-async def redeliver(tx: Transaction, delivery: Delivery, now: Micros) -> None:
+async def redeliver(tx: Transaction, delivery: Delivery) -> None:
     """Makes ``delivery``, which this transaction has locked and which is not being sent, due for one manual attempt."""
     settled = delivery.settled if delivery.status is DeliveryStatus.PENDING else delivery.status
     await _leave_line(tx, delivery.id, release=False)
@@ -228,16 +228,16 @@ async def redeliver(tx: Transaction, delivery: Delivery, now: Micros) -> None:
         _REDELIVER,
         id=str(delivery.id),
         settled=None if settled is None else settled.value,
-        now=now,
+        now=tx.now,
         expected=delivery.status.value,
     )
 
 
-async def call_off(tx: Transaction, delivery: Delivery, now: Micros) -> None:
+async def call_off(tx: Transaction, delivery: Delivery) -> None:
     """Cancels ``delivery``, which this transaction has locked and which is pending; a Redeliver returns to its end."""
     status = delivery.settled or DeliveryStatus.CANCELLED
     await _leave_line(tx, delivery.id, release=True)
-    await tx.run(_CALL_OFF, id=str(delivery.id), status=status.value, now=now)
+    await tx.run(_CALL_OFF, id=str(delivery.id), status=status.value, now=tx.now)
 
 
 async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> None:

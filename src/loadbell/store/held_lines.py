@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from loadbell.domain.ids import Micros
 from loadbell.store.db import Row, Transaction
 from loadbell.store.statements import Statement
 
@@ -35,8 +34,8 @@ _PUT = Statement(
 )
 
 
-async def put_in_line(  # noqa: PLR0913 - which deliveries, and what becomes of them
-    tx: Transaction, channel_id: int, *, after: str, generation: int, limit: int, now: Micros
+async def put_in_line(
+    tx: Transaction, channel_id: int, *, after: str, generation: int, limit: int
 ) -> tuple[int, str | None]:
     """Puts up to ``limit`` deliveries of earlier generations, with ids above ``after``, behind those in the line.
 
@@ -65,7 +64,7 @@ async def put_in_line(  # noqa: PLR0913 - which deliveries, and what becomes of 
     put = []
     for (_, _, delivery), status in sorted(line):
         if status == "pending":
-            put.append({"id": delivery, "earlier": earlier, "generation": generation, "now": now})
+            put.append({"id": delivery, "earlier": earlier, "generation": generation, "now": tx.now})
         earlier = delivery
     await tx.run_many(_PUT, put)
     return len(put), upto if len(window) == limit else None

@@ -31,7 +31,7 @@ _KEEP = Statement(
 )
 
 
-async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str, now: Micros) -> str | None:
+async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str) -> str | None:
     """Claims ``key`` for this request, or gives the answer that the same request had before.
 
     A request with the same key that is under way makes this one wait for its end.
@@ -39,7 +39,7 @@ async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str,
     Raises:
         Conflict: the key was used for another request.
     """
-    if await tx.run(_CLAIM, token_id=token_id, key=key, request_hash=request_hash, now=now, until=now - KEPT):
+    if await tx.run(_CLAIM, token_id=token_id, key=key, request_hash=request_hash, now=tx.now, until=tx.now - KEPT):
         return None
     row = await tx.first(_GET, token_id=token_id, key=key)
     if row is None or row["request_hash"] != request_hash:
@@ -55,11 +55,11 @@ async def keep_answer(tx: Transaction, token_id: int, key: str, answer: str) -> 
     await tx.run(_KEEP, token_id=token_id, key=key, answer=tx.seal(answer))
 
 
-async def forget_keys(tx: Transaction, now: Micros, *, limit: int) -> int:
+async def forget_keys(tx: Transaction, *, limit: int) -> int:
     """Removes up to ``limit`` keys that are too old to count; gives how many."""
-    return await tx.run(_FORGET, until=now - KEPT, limit=limit)
+    return await tx.run(_FORGET, until=tx.now - KEPT, limit=limit)
 
 
-async def any_old_key(tx: Transaction, now: Micros) -> bool:
+async def any_old_key(tx: Transaction) -> bool:
     """Whether there are keys for :func:`forget_keys` to remove."""
-    return await tx.first(_ANY_OLD, until=now - KEPT) is not None
+    return await tx.first(_ANY_OLD, until=tx.now - KEPT) is not None

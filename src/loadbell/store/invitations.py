@@ -5,7 +5,7 @@ from dataclasses import replace
 import msgspec
 import sqlalchemy as sa
 
-from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.domain.ids import MAX_ID
 from loadbell.domain.orgs import Invitation, Role
 from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import invitations
@@ -55,31 +55,31 @@ async def insert_invitation(tx: Transaction, invitation: Invitation, invitation_
     return replace(invitation, id=int(row["id"]))
 
 
-async def get_invitation(tx: Transaction, organization_id: int, invitation_id: int, now: Micros) -> Invitation | None:
+async def get_invitation(tx: Transaction, organization_id: int, invitation_id: int) -> Invitation | None:
     """The invitation, if it is the organization's and can be accepted ``now``."""
-    row = await tx.first(_GET, organization_id=organization_id, id=invitation_id, now=now)
+    row = await tx.first(_GET, organization_id=organization_id, id=invitation_id, now=tx.now)
     return None if row is None else _invitation(row)
 
 
 async def list_invitations(
-    tx: Transaction, organization_id: int, *, before: int | None, limit: int, now: Micros
+    tx: Transaction, organization_id: int, *, before: int | None, limit: int
 ) -> list[Invitation]:
     """Up to ``limit`` invitations of the organization that can be accepted ``now``, newest first, below ``before``."""
     rows = await tx.all(
-        _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit, now=now
+        _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit, now=tx.now
     )
     return [_invitation(row) for row in rows]
 
 
-async def find_invitation(tx: Transaction, invitation_hash: str, now: Micros) -> Invitation | None:
+async def find_invitation(tx: Transaction, invitation_hash: str) -> Invitation | None:
     """The invitation of that hash, if it can be accepted ``now``; of whichever organization it is."""
-    row = await tx.first(_FIND, hash=invitation_hash, now=now)
+    row = await tx.first(_FIND, hash=invitation_hash, now=tx.now)
     return None if row is None else _invitation(row)
 
 
-async def take_invitation(tx: Transaction, invitation_hash: str, now: Micros) -> Invitation | None:
+async def take_invitation(tx: Transaction, invitation_hash: str) -> Invitation | None:
     """Uses the invitation of that hash up. Of two who try, one gets it."""
-    row = await tx.first(_TAKE, hash=invitation_hash, now=now)
+    row = await tx.first(_TAKE, hash=invitation_hash, now=tx.now)
     return None if row is None else _invitation(row)
 
 
@@ -88,9 +88,9 @@ async def delete_invitation(tx: Transaction, organization_id: int, invitation_id
     await tx.run(_DELETE, organization_id=organization_id, id=invitation_id)
 
 
-async def delete_former_invitations(tx: Transaction, organization_id: int, email: str, now: Micros) -> None:
+async def delete_former_invitations(tx: Transaction, organization_id: int, email: str) -> None:
     """Removes what a new invitation to ``email`` replaces, and whatever has expired in the organization."""
-    await tx.run(_DELETE_FORMER, organization_id=organization_id, email=email, now=now)
+    await tx.run(_DELETE_FORMER, organization_id=organization_id, email=email, now=tx.now)
 
 
 def _invitation(row: Row) -> Invitation:

@@ -157,9 +157,7 @@ class Look:
     full: bool
 
 
-async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
-    tx: Transaction, *, retrying: bool, room: Room, owner: int, now: Micros, until: Micros
-) -> Look:
+async def lease_due(tx: Transaction, *, retrying: bool, room: Room, owner: int, until: Micros) -> Look:
     """Leases what is due, lanes that answer first and the oldest of them first, within ``room``.
 
     ``retrying`` picks between first attempts and repeated ones. What has lost its channel, project or organization is
@@ -175,7 +173,7 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
         if pace is not None:
             buckets[lane] = pace
             due = max(due, pace.next_at(row["full_at"]))
-        if due > now:
+        if due > tx.now:
             soonest = _first([soonest, due])
             continue
         free = room.left.get(lane, room.in_lane)
@@ -186,19 +184,19 @@ async def lease_due(  # noqa: PLR0913 - what to look for, and the lease to give
     within = _within(sorted(ready), room)
     paced = [lane for lane, _ in within if lane in buckets]
     full_at = await _lock_buckets(tx, paced)
-    lanes = _at_pace(within, buckets, full_at, now)
-    again = [buckets[lane].next_at(full_at[lane]) if lane in full_at else now + _CROWDED for lane in paced]
-    soonest = _first([soonest, *(instant for instant in again if instant > now)])
+    lanes = _at_pace(within, buckets, full_at, tx.now)
+    again = [buckets[lane].next_at(full_at[lane]) if lane in full_at else tx.now + _CROWDED for lane in paced]
+    soonest = _first([soonest, *(instant for instant in again if instant > tx.now)])
     if not lanes:
         return Look([], soonest, frozenset(held), full=len(within) < len(ready))
-    ids = await _lease(tx, lanes, retrying=retrying, limit=room.total, owner=owner, now=now, until=until)
-    leased = await _load(tx, ids, owner=owner, now=now)
+    ids = await _lease(tx, lanes, retrying=retrying, limit=room.total, owner=owner, until=until)
+    leased = await _load(tx, ids, owner=owner)
     taken = Counter(item.lane for item in leased)
     held.update(lane for lane, free in within if taken[lane] >= free)
-    drawn = {lane: buckets[lane].after(full_at[lane], now, taken[lane]) for lane in full_at if taken[lane]}
+    drawn = {lane: buckets[lane].after(full_at[lane], tx.now, taken[lane]) for lane in full_at if taken[lane]}
     await tx.run_many(_TAKE, [{"id": lane, "full_at": instant} for lane, instant in drawn.items()])
     nexts = [buckets[lane].next_at(instant) for lane, instant in drawn.items()]
-    soonest = _first([soonest, *(instant for instant in nexts if instant > now)])
+    soonest = _first([soonest, *(instant for instant in nexts if instant > tx.now)])
     return Look(leased, soonest, frozenset(held), full=len(within) < len(ready) or len(ids) >= room.total)
 
 
@@ -241,14 +239,7 @@ def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[
 
 
 async def _lease(  # noqa: PLR0913 - as above
-    tx: Transaction,
-    ready: Sequence[tuple[int, int]],
-    *,
-    retrying: bool,
-    limit: int,
-    owner: int,
-    now: Micros,
-    until: Micros,
+    tx: Transaction, ready: Sequence[tuple[int, int]], *, retrying: bool, limit: int, owner: int, until: Micros
 ) -> list[str]:
     if tx.dialect == "postgresql":
         rows = await tx.all(
@@ -258,7 +249,7 @@ async def _lease(  # noqa: PLR0913 - as above
             retrying=int(retrying),
             limit=limit,
             owner=owner,
-            now=now,
+            now=tx.now,
             until=until,
         )
         return [row["id"] for row in rows]
@@ -267,20 +258,20 @@ async def _lease(  # noqa: PLR0913 - as above
         if len(ids) >= limit:
             break
         picked = await tx.all(
-            _PICK_IN_LANE, retrying=int(retrying), lane=lane, now=now, room=min(free, limit - len(ids))
+            _PICK_IN_LANE, retrying=int(retrying), lane=lane, now=tx.now, room=min(free, limit - len(ids))
         )
         ids.extend(row["id"] for row in picked)
-    await tx.run_many(_LEASE_ONE, [{"id": item, "owner": owner, "now": now, "until": until} for item in ids])
+    await tx.run_many(_LEASE_ONE, [{"id": item, "owner": owner, "now": tx.now, "until": until} for item in ids])
     return ids
 
 
-async def _load(tx: Transaction, ids: Sequence[str], *, owner: int, now: Micros) -> list[Leased]:
+async def _load(tx: Transaction, ids: Sequence[str], *, owner: int) -> list[Leased]:
     if not ids:
         return []
     rows = await tx.all(_LEASED, ids=list(ids) if tx.dialect == "postgresql" else msgspec.json.encode(ids).decode())
     lost = [row["id"] for row in rows if row["lost"] is not None]
     await tx.run_many(_GIVE_ONE_BACK, [{"id": item} for item in lost])
-    if await call_off_lost(tx, lost, now):
+    if await call_off_lost(tx, lost):
         tx.wake_workers()
     leased = []
     for row in rows:
@@ -288,14 +279,14 @@ async def _load(tx: Transaction, ids: Sequence[str], *, owner: int, now: Micros)
             continue
         sealed = row["settings"] if row["form"] is None else row["form"]
         try:
-            leased.append(_leased(tx, row, sealed, owner=owner, now=now))
+            leased.append(_leased(tx, row, sealed, owner=owner))
         except ValueError:
             # A row that this version can't read must not stop the deliveries of all others; its lease runs out.
             log.exception("A delivery can't be read", delivery=row["id"])
     return leased
 
 
-def _leased(tx: Transaction, row: Row, sealed: str, *, owner: int, now: Micros) -> Leased:
+def _leased(tx: Transaction, row: Row, sealed: str, *, owner: int) -> Leased:
     signing: tuple[SigningSecret, ...] = _open(tx, row["signing_secrets"], read_secrets, ())
     return Leased(
         id=UUID(row["id"]),
@@ -315,7 +306,7 @@ def _leased(tx: Transaction, row: Row, sealed: str, *, owner: int, now: Micros) 
         replayed=row["replay_id"] is not None,
         rate_limits=row["rate_limits"] or 0,
         settings=_open(tx, sealed, _read_settings, {}),
-        secrets=tuple(one.secret for one in live_secrets(signing, now)),
+        secrets=tuple(one.secret for one in live_secrets(signing, tx.now)),
     )
 
 
@@ -334,17 +325,17 @@ def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing
         return nothing
 
 
-async def return_leases(tx: Transaction, delivery_ids: Collection[str], now: Micros) -> None:
+async def return_leases(tx: Transaction, delivery_ids: Collection[str]) -> None:
     """Returns deliveries that this worker holds to pending, with no attempt counted; as :func:`give_back`."""
     await tx.run_many(_GIVE_ONE_BACK, [{"id": one} for one in sorted(delivery_ids)])
-    await call_off_lost(tx, delivery_ids, now)
+    await call_off_lost(tx, delivery_ids)
 
 
-async def give_back(tx: Transaction, owner: int, now: Micros) -> int:
+async def give_back(tx: Transaction, owner: int) -> int:
     """Returns what this worker still holds to pending, with no attempt counted; gives how many.
 
     What has lost its channel, project or organization meanwhile is cancelled.
     """
     returned = [row["id"] for row in await tx.all(_GIVE_BACK, owner=owner)]
-    await call_off_lost(tx, returned, now)
+    await call_off_lost(tx, returned)
     return len(returned)

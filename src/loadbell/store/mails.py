@@ -34,36 +34,34 @@ class Mail:
     expires_at: Micros
 
 
-async def insert_mail(  # noqa: PLR0913 - one argument for each column
-    tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros, now: Micros
-) -> None:
+async def insert_mail(tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros) -> None:
     """Adds a mail that is due at once; its body is sealed."""
     await tx.run(
         _INSERT,
         recipient=recipient,
         subject=subject,
         body=tx.seal(body),
-        next_attempt_at=now,
-        created_at=now,
+        next_attempt_at=tx.now,
+        created_at=tx.now,
         expires_at=expires_at,
     )
 
 
-async def any_due_mail(tx: Transaction, now: Micros) -> bool:
+async def any_due_mail(tx: Transaction) -> bool:
     """Whether there is something to claim."""
-    return await tx.first(_ANY_DUE, now=now) is not None
+    return await tx.first(_ANY_DUE, now=tx.now) is not None
 
 
-async def claim_mail(tx: Transaction, waits: Sequence[Micros], now: Micros) -> Mail | None:
+async def claim_mail(tx: Transaction, waits: Sequence[Micros]) -> Mail | None:
     """The mail that has been due longest, if one is and no other process has it.
 
     It is due again after the wait of its attempt (the last of ``waits`` repeats), unless it is deleted by then.
     """
-    row = await tx.first(_LOCK_DUE, now=now)
+    row = await tx.first(_LOCK_DUE, now=tx.now)
     if row is None:
         return None
     wait = waits[min(row["attempts"], len(waits) - 1)]
-    await tx.run(_MOVE, id=row["id"], attempts=row["attempts"], next_attempt_at=now + wait)
+    await tx.run(_MOVE, id=row["id"], attempts=row["attempts"], next_attempt_at=tx.now + wait)
     try:
         body = tx.unseal(row["body"])
     except WrongState:

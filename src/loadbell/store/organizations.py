@@ -2,7 +2,6 @@
 
 import sqlalchemy as sa
 
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Organization, Role
 from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import assignments, installation, members, organizations, projects, users
@@ -60,9 +59,9 @@ _GET_FACT = Statement(sa.select(installation.c.value).where(installation.c.name 
 _CLAIM_FACT = Statement("INSERT INTO installation (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
 
 
-async def insert_organization(tx: Transaction, name: str, now: Micros) -> int:
+async def insert_organization(tx: Transaction, name: str) -> int:
     """Adds an organization; gives its id."""
-    row = await tx.first(_INSERT_ORGANIZATION, name=name, created_at=now)
+    row = await tx.first(_INSERT_ORGANIZATION, name=name, created_at=tx.now)
     assert row is not None
     return int(row["id"])
 
@@ -87,9 +86,9 @@ def _organization(row: Row) -> Organization:
     return Organization(row["id"], row["name"], row["default_project_id"], row["created_at"])
 
 
-async def insert_member(tx: Transaction, organization_id: int, user_id: int, role: Role, now: Micros) -> None:
+async def insert_member(tx: Transaction, organization_id: int, user_id: int, role: Role) -> None:
     """Makes a user a member of an organization."""
-    await tx.run(_INSERT_MEMBER, organization_id=organization_id, user_id=user_id, role=role.value, created_at=now)
+    await tx.run(_INSERT_MEMBER, organization_id=organization_id, user_id=user_id, role=role.value, created_at=tx.now)
 
 
 async def role_in(tx: Transaction, organization_id: int, user_id: int) -> Role | None:
@@ -103,9 +102,9 @@ async def memberships_of(tx: Transaction, user_id: int) -> list[tuple[int, str, 
     return [(row["id"], row["name"], Role(row["role"])) for row in await tx.all(_MEMBERSHIPS, user_id=user_id)]
 
 
-async def insert_project(tx: Transaction, organization_id: int, name: str, now: Micros) -> int:
+async def insert_project(tx: Transaction, organization_id: int, name: str) -> int:
     """Adds a project; gives its id."""
-    row = await tx.first(_INSERT_PROJECT, organization_id=organization_id, name=name, created_at=now)
+    row = await tx.first(_INSERT_PROJECT, organization_id=organization_id, name=name, created_at=tx.now)
     assert row is not None
     return int(row["id"])
 

@@ -153,9 +153,9 @@ async def note_failing(tx: Transaction, since: Mapping[int, Micros | None]) -> N
     await tx.run_many(_NOTE_FAILING, [{"id": channel, "since": instant} for channel, instant in sorted(since.items())])
 
 
-async def pause_channel(tx: Transaction, channel_id: int, reason: str, now: Micros) -> bool:
+async def pause_channel(tx: Transaction, channel_id: int, reason: str) -> bool:
     """Lets the channel send nothing but Test Hooks, for ``reason`` in words; False: it was paused already."""
-    return await tx.run(_PAUSE, id=channel_id, reason=reason, now=now) > 0
+    return await tx.run(_PAUSE, id=channel_id, reason=reason, now=tx.now) > 0
 
 
 async def told_of_pauses(tx: Transaction, organization_id: int) -> list[Listener]:
@@ -166,12 +166,12 @@ async def told_of_pauses(tx: Transaction, organization_id: int) -> list[Listener
     ]
 
 
-async def resume_channel(tx: Transaction, channel_id: int, *, full_at: Micros, now: Micros) -> None:
+async def resume_channel(tx: Transaction, channel_id: int, *, full_at: Micros) -> None:
     """Lets a channel that this transaction has locked send again, as if it had never failed or been throttled.
 
     ``full_at``: when its bucket is full, at the latest (see ``domain/pace.py``).
     """
-    await tx.run(_RESUME, id=channel_id, full_at=full_at, now=now)
+    await tx.run(_RESUME, id=channel_id, full_at=full_at, now=tx.now)
 
 
 @dataclass(frozen=True)
@@ -183,18 +183,16 @@ class Late:
     paused: bool
 
 
-async def find_late(tx: Transaction, *, before: Micros, now: Micros) -> list[Late]:
+async def find_late(tx: Transaction, *, before: Micros) -> list[Late]:
     """What has waited since ``before`` for a paused channel, or has met rate limits since then until now.
 
     A Redeliver counts from when it was asked for. There may be more from :data:`LARGEST_BATCH` on.
     """
-    rows = await tx.all(_FIND_LATE, before=before, lately=now - _LATELY, limit=LARGEST_BATCH)
+    rows = await tx.all(_FIND_LATE, before=before, lately=tx.now - _LATELY, limit=LARGEST_BATCH)
     return [Late(row["id"], row["lane"], bool(row["paused"])) for row in rows]
 
 
-async def expire_late(  # noqa: PLR0913 - which deliveries, and what is said of them
-    tx: Transaction, late: Sequence[Late], *, held: str, limited: str, before: Micros, now: Micros
-) -> int:
+async def expire_late(tx: Transaction, late: Sequence[Late], *, held: str, limited: str, before: Micros) -> int:
     """Ends those of the deliveries that are still late. A Redeliver returns to its end; what waited for it may go.
 
     ``held`` and ``limited`` tell each of them why. Gives how many there were.
@@ -207,7 +205,7 @@ async def expire_late(  # noqa: PLR0913 - which deliveries, and what is said of 
     still = {row["id"] for row in found}
     for ids, message in ((by_pause, held), (by_limit, limited)):
         ended = [delivery for delivery in ids if delivery in still]
-        for row in await tx.all(_EXPIRE_LATE, ids=_ids(tx, ended), message=message, now=now):
+        for row in await tx.all(_EXPIRE_LATE, ids=_ids(tx, ended), message=message, now=tx.now):
             tx.changed(row["organization_id"])
         if await tx.run(_RELEASE, ids=_ids(tx, ended)):
             tx.wake_workers()

@@ -1,7 +1,6 @@
 """Quotas of organizations: counted while nobody else adds to the same organization, so that two can't both be last."""
 
 from loadbell.domain.errors import Conflict
-from loadbell.domain.ids import Micros
 from loadbell.domain.quotas import Counted, over_quota
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
@@ -20,7 +19,7 @@ _COUNTS: dict[Counted, Statement] = {
 _NEEDS_NOW = {"invitations", "members"}
 
 
-async def require_room(tx: Transaction, organization_id: int, name: Counted, most: int, now: Micros) -> None:
+async def require_room(tx: Transaction, organization_id: int, name: Counted, most: int) -> None:
     """Does nothing if the organization may have one more; nobody else adds to it until this transaction ends.
 
     Raises:
@@ -28,7 +27,7 @@ async def require_room(tx: Transaction, organization_id: int, name: Counted, mos
     """
     if tx.dialect == "postgresql":
         await tx.all(_LOCK, organization_id=organization_id)
-    values = {"now": now} if name in _NEEDS_NOW else {}
+    values = {"now": tx.now} if name in _NEEDS_NOW else {}
     row = await tx.first(_COUNTS[name], organization_id=organization_id, **values)
     assert row is not None
     if row["count"] >= most:

@@ -143,7 +143,7 @@ async def replay_going_on(tx: Transaction, channel_id: int) -> int | None:
     return None if row is None else int(row["id"])
 
 
-async def replays_with_room(tx: Transaction, *, at_once: int, now: Micros) -> tuple[list[int], Micros | None]:
+async def replays_with_room(tx: Transaction, *, at_once: int) -> tuple[list[int], Micros | None]:
     """The replays that may send another one now, and when the next of the others may, as far as time alone decides.
 
     Those of a channel that is paused or turned off may not; those of a rate-limited one, or of one whose bucket (see
@@ -153,14 +153,14 @@ async def replays_with_room(tx: Transaction, *, at_once: int, now: Micros) -> tu
     later: list[Micros] = []
     for row in await tx.all(_WITH_ROOM, at_once=at_once):
         due = max(row["throttled_until"], row["full_at"])
-        if due <= now:
+        if due <= tx.now:
             ready.append(row["id"])
         else:
             later.append(due)
     return ready, min(later, default=None)
 
 
-async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int, now: Micros) -> bool:
+async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bool:
     """Makes the next deliveries of a replay due, oldest first, until ``at_once`` of it are open, and no two of a run.
 
     Finishes it when nothing is left and nothing is open. True: it looked as far as one transaction may and there was
@@ -175,7 +175,7 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int, now: 
     window = await tx.first(_WINDOW_END, **where, until=row["until"], window=_WINDOW)
     if window is None or window["id"] is None:
         if not open_runs:
-            await tx.run(_FINISH, id=replay_id, now=now)
+            await tx.run(_FINISH, id=replay_id, now=tx.now)
         return False
     if room <= 0:
         return False
@@ -188,7 +188,7 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int, now: 
             break
         values = {"id": each["id"], "expected": each["status"]}
         # A microsecond apart, so that the older one is leased first.
-        sent += await tx.run(_SEND_AGAIN, **values, replay_id=replay_id, due=now - room + sent)
+        sent += await tx.run(_SEND_AGAIN, **values, replay_id=replay_id, due=tx.now - room + sent)
         open_runs.append(each["run_id"])
         after = each["id"]
     else:

@@ -24,20 +24,20 @@ class ResetRow:
     email: str
 
 
-async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expires_at: Micros, now: Micros) -> None:
+async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expires_at: Micros) -> None:
     """Adds a link of which only the hash is known."""
-    await tx.run(_INSERT, hash=reset_hash, user_id=user_id, created_at=now, expires_at=expires_at)
+    await tx.run(_INSERT, hash=reset_hash, user_id=user_id, created_at=tx.now, expires_at=expires_at)
 
 
-async def find_reset(tx: Transaction, reset_hash: str, now: Micros) -> ResetRow | None:
+async def find_reset(tx: Transaction, reset_hash: str) -> ResetRow | None:
     """Whose link has that hash, if it can be used ``now``."""
-    row = await tx.first(_FIND, hash=reset_hash, now=now)
+    row = await tx.first(_FIND, hash=reset_hash, now=tx.now)
     return None if row is None else ResetRow(row["id"], row["email"])
 
 
-async def take_reset(tx: Transaction, reset_hash: str, now: Micros) -> int | None:
+async def take_reset(tx: Transaction, reset_hash: str) -> int | None:
     """Uses the link of that hash up; gives the id of its user. Of two who try, one gets it."""
-    row = await tx.first(_TAKE, hash=reset_hash, now=now)
+    row = await tx.first(_TAKE, hash=reset_hash, now=tx.now)
     return None if row is None else int(row["user_id"])
 
 

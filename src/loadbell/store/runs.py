@@ -62,7 +62,7 @@ class WatchedRun:
     watchdog: Micros
 
 
-async def find_or_insert_test(tx: Transaction, organization_id: int, project_id: int, name: str, now: Micros) -> int:
+async def find_or_insert_test(tx: Transaction, organization_id: int, project_id: int, name: str) -> int:
     """The id of the project's test of that name, which is made now if it is new."""
     row = await tx.first(
         _UPSERT_TEST,
@@ -70,7 +70,7 @@ async def find_or_insert_test(tx: Transaction, organization_id: int, project_id:
         project_id=project_id,
         name=name,
         name_hash=hashlib.sha256(name.encode()).hexdigest(),
-        now=now,
+        now=tx.now,
     )
     assert row is not None
     return int(row["id"])
@@ -131,9 +131,9 @@ async def earlier_run(tx: Transaction, run: Run) -> Run | None:
     return None if row is None else as_run(row)
 
 
-async def note_heard(tx: Transaction, run_id: int, now: Micros) -> None:
+async def note_heard(tx: Transaction, run_id: int) -> None:
     """Keeps that the run's source spoke at ``now``."""
-    await tx.run(_HEARD, id=run_id, now=now)
+    await tx.run(_HEARD, id=run_id, now=tx.now)
 
 
 async def watched_runs(tx: Transaction) -> list[WatchedRun]:

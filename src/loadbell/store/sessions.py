@@ -56,14 +56,7 @@ class SessionRow:
 
 
 async def insert_session(  # noqa: PLR0913 - one argument for each column
-    tx: Transaction,
-    *,
-    user_id: int,
-    session_hash: str,
-    address: str | None,
-    agent: str | None,
-    expires_at: Micros,
-    now: Micros,
+    tx: Transaction, *, user_id: int, session_hash: str, address: str | None, agent: str | None, expires_at: Micros
 ) -> int:
     """Adds a session of which only the hash is known; gives its id."""
     row = await tx.first(
@@ -72,8 +65,8 @@ async def insert_session(  # noqa: PLR0913 - one argument for each column
         hash=session_hash,
         address=address,
         agent=agent,
-        created_at=now,
-        last_used_at=now,
+        created_at=tx.now,
+        last_used_at=tx.now,
         expires_at=expires_at,
     )
     assert row is not None
@@ -86,31 +79,29 @@ async def find_session(tx: Transaction, session_hash: str) -> SessionRow | None:
     return None if row is None else _session(row)
 
 
-async def list_sessions_of(
-    tx: Transaction, user_id: int, *, before: int | None, limit: int, now: Micros
-) -> Sequence[SessionRow]:
+async def list_sessions_of(tx: Transaction, user_id: int, *, before: int | None, limit: int) -> Sequence[SessionRow]:
     """The user's sessions that are not over, with an id below ``before``, newest first."""
     values = {"before": MAX_ID if before is None else before, "limit": limit}
-    return [_session(row) for row in await tx.all(_LIST, user_id=user_id, now=now, **values)]
+    return [_session(row) for row in await tx.all(_LIST, user_id=user_id, now=tx.now, **values)]
 
 
-async def note_session_use(tx: Transaction, session_id: int, now: Micros) -> None:
+async def note_session_use(tx: Transaction, session_id: int) -> None:
     """Keeps when the session was last used."""
-    await tx.run(_TOUCH, id=session_id, now=now)
+    await tx.run(_TOUCH, id=session_id, now=tx.now)
 
 
-async def expire_session(tx: Transaction, user_id: int, session_id: int, now: Micros) -> bool:
+async def expire_session(tx: Transaction, user_id: int, session_id: int) -> bool:
     """Ends one of the user's sessions; whether there was such a one."""
-    return await tx.run(_END, user_id=user_id, id=session_id, now=now) > 0
+    return await tx.run(_END, user_id=user_id, id=session_id, now=tx.now) > 0
 
 
-async def expire_sessions(tx: Transaction, user_id: int, now: Micros, *, but: int | None = None) -> int:
+async def expire_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int:
     """Ends all sessions of the user except ``but``; how many."""
-    return await tx.run(_END_ALL, user_id=user_id, but=but or 0, now=now)
+    return await tx.run(_END_ALL, user_id=user_id, but=but or 0, now=tx.now)
 
 
 async def rights_of(
-    tx: Transaction, organization_id: int, session_ids: Collection[int], now: Micros
+    tx: Transaction, organization_id: int, session_ids: Collection[int]
 ) -> dict[int, tuple[Role, frozenset[int]]]:
     """By session: the role of its user in the organization, and the projects that are assigned to a member.
 
@@ -119,7 +110,7 @@ async def rights_of(
     ids = list(session_ids)
     given = ids if tx.dialect == "postgresql" else msgspec.json.encode(ids).decode()
     rights: dict[int, tuple[Role, frozenset[int]]] = {}
-    for row in await tx.all(_GET_RIGHTS, organization_id=organization_id, ids=given, now=now):
+    for row in await tx.all(_GET_RIGHTS, organization_id=organization_id, ids=given, now=tx.now):
         _, projects = rights.get(row["id"], (None, frozenset()))
         seen = projects if row["project_id"] is None else projects | {row["project_id"]}
         rights[row["id"]] = (Role(row["role"]), seen)

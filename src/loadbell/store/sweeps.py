@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from loadbell.domain.ids import Micros
 from loadbell.store.calling_off import EVERY_GENERATION, call_off_in_line, call_off_these
 from loadbell.store.db import Row, Transaction
 from loadbell.store.held_lines import put_in_line
@@ -90,9 +89,7 @@ async def next_generation(tx: Transaction, channel_id: int) -> int:
     return int(row["generation"])
 
 
-async def sweep_held(
-    tx: Transaction, organization_id: int, channel_id: int, *, drop: str | None, now: Micros
-) -> tuple[int, bool]:
+async def sweep_held(tx: Transaction, organization_id: int, channel_id: int, *, drop: str | None) -> tuple[int, bool]:
     """Cancels what waits for a channel, or makes it due in its order; what comes later is not meant.
 
     The channel is locked by this transaction. ``drop`` is what cancelled ones say; None: nothing is cancelled. Gives
@@ -101,42 +98,40 @@ async def sweep_held(
     generation = await next_generation(tx, channel_id)
     kind, message = ("deliver", "") if drop is None else ("cancel", drop)
     of = {"organization_id": organization_id, "channel_id": channel_id, "project_id": None}
-    return await _begin(tx, kind, of, generation=generation, message=message, now=now)
+    return await _begin(tx, kind, of, generation=generation, message=message)
 
 
-async def sweep_channel(
-    tx: Transaction, organization_id: int, channel_id: int, message: str, now: Micros
-) -> tuple[int, bool]:
+async def sweep_channel(tx: Transaction, organization_id: int, channel_id: int, message: str) -> tuple[int, bool]:
     """Cancels what is pending for a channel that this transaction deletes; gives how many, and whether all."""
     await tx.run(_SUPERSEDE, channel_id=channel_id)
     of = {"organization_id": organization_id, "channel_id": channel_id, "project_id": None}
-    return await _begin(tx, "cancel", of, generation=EVERY_GENERATION, message=message, now=now)
+    return await _begin(tx, "cancel", of, generation=EVERY_GENERATION, message=message)
 
 
-async def sweep_channels(tx: Transaction, organization_id: int, message: str, now: Micros) -> None:
+async def sweep_channels(tx: Transaction, organization_id: int, message: str) -> None:
     """Cancels what is pending for the channels of an organization that this transaction is about to delete."""
     of = {"organization_id": organization_id}
     await tx.run(_SUPERSEDE_ALL, **of)
     room = BATCH
-    for made in await tx.all(_INSERT_FOR_ALL, **of, generation=EVERY_GENERATION, message=message, now=now):
+    for made in await tx.all(_INSERT_FOR_ALL, **of, generation=EVERY_GENERATION, message=message, now=tx.now):
         if room <= 0:
             break
         row = await tx.first(_TAKE, id=made["id"])
         assert row is not None
-        count, _ = await _batch(tx, row, now)
+        count, _ = await _batch(tx, row)
         room -= count + 1
 
 
-async def sweep_project(tx: Transaction, organization_id: int, project_id: int, message: str, now: Micros) -> None:
+async def sweep_project(tx: Transaction, organization_id: int, project_id: int, message: str) -> None:
     """Removes what belongs to a project that this transaction marks as deleted, and cancels what is pending of it."""
     of = {"organization_id": organization_id, "channel_id": None, "project_id": project_id}
-    await _begin(tx, "project", of, generation=0, message=message, now=now)
+    await _begin(tx, "project", of, generation=0, message=message)
 
 
-async def sweep_assignments(tx: Transaction, organization_id: int, now: Micros) -> None:
+async def sweep_assignments(tx: Transaction, organization_id: int) -> None:
     """Removes who was assigned to what in an organization that this transaction marks as deleted."""
     of = {"organization_id": organization_id, "channel_id": None, "project_id": None}
-    await _begin(tx, "organization", of, generation=0, message="", now=now)
+    await _begin(tx, "organization", of, generation=0, message="")
 
 
 async def ready_sweeps(tx: Transaction, *, limit: int) -> list[int]:
@@ -144,27 +139,27 @@ async def ready_sweeps(tx: Transaction, *, limit: int) -> list[int]:
     return [int(row["id"]) for row in await tx.all(_READY, limit=limit)]
 
 
-async def go_on(tx: Transaction, sweep_id: int, now: Micros) -> None:
+async def go_on(tx: Transaction, sweep_id: int) -> None:
     """Does the next batch of a sweep. One that another process has in hand is left alone."""
     row = await tx.first(_TAKE, id=sweep_id)
     if row is not None:
-        await _batch(tx, row, now)
+        await _batch(tx, row)
 
 
-async def _begin(  # noqa: PLR0913 - one argument for each column
-    tx: Transaction, kind: str, of: dict[str, int | None], *, generation: int, message: str, now: Micros
+async def _begin(
+    tx: Transaction, kind: str, of: dict[str, int | None], *, generation: int, message: str
 ) -> tuple[int, bool]:
-    made = await tx.first(_INSERT, kind=kind, **of, generation=generation, message=message, created_at=now)
+    made = await tx.first(_INSERT, kind=kind, **of, generation=generation, message=message, created_at=tx.now)
     assert made is not None
     if of["channel_id"] is not None and await tx.first(_EARLIER, channel_id=of["channel_id"], id=made["id"]):
         return 0, False
     row = await tx.first(_TAKE, id=made["id"])
     assert row is not None
-    return await _batch(tx, row, now)
+    return await _batch(tx, row)
 
 
-async def _batch(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
-    count, over = await _KINDS[row["kind"]](tx, row, now)
+async def _batch(tx: Transaction, row: Row) -> tuple[int, bool]:
+    count, over = await _KINDS[row["kind"]](tx, row)
     tx.changed(row["organization_id"])
     if over:
         await tx.run(_DELETE, id=row["id"])
@@ -172,7 +167,7 @@ async def _batch(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
     return count, over
 
 
-async def _cancel(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
+async def _cancel(tx: Transaction, row: Row) -> tuple[int, bool]:
     found = await tx.all(
         _FIND_PENDING,
         channel_id=row["channel_id"],
@@ -181,27 +176,27 @@ async def _cancel(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
         limit=BATCH,
     )
     ids = [each["id"] for each in found]
-    await call_off_these(tx, ids, row["message"], now)
+    await call_off_these(tx, ids, row["message"], tx.now)
     return len(ids), len(ids) < BATCH
 
 
-async def _deliver(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
+async def _deliver(tx: Transaction, row: Row) -> tuple[int, bool]:
     count, after = await put_in_line(
-        tx, row["channel_id"], after=row["after"], generation=row["generation"], limit=BATCH, now=now
+        tx, row["channel_id"], after=row["after"], generation=row["generation"], limit=BATCH
     )
     if after is not None:
         await tx.run(_GO_ON_AFTER, id=row["id"], after=after)
     return count, after is None
 
 
-async def _remove_project(tx: Transaction, row: Row, now: Micros) -> tuple[int, bool]:
+async def _remove_project(tx: Transaction, row: Row) -> tuple[int, bool]:
     """Newest runs first: what is pending is of those."""
     project = {"project_id": row["project_id"]}
     runs = [each["id"] for each in await tx.all(_RUNS, **project, limit=_RUNS_AT_ONCE)]
     if runs:
         ids = runs if tx.dialect == "postgresql" else msgspec.json.encode(runs).decode()
         pending = [each["id"] for each in await tx.all(_PENDING_OF_RUNS, ids=ids, limit=BATCH)]
-        await call_off_in_line(tx, pending, row["message"], now)
+        await call_off_in_line(tx, pending, row["message"], tx.now)
         if len(pending) == BATCH or await _fills_a_batch(tx, _PARTS_OF_RUNS, ids=ids):
             return 0, False
         await tx.run(_DELETE_RUNS, ids=ids)
@@ -213,7 +208,7 @@ async def _remove_project(tx: Transaction, row: Row, now: Micros) -> tuple[int, 
     return 0, True
 
 
-async def _remove_assignments(tx: Transaction, row: Row, _now: Micros) -> tuple[int, bool]:
+async def _remove_assignments(tx: Transaction, row: Row) -> tuple[int, bool]:
     count = await tx.run(_DELETE_ASSIGNMENTS, organization_id=row["organization_id"], limit=BATCH)
     return count, count < BATCH
 
@@ -226,7 +221,7 @@ async def _fills_a_batch(tx: Transaction, deletions: list[Statement], **of: Any)
     return False
 
 
-_KINDS: dict[str, Callable[[Transaction, Row, Micros], Awaitable[tuple[int, bool]]]] = {
+_KINDS: dict[str, Callable[[Transaction, Row], Awaitable[tuple[int, bool]]]] = {
     "cancel": _cancel,
     "deliver": _deliver,
     "project": _remove_project,

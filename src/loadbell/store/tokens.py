@@ -63,7 +63,6 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
     prefix: str,
     expires_at: Micros | None,
     project_id: int | None = None,
-    now: Micros,
 ) -> int:
     """Adds a token of which only the hash is known; gives its id."""
     row = await tx.first(
@@ -75,7 +74,7 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
         trigger=trigger.value,
         hash=token_hash,
         prefix=prefix,
-        created_at=now,
+        created_at=tx.now,
         expires_at=expires_at,
         project_id=project_id,
     )
@@ -108,9 +107,9 @@ async def delete_token(tx: Transaction, organization_id: int, token_id: int) -> 
     await tx.run(_DELETE, id=token_id, organization_id=organization_id)
 
 
-async def note_token_use(tx: Transaction, token_id: int, now: Micros) -> None:
+async def note_token_use(tx: Transaction, token_id: int) -> None:
     """Keeps when the token was last used."""
-    await tx.run(_TOUCH, id=token_id, now=now)
+    await tx.run(_TOUCH, id=token_id, now=tx.now)
 
 
 def _columns(row: Row) -> dict[str, Any]:

@@ -7,8 +7,9 @@ decided. Store functions, and use cases that nobody asks for (the watchdog's), t
 ``docs/decisions/0029-unit-of-work.md``.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from loadbell.domain.ids import SECOND, Micros
@@ -18,6 +19,7 @@ from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store.db import Transaction
 
 Who = TypeVar("Who", Principal, SignedIn, Visitor)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,24 @@ class UnitOfWork(Generic[Who]):
         """So many random bytes, good enough for secrets."""
         return self.tx.random(length)
 
+    def on_behalf_of(self, principal: Principal) -> "UnitOfWork[Principal]":
+        """The same transaction for somebody else, such as a person as the member of one organization."""
+        return UnitOfWork(self.tx, principal, self.installation)
+
     def new_uuid(self) -> UUID:
         """An id for something that happens now."""
         return self.tx.new_uuid()
+
+
+def exclusive(use_case: F) -> F:
+    """Marks a use case before which the whole organization is locked: it changes what others decide by (rights, rooms).
+
+    Every other use case that writes locks the organization together with the others.
+    """
+    use_case.is_exclusive = True  # type: ignore[attr-defined]  # functions take attributes; their type says nothing of it
+    return use_case
+
+
+def is_exclusive(use_case: Callable[..., Any]) -> bool:
+    """Whether ``use_case`` is marked as :func:`exclusive`."""
+    return getattr(use_case, "is_exclusive", False)

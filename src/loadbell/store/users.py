@@ -32,13 +32,13 @@ class UserRow:
     created_at: Micros
 
 
-async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str, now: Micros) -> int:
+async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str) -> int:
     """Adds a user; ``email`` is kept in lower case. Gives its id.
 
     Raises:
         Conflict: there is a user with that address.
     """
-    row = await tx.first(_INSERT, email=email.lower(), name=name, password_hash=password_hash, now=now)
+    row = await tx.first(_INSERT, email=email.lower(), name=name, password_hash=password_hash, now=tx.now)
     if row is None:
         raise Conflict("Somebody with this e-mail address was added at this moment. Try again.")
     return int(row["id"])

@@ -12,7 +12,7 @@ from loadbell.accounts.sessions import end_session, list_sessions
 from loadbell.domain.errors import Conflict, FieldError, Invalid, RateLimited, Refused
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import SignedIn
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.page import PageCall
 
 _LONGEST_NAME = 200
@@ -47,8 +47,8 @@ async def rename(page: NamedDependency[PageCall]) -> Response[str]:
         wrong = Invalid(FieldError("name", f"give a name of 1 to {_LONGEST_NAME} characters"))
         return await _show(page, refusal=wrong, part="name", name=name)
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> None:
-        await account.rename(tx, who, name, now=now)
+    async def work(unit: UnitOfWork[SignedIn]) -> None:
+        await account.rename(unit, name)
 
     await page.write(work)
     return page.go("/account?done=name")
@@ -62,7 +62,7 @@ async def set_password(page: NamedDependency[PageCall]) -> Response[str]:
     current, new = form.get("current_password", ""), form.get("new_password", "")
     try:
         who = await page.read(_who_asks)
-        await account.change_password(door.database, door.passwords, who, current, new, clock=door.clock)
+        await account.change_password(door.database, door.passwords, who, current, new)
     except (Invalid, RateLimited, Conflict) as refusal:
         return await _show(page, refusal=refusal, part="password")
     return page.go("/account?done=password")
@@ -74,10 +74,10 @@ async def end(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     await page.form()
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> bool:
+    async def work(unit: UnitOfWork[SignedIn]) -> bool:
         wanted = page.integer_id("session_id", "session")
-        await end_session(tx, who, wanted, now=now)
-        return wanted == who.session_id
+        await end_session(unit, wanted)
+        return wanted == unit.principal.session_id
 
     if await page.write(work):
         page.drop_session()
@@ -90,18 +90,18 @@ async def _show(
 ) -> Response[str]:
     person = await page.person()
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> Sequence[Shown]:
+    async def work(unit: UnitOfWork[SignedIn]) -> Sequence[Shown]:
         return [
             Shown(
                 one.id,
-                one.id == who.session_id,
+                one.id == unit.principal.session_id,
                 one.address,
                 one.agent,
                 one.created_at,
                 one.last_used_at,
                 one.expires_at,
             )
-            for one in await list_sessions(tx, who, before=None, limit=_MOST_SESSIONS, now=now)
+            for one in await list_sessions(unit, before=None, limit=_MOST_SESSIONS)
         ]
 
     return await page.show(
@@ -115,8 +115,8 @@ async def _show(
     )
 
 
-async def _who_asks(_tx: Transaction, who: SignedIn, _now: Micros) -> SignedIn:
-    return who
+async def _who_asks(unit: UnitOfWork[SignedIn]) -> SignedIn:
+    return unit.principal
 
 
 HANDLERS: list[Any] = [show_account, rename, set_password, end]

@@ -12,13 +12,12 @@ from litestar.response import Stream
 
 from loadbell.accounts import audit, members
 from loadbell.domain.errors import Invalid, NotFound, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal
 from loadbell.entry.audit_lines import AT_ONCE, JSON_LINES, exported
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.store.audit import Entry
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
 from loadbell.web.page import PageCall
 from loadbell.web.rendering import HEADERS
@@ -67,9 +66,9 @@ async def show(page: NamedDependency[PageCall]) -> Response[str]:
     except (Invalid, NotFound) as wrong:  # NotFound: nobody can have that id
         refusal, wanted, before = wrong, Wanted(), None
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Listed:
-        entries, following = await _look(tx, principal, organization_id, wanted, before=before, limit=PAGE)
-        people = await members.list_members(tx, principal, organization_id, before=None, limit=_MOST_MEMBERS)
+    async def work(unit: UnitOfWork[Principal]) -> Listed:
+        entries, following = await _look(unit, organization_id, wanted, before=before, limit=PAGE)
+        people = await members.list_members(unit, organization_id, before=None, limit=_MOST_MEMBERS)
         return Listed(entries, following, sorted(((one.user_id, one.email) for one in people), key=lambda one: one[1]))
 
     listed = await page.read_in(organization_id, work)
@@ -95,8 +94,8 @@ async def export(page: NamedDependency[PageCall]) -> Stream:
     organization_id, wanted = _id(page), _wanted(page)
 
     async def look(before: int | None) -> tuple[list[Entry], int | None]:
-        async def work(tx: Transaction, principal: Principal, _now: Micros) -> tuple[list[Entry], int | None]:
-            return await _look(tx, principal, organization_id, wanted, before=before, limit=AT_ONCE)
+        async def work(unit: UnitOfWork[Principal]) -> tuple[list[Entry], int | None]:
+            return await _look(unit, organization_id, wanted, before=before, limit=AT_ONCE)
 
         return await page.read_in(organization_id, work)
 
@@ -115,12 +114,11 @@ def told(changes: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-async def _look(  # noqa: PLR0913 - who asks, and for which entries
-    tx: Transaction, principal: Principal, organization_id: int, wanted: Wanted, *, before: int | None, limit: int
+async def _look(
+    unit: UnitOfWork[Principal], organization_id: int, wanted: Wanted, *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
     return await audit.list_entries(
-        tx,
-        principal,
+        unit,
         organization_id,
         user_id=wanted.user_id,
         action=wanted.action or None,

@@ -23,7 +23,7 @@ from loadbell.entry.waiting import wait_until
 from loadbell.notify import actions, channels
 from loadbell.outbound.contract import MASK
 from loadbell.outbound.urls import leads_elsewhere
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.page import Form, PageCall
 
 LONGEST_NAME = 200
@@ -201,16 +201,13 @@ async def test_form(page: PageCall, organization_id: int, kind: ChannelKind, sai
         Refused: the settings are wrong, or the person may not.
     """
 
-    async def start(tx: Transaction, principal: Principal, now: Micros) -> UUID:
-        principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
-        given: dict[str, Any] = {"policy": page.door.policy, "now": now, "entropy": page.door.entropy}
+    async def start(unit: UnitOfWork[Principal]) -> UUID:
+        unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
         if channel is None:
             settings = settings_from(kind, said, None)
-            return await actions.test_form(tx, principal, organization_id, kind=kind.value, settings=settings, **given)
-        saved = await channels.get_channel(tx, principal, channel)
-        return await actions.test_form_of(
-            tx, principal, channel, settings_from(saved.kind, said, saved.settings), **given
-        )
+            return await actions.test_form(unit, organization_id, kind=kind.value, settings=settings)
+        saved = await channels.get_channel(unit, channel)
+        return await actions.test_form_of(unit, channel, settings_from(saved.kind, said, saved.settings))
 
     delivery_id = await page.write_in(organization_id, start)
     return await wait_for(page, organization_id, delivery_id)
@@ -219,8 +216,8 @@ async def test_form(page: PageCall, organization_id: int, kind: ChannelKind, sai
 async def wait_for(page: PageCall, organization_id: int, delivery_id: UUID) -> Tested:
     """What came of a Test Hook that was started, once it has ended or taken too long."""
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> Tested:
-        delivery, attempts = await actions.get_delivery(tx, principal, delivery_id)
+    async def look(unit: UnitOfWork[Principal]) -> Tested:
+        delivery, attempts = await actions.get_delivery(unit, delivery_id)
         return Tested(delivery, attempts[-1] if attempts else None)
 
     patience = page.door.send_timeout + _PATIENCE_BEYOND_SENDING

@@ -12,12 +12,11 @@ from loadbell.channels import channel_type
 from loadbell.domain.channels import Channel
 from loadbell.domain.deliveries import Delivery
 from loadbell.domain.errors import Conflict, FieldError, Invalid, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.replays import End
 from loadbell.notify import actions, channels, log, replay, resuming, rotation
 from loadbell.notify.resuming import Held
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
 from loadbell.web.moments import instant_in
 from loadbell.web.page import Form, PageCall
@@ -70,19 +69,15 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     said = await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> tuple[Channel, str | None]:
-        channel = await channels.lock_channel(tx, principal, channel_id)
+    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str | None]:
+        channel = await channels.lock_channel(unit, channel_id)
         return await channels.update_channel(
-            tx,
-            principal,
+            unit,
             channel_id,
             name=forms.name_from(said),
             settings=forms.settings_from(channel.kind, said, channel.settings),
             subscription=forms.wants_from(said).subscription,
             enabled="enabled" in said,
-            policy=page.door.policy,
-            now=now,
-            entropy=page.door.entropy,
         )
 
     try:
@@ -103,9 +98,9 @@ async def test(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     said = await page.form()
 
-    async def find(tx: Transaction, principal: Principal, _now: Micros) -> Channel:
-        channel = await channels.get_channel(tx, principal, channel_id)
-        principal.require(Action.MANAGE_CHANNELS)
+    async def find(unit: UnitOfWork[Principal]) -> Channel:
+        channel = await channels.get_channel(unit, channel_id)
+        unit.principal.require(Action.MANAGE_CHANNELS)
         return channel
 
     channel = await page.read_in(organization_id, find)
@@ -122,8 +117,8 @@ async def pause(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     said = await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await resuming.pause(tx, principal, channel_id, now=now)
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await resuming.pause(unit, channel_id)
 
     await page.write_in(organization_id, work)
     return page.go(page.local_path(said["next"]) if said.get("next") else f"/channels/{channel_id}?done=paused")
@@ -135,8 +130,8 @@ async def resume(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     held = Held.DROP if (await page.form()).get("held") == Held.DROP else Held.DELIVER
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await resuming.resume(tx, principal, channel_id, held, now=now)
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await resuming.resume(unit, channel_id, held)
 
     await page.write_in(organization_id, work)
     return page.go(f"/channels/{channel_id}?done=resumed")
@@ -148,9 +143,9 @@ async def rotate(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     overlap = (await page.form()).get("overlap", rotation.DEFAULT_OVERLAP)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> tuple[Channel, str]:
-        secret, _ = await rotation.rotate_secret(tx, principal, channel_id, overlap, now=now, entropy=page.door.entropy)
-        return await channels.get_channel(tx, principal, channel_id), secret
+    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str]:
+        secret, _ = await rotation.rotate_secret(unit, channel_id, overlap)
+        return await channels.get_channel(unit, channel_id), secret
 
     try:
         channel, secret = await page.write_in(organization_id, work)
@@ -165,8 +160,8 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await channels.delete_channel(tx, principal, channel_id, now=now)
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await channels.delete_channel(unit, channel_id)
 
     await page.write_in(organization_id, work)
     return page.go(f"/organizations/{organization_id}/notifications?done=deleted")
@@ -179,9 +174,9 @@ async def send_again(page: NamedDependency[PageCall]) -> Response[str]:
     said = await page.form()
     counted = "sure" not in said
 
-    async def start(tx: Transaction, principal: Principal, now: Micros, number: int | None) -> int:
-        await channels.get_channel(tx, principal, channel_id)
-        principal.require(Action.MANAGE_DELIVERIES)
+    async def start(unit: UnitOfWork[Principal], number: int | None) -> int:
+        await channels.get_channel(unit, channel_id)
+        unit.principal.require(Action.MANAGE_DELIVERIES)
         since = instant_in(said.get("since", ""), "since")
         if since is None:
             raise Invalid(FieldError("since", "say from when on"))
@@ -190,26 +185,24 @@ async def send_again(page: NamedDependency[PageCall]) -> Response[str]:
         except ValueError:
             raise Invalid(FieldError("statuses", "choose among the boxes of the form")) from None
         _, count = await replay.start_replay(
-            tx,
-            principal,
+            unit,
             channel_id,
             since=since,
             until=instant_in(said.get("until", ""), "until"),
             statuses=statuses,
             dry_run=number is None,
             counted=number,
-            now=now,
         )
         return count
 
-    async def look(tx: Transaction, principal: Principal, now: Micros) -> int:
-        return await start(tx, principal, now, None)
+    async def look(unit: UnitOfWork[Principal]) -> int:
+        return await start(unit, None)
 
     try:
         count = await page.read_in(organization_id, look)
 
-        async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-            await start(tx, principal, now, count)
+        async def work(unit: UnitOfWork[Principal]) -> None:
+            await start(unit, count)
 
         if not counted:
             await page.write_in(organization_id, work)
@@ -233,15 +226,15 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     meant: Meant | None = None,
     done: str = "",
 ) -> Response[str]:
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Standing:
-        channel = await channels.get_channel(tx, principal, channel_id)
+    async def work(unit: UnitOfWork[Principal]) -> Standing:
+        channel = await channels.get_channel(unit, channel_id)
         kind = channel_type(channel.kind)
-        if not principal.may(Action.MANAGE_CHANNELS):
+        if not unit.principal.may(Action.MANAGE_CHANNELS):
             return Standing(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
-        names = await names_of_projects(tx, principal)
-        found, _ = await actions.list_log(tx, principal, channel_id=channel_id, limit=SHOWN)
-        outcomes = await log.outcomes_over_time(tx, principal, channel_id=channel_id, period=log.Period.DAY, now=now)
-        paused = next((one for one in await channels.paused_channels(tx, principal) if one.id == channel_id), None)
+        names = await names_of_projects(unit)
+        found, _ = await actions.list_log(unit, channel_id=channel_id, limit=SHOWN)
+        outcomes = await log.outcomes_over_time(unit, channel_id=channel_id, period=log.Period.DAY)
+        paused = next((one for one in await channels.paused_channels(unit) if one.id == channel_id), None)
         edited = said if part == "settings" else None
         return Standing(
             channel=channel,

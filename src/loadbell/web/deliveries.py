@@ -19,7 +19,7 @@ from loadbell.domain.orgs import Action, Principal
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import actions, channels, log
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
 from loadbell.web.page import PageCall
 from loadbell.web.reasons import ADVICE
@@ -112,8 +112,8 @@ async def show_log(page: NamedDependency[PageCall]) -> Response[str]:
         refusal, wanted, before = wrong, Wanted(), None
         listed = await page.read_in(organization_id, _lister(organization_id, wanted, before))
 
-    async def choose(tx: Transaction, principal: Principal, _now: Micros) -> list[tuple[int, str]]:
-        found = await channels.list_channels(tx, principal, organization_id, before=None, limit=MOST_CHANNELS)
+    async def choose(unit: UnitOfWork[Principal]) -> list[tuple[int, str]]:
+        found = await channels.list_channels(unit, organization_id, before=None, limit=MOST_CHANNELS)
         return sorted(((one.id, one.name) for one in found), key=lambda pair: pair[1].lower())
 
     older = cursor_after(listed.following)
@@ -139,10 +139,10 @@ async def follow_log(page: NamedDependency[PageCall]) -> Stream:
     """The first page of the log whenever it has changed."""
     organization_id, wanted = _organization(page), _wanted(page)
 
-    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
-        listed = await _lister(organization_id, wanted, None)(tx, principal, now)
+    async def render(unit: UnitOfWork[Principal]) -> str:
+        listed = await _lister(organization_id, wanted, None)(unit.tx, unit.principal, unit.now)
         address = f"/organizations/{organization_id}/deliveries"
-        return page.show_part("log", listed=listed, wanted=wanted, now=now, address=address)
+        return page.show_part("log", listed=listed, wanted=wanted, now=unit.now, address=address)
 
     return await page.follow("log", organization_id, key=(wanted,), render=render)
 
@@ -159,10 +159,10 @@ async def follow(page: NamedDependency[PageCall]) -> Stream:
     """The delivery whenever something has changed about it."""
     organization_id, delivery_id = await _find(page)
 
-    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
-        whole = await _whole(tx, principal, delivery_id)
+    async def render(unit: UnitOfWork[Principal]) -> str:
+        whole = await _whole(unit, delivery_id)
         mark = f"{whole.delivery.status}-{whole.delivery.attempts_begun}"
-        return page.show_part("delivery", whole=whole, principal=principal, now=now, mark=mark, **_words())
+        return page.show_part("delivery", whole=whole, principal=unit.principal, now=unit.now, mark=mark, **_words())
 
     return await page.follow("delivery", organization_id, key=(delivery_id,), render=render)
 
@@ -173,8 +173,8 @@ async def redeliver(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, delivery_id = await _find(page)
     await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await actions.redeliver(tx, principal, delivery_id, now=now)
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await actions.redeliver(unit, delivery_id)
 
     try:
         await page.write_in(organization_id, work)
@@ -189,8 +189,8 @@ async def cancel(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, delivery_id = await _find(page)
     await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await actions.cancel(tx, principal, delivery_id, now=now)
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await actions.cancel(unit, delivery_id)
 
     try:
         await page.write_in(organization_id, work)
@@ -202,17 +202,17 @@ async def cancel(page: NamedDependency[PageCall]) -> Response[str]:
 async def _show(
     page: PageCall, organization_id: int, delivery_id: UUID, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Whole:
-        return await _whole(tx, principal, delivery_id)
+    async def work(unit: UnitOfWork[Principal]) -> Whole:
+        return await _whole(unit, delivery_id)
 
     whole = await page.read_in(organization_id, work)
     back = f"/deliveries/{delivery_id}"
     return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, mark="page", **_words())
 
 
-async def _whole(tx: Transaction, principal: Principal, delivery_id: UUID) -> Whole:
-    delivery, attempts = await actions.get_delivery(tx, principal, delivery_id)
-    known = await channels.names_of_channels(tx, principal, [delivery.channel_id])
+async def _whole(unit: UnitOfWork[Principal], delivery_id: UUID) -> Whole:
+    delivery, attempts = await actions.get_delivery(unit, delivery_id)
+    known = await channels.names_of_channels(unit, [delivery.channel_id])
     channel = None if delivery.channel_id is None else known.get(delivery.channel_id)
     return Whole(
         delivery=delivery,
@@ -220,16 +220,15 @@ async def _whole(tx: Transaction, principal: Principal, delivery_id: UUID) -> Wh
         title=channel_type(delivery.kind).title,
         channel=None if channel is None else channel.name,
         held=channel is not None and channel.paused and delivery.status is DeliveryStatus.PENDING,
-        whole=principal.may(Action.READ_LOG),
+        whole=unit.principal.may(Action.READ_LOG),
     )
 
 
 def _lister(organization_id: int, wanted: Wanted, before: UUID | None) -> Any:
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Listed:
+    async def work(unit: UnitOfWork[Principal]) -> Listed:
         since, until = instant_in(wanted.since, "since"), instant_in(wanted.until, "until")
         found, following = await actions.list_log(
-            tx,
-            principal,
+            unit,
             organization_id=organization_id,
             channel_id=wanted.channel_id,
             status=wanted.status,
@@ -239,14 +238,9 @@ def _lister(organization_id: int, wanted: Wanted, before: UUID | None) -> Any:
             before=before,
             limit=PAGE,
         )
-        known = await channels.names_of_channels(tx, principal, [*(one.channel_id for one in found), wanted.channel_id])
+        known = await channels.names_of_channels(unit, [*(one.channel_id for one in found), wanted.channel_id])
         outcomes = await log.outcomes_over_time(
-            tx,
-            principal,
-            organization_id=organization_id,
-            channel_id=wanted.channel_id,
-            period=PERIODS[wanted.period],
-            now=now,
+            unit, organization_id=organization_id, channel_id=wanted.channel_id, period=PERIODS[wanted.period]
         )
         return Listed(
             deliveries=found,

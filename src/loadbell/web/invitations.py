@@ -29,8 +29,6 @@ async def accept(page: NamedDependency[PageCall]) -> Response[str]:
             form.get("name") or None,
             password,
             address=page.address,
-            clock=door.clock,
-            entropy=door.entropy,
             browser=Browser(page.header("user-agent"), page.credential()),
         )
     except Unauthenticated:
@@ -46,7 +44,7 @@ async def accept(page: NamedDependency[PageCall]) -> Response[str]:
 
 async def _look(page: PageCall) -> Invited:
     token = page.in_path("token")
-    return await page.door.database.read(lambda tx: look_at_invitation(tx, token, page.door.clock()))
+    return await page.door.database.read(lambda tx: look_at_invitation(tx, token))
 
 
 HANDLERS: list[Any] = [show_invitation, accept]

@@ -17,7 +17,9 @@ _RUN = "k6 run --out cloud script.js"
 async def show_k6(page: NamedDependency[PageCall]) -> Response[str]:
     """The ways to set k6 up, with this server's address."""
     await page.person()
-    return await page.show("k6", snippets=_snippets(page.door.base_url), base_url=page.door.base_url)
+    return await page.show(
+        "k6", snippets=_snippets(page.door.installation.base_url), base_url=page.door.installation.base_url
+    )
 
 
 def _snippets(url: str) -> dict[str, str]:

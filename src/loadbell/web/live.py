@@ -11,8 +11,9 @@ page that connects again learns the rest. Nothing is polled: where nothing happe
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 from litestar.background_tasks import BackgroundTask
@@ -20,13 +21,15 @@ from litestar.response import Stream
 
 from loadbell.accounts.sessions import Standing, standings_in
 from loadbell.domain.errors import Refused, Unavailable
-from loadbell.domain.ids import Clock
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Asked
 from loadbell.store.db import Database, Transaction
+from loadbell.store.unit_of_work import Installation, UnitOfWork
 from loadbell.web.rendering import HEADERS
 
 log = structlog.get_logger()
+
+Render = Callable[[UnitOfWork[Principal]], Coroutine[Any, Any, str]]
+"""Makes the text of a view."""
 
 _AT_ONCE = 2  # renderings; more would take the database's readers from those who wait for an answer
 _IN_A_ROW = 8  # pages that are sent something before others have their turn: 500 at once take tens of milliseconds
@@ -54,10 +57,10 @@ class View:
     name: str  #: of the event that carries it
     principal: Principal  #: nobody in particular with the rights of those who look
     key: tuple[Hashable, ...]
-    render: Asked[Principal, str] = field(compare=False)
+    render: Render = field(compare=False)
 
     @classmethod
-    def of(cls, name: str, principal: Principal, key: tuple[Hashable, ...], render: Asked[Principal, str]) -> "View":
+    def of(cls, name: str, principal: Principal, key: tuple[Hashable, ...], render: Render) -> "View":
         """What ``principal`` sees, and everybody else with the same role and projects."""
         return cls(name, replace(principal, user_id=0, address=None), key, render)
 
@@ -134,9 +137,9 @@ class _Showing:
 class Live:
     """All live pages of this process, between :meth:`start` and :meth:`stop`."""
 
-    def __init__(self, database: Database, clock: Clock, limits: Limits | None = None) -> None:
+    def __init__(self, database: Database, installation: Installation, limits: Limits | None = None) -> None:
         self._database = database
-        self._clock = clock
+        self._installation = installation
         self._limits = limits or Limits()
         self._showing: dict[int, dict[View, _Showing]] = {}  # by organization
         self._of_session: Counter[int] = Counter()
@@ -248,13 +251,13 @@ class Live:
 
     async def _show(self, showing: _Showing) -> None:
         """Renders the view for those who may still see it, and ends the streams of the others."""
-        view, now = showing.view, self._clock()
+        view = showing.view
         asked = list(showing.followers)
 
         async def look(tx: Transaction) -> tuple[dict[int, Standing], str | None]:
-            found = await standings_in(tx, view.principal.organization_id, {one.session_id for one in asked}, now)
+            found = await standings_in(tx, view.principal.organization_id, {one.session_id for one in asked})
             same = {session: one for session, one in found.items() if one == Standing.of(view.principal)}
-            return same, await view.render(tx, view.principal, now) if same else None
+            return same, await view.render(UnitOfWork(tx, view.principal, self._installation)) if same else None
 
         allowed, text = await self._database.read(look)
         for follower in asked:

@@ -9,13 +9,11 @@ from litestar.di import NamedDependency
 
 from loadbell.accounts import invitations, members
 from loadbell.accounts.projects import names_of_projects
-from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, RateLimited, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Invitation, Member, Principal, Role
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.page import Form, PageCall
 
 PAGE = 50
@@ -45,25 +43,20 @@ async def invite(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said, organization_id = await page.form(), _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> invitations.NewInvitation:
-        principal.require(Action.MANAGE_MEMBERS)  # before what is wrong with the form
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> invitations.NewInvitation:
+        unit.principal.require(Action.MANAGE_MEMBERS)  # before what is wrong with the form
         role = _role(said)
         return await invitations.invite(
-            tx,
-            principal,
+            unit,
             organization_id,
             email=said.get("email", ""),
             role=role,
             project_ids=_projects(said) if role is Role.MEMBER else (),
-            base_url=page.door.base_url,
-            sends_mail=page.door.sends_mail,
-            quotas=page.door.quotas,
-            now=now,
-            entropy=page.door.entropy,
         )
 
     try:
-        made = await page.write_in(organization_id, work, hold=Hold.ALONE)
+        made = await page.write_in(organization_id, work)
     except (Invalid, Conflict, RateLimited) as refusal:
         return await _show(page, refusal=refusal, said=said)
     return await _show(page, made=made)
@@ -76,12 +69,13 @@ async def revoke(page: NamedDependency[PageCall]) -> Response[str]:
     await page.form()
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        principal.require(Action.MANAGE_MEMBERS)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        unit.principal.require(Action.MANAGE_MEMBERS)
         invitation_id = page.integer_id("invitation_id", "invitation")
-        await invitations.revoke_invitation(tx, principal, invitation_id, now=now)
+        await invitations.revoke_invitation(unit, invitation_id)
 
-    await page.write_in(organization_id, work, hold=Hold.ALONE)
+    await page.write_in(organization_id, work)
     return page.go(f"/organizations/{organization_id}/members?done=revoked")
 
 
@@ -98,16 +92,15 @@ async def change(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said, organization_id = await page.form(), _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        principal.require(Action.MANAGE_MEMBERS)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        unit.principal.require(Action.MANAGE_MEMBERS)
         user_id = page.integer_id("user_id", "member")
-        role = None if user_id == principal.user_id and principal.role is Role.OWNER else _role(said)
-        await members.update_member(
-            tx, principal, organization_id, user_id, role=role, project_ids=_projects(said), now=now
-        )
+        role = None if user_id == unit.principal.user_id and unit.principal.role is Role.OWNER else _role(said)
+        await members.update_member(unit, organization_id, user_id, role=role, project_ids=_projects(said))
 
     try:
-        await page.write_in(organization_id, work, hold=Hold.ALONE)
+        await page.write_in(organization_id, work)
     except (Invalid, Conflict) as refusal:
         return await _show_one(page, refusal=refusal)
     return page.go(f"/organizations/{organization_id}/members?done=changed")
@@ -121,11 +114,12 @@ async def remove(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id = _id(page)
     user_id = page.integer_id("user_id", "member")
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await members.remove_member(tx, principal, organization_id, user_id, now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await members.remove_member(unit, organization_id, user_id)
 
     try:
-        await page.write_in(organization_id, work, hold=Hold.ALONE)
+        await page.write_in(organization_id, work)
     except (Conflict, Forbidden) as refusal:
         return await _show_one(page, refusal=refusal)
     if user_id == person.user_id:
@@ -143,14 +137,12 @@ async def _show(
 ) -> Response[str]:
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Team:
+    async def work(unit: UnitOfWork[Principal]) -> Team:
         query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
-        found = await members.list_members(
-            tx, principal, organization_id, before=query.before_id(), limit=query.one_more
-        )
+        found = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
         listed, older = split(found, PAGE, lambda one: one.user_id)
-        open_ones = await invitations.list_invitations(tx, principal, organization_id, before=None, limit=PAGE, now=now)
-        return Team(listed, older, open_ones, await names_of_projects(tx, principal))
+        open_ones = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE)
+        return Team(listed, older, open_ones, await names_of_projects(unit))
 
     team = await page.read_in(organization_id, work)
     address = f"/organizations/{organization_id}/members"
@@ -171,11 +163,11 @@ async def _show(
 async def _show_one(page: PageCall, *, refusal: Refused | None = None) -> Response[str]:
     organization_id, user_id = _id(page), page.integer_id("user_id", "member")
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> tuple[Member, Mapping[int, str]]:
-        found = await members.list_members(tx, principal, organization_id, before=user_id + 1, limit=1)
+    async def work(unit: UnitOfWork[Principal]) -> tuple[Member, Mapping[int, str]]:
+        found = await members.list_members(unit, organization_id, before=user_id + 1, limit=1)
         if not found or found[0].user_id != user_id:
             raise NotFound(f"There is no member {user_id}.")
-        return found[0], await names_of_projects(tx, principal)
+        return found[0], await names_of_projects(unit)
 
     member, projects = await page.read_in(organization_id, work)
     address = f"/organizations/{organization_id}/members"

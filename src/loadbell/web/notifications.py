@@ -20,7 +20,7 @@ from loadbell.domain.notices import Notice, run_notice
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source, Threshold, Trigger
 from loadbell.notify import channels, log
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
 from loadbell.web.page import Form, PageCall
 from loadbell.web.reasons import ADVICE
@@ -78,11 +78,11 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said, organization_id = await page.form(), _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> tuple[Channel, str | None]:
-        principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
+    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str | None]:
+        unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
         name = forms.name_from(said)
         kind = said.get("kind", "")
-        return await _create(page, tx, principal, said, kind=kind, name=name, wants=Subscription(), now=now)
+        return await _create(unit, said, kind=kind, name=name, wants=Subscription())
 
     try:
         made, secret = await page.write_in(organization_id, work)
@@ -101,25 +101,18 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
 
     moved = False
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> tuple[Channel, str | None]:
+    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str | None]:
         nonlocal moved
-        principal.require(Action.MANAGE_CHANNELS)
-        first = (await channels.first_channels(tx, principal, organization_id)).get(kind)
+        unit.principal.require(Action.MANAGE_CHANNELS)
+        first = (await channels.first_channels(unit, organization_id)).get(kind)
         moved = first is not None
         wants = forms.wants_from(said).subscription
         if first is None:
             name = channel_type(kind).title
-            return await _create(page, tx, principal, said, kind=kind.value, name=name, wants=wants, now=now)
-        first = await channels.lock_channel(tx, principal, first.id)
+            return await _create(unit, said, kind=kind.value, name=name, wants=wants)
+        first = await channels.lock_channel(unit, first.id)
         return await channels.update_channel(
-            tx,
-            principal,
-            first.id,
-            settings=forms.settings_from(kind, said, first.settings),
-            subscription=wants,
-            policy=page.door.policy,
-            now=now,
-            entropy=page.door.entropy,
+            unit, first.id, settings=forms.settings_from(kind, said, first.settings), subscription=wants
         )
 
     try:
@@ -140,9 +133,9 @@ async def test(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
 
-    async def first(tx: Transaction, principal: Principal, _now: Micros) -> Channel | None:
-        principal.require(Action.MANAGE_CHANNELS)
-        return (await channels.first_channels(tx, principal, organization_id)).get(kind)
+    async def first(unit: UnitOfWork[Principal]) -> Channel | None:
+        unit.principal.require(Action.MANAGE_CHANNELS)
+        return (await channels.first_channels(unit, organization_id)).get(kind)
 
     saved = await page.read_in(organization_id, first)
     try:
@@ -152,30 +145,17 @@ async def test(page: NamedDependency[PageCall]) -> Response[str]:
     return await _show(page, part=kind.value, said=said, tested=tested)
 
 
-async def _create(  # noqa: PLR0913 - who adds what, where and when
-    page: PageCall,
-    tx: Transaction,
-    principal: Principal,
-    said: Form,
-    *,
-    kind: str,
-    name: str,
-    wants: Subscription,
-    now: Micros,
+async def _create(
+    unit: UnitOfWork[Principal], said: Form, *, kind: str, name: str, wants: Subscription
 ) -> tuple[Channel, str | None]:
     return await channels.create_channel(
-        tx,
-        principal,
-        principal.organization_id,
+        unit,
+        unit.principal.organization_id,
         kind=kind,
         name=name,
         settings=forms.settings_from(channels.parse_kind(kind), said, None),
         subscription=wants,
         enabled=True,
-        policy=page.door.policy,
-        quotas=page.door.quotas,
-        now=now,
-        entropy=page.door.entropy,
     )
 
 
@@ -190,16 +170,16 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
 ) -> Response[str]:
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Overview:
-        first = await channels.first_channels(tx, principal, organization_id)
-        listed = await channels.list_channels(tx, principal, organization_id, before=None, limit=MOST_CHANNELS + 1)
-        sample = _sample(principal, now)
-        if not principal.may(Action.MANAGE_CHANNELS):
+    async def work(unit: UnitOfWork[Principal]) -> Overview:
+        first = await channels.first_channels(unit, organization_id)
+        listed = await channels.list_channels(unit, organization_id, before=None, limit=MOST_CHANNELS + 1)
+        sample = _sample(unit.principal, unit.now)
+        if not unit.principal.may(Action.MANAGE_CHANNELS):
             rows = tuple(Row(one, forms.title_of(one), None, None, None) for one in listed[:MOST_CHANNELS])
             return Overview((), rows, len(listed) > MOST_CHANNELS, {}, _told(sample))
-        names = await names_of_projects(tx, principal)
+        names = await names_of_projects(unit)
         ids = {one.id for one in listed} | {one.id for one in first.values()}
-        last = await log.last_deliveries(tx, principal, ids)
+        last = await log.last_deliveries(unit, ids)
         in_sections = {one.id for one in first.values()}
         return Overview(
             sections=tuple(

@@ -8,12 +8,10 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import members, organizations, projects
-from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, SignedIn
 from loadbell.entry.identifiers import integer_id
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.page import Form, PageCall
 
 _NOUN = "organization"
@@ -56,8 +54,8 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
             "organizations", refusal=refusal, back="/organizations", name=form.get("name", ""), done=""
         )
 
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> organizations.NewOrganization:
-        return await organizations.add_organization(tx, who, name, now=now, entropy=page.door.entropy)
+    async def work(unit: UnitOfWork[SignedIn]) -> organizations.NewOrganization:
+        return await organizations.add_organization(unit, name)
 
     made = await page.write(work)
     page.turn_to(made.organization_id)
@@ -77,14 +75,13 @@ async def change(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     form, organization_id = await page.form(), _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        principal.require(Action.MANAGE_ORGANIZATION)  # before what is wrong with the form
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        unit.principal.require(Action.MANAGE_ORGANIZATION)  # before what is wrong with the form
         name, chosen = _name(form), form.get("default_project_id", "")
         try:
             project_id = integer_id(chosen, "project") if chosen else None
-            await organizations.update_organization(
-                tx, principal, organization_id, name=name, default_project_id=project_id, now=now
-            )
+            await organizations.update_organization(unit, organization_id, name=name, default_project_id=project_id)
         except NotFound:  # it was there when the form was made
             wrong = "this project is not there any more; choose another"
             raise Invalid(FieldError("default_project_id", wrong)) from None
@@ -93,7 +90,7 @@ async def change(page: NamedDependency[PageCall]) -> Response[str]:
             raise Invalid(FieldError("default_project_id", wrong)) from None
 
     try:
-        await page.write_in(organization_id, work, hold=Hold.ALONE)
+        await page.write_in(organization_id, work)
     except Invalid as refusal:
         return await _show(page, refusal=refusal, part="name", name=form.get("name", ""))
     return page.go(f"/organizations/{organization_id}/settings?done=saved")
@@ -105,18 +102,19 @@ async def transfer(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     form, organization_id = await page.form(), _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        principal.require(Action.TRANSFER_ORGANIZATION)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        unit.principal.require(Action.TRANSFER_ORGANIZATION)
         try:
             user_id = integer_id(form.get("user_id", ""), "member")
-            if user_id == principal.user_id:
+            if user_id == unit.principal.user_id:
                 raise Invalid(FieldError("user_id", "you are the owner already; choose somebody else"))
-            await members.update_member(tx, principal, organization_id, user_id, role=Role.OWNER, now=now)
+            await members.update_member(unit, organization_id, user_id, role=Role.OWNER)
         except NotFound:
             raise Invalid(FieldError("user_id", "choose somebody who is a member now")) from None
 
     try:
-        await page.write_in(organization_id, work, hold=Hold.ALONE)
+        await page.write_in(organization_id, work)
     except Invalid as refusal:
         return await _show(page, refusal=refusal, part="owner")
     return page.go(f"/organizations/{organization_id}/settings?done=transferred")
@@ -129,11 +127,12 @@ async def leave(page: NamedDependency[PageCall]) -> Response[str]:
     await page.form()
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await members.remove_member(tx, principal, organization_id, principal.user_id, now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await members.remove_member(unit, organization_id, unit.principal.user_id)
 
     try:
-        await page.write_in(organization_id, work, hold=Hold.ALONE)
+        await page.write_in(organization_id, work)
     except Conflict as refusal:
         return await _show(page, refusal=refusal, part="end")
     return page.go("/organizations?done=left")
@@ -146,15 +145,16 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
     await page.form()
     organization_id = _id(page)
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> OrganizationLoss:
-        return await organizations.look_at_loss(tx, principal, organization_id)
+    async def look(unit: UnitOfWork[Principal]) -> OrganizationLoss:
+        return await organizations.look_at_loss(unit, organization_id)
 
     loss = await page.read_in(organization_id, look)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await organizations.delete_organization(tx, principal, organization_id, loss, now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await organizations.delete_organization(unit, organization_id, loss)
 
-    await page.write_in(organization_id, work, hold=Hold.ALONE)
+    await page.write_in(organization_id, work)
     return page.go("/organizations?done=deleted")
 
 
@@ -163,21 +163,23 @@ async def _show(
 ) -> Response[str]:
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Settings:
-        found = await organizations.get_organization(tx, principal, organization_id)
+    async def work(unit: UnitOfWork[Principal]) -> Settings:
+        found = await organizations.get_organization(unit, organization_id)
         choice: list[tuple[int | str, str]] = []
         heirs: list[tuple[int | str, str]] = []
         loss = None
-        if principal.may(Action.MANAGE_ORGANIZATION):
-            listed = await projects.list_projects(tx, principal, organization_id, before=None, limit=_MOST)
+        if unit.principal.may(Action.MANAGE_ORGANIZATION):
+            listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
             choice = [("", "Leave as it is"), *((one.id, one.name) for one in listed if one.archived_at is None)]
-        if principal.may(Action.TRANSFER_ORGANIZATION):
-            listed_members = await members.list_members(tx, principal, organization_id, before=None, limit=_MOST)
+        if unit.principal.may(Action.TRANSFER_ORGANIZATION):
+            listed_members = await members.list_members(unit, organization_id, before=None, limit=_MOST)
             heirs = [
-                (one.user_id, f"{one.name} ({one.email})") for one in listed_members if one.user_id != principal.user_id
+                (one.user_id, f"{one.name} ({one.email})")
+                for one in listed_members
+                if one.user_id != unit.principal.user_id
             ]
-        if principal.may(Action.DELETE_ORGANIZATION):
-            loss = await organizations.look_at_loss(tx, principal, organization_id)
+        if unit.principal.may(Action.DELETE_ORGANIZATION):
+            loss = await organizations.look_at_loss(unit, organization_id)
         return Settings(found, choice, heirs, loss)
 
     settings = await page.read_in(organization_id, work)

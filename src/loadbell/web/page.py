@@ -3,7 +3,7 @@
 import hmac
 import re
 from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
@@ -21,16 +21,17 @@ from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Ref
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import LARGEST_OF_STRANGER
-from loadbell.entry.door import Asked, Door, PersonalCall
+from loadbell.entry.door import Door, PersonalCall, UseCase
 from loadbell.entry.paths import without_root
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
 from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
 from loadbell.store.belonging import Noun, organization_of
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, is_exclusive
 from loadbell.web.csrf import is_visitor, new_visitor, token_of
-from loadbell.web.live import Live, View
+from loadbell.web.live import Live, Render, View
 from loadbell.web.rendering import redirect, render, render_part
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 SESSION = "loadbell_session"
@@ -160,8 +161,10 @@ class PageCall(PersonalCall):
         """From now on this page is about that organization, which the person may have come into only just now."""
         self._turned_to, self._looked = organization_id, False
 
-    async def read_in(self, organization_id: int, work: Asked[Principal, T]) -> T:
-        """What ``work``, which changes nothing, gives to what the person is in that organization.
+    async def read_in(
+        self, organization_id: int, use_case: UseCase[Principal, P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What ``use_case``, which changes nothing, gives to what the person is in that organization.
 
         Raises:
             Unauthenticated: nobody has signed in.
@@ -169,14 +172,16 @@ class PageCall(PersonalCall):
             Refused: the use case refuses.
         """
 
-        async def unit(tx: Transaction, who: SignedIn, now: Micros) -> T:
-            self._principal = await act_in(tx, who, organization_id)
-            return await work(tx, self._principal, now)
+        async def act(unit: UnitOfWork[SignedIn]) -> T:
+            self._principal = await act_in(unit, organization_id)
+            return await use_case(unit.on_behalf_of(self._principal), *args, **kwargs)
 
-        return await self.read(unit)
+        return await self.read(act)
 
-    async def write_in(self, organization_id: int, work: Asked[Principal, T], *, hold: Hold = Hold.SHARED) -> T:
-        """What ``work`` gives to what the person is in that organization, once it has been committed.
+    async def write_in(
+        self, organization_id: int, use_case: UseCase[Principal, P, T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What ``use_case`` gives to what the person is in that organization, once it has been committed.
 
         Raises:
             Unauthenticated: nobody has signed in.
@@ -184,14 +189,15 @@ class PageCall(PersonalCall):
             Refused: the use case refuses; nothing was changed.
         """
 
-        async def unit(tx: Transaction, who: SignedIn, now: Micros) -> T:
-            self._principal = await act_in(tx, who, organization_id, hold=hold)
-            return await work(tx, self._principal, now)
+        async def act(unit: UnitOfWork[SignedIn]) -> T:
+            hold = Hold.ALONE if is_exclusive(use_case) else Hold.SHARED
+            self._principal = await act_in(unit, organization_id, hold=hold)
+            return await use_case(unit.on_behalf_of(self._principal), *args, **kwargs)
 
-        return await self.write(unit)
+        return await self.write(act)
 
     async def follow(
-        self, name: str, organization_id: int, *, key: tuple[Hashable, ...] = (), render: Asked[Principal, str]
+        self, name: str, organization_id: int, *, key: tuple[Hashable, ...] = (), render: Render
     ) -> Stream:
         """The stream of events ``name`` that carry what ``render`` gives, now and when the organization has changed.
 
@@ -274,7 +280,7 @@ class PageCall(PersonalCall):
             "csrf_token": await self._csrf_token(),
             "errors": {error.field: error.message for error in refusal.errors} if isinstance(refusal, Invalid) else {},
             "here": back or self.here,
-            "now": self.door.clock(),
+            "now": self.door.database.clock(),
             "refusal": refusal,
             "theme": theme(self._request),
         }
@@ -303,7 +309,7 @@ class PageCall(PersonalCall):
 
     def keep_session(self, session: str, expires_at: Micros) -> None:
         """Lets the browser keep ``session``; whoever it was before is forgotten."""
-        self._keep(SESSION, session, max(expires_at - self.door.clock(), 0) // SECOND)
+        self._keep(SESSION, session, max(expires_at - self.door.database.clock(), 0) // SECOND)
         self._keep(self._visitor, "", 0)
 
     def drop_session(self) -> None:
@@ -316,7 +322,7 @@ class PageCall(PersonalCall):
 
     @property
     def _secure(self) -> bool:
-        return self.door.base_url.startswith("https:")
+        return self.door.installation.base_url.startswith("https:")
 
     @property
     def _visitor(self) -> str:
@@ -339,7 +345,7 @@ class PageCall(PersonalCall):
     async def _csrf_token(self) -> str:
         secret = await self._csrf_secret()
         if secret is None:
-            random = self.door.entropy(32).hex()
+            random = self.door.database.entropy(32).hex()
             secret = await self.door.database.read(lambda tx: new_visitor(tx, random))
             self._keep(self._visitor, secret, None)
         return token_of(secret)
@@ -375,18 +381,16 @@ def error_page(request: Request[Any, Any, Any], answered: Response[bytes], root:
     return render("error", shown, root=root, status=told.status, headers=headers)
 
 
-async def _own_account(tx: Transaction, who: SignedIn, _now: Micros) -> Account:
-    return await get_account(tx, who)
+async def _own_account(unit: UnitOfWork[SignedIn]) -> Account:
+    return await get_account(unit)
 
 
-async def _whoever(_tx: Transaction, principal: Principal, _now: Micros) -> Principal:
-    return principal
+async def _whoever(unit: UnitOfWork[Principal]) -> Principal:
+    return unit.principal
 
 
-async def _standing(
-    tx: Transaction, principal: Principal, now: Micros
-) -> tuple[Principal, Sequence[PausedNotice], Sequence[WaitingNotice]]:
+async def _standing(unit: UnitOfWork[Principal]) -> tuple[Principal, Sequence[PausedNotice], Sequence[WaitingNotice]]:
     """What the frame of every page needs: what the person may, and the channels that he should look at."""
-    if not principal.may(Action.MANAGE_CHANNELS):
-        return principal, (), ()
-    return principal, await paused_channels(tx, principal), await waiting_channels(tx, principal, now)
+    if not unit.principal.may(Action.MANAGE_CHANNELS):
+        return unit.principal, (), ()
+    return unit.principal, await paused_channels(unit), await waiting_channels(unit)

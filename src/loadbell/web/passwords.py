@@ -13,7 +13,7 @@ from loadbell.web.page import PageCall
 @get("/forgot-password")
 async def show_forgotten(page: NamedDependency[PageCall]) -> Response[str]:
     """Where one asks for a link; without a mail server, whom one asks instead."""
-    return await page.show("forgot_password", sends_mail=page.door.sends_mail, asked="", email="")
+    return await page.show("forgot_password", sends_mail=page.door.installation.sends_mail, asked="", email="")
 
 
 @post("/forgot-password")
@@ -26,13 +26,12 @@ async def ask(page: NamedDependency[PageCall]) -> Response[str]:
             door.database,
             email,
             address=page.address,
-            base_url=door.base_url,
-            sends_mail=door.sends_mail,
-            clock=door.clock,
-            entropy=door.entropy,
+            installation=door.installation,
         )
     except (Invalid, RateLimited, Conflict) as refusal:
-        return await page.show("forgot_password", refusal=refusal, sends_mail=door.sends_mail, asked="", email=email)
+        return await page.show(
+            "forgot_password", refusal=refusal, sends_mail=door.installation.sends_mail, asked="", email=email
+        )
     return await page.show("forgot_password", sends_mail=True, asked=email, email=email)
 
 
@@ -54,7 +53,6 @@ async def reset(page: NamedDependency[PageCall]) -> Response[str]:
             page.in_path("token"),
             form.get("password", ""),
             address=page.address,
-            clock=door.clock,
         )
     except (Invalid, RateLimited) as refusal:
         return await page.show("reset_password", refusal=refusal, email=await _look(page))
@@ -64,7 +62,7 @@ async def reset(page: NamedDependency[PageCall]) -> Response[str]:
 
 async def _look(page: PageCall) -> str:
     token = page.in_path("token")
-    return await page.door.database.read(lambda tx: look_at_reset(tx, token, page.door.clock()))
+    return await page.door.database.read(lambda tx: look_at_reset(tx, token))
 
 
 HANDLERS: list[Any] = [show_forgotten, ask, show_reset, reset]

@@ -9,12 +9,10 @@ from litestar.di import NamedDependency
 
 from loadbell.accounts import projects
 from loadbell.accounts.organizations import LONGEST_NAME, update_organization
-from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
 from loadbell.entry.paging import PageQuery, split
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.page import Form, PageCall
 
 PAGE = 50
@@ -42,12 +40,13 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said, organization_id = await page.form(), _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        principal.require(Action.MANAGE_PROJECTS)  # before what is wrong with the form
-        await projects.add_project(tx, principal, organization_id, _name(said), quotas=page.door.quotas, now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        unit.principal.require(Action.MANAGE_PROJECTS)  # before what is wrong with the form
+        await projects.add_project(unit, organization_id, _name(said))
 
     try:
-        await page.write_in(organization_id, work, hold=Hold.ALONE)
+        await page.write_in(organization_id, work)
     except (Conflict, Invalid) as refusal:
         return await _show(page, refusal=refusal, name=said.get("name", ""))
     return page.go(f"/organizations/{organization_id}/projects?done=added")
@@ -66,12 +65,13 @@ async def rename(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said = await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        principal.require(Action.MANAGE_PROJECTS)
-        await projects.update_project(tx, principal, _project(page), name=_name(said), now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        unit.principal.require(Action.MANAGE_PROJECTS)
+        await projects.update_project(unit, _project(page), name=_name(said))
 
     try:
-        await page.write_in(_id(page), work, hold=Hold.ALONE)
+        await page.write_in(_id(page), work)
     except Invalid as refusal:
         return await _show_one(page, refusal=refusal, name=said.get("name", ""))
     return page.go(f"/organizations/{_id(page)}/projects?done=changed")
@@ -83,11 +83,12 @@ async def archive(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     archived = "restore" not in await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await projects.update_project(tx, principal, _project(page), archived=archived, now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await projects.update_project(unit, _project(page), archived=archived)
 
     try:
-        await page.write_in(_id(page), work, hold=Hold.ALONE)
+        await page.write_in(_id(page), work)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)
     return page.go(f"/organizations/{_id(page)}/projects?done={'archived' if archived else 'restored'}")
@@ -100,12 +101,13 @@ async def make_default(page: NamedDependency[PageCall]) -> Response[str]:
     await page.form()
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-        await projects.get_project(tx, principal, _project(page))
-        await update_organization(tx, principal, organization_id, default_project_id=_project(page), now=now)
+    @exclusive
+    async def work(unit: UnitOfWork[Principal]) -> None:
+        await projects.get_project(unit, _project(page))
+        await update_organization(unit, organization_id, default_project_id=_project(page))
 
     try:
-        await page.write_in(organization_id, work, hold=Hold.ALONE)
+        await page.write_in(organization_id, work)
     except (Conflict, Invalid) as refusal:
         return await _show_one(page, refusal=refusal)
     return page.go(f"/organizations/{organization_id}/projects?done=default")
@@ -117,16 +119,17 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     await page.form()
 
-    async def look(tx: Transaction, principal: Principal, _now: Micros) -> ProjectLoss:
-        return await projects.look_at_loss(tx, principal, _project(page))
+    async def look(unit: UnitOfWork[Principal]) -> ProjectLoss:
+        return await projects.look_at_loss(unit, _project(page))
 
     try:
         loss = await page.read_in(_id(page), look)
 
-        async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
-            await projects.delete_project(tx, principal, _project(page), loss, now=now)
+        @exclusive
+        async def work(unit: UnitOfWork[Principal]) -> None:
+            await projects.delete_project(unit, _project(page), loss)
 
-        await page.write_in(_id(page), work, hold=Hold.ALONE)
+        await page.write_in(_id(page), work)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)
     return page.go(f"/organizations/{_id(page)}/projects?done=deleted")
@@ -135,11 +138,9 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
 async def _show(page: PageCall, *, refusal: Refused | None = None, name: str = "", done: str = "") -> Response[str]:
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> tuple[Sequence[Project], str | None]:
+    async def work(unit: UnitOfWork[Principal]) -> tuple[Sequence[Project], str | None]:
         query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
-        found = await projects.list_projects(
-            tx, principal, organization_id, before=query.before_id(), limit=query.one_more
-        )
+        found = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
         return split(found, PAGE, lambda one: one.id)
 
     listed, older = await page.read_in(organization_id, work)
@@ -160,11 +161,11 @@ async def _show(page: PageCall, *, refusal: Refused | None = None, name: str = "
 async def _show_one(page: PageCall, *, refusal: Refused | None = None, name: str | None = None) -> Response[str]:
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> One:
-        project = await projects.get_project(tx, principal, _project(page))
+    async def work(unit: UnitOfWork[Principal]) -> One:
+        project = await projects.get_project(unit, _project(page))
         if project.organization_id != organization_id:
             raise NotFound(f"There is no project {project.id}.")
-        return One(project, None if project.is_default else await projects.look_at_loss(tx, principal, project.id))
+        return One(project, None if project.is_default else await projects.look_at_loss(unit, project.id))
 
     one = await page.read_in(organization_id, work)
     address = f"/organizations/{organization_id}/projects"

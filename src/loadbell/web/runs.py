@@ -12,16 +12,15 @@ from litestar.response import Stream
 from loadbell.accounts.projects import names_of_projects
 from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.errors import FieldError, IllegalMove, Invalid, NotFound, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Threshold, Trigger
-from loadbell.entry.door import Asked
+from loadbell.entry.door import UseCase
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import actions, channels, log
 from loadbell.runs import lifecycle, metrics
 from loadbell.runs.metrics import Compared
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.course import Course, course
 from loadbell.web.page import PageCall
 
@@ -139,9 +138,9 @@ async def follow_list(page: NamedDependency[PageCall]) -> Stream:
         raise NotFound("You belong to no organization.")
     wanted = _wanted(page)
 
-    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
-        listed = await _lister(wanted, None)(tx, principal, now)
-        return page.show_part("runs", now=now, **_shown(listed, wanted, organization_id))
+    async def render(unit: UnitOfWork[Principal]) -> str:
+        listed = await _lister(wanted, None)(unit)
+        return page.show_part("runs", now=unit.now, **_shown(listed, wanted, organization_id))
 
     return await page.follow("runs", organization_id, key=(wanted,), render=render)
 
@@ -158,9 +157,9 @@ async def follow(page: NamedDependency[PageCall]) -> Stream:
     """The run whenever something has changed about it, or about who was told."""
     organization_id, run_id = await _find(page)
 
-    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
-        whole = await _whole(tx, principal, run_id)
-        return page.show_part("run", whole=whole, principal=principal, now=now, **_words())
+    async def render(unit: UnitOfWork[Principal]) -> str:
+        whole = await _whole(unit, run_id)
+        return page.show_part("run", whole=whole, principal=unit.principal, now=unit.now, **_words())
 
     return await page.follow("run", organization_id, key=(run_id,), render=render)
 
@@ -171,8 +170,8 @@ async def abort(page: NamedDependency[PageCall]) -> Response[str]:
     organization_id, run_id = await _find(page)
     await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Run:
-        return await lifecycle.abort_run(tx, principal, run_id, now=now, entropy=page.door.entropy)
+    async def work(unit: UnitOfWork[Principal]) -> Run:
+        return await lifecycle.abort_run(unit, run_id)
 
     try:
         run = await page.write_in(organization_id, work)
@@ -184,8 +183,8 @@ async def abort(page: NamedDependency[PageCall]) -> Response[str]:
 async def _show(
     page: PageCall, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Whole:
-        return await _whole(tx, principal, run_id)
+    async def work(unit: UnitOfWork[Principal]) -> Whole:
+        return await _whole(unit, run_id)
 
     whole = await page.read_in(organization_id, work)
     told = ABORT[whole.run.source] if whole.run.can_be_told_to_stop else ABORT_UNHEARD
@@ -193,23 +192,23 @@ async def _show(
     return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **shown)
 
 
-async def _whole(tx: Transaction, principal: Principal, run_id: int) -> Whole:
-    run = await lifecycle.get_run(tx, principal, run_id)
-    moves = await lifecycle.list_moves(tx, principal, run_id)
-    deliveries, _ = await actions.list_for_run(tx, principal, run_id, before=None, limit=MOST_DELIVERIES)
-    known = await channels.names_of_channels(tx, principal, (one.channel_id for one in deliveries))
-    measured = await metrics.measured_by(tx, run)
+async def _whole(unit: UnitOfWork[Principal], run_id: int) -> Whole:
+    run = await lifecycle.get_run(unit, run_id)
+    moves = await lifecycle.list_moves(unit, run_id)
+    deliveries, _ = await actions.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
+    known = await channels.names_of_channels(unit, (one.channel_id for one in deliveries))
+    measured = await metrics.measured_by(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return Whole(
         run=run,
-        project=(await names_of_projects(tx, principal)).get(run.project_id, f"Project {run.project_id}"),
+        project=(await names_of_projects(unit)).get(run.project_id, f"Project {run.project_id}"),
         moves=moves,
         deliveries=deliveries,
         channels={one.id: one.name for one in known.values()},
         paused=frozenset(one.id for one in known.values() if one.paused),
-        course=course(measured, await metrics.course_by(tx, run), ended=run.ended_at is not None),
+        course=course(measured, await metrics.course_by(unit.tx, run), ended=run.ended_at is not None),
         standing=metrics.standing(measured) if measured is not None and untold else (),
-        compared=await metrics.compared_with_earlier(tx, run),
+        compared=await metrics.compared_with_earlier(unit.tx, run),
     )
 
 
@@ -226,11 +225,10 @@ def _shown(listed: Listed, wanted: Wanted, organization_id: int) -> dict[str, An
     }
 
 
-def _lister(wanted: Wanted, before: int | None) -> Asked[Principal, Listed]:
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Listed:
+def _lister(wanted: Wanted, before: int | None) -> UseCase[Principal, [], Listed]:
+    async def work(unit: UnitOfWork[Principal]) -> Listed:
         found, following = await lifecycle.list_runs(
-            tx,
-            principal,
+            unit,
             project_id=wanted.project_id,
             status=wanted.status,
             result=wanted.result,
@@ -242,9 +240,9 @@ def _lister(wanted: Wanted, before: int | None) -> Asked[Principal, Listed]:
         )
         return Listed(
             runs=found,
-            told=await log.told_of(tx, principal, [run.id for run in found]),
-            counts=await lifecycle.count_runs(tx, principal),
-            projects=await names_of_projects(tx, principal),
+            told=await log.told_of(unit, [run.id for run in found]),
+            counts=await lifecycle.count_runs(unit),
+            projects=await names_of_projects(unit),
             following=following,
         )
 

@@ -39,8 +39,6 @@ async def set_up(page: NamedDependency[PageCall]) -> Response[str]:
             said,
             address=page.address,
             browser=Browser(page.header("user-agent"), page.credential()),
-            clock=door.clock,
-            entropy=door.entropy,
         )
     except Conflict:  # somebody was quicker
         return await page.show("set_up_already", refusal=Conflict(_DONE), back="/login")

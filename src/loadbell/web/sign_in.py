@@ -9,9 +9,8 @@ from loadbell.accounts.first_start import is_first_start
 from loadbell.accounts.sessions import end_session
 from loadbell.accounts.sign_in import sign_in
 from loadbell.domain.errors import RateLimited, Unauthenticated
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import SignedIn
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.page import PageCall
 
 _NOTICES = {"password": "Your new password is set. Sign in with it."}
@@ -42,8 +41,6 @@ async def log_in(page: NamedDependency[PageCall]) -> Response[str]:
             address=page.address,
             agent=page.header("user-agent"),
             former=page.credential(),
-            clock=door.clock,
-            entropy=door.entropy,
         )
     except (Unauthenticated, RateLimited) as refusal:
         return await page.show("login", refusal=refusal, email=email, next=onward, notice=None, back="/login")
@@ -61,8 +58,8 @@ async def log_out(page: NamedDependency[PageCall]) -> Response[str]:
     if await page.guest() is not None:
         await page.form()
 
-        async def end(tx: Transaction, who: SignedIn, now: Micros) -> None:
-            await end_session(tx, who, who.session_id, now=now)
+        async def end(unit: UnitOfWork[SignedIn]) -> None:
+            await end_session(unit, unit.principal.session_id)
 
         await page.write(end)
         page.drop_session()

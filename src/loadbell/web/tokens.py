@@ -10,12 +10,11 @@ from litestar.di import NamedDependency
 from loadbell.accounts import members, tokens
 from loadbell.accounts.projects import names_of_projects
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Scope, Token
 from loadbell.domain.runs import Trigger
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
 from loadbell.web.page import Form, PageCall
 
@@ -62,19 +61,15 @@ async def make(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     said = await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> tuple[Token, str]:
-        principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
+    async def work(unit: UnitOfWork[Principal]) -> tuple[Token, str]:
+        unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
         return await tokens.create_token(
-            tx,
-            principal,
+            unit,
             name=_name(said),
             scope=_one_of(Scope, said.get("scope", ""), "scope"),
             trigger=_one_of(Trigger, said.get("trigger", ""), "trigger"),
             expires_at=instant_in(said.get("expires_at", ""), "expires_at"),
             project_id=_project(said),
-            quotas=page.door.quotas,
-            now=now,
-            entropy=page.door.entropy,
         )
 
     try:
@@ -90,11 +85,11 @@ async def revoke(page: NamedDependency[PageCall]) -> Response[str]:
     await page.person()
     await page.form()
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> None:
+    async def work(unit: UnitOfWork[Principal]) -> None:
         try:
-            await tokens.revoke_token(tx, principal, page.integer_id("token_id", "token"), now=now)
+            await tokens.revoke_token(unit, page.integer_id("token_id", "token"))
         except NotFound:
-            principal.require(Action.READ_TOKENS)  # whoever may not look is told so, not whether it is there
+            unit.principal.require(Action.READ_TOKENS)  # whoever may not look is told so, not whether it is there
             raise
 
     await page.write_in(_id(page), work)
@@ -111,12 +106,12 @@ async def _show(
 ) -> Response[str]:
     organization_id = _id(page)
 
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Listed:
+    async def work(unit: UnitOfWork[Principal]) -> Listed:
         query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
-        found = await tokens.list_tokens(tx, principal, before=query.before_id(), limit=query.one_more)
+        found = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
         listed, older = split(found, PAGE, lambda one: one.id)
-        people = await members.list_members(tx, principal, organization_id, before=None, limit=_MOST_MEMBERS)
-        return Listed(listed, older, {one.user_id: one.email for one in people}, await names_of_projects(tx, principal))
+        people = await members.list_members(unit, organization_id, before=None, limit=_MOST_MEMBERS)
+        return Listed(listed, older, {one.user_id: one.email for one in people}, await names_of_projects(unit))
 
     listed = await page.read_in(organization_id, work)
     address = f"/organizations/{organization_id}/tokens"
@@ -130,7 +125,7 @@ async def _show(
         older=None if listed.older is None else f"{address}?cursor={listed.older}",
         said=said or Form([]),
         made=made,
-        base_url=page.door.base_url,
+        base_url=page.door.installation.base_url,
         scopes=[(value.value, text) for value, text in SCOPES.items()],
         triggers=[(value.value, text) for value, text in TRIGGERS.items()],
         done=done,

@@ -13,13 +13,12 @@ from loadbell.accounts import projects
 from loadbell.accounts.tokens import create_token
 from loadbell.client import k6
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
-from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Scope
 from loadbell.domain.runs import Run
 from loadbell.entry.identifiers import integer_id
 from loadbell.notify.channels import list_channels
 from loadbell.runs.lifecycle import list_runs
-from loadbell.store.db import Transaction
+from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.page import PageCall
 
 _MOST = 1_000  # projects to choose from; beyond that the API does it
@@ -63,23 +62,19 @@ async def make_token(page: NamedDependency[PageCall]) -> Response[str]:
     form = await page.form()
     organization_id = _id(form.get("organization_id", ""))
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> Made:
-        principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
+    async def work(unit: UnitOfWork[Principal]) -> Made:
+        unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
         try:
-            project = await projects.get_project(tx, principal, integer_id(form.get("project_id", ""), "project"))
+            project = await projects.get_project(unit, integer_id(form.get("project_id", ""), "project"))
         except NotFound:
             raise Invalid(FieldError("project_id", "this project is not there any more; choose another")) from None
         _, value = await create_token(
-            tx,
-            principal,
+            unit,
             name=f"welcome: {project.name}"[:_LONGEST_NAME],
             scope=Scope.REPORT,
             trigger=None,
             expires_at=None,
             project_id=project.id,
-            quotas=page.door.quotas,
-            now=now,
-            entropy=page.door.entropy,
         )
         return Made(value, project.name)
 
@@ -94,8 +89,10 @@ async def make_token(page: NamedDependency[PageCall]) -> Response[str]:
 async def follow_welcome(page: NamedDependency[PageCall]) -> Stream:
     """The line that waits, until the first run is there and whenever a newer one is."""
 
-    async def render(tx: Transaction, principal: Principal, now: Micros) -> str:
-        return page.show_part("first_run", run=await _newest(tx, principal), base_url=page.door.base_url, now=now)
+    async def render(unit: UnitOfWork[Principal]) -> str:
+        return page.show_part(
+            "first_run", run=await _newest(unit), base_url=page.door.installation.base_url, now=unit.now
+        )
 
     return await page.follow("run", _id(page.asked("organization_id")), render=render)
 
@@ -103,18 +100,18 @@ async def follow_welcome(page: NamedDependency[PageCall]) -> Stream:
 async def _show(
     page: PageCall, organization_id: int, *, refusal: Refused | None = None, made: Made | None = None
 ) -> Response[str]:
-    async def work(tx: Transaction, principal: Principal, _now: Micros) -> Progress:
+    async def work(unit: UnitOfWork[Principal]) -> Progress:
         choice: list[tuple[int | str, str]] = []
-        if principal.may(Action.MANAGE_TOKENS):
-            listed = await projects.list_projects(tx, principal, organization_id, before=None, limit=_MOST)
+        if unit.principal.may(Action.MANAGE_TOKENS):
+            listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
             listed.sort(key=lambda one: (not one.is_default, one.name))
             choice = [(one.id, one.name) for one in listed if one.archived_at is None]
-        channels = await list_channels(tx, principal, organization_id, before=None, limit=1)
-        sees = principal.projects is None or bool(principal.projects)
-        return Progress(await _newest(tx, principal), choice, bool(channels), sees)
+        channels = await list_channels(unit, organization_id, before=None, limit=1)
+        sees = unit.principal.projects is None or bool(unit.principal.projects)
+        return Progress(await _newest(unit), choice, bool(channels), sees)
 
     progress = await page.read_in(organization_id, work)
-    base_url = page.door.base_url
+    base_url = page.door.installation.base_url
     return await page.show(
         "welcome",
         refusal=refusal,
@@ -127,8 +124,8 @@ async def _show(
     )
 
 
-async def _newest(tx: Transaction, principal: Principal) -> Run | None:
-    found, _ = await list_runs(tx, principal, limit=1)
+async def _newest(unit: UnitOfWork[Principal]) -> Run | None:
+    found, _ = await list_runs(unit, limit=1)
     return found[0] if found else None
 
 
