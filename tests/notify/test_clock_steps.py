@@ -123,7 +123,7 @@ def test_all_that_lies_ahead_follows(play: Play) -> None:
         before = {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
         (channel,) = await site.rows("SELECT * FROM channels")
         site.clock.advance(-HOUR)
-        followed = await site.do(follow_step_back, owner=owner, back=HOUR)
+        followed = await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock())
         after = {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
         (moved,) = await site.rows("SELECT * FROM channels")
 
@@ -135,7 +135,7 @@ def test_all_that_lies_ahead_follows(play: Play) -> None:
         for column in ("throttled_until", "failing_since", "throttled_since"):
             assert channel[column] - HOUR == moved[column]
         assert site.clock.now == moved["judged_from"]
-        again = await site.do(follow_step_back, owner=owner, back=0)
+        again = await site.do(follow_step_back, owner=owner, back=0, now=site.clock())
         assert again
         assert after == {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
 
@@ -150,7 +150,7 @@ def test_one_of_several_workers_follows_and_only_if_it_is_right(postgres_store: 
             site = await settle(one)
             site.clock = WallClock()
             workers = sorted([await one.enlist_worker(), await two.enlist_worker()])
-            right = [await site.do(follow_step_back, owner=owner, back=HOUR) for owner in workers]
+            right = [await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock()) for owner in workers]
             wrong = [
                 await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock() - HOUR) for owner in workers
             ]
@@ -171,7 +171,7 @@ def test_leases_hold_after_standing_still(play: Play) -> None:
         mine = await lease(site, owner=owner, total=1)
         await lease(site, owner=owner + 1)
         site.clock.advance(HOUR)
-        await site.do(skip_gap, owner=owner, gap=HOUR, until=site.clock.now + 1)
+        await site.do(skip_gap, owner=owner, gap=HOUR, now=site.clock(), until=site.clock.now + 1)
         taken = await site.do(reap, owner=owner)
         rows = {row["id"]: row["status"] for row in await site.rows("SELECT * FROM deliveries")}
 
