@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
+
+from tests.support import processes
 
 STARTUP_SECONDS = 60.0
 ALLOW_LOOPBACK = {"LOADBELL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128"}
@@ -98,13 +99,8 @@ class Server:
     def __enter__(self) -> Self:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self._program, *self._arguments],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+            self.process = processes.start(
+                [*self._program, *self._arguments], env=self.environment, stdout=subprocess.PIPE, stderr=log
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -148,16 +144,7 @@ def run_loadbell(
     *arguments: str, environment: Mapping[str, str], stdin: str | None = None, timeout: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Runs one command of loadbell to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "loadbell", *arguments],
-        env=dict(environment),
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return processes.run(["-m", "loadbell", *arguments], env=environment, stdin=stdin, timeout=timeout)
 
 
 def set_up(data_dir: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
