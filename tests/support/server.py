@@ -1,13 +1,17 @@
 """A real loadbell server process for a test, and a small REST client that speaks to it."""
 
+import atexit
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +20,7 @@ from urllib.parse import urlsplit
 from tests.support import processes
 
 STARTUP_SECONDS = 60.0
+_OF_DATABASE = {"LOADBELL_DATABASE_URL", "LOADBELL_SECRET_KEY"}
 ALLOW_LOOPBACK = {"LOADBELL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128"}
 
 
@@ -148,7 +153,25 @@ def run_loadbell(
 
 
 def set_up(data_dir: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Runs ``loadbell setup``; what it printed as JSON."""
+    """What ``loadbell setup`` does, and what it printed as JSON. On SQLite with a key of its own: a copy, made once."""
+    if environment is not None and not _OF_DATABASE.isdisjoint(environment):
+        return _set_up(data_dir, environment)
+    folder, printed = _template()
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("loadbell.sqlite3", "secret.key"):
+        shutil.copy(folder / name, data_dir)
+    made: dict[str, Any] = json.loads(printed)
+    return made
+
+
+@cache
+def _template() -> tuple[Path, str]:
+    folder = tempfile.TemporaryDirectory(prefix="loadbell-tests-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name), json.dumps(_set_up(Path(folder.name), None))
+
+
+def _set_up(data_dir: Path, environment: Mapping[str, str] | None) -> dict[str, Any]:
     done = run_loadbell(
         "setup", "--organization", "Acme", "--email", "owner@example.org", "--json",
         environment=server_environment(data_dir, environment),
