@@ -99,7 +99,7 @@ def start(  # noqa: PLR0913 - what a process is started with
     stderr: int | IO[Any] = subprocess.DEVNULL,
     cwd: Path | None = None,
 ) -> Process:
-    """Runs ``python *program``, where ``program`` begins with ``-m MODULE`` or the path of a script.
+    """Runs ``python *program``, where ``program`` begins with ``-m MODULE``, ``-c CODE`` or the path of a script.
 
     ``stdout`` may be ``subprocess.PIPE``, to be read as text; else each is a file, or ``subprocess.DEVNULL``.
     """
@@ -258,7 +258,10 @@ def _main() -> None:
     program = _fork_when_asked(sys.argv[1])
     if program is None:
         return
-    if program[0] == "-m":
+    if program[0] == "-c":
+        sys.argv = ["-c", *program[2:]]
+        exec(compile(program[1], "<string>", "exec"), {"__name__": "__main__"})
+    elif program[0] == "-m":
         sys.argv = program[1:]
         runpy.run_module(program[1], run_name="__main__", alter_sys=True)
     else:
