@@ -112,7 +112,7 @@ def test_a_run_with_unwanted_skips_and_threads_fails(tmp_path: Path, processes: 
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
     assert ran.returncode == 1, ran.stdout + ran.stderr

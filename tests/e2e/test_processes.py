@@ -241,6 +241,7 @@ def test_a_worker_needs_postgresql_and_an_address(tmp_path: Path) -> None:
 def test_the_work_of_a_killed_worker_is_taken_over(tmp_path: Path, postgres_url: str) -> None:
     """On PostgreSQL, two workers beside a server: one is killed in mid-delivery, the other repeats it under its id."""
     changes = {
+        "LOADBELL_SEND_TIMEOUT": "120s",  # longer than another worker takes to start on a busy machine
         "LOADBELL_DATABASE_URL": postgres_url,
         "LOADBELL_SECRET_KEY": KEY,
         "LOADBELL_BASE_URL": "http://loadbell.example.org",

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import termios
 
+from tests.support import processes
+
 Done = subprocess.CompletedProcess[str]
 
 _NOTHING_SET = {"LOADBELL_URL": "", "LOADBELL_TOKEN": ""}
@@ -16,14 +18,11 @@ _TIMEOUT_S = 60
 
 def loadbell(*words: str, stdin: str = "", **environment: str) -> Done:
     """Runs ``loadbell`` to its end, without a terminal."""
-    return subprocess.run(
-        [sys.executable, "-m", "loadbell", *words],
+    return processes.run(
+        ["-m", "loadbell", *words],
         env=os.environ | _NOTHING_SET | {"COLUMNS": "200"} | environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
+        stdin=stdin,
         timeout=_TIMEOUT_S,
-        check=False,
     )
 
 

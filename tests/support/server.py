@@ -1,20 +1,26 @@
 """A real loadbell server process for a test, and a small REST client that speaks to it."""
 
+import atexit
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from tests.support import processes
+
 STARTUP_SECONDS = 60.0
+_OF_DATABASE = {"LOADBELL_DATABASE_URL", "LOADBELL_SECRET_KEY"}
 ALLOW_LOOPBACK = {"LOADBELL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128"}
 
 
@@ -98,13 +104,8 @@ class Server:
     def __enter__(self) -> Self:
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self._program, *self._arguments],
-                env=self.environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+            self.process = processes.start(
+                [*self._program, *self._arguments], env=self.environment, stdout=subprocess.PIPE, stderr=log
             )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
@@ -148,20 +149,29 @@ def run_loadbell(
     *arguments: str, environment: Mapping[str, str], stdin: str | None = None, timeout: float = 60.0
 ) -> subprocess.CompletedProcess[str]:
     """Runs one command of loadbell to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "loadbell", *arguments],
-        env=dict(environment),
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return processes.run(["-m", "loadbell", *arguments], env=environment, stdin=stdin, timeout=timeout)
 
 
 def set_up(data_dir: Path, environment: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Runs ``loadbell setup``; what it printed as JSON."""
+    """What ``loadbell setup`` does, and what it printed as JSON. On SQLite with a key of its own: a copy, made once."""
+    if environment is not None and not _OF_DATABASE.isdisjoint(environment):
+        return _set_up(data_dir, environment)
+    folder, printed = _template()
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in ("loadbell.sqlite3", "secret.key"):
+        shutil.copy(folder / name, data_dir)
+    made: dict[str, Any] = json.loads(printed)
+    return made
+
+
+@cache
+def _template() -> tuple[Path, str]:
+    folder = tempfile.TemporaryDirectory(prefix="loadbell-tests-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name), json.dumps(_set_up(Path(folder.name), None))
+
+
+def _set_up(data_dir: Path, environment: Mapping[str, str] | None) -> dict[str, Any]:
     done = run_loadbell(
         "setup", "--organization", "Acme", "--email", "owner@example.org", "--json",
         environment=server_environment(data_dir, environment),
