@@ -198,8 +198,8 @@ def test_stopping_answers_a_test_hook_that_waits(tmp_path: Path) -> None:
 
 def test_every_line_of_a_json_log_is_json(tmp_path: Path) -> None:
     """What libraries log is written as loadbell writes its own lines."""
-    library = "import logging, sys; from loadbell import app, cli; clock = app.clock\n"
-    library += "app.clock = lambda: (logging.getLogger('a.library').warning('Said'), clock())[1]\n"
+    library = "import logging, sys; from loadbell import app, cli; configure = app.configure_logging\n"
+    library += "app.configure_logging = lambda to: (configure(to), logging.getLogger('a.library').warning('Said'))\n"
     library += "cli.main(sys.argv[1:])"
     set_up(tmp_path)
     with Server(tmp_path, {"LOADBELL_LOG_FORMAT": "json"}, program=("-c", library)) as server:
