@@ -24,10 +24,10 @@ from loadbell.accounts.first_start import setup_code
 from loadbell.accounts.mail import Mailer
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
-from loadbell.entry.door import Door
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
 from loadbell.entry.http_server import HttpServer, http_config, room_for_connections
 from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.requests import AppContext
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
@@ -241,16 +241,16 @@ def _installation(settings: Settings) -> Installation:
 def _http_server(
     settings: Settings, database: Database, installation: Installation, live: Live, hosts: Hosts
 ) -> HttpServer:
-    door = Door(
+    context = AppContext(
         database,
         installation,
         hosts=hosts,
         send_timeout=settings.send_timeout,
         reports=ReportLimit(settings.quotas.pace_of_reports),
     )
-    routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
+    routers = [*api.routers(context), *sources.routers(context), *web.routers(context, live)]
     room = room_for_connections(beside=IN_FLIGHT)
-    application = build_asgi(door, routers, error_page, rewrite=at_any_prefix, at_once=room.at_once)
+    application = build_asgi(context, routers, error_page, rewrite=at_any_prefix, at_once=room.at_once)
     config = http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies, room=room)
     return HttpServer(config)
 

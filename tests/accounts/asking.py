@@ -1,4 +1,4 @@
-"""Use cases as a door calls them: by a token, in one transaction that holds the organization."""
+"""Use cases as a context calls them: by a token, in one transaction that holds the organization."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar

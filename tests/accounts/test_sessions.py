@@ -156,7 +156,7 @@ def test_a_changed_password_ends_all_other_sessions(play: Play) -> None:
     play(scenario)
 
 
-def test_the_present_password_is_guessed_as_slowly_as_at_the_door(play: Play) -> None:
+def test_the_present_password_is_guessed_as_slowly_as_at_sign_in(play: Play) -> None:
     """A stolen session is no quicker way to the password."""
 
     async def scenario(site: Site) -> None:

@@ -24,9 +24,9 @@ from loadbell.domain.quotas import Quotas
 from loadbell.domain.retry import RetrySchedule
 from loadbell.domain.runs import Trigger
 from loadbell.entry.asgi import PAGES, build_asgi
-from loadbell.entry.door import Door
 from loadbell.entry.hosts import hosts_of
 from loadbell.entry.http_server import http_config
+from loadbell.entry.requests import AppContext
 from loadbell.notify.worker import Worker
 from loadbell.outbound.sender import Sender
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
@@ -35,7 +35,7 @@ from loadbell.store.organizations import assign_project, insert_member, insert_p
 from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
 from loadbell.web.live import Limits, Live
-from loadbell.web.page import PageCall, error_page
+from loadbell.web.page import PageRequest, error_page
 from tests.support.server import Client
 from tests.support.stores import HOLD_FOR, INSTALLATION, LOOPBACK, PAUSE_AFTER, as_dict, opened, unit_of
 from tests.support.tokens import given_token
@@ -182,11 +182,11 @@ async def _run(tx: Transaction, text: str, values: dict[str, Any]) -> int:
     return await tx.run(Statement(text), **values)
 
 
-def _beside(door: Door, live: Live, pages: Sequence[HTTPRouteHandler]) -> list[Router]:
+def _beside(context: AppContext, live: Live, pages: Sequence[HTTPRouteHandler]) -> list[Router]:
     """``pages`` of a test, served as ours are."""
 
-    def page(request: Request[Any, Any, Any]) -> PageCall:
-        return PageCall(door, request, live)
+    def page(request: Request[Any, Any, Any]) -> PageRequest:
+        return PageRequest(context, request, live)
 
     provided = {"page": Provide(page, sync_to_thread=False)}
     return [Router("/", route_handlers=pages, dependencies=provided, opt=PAGES)] if pages else []
@@ -248,7 +248,7 @@ def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test 
                 installation = replace(
                     INSTALLATION, base_url=hosts.base_url, quotas=quotas or Quotas(), sends_mail=sends_mail
                 )
-                door = Door(
+                context = AppContext(
                     database,
                     installation,
                     hosts=hosts,
@@ -257,12 +257,12 @@ def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test 
                 live = Live(database, installation, limits)
                 await live.start()
                 routers = [
-                    *api.routers(door),
-                    *sources.routers(door),
-                    *web.routers(door, live),
-                    *_beside(door, live, pages),
+                    *api.routers(context),
+                    *sources.routers(context),
+                    *web.routers(context, live),
+                    *_beside(context, live, pages),
                 ]
-                application = build_asgi(door, routers, error_page, rewrite=at_any_prefix, at_once=1_000)
+                application = build_asgi(context, routers, error_page, rewrite=at_any_prefix, at_once=1_000)
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -280,7 +280,7 @@ def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test 
                 if with_worker:
                     await worker.stop(5)
                 await sender.close()
-                door.passwords._threads.shutdown()  # a process that ends waits for them by itself
+                context.passwords._threads.shutdown()  # a process that ends waits for them by itself
 
     def turn() -> None:
         try:

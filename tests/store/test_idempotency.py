@@ -18,7 +18,7 @@ DAY: Micros = 24 * 3600 * SECOND
 
 
 async def _ask(site: Site, body: str = "body", token: int | None = None) -> tuple[str, bool]:
-    """A request under a key, as a door carries it out: its answer, and whether it was carried out now."""
+    """A request under a key, as a context carries it out: its answer, and whether it was carried out now."""
     asker = token or site.owner.token_id
     assert asker is not None
 

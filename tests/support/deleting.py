@@ -1,4 +1,4 @@
-"""Deleting as the doors do it: first what goes with it is counted, then it goes."""
+"""Deleting as the front ends do it: first what goes with it is counted, then it goes."""
 
 from loadbell.accounts import organizations, projects
 from loadbell.domain.orgs import OrganizationLoss, Principal, ProjectLoss

@@ -1,4 +1,4 @@
-"""People who sign in, and those who guess their passwords, below the doors."""
+"""People who sign in, and those who guess their passwords, below the front ends."""
 
 import argon2
 

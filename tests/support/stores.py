@@ -1,5 +1,5 @@
 """
-Real stores for the tests below the doors, quick to make: a migrated database is copied, not migrated again.
+Real stores for the tests below the front ends, quick to make: a migrated database is copied, not migrated again.
 
 ``play`` opens one with an organization in it, runs a scenario on it and closes it; time and chance are the scenario's.
 """

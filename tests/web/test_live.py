@@ -17,7 +17,7 @@ from loadbell.store.organizations import assign_project, insert_member
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import insert_user
 from loadbell.web.live import Limits
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 from tests.api.conftest import NewStore
 from tests.api.site import ApiSite, served
 from tests.support.server import Client, wait_until
@@ -30,7 +30,7 @@ rendered: list[Principal] = []
 
 
 @get("/organizations/{organization_id:int}/name/live")
-async def name_page(page: NamedDependency[PageCall], organization_id: FromPath[int]) -> Stream:
+async def name_page(page: NamedDependency[PageRequest], organization_id: FromPath[int]) -> Stream:
     """The organization's name, as many times as the query says, and the reader's role."""
     times = int(page.asked("times") or 1)
 
@@ -43,7 +43,7 @@ async def name_page(page: NamedDependency[PageCall], organization_id: FromPath[i
 
 
 @get("/organizations/{organization_id:int}/log/live")
-async def log_page(page: NamedDependency[PageCall], organization_id: FromPath[int]) -> Stream:
+async def log_page(page: NamedDependency[PageRequest], organization_id: FromPath[int]) -> Stream:
     """Something that members may not see."""
 
     async def render(unit: UnitOfWork[Principal]) -> str:

@@ -10,7 +10,7 @@ from loadbell.store import projects as store
 from loadbell.store.audit import append_entry
 from loadbell.store.organizations import insert_project
 from loadbell.store.quotas import require_room
-from loadbell.store.unit_of_work import UnitOfWork
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 MOST_NAMES = 1_000
 """Projects whose names a page knows; runs of others are shown with the project's number."""
@@ -45,6 +45,7 @@ async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
     return await _allowed(unit, project_id, Action.READ_PROJECTS)
 
 
+@exclusive
 async def add_project(unit: UnitOfWork[Principal], organization_id: int, name: str) -> Project:
     """Adds a project; another one may have the same name.
 
@@ -60,6 +61,7 @@ async def add_project(unit: UnitOfWork[Principal], organization_id: int, name: s
     return Project(project_id, organization_id, name, is_default=False, archived_at=None, created_at=unit.now)
 
 
+@exclusive
 async def update_project(
     unit: UnitOfWork[Principal], project_id: int, *, name: str | None = None, archived: bool | None = None
 ) -> Project:
@@ -98,6 +100,7 @@ async def look_at_loss(unit: UnitOfWork[Principal], project_id: int) -> ProjectL
     return await deletions.count_project_loss(unit.tx, unit.principal.organization_id, project_id)
 
 
+@exclusive
 async def delete_project(unit: UnitOfWork[Principal], project_id: int, loss: ProjectLoss) -> None:
     """Removes the project with its tests, runs and tokens. ``loss`` is what :func:`look_at_loss` gave just before.
 

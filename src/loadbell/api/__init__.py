@@ -23,7 +23,7 @@ from loadbell.api import (
     tokens,
 )
 from loadbell.api.openapi import PREFIX, document
-from loadbell.entry.door import Door
+from loadbell.entry.requests import AppContext
 
 _NOUNS = {
     "sessions": sessions.HANDLERS,
@@ -42,9 +42,9 @@ _NOUNS = {
 }
 
 
-def routers(door: Door) -> list[Router]:
+def routers(context: AppContext) -> list[Router]:
     """All of REST v1, and the document that describes it."""
-    written = document(_NOUNS.items(), door.installation.base_url)
+    written = document(_NOUNS.items(), context.installation.base_url)
 
     @get("/openapi.json")
     async def openapi() -> Response[bytes]:

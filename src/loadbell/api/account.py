@@ -18,8 +18,8 @@ from loadbell.api.sessions import KnownPassword
 from loadbell.api.tokens import CreatedToken, NewTokenBody, make_token
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Role, SignedIn
-from loadbell.entry.door import PersonalCall, answer
 from loadbell.entry.identifiers import check_id
+from loadbell.entry.requests import SessionRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork
 
 NewPassword = Annotated[str, msgspec.Meta(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
@@ -63,7 +63,7 @@ class AccountTokenBody(NewTokenBody, kw_only=True):
 
 
 @get("/account", **described(Operation("Read your account", {200: Account}, credential=Credential.SESSION)))
-async def get_account(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
+async def get_account(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
     """Who you are, and in which organizations."""
 
     async def work(unit: UnitOfWork[SignedIn]) -> Account:
@@ -78,7 +78,7 @@ async def get_account(personal: NamedDependency[PersonalCall]) -> Response[bytes
         Operation("Change your account", {200: Account}, body=AccountChangeBody, credential=Credential.SESSION)
     ),
 )
-async def change_account(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
+async def change_account(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
     """Changes your name."""
     said = await personal.body(AccountChangeBody)
 
@@ -103,15 +103,15 @@ async def change_account(personal: NamedDependency[PersonalCall]) -> Response[by
         )
     ),
 )
-async def change_password(personal: NamedDependency[PersonalCall]) -> None:
+async def change_password(personal: NamedDependency[SessionRequest]) -> None:
     """Replaces your password and ends all your other sessions. Your API tokens stay."""
     said = await personal.body(PasswordChangeBody)
 
     async def asker(unit: UnitOfWork[SignedIn]) -> SignedIn:
         return unit.principal
 
-    door, who = personal.door, await personal.read(asker)
-    await account.change_password(door.database, door.passwords, who, said.current_password, said.new_password)
+    context, who = personal.context, await personal.read(asker)
+    await account.change_password(context.database, context.passwords, who, said.current_password, said.new_password)
 
 
 @post(
@@ -126,7 +126,7 @@ async def change_password(personal: NamedDependency[PersonalCall]) -> None:
         )
     ),
 )
-async def create_account_token(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
+async def create_account_token(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
     """Makes an API token of yours in one of your organizations, if your role there allows it."""
     said = await personal.body(AccountTokenBody)
 

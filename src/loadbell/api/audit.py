@@ -14,9 +14,9 @@ from loadbell.api.bodies import InstantText, span
 from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain.orgs import Principal, SignedIn
 from loadbell.entry.audit_lines import AT_ONCE, JSON_LINES, AuditEntry, exported, shown
-from loadbell.entry.door import Call, PersonalCall, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.requests import ApiRequest, SessionRequest, answer
 from loadbell.store.audit import Entry
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -68,7 +68,7 @@ async def _look(
     "/organizations/{organization_id:str}/audit",
     **described(Operation("Read the audit log", {200: AuditPage}, query=AuditQuery, refusals=(404,))),
 )
-async def list_audit(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_audit(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Who changed what, when and from where, newest first.
 
     One request looks at a limited part of the log: a page may hold few entries, or none, and have a `next_cursor`.
@@ -87,7 +87,7 @@ async def list_audit(call: NamedDependency[Call]) -> Response[bytes]:
         Operation("Export the audit log", {200: AuditEntry}, query=ExportQuery, refusals=(404,), media_type=JSON_LINES)
     ),
 )
-async def export_audit(call: NamedDependency[Call]) -> Stream:
+async def export_audit(call: NamedDependency[ApiRequest]) -> Stream:
     """The whole log as JSON lines, one entry a line, newest first. If it can't be finished, the connection is cut."""
 
     async def look(before: int | None) -> tuple[list[Entry], int | None]:
@@ -106,7 +106,7 @@ async def export_audit(call: NamedDependency[Call]) -> Stream:
         Operation("Read the log of your account", {200: AuditPage}, query=PageQuery, credential=Credential.SESSION)
     ),
 )
-async def list_account_audit(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
+async def list_account_audit(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
     """What happened to your own account: signing in, passwords, sessions; newest first."""
 
     async def work(unit: UnitOfWork[SignedIn]) -> AuditPage:

@@ -14,8 +14,8 @@ from loadbell.api.waiting import answer_of_test
 from loadbell.domain.channels import Subscription
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.requests import ApiRequest, answer
 from loadbell.notify import actions, channels, resuming, rotation
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -27,7 +27,7 @@ _TESTED: dict[int, type[Struct] | None] = {200: answers.DeliveryWithAttempts, 20
     "/organizations/{organization_id:str}/channels",
     **described(Operation("Add a channel", {201: answers.CreatedChannel}, body=bodies.NewChannelBody, refusals=(404,))),
 )
-async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
+async def create_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Adds a channel. A WebHook's signing secret is in this answer and in no other."""
     said = await call.body(bodies.NewChannelBody)
 
@@ -50,7 +50,7 @@ async def create_channel(call: NamedDependency[Call]) -> Response[bytes]:
     "/organizations/{organization_id:str}/channels",
     **described(Operation("List channels", {200: answers.ChannelPage}, query=PageQuery, refusals=(404,))),
 )
-async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_channels(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """The organization's channels, newest first."""
 
     async def work(unit: UnitOfWork[Principal]) -> answers.ChannelPage:
@@ -68,7 +68,7 @@ async def list_channels(call: NamedDependency[Call]) -> Response[bytes]:
 
 
 @get("/channels/{channel_id:str}", **described(Operation("Read a channel", {200: answers.Channel}, refusals=(404,))))
-async def get_channel(call: NamedDependency[Call]) -> Response[bytes]:
+async def get_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """One channel as it stands, its secrets masked."""
 
     async def work(unit: UnitOfWork[Principal]) -> answers.Channel:
@@ -84,7 +84,7 @@ async def get_channel(call: NamedDependency[Call]) -> Response[bytes]:
         Operation("Change a channel", {200: answers.ChangedChannel}, body=bodies.ChannelChangeBody, refusals=(404,))
     ),
 )
-async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
+async def update_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Changes what is given. A setting that is left out stays; a masked value that is sent back is refused.
 
     When scheme, host or port of the URL change, every other secret setting has to be sent, too, and a WebHook gets a
@@ -111,7 +111,7 @@ async def update_channel(call: NamedDependency[Call]) -> Response[bytes]:
     status_code=HTTPStatus.NO_CONTENT,
     **described(Operation("Delete a channel", {204: None}, refusals=(404,))),
 )
-async def delete_channel(call: NamedDependency[Call]) -> None:
+async def delete_channel(call: NamedDependency[ApiRequest]) -> None:
     """Removes the channel. What was pending is cancelled; its log stays in the organization's."""
 
     async def work(unit: UnitOfWork[Principal]) -> None:
@@ -124,7 +124,7 @@ async def delete_channel(call: NamedDependency[Call]) -> None:
     "/channels/{channel_id:str}/test",
     **described(Operation("Test a channel", _TESTED, body=bodies.Nothing, refusals=(404,))),
 )
-async def test_channel(call: NamedDependency[Call]) -> Response[bytes]:
+async def test_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
     await call.body(bodies.Nothing)
 
@@ -139,7 +139,7 @@ async def test_channel(call: NamedDependency[Call]) -> Response[bytes]:
     "/organizations/{organization_id:str}/channels/test",
     **described(Operation("Test settings that are not saved", _TESTED, body=bodies.FormBody, refusals=(404,))),
 )
-async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
+async def test_form(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
     said = await call.body(bodies.FormBody)
 
@@ -157,7 +157,7 @@ async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
         Operation("Rotate a signing secret", {200: answers.RotatedSecret}, body=bodies.RotationBody, refusals=(404,))
     ),
 )
-async def rotate_secret(call: NamedDependency[Call]) -> Response[bytes]:
+async def rotate_secret(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Makes a new signing secret, shown this once. The former ones sign beside it until the overlap is over."""
     said = await call.body(bodies.RotationBody)
     overlap = rotation.DEFAULT_OVERLAP if said.overlap is None else said.overlap
@@ -174,7 +174,7 @@ async def rotate_secret(call: NamedDependency[Call]) -> Response[bytes]:
     "/channels/{channel_id:str}/pause",
     **described(Operation("Pause a channel", {200: answers.Channel}, body=bodies.Nothing, refusals=(404,))),
 )
-async def pause_channel(call: NamedDependency[Call]) -> Response[bytes]:
+async def pause_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Sends nothing but Test Hooks from now on, and goes on collecting. A paused channel stays as it is."""
     await call.body(bodies.Nothing)
 
@@ -189,7 +189,7 @@ async def pause_channel(call: NamedDependency[Call]) -> Response[bytes]:
     "/channels/{channel_id:str}/resume",
     **described(Operation("Resume a channel", {200: answers.Channel}, body=bodies.ResumeBody, refusals=(404,))),
 )
-async def resume_channel(call: NamedDependency[Call]) -> Response[bytes]:
+async def resume_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
     said = await call.body(bodies.ResumeBody)
 

@@ -10,8 +10,8 @@ from msgspec import Struct
 from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import cursor_after
+from loadbell.entry.requests import ApiRequest, answer
 from loadbell.notify import actions
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -23,7 +23,7 @@ _LOG: dict[int, type[Struct] | None] = {200: answers.DeliveryPage}
     "/channels/{channel_id:str}/deliveries",
     **described(Operation("List a channel's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
 )
-async def list_channel_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_channel_deliveries(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """What the channel was told, and what came of it, newest first.
 
     One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
@@ -35,7 +35,7 @@ async def list_channel_deliveries(call: NamedDependency[Call]) -> Response[bytes
     "/organizations/{organization_id:str}/deliveries",
     **described(Operation("List an organization's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
 )
-async def list_organization_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_organization_deliveries(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """The whole log of the organization, that of deleted channels too, newest first.
 
     One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
@@ -47,7 +47,7 @@ async def list_organization_deliveries(call: NamedDependency[Call]) -> Response[
     "/deliveries/{delivery_id:str}",
     **described(Operation("Read a delivery", {200: answers.DeliveryWithAttempts}, refusals=(404,))),
 )
-async def get_delivery(call: NamedDependency[Call]) -> Response[bytes]:
+async def get_delivery(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """One delivery with every attempt. Who is not an owner or admin sees status and reason of each, and no more."""
 
     async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
@@ -60,7 +60,7 @@ async def get_delivery(call: NamedDependency[Call]) -> Response[bytes]:
     "/deliveries/{delivery_id:str}/redeliver",
     **described(Operation("Redeliver", {202: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))),
 )
-async def redeliver(call: NamedDependency[Call]) -> Response[bytes]:
+async def redeliver(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Makes one manual attempt of the same delivery, with the same id. A delivered one stays delivered."""
     await call.body(bodies.Nothing)
 
@@ -77,7 +77,7 @@ async def redeliver(call: NamedDependency[Call]) -> Response[bytes]:
         Operation("Cancel a delivery", {200: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))
     ),
 )
-async def cancel(call: NamedDependency[Call]) -> Response[bytes]:
+async def cancel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Calls off what is pending: no further attempt is made."""
     await call.body(bodies.Nothing)
 
@@ -88,7 +88,7 @@ async def cancel(call: NamedDependency[Call]) -> Response[bytes]:
     return answer(HTTPStatus.OK, await call.write_once(work))
 
 
-async def _log(call: Call, *, channel: bool) -> Response[bytes]:
+async def _log(call: ApiRequest, *, channel: bool) -> Response[bytes]:
     async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryPage:
         wanted = call.query(bodies.LogQuery)
         since, until = wanted.span()
@@ -108,7 +108,7 @@ async def _log(call: Call, *, channel: bool) -> Response[bytes]:
     return answer(HTTPStatus.OK, await call.read(work))
 
 
-async def _whole(unit: UnitOfWork[Principal], call: Call) -> answers.DeliveryWithAttempts:
+async def _whole(unit: UnitOfWork[Principal], call: ApiRequest) -> answers.DeliveryWithAttempts:
     delivery, attempts = await actions.get_delivery(unit, call.uuid("delivery_id", _NOUN))
     return answers.delivery_with_attempts(delivery, attempts, unit.principal)
 

@@ -15,8 +15,8 @@ from loadbell.domain import orgs
 from loadbell.domain.emails import LONGEST_EMAIL
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Role
-from loadbell.entry.door import Call, OpenCall, answer
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.requests import ApiRequest, PublicRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
@@ -91,7 +91,7 @@ def _shown(found: orgs.Invitation) -> dict[str, Any]:
         Operation("Invite somebody", {201: CreatedInvitation}, body=NewInvitationBody, refusals=(404, 409, 429))
     ),
 )
-async def create_invitation(call: NamedDependency[Call]) -> Response[bytes]:
+async def create_invitation(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Makes a link that lets its reader join, once within 7 days, and mails it when this server sends mail.
 
     A former invitation to the same address is replaced. An organization may invite 30 times at once and then once a
@@ -117,7 +117,7 @@ async def create_invitation(call: NamedDependency[Call]) -> Response[bytes]:
     "/organizations/{organization_id:str}/invitations",
     **described(Operation("List invitations", {200: InvitationPage}, query=PageQuery, refusals=(404,))),
 )
-async def list_invitations(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_invitations(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """The invitations that can still be accepted."""
 
     async def work(unit: UnitOfWork[Principal]) -> InvitationPage:
@@ -138,7 +138,7 @@ async def list_invitations(call: NamedDependency[Call]) -> Response[bytes]:
     status_code=HTTPStatus.NO_CONTENT,
     **described(Operation("Revoke an invitation", {204: None}, refusals=(404,))),
 )
-async def revoke_invitation(call: NamedDependency[Call]) -> None:
+async def revoke_invitation(call: NamedDependency[ApiRequest]) -> None:
     """Makes the link useless at once."""
 
     @exclusive
@@ -161,16 +161,16 @@ async def revoke_invitation(call: NamedDependency[Call]) -> None:
         )
     ),
 )
-async def accept_invitation(public: NamedDependency[OpenCall]) -> Response[bytes]:
+async def accept_invitation(public: NamedDependency[PublicRequest]) -> Response[bytes]:
     """Makes the bearer of the link a member. Whoever has an account at that address sends its present password.
 
     Others send a new one, and get an account. The token is in this answer and in no other.
     """
     said = await public.body(AcceptanceBody)
-    door = public.door
+    context = public.context
     joined = await invitations.accept_invitation(
-        door.database,
-        door.passwords,
+        context.database,
+        context.passwords,
         said.token,
         said.name,
         said.password,

@@ -13,8 +13,8 @@ from loadbell.api.operations import Operation, described
 from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Role
-from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.requests import ApiRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 _NOUN = "member"
@@ -49,7 +49,7 @@ class MemberChangeBody(msgspec.Struct, kw_only=True):
     "/organizations/{organization_id:str}/members",
     **described(Operation("List members", {200: MemberPage}, query=PageQuery, refusals=(404,))),
 )
-async def list_members(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_members(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """The organization's members, the newest users first."""
 
     async def work(unit: UnitOfWork[Principal]) -> MemberPage:
@@ -64,7 +64,7 @@ async def list_members(call: NamedDependency[Call]) -> Response[bytes]:
     "/organizations/{organization_id:str}/members/{user_id:str}",
     **described(Operation("Change a member", {200: Member}, body=MemberChangeBody, refusals=(404, 409))),
 )
-async def update_member(call: NamedDependency[Call]) -> Response[bytes]:
+async def update_member(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Changes the role or the assigned projects. The owner makes another member the owner and becomes an admin."""
     said = await call.body(MemberChangeBody)
 
@@ -87,7 +87,7 @@ async def update_member(call: NamedDependency[Call]) -> Response[bytes]:
     status_code=HTTPStatus.NO_CONTENT,
     **described(Operation("Remove a member, or leave", {204: None}, refusals=(404, 409))),
 )
-async def remove_member(call: NamedDependency[Call]) -> None:
+async def remove_member(call: NamedDependency[ApiRequest]) -> None:
     """Takes the member out of the organization, with assignments and tokens. With one's own id: leaving.
 
     The owner can neither leave nor be removed.

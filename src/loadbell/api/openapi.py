@@ -17,8 +17,8 @@ from loadbell.api import webhooks
 from loadbell.api.operations import Credential, Operation, operation_of
 from loadbell.api.settings_schemas import tell_settings
 from loadbell.entry.bodies import LARGEST_BODY
-from loadbell.entry.door import LONGEST_KEY
 from loadbell.entry.problems import CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
+from loadbell.entry.requests import LONGEST_KEY
 
 PREFIX = "/api/v1"
 _REF = "#/components/schemas/{name}"

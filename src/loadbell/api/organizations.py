@@ -15,9 +15,9 @@ from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, SignedIn
-from loadbell.entry.door import Call, PersonalCall, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.requests import ApiRequest, SessionRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 _NOUN = "organization"
@@ -86,7 +86,7 @@ class DeletionQuery(msgspec.Struct, kw_only=True):
     "/organizations",
     **described(Operation("Add an organization", {201: CreatedOrganization}, body=NewOrganizationBody)),
 )
-async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
+async def create_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Adds an organization that the asker owns, with a default project. Its token is in this answer and in no other."""
     said = await call.body(NewOrganizationBody)
 
@@ -108,7 +108,7 @@ async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
         )
     ),
 )
-async def create_own_organization(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
+async def create_own_organization(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
     """As `POST /organizations`, for whoever has no token, or belongs to no organization any more."""
     said = await personal.body(NewOrganizationBody)
 
@@ -120,7 +120,7 @@ async def create_own_organization(personal: NamedDependency[PersonalCall]) -> Re
 
 
 @get("/organizations", **described(Operation("List organizations", {200: OrganizationPage}, query=PageQuery)))
-async def list_organizations(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_organizations(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """The organizations that the token sees: the one that it is for, whatever its scope."""
 
     async def work(unit: UnitOfWork[Principal]) -> OrganizationPage:
@@ -141,7 +141,7 @@ async def list_organizations(call: NamedDependency[Call]) -> Response[bytes]:
     "/organizations/{organization_id:str}",
     **described(Operation("Read an organization", {200: Organization}, refusals=(404,))),
 )
-async def get_organization(call: NamedDependency[Call]) -> Response[bytes]:
+async def get_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """The organization as it stands."""
 
     async def work(unit: UnitOfWork[Principal]) -> Organization:
@@ -157,7 +157,7 @@ async def get_organization(call: NamedDependency[Call]) -> Response[bytes]:
         Operation("Change an organization", {200: Organization}, body=OrganizationChangeBody, refusals=(404, 409))
     ),
 )
-async def update_organization(call: NamedDependency[Call]) -> Response[bytes]:
+async def update_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Renames the organization, or makes another project its default, which must not be archived."""
     said = await call.body(OrganizationChangeBody)
 
@@ -180,7 +180,7 @@ async def update_organization(call: NamedDependency[Call]) -> Response[bytes]:
     status_code=HTTPStatus.OK,
     **described(Operation("Delete an organization", {200: OrganizationLoss}, query=DeletionQuery, refusals=(404,))),
 )
-async def delete_organization(call: NamedDependency[Call]) -> Response[bytes]:
+async def delete_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Takes everybody out of the organization and cancels what is pending; tells what was lost. The owner's alone.
 
     Its channels, tokens and invitations are gone at once; its runs and logs can't be reached any more.

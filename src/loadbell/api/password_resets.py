@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from loadbell.accounts import resets
 from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain.emails import LONGEST_EMAIL
-from loadbell.entry.door import OpenCall, answer
+from loadbell.entry.requests import PublicRequest, answer
 
 
 class ForgottenBody(msgspec.Struct):
@@ -48,15 +48,15 @@ class PasswordReset(msgspec.Struct):
         )
     ),
 )
-async def ask_password_reset(public: NamedDependency[OpenCall]) -> Response[bytes]:
+async def ask_password_reset(public: NamedDependency[PublicRequest]) -> Response[bytes]:
     """Mails a link if the address is a user's, and answers alike if it is not. 409: this server sends no mail."""
     said = await public.body(ForgottenBody)
-    door = public.door
+    context = public.context
     await resets.ask_reset(
-        door.database,
+        context.database,
         said.email,
         address=public.address,
-        installation=door.installation,
+        installation=context.installation,
     )
     return answer(HTTPStatus.ACCEPTED, Asked())
 
@@ -73,12 +73,12 @@ async def ask_password_reset(public: NamedDependency[OpenCall]) -> Response[byte
         )
     ),
 )
-async def accept_password_reset(public: NamedDependency[OpenCall]) -> Response[bytes]:
+async def accept_password_reset(public: NamedDependency[PublicRequest]) -> Response[bytes]:
     """Sets a password with a mailed link, once within an hour. All sessions of the user end; API tokens stay."""
     said = await public.body(ResetBody)
-    door = public.door
+    context = public.context
     user_id = await resets.accept_reset(
-        door.database, door.passwords, said.token, said.password, address=public.address
+        context.database, context.passwords, said.token, said.password, address=public.address
     )
     return answer(HTTPStatus.OK, PasswordReset(user_id))
 

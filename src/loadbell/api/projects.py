@@ -1,26 +1,21 @@
 """Projects: where runs belong within an organization."""
 
 from dataclasses import asdict
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, patch, post
-from litestar.di import NamedDependency
 
 from loadbell.accounts import projects
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
-from loadbell.api.operations import Operation, described
 from loadbell.api.organizations import DeletionQuery
+from loadbell.api.routes import route
 from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.requests import ApiRequest
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-
-_NOUN = "project"
 
 
 class Project(msgspec.Struct):
@@ -62,87 +57,43 @@ class ProjectChangeBody(msgspec.Struct, kw_only=True):
     archived: Annotated[bool, msgspec.Meta(description="Whether it takes no new runs.")] | None = None
 
 
-@get(
-    "/organizations/{organization_id:str}/projects",
-    **described(Operation("List projects", {200: ProjectPage}, query=PageQuery, refusals=(404,))),
-)
-async def list_projects(call: NamedDependency[Call]) -> Response[bytes]:
+@route("GET", "/organizations/{organization_id}/projects", "List projects", refusals=(404,))
+async def list_projects(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> ProjectPage:
     """The organization's projects, newest first, archived ones too."""
-
-    async def work(unit: UnitOfWork[Principal]) -> ProjectPage:
-        organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(PageQuery)
-        found = await projects.list_projects(unit, organization_id, before=wanted.before_id(), limit=wanted.one_more)
-        return page(ProjectPage, found, wanted.limit, _shown, lambda project: project.id)
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    found = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    return page(ProjectPage, found, query.limit, _shown, lambda project: project.id)
 
 
-@post(
-    "/organizations/{organization_id:str}/projects",
-    **described(Operation("Add a project", {201: Project}, body=NewProjectBody, refusals=(404,))),
-)
-async def create_project(call: NamedDependency[Call]) -> Response[bytes]:
+@route("POST", "/organizations/{organization_id}/projects", "Add a project", status=201, refusals=(404,))
+@exclusive
+async def create_project(unit: UnitOfWork[Principal], organization_id: int, body: NewProjectBody) -> Project:
     """Adds a project, to which nobody is assigned yet."""
-    said = await call.body(NewProjectBody)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> Project:
-        organization_id = call.integer_id("organization_id", "organization")
-        return _shown(await projects.add_project(unit, organization_id, said.name))
-
-    return answer(HTTPStatus.CREATED, await call.write_once(work))
+    return _shown(await projects.add_project(unit, organization_id, body.name))
 
 
-@get("/projects/{project_id:str}", **described(Operation("Read a project", {200: Project}, refusals=(404,))))
-async def get_project(call: NamedDependency[Call]) -> Response[bytes]:
+@route("GET", "/projects/{project_id}", "Read a project", refusals=(404,))
+async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
     """One project as it stands."""
-
-    async def work(unit: UnitOfWork[Principal]) -> Project:
-        return _shown(await projects.get_project(unit, call.integer_id("project_id", _NOUN)))
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    return _shown(await projects.get_project(unit, project_id))
 
 
-@patch(
-    "/projects/{project_id:str}",
-    **described(Operation("Change a project", {200: Project}, body=ProjectChangeBody, refusals=(404, 409))),
-)
-async def update_project(call: NamedDependency[Call]) -> Response[bytes]:
+@route("PATCH", "/projects/{project_id}", "Change a project", refusals=(404, 409))
+@exclusive
+async def update_project(unit: UnitOfWork[Principal], project_id: int, body: ProjectChangeBody) -> Project:
     """Renames, archives or restores the project. The default one can't be archived."""
-    said = await call.body(ProjectChangeBody)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> Project:
-        project_id = call.integer_id("project_id", _NOUN)
-        return _shown(await projects.update_project(unit, project_id, name=said.name, archived=said.archived))
-
-    return answer(HTTPStatus.OK, await call.write(work))
+    return _shown(await projects.update_project(unit, project_id, name=body.name, archived=body.archived))
 
 
-@delete(
-    "/projects/{project_id:str}",
-    status_code=HTTPStatus.OK,
-    **described(Operation("Delete a project", {200: ProjectLoss}, query=DeletionQuery, refusals=(404, 409))),
-)
-async def delete_project(call: NamedDependency[Call]) -> Response[bytes]:
+@route("DELETE", "/projects/{project_id}", "Delete a project", refusals=(404, 409))
+async def delete_project(request: ApiRequest, project_id: int, query: DeletionQuery) -> ProjectLoss:
     """Removes the project with its tests, runs and tokens, and cancels what is pending; tells what was lost.
 
     Its deliveries stay in the organization's log. The default project can't be deleted.
     """
-
-    async def look(unit: UnitOfWork[Principal]) -> tuple[bool, orgs.ProjectLoss]:
-        only_counted = call.query(DeletionQuery).dry_run
-        return only_counted, await projects.look_at_loss(unit, call.integer_id("project_id", _NOUN))
-
-    only_counted, loss = await call.read(look)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await projects.delete_project(unit, call.integer_id("project_id", _NOUN), loss)
-
-    if not only_counted:
-        await call.write(work)
-    return answer(HTTPStatus.OK, ProjectLoss(**asdict(loss)))
+    loss = await request.read(projects.look_at_loss, project_id)
+    if not query.dry_run:
+        await request.write(projects.delete_project, project_id, loss)
+    return ProjectLoss(**asdict(loss))
 
 
 def _shown(found: orgs.Project) -> Project:

@@ -10,7 +10,7 @@ from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
 from loadbell.domain.ids import from_datetime
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
+from loadbell.entry.requests import ApiRequest, answer
 from loadbell.notify import replay
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -26,7 +26,7 @@ from loadbell.store.unit_of_work import UnitOfWork
         )
     ),
 )
-async def start_replay(call: NamedDependency[Call]) -> Response[bytes]:
+async def start_replay(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Makes one manual attempt of each delivery of the channel in the span that stands in one of `statuses`.
 
     `since` is included, `until` is not; left out, it is now. Oldest first, beside live news. `dry_run` only counts.
@@ -60,7 +60,7 @@ async def start_replay(call: NamedDependency[Call]) -> Response[bytes]:
     "/channels/{channel_id:str}/replays/{replay_id:str}",
     **described(Operation("Read a replay", {200: answers.Replay}, refusals=(404,))),
 )
-async def get_replay(call: NamedDependency[Call]) -> Response[bytes]:
+async def get_replay(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """How far a replay has come."""
 
     async def work(unit: UnitOfWork[Principal]) -> answers.Replay:

@@ -11,9 +11,9 @@ from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
 from loadbell.domain.ids import Micros, from_datetime
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.requests import ApiRequest, answer
 from loadbell.notify import actions
 from loadbell.runs import lifecycle
 from loadbell.store.unit_of_work import UnitOfWork
@@ -27,7 +27,7 @@ _NOUN = "run"
         Operation("Announce a run", {201: answers.Run}, body=bodies.NewRunBody, refusals=(404, 429)),
     ),
 )
-async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
+async def create_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Adds a run in the status it is announced with, by default Running, and tells the channels that want to know.
 
     A run in a final status is told of afterwards: as finished only. Without a project it goes to the default one.
@@ -36,14 +36,14 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.NewRunBody)
 
     async def work(unit: UnitOfWork[Principal]) -> answers.Run:
-        call.door.reports.take(unit.principal, unit.now)
+        call.context.reports.take(unit.principal, unit.now)
         run = await lifecycle.create_run(unit, said.new_run(_sent_at(call)))
-        return answers.run(run, call.door.installation.base_url)
+        return answers.run(run, call.context.installation.base_url)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
 
 
-def _sent_at(call: Call) -> Micros | None:
+def _sent_at(call: ApiRequest) -> Micros | None:
     """When the request was sent by the clock of who sent it; None: it does not say."""
     try:
         moment = parsedate_to_datetime(call.header("Date") or "")
@@ -56,7 +56,7 @@ def _sent_at(call: Call) -> Micros | None:
     "/runs/{run_id:str}",
     **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409, 429))),
 )
-async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
+async def report_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Moves the run by the table of moves, and keeps its metrics, thresholds and note, with an end its duration.
 
     The status that it already has is accepted and tells nobody. An ended run takes only metrics, thresholds and note.
@@ -64,10 +64,10 @@ async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.ReportBody)
 
     async def work(unit: UnitOfWork[Principal]) -> answers.Run:
-        call.door.reports.take(unit.principal, unit.now)
+        call.context.reports.take(unit.principal, unit.now)
         run_id = call.integer_id("run_id", _NOUN)
         run = await lifecycle.report_run(unit, run_id, said.report())
-        return answers.run(run, call.door.installation.base_url)
+        return answers.run(run, call.context.installation.base_url)
 
     return answer(HTTPStatus.OK, await call.write(work))
 
@@ -78,7 +78,7 @@ async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
         Operation("Say that a run is alive", {200: answers.Heartbeat}, body=bodies.HeartbeatBody, refusals=(404,))
     ),
 )
-async def heartbeat(call: NamedDependency[Call]) -> Response[bytes]:
+async def heartbeat(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing."""
     said = await call.body(bodies.HeartbeatBody)
 
@@ -93,20 +93,20 @@ async def heartbeat(call: NamedDependency[Call]) -> Response[bytes]:
     "/runs/{run_id:str}/abort",
     **described(Operation("Ask a run to stop", {202: answers.Run}, body=bodies.Nothing, refusals=(404, 409))),
 )
-async def abort_run(call: NamedDependency[Call]) -> Response[bytes]:
+async def abort_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Tells the source to stop. Where it can't be told, or nothing runs yet, the run ends here; its note says so."""
     await call.body(bodies.Nothing)
 
     async def work(unit: UnitOfWork[Principal]) -> answers.Run:
         run_id = call.integer_id("run_id", _NOUN)
         run = await lifecycle.abort_run(unit, run_id)
-        return answers.run(run, call.door.installation.base_url)
+        return answers.run(run, call.context.installation.base_url)
 
     return answer(HTTPStatus.ACCEPTED, await call.write_once(work))
 
 
 @get("/runs", **described(Operation("List runs", {200: answers.RunPage}, query=bodies.RunsQuery, refusals=(404,))))
-async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_runs(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """The runs that the token may see, newest first.
 
     One request looks at a limited number of runs: a page may hold few, or none, and have a `next_cursor`.
@@ -124,19 +124,19 @@ async def list_runs(call: NamedDependency[Call]) -> Response[bytes]:
             limit=wanted.limit,
         )
         return answers.RunPage(
-            [answers.run(run, call.door.installation.base_url) for run in found], cursor_after(following)
+            [answers.run(run, call.context.installation.base_url) for run in found], cursor_after(following)
         )
 
     return answer(HTTPStatus.OK, await call.read(work))
 
 
 @get("/runs/{run_id:str}", **described(Operation("Read a run", {200: answers.Run}, refusals=(404,))))
-async def get_run(call: NamedDependency[Call]) -> Response[bytes]:
+async def get_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """One run as it stands."""
 
     async def work(unit: UnitOfWork[Principal]) -> answers.Run:
         run = await lifecycle.get_run(unit, call.integer_id("run_id", _NOUN))
-        return answers.run(run, call.door.installation.base_url)
+        return answers.run(run, call.context.installation.base_url)
 
     return answer(HTTPStatus.OK, await call.read(work))
 
@@ -145,7 +145,7 @@ async def get_run(call: NamedDependency[Call]) -> Response[bytes]:
     "/runs/{run_id:str}/deliveries",
     **described(Operation("List a run's deliveries", {200: answers.DeliveryPage}, query=PageQuery, refusals=(404,))),
 )
-async def list_run_deliveries(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_run_deliveries(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Who was told of the run, and what came of it, newest first."""
 
     async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryPage:

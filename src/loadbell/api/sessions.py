@@ -15,8 +15,8 @@ from loadbell.api.operations import Credential, Operation, described
 from loadbell.domain.emails import LONGEST_EMAIL
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import SignedIn
-from loadbell.entry.door import OpenCall, PersonalCall, answer
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.requests import PublicRequest, SessionRequest, answer
 from loadbell.store.sessions import SessionRow
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -70,13 +70,13 @@ class SessionPage(Page[Session]):
         )
     ),
 )
-async def create_session(public: NamedDependency[OpenCall]) -> Response[bytes]:
+async def create_session(public: NamedDependency[PublicRequest]) -> Response[bytes]:
     """Begins a session of 30 days. If a session is sent along, it ends: the new one takes its place."""
     said = await public.body(SignInBody)
-    door = public.door
+    context = public.context
     made = await sign_in(
-        door.database,
-        door.passwords,
+        context.database,
+        context.passwords,
         said.email,
         said.password,
         address=public.address,
@@ -91,7 +91,7 @@ async def create_session(public: NamedDependency[OpenCall]) -> Response[bytes]:
     "/sessions",
     **described(Operation("List your sessions", {200: SessionPage}, query=PageQuery, credential=Credential.SESSION)),
 )
-async def list_sessions(personal: NamedDependency[PersonalCall]) -> Response[bytes]:
+async def list_sessions(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
     """Where you are signed in: your sessions that are not over, newest first."""
 
     async def work(unit: UnitOfWork[SignedIn]) -> SessionPage:
@@ -107,7 +107,7 @@ async def list_sessions(personal: NamedDependency[PersonalCall]) -> Response[byt
     status_code=HTTPStatus.NO_CONTENT,
     **described(Operation("End a session", {204: None}, credential=Credential.SESSION, refusals=(404,))),
 )
-async def end_session(personal: NamedDependency[PersonalCall]) -> None:
+async def end_session(personal: NamedDependency[SessionRequest]) -> None:
     """Ends one of your sessions at once. Ending the one that asks is signing out."""
 
     async def work(unit: UnitOfWork[SignedIn]) -> None:

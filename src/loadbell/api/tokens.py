@@ -15,8 +15,8 @@ from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Scope
 from loadbell.domain.runs import Trigger
-from loadbell.entry.door import Call, answer
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.requests import ApiRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
@@ -56,7 +56,7 @@ class NewTokenBody(msgspec.Struct, kw_only=True):
 
 
 @get("/tokens", **described(Operation("List API tokens", {200: TokenPage}, query=PageQuery)))
-async def list_tokens(call: NamedDependency[Call]) -> Response[bytes]:
+async def list_tokens(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """All tokens of the organization, whoseever they are, newest first; expired ones too."""
 
     async def work(unit: UnitOfWork[Principal]) -> TokenPage:
@@ -68,7 +68,7 @@ async def list_tokens(call: NamedDependency[Call]) -> Response[bytes]:
 
 
 @post("/tokens", **described(Operation("Make an API token", {201: CreatedToken}, body=NewTokenBody)))
-async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
+async def create_token(call: NamedDependency[ApiRequest]) -> Response[bytes]:
     """Makes a token of the same user in the same organization. It is in this answer and in no other.
 
     A token that expires makes none that lives longer: without `expires_at` the new one ends with it.
@@ -86,7 +86,7 @@ async def create_token(call: NamedDependency[Call]) -> Response[bytes]:
     status_code=HTTPStatus.NO_CONTENT,
     **described(Operation("Revoke an API token", {204: None}, refusals=(404,))),
 )
-async def revoke_token(call: NamedDependency[Call]) -> None:
+async def revoke_token(call: NamedDependency[ApiRequest]) -> None:
     """Ends a token of the organization at once, whoseever it is; the one that asks for it, too."""
 
     @exclusive

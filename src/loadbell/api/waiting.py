@@ -10,7 +10,7 @@ from loadbell.api import answers
 from loadbell.domain.deliveries import ENDED
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
+from loadbell.entry.requests import ApiRequest, answer
 from loadbell.entry.waiting import wait_until
 from loadbell.notify import actions
 from loadbell.store.unit_of_work import UnitOfWork
@@ -18,7 +18,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
 
 
-async def answer_of_test(call: Call, started: msgspec.Raw) -> Response[bytes]:
+async def answer_of_test(call: ApiRequest, started: msgspec.Raw) -> Response[bytes]:
     """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it stands if that is late.
 
     So it is, too, when this process stops meanwhile: the delivery goes back, and the next process makes it.
@@ -31,6 +31,6 @@ async def answer_of_test(call: Call, started: msgspec.Raw) -> Response[bytes]:
         delivery, attempts = await actions.get_delivery(unit, delivery_id)
         return answers.delivery_with_attempts(delivery, attempts, unit.principal)
 
-    patience = call.door.send_timeout + PATIENCE_BEYOND_SENDING
+    patience = call.context.send_timeout + PATIENCE_BEYOND_SENDING
     delivery = await wait_until(lambda seen: seen.status in ENDED, lambda: call.read(work), patience)
     return answer(HTTPStatus.OK if delivery.status in ENDED else HTTPStatus.ACCEPTED, delivery)

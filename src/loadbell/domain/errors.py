@@ -1,5 +1,5 @@
 """
-The refusals that a use case can give; the doors turn each into its answer.
+The refusals that a use case can give; the front ends turn each into a response.
 
 ::
 

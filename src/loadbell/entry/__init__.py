@@ -1,1 +1,1 @@
-"""What the three doors share: the principal of a request, caps, errors as answers, paging."""
+"""What the three front ends share: who sends a request, caps, errors as answers, paging."""

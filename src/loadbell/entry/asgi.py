@@ -1,13 +1,10 @@
 """
-The ASGI application around the doors: routing, refusals as answers, request ids, health.
+The ASGI application around the front ends: routing, refusals as responses, request ids, health.
 
 ``app.py`` wires it::
 
-    door = Door(database, clock=clock, entropy=os.urandom, …)
-    uvicorn.Config(build_asgi(door, [*loadbell.api.routers(door), …]))
-
-A handler gets the request at the door by an argument that says who may come: ``call: NamedDependency[Call]`` needs an
-API token, ``personal: NamedDependency[PersonalCall]`` a session, ``public: NamedDependency[OpenCall]`` nothing.
+    context = AppContext(database, installation, …)
+    uvicorn.Config(build_asgi(context, [*loadbell.api.routers(context), …]))
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -16,18 +13,19 @@ from typing import Any
 
 import structlog
 from litestar import Litestar, Request, Response, Router
+from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from loadbell.domain.errors import NotFound, Refused
-from loadbell.entry.door import Call, Door, OpenCall, PersonalCall
 from loadbell.entry.health import ANY_HOST, health_handlers
 from loadbell.entry.paths import below_root
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, Misdirected, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds, loggable
 from loadbell.entry.request_limits import RequestLimits
+from loadbell.entry.requests import ApiRequest, AppContext, PublicRequest, SessionRequest
 
 log = structlog.get_logger()
 
@@ -40,7 +38,7 @@ PAGES = {"pages": True}
 
 
 def build_asgi(
-    door: Door,
+    context: AppContext,
     routers: Sequence[Router],
     error_page: ErrorPage | None = None,
     *,
@@ -52,29 +50,29 @@ def build_asgi(
     ``rewrite`` may change where a request goes to before it is routed. ``at_once`` are answered at the same time.
     """
 
-    def call(request: Asked) -> Call:
-        return Call(door, request)
+    def call(request: Asked) -> ApiRequest:
+        return ApiRequest(context, request)
 
-    def personal(request: Asked) -> PersonalCall:
-        return PersonalCall(door, request)
+    def personal(request: Asked) -> SessionRequest:
+        return SessionRequest(context, request)
 
-    def public(request: Asked) -> OpenCall:
-        return OpenCall(door, request)
+    def public(request: Asked) -> PublicRequest:
+        return PublicRequest(context, request)
 
     async def ours_only(request: Asked) -> Response[bytes] | None:
         if not ANY_HOST.items() <= request.route_handler.opt.items():
-            door.hosts.check(request.scope)
+            context.hosts.check(request.scope)
         return await _possible_methods(request)
 
     def lost(request: Asked, error: HTTPException) -> Response[bytes]:
         try:
-            door.hosts.check(request.scope)
+            context.hosts.check(request.scope)
         except Misdirected as refusal:
             return refuse(refusal)
         return unroutable(request, error)
 
     application = Litestar(
-        [*health_handlers(door), *routers],
+        [*health_handlers(context), *routers],
         before_request=ours_only,
         dependencies={
             "call": Provide(call, sync_to_thread=False),
@@ -82,15 +80,16 @@ def build_asgi(
             "public": Provide(public, sync_to_thread=False),
         },
         exception_handlers={
-            Refused: _told(door, _refused, error_page),
-            HTTPException: _told(door, lost, error_page),
-            Exception: _told(door, failed, error_page),
+            Refused: _told(context, _refused, error_page),
+            HTTPException: _told(context, lost, error_page),
+            Exception: _told(context, failed, error_page),
         },
+        state=State({"context": context}),
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,
     )
-    routed = below_root(application if rewrite is None else rewrite(application), door.root, routers)
-    return RequestIds(RequestLimits(_head_as_get(routed), at_once), door.database.entropy)
+    routed = below_root(application if rewrite is None else rewrite(application), context.root, routers)
+    return RequestIds(RequestLimits(_head_as_get(routed), at_once), context.database.entropy)
 
 
 async def _possible_methods(request: Asked) -> Response[bytes] | None:
@@ -137,7 +136,7 @@ def _head_as_get(application: ASGIApp) -> ASGIApp:
 
 
 def _told(
-    door: Door, answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
+    context: AppContext, answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
 ) -> Callable[[Asked, Exception], Response[Any]]:
     """``answer``, as a page if that is what was asked for."""
 
@@ -146,7 +145,7 @@ def _told(
         return (
             answered
             if error_page is None or not _is_for_a_person(request)
-            else error_page(request, answered, door.root)
+            else error_page(request, answered, context.root)
         )
 
     return told

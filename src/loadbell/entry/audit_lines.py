@@ -1,4 +1,4 @@
-"""The audit log as programs get it, an entry a line; the same through each door."""
+"""The audit log as programs get it, an entry a line; the same through each context."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any

@@ -6,8 +6,8 @@ from litestar import MediaType, Response, get
 from litestar.handlers import HTTPRouteHandler
 
 from loadbell.domain.errors import Unavailable
-from loadbell.entry.door import Door
 from loadbell.entry.problems import refuse
+from loadbell.entry.requests import AppContext
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import any_user
 
@@ -20,8 +20,8 @@ ANY_HOST = {"any_host": True}
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def health_handlers(door: Door) -> list[HTTPRouteHandler]:
-    """``/healthz`` and ``/readyz`` of the process behind ``door``."""
+def health_handlers(context: AppContext) -> list[HTTPRouteHandler]:
+    """``/healthz`` and ``/readyz`` of the process behind ``context``."""
 
     @get("/healthz", opt=ANY_HOST)
     async def healthz() -> Response[bytes]:
@@ -33,7 +33,7 @@ def health_handlers(door: Door) -> list[HTTPRouteHandler]:
         """200 when the database answers a read, else 503."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                await door.database.read(_look)
+                await context.database.read(_look)
         except Unavailable as refusal:
             return refuse(refusal)
         except TimeoutError:

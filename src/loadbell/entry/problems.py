@@ -1,5 +1,5 @@
 """
-Refusals as answers: problem+json (RFC 9457), the same for every door that speaks JSON.
+Refusals as answers: problem+json (RFC 9457), the same for every context that speaks JSON.
 
 ``code`` is what a program compares; ``type`` is the same word as a URI reference, ``/problems/CODE``; ``detail`` is
 the sentence for a person.

@@ -2,10 +2,10 @@
 
 from litestar import Router
 
-from loadbell.entry.door import Door
+from loadbell.entry.requests import AppContext
 from loadbell.sources import k6_cloud_v1
 
 
-def routers(door: Door) -> list[Router]:
+def routers(context: AppContext) -> list[Router]:
     """What load tools of themselves speak to."""
-    return [k6_cloud_v1.router(door)]
+    return [k6_cloud_v1.router(context)]

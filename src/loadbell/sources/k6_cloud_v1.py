@@ -30,9 +30,9 @@ from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
 from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks, decode_body
-from loadbell.entry.door import Call, Door
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
+from loadbell.entry.requests import ApiRequest, AppContext
 from loadbell.notify.channels import names_of_paused
 from loadbell.runs import lifecycle, metrics
 from loadbell.sources import k6_create, k6_points
@@ -90,7 +90,7 @@ _ENDS = {
 """How a run ended, by k6's ``run_status``, whose numbers are others than ours."""
 
 
-class K6Call(Call):
+class K6Request(ApiRequest):
     """A request of k6: its token stands behind another word, and its key in another header."""
 
     key_header = "K6-Idempotency-Key"
@@ -109,7 +109,7 @@ class K6Call(Call):
         content_type = self.header("content-type") or ""
         has_archive = content_type.lower().startswith("multipart/form-data")
         if has_archive or self.credential() is None:
-            await self.read(_nothing)
+            await self.check_credential()
         try:
             if has_archive:
                 await self.make_room(_KEPT_OF_ARCHIVE)
@@ -119,7 +119,7 @@ class K6Call(Call):
             self._raw = await self.read_body()
             return k6_create.of_json(self._raw)
         except Refused:
-            await self.read(_nothing)  # what is wrong with it is told only to who may ask
+            await self.check_credential()  # what is wrong with it is told only to who may ask
             raise
 
     async def pushed(self) -> bytes:
@@ -155,7 +155,7 @@ class _Token(msgspec.Struct):
     token: str = ""
 
 
-class TokenCall(K6Call):
+class TokenRequest(K6Request):
     """A request that asks whether the token in its body is good."""
 
     token: str | None = None
@@ -168,7 +168,7 @@ class TokenCall(K6Call):
         """Whether the token is good."""
         self.token = decode_body(await self.read_body(LARGEST_OF_STRANGER), "application/json", _Token).token
         try:
-            await self.read(_nothing)
+            await self.check_credential()
         except Unauthenticated:
             return False
         return True
@@ -207,13 +207,13 @@ class _Answer(msgspec.Struct):
 
 
 @post("/v1/tests", status_code=HTTPStatus.OK)
-async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
+async def create(k6: NamedDependency[K6Request]) -> Response[bytes]:
     """Announces a run, which is Running from now on. Its id is a text that writes an integer, as k6 wants it."""
     said = await k6.announced()
     agent = k6.header("user-agent") or ""
 
     async def work(unit: UnitOfWork[Principal]) -> _Created:
-        k6.door.reports.take(unit.principal, unit.now)
+        k6.context.reports.take(unit.principal, unit.now)
         try:
             run = await lifecycle.create_run(
                 unit,
@@ -228,7 +228,7 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
             raise NotFound(f"{missing} {_WHERE_PROJECT}" if said.project_id else str(missing)) from None
         await metrics.expect(unit.tx, run, said.expressions)
         config = {
-            "testRunDetails": f"{k6.door.installation.base_url}/runs/{run.id}",
+            "testRunDetails": f"{k6.context.installation.base_url}/runs/{run.id}",
             "tracesEnabled": False,  # else k6 connects to a host of Grafana's
             "stopOnError": True,  # so that it stops when it is told to
         }
@@ -240,7 +240,7 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
 
 @post(_METRICS, status_code=HTTPStatus.OK)
 async def push(
-    k6: NamedDependency[K6Call], turns: NamedDependency[Turns], request: Request[Any, Any, Any]
+    k6: NamedDependency[K6Request], turns: NamedDependency[Turns], request: Request[Any, Any, Any]
 ) -> Response[bytes]:
     """Takes metrics. Once somebody has asked to abort the run, they are kept and k6 is told to stop.
 
@@ -274,7 +274,7 @@ async def push(
 
 
 @post("/v1/tests/{run_id:str}", status_code=HTTPStatus.OK)
-async def end(k6: NamedDependency[K6Call]) -> Response[bytes]:
+async def end(k6: NamedDependency[K6Request]) -> Response[bytes]:
     """Ends a run as k6 says it ended. The same report again is accepted and tells nobody."""
     said = await k6.body(_End)
 
@@ -301,7 +301,7 @@ async def end(k6: NamedDependency[K6Call]) -> Response[bytes]:
 
 
 @post("/v1/validate-token", status_code=HTTPStatus.OK)
-async def validate_token(asked: NamedDependency[TokenCall]) -> Response[bytes]:
+async def validate_token(asked: NamedDependency[TokenRequest]) -> Response[bytes]:
     """Says whether a token is good, as ``k6 cloud login`` asks."""
     good = await asked.look()
     message = "" if good else "This token is not known here, or has expired. Make one in loadbell, under Tokens."
@@ -326,14 +326,14 @@ async def only_post() -> Response[bytes]:
     return _error(HTTPStatus.NOT_FOUND, _ELSEWHERE)
 
 
-def router(door: Door) -> Router:
+def router(context: AppContext) -> Router:
     """The routes, at the root."""
 
-    def k6(request: Request[Any, Any, Any]) -> K6Call:
-        return K6Call(door, request)
+    def k6(request: Request[Any, Any, Any]) -> K6Request:
+        return K6Request(context, request)
 
-    def asked(request: Request[Any, Any, Any]) -> TokenCall:
-        return TokenCall(door, request)
+    def asked(request: Request[Any, Any, Any]) -> TokenRequest:
+        return TokenRequest(context, request)
 
     turns = Turns(READ_AT_ONCE, most_waiting=MOST_WAITING, patience=PATIENCE_S)
     return Router(

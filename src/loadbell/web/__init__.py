@@ -1,7 +1,7 @@
 """
 The pages, by noun.
 
-Each noun's module exports ``HANDLERS``; a handler gets the request as ``page: NamedDependency[PageCall]``. What they
+Each noun's module exports ``HANDLERS``; a handler gets the request as ``page: NamedDependency[PageRequest]``. What they
 promise to every browser (headers, cookies, forms) stands in ``page.py`` and ``rendering.py``, and in
 ``docs/decisions/0019-pages.md``.
 """
@@ -12,7 +12,7 @@ from litestar import Request, Router
 from litestar.di import Provide
 
 from loadbell.entry.asgi import PAGES
-from loadbell.entry.door import Door
+from loadbell.entry.requests import AppContext
 from loadbell.web import (
     account,
     audit,
@@ -33,7 +33,7 @@ from loadbell.web import (
     welcome,
 )
 from loadbell.web.live import Live
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 _NOUNS = (
     setup,
@@ -55,11 +55,11 @@ _NOUNS = (
 )
 
 
-def routers(door: Door, live: Live) -> list[Router]:
+def routers(context: AppContext, live: Live) -> list[Router]:
     """All pages, and the files they are made with."""
 
-    def page(request: Request[Any, Any, Any]) -> PageCall:
-        return PageCall(door, request, live)
+    def page(request: Request[Any, Any, Any]) -> PageRequest:
+        return PageRequest(context, request, live)
 
     handlers = [handler for noun in _NOUNS for handler in noun.HANDLERS]
     provided = {"page": Provide(page, sync_to_thread=False)}

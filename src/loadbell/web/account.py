@@ -13,7 +13,7 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid, RateLimited, R
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import SignedIn
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 _LONGEST_NAME = 200
 _MOST_SESSIONS = 50
@@ -33,13 +33,13 @@ class Shown:
 
 
 @get("/account")
-async def show_account(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_account(page: NamedDependency[PageRequest]) -> Response[str]:
     """Name, password and sessions."""
     return await _show(page, done=page.asked("done"))
 
 
 @post("/account")
-async def rename(page: NamedDependency[PageCall]) -> Response[str]:
+async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     """Changes one's name."""
     await page.person()
     name = (await page.form()).get("name", "").strip()
@@ -55,21 +55,21 @@ async def rename(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/account/password")
-async def set_password(page: NamedDependency[PageCall]) -> Response[str]:
+async def set_password(page: NamedDependency[PageRequest]) -> Response[str]:
     """Changes one's password; all other sessions end."""
     await page.person()
-    form, door = await page.form(), page.door
+    form, context = await page.form(), page.context
     current, new = form.get("current_password", ""), form.get("new_password", "")
     try:
         who = await page.read(_who_asks)
-        await account.change_password(door.database, door.passwords, who, current, new)
+        await account.change_password(context.database, context.passwords, who, current, new)
     except (Invalid, RateLimited, Conflict) as refusal:
         return await _show(page, refusal=refusal, part="password")
     return page.go("/account?done=password")
 
 
 @post("/account/sessions/{session_id:str}/end")
-async def end(page: NamedDependency[PageCall]) -> Response[str]:
+async def end(page: NamedDependency[PageRequest]) -> Response[str]:
     """Ends one of one's sessions; the present one: signs out."""
     await page.person()
     await page.form()
@@ -86,7 +86,7 @@ async def end(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 async def _show(
-    page: PageCall, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
+    page: PageRequest, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
 ) -> Response[str]:
     person = await page.person()
 

@@ -19,7 +19,7 @@ from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.store.audit import Entry
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 from loadbell.web.rendering import HEADERS
 
 PAGE = 50
@@ -55,7 +55,7 @@ class Listed:
 
 
 @get("/organizations/{organization_id:str}/audit")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """Who changed what, when and from where, newest first."""
     await page.person()
     organization_id = _id(page)
@@ -88,7 +88,7 @@ async def show(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/audit/export")
-async def export(page: NamedDependency[PageCall]) -> Stream:
+async def export(page: NamedDependency[PageRequest]) -> Stream:
     """All entries that the filters leave, as JSON lines, newest first. If it can't be finished, the file is cut."""
     await page.person()
     organization_id, wanted = _id(page), _wanted(page)
@@ -129,7 +129,7 @@ async def _look(
     )
 
 
-def _wanted(page: PageCall) -> Wanted:
+def _wanted(page: PageRequest) -> Wanted:
     """What the query asks for.
 
     Raises:
@@ -155,7 +155,7 @@ def _written(value: Any) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
 
 
-def _id(page: PageCall) -> int:
+def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 

@@ -24,7 +24,7 @@ from loadbell.notify import actions, channels
 from loadbell.outbound.contract import MASK
 from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 
 LONGEST_NAME = 200
 
@@ -191,7 +191,9 @@ def name_from(said: Form) -> str:
     return name
 
 
-async def test_form(page: PageCall, organization_id: int, kind: ChannelKind, said: Form, channel: int | None) -> Tested:
+async def test_form(
+    page: PageRequest, organization_id: int, kind: ChannelKind, said: Form, channel: int | None
+) -> Tested:
     """Tests what stands in the form, saved or not, and waits for the provider's answer.
 
     A form that says just what is saved tests the saved channel, so that its log has the test.
@@ -213,14 +215,14 @@ async def test_form(page: PageCall, organization_id: int, kind: ChannelKind, sai
     return await wait_for(page, organization_id, delivery_id)
 
 
-async def wait_for(page: PageCall, organization_id: int, delivery_id: UUID) -> Tested:
+async def wait_for(page: PageRequest, organization_id: int, delivery_id: UUID) -> Tested:
     """What came of a Test Hook that was started, once it has ended or taken too long."""
 
     async def look(unit: UnitOfWork[Principal]) -> Tested:
         delivery, attempts = await actions.get_delivery(unit, delivery_id)
         return Tested(delivery, attempts[-1] if attempts else None)
 
-    patience = page.door.send_timeout + _PATIENCE_BEYOND_SENDING
+    patience = page.context.send_timeout + _PATIENCE_BEYOND_SENDING
     return await wait_until(
         lambda seen: seen.delivery.status in ENDED, lambda: page.read_in(organization_id, look), patience
     )

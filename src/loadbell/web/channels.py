@@ -19,7 +19,7 @@ from loadbell.notify.resuming import Held
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
 from loadbell.web.moments import instant_in
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 from loadbell.web.reasons import ADVICE
 
 SHOWN = 10
@@ -57,14 +57,14 @@ class Meant:
 
 
 @get("/channels/{channel_id:str}")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The channel."""
     organization_id, channel_id = await _find(page)
     return await _show(page, organization_id, channel_id, done=page.asked("done"))
 
 
 @post("/channels/{channel_id:str}")
-async def save(page: NamedDependency[PageCall]) -> Response[str]:
+async def save(page: NamedDependency[PageRequest]) -> Response[str]:
     """Saves name, settings, what it rings for, and whether it is on."""
     organization_id, channel_id = await _find(page)
     said = await page.form()
@@ -93,7 +93,7 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/channels/{channel_id:str}/test")
-async def test(page: NamedDependency[PageCall]) -> Response[str]:
+async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     """Test Hook: tests what stands in the form, saved or not."""
     organization_id, channel_id = await _find(page)
     said = await page.form()
@@ -112,7 +112,7 @@ async def test(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/channels/{channel_id:str}/pause")
-async def pause(page: NamedDependency[PageCall]) -> Response[str]:
+async def pause(page: NamedDependency[PageRequest]) -> Response[str]:
     """Sends nothing until it is resumed; goes on collecting."""
     organization_id, channel_id = await _find(page)
     said = await page.form()
@@ -125,7 +125,7 @@ async def pause(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/channels/{channel_id:str}/resume")
-async def resume(page: NamedDependency[PageCall]) -> Response[str]:
+async def resume(page: NamedDependency[PageRequest]) -> Response[str]:
     """Sends again, and delivers or drops what was held."""
     organization_id, channel_id = await _find(page)
     held = Held.DROP if (await page.form()).get("held") == Held.DROP else Held.DELIVER
@@ -138,7 +138,7 @@ async def resume(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/channels/{channel_id:str}/rotate-secret")
-async def rotate(page: NamedDependency[PageCall]) -> Response[str]:
+async def rotate(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a new signing secret and shows it this once."""
     organization_id, channel_id = await _find(page)
     overlap = (await page.form()).get("overlap", rotation.DEFAULT_OVERLAP)
@@ -155,7 +155,7 @@ async def rotate(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/channels/{channel_id:str}/delete")
-async def delete(page: NamedDependency[PageCall]) -> Response[str]:
+async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     """Deletes the channel; what was pending is cancelled."""
     organization_id, channel_id = await _find(page)
     await page.form()
@@ -168,7 +168,7 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/channels/{channel_id:str}/replay")
-async def send_again(page: NamedDependency[PageCall]) -> Response[str]:
+async def send_again(page: NamedDependency[PageRequest]) -> Response[str]:
     """Counts what would be sent again; sends it once the person has seen the number and said so."""
     organization_id, channel_id = await _find(page)
     said = await page.form()
@@ -215,7 +215,7 @@ async def send_again(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
-    page: PageCall,
+    page: PageRequest,
     organization_id: int,
     channel_id: int,
     *,
@@ -267,7 +267,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     )
 
 
-async def _find(page: PageCall) -> tuple[int, int]:
+async def _find(page: PageRequest) -> tuple[int, int]:
     channel_id = page.integer_id("channel_id", "channel")
     return await page.whose("channel", channel_id), channel_id
 

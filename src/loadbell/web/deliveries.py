@@ -21,7 +21,7 @@ from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import actions, channels, log
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 from loadbell.web.reasons import ADVICE
 
 PAGE = 50
@@ -100,7 +100,7 @@ class Whole:
 
 
 @get("/organizations/{organization_id:str}/deliveries")
-async def show_log(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
     """The log of the organization, newest first."""
     await page.person()
     organization_id = _organization(page)
@@ -135,7 +135,7 @@ async def show_log(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/deliveries/live")
-async def follow_log(page: NamedDependency[PageCall]) -> Stream:
+async def follow_log(page: NamedDependency[PageRequest]) -> Stream:
     """The first page of the log whenever it has changed."""
     organization_id, wanted = _organization(page), _wanted(page)
 
@@ -148,14 +148,14 @@ async def follow_log(page: NamedDependency[PageCall]) -> Stream:
 
 
 @get("/deliveries/{delivery_id:str}")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """One delivery."""
     organization_id, delivery_id = await _find(page)
     return await _show(page, organization_id, delivery_id, done=page.asked("done"))
 
 
 @get("/deliveries/{delivery_id:str}/live")
-async def follow(page: NamedDependency[PageCall]) -> Stream:
+async def follow(page: NamedDependency[PageRequest]) -> Stream:
     """The delivery whenever something has changed about it."""
     organization_id, delivery_id = await _find(page)
 
@@ -168,7 +168,7 @@ async def follow(page: NamedDependency[PageCall]) -> Stream:
 
 
 @post("/deliveries/{delivery_id:str}/redeliver")
-async def redeliver(page: NamedDependency[PageCall]) -> Response[str]:
+async def redeliver(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes one attempt more of the same delivery."""
     organization_id, delivery_id = await _find(page)
     await page.form()
@@ -184,7 +184,7 @@ async def redeliver(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/deliveries/{delivery_id:str}/cancel")
-async def cancel(page: NamedDependency[PageCall]) -> Response[str]:
+async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
     """Calls off what is pending."""
     organization_id, delivery_id = await _find(page)
     await page.form()
@@ -200,7 +200,7 @@ async def cancel(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 async def _show(
-    page: PageCall, organization_id: int, delivery_id: UUID, *, refusal: Refused | None = None, done: str = ""
+    page: PageRequest, organization_id: int, delivery_id: UUID, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
     async def work(unit: UnitOfWork[Principal]) -> Whole:
         return await _whole(unit, delivery_id)
@@ -253,7 +253,7 @@ def _lister(organization_id: int, wanted: Wanted, before: UUID | None) -> Any:
     return work
 
 
-def _wanted(page: PageCall) -> Wanted:
+def _wanted(page: PageRequest) -> Wanted:
     """What the query asks for.
 
     Raises:
@@ -277,11 +277,11 @@ def _wanted(page: PageCall) -> Wanted:
     return wanted
 
 
-def _organization(page: PageCall) -> int:
+def _organization(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 
-async def _find(page: PageCall) -> tuple[int, UUID]:
+async def _find(page: PageRequest) -> tuple[int, UUID]:
     delivery_id = page.uuid("delivery_id", "delivery")
     return await page.whose("delivery", delivery_id), delivery_id
 

@@ -7,24 +7,24 @@ from litestar.di import NamedDependency
 
 from loadbell.accounts.invitations import Browser, Invited, accept_invitation, look_at_invitation
 from loadbell.domain.errors import Conflict, Invalid, RateLimited, Unauthenticated
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 
 @get("/invitations/{token:str}")
-async def show_invitation(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_invitation(page: NamedDependency[PageRequest]) -> Response[str]:
     """Who invites to what, and the form that accepts it."""
     return await page.show("invitation", invited=await _look(page), name="")
 
 
 @post("/invitations/{token:str}")
-async def accept(page: NamedDependency[PageCall]) -> Response[str]:
+async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes the person a member, signs in, and shows the API token this once."""
     form = await page.form()
-    invited, door, password = await _look(page), page.door, form.get("password", "")
+    invited, context, password = await _look(page), page.context, form.get("password", "")
     try:
         joined = await accept_invitation(
-            door.database,
-            door.passwords,
+            context.database,
+            context.passwords,
             page.in_path("token"),
             form.get("name") or None,
             password,
@@ -42,9 +42,9 @@ async def accept(page: NamedDependency[PageCall]) -> Response[str]:
     return page.show_once("joined", organization=invited.organization, token=joined.token)
 
 
-async def _look(page: PageCall) -> Invited:
+async def _look(page: PageRequest) -> Invited:
     token = page.in_path("token")
-    return await page.door.database.read(lambda tx: look_at_invitation(tx, token))
+    return await page.context.database.read(lambda tx: look_at_invitation(tx, token))
 
 
 HANDLERS: list[Any] = [show_invitation, accept]

@@ -8,17 +8,17 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 
 from loadbell.client import k6
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 _RUN = "k6 run --out cloud script.js"
 
 
 @get("/k6")
-async def show_k6(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_k6(page: NamedDependency[PageRequest]) -> Response[str]:
     """The ways to set k6 up, with this server's address."""
     await page.person()
     return await page.show(
-        "k6", snippets=_snippets(page.door.installation.base_url), base_url=page.door.installation.base_url
+        "k6", snippets=_snippets(page.context.installation.base_url), base_url=page.context.installation.base_url
     )
 
 

@@ -14,7 +14,7 @@ from loadbell.domain.orgs import Action, Invitation, Member, Principal, Role
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 
 PAGE = 50
 """Members that one page lists, and invitations."""
@@ -31,14 +31,14 @@ class Team:
 
 
 @get("/organizations/{organization_id:str}/members")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """Who belongs to the organization, as what, and who is invited."""
     await page.person()
     return await _show(page, done=page.asked("done"))
 
 
 @post("/organizations/{organization_id:str}/members")
-async def invite(page: NamedDependency[PageCall]) -> Response[str]:
+async def invite(page: NamedDependency[PageRequest]) -> Response[str]:
     """Invites somebody; the link is shown this once."""
     await page.person()
     said, organization_id = await page.form(), _id(page)
@@ -63,7 +63,7 @@ async def invite(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/members/invitations/{invitation_id:str}/revoke")
-async def revoke(page: NamedDependency[PageCall]) -> Response[str]:
+async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes the link of an invitation useless."""
     await page.person()
     await page.form()
@@ -80,14 +80,14 @@ async def revoke(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/members/{user_id:str}")
-async def show_one(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
     """One member: role, projects, and taking the person out."""
     await page.person()
     return await _show_one(page)
 
 
 @post("/organizations/{organization_id:str}/members/{user_id:str}")
-async def change(page: NamedDependency[PageCall]) -> Response[str]:
+async def change(page: NamedDependency[PageRequest]) -> Response[str]:
     """Gives a member another role and other projects."""
     await page.person()
     said, organization_id = await page.form(), _id(page)
@@ -107,7 +107,7 @@ async def change(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/members/{user_id:str}/remove")
-async def remove(page: NamedDependency[PageCall]) -> Response[str]:
+async def remove(page: NamedDependency[PageRequest]) -> Response[str]:
     """Takes a member out of the organization."""
     person = await page.person()
     await page.form()
@@ -128,7 +128,7 @@ async def remove(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 async def _show(
-    page: PageCall,
+    page: PageRequest,
     *,
     refusal: Refused | None = None,
     said: Form | None = None,
@@ -160,7 +160,7 @@ async def _show(
     )
 
 
-async def _show_one(page: PageCall, *, refusal: Refused | None = None) -> Response[str]:
+async def _show_one(page: PageRequest, *, refusal: Refused | None = None) -> Response[str]:
     organization_id, user_id = _id(page), page.integer_id("user_id", "member")
 
     async def work(unit: UnitOfWork[Principal]) -> tuple[Member, Mapping[int, str]]:
@@ -196,7 +196,7 @@ def _projects(said: Form) -> tuple[int, ...]:
         raise Invalid(FieldError("project_ids", "choose among the boxes of the form")) from None
 
 
-def _id(page: PageCall) -> int:
+def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 

@@ -22,7 +22,7 @@ from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source, Thresh
 from loadbell.notify import channels, log
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 from loadbell.web.reasons import ADVICE
 
 MOST_CHANNELS = 200
@@ -66,14 +66,14 @@ class Overview:
 
 
 @get("/organizations/{organization_id:str}/notifications")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The channels of the organization."""
     await page.person()
     return await _show(page, done=page.asked("done"))
 
 
 @post("/organizations/{organization_id:str}/notifications")
-async def add(page: NamedDependency[PageCall]) -> Response[str]:
+async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds a further channel of any kind; a WebHook's signing secret is shown this once."""
     await page.person()
     said, organization_id = await page.form(), _id(page)
@@ -94,7 +94,7 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}")
-async def save(page: NamedDependency[PageCall]) -> Response[str]:
+async def save(page: NamedDependency[PageRequest]) -> Response[str]:
     """Saves the channel of a section: the oldest of its kind, or a first one."""
     await page.person()
     said, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
@@ -128,7 +128,7 @@ async def save(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}/test")
-async def test(page: NamedDependency[PageCall]) -> Response[str]:
+async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     """Test Hook: tests what stands in the form of a section, and shows the provider's answer in place."""
     await page.person()
     said, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
@@ -160,7 +160,7 @@ async def _create(
 
 
 async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
-    page: PageCall,
+    page: PageRequest,
     *,
     refusal: Refused | None = None,
     part: str = "",
@@ -269,7 +269,7 @@ def _told(sample: Run) -> Notice:
     return replace(notice, links=())
 
 
-def _id(page: PageCall) -> int:
+def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 

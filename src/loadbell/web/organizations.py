@@ -12,7 +12,7 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refu
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, SignedIn
 from loadbell.entry.identifiers import integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 
 _NOUN = "organization"
 _MOST = 1_000  # to choose from; beyond that the API does it
@@ -29,21 +29,21 @@ class Settings:
 
 
 @get("/")
-async def home(page: NamedDependency[PageCall]) -> Response[str]:
+async def home(page: NamedDependency[PageRequest]) -> Response[str]:
     """Leads to the runs."""
     await page.person()
     return page.go("/runs")
 
 
 @get("/organizations")
-async def show_organizations(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_organizations(page: NamedDependency[PageRequest]) -> Response[str]:
     """Where one belongs, what one is there, and a form to add another."""
     await page.person()
     return await page.show("organizations", name="", done=page.asked("done"))
 
 
 @post("/organizations")
-async def add(page: NamedDependency[PageCall]) -> Response[str]:
+async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds an organization of one's own, and shows its API token this once."""
     await page.person()
     form = await page.form()
@@ -63,14 +63,14 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/settings")
-async def show_settings(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_settings(page: NamedDependency[PageRequest]) -> Response[str]:
     """The settings of one organization."""
     await page.person()
     return await _show(page, done=page.asked("done"))
 
 
 @post("/organizations/{organization_id:str}/settings")
-async def change(page: NamedDependency[PageCall]) -> Response[str]:
+async def change(page: NamedDependency[PageRequest]) -> Response[str]:
     """Renames the organization and chooses its default project."""
     await page.person()
     form, organization_id = await page.form(), _id(page)
@@ -97,7 +97,7 @@ async def change(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/transfer")
-async def transfer(page: NamedDependency[PageCall]) -> Response[str]:
+async def transfer(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes another member the owner; whoever was becomes an admin."""
     await page.person()
     form, organization_id = await page.form(), _id(page)
@@ -121,7 +121,7 @@ async def transfer(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/leave")
-async def leave(page: NamedDependency[PageCall]) -> Response[str]:
+async def leave(page: NamedDependency[PageRequest]) -> Response[str]:
     """Takes whoever asks out of the organization."""
     await page.person()
     await page.form()
@@ -139,7 +139,7 @@ async def leave(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/delete")
-async def delete(page: NamedDependency[PageCall]) -> Response[str]:
+async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     """Deletes the organization with all that belongs to it."""
     await page.person()
     await page.form()
@@ -159,7 +159,7 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 async def _show(
-    page: PageCall, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
+    page: PageRequest, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
 ) -> Response[str]:
     organization_id = _id(page)
 
@@ -194,7 +194,7 @@ async def _show(
     )
 
 
-def _id(page: PageCall) -> int:
+def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", _NOUN)
 
 

@@ -21,9 +21,9 @@ from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Ref
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import LARGEST_OF_STRANGER
-from loadbell.entry.door import Door, PersonalCall, UseCase
 from loadbell.entry.paths import without_root
 from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
+from loadbell.entry.requests import AppContext, SessionRequest, UseCase
 from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
 from loadbell.store.belonging import Noun, organization_of
 from loadbell.store.unit_of_work import UnitOfWork, is_exclusive
@@ -67,11 +67,11 @@ class Form(dict[str, str]):
         return [value for said, value in self._pairs if said == name]
 
 
-class PageCall(PersonalCall):
+class PageRequest(SessionRequest):
     """A request for a page. Its session comes in a cookie, and no other credential lets anybody in."""
 
-    def __init__(self, door: Door, request: Request[Any, Any, Any], live: Live) -> None:
-        super().__init__(door, request)
+    def __init__(self, context: AppContext, request: Request[Any, Any, Any], live: Live) -> None:
+        super().__init__(context, request)
         self._live = live
         self.path = str(request.scope["path"])
         self.cookies: list[Cookie] = []  #: that the answer sets
@@ -96,7 +96,7 @@ class PageCall(PersonalCall):
     @property
     def root(self) -> str:
         """The path under which people reach this server; it stands before every path that leaves it."""
-        return self.door.root
+        return self.context.root
 
     @property
     def here(self) -> str:
@@ -152,7 +152,7 @@ class PageCall(PersonalCall):
             NotFound: none of them has it.
         """
         person = await self.person()
-        found = await self.door.database.read(lambda tx: organization_of(tx, person.user_id, noun, thing_id))
+        found = await self.context.database.read(lambda tx: organization_of(tx, person.user_id, noun, thing_id))
         if found is None:
             raise NotFound(f"There is no {noun} {thing_id}.")
         return found
@@ -218,7 +218,7 @@ class PageCall(PersonalCall):
     @property
     def is_local(self) -> bool:
         """Whether somebody on this very machine certainly sent the request."""
-        return self.door.hosts.is_local(self._request.scope)
+        return self.context.hosts.is_local(self._request.scope)
 
     def refuse_foreign(self) -> None:
         """Does nothing unless the browser says that another site sent this request, with a cookie of ours or without.
@@ -226,7 +226,7 @@ class PageCall(PersonalCall):
         Raises:
             Forbidden: it says so.
         """
-        self.door.hosts.refuse_foreign(self._request.scope)
+        self.context.hosts.refuse_foreign(self._request.scope)
 
     async def form(self) -> Form:
         """What the form says, once it is known to come from a page that we gave to this browser.
@@ -280,7 +280,7 @@ class PageCall(PersonalCall):
             "csrf_token": await self._csrf_token(),
             "errors": {error.field: error.message for error in refusal.errors} if isinstance(refusal, Invalid) else {},
             "here": back or self.here,
-            "now": self.door.database.clock(),
+            "now": self.context.database.clock(),
             "refusal": refusal,
             "theme": theme(self._request),
         }
@@ -309,7 +309,7 @@ class PageCall(PersonalCall):
 
     def keep_session(self, session: str, expires_at: Micros) -> None:
         """Lets the browser keep ``session``; whoever it was before is forgotten."""
-        self._keep(SESSION, session, max(expires_at - self.door.database.clock(), 0) // SECOND)
+        self._keep(SESSION, session, max(expires_at - self.context.database.clock(), 0) // SECOND)
         self._keep(self._visitor, "", 0)
 
     def drop_session(self) -> None:
@@ -322,7 +322,7 @@ class PageCall(PersonalCall):
 
     @property
     def _secure(self) -> bool:
-        return self.door.installation.base_url.startswith("https:")
+        return self.context.installation.base_url.startswith("https:")
 
     @property
     def _visitor(self) -> str:
@@ -345,8 +345,8 @@ class PageCall(PersonalCall):
     async def _csrf_token(self) -> str:
         secret = await self._csrf_secret()
         if secret is None:
-            random = self.door.database.entropy(32).hex()
-            secret = await self.door.database.read(lambda tx: new_visitor(tx, random))
+            random = self.context.database.entropy(32).hex()
+            secret = await self.context.database.read(lambda tx: new_visitor(tx, random))
             self._keep(self._visitor, secret, None)
         return token_of(secret)
 
@@ -355,7 +355,7 @@ class PageCall(PersonalCall):
         if await self.guest() is not None:
             return self.credential()
         cookie = self._request.cookies.get(self._visitor, "")
-        ours = bool(cookie) and await self.door.database.read(lambda tx: is_visitor(tx, cookie))
+        ours = bool(cookie) and await self.context.database.read(lambda tx: is_visitor(tx, cookie))
         return cookie if ours else None
 
 

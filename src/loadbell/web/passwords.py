@@ -7,49 +7,49 @@ from litestar.di import NamedDependency
 
 from loadbell.accounts.resets import accept_reset, ask_reset, look_at_reset
 from loadbell.domain.errors import Conflict, Invalid, RateLimited
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 
 @get("/forgot-password")
-async def show_forgotten(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_forgotten(page: NamedDependency[PageRequest]) -> Response[str]:
     """Where one asks for a link; without a mail server, whom one asks instead."""
-    return await page.show("forgot_password", sends_mail=page.door.installation.sends_mail, asked="", email="")
+    return await page.show("forgot_password", sends_mail=page.context.installation.sends_mail, asked="", email="")
 
 
 @post("/forgot-password")
-async def ask(page: NamedDependency[PageCall]) -> Response[str]:
+async def ask(page: NamedDependency[PageRequest]) -> Response[str]:
     """Mails a link if the address has an account; says the same if it has none."""
     form = await page.form()
-    email, door = form.get("email", "").strip(), page.door
+    email, context = form.get("email", "").strip(), page.context
     try:
         await ask_reset(
-            door.database,
+            context.database,
             email,
             address=page.address,
-            installation=door.installation,
+            installation=context.installation,
         )
     except (Invalid, RateLimited, Conflict) as refusal:
         return await page.show(
-            "forgot_password", refusal=refusal, sends_mail=door.installation.sends_mail, asked="", email=email
+            "forgot_password", refusal=refusal, sends_mail=context.installation.sends_mail, asked="", email=email
         )
     return await page.show("forgot_password", sends_mail=True, asked=email, email=email)
 
 
 @get("/reset-password/{token:str}")
-async def show_reset(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_reset(page: NamedDependency[PageRequest]) -> Response[str]:
     """The form that sets another password."""
     return await page.show("reset_password", email=await _look(page))
 
 
 @post("/reset-password/{token:str}")
-async def reset(page: NamedDependency[PageCall]) -> Response[str]:
+async def reset(page: NamedDependency[PageRequest]) -> Response[str]:
     """Sets the password; everybody who was signed in with the former one is signed out."""
     form = await page.form()
-    door = page.door
+    context = page.context
     try:
         await accept_reset(
-            door.database,
-            door.passwords,
+            context.database,
+            context.passwords,
             page.in_path("token"),
             form.get("password", ""),
             address=page.address,
@@ -60,9 +60,9 @@ async def reset(page: NamedDependency[PageCall]) -> Response[str]:
     return page.go("/login?notice=password")
 
 
-async def _look(page: PageCall) -> str:
+async def _look(page: PageRequest) -> str:
     token = page.in_path("token")
-    return await page.door.database.read(lambda tx: look_at_reset(tx, token))
+    return await page.context.database.read(lambda tx: look_at_reset(tx, token))
 
 
 HANDLERS: list[Any] = [show_forgotten, ask, show_reset, reset]

@@ -13,7 +13,7 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refu
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 
 PAGE = 50
 """Projects that one page lists."""
@@ -28,14 +28,14 @@ class One:
 
 
 @get("/organizations/{organization_id:str}/projects")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The projects, newest first."""
     await page.person()
     return await _show(page, done=page.asked("done"))
 
 
 @post("/organizations/{organization_id:str}/projects")
-async def add(page: NamedDependency[PageCall]) -> Response[str]:
+async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds a project."""
     await page.person()
     said, organization_id = await page.form(), _id(page)
@@ -53,14 +53,14 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/projects/{project_id:str}")
-async def show_one(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
     """One project: its name, archiving it, deleting it with what is lost."""
     await page.person()
     return await _show_one(page)
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}")
-async def rename(page: NamedDependency[PageCall]) -> Response[str]:
+async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     """Renames the project."""
     await page.person()
     said = await page.form()
@@ -78,7 +78,7 @@ async def rename(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}/archive")
-async def archive(page: NamedDependency[PageCall]) -> Response[str]:
+async def archive(page: NamedDependency[PageRequest]) -> Response[str]:
     """Archives the project, or restores it with ``restore`` in the form."""
     await page.person()
     archived = "restore" not in await page.form()
@@ -95,7 +95,7 @@ async def archive(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}/default")
-async def make_default(page: NamedDependency[PageCall]) -> Response[str]:
+async def make_default(page: NamedDependency[PageRequest]) -> Response[str]:
     """Lets runs that name no project go to this one."""
     await page.person()
     await page.form()
@@ -114,7 +114,7 @@ async def make_default(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}/delete")
-async def delete(page: NamedDependency[PageCall]) -> Response[str]:
+async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     """Deletes the project with all that belongs to it."""
     await page.person()
     await page.form()
@@ -135,7 +135,7 @@ async def delete(page: NamedDependency[PageCall]) -> Response[str]:
     return page.go(f"/organizations/{_id(page)}/projects?done=deleted")
 
 
-async def _show(page: PageCall, *, refusal: Refused | None = None, name: str = "", done: str = "") -> Response[str]:
+async def _show(page: PageRequest, *, refusal: Refused | None = None, name: str = "", done: str = "") -> Response[str]:
     organization_id = _id(page)
 
     async def work(unit: UnitOfWork[Principal]) -> tuple[Sequence[Project], str | None]:
@@ -158,7 +158,7 @@ async def _show(page: PageCall, *, refusal: Refused | None = None, name: str = "
     )
 
 
-async def _show_one(page: PageCall, *, refusal: Refused | None = None, name: str | None = None) -> Response[str]:
+async def _show_one(page: PageRequest, *, refusal: Refused | None = None, name: str | None = None) -> Response[str]:
     organization_id = _id(page)
 
     async def work(unit: UnitOfWork[Principal]) -> One:
@@ -187,11 +187,11 @@ def _name(said: Form) -> str:
     return name
 
 
-def _project(page: PageCall) -> int:
+def _project(page: PageRequest) -> int:
     return page.integer_id("project_id", "project")
 
 
-def _id(page: PageCall) -> int:
+def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 

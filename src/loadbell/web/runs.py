@@ -14,15 +14,15 @@ from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.errors import FieldError, IllegalMove, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Threshold, Trigger
-from loadbell.entry.door import UseCase
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.requests import UseCase
 from loadbell.notify import actions, channels, log
 from loadbell.runs import lifecycle, metrics
 from loadbell.runs.metrics import Compared
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.course import Course, course
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 PAGE = 50
 """Runs that one page lists."""
@@ -113,7 +113,7 @@ class Whole:
 
 
 @get("/runs")
-async def show_list(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_list(page: NamedDependency[PageRequest]) -> Response[str]:
     """The runs that the person sees in one organization, newest first."""
     organization_id = await _organization(page)
     if organization_id is None:
@@ -131,7 +131,7 @@ async def show_list(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @get("/runs/live")
-async def follow_list(page: NamedDependency[PageCall]) -> Stream:
+async def follow_list(page: NamedDependency[PageRequest]) -> Stream:
     """The first page of the list whenever it has changed."""
     organization_id = await _organization(page)
     if organization_id is None:
@@ -146,14 +146,14 @@ async def follow_list(page: NamedDependency[PageCall]) -> Stream:
 
 
 @get("/runs/{run_id:str}")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """One run."""
     organization_id, run_id = await _find(page)
     return await _show(page, organization_id, run_id, done=page.asked("done"))
 
 
 @get("/runs/{run_id:str}/live")
-async def follow(page: NamedDependency[PageCall]) -> Stream:
+async def follow(page: NamedDependency[PageRequest]) -> Stream:
     """The run whenever something has changed about it, or about who was told."""
     organization_id, run_id = await _find(page)
 
@@ -165,7 +165,7 @@ async def follow(page: NamedDependency[PageCall]) -> Stream:
 
 
 @post("/runs/{run_id:str}/abort")
-async def abort(page: NamedDependency[PageCall]) -> Response[str]:
+async def abort(page: NamedDependency[PageRequest]) -> Response[str]:
     """Asks the run to stop."""
     organization_id, run_id = await _find(page)
     await page.form()
@@ -181,7 +181,7 @@ async def abort(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 async def _show(
-    page: PageCall, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
+    page: PageRequest, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
     async def work(unit: UnitOfWork[Principal]) -> Whole:
         return await _whole(unit, run_id)
@@ -249,7 +249,7 @@ def _lister(wanted: Wanted, before: int | None) -> UseCase[Principal, [], Listed
     return work
 
 
-async def _organization(page: PageCall) -> int | None:
+async def _organization(page: PageRequest) -> int | None:
     """Which organization the list is of: the one that is asked for, else the one that was looked at last."""
     await page.person()
     asked = page.asked("organization_id")
@@ -259,12 +259,12 @@ async def _organization(page: PageCall) -> int | None:
     return None if chosen is None else chosen.organization_id
 
 
-async def _find(page: PageCall) -> tuple[int, int]:
+async def _find(page: PageRequest) -> tuple[int, int]:
     run_id = page.integer_id("run_id", "run")
     return await page.whose("run", run_id), run_id
 
 
-def _wanted(page: PageCall) -> Wanted:
+def _wanted(page: PageRequest) -> Wanted:
     """What the query asks for.
 
     Raises:
@@ -284,7 +284,7 @@ def _wanted(page: PageCall) -> Wanted:
     )
 
 
-def _chosen(page: PageCall, field: str, read: Callable[[str], T]) -> T | None:
+def _chosen(page: PageRequest, field: str, read: Callable[[str], T]) -> T | None:
     value = page.asked(field)
     if not value:
         return None

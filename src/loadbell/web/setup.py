@@ -8,23 +8,23 @@ from litestar.di import NamedDependency
 from loadbell.accounts.first_start import FirstOwner, is_first_start, set_up_and_sign_in
 from loadbell.accounts.invitations import Browser
 from loadbell.domain.errors import Conflict, Invalid, RateLimited, Refused
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 
 _DONE = "loadbell is already set up here. Nothing was changed."
 
 
 @get("/setup")
-async def show_setup(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_setup(page: NamedDependency[PageRequest]) -> Response[str]:
     """Asks who the first owner is; afterwards it leads to where one signs in."""
-    if not await page.door.database.read(is_first_start):
+    if not await page.context.database.read(is_first_start):
         return page.go("/login")
     return await _show(page, Form(()))
 
 
 @post("/setup")
-async def set_up(page: NamedDependency[PageCall]) -> Response[str]:
+async def set_up(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes the first owner and organization, and signs in."""
-    form, door = await page.form(), page.door
+    form, context = await page.form(), page.context
     said = FirstOwner(
         organization=form.get("organization", ""),
         name=form.get("name", ""),
@@ -34,8 +34,8 @@ async def set_up(page: NamedDependency[PageCall]) -> Response[str]:
     )
     try:
         made = await set_up_and_sign_in(
-            door.database,
-            door.passwords,
+            context.database,
+            context.passwords,
             said,
             address=page.address,
             browser=Browser(page.header("user-agent"), page.credential()),
@@ -48,7 +48,7 @@ async def set_up(page: NamedDependency[PageCall]) -> Response[str]:
     return page.go("/welcome")
 
 
-async def _show(page: PageCall, said: Form, refusal: Refused | None = None) -> Response[str]:
+async def _show(page: PageRequest, said: Form, refusal: Refused | None = None) -> Response[str]:
     return await page.show(
         "setup",
         refusal=refusal,

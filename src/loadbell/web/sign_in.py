@@ -11,31 +11,31 @@ from loadbell.accounts.sign_in import sign_in
 from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.orgs import SignedIn
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 _NOTICES = {"password": "Your new password is set. Sign in with it."}
 
 
 @get("/login")
-async def show_login(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_login(page: NamedDependency[PageRequest]) -> Response[str]:
     """Where one signs in; whoever has done so goes on, and while there is nobody who could, the first start begins."""
     onward = page.local_path(page.asked("next"))
     if await page.guest() is not None:
         return page.go(onward)
-    if await page.door.database.read(is_first_start):
+    if await page.context.database.read(is_first_start):
         return page.go("/setup")
     return await page.show("login", email="", next=onward, notice=_NOTICES.get(page.asked("notice")))
 
 
 @post("/login")
-async def log_in(page: NamedDependency[PageCall]) -> Response[str]:
+async def log_in(page: NamedDependency[PageRequest]) -> Response[str]:
     """Signs in and goes to where one came from. The session that the browser had ends."""
     form = await page.form()
-    email, onward, door = form.get("email", "").strip(), page.local_path(form.get("next", "")), page.door
+    email, onward, context = form.get("email", "").strip(), page.local_path(form.get("next", "")), page.context
     try:
         made = await sign_in(
-            door.database,
-            door.passwords,
+            context.database,
+            context.passwords,
             email,
             form.get("password", ""),
             address=page.address,
@@ -49,7 +49,7 @@ async def log_in(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/logout")
-async def log_out(page: NamedDependency[PageCall]) -> Response[str]:
+async def log_out(page: NamedDependency[PageRequest]) -> Response[str]:
     """Ends the session; does nothing for whoever has none. A cookie goes only with the form that proves its session.
 
     Browsers send no cookie with another site's form, so that the answer to one must not set any either.
@@ -67,7 +67,7 @@ async def log_out(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/theme")
-async def choose_theme(page: NamedDependency[PageCall]) -> Response[str]:
+async def choose_theme(page: NamedDependency[PageRequest]) -> Response[str]:
     """Keeps whether pages are light, dark, or as the system is; goes back to the page."""
     form = await page.form()
     page.keep_theme(form.get("theme", ""))

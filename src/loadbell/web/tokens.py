@@ -16,7 +16,7 @@ from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import Form, PageRequest
 
 PAGE = 50
 """Tokens that one page lists."""
@@ -49,14 +49,14 @@ class Listed:
 
 
 @get("/organizations/{organization_id:str}/tokens")
-async def show(page: NamedDependency[PageCall]) -> Response[str]:
+async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The tokens of everybody in the organization, newest first."""
     await page.person()
     return await _show(page, done=page.asked("done"))
 
 
 @post("/organizations/{organization_id:str}/tokens")
-async def make(page: NamedDependency[PageCall]) -> Response[str]:
+async def make(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a token of one's own; it is shown this once."""
     await page.person()
     said = await page.form()
@@ -80,7 +80,7 @@ async def make(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/organizations/{organization_id:str}/tokens/{token_id:str}/revoke")
-async def revoke(page: NamedDependency[PageCall]) -> Response[str]:
+async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
     """Removes a token; whoever sends it is nobody from now on."""
     await page.person()
     await page.form()
@@ -97,7 +97,7 @@ async def revoke(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 async def _show(
-    page: PageCall,
+    page: PageRequest,
     *,
     refusal: Refused | None = None,
     said: Form | None = None,
@@ -125,7 +125,7 @@ async def _show(
         older=None if listed.older is None else f"{address}?cursor={listed.older}",
         said=said or Form([]),
         made=made,
-        base_url=page.door.installation.base_url,
+        base_url=page.context.installation.base_url,
         scopes=[(value.value, text) for value, text in SCOPES.items()],
         triggers=[(value.value, text) for value, text in TRIGGERS.items()],
         done=done,
@@ -154,7 +154,7 @@ def _project(said: Form) -> int | None:
         raise Invalid(FieldError("project_id", "choose one of the list")) from None
 
 
-def _id(page: PageCall) -> int:
+def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 

@@ -19,7 +19,7 @@ from loadbell.entry.identifiers import integer_id
 from loadbell.notify.channels import list_channels
 from loadbell.runs.lifecycle import list_runs
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.page import PageCall
+from loadbell.web.page import PageRequest
 
 _MOST = 1_000  # projects to choose from; beyond that the API does it
 _LONGEST_NAME = 200
@@ -44,7 +44,7 @@ class Progress:
 
 
 @get("/welcome")
-async def show_welcome(page: NamedDependency[PageCall]) -> Response[str]:
+async def show_welcome(page: NamedDependency[PageRequest]) -> Response[str]:
     """The ways to report a run to the organization, or where one gets into one."""
     await page.person()
     if page.asked("organization_id"):
@@ -56,7 +56,7 @@ async def show_welcome(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @post("/welcome/token")
-async def make_token(page: NamedDependency[PageCall]) -> Response[str]:
+async def make_token(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a token that may report runs of one project, and shows it this once, in the commands."""
     await page.person()
     form = await page.form()
@@ -86,19 +86,19 @@ async def make_token(page: NamedDependency[PageCall]) -> Response[str]:
 
 
 @get("/welcome/live")
-async def follow_welcome(page: NamedDependency[PageCall]) -> Stream:
+async def follow_welcome(page: NamedDependency[PageRequest]) -> Stream:
     """The line that waits, until the first run is there and whenever a newer one is."""
 
     async def render(unit: UnitOfWork[Principal]) -> str:
         return page.show_part(
-            "first_run", run=await _newest(unit), base_url=page.door.installation.base_url, now=unit.now
+            "first_run", run=await _newest(unit), base_url=page.context.installation.base_url, now=unit.now
         )
 
     return await page.follow("run", _id(page.asked("organization_id")), render=render)
 
 
 async def _show(
-    page: PageCall, organization_id: int, *, refusal: Refused | None = None, made: Made | None = None
+    page: PageRequest, organization_id: int, *, refusal: Refused | None = None, made: Made | None = None
 ) -> Response[str]:
     async def work(unit: UnitOfWork[Principal]) -> Progress:
         choice: list[tuple[int | str, str]] = []
@@ -111,7 +111,7 @@ async def _show(
         return Progress(await _newest(unit), choice, bool(channels), sees)
 
     progress = await page.read_in(organization_id, work)
-    base_url = page.door.installation.base_url
+    base_url = page.context.installation.base_url
     return await page.show(
         "welcome",
         refusal=refusal,

@@ -1,20 +1,14 @@
 """
-The door: one request, one transaction, in which it is also found out who asks.
+Requests: who sends one, what it carries, and the one unit of work in which it is handled.
 
-:class:`Door` is what every request shares. A handler gets a :class:`Call`, the request at the door: it takes the body
-from it, then hands it a unit of work, inside which everything else of the request is understood::
+:class:`AppContext` is what all requests share. A front end makes an :class:`ApiRequest` (an API token), a
+:class:`SessionRequest` (a person who has signed in) or a :class:`PublicRequest` of each request, takes the body from
+it, and has it run a use case::
 
-    @patch("/runs/{run_id:str}")
-    async def report(call: NamedDependency[Call]) -> Response[bytes]:
-        said = await call.body(RunReport)
+    run = await request.write(lifecycle.abort_run, request.integer_id("run_id", "run"))
 
-        async def work(unit: UnitOfWork[Principal]) -> schemas.Run:
-            run_id = call.integer_id("run_id", "run")
-            return shown(await lifecycle.report_run(unit, run_id, said.report()))
-
-        return answer(200, await call.write(work))
-
-So whoever may not ask at all learns nothing of what else was wrong: the token is looked at first.
+The use case runs in the transaction in which the credential is looked at. Whoever may not ask at all learns nothing of
+what else was wrong.
 """
 
 import hashlib
@@ -57,7 +51,7 @@ LONGEST_KEY = 255
 
 
 @dataclass(frozen=True)
-class Door:
+class AppContext:
     """What every request needs: the store, and what the operator has decided."""
 
     database: Database
@@ -74,13 +68,13 @@ class Door:
         return urlsplit(self.installation.base_url).path
 
 
-class AtTheDoor(Generic[Who]):
-    """One request at the door, from whomever its route expects; see :class:`Call` and its siblings."""
+class AppRequest(Generic[Who]):
+    """One request, from whomever its route expects; see :class:`ApiRequest` and its siblings."""
 
     largest_body = LARGEST_BODY
 
-    def __init__(self, door: Door, request: Request[Any, Any, Any]) -> None:
-        self.door = door
+    def __init__(self, context: AppContext, request: Request[Any, Any, Any]) -> None:
+        self.context = context
         self._request = request
         self._raw = b""
         self._who: Who | None = None
@@ -137,13 +131,21 @@ class AtTheDoor(Generic[Who]):
             Invalid: some fields are wrong.
         """
         if self.credential() is None:
-            await self.read(_nothing)
+            await self.check_credential()
         try:
             self._raw = await self.read_body()
             return decode_body(self._raw, self._request.headers.get("content-type"), wanted)
         except Refused:
-            await self.read(_nothing)
+            await self.check_credential()
             raise
+
+    async def check_credential(self) -> None:
+        """Does nothing if the credential is good.
+
+        Raises:
+            Unauthenticated: it is not.
+        """
+        await self.read(_nothing)
 
     async def read_body(self, largest: int | None = None) -> bytes:
         """The body as it came. More than a stranger may send is read only from whom we know, and takes room.
@@ -164,8 +166,8 @@ class AtTheDoor(Generic[Who]):
             RateLimited, Unavailable: there is no room.
         """
         if self._who is None:
-            await self.read(_nothing)
-        whose, shares = _share_of(self._who), self.door.shares
+            await self.check_credential()
+        whose, shares = _share_of(self._who), self.context.shares
         await shares.take_room(whose, length)
         self._request.scope["state"][AT_END].append(lambda: shares.give_room(whose, length))
 
@@ -176,7 +178,7 @@ class AtTheDoor(Generic[Who]):
             Refused: the credential is not good, or the use case refuses.
         """
         return await self._noting_use(
-            self.door.database.read, Hold.NOTHING, lambda unit: use_case(unit, *args, **kwargs)
+            self.context.database.read, Hold.NOTHING, lambda unit: use_case(unit, *args, **kwargs)
         )
 
     async def write(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -186,7 +188,7 @@ class AtTheDoor(Generic[Who]):
             Refused: the credential is not good, or the use case refuses; nothing was changed.
         """
         hold = Hold.ALONE if is_exclusive(use_case) else Hold.SHARED
-        return await self._noting_use(self.door.database.write, hold, lambda unit: use_case(unit, *args, **kwargs))
+        return await self._noting_use(self.context.database.write, hold, lambda unit: use_case(unit, *args, **kwargs))
 
     async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> Who:
         """Who is asking.
@@ -209,9 +211,9 @@ class AtTheDoor(Generic[Who]):
 
         async def identified(tx: Transaction) -> T:
             self._who = await self._identify(tx, bearer, hold)
-            return await work(UnitOfWork(tx, self._who, self.door.installation))
+            return await work(UnitOfWork(tx, self._who, self.context.installation))
 
-        shares = self.door.shares
+        shares = self.context.shares
         try:
             async with shares.turn(shares.whose(bearer, self.address)):
                 return await transact(identified)
@@ -221,10 +223,10 @@ class AtTheDoor(Generic[Who]):
                 shares.remember(bearer, _share_of(who))
             if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
                 with suppress(Unavailable):
-                    await self.door.database.write(lambda tx: self._note_use(tx, who))
+                    await self.context.database.write(lambda tx: self._note_use(tx, who))
 
 
-class Call(AtTheDoor[Principal]):
+class ApiRequest(AppRequest[Principal]):
     """A request with an API token."""
 
     key_header = "Idempotency-Key"  #: by which a repeated request is known
@@ -276,7 +278,7 @@ class Call(AtTheDoor[Principal]):
         await note_use(tx, who)
 
 
-class PersonalCall(AtTheDoor[SignedIn]):
+class SessionRequest(AppRequest[SignedIn]):
     """A request with a session: it is about its user, not about an organization."""
 
     async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> SignedIn:
@@ -287,7 +289,7 @@ class PersonalCall(AtTheDoor[SignedIn]):
         await note_session_use(tx, who.session_id)
 
 
-class OpenCall(AtTheDoor[Visitor]):
+class PublicRequest(AppRequest[Visitor]):
     """A request that needs no credential."""
 
     largest_body = LARGEST_OF_STRANGER
