@@ -468,7 +468,3 @@ def _error(status: int, message: str, code: int = 0, headers: Mapping[str, str] 
 def _json(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
     content = msgspec.json.encode(shown)
     return Response(content, status_code=status, media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-async def _nothing(_unit: UnitOfWork[Principal]) -> None:
-    """Only asks who is there."""
