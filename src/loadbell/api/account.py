@@ -88,13 +88,13 @@ async def create_account_token(unit: UnitOfWork[SignedIn], body: AccountTokenBod
     return await make_token(unit.on_behalf_of(principal), body)
 
 
-def _shown(found: account.Account) -> Account:
+def _shown(user: account.Account) -> Account:
     return Account(
-        user_id=found.user_id,
-        email=found.email,
-        name=found.name,
-        created_at=rfc3339(found.created_at),
-        organizations=[Membership(one.organization_id, one.name, one.role) for one in found.organizations],
+        user_id=user.user_id,
+        email=user.email,
+        name=user.name,
+        created_at=rfc3339(user.created_at),
+        organizations=[Membership(joined.organization_id, joined.name, joined.role) for joined in user.organizations],
     )
 
 

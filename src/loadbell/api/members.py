@@ -65,9 +65,9 @@ async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_
     await members.remove_member(unit, organization_id, user_id)
 
 
-def _shown(found: orgs.Member) -> Member:
+def _shown(member: orgs.Member) -> Member:
     return Member(
-        found.user_id, found.email, found.name, found.role, list(found.project_ids), rfc3339(found.created_at)
+        member.user_id, member.email, member.name, member.role, list(member.project_ids), rfc3339(member.created_at)
     )
 
 

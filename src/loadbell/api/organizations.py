@@ -140,12 +140,13 @@ def _created(made: organizations.NewOrganization) -> CreatedOrganization:
     return CreatedOrganization(made.organization_id, made.project_id, made.token)
 
 
-def _shown(found: orgs.Organization, principal: Principal) -> Organization:
+def _shown(organization: orgs.Organization, principal: Principal) -> Organization:
+    default = organization.default_project_id
     return Organization(
-        id=found.id,
-        name=found.name,
-        default_project_id=found.default_project_id if principal.sees_project(found.default_project_id) else None,
-        created_at=rfc3339(found.created_at),
+        id=organization.id,
+        name=organization.name,
+        default_project_id=default if principal.sees_project(default) else None,
+        created_at=rfc3339(organization.created_at),
         user_id=principal.user_id,
         role=principal.role,
     )

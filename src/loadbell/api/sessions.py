@@ -86,15 +86,15 @@ async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
     await sessions.end_session(unit, session_id)
 
 
-def _shown(found: SessionRow, who: SignedIn) -> Session:
+def _shown(session: SessionRow, who: SignedIn) -> Session:
     return Session(
-        id=found.id,
-        current=found.id == who.session_id,
-        address=found.address,
-        agent=found.agent,
-        created_at=rfc3339(found.created_at),
-        last_used_at=rfc3339(found.last_used_at),
-        expires_at=rfc3339(found.expires_at),
+        id=session.id,
+        current=session.id == who.session_id,
+        address=session.address,
+        agent=session.agent,
+        created_at=rfc3339(session.created_at),
+        last_used_at=rfc3339(session.last_used_at),
+        expires_at=rfc3339(session.expires_at),
     )
 
 
