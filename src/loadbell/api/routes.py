@@ -147,7 +147,7 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
 
         respond.__name__, respond.__doc__ = function.__name__, function.__doc__
         operation = Operation(
-            summary, dict(answers or {handler.status: gives}), body, query, credential, refusals, media_type
+            summary, answers or {handler.status: gives}, body, query, credential, refusals, media_type
         )
         return HTTPRouteHandler(
             path.replace("_id}", "_id:str}"),
