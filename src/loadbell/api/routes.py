@@ -152,7 +152,7 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
         return HTTPRouteHandler(
             path.replace("_id}", "_id:str}"),
             http_method=[method],  # type: ignore[list-item]  # it takes the names of methods as texts, too
-            status_code=handler.status,
+            status_code=HTTPStatus.OK,  # for Litestar; that of the Response counts
             opt={"operation": operation},
         )(respond)
 
