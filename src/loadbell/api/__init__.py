@@ -1,7 +1,7 @@
 """
 REST v1, by noun.
 
-Each noun's module exports ``HANDLERS``; each handler says of itself, in an ``Operation``, what it takes and gives.
+Each noun's module exports ``HANDLERS``, each of which is a route (``routes.py``) that says what it takes and gives.
 The contract is the OpenAPI document at ``/api/v1/openapi.json``, which is written from those.
 """
 

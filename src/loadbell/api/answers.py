@@ -9,7 +9,7 @@ from loadbell.channels.settings import masked_settings
 from loadbell.domain import channels, deliveries, events, replays, runs
 from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
-from loadbell.entry.paging import split
+from loadbell.entry.paging import cursor_after, split
 
 Item = TypeVar("Item")
 PageT = TypeVar("PageT")
@@ -276,6 +276,11 @@ def changed_channel(found: channels.Channel, principal: Principal, secret: str |
 def delivery(found: deliveries.Delivery) -> Delivery:
     """A delivery as lists show it."""
     return Delivery(**_delivery(found))
+
+
+def delivery_page(listed: Sequence[deliveries.Delivery], following: object | None) -> DeliveryPage:
+    """The page that holds ``listed``; ``following``: the id that the next one begins after, if there is one."""
+    return DeliveryPage([delivery(found) for found in listed], cursor_after(following))
 
 
 def delivery_with_attempts(

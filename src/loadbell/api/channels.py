@@ -1,203 +1,124 @@
 """Channels: add, read, change, delete, and try with a Test Hook."""
 
-from http import HTTPStatus
 from typing import Any
-from uuid import UUID
 
-from litestar import Response, delete, get, patch, post
-from litestar.di import NamedDependency
-from msgspec import Struct
+from litestar import Response
 
 from loadbell.api import answers, bodies
-from loadbell.api.operations import Operation, described
+from loadbell.api.routes import route
 from loadbell.api.waiting import answer_of_test
 from loadbell.domain.channels import Subscription
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.entry.paging import PageQuery
-from loadbell.entry.requests import ApiRequest, answer
+from loadbell.entry.requests import ApiRequest
 from loadbell.notify import actions, channels, resuming, rotation
 from loadbell.store.unit_of_work import UnitOfWork
 
-_NOUN = "channel"
-_TESTED: dict[int, type[Struct] | None] = {200: answers.DeliveryWithAttempts, 202: answers.DeliveryWithAttempts}
+_TESTED = {200: answers.DeliveryWithAttempts, 202: answers.DeliveryWithAttempts}
 
 
-@post(
-    "/organizations/{organization_id:str}/channels",
-    **described(Operation("Add a channel", {201: answers.CreatedChannel}, body=bodies.NewChannelBody, refusals=(404,))),
-)
-async def create_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/organizations/{organization_id}/channels", "Add a channel", status=201, refusals=(404,))
+async def create_channel(
+    unit: UnitOfWork[Principal], organization_id: int, body: bodies.NewChannelBody
+) -> answers.CreatedChannel:
     """Adds a channel. A WebHook's signing secret is in this answer and in no other."""
-    said = await call.body(bodies.NewChannelBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.CreatedChannel:
-        made, secret = await channels.create_channel(
-            unit,
-            call.integer_id("organization_id", "organization"),
-            kind=said.kind,
-            name=said.name,
-            settings=said.settings,
-            subscription=Subscription() if said.subscription is None else said.subscription.subscription(),
-            enabled=said.enabled is not False,
-        )
-        return answers.created_channel(made, unit.principal, secret, unit.now)
-
-    return answer(HTTPStatus.CREATED, await call.write_once(work))
+    made, secret = await channels.create_channel(
+        unit,
+        organization_id,
+        kind=body.kind,
+        name=body.name,
+        settings=body.settings,
+        subscription=Subscription() if body.subscription is None else body.subscription.subscription(),
+        enabled=body.enabled is not False,
+    )
+    return answers.created_channel(made, unit.principal, secret, unit.now)
 
 
-@get(
-    "/organizations/{organization_id:str}/channels",
-    **described(Operation("List channels", {200: answers.ChannelPage}, query=PageQuery, refusals=(404,))),
-)
-async def list_channels(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/organizations/{organization_id}/channels", "List channels", refusals=(404,))
+async def list_channels(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> answers.ChannelPage:
     """The organization's channels, newest first."""
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.ChannelPage:
-        organization_id, wanted = call.integer_id("organization_id", "organization"), call.query(PageQuery)
-        found = await channels.list_channels(unit, organization_id, before=wanted.before_id(), limit=wanted.one_more)
-        return answers.page(
-            answers.ChannelPage,
-            found,
-            wanted.limit,
-            lambda channel: answers.channel(channel, unit.principal, unit.now),
-            lambda channel: channel.id,
-        )
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    listed = await channels.list_channels(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    return answers.page(
+        answers.ChannelPage,
+        listed,
+        query.limit,
+        lambda channel: answers.channel(channel, unit.principal, unit.now),
+        lambda channel: channel.id,
+    )
 
 
-@get("/channels/{channel_id:str}", **described(Operation("Read a channel", {200: answers.Channel}, refusals=(404,))))
-async def get_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/channels/{channel_id}", "Read a channel", refusals=(404,))
+async def get_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers.Channel:
     """One channel as it stands, its secrets masked."""
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Channel:
-        channel = await channels.get_channel(unit, call.integer_id("channel_id", _NOUN))
-        return answers.channel(channel, unit.principal, unit.now)
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    return answers.channel(await channels.get_channel(unit, channel_id), unit.principal, unit.now)
 
 
-@patch(
-    "/channels/{channel_id:str}",
-    **described(
-        Operation("Change a channel", {200: answers.ChangedChannel}, body=bodies.ChannelChangeBody, refusals=(404,))
-    ),
-)
-async def update_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("PATCH", "/channels/{channel_id}", "Change a channel", refusals=(404,))
+async def update_channel(
+    unit: UnitOfWork[Principal], channel_id: int, body: bodies.ChannelChangeBody
+) -> answers.ChangedChannel:
     """Changes what is given. A setting that is left out stays; a masked value that is sent back is refused.
 
     When scheme, host or port of the URL change, every other secret setting has to be sent, too, and a WebHook gets a
     new signing secret, which is in this answer and in no other; the former ones end.
     """
-    said = await call.body(bodies.ChannelChangeBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.ChangedChannel:
-        channel, secret = await channels.update_channel(
-            unit,
-            call.integer_id("channel_id", _NOUN),
-            name=said.name,
-            settings=said.settings,
-            subscription=None if said.subscription is None else said.subscription.subscription(),
-            enabled=said.enabled,
-        )
-        return answers.changed_channel(channel, unit.principal, secret, unit.now)
-
-    return answer(HTTPStatus.OK, await call.write(work))
+    channel, secret = await channels.update_channel(
+        unit,
+        channel_id,
+        name=body.name,
+        settings=body.settings,
+        subscription=None if body.subscription is None else body.subscription.subscription(),
+        enabled=body.enabled,
+    )
+    return answers.changed_channel(channel, unit.principal, secret, unit.now)
 
 
-@delete(
-    "/channels/{channel_id:str}",
-    status_code=HTTPStatus.NO_CONTENT,
-    **described(Operation("Delete a channel", {204: None}, refusals=(404,))),
-)
-async def delete_channel(call: NamedDependency[ApiRequest]) -> None:
+@route("DELETE", "/channels/{channel_id}", "Delete a channel", refusals=(404,))
+async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
     """Removes the channel. What was pending is cancelled; its log stays in the organization's."""
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await channels.delete_channel(unit, call.integer_id("channel_id", _NOUN))
-
-    await call.write(work)
+    await channels.delete_channel(unit, channel_id)
 
 
-@post(
-    "/channels/{channel_id:str}/test",
-    **described(Operation("Test a channel", _TESTED, body=bodies.Nothing, refusals=(404,))),
-)
-async def test_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/channels/{channel_id}/test", "Test a channel", refusals=(404,), answers=_TESTED)
+async def test_channel(request: ApiRequest, channel_id: int) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
-    await call.body(bodies.Nothing)
-
-    async def work(unit: UnitOfWork[Principal]) -> UUID:
-        channel_id = call.integer_id("channel_id", _NOUN)
-        return await actions.test_saved(unit, channel_id)
-
-    return await answer_of_test(call, await call.write_once(work))
+    return await answer_of_test(request, await request.write_once(actions.test_saved, channel_id))
 
 
-@post(
-    "/organizations/{organization_id:str}/channels/test",
-    **described(Operation("Test settings that are not saved", _TESTED, body=bodies.FormBody, refusals=(404,))),
+@route(
+    "POST",
+    "/organizations/{organization_id}/channels/test",
+    "Test settings that are not saved",
+    refusals=(404,),
+    answers=_TESTED,
 )
-async def test_form(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+async def test_form(request: ApiRequest, organization_id: int, body: bodies.FormBody) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
-    said = await call.body(bodies.FormBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> UUID:
-        return await actions.test_form(
-            unit, call.integer_id("organization_id", "organization"), kind=said.kind, settings=said.settings
-        )
-
-    return await answer_of_test(call, await call.write_once(work))
+    started = await request.write_once(actions.test_form, organization_id, kind=body.kind, settings=body.settings)
+    return await answer_of_test(request, started)
 
 
-@post(
-    "/channels/{channel_id:str}/rotate-secret",
-    **described(
-        Operation("Rotate a signing secret", {200: answers.RotatedSecret}, body=bodies.RotationBody, refusals=(404,))
-    ),
-)
-async def rotate_secret(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/channels/{channel_id}/rotate-secret", "Rotate a signing secret", refusals=(404,))
+async def rotate_secret(
+    unit: UnitOfWork[Principal], channel_id: int, body: bodies.RotationBody
+) -> answers.RotatedSecret:
     """Makes a new signing secret, shown this once. The former ones sign beside it until the overlap is over."""
-    said = await call.body(bodies.RotationBody)
-    overlap = rotation.DEFAULT_OVERLAP if said.overlap is None else said.overlap
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.RotatedSecret:
-        channel_id = call.integer_id("channel_id", _NOUN)
-        secret, until = await rotation.rotate_secret(unit, channel_id, overlap)
-        return answers.RotatedSecret(secret, rfc3339(until))
-
-    return answer(HTTPStatus.OK, await call.write_once(work))
+    overlap = rotation.DEFAULT_OVERLAP if body.overlap is None else body.overlap
+    secret, until = await rotation.rotate_secret(unit, channel_id, overlap)
+    return answers.RotatedSecret(secret, rfc3339(until))
 
 
-@post(
-    "/channels/{channel_id:str}/pause",
-    **described(Operation("Pause a channel", {200: answers.Channel}, body=bodies.Nothing, refusals=(404,))),
-)
-async def pause_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/channels/{channel_id}/pause", "Pause a channel", refusals=(404,))
+async def pause_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers.Channel:
     """Sends nothing but Test Hooks from now on, and goes on collecting. A paused channel stays as it is."""
-    await call.body(bodies.Nothing)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Channel:
-        channel = await resuming.pause(unit, call.integer_id("channel_id", _NOUN))
-        return answers.channel(channel, unit.principal, unit.now)
-
-    return answer(HTTPStatus.OK, await call.write_once(work))
+    return answers.channel(await resuming.pause(unit, channel_id), unit.principal, unit.now)
 
 
-@post(
-    "/channels/{channel_id:str}/resume",
-    **described(Operation("Resume a channel", {200: answers.Channel}, body=bodies.ResumeBody, refusals=(404,))),
-)
-async def resume_channel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/channels/{channel_id}/resume", "Resume a channel", refusals=(404,))
+async def resume_channel(unit: UnitOfWork[Principal], channel_id: int, body: bodies.ResumeBody) -> answers.Channel:
     """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
-    said = await call.body(bodies.ResumeBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Channel:
-        channel = await resuming.resume(unit, call.integer_id("channel_id", _NOUN), said.held)
-        return answers.channel(channel, unit.principal, unit.now)
-
-    return answer(HTTPStatus.OK, await call.write_once(work))
+    return answers.channel(await resuming.resume(unit, channel_id, body.held), unit.principal, unit.now)
 
 
 HANDLERS: list[Any] = [

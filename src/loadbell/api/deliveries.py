@@ -1,116 +1,83 @@
 """Deliveries: the log, one with its attempts, redeliver, cancel."""
 
-from http import HTTPStatus
 from typing import Any
-
-from litestar import Response, get, post
-from litestar.di import NamedDependency
-from msgspec import Struct
+from uuid import UUID
 
 from loadbell.api import answers, bodies
-from loadbell.api.operations import Operation, described
+from loadbell.api.routes import route
 from loadbell.domain.orgs import Principal
-from loadbell.entry.paging import cursor_after
-from loadbell.entry.requests import ApiRequest, answer
 from loadbell.notify import actions
 from loadbell.store.unit_of_work import UnitOfWork
 
-_NOUN = "delivery"
-_LOG: dict[int, type[Struct] | None] = {200: answers.DeliveryPage}
 
-
-@get(
-    "/channels/{channel_id:str}/deliveries",
-    **described(Operation("List a channel's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
-)
-async def list_channel_deliveries(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/channels/{channel_id}/deliveries", "List a channel's deliveries", refusals=(404,))
+async def list_channel_deliveries(
+    unit: UnitOfWork[Principal], channel_id: int, query: bodies.LogQuery
+) -> answers.DeliveryPage:
     """What the channel was told, and what came of it, newest first.
 
     One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
     """
-    return await _log(call, channel=True)
+    return await _list_log(unit, query, channel_id=channel_id)
 
 
-@get(
-    "/organizations/{organization_id:str}/deliveries",
-    **described(Operation("List an organization's deliveries", _LOG, query=bodies.LogQuery, refusals=(404,))),
-)
-async def list_organization_deliveries(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/organizations/{organization_id}/deliveries", "List an organization's deliveries", refusals=(404,))
+async def list_organization_deliveries(
+    unit: UnitOfWork[Principal], organization_id: int, query: bodies.LogQuery
+) -> answers.DeliveryPage:
     """The whole log of the organization, that of deleted channels too, newest first.
 
     One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
     """
-    return await _log(call, channel=False)
+    return await _list_log(unit, query, organization_id=organization_id)
 
 
-@get(
-    "/deliveries/{delivery_id:str}",
-    **described(Operation("Read a delivery", {200: answers.DeliveryWithAttempts}, refusals=(404,))),
-)
-async def get_delivery(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/deliveries/{delivery_id}", "Read a delivery", refusals=(404,))
+async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
     """One delivery with every attempt. Who is not an owner or admin sees status and reason of each, and no more."""
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
-        return await _whole(unit, call)
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    return await read_delivery(unit, delivery_id)
 
 
-@post(
-    "/deliveries/{delivery_id:str}/redeliver",
-    **described(Operation("Redeliver", {202: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))),
-)
-async def redeliver(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/deliveries/{delivery_id}/redeliver", "Redeliver", status=202, refusals=(404, 409))
+async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
     """Makes one manual attempt of the same delivery, with the same id. A delivered one stays delivered."""
-    await call.body(bodies.Nothing)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
-        await actions.redeliver(unit, call.uuid("delivery_id", _NOUN))
-        return await _whole(unit, call)
-
-    return answer(HTTPStatus.ACCEPTED, await call.write_once(work))
+    await actions.redeliver(unit, delivery_id)
+    return await read_delivery(unit, delivery_id)
 
 
-@post(
-    "/deliveries/{delivery_id:str}/cancel",
-    **described(
-        Operation("Cancel a delivery", {200: answers.DeliveryWithAttempts}, body=bodies.Nothing, refusals=(404, 409))
-    ),
-)
-async def cancel(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/deliveries/{delivery_id}/cancel", "Cancel a delivery", refusals=(404, 409))
+async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
     """Calls off what is pending: no further attempt is made."""
-    await call.body(bodies.Nothing)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
-        await actions.cancel(unit, call.uuid("delivery_id", _NOUN))
-        return await _whole(unit, call)
-
-    return answer(HTTPStatus.OK, await call.write_once(work))
+    await actions.cancel(unit, delivery_id)
+    return await read_delivery(unit, delivery_id)
 
 
-async def _log(call: ApiRequest, *, channel: bool) -> Response[bytes]:
-    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryPage:
-        wanted = call.query(bodies.LogQuery)
-        since, until = wanted.span()
-        found, following = await actions.list_log(
-            unit,
-            organization_id=None if channel else call.integer_id("organization_id", "organization"),
-            channel_id=call.integer_id("channel_id", "channel") if channel else None,
-            status=wanted.status,
-            event=wanted.event,
-            since=since,
-            until=until,
-            before=wanted.before_uuid(),
-            limit=wanted.limit,
-        )
-        return answers.DeliveryPage([answers.delivery(one) for one in found], cursor_after(following))
-
-    return answer(HTTPStatus.OK, await call.read(work))
-
-
-async def _whole(unit: UnitOfWork[Principal], call: ApiRequest) -> answers.DeliveryWithAttempts:
-    delivery, attempts = await actions.get_delivery(unit, call.uuid("delivery_id", _NOUN))
+async def read_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
+    """The delivery as the asker may see it."""
+    delivery, attempts = await actions.get_delivery(unit, delivery_id)
     return answers.delivery_with_attempts(delivery, attempts, unit.principal)
+
+
+async def _list_log(
+    unit: UnitOfWork[Principal],
+    query: bodies.LogQuery,
+    *,
+    organization_id: int | None = None,
+    channel_id: int | None = None,
+) -> answers.DeliveryPage:
+    since, until = query.span()
+    listed, following = await actions.list_log(
+        unit,
+        organization_id=organization_id,
+        channel_id=channel_id,
+        status=query.status,
+        event=query.event,
+        since=since,
+        until=until,
+        before=query.before_uuid(),
+        limit=query.limit,
+    )
+    return answers.delivery_page(listed, following)
 
 
 HANDLERS: list[Any] = [list_channel_deliveries, list_organization_deliveries, get_delivery, redeliver, cancel]

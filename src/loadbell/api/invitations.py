@@ -1,22 +1,19 @@
 """Invitations to an organization, and accepting one."""
 
-from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 import msgspec
-from litestar import Response, delete, get, post
-from litestar.di import NamedDependency
 
 from loadbell.accounts import invitations
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
-from loadbell.api.operations import Credential, Operation, described
+from loadbell.api.routes import route
 from loadbell.domain import orgs
 from loadbell.domain.emails import LONGEST_EMAIL
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Role
 from loadbell.entry.paging import PageQuery
-from loadbell.entry.requests import ApiRequest, PublicRequest, answer
+from loadbell.entry.requests import PublicRequest
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
@@ -72,111 +69,70 @@ class Joined(msgspec.Struct):
     token: str
 
 
-def _shown(found: orgs.Invitation) -> dict[str, Any]:
+def _shown(invitation: orgs.Invitation) -> dict[str, Any]:
     return {
-        "id": found.id,
-        "organization_id": found.organization_id,
-        "email": found.email,
-        "role": found.role,
-        "project_ids": list(found.project_ids),
-        "invited_by": found.invited_by,
-        "created_at": rfc3339(found.created_at),
-        "expires_at": rfc3339(found.expires_at),
+        "id": invitation.id,
+        "organization_id": invitation.organization_id,
+        "email": invitation.email,
+        "role": invitation.role,
+        "project_ids": list(invitation.project_ids),
+        "invited_by": invitation.invited_by,
+        "created_at": rfc3339(invitation.created_at),
+        "expires_at": rfc3339(invitation.expires_at),
     }
 
 
-@post(
-    "/organizations/{organization_id:str}/invitations",
-    **described(
-        Operation("Invite somebody", {201: CreatedInvitation}, body=NewInvitationBody, refusals=(404, 409, 429))
-    ),
-)
-async def create_invitation(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/organizations/{organization_id}/invitations", "Invite somebody", status=201, refusals=(404, 409, 429))
+@exclusive
+async def create_invitation(
+    unit: UnitOfWork[Principal], organization_id: int, body: NewInvitationBody
+) -> CreatedInvitation:
     """Makes a link that lets its reader join, once within 7 days, and mails it when this server sends mail.
 
     A former invitation to the same address is replaced. An organization may invite 30 times at once and then once a
     minute; one address may be invited 5 times at once and then once an hour, by all organizations together.
     """
-    said = await call.body(NewInvitationBody)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> CreatedInvitation:
-        made = await invitations.invite(
-            unit,
-            call.integer_id("organization_id", "organization"),
-            email=said.email,
-            role=Role(said.role),
-            project_ids=tuple(said.project_ids or ()),
-        )
-        return CreatedInvitation(**_shown(made.invitation), url=made.url, token=made.token, mailed=made.mailed)
-
-    return answer(HTTPStatus.CREATED, await call.write_once(work))
+    made = await invitations.invite(
+        unit,
+        organization_id,
+        email=body.email,
+        role=Role(body.role),
+        project_ids=tuple(body.project_ids or ()),
+    )
+    return CreatedInvitation(**_shown(made.invitation), url=made.url, token=made.token, mailed=made.mailed)
 
 
-@get(
-    "/organizations/{organization_id:str}/invitations",
-    **described(Operation("List invitations", {200: InvitationPage}, query=PageQuery, refusals=(404,))),
-)
-async def list_invitations(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/organizations/{organization_id}/invitations", "List invitations", refusals=(404,))
+async def list_invitations(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> InvitationPage:
     """The invitations that can still be accepted."""
-
-    async def work(unit: UnitOfWork[Principal]) -> InvitationPage:
-        organization_id = call.integer_id("organization_id", "organization")
-        wanted = call.query(PageQuery)
-        found = await invitations.list_invitations(
-            unit, organization_id, before=wanted.before_id(), limit=wanted.one_more
-        )
-        return page(
-            InvitationPage, found, wanted.limit, lambda one: Invitation(**_shown(one)), lambda invitation: invitation.id
-        )
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    listed = await invitations.list_invitations(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    return page(
+        InvitationPage,
+        listed,
+        query.limit,
+        lambda invitation: Invitation(**_shown(invitation)),
+        lambda invitation: invitation.id,
+    )
 
 
-@delete(
-    "/invitations/{invitation_id:str}",
-    status_code=HTTPStatus.NO_CONTENT,
-    **described(Operation("Revoke an invitation", {204: None}, refusals=(404,))),
-)
-async def revoke_invitation(call: NamedDependency[ApiRequest]) -> None:
+@route("DELETE", "/invitations/{invitation_id}", "Revoke an invitation", refusals=(404,))
+@exclusive
+async def revoke_invitation(unit: UnitOfWork[Principal], invitation_id: int) -> None:
     """Makes the link useless at once."""
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        invitation_id = call.integer_id("invitation_id", "invitation")
-        await invitations.revoke_invitation(unit, invitation_id)
-
-    await call.write(work)
+    await invitations.revoke_invitation(unit, invitation_id)
 
 
-@post(
-    "/invitations/accept",
-    **described(
-        Operation(
-            "Accept an invitation",
-            {201: Joined},
-            body=AcceptanceBody,
-            credential=Credential.NONE,
-            refusals=(401, 404, 409, 429),
-        )
-    ),
-)
-async def accept_invitation(public: NamedDependency[PublicRequest]) -> Response[bytes]:
+@route("POST", "/invitations/accept", "Accept an invitation", status=201, refusals=(401, 404, 409, 429))
+async def accept_invitation(request: PublicRequest, body: AcceptanceBody) -> Joined:
     """Makes the bearer of the link a member. Whoever has an account at that address sends its present password.
 
     Others send a new one, and get an account. The token is in this answer and in no other.
     """
-    said = await public.body(AcceptanceBody)
-    context = public.context
+    context = request.context
     joined = await invitations.accept_invitation(
-        context.database,
-        context.passwords,
-        said.token,
-        said.name,
-        said.password,
-        address=public.address,
+        context.database, context.passwords, body.token, body.name, body.password, address=request.address
     )
-    return answer(HTTPStatus.CREATED, Joined(joined.user_id, joined.organization_id, joined.token))
+    return Joined(joined.user_id, joined.organization_id, joined.token)
 
 
 HANDLERS: list[Any] = [create_invitation, list_invitations, revoke_invitation, accept_invitation]

@@ -1,24 +1,17 @@
 """Members: who belongs to an organization, as what, and to which projects."""
 
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, patch
-from litestar.di import NamedDependency
 
 from loadbell.accounts import members
 from loadbell.api.answers import Page, Time, page
-from loadbell.api.operations import Operation, described
+from loadbell.api.routes import route
 from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Role
 from loadbell.entry.paging import PageQuery
-from loadbell.entry.requests import ApiRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-
-_NOUN = "member"
-_ORGANIZATION = "organization"
 
 
 class Member(msgspec.Struct):
@@ -45,65 +38,36 @@ class MemberChangeBody(msgspec.Struct, kw_only=True):
     ) = None
 
 
-@get(
-    "/organizations/{organization_id:str}/members",
-    **described(Operation("List members", {200: MemberPage}, query=PageQuery, refusals=(404,))),
-)
-async def list_members(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/organizations/{organization_id}/members", "List members", refusals=(404,))
+async def list_members(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> MemberPage:
     """The organization's members, the newest users first."""
-
-    async def work(unit: UnitOfWork[Principal]) -> MemberPage:
-        organization_id, wanted = call.integer_id("organization_id", _ORGANIZATION), call.query(PageQuery)
-        found = await members.list_members(unit, organization_id, before=wanted.before_id(), limit=wanted.one_more)
-        return page(MemberPage, found, wanted.limit, _shown, lambda member: member.user_id)
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    listed = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    return page(MemberPage, listed, query.limit, _shown, lambda member: member.user_id)
 
 
-@patch(
-    "/organizations/{organization_id:str}/members/{user_id:str}",
-    **described(Operation("Change a member", {200: Member}, body=MemberChangeBody, refusals=(404, 409))),
-)
-async def update_member(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("PATCH", "/organizations/{organization_id}/members/{user_id}", "Change a member", refusals=(404, 409))
+@exclusive
+async def update_member(
+    unit: UnitOfWork[Principal], organization_id: int, user_id: int, body: MemberChangeBody
+) -> Member:
     """Changes the role or the assigned projects. The owner makes another member the owner and becomes an admin."""
-    said = await call.body(MemberChangeBody)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> Member:
-        changed = await members.update_member(
-            unit,
-            call.integer_id("organization_id", _ORGANIZATION),
-            call.integer_id("user_id", _NOUN),
-            role=said.role,
-            project_ids=None if said.project_ids is None else tuple(said.project_ids),
-        )
-        return _shown(changed)
-
-    return answer(HTTPStatus.OK, await call.write(work))
+    project_ids = None if body.project_ids is None else tuple(body.project_ids)
+    return _shown(await members.update_member(unit, organization_id, user_id, role=body.role, project_ids=project_ids))
 
 
-@delete(
-    "/organizations/{organization_id:str}/members/{user_id:str}",
-    status_code=HTTPStatus.NO_CONTENT,
-    **described(Operation("Remove a member, or leave", {204: None}, refusals=(404, 409))),
-)
-async def remove_member(call: NamedDependency[ApiRequest]) -> None:
+@route("DELETE", "/organizations/{organization_id}/members/{user_id}", "Remove a member, or leave", refusals=(404, 409))
+@exclusive
+async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_id: int) -> None:
     """Takes the member out of the organization, with assignments and tokens. With one's own id: leaving.
 
     The owner can neither leave nor be removed.
     """
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        organization_id, user_id = call.integer_id("organization_id", _ORGANIZATION), call.integer_id("user_id", _NOUN)
-        await members.remove_member(unit, organization_id, user_id)
-
-    await call.write(work)
+    await members.remove_member(unit, organization_id, user_id)
 
 
-def _shown(found: orgs.Member) -> Member:
+def _shown(member: orgs.Member) -> Member:
     return Member(
-        found.user_id, found.email, found.name, found.role, list(found.project_ids), rfc3339(found.created_at)
+        member.user_id, member.email, member.name, member.role, list(member.project_ids), rfc3339(member.created_at)
     )
 
 

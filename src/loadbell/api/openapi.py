@@ -14,7 +14,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from loadbell import __version__
 from loadbell.api import webhooks
-from loadbell.api.operations import Credential, Operation, operation_of
+from loadbell.api.operations import Credential, Operation
 from loadbell.api.settings_schemas import tell_settings
 from loadbell.entry.bodies import LARGEST_BODY
 from loadbell.entry.problems import CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
@@ -102,8 +102,7 @@ def document(tags: Iterable[tuple[str, Iterable[HTTPRouteHandler]]], base_url: s
 
 
 def _route(tag: str, handler: HTTPRouteHandler) -> _Route:
-    operation = operation_of(handler.opt)
-    assert operation is not None, f"{handler} does not say what it does"
+    operation: Operation = handler.opt["operation"]
     (path,), (method,) = handler.paths, handler.http_methods
     description = inspect.cleandoc(handler.fn.__doc__ or "")
     return _Route(

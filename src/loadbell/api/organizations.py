@@ -1,26 +1,21 @@
 """Organizations: the one that a token is for, and further ones."""
 
 from dataclasses import asdict
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, patch, post
-from litestar.di import NamedDependency
 
 from loadbell.accounts import organizations
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
-from loadbell.api.operations import Credential, Operation, described
+from loadbell.api.routes import route
 from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, SignedIn
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
-from loadbell.entry.requests import ApiRequest, SessionRequest, answer
+from loadbell.entry.requests import ApiRequest
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-
-_NOUN = "organization"
 
 
 class Organization(msgspec.Struct):
@@ -82,131 +77,76 @@ class DeletionQuery(msgspec.Struct, kw_only=True):
     dry_run: Annotated[bool, msgspec.Meta(description="Only tell what would be lost.")] = False
 
 
-@post(
-    "/organizations",
-    **described(Operation("Add an organization", {201: CreatedOrganization}, body=NewOrganizationBody)),
-)
-async def create_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/organizations", "Add an organization", status=201)
+async def create_organization(unit: UnitOfWork[Principal], body: NewOrganizationBody) -> CreatedOrganization:
     """Adds an organization that the asker owns, with a default project. Its token is in this answer and in no other."""
-    said = await call.body(NewOrganizationBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> CreatedOrganization:
-        made = await organizations.create_organization(unit, said.name)
-        return CreatedOrganization(made.organization_id, made.project_id, made.token)
-
-    return answer(HTTPStatus.CREATED, await call.write_once(work))
+    return _created(await organizations.create_organization(unit, body.name))
 
 
-@post(
-    "/account/organizations",
-    **described(
-        Operation(
-            "Add an organization of yours",
-            {201: CreatedOrganization},
-            body=NewOrganizationBody,
-            credential=Credential.SESSION,
-        )
-    ),
-)
-async def create_own_organization(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
+@route("POST", "/account/organizations", "Add an organization of yours", status=201)
+async def create_own_organization(unit: UnitOfWork[SignedIn], body: NewOrganizationBody) -> CreatedOrganization:
     """As `POST /organizations`, for whoever has no token, or belongs to no organization any more."""
-    said = await personal.body(NewOrganizationBody)
-
-    async def work(unit: UnitOfWork[SignedIn]) -> CreatedOrganization:
-        made = await organizations.add_organization(unit, said.name)
-        return CreatedOrganization(made.organization_id, made.project_id, made.token)
-
-    return answer(HTTPStatus.CREATED, await personal.write(work))
+    return _created(await organizations.add_organization(unit, body.name))
 
 
-@get("/organizations", **described(Operation("List organizations", {200: OrganizationPage}, query=PageQuery)))
-async def list_organizations(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/organizations", "List organizations")
+async def list_organizations(unit: UnitOfWork[Principal], query: PageQuery) -> OrganizationPage:
     """The organizations that the token sees: the one that it is for, whatever its scope."""
-
-    async def work(unit: UnitOfWork[Principal]) -> OrganizationPage:
-        wanted = call.query(PageQuery)
-        found = await organizations.list_organizations(unit, before=wanted.before_id())
-        return page(
-            OrganizationPage,
-            found,
-            wanted.limit,
-            lambda one: _shown(one, unit.principal),
-            lambda organization: organization.id,
-        )
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    listed = await organizations.list_organizations(unit, before=query.before_id())
+    return page(
+        OrganizationPage,
+        listed,
+        query.limit,
+        lambda organization: _shown(organization, unit.principal),
+        lambda organization: organization.id,
+    )
 
 
-@get(
-    "/organizations/{organization_id:str}",
-    **described(Operation("Read an organization", {200: Organization}, refusals=(404,))),
-)
-async def get_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/organizations/{organization_id}", "Read an organization", refusals=(404,))
+async def get_organization(unit: UnitOfWork[Principal], organization_id: int) -> Organization:
     """The organization as it stands."""
-
-    async def work(unit: UnitOfWork[Principal]) -> Organization:
-        organization_id = call.integer_id("organization_id", _NOUN)
-        return _shown(await organizations.get_organization(unit, organization_id), unit.principal)
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    return _shown(await organizations.get_organization(unit, organization_id), unit.principal)
 
 
-@patch(
-    "/organizations/{organization_id:str}",
-    **described(
-        Operation("Change an organization", {200: Organization}, body=OrganizationChangeBody, refusals=(404, 409))
-    ),
-)
-async def update_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("PATCH", "/organizations/{organization_id}", "Change an organization", refusals=(404, 409))
+@exclusive
+async def update_organization(
+    unit: UnitOfWork[Principal], organization_id: int, body: OrganizationChangeBody
+) -> Organization:
     """Renames the organization, or makes another project its default, which must not be archived."""
-    said = await call.body(OrganizationChangeBody)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> Organization:
-        default = said.default_project_id
-        changed = await organizations.update_organization(
-            unit,
-            call.integer_id("organization_id", _NOUN),
-            name=said.name,
-            default_project_id=None if default is None else check_id(default, "project"),
-        )
-        return _shown(changed, unit.principal)
-
-    return answer(HTTPStatus.OK, await call.write(work))
+    default = body.default_project_id
+    changed = await organizations.update_organization(
+        unit,
+        organization_id,
+        name=body.name,
+        default_project_id=None if default is None else check_id(default, "project"),
+    )
+    return _shown(changed, unit.principal)
 
 
-@delete(
-    "/organizations/{organization_id:str}",
-    status_code=HTTPStatus.OK,
-    **described(Operation("Delete an organization", {200: OrganizationLoss}, query=DeletionQuery, refusals=(404,))),
-)
-async def delete_organization(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("DELETE", "/organizations/{organization_id}", "Delete an organization", refusals=(404,))
+async def delete_organization(request: ApiRequest, organization_id: int, query: DeletionQuery) -> OrganizationLoss:
     """Takes everybody out of the organization and cancels what is pending; tells what was lost. The owner's alone.
 
     Its channels, tokens and invitations are gone at once; its runs and logs can't be reached any more.
     """
-
-    async def look(unit: UnitOfWork[Principal]) -> tuple[bool, orgs.OrganizationLoss]:
-        only_counted = call.query(DeletionQuery).dry_run
-        return only_counted, await organizations.look_at_loss(unit, call.integer_id("organization_id", _NOUN))
-
-    only_counted, loss = await call.read(look)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await organizations.delete_organization(unit, call.integer_id("organization_id", _NOUN), loss)
-
-    if not only_counted:
-        await call.write(work)
-    return answer(HTTPStatus.OK, OrganizationLoss(**asdict(loss)))
+    loss = await request.read(organizations.look_at_loss, organization_id)
+    if not query.dry_run:
+        await request.write(organizations.delete_organization, organization_id, loss)
+    return OrganizationLoss(**asdict(loss))
 
 
-def _shown(found: orgs.Organization, principal: Principal) -> Organization:
+def _created(made: organizations.NewOrganization) -> CreatedOrganization:
+    return CreatedOrganization(made.organization_id, made.project_id, made.token)
+
+
+def _shown(organization: orgs.Organization, principal: Principal) -> Organization:
+    default = organization.default_project_id
     return Organization(
-        id=found.id,
-        name=found.name,
-        default_project_id=found.default_project_id if principal.sees_project(found.default_project_id) else None,
-        created_at=rfc3339(found.created_at),
+        id=organization.id,
+        name=organization.name,
+        default_project_id=default if principal.sees_project(default) else None,
+        created_at=rfc3339(organization.created_at),
         user_id=principal.user_id,
         role=principal.role,
     )

@@ -60,8 +60,8 @@ class ProjectChangeBody(msgspec.Struct, kw_only=True):
 @route("GET", "/organizations/{organization_id}/projects", "List projects", refusals=(404,))
 async def list_projects(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> ProjectPage:
     """The organization's projects, newest first, archived ones too."""
-    found = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
-    return page(ProjectPage, found, query.limit, _shown, lambda project: project.id)
+    listed = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    return page(ProjectPage, listed, query.limit, _shown, lambda project: project.id)
 
 
 @route("POST", "/organizations/{organization_id}/projects", "Add a project", status=201, refusals=(404,))
@@ -96,14 +96,14 @@ async def delete_project(request: ApiRequest, project_id: int, query: DeletionQu
     return ProjectLoss(**asdict(loss))
 
 
-def _shown(found: orgs.Project) -> Project:
+def _shown(project: orgs.Project) -> Project:
     return Project(
-        id=found.id,
-        organization_id=found.organization_id,
-        name=found.name,
-        default=found.is_default,
-        archived_at=None if found.archived_at is None else rfc3339(found.archived_at),
-        created_at=rfc3339(found.created_at),
+        id=project.id,
+        organization_id=project.organization_id,
+        name=project.name,
+        default=project.is_default,
+        archived_at=None if project.archived_at is None else rfc3339(project.archived_at),
+        created_at=rfc3339(project.created_at),
     )
 
 

@@ -6,7 +6,7 @@ Routes of REST v1: a handler is a function that runs as one unit of work and say
         …
 
 - ``unit``: who may ask. A ``Principal`` shows an API token, ``SignedIn`` a session, a ``Visitor`` nothing.
-- ``body`` and ``query``: a Struct that the JSON or the query string is read as.
+- ``body`` and ``query``: a Struct that the JSON or the query string is read as. A POST without ``body`` needs no field.
 - every other parameter: the id of that name in the path, an ``int`` or a ``UUID``.
 - what it returns: the JSON of a successful response; None: no content.
 
@@ -29,6 +29,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 
+from loadbell.api.bodies import Nothing
 from loadbell.api.operations import Credential, Operation
 from loadbell.domain.errors import Refused
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
@@ -46,6 +47,7 @@ _REQUESTS: Mapping[Any, tuple[Credential, type[AppRequest[Any]]]] = {
     )
     for asked in (kind, who)
 }
+_NOUNS = {"user_id": "member"}  # of ids in a path, where the name of the parameter says another
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,14 @@ class _Handler:
     request: type[AppRequest[Any]]
     is_unit: bool  #: it runs as one unit of work
     body: type[msgspec.Struct] | None
+    takes_body: bool  #: else the body is read, and holds nothing
     query: type[msgspec.Struct] | None
     ids: Mapping[str, type]
 
     async def respond(self, context: AppContext, received: Request[Any, Any, Any]) -> Response[Any]:
         request = self.request(context, received)
-        given = {} if self.body is None else {"body": await request.body(self.body)}
+        body = None if self.body is None else await request.body(self.body)
+        given = {"body": body} if self.takes_body else {}
         if self.is_unit:
             result = await self._run(request, given)
         else:
@@ -93,7 +97,7 @@ class _Handler:
         """What path and query say."""
         asked: dict[str, Any] = {}
         for name, kind in self.ids.items():
-            noun = name.removesuffix("_id")
+            noun = _NOUNS.get(name, name.removesuffix("_id"))
             asked[name] = request.uuid(name, noun) if kind is UUID else request.integer_id(name, noun)
         if self.query is not None:
             asked["query"] = request.query(self.query)
@@ -122,7 +126,8 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
         is_unit = get_origin(first.annotation) is UnitOfWork
         credential, request_type = _REQUESTS[get_args(first.annotation)[0] if is_unit else first.annotation]
         kinds = {parameter.name: parameter.annotation for parameter in others}
-        body, query = kinds.pop("body", None), kinds.pop("query", None)
+        takes_body = "body" in kinds
+        body, query = kinds.pop("body", Nothing if method == "POST" else None), kinds.pop("query", None)
         gives = signature.return_annotation
         handler = _Handler(
             function,
@@ -131,6 +136,7 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
             request_type,
             is_unit,
             body,
+            takes_body,
             query,
             kinds,
         )
@@ -141,12 +147,12 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
 
         respond.__name__, respond.__doc__ = function.__name__, function.__doc__
         operation = Operation(
-            summary, dict(answers or {handler.status: gives}), body, query, credential, refusals, media_type
+            summary, answers or {handler.status: gives}, body, query, credential, refusals, media_type
         )
         return HTTPRouteHandler(
             path.replace("_id}", "_id:str}"),
             http_method=[method],  # type: ignore[list-item]  # it takes the names of methods as texts, too
-            status_code=handler.status,
+            status_code=HTTPStatus.OK,  # for Litestar; that of the Response counts
             opt={"operation": operation},
         )(respond)
 

@@ -1,160 +1,112 @@
 """Runs: announce, report, heartbeat, abort, read."""
 
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from typing import Any
 
-from litestar import Response, get, patch, post
-from litestar.di import NamedDependency
+import msgspec
 
 from loadbell.api import answers, bodies
-from loadbell.api.operations import Operation, described
+from loadbell.api.routes import route
+from loadbell.domain import runs
 from loadbell.domain.ids import Micros, from_datetime
 from loadbell.domain.orgs import Principal
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
-from loadbell.entry.requests import ApiRequest, answer
+from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.requests import ApiRequest
 from loadbell.notify import actions
 from loadbell.runs import lifecycle
 from loadbell.store.unit_of_work import UnitOfWork
 
-_NOUN = "run"
 
-
-@post(
-    "/runs",
-    **described(
-        Operation("Announce a run", {201: answers.Run}, body=bodies.NewRunBody, refusals=(404, 429)),
-    ),
-)
-async def create_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/runs", "Announce a run", status=201, refusals=(404, 429), answers={201: answers.Run})
+async def create_run(request: ApiRequest, body: bodies.NewRunBody) -> msgspec.Raw:
     """Adds a run in the status it is announced with, by default Running, and tells the channels that want to know.
 
     A run in a final status is told of afterwards: as finished only. Without a project it goes to the default one.
     With a `Date` header, `started_at` is taken by the clock that wrote the header.
     """
-    said = await call.body(bodies.NewRunBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
-        call.context.reports.take(unit.principal, unit.now)
-        run = await lifecycle.create_run(unit, said.new_run(_sent_at(call)))
-        return answers.run(run, call.context.installation.base_url)
-
-    return answer(HTTPStatus.CREATED, await call.write_once(work))
+    return await request.write_once(_create_run, request.context.reports, body, _sent_at(request))
 
 
-def _sent_at(call: ApiRequest) -> Micros | None:
+@route("PATCH", "/runs/{run_id}", "Report on a run", refusals=(404, 409, 429))
+async def report_run(request: ApiRequest, run_id: int, body: bodies.ReportBody) -> answers.Run:
+    """Moves the run by the table of moves, and keeps its metrics, thresholds and note, with an end its duration.
+
+    The status that it already has is accepted and tells nobody. An ended run takes only metrics, thresholds and note.
+    """
+    return await request.write(_report_run, request.context.reports, run_id, body)
+
+
+@route("POST", "/runs/{run_id}/heartbeat", "Say that a run is alive", refusals=(404,))
+async def heartbeat(unit: UnitOfWork[Principal], run_id: int, body: bodies.HeartbeatBody) -> answers.Heartbeat:
+    """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing."""
+    return answers.Heartbeat(await lifecycle.heartbeat(unit, run_id, body.metrics))
+
+
+@route("POST", "/runs/{run_id}/abort", "Ask a run to stop", status=202, refusals=(404, 409))
+async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> answers.Run:
+    """Tells the source to stop. Where it can't be told, or nothing runs yet, the run ends here; its note says so."""
+    return _shown(unit, await lifecycle.abort_run(unit, run_id))
+
+
+@route("GET", "/runs", "List runs", refusals=(404,))
+async def list_runs(unit: UnitOfWork[Principal], query: bodies.RunsQuery) -> answers.RunPage:
+    """The runs that the token may see, newest first.
+
+    One request looks at a limited number of runs: a page may hold few, or none, and have a `next_cursor`.
+    """
+    listed, following = await lifecycle.list_runs(
+        unit,
+        project_id=None if query.project_id is None else check_id(query.project_id, "project"),
+        status=query.status,
+        result=query.result,
+        source=query.source,
+        before=query.before_id(),
+        limit=query.limit,
+    )
+    return answers.RunPage([_shown(unit, run) for run in listed], cursor_after(following))
+
+
+@route("GET", "/runs/{run_id}", "Read a run", refusals=(404,))
+async def get_run(unit: UnitOfWork[Principal], run_id: int) -> answers.Run:
+    """One run as it stands."""
+    return _shown(unit, await lifecycle.get_run(unit, run_id))
+
+
+@route("GET", "/runs/{run_id}/deliveries", "List a run's deliveries", refusals=(404,))
+async def list_run_deliveries(unit: UnitOfWork[Principal], run_id: int, query: PageQuery) -> answers.DeliveryPage:
+    """Who was told of the run, and what came of it, newest first."""
+    return answers.delivery_page(
+        *await actions.list_for_run(unit, run_id, before=query.before_uuid(), limit=query.limit)
+    )
+
+
+async def _create_run(
+    unit: UnitOfWork[Principal], limit: ReportLimit, body: bodies.NewRunBody, sent_at: Micros | None
+) -> answers.Run:
+    limit.take(unit.principal, unit.now)  # here, so that a request that was repeated with its key is counted once
+    return _shown(unit, await lifecycle.create_run(unit, body.new_run(sent_at)))
+
+
+async def _report_run(
+    unit: UnitOfWork[Principal], limit: ReportLimit, run_id: int, body: bodies.ReportBody
+) -> answers.Run:
+    limit.take(unit.principal, unit.now)
+    return _shown(unit, await lifecycle.report_run(unit, run_id, body.report()))
+
+
+def _sent_at(request: ApiRequest) -> Micros | None:
     """When the request was sent by the clock of who sent it; None: it does not say."""
     try:
-        moment = parsedate_to_datetime(call.header("Date") or "")
+        moment = parsedate_to_datetime(request.header("Date") or "")
     except ValueError:
         return None
     return None if moment.tzinfo is None else from_datetime(moment)
 
 
-@patch(
-    "/runs/{run_id:str}",
-    **described(Operation("Report on a run", {200: answers.Run}, body=bodies.ReportBody, refusals=(404, 409, 429))),
-)
-async def report_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
-    """Moves the run by the table of moves, and keeps its metrics, thresholds and note, with an end its duration.
-
-    The status that it already has is accepted and tells nobody. An ended run takes only metrics, thresholds and note.
-    """
-    said = await call.body(bodies.ReportBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
-        call.context.reports.take(unit.principal, unit.now)
-        run_id = call.integer_id("run_id", _NOUN)
-        run = await lifecycle.report_run(unit, run_id, said.report())
-        return answers.run(run, call.context.installation.base_url)
-
-    return answer(HTTPStatus.OK, await call.write(work))
-
-
-@post(
-    "/runs/{run_id:str}/heartbeat",
-    **described(
-        Operation("Say that a run is alive", {200: answers.Heartbeat}, body=bodies.HeartbeatBody, refusals=(404,))
-    ),
-)
-async def heartbeat(call: NamedDependency[ApiRequest]) -> Response[bytes]:
-    """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing."""
-    said = await call.body(bodies.HeartbeatBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Heartbeat:
-        run_id = call.integer_id("run_id", _NOUN)
-        return answers.Heartbeat(await lifecycle.heartbeat(unit, run_id, said.metrics))
-
-    return answer(HTTPStatus.OK, await call.write_once(work))
-
-
-@post(
-    "/runs/{run_id:str}/abort",
-    **described(Operation("Ask a run to stop", {202: answers.Run}, body=bodies.Nothing, refusals=(404, 409))),
-)
-async def abort_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
-    """Tells the source to stop. Where it can't be told, or nothing runs yet, the run ends here; its note says so."""
-    await call.body(bodies.Nothing)
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
-        run_id = call.integer_id("run_id", _NOUN)
-        run = await lifecycle.abort_run(unit, run_id)
-        return answers.run(run, call.context.installation.base_url)
-
-    return answer(HTTPStatus.ACCEPTED, await call.write_once(work))
-
-
-@get("/runs", **described(Operation("List runs", {200: answers.RunPage}, query=bodies.RunsQuery, refusals=(404,))))
-async def list_runs(call: NamedDependency[ApiRequest]) -> Response[bytes]:
-    """The runs that the token may see, newest first.
-
-    One request looks at a limited number of runs: a page may hold few, or none, and have a `next_cursor`.
-    """
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.RunPage:
-        wanted = call.query(bodies.RunsQuery)
-        found, following = await lifecycle.list_runs(
-            unit,
-            project_id=None if wanted.project_id is None else check_id(wanted.project_id, "project"),
-            status=wanted.status,
-            result=wanted.result,
-            source=wanted.source,
-            before=wanted.before_id(),
-            limit=wanted.limit,
-        )
-        return answers.RunPage(
-            [answers.run(run, call.context.installation.base_url) for run in found], cursor_after(following)
-        )
-
-    return answer(HTTPStatus.OK, await call.read(work))
-
-
-@get("/runs/{run_id:str}", **described(Operation("Read a run", {200: answers.Run}, refusals=(404,))))
-async def get_run(call: NamedDependency[ApiRequest]) -> Response[bytes]:
-    """One run as it stands."""
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.Run:
-        run = await lifecycle.get_run(unit, call.integer_id("run_id", _NOUN))
-        return answers.run(run, call.context.installation.base_url)
-
-    return answer(HTTPStatus.OK, await call.read(work))
-
-
-@get(
-    "/runs/{run_id:str}/deliveries",
-    **described(Operation("List a run's deliveries", {200: answers.DeliveryPage}, query=PageQuery, refusals=(404,))),
-)
-async def list_run_deliveries(call: NamedDependency[ApiRequest]) -> Response[bytes]:
-    """Who was told of the run, and what came of it, newest first."""
-
-    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryPage:
-        run_id, wanted = call.integer_id("run_id", _NOUN), call.query(PageQuery)
-        before = wanted.before_uuid()
-        found, following = await actions.list_for_run(unit, run_id, before=before, limit=wanted.limit)
-        return answers.DeliveryPage([answers.delivery(one) for one in found], cursor_after(following))
-
-    return answer(HTTPStatus.OK, await call.read(work))
+def _shown(unit: UnitOfWork[Principal], run: runs.Run) -> answers.Run:
+    return answers.run(run, unit.installation.base_url)
 
 
 HANDLERS: list[Any] = [create_run, report_run, heartbeat, abort_run, list_runs, get_run, list_run_deliveries]

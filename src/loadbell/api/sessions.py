@@ -1,22 +1,19 @@
 """Sessions: signing in and out."""
 
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, post
-from litestar.di import NamedDependency
 
 from loadbell.accounts import sessions
 from loadbell.accounts.passwords import LONGEST_PASSWORD
 from loadbell.accounts.sign_in import sign_in
 from loadbell.api.answers import Page, Time, page
-from loadbell.api.operations import Credential, Operation, described
+from loadbell.api.routes import route
 from loadbell.domain.emails import LONGEST_EMAIL
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import SignedIn
 from loadbell.entry.paging import PageQuery
-from loadbell.entry.requests import PublicRequest, SessionRequest, answer
+from loadbell.entry.requests import PublicRequest
 from loadbell.store.sessions import SessionRow
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -58,73 +55,46 @@ class SessionPage(Page[Session]):
     """A page of sessions, newest first. `next_cursor` is null on the last one."""
 
 
-@post(
-    "/sessions",
-    **described(
-        Operation(
-            "Sign in",
-            {201: CreatedSession},
-            body=SignInBody,
-            credential=Credential.NONE,
-            refusals=(401, 429),
-        )
-    ),
-)
-async def create_session(public: NamedDependency[PublicRequest]) -> Response[bytes]:
+@route("POST", "/sessions", "Sign in", status=201, refusals=(401, 429))
+async def create_session(request: PublicRequest, body: SignInBody) -> CreatedSession:
     """Begins a session of 30 days. If a session is sent along, it ends: the new one takes its place."""
-    said = await public.body(SignInBody)
-    context = public.context
+    context = request.context
     made = await sign_in(
         context.database,
         context.passwords,
-        said.email,
-        said.password,
-        address=public.address,
-        agent=public.header("user-agent"),
-        former=public.credential(),
+        body.email,
+        body.password,
+        address=request.address,
+        agent=request.header("user-agent"),
+        former=request.credential(),
     )
-    shown = CreatedSession(made.id, made.session, made.user_id, rfc3339(made.created_at), rfc3339(made.expires_at))
-    return answer(HTTPStatus.CREATED, shown)
+    return CreatedSession(made.id, made.session, made.user_id, rfc3339(made.created_at), rfc3339(made.expires_at))
 
 
-@get(
-    "/sessions",
-    **described(Operation("List your sessions", {200: SessionPage}, query=PageQuery, credential=Credential.SESSION)),
-)
-async def list_sessions(personal: NamedDependency[SessionRequest]) -> Response[bytes]:
+@route("GET", "/sessions", "List your sessions")
+async def list_sessions(unit: UnitOfWork[SignedIn], query: PageQuery) -> SessionPage:
     """Where you are signed in: your sessions that are not over, newest first."""
-
-    async def work(unit: UnitOfWork[SignedIn]) -> SessionPage:
-        wanted = personal.query(PageQuery)
-        found = await sessions.list_sessions(unit, before=wanted.before_id(), limit=wanted.one_more)
-        return page(SessionPage, found, wanted.limit, lambda one: _shown(one, unit.principal), lambda one: one.id)
-
-    return answer(HTTPStatus.OK, await personal.read(work))
+    listed = await sessions.list_sessions(unit, before=query.before_id(), limit=query.one_more)
+    return page(
+        SessionPage, listed, query.limit, lambda session: _shown(session, unit.principal), lambda session: session.id
+    )
 
 
-@delete(
-    "/sessions/{session_id:str}",
-    status_code=HTTPStatus.NO_CONTENT,
-    **described(Operation("End a session", {204: None}, credential=Credential.SESSION, refusals=(404,))),
-)
-async def end_session(personal: NamedDependency[SessionRequest]) -> None:
+@route("DELETE", "/sessions/{session_id}", "End a session", refusals=(404,))
+async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
     """Ends one of your sessions at once. Ending the one that asks is signing out."""
-
-    async def work(unit: UnitOfWork[SignedIn]) -> None:
-        await sessions.end_session(unit, personal.integer_id("session_id", "session"))
-
-    await personal.write(work)
+    await sessions.end_session(unit, session_id)
 
 
-def _shown(found: SessionRow, who: SignedIn) -> Session:
+def _shown(session: SessionRow, who: SignedIn) -> Session:
     return Session(
-        id=found.id,
-        current=found.id == who.session_id,
-        address=found.address,
-        agent=found.agent,
-        created_at=rfc3339(found.created_at),
-        last_used_at=rfc3339(found.last_used_at),
-        expires_at=rfc3339(found.expires_at),
+        id=session.id,
+        current=session.id == who.session_id,
+        address=session.address,
+        agent=session.agent,
+        created_at=rfc3339(session.created_at),
+        last_used_at=rfc3339(session.last_used_at),
+        expires_at=rfc3339(session.expires_at),
     )
 
 

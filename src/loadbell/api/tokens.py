@@ -1,22 +1,18 @@
 """API tokens: the organization's, and further ones of the same user."""
 
-from http import HTTPStatus
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Response, delete, get, post
-from litestar.di import NamedDependency
 
 from loadbell.accounts import tokens
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Instant, Name, instant
-from loadbell.api.operations import Operation, described
+from loadbell.api.routes import route
 from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.entry.paging import PageQuery
-from loadbell.entry.requests import ApiRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
@@ -55,72 +51,54 @@ class NewTokenBody(msgspec.Struct, kw_only=True):
     expires_at: Instant | None = None
 
 
-@get("/tokens", **described(Operation("List API tokens", {200: TokenPage}, query=PageQuery)))
-async def list_tokens(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("GET", "/tokens", "List API tokens")
+async def list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenPage:
     """All tokens of the organization, whoseever they are, newest first; expired ones too."""
-
-    async def work(unit: UnitOfWork[Principal]) -> TokenPage:
-        wanted = call.query(PageQuery)
-        found = await tokens.list_tokens(unit, before=wanted.before_id(), limit=wanted.one_more)
-        return page(TokenPage, found, wanted.limit, lambda token: Token(**_shown(token)), lambda token: token.id)
-
-    return answer(HTTPStatus.OK, await call.read(work))
+    listed = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
+    return page(TokenPage, listed, query.limit, lambda token: Token(**_shown(token)), lambda token: token.id)
 
 
-@post("/tokens", **described(Operation("Make an API token", {201: CreatedToken}, body=NewTokenBody)))
-async def create_token(call: NamedDependency[ApiRequest]) -> Response[bytes]:
+@route("POST", "/tokens", "Make an API token", status=201)
+async def create_token(unit: UnitOfWork[Principal], body: NewTokenBody) -> CreatedToken:
     """Makes a token of the same user in the same organization. It is in this answer and in no other.
 
     A token that expires makes none that lives longer: without `expires_at` the new one ends with it.
     """
-    said = await call.body(NewTokenBody)
-
-    async def work(unit: UnitOfWork[Principal]) -> CreatedToken:
-        return await make_token(unit, said)
-
-    return answer(HTTPStatus.CREATED, await call.write_once(work))
+    return await make_token(unit, body)
 
 
-@delete(
-    "/tokens/{token_id:str}",
-    status_code=HTTPStatus.NO_CONTENT,
-    **described(Operation("Revoke an API token", {204: None}, refusals=(404,))),
-)
-async def revoke_token(call: NamedDependency[ApiRequest]) -> None:
+@route("DELETE", "/tokens/{token_id}", "Revoke an API token", refusals=(404,))
+@exclusive
+async def revoke_token(unit: UnitOfWork[Principal], token_id: int) -> None:
     """Ends a token of the organization at once, whoseever it is; the one that asks for it, too."""
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await tokens.revoke_token(unit, call.integer_id("token_id", "token"))
-
-    await call.write(work)
+    await tokens.revoke_token(unit, token_id)
 
 
-async def make_token(unit: UnitOfWork[Principal], said: NewTokenBody) -> CreatedToken:
-    """Makes the token that ``said`` describes, as the one who made it sees it, this once."""
+async def make_token(unit: UnitOfWork[Principal], body: NewTokenBody) -> CreatedToken:
+    """Makes the token that ``body`` describes, as the one who made it sees it, this once."""
     token, value = await tokens.create_token(
         unit,
-        name=said.name,
-        scope=said.scope,
-        trigger=said.trigger,
-        project_id=said.project_id,
-        expires_at=instant(said.expires_at),
+        name=body.name,
+        scope=body.scope,
+        trigger=body.trigger,
+        project_id=body.project_id,
+        expires_at=instant(body.expires_at),
     )
     return CreatedToken(**_shown(token), token=value)
 
 
-def _shown(found: orgs.Token) -> dict[str, Any]:
+def _shown(token: orgs.Token) -> dict[str, Any]:
     return {
-        "id": found.id,
-        "user_id": found.user_id,
-        "name": found.name,
-        "scope": found.scope,
-        "trigger": found.trigger,
-        "project_id": found.project_id,
-        "prefix": found.prefix,
-        "created_at": rfc3339(found.created_at),
-        "expires_at": None if found.expires_at is None else rfc3339(found.expires_at),
-        "last_used_at": None if found.last_used_at is None else rfc3339(found.last_used_at),
+        "id": token.id,
+        "user_id": token.user_id,
+        "name": token.name,
+        "scope": token.scope,
+        "trigger": token.trigger,
+        "project_id": token.project_id,
+        "prefix": token.prefix,
+        "created_at": rfc3339(token.created_at),
+        "expires_at": None if token.expires_at is None else rfc3339(token.expires_at),
+        "last_used_at": None if token.last_used_at is None else rfc3339(token.last_used_at),
     }
 
 

@@ -6,19 +6,16 @@ from uuid import UUID
 import msgspec
 from litestar import Response
 
-from loadbell.api import answers
+from loadbell.api.deliveries import read_delivery
 from loadbell.domain.deliveries import ENDED
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.orgs import Principal
 from loadbell.entry.requests import ApiRequest, answer
 from loadbell.entry.waiting import wait_until
-from loadbell.notify import actions
-from loadbell.store.unit_of_work import UnitOfWork
 
 PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
 
 
-async def answer_of_test(call: ApiRequest, started: msgspec.Raw) -> Response[bytes]:
+async def answer_of_test(request: ApiRequest, started: msgspec.Raw) -> Response[bytes]:
     """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it stands if that is late.
 
     So it is, too, when this process stops meanwhile: the delivery goes back, and the next process makes it.
@@ -27,10 +24,8 @@ async def answer_of_test(call: ApiRequest, started: msgspec.Raw) -> Response[byt
     """
     delivery_id = msgspec.json.decode(started, type=UUID)
 
-    async def work(unit: UnitOfWork[Principal]) -> answers.DeliveryWithAttempts:
-        delivery, attempts = await actions.get_delivery(unit, delivery_id)
-        return answers.delivery_with_attempts(delivery, attempts, unit.principal)
-
-    patience = call.context.send_timeout + PATIENCE_BEYOND_SENDING
-    delivery = await wait_until(lambda seen: seen.status in ENDED, lambda: call.read(work), patience)
+    patience = request.context.send_timeout + PATIENCE_BEYOND_SENDING
+    delivery = await wait_until(
+        lambda seen: seen.status in ENDED, lambda: request.read(read_delivery, delivery_id), patience
+    )
     return answer(HTTPStatus.OK if delivery.status in ENDED else HTTPStatus.ACCEPTED, delivery)

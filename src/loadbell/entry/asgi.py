@@ -14,7 +14,6 @@ from typing import Any
 import structlog
 from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
-from litestar.di import Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
@@ -25,7 +24,7 @@ from loadbell.entry.paths import below_root
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, Misdirected, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds, loggable
 from loadbell.entry.request_limits import RequestLimits
-from loadbell.entry.requests import ApiRequest, AppContext, PublicRequest, SessionRequest
+from loadbell.entry.requests import AppContext
 
 log = structlog.get_logger()
 
@@ -50,15 +49,6 @@ def build_asgi(
     ``rewrite`` may change where a request goes to before it is routed. ``at_once`` are answered at the same time.
     """
 
-    def call(request: Asked) -> ApiRequest:
-        return ApiRequest(context, request)
-
-    def personal(request: Asked) -> SessionRequest:
-        return SessionRequest(context, request)
-
-    def public(request: Asked) -> PublicRequest:
-        return PublicRequest(context, request)
-
     async def ours_only(request: Asked) -> Response[bytes] | None:
         if not ANY_HOST.items() <= request.route_handler.opt.items():
             context.hosts.check(request.scope)
@@ -74,11 +64,6 @@ def build_asgi(
     application = Litestar(
         [*health_handlers(context), *routers],
         before_request=ours_only,
-        dependencies={
-            "call": Provide(call, sync_to_thread=False),
-            "personal": Provide(personal, sync_to_thread=False),
-            "public": Provide(public, sync_to_thread=False),
-        },
         exception_handlers={
             Refused: _told(context, _refused, error_page),
             HTTPException: _told(context, lost, error_page),

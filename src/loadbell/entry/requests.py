@@ -139,13 +139,13 @@ class AppRequest(Generic[Who]):
             await self.check_credential()
             raise
 
-    async def check_credential(self) -> None:
-        """Does nothing if the credential is good.
+    async def check_credential(self) -> Who:
+        """Who is asking.
 
         Raises:
-            Unauthenticated: it is not.
+            Unauthenticated: the credential is not good.
         """
-        await self.read(_nothing)
+        return await self.read(_principal)
 
     async def read_body(self, largest: int | None = None) -> bytes:
         """The body as it came. More than a stranger may send is read only from whom we know, and takes room.
@@ -327,5 +327,5 @@ def _rights(principal: Principal) -> bytes:
     return f"{principal.role} {principal.scope} {projects}\n".encode()
 
 
-async def _nothing(_unit: UnitOfWork[Any]) -> None:
-    """Only asks who is there."""
+async def _principal(unit: UnitOfWork[Who]) -> Who:
+    return unit.principal
