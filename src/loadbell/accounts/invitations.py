@@ -27,7 +27,7 @@ from loadbell.store.organizations import (
 )
 from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.quotas import require_room
-from loadbell.store.unit_of_work import UnitOfWork
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.store.users import UserRow, find_user_by_email, hold_user, insert_user
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
@@ -78,6 +78,7 @@ class Browser:
     former: str | None  #: the session that it has; it ends
 
 
+@exclusive
 async def invite(
     unit: UnitOfWork[Principal], organization_id: int, *, email: str, role: Role, project_ids: tuple[int, ...]
 ) -> NewInvitation:
@@ -133,6 +134,7 @@ async def list_invitations(
     return await store.list_invitations(unit.tx, organization_id, before=before, limit=limit)
 
 
+@exclusive
 async def revoke_invitation(unit: UnitOfWork[Principal], invitation_id: int) -> None:
     """Makes the link of an open invitation useless. To be held ALONE.
 

@@ -12,7 +12,7 @@ from loadbell.store import members as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import project_ids as all_project_ids
-from loadbell.store.unit_of_work import UnitOfWork
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
 async def list_members(
@@ -28,6 +28,7 @@ async def list_members(
     return await store.list_members(unit.tx, organization_id, before=before, limit=limit)
 
 
+@exclusive
 async def update_member(
     unit: UnitOfWork[Principal],
     organization_id: int,
@@ -70,6 +71,7 @@ async def update_member(
     return await _member(unit.tx, organization_id, user_id)
 
 
+@exclusive
 async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_id: int) -> None:
     """Takes the user out of the organization, with assignments and tokens there. Anybody but the owner may leave.
 

@@ -23,7 +23,7 @@ from loadbell.store.organizations import (
     set_default_project,
 )
 from loadbell.store.projects import get_project
-from loadbell.store.unit_of_work import UnitOfWork
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.store.users import insert_user
 
 DEFAULT_PROJECT = "Default project"
@@ -123,6 +123,7 @@ async def get_organization(unit: UnitOfWork[Principal], organization_id: int) ->
     return await _present(unit.tx, organization_id)
 
 
+@exclusive
 async def update_organization(
     unit: UnitOfWork[Principal], organization_id: int, *, name: str | None = None, default_project_id: int | None = None
 ) -> Organization:
@@ -164,6 +165,7 @@ async def look_at_loss(unit: UnitOfWork[Principal], organization_id: int) -> Org
     return await deletions.count_organization_loss(unit.tx, organization_id)
 
 
+@exclusive
 async def delete_organization(unit: UnitOfWork[Principal], organization_id: int, loss: OrganizationLoss) -> None:
     """Takes everybody out of the organization, with its tokens, invitations and channels.
 

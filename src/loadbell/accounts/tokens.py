@@ -15,7 +15,7 @@ from loadbell.store.organizations import assigned_projects
 from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.quotas import require_room
 from loadbell.store.tokens import find_token, insert_token, note_token_use
-from loadbell.store.unit_of_work import UnitOfWork
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 SHOWN = 8  # characters of the token that lists show, so that a person finds it again
 _USE_IS_NOTED_EACH: Micros = 60 * SECOND
@@ -143,6 +143,7 @@ async def list_tokens(unit: UnitOfWork[Principal], *, before: int | None, limit:
     return await store.list_tokens(unit.tx, unit.principal.organization_id, before=before, limit=limit)
 
 
+@exclusive
 async def revoke_token(unit: UnitOfWork[Principal], token_id: int) -> None:
     """Removes a token, whoseever it is, the asker's own too. Whoever sends it from now on is nobody.
 
