@@ -158,8 +158,8 @@ async def _update_member(unit: UnitOfWork[Principal], organization_id: int, user
 
 
 async def _team(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> Team:
-    found = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
-    listed, older = split(found, query.limit, lambda member: member.user_id)
+    rows = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    listed, older = split(rows, query.limit, lambda member: member.user_id)
     open_invitations = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE)
     return Team(listed, older, open_invitations, await names_of_projects(unit))
 
@@ -168,10 +168,10 @@ async def _member_and_projects(
     unit: UnitOfWork[Principal], organization_id: int, user_id: int
 ) -> tuple[Member, Mapping[int, str]]:
     """The member, and the names of the projects to choose from."""
-    found = await members.list_members(unit, organization_id, before=user_id + 1, limit=1)
-    if not found or found[0].user_id != user_id:
+    rows = await members.list_members(unit, organization_id, before=user_id + 1, limit=1)
+    if not rows or rows[0].user_id != user_id:
         raise NotFound(f"There is no member {user_id}.")
-    return found[0], await names_of_projects(unit)
+    return rows[0], await names_of_projects(unit)
 
 
 def _role(form: Form) -> Role:

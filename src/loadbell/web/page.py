@@ -198,9 +198,9 @@ class PageRequest(SessionRequest):
     ) -> Stream:
         """The stream of events ``name`` that carry what ``render`` gives, now and when the organization has changed.
 
-        It is rendered once for everybody who has the same rights and asks for the same ``name`` with equal ``args``:
-        the filters, the id in the address. ``render`` gets nobody in particular as principal, and its text has no form:
-        a form's token is one browser's own.
+        It is rendered once for everybody who has the same rights and asks for the same ``render`` with equal ``args``,
+        which are hashable: the filters, the id in the address. ``render`` is a function of its module, no closure; it
+        gets nobody in particular as principal, and its text has no form: a form's token is one browser's own.
 
         Raises:
             Unauthenticated: nobody has signed in.

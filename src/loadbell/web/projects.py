@@ -151,8 +151,8 @@ async def _make_default(unit: UnitOfWork[Principal], organization_id: int, proje
 async def _list_projects(
     unit: UnitOfWork[Principal], organization_id: int, query: PageQuery
 ) -> tuple[Sequence[Project], str | None]:
-    found = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
-    return split(found, query.limit, lambda project: project.id)
+    rows = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    return split(rows, query.limit, lambda project: project.id)
 
 
 async def _project_with_loss(unit: UnitOfWork[Principal], project_id: int) -> tuple[Project, ProjectLoss | None]:

@@ -182,7 +182,7 @@ async def _whole(unit: UnitOfWork[Principal], run_id: int) -> Whole:
     run = await lifecycle.get_run(unit, run_id)
     moves = await lifecycle.list_moves(unit, run_id)
     deliveries, _ = await actions.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
-    known = await channels.names_of_channels(unit, (one.channel_id for one in deliveries))
+    known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in deliveries))
     measured = await metrics.measured_by(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return Whole(
@@ -190,8 +190,8 @@ async def _whole(unit: UnitOfWork[Principal], run_id: int) -> Whole:
         project=(await names_of_projects(unit)).get(run.project_id, f"Project {run.project_id}"),
         moves=moves,
         deliveries=deliveries,
-        channels={one.id: one.name for one in known.values()},
-        paused=frozenset(one.id for one in known.values() if one.paused),
+        channels={channel.id: channel.name for channel in known.values()},
+        paused=frozenset(channel.id for channel in known.values() if channel.paused),
         course=course(measured, await metrics.course_by(unit.tx, run), ended=run.ended_at is not None),
         standing=metrics.standing(measured) if measured is not None and untold else (),
         compared=await metrics.compared_with_earlier(unit.tx, run),
