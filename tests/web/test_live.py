@@ -32,25 +32,26 @@ rendered: list[Principal] = []
 @get("/organizations/{organization_id:int}/name/live")
 async def name_page(page: NamedDependency[PageRequest], organization_id: FromPath[int]) -> Stream:
     """The organization's name, as many times as the query says, and the reader's role."""
-    times = int(page.asked("times") or 1)
-
-    async def render(unit: UnitOfWork[Principal]) -> str:
-        rendered.append(unit.principal)
-        organization = await get_organization(unit, organization_id)
-        return f"{unit.principal.role}\n{organization.name * times}"
-
-    return await page.follow("name", organization_id, key=(times,), render=render)
+    return await page.follow("name", organization_id, render_name, int(page.asked("times") or 1))
 
 
 @get("/organizations/{organization_id:int}/log/live")
 async def log_page(page: NamedDependency[PageRequest], organization_id: FromPath[int]) -> Stream:
     """Something that members may not see."""
+    return await page.follow("log", organization_id, render_log)
 
-    async def render(unit: UnitOfWork[Principal]) -> str:
-        unit.principal.require(Action.READ_LOG)
-        return "the log"
 
-    return await page.follow("log", organization_id, render=render)
+async def render_name(unit: UnitOfWork[Principal], times: int) -> str:
+    """The text of the first page."""
+    rendered.append(unit.principal)
+    organization = await get_organization(unit, unit.principal.organization_id)
+    return f"{unit.principal.role}\n{organization.name * times}"
+
+
+async def render_log(unit: UnitOfWork[Principal]) -> str:
+    """The text of the second page."""
+    unit.principal.require(Action.READ_LOG)
+    return "the log"
 
 
 PAGES = [name_page, log_page]

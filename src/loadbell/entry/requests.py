@@ -16,7 +16,6 @@ from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -64,8 +63,8 @@ class AppContext:
 
     @property
     def root(self) -> str:
-        """The path under which they do, which stands before every path of ours: empty, or ``/loadbell``."""
-        return urlsplit(self.installation.base_url).path
+        """The path under which people reach this server; see :attr:`Installation.root`."""
+        return self.installation.root
 
 
 class AppRequest(Generic[Who]):

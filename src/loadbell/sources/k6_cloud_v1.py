@@ -22,6 +22,7 @@ from litestar import Request, Response, Router, post, route
 from litestar.di import NamedDependency, Provide
 from litestar.enums import HttpMethod, ScopeType
 from litestar.exceptions import HTTPException
+from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from loadbell.domain.errors import FieldError, Invalid, NotFound, RateLimited, Refused, Unauthenticated
@@ -30,8 +31,9 @@ from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
 from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks, decode_body
-from loadbell.entry.identifiers import check_id
+from loadbell.entry.identifiers import check_id, integer_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
+from loadbell.entry.report_limit import ReportLimit
 from loadbell.entry.requests import ApiRequest, AppContext
 from loadbell.notify.channels import names_of_paused
 from loadbell.runs import lifecycle, metrics
@@ -113,9 +115,9 @@ class K6Request(ApiRequest):
         try:
             if has_archive:
                 await self.make_room(_KEPT_OF_ARCHIVE)
-                said = await k6_create.of_form(body_chunks(self._request), content_type)
-                self._raw = msgspec.json.encode(said)
-                return said
+                test = await k6_create.of_form(body_chunks(self._request), content_type)
+                self._raw = msgspec.json.encode(test)
+                return test
             self._raw = await self.read_body()
             return k6_create.of_json(self._raw)
         except Refused:
@@ -209,33 +211,9 @@ class _Answer(msgspec.Struct):
 @post("/v1/tests", status_code=HTTPStatus.OK)
 async def create(k6: NamedDependency[K6Request]) -> Response[bytes]:
     """Announces a run, which is Running from now on. Its id is a text that writes an integer, as k6 wants it."""
-    said = await k6.announced()
-    agent = k6.header("user-agent") or ""
-
-    async def work(unit: UnitOfWork[Principal]) -> _Created:
-        k6.context.reports.take(unit.principal, unit.now)
-        try:
-            run = await lifecycle.create_run(
-                unit,
-                lifecycle.NewRun(
-                    name=said.run_name,
-                    project_id=check_id(said.project_id, "project") if said.project_id else None,
-                    source=Source.K6,
-                    tool=_tool(agent),
-                ),
-            )
-        except NotFound as missing:
-            raise NotFound(f"{missing} {_WHERE_PROJECT}" if said.project_id else str(missing)) from None
-        await metrics.expect(unit.tx, run, said.expressions)
-        config = {
-            "testRunDetails": f"{k6.context.installation.base_url}/runs/{run.id}",
-            "tracesEnabled": False,  # else k6 connects to a host of Grafana's
-            "stopOnError": True,  # so that it stops when it is told to
-        }
-        logs = [_Log("warning", text) for text in _warnings(await names_of_paused(unit))]
-        return _Created(str(run.id), config, logs)
-
-    return _json(HTTPStatus.OK, await k6.write_once(work))
+    test = await k6.announced()
+    tool = _tool(k6.header("user-agent") or "")
+    return _json(HTTPStatus.OK, await k6.write_once(_create_run, k6.context.reports, test, tool))
 
 
 @post(_METRICS, status_code=HTTPStatus.OK)
@@ -246,57 +224,24 @@ async def push(
 
     A push that is refused is a sign of life all the same, and whoever sent it may be told to stop.
     """
-
-    async def look(unit: UnitOfWork[Principal]) -> tuple[int, int, tuple[str, ...] | None]:
-        run_id = k6.integer_id("run_id", _NOUN)
-        return run_id, unit.principal.organization_id, await metrics.asked_of(unit, run_id)
-
-    run_id, organization_id, asked = await k6.read(look)
+    run_id, organization_id, selections = await k6.read(_selections, request.path_params["run_id"])
     read = _of_version_2 if request.scope["path"].startswith("/v2/") else _of_version_1
     try:
         packed, key = await k6.pushed(), k6.key()
-        measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, asked)))
+        measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, selections)))
     except (MalformedBody, TooLarge, Invalid, RateLimited):
-
-        async def refuse_it(unit: UnitOfWork[Principal]) -> bool:
-            return await metrics.note_alive(unit, run_id)
-
-        if await k6.write(refuse_it):
+        if await k6.write(metrics.note_alive, run_id):
             return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
         raise
-
-    async def work(unit: UnitOfWork[Principal]) -> bool:
-        return await metrics.take(unit, run_id, measured, key=key)
-
-    if await k6.write(work):
+    if await k6.write(metrics.take, run_id, measured, key=key):
         return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
     return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
 
 
 @post("/v1/tests/{run_id:str}", status_code=HTTPStatus.OK)
-async def end(k6: NamedDependency[K6Request]) -> Response[bytes]:
+async def end(k6: NamedDependency[K6Request], run_id: FromPath[str]) -> Response[bytes]:
     """Ends a run as k6 says it ended. The same report again is accepted and tells nobody."""
-    said = await k6.body(_End)
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        run = await lifecycle.hold_run(unit, k6.integer_id("run_id", _NOUN))
-        status = _status(said, run.status)
-        verdicts = {
-            key: {text: not failed for text, failed in of.items()} for key, of in (said.thresholds or {}).items()
-        }
-        measured = await metrics.measured_by(unit.tx, run)
-        took = metrics.took_of(run, measured, unit.now)
-        thresholds = metrics.judged(measured, verdicts, took)
-        report = lifecycle.Report(
-            status=status,
-            result=_result(said, status, thresholds),
-            metrics=None if measured is None else metrics.totals_of(measured, took),
-            thresholds=thresholds,
-            note=metrics.told_checks(measured),
-        )
-        await lifecycle.report_run(unit, run.id, report)
-
-    await k6.write(work)
+    await k6.write(_end_run, run_id, await k6.body(_End))
     return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
 
 
@@ -355,6 +300,50 @@ def router(context: AppContext) -> Router:
     )
 
 
+async def _create_run(
+    unit: UnitOfWork[Principal], reports: ReportLimit, test: k6_create.NewTest, tool: str | None
+) -> _Created:
+    reports.take(unit.principal, unit.now)
+    try:
+        project_id = check_id(test.project_id, "project") if test.project_id else None
+        run = await lifecycle.create_run(
+            unit, lifecycle.NewRun(name=test.run_name, project_id=project_id, source=Source.K6, tool=tool)
+        )
+    except NotFound as missing:
+        raise NotFound(f"{missing} {_WHERE_PROJECT}" if test.project_id else str(missing)) from None
+    await metrics.expect(unit.tx, run, test.expressions)
+    config = {
+        "testRunDetails": f"{unit.installation.base_url}/runs/{run.id}",
+        "tracesEnabled": False,  # else k6 connects to a host of Grafana's
+        "stopOnError": True,  # so that it stops when it is told to
+    }
+    logs = [_Log("warning", text) for text in _warnings(await names_of_paused(unit))]
+    return _Created(str(run.id), config, logs)
+
+
+async def _selections(unit: UnitOfWork[Principal], run_id: str) -> tuple[int, int, tuple[str, ...] | None]:
+    """The run, its organization, and the selections of series that its thresholds ask for."""
+    run = integer_id(run_id, _NOUN)  # no stranger learns what is wrong with it
+    return run, unit.principal.organization_id, await metrics.asked_of(unit, run)
+
+
+async def _end_run(unit: UnitOfWork[Principal], run_id: str, end: _End) -> None:
+    run = await lifecycle.hold_run(unit, integer_id(run_id, _NOUN))
+    status = _status(end, run.status)
+    verdicts = {key: {text: not failed for text, failed in of.items()} for key, of in (end.thresholds or {}).items()}
+    measured = await metrics.measured_by(unit.tx, run)
+    took = metrics.took_of(run, measured, unit.now)
+    thresholds = metrics.judged(measured, verdicts, took)
+    report = lifecycle.Report(
+        status=status,
+        result=_result(end, status, thresholds),
+        metrics=None if measured is None else metrics.totals_of(measured, took),
+        thresholds=thresholds,
+        note=metrics.told_checks(measured),
+    )
+    await lifecycle.report_run(unit, run.id, report)
+
+
 def at_any_prefix(application: ASGIApp) -> ASGIApp:
     """``application``, where k6 reaches its addresses whatever stands before them in K6_CLOUD_HOST.
 
@@ -404,20 +393,20 @@ def _condensed(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ..
         raise Invalid(FieldError("metrics", _TOO_MANY_SELECTED)) from None
 
 
-def _status(said: _End, current: RunStatus) -> RunStatus:
+def _status(end: _End, current: RunStatus) -> RunStatus:
     """How the run ended.
 
     Raises:
         Invalid: that is no end.
     """
-    ended = _ENDS.get(said.run_status)
+    ended = _ENDS.get(end.run_status)
     if ended is None:
-        raise Invalid(FieldError("run_status", f"{said.run_status} is no end of a run; k6 sends 3 to 9"))
-    if said.run_status == 6:  # noqa: PLR2004 - by system: also what k6 says when we told it to stop
+        raise Invalid(FieldError("run_status", f"{end.run_status} is no end of a run; k6 sends 3 to 9"))
+    if end.run_status == 6:  # noqa: PLR2004 - by system: also what k6 says when we told it to stop
         if current.is_aborting or current is RunStatus.ABORTED_BY_USER:
             return _OF_ASKED.get(current, RunStatus.ABORTED_BY_USER)
-        return RunStatus.FAILED_THRESHOLD if said.result_status else RunStatus.ABORTED_BY_SYSTEM
-    return RunStatus.FAILED_THRESHOLD if ended is RunStatus.FINISHED and said.result_status else ended
+        return RunStatus.FAILED_THRESHOLD if end.result_status else RunStatus.ABORTED_BY_SYSTEM
+    return RunStatus.FAILED_THRESHOLD if ended is RunStatus.FINISHED and end.result_status else ended
 
 
 _OF_ASKED = {
@@ -426,14 +415,14 @@ _OF_ASKED = {
 }
 
 
-def _result(said: _End, status: RunStatus, thresholds: Sequence[Threshold]) -> Result | None:
+def _result(end: _End, status: RunStatus, thresholds: Sequence[Threshold]) -> Result | None:
     """What k6's verdict proves: passed only a whole run whose thresholds, which it has, all held.
 
     For k6 a threshold of which nothing was measured has held; where that is all, nothing is proven.
     """
-    if said.result_status:
+    if end.result_status:
         return Result.FAILED
-    verdicts = [failed for of_key in (said.thresholds or {}).values() for failed in of_key.values()]
+    verdicts = [failed for of_key in (end.thresholds or {}).values() for failed in of_key.values()]
     measured = not all(threshold.is_empty for threshold in thresholds)
     proven = status is RunStatus.FINISHED and verdicts and not any(verdicts) and measured
     return Result.PASSED if proven else None

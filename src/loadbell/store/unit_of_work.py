@@ -10,6 +10,7 @@ decided. Store functions, and use cases that nobody asks for (the watchdog's), t
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from loadbell.domain.ids import SECOND, Micros
@@ -31,6 +32,11 @@ class Installation:
     default_watchdog: Micros = 120 * SECOND
     quotas: Quotas = field(default_factory=Quotas)
     sends_mail: bool = False  #: the operator named a mail server
+
+    @property
+    def root(self) -> str:
+        """The path under which people reach this server, before every path of ours: empty, or ``/loadbell``."""
+        return urlsplit(self.base_url).path
 
 
 @dataclass(frozen=True)

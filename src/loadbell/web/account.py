@@ -46,11 +46,7 @@ async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     if not 1 <= len(name) <= _LONGEST_NAME:
         wrong = Invalid(FieldError("name", f"give a name of 1 to {_LONGEST_NAME} characters"))
         return await _show(page, refusal=wrong, part="name", name=name)
-
-    async def work(unit: UnitOfWork[SignedIn]) -> None:
-        await account.rename(unit, name)
-
-    await page.write(work)
+    await page.write(account.rename, name)
     return page.go("/account?done=name")
 
 
@@ -73,13 +69,7 @@ async def end(page: NamedDependency[PageRequest]) -> Response[str]:
     """Ends one of one's sessions; the present one: signs out."""
     await page.person()
     await page.form()
-
-    async def work(unit: UnitOfWork[SignedIn]) -> bool:
-        wanted = page.integer_id("session_id", "session")
-        await end_session(unit, wanted)
-        return wanted == unit.principal.session_id
-
-    if await page.write(work):
+    if await page.write(_end_session, page.integer_id("session_id", "session")):
         page.drop_session()
         return page.go("/login")
     return page.go("/account?done=session")
@@ -89,21 +79,6 @@ async def _show(
     page: PageRequest, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
 ) -> Response[str]:
     person = await page.person()
-
-    async def work(unit: UnitOfWork[SignedIn]) -> Sequence[Shown]:
-        return [
-            Shown(
-                one.id,
-                one.id == unit.principal.session_id,
-                one.address,
-                one.agent,
-                one.created_at,
-                one.last_used_at,
-                one.expires_at,
-            )
-            for one in await list_sessions(unit, before=None, limit=_MOST_SESSIONS)
-        ]
-
     return await page.show(
         "account",
         refusal=refusal,
@@ -111,8 +86,29 @@ async def _show(
         part=part,
         done=done,
         name=person.name if name is None else name,
-        sessions=await page.read(work),
+        sessions=await page.read(_sessions),
     )
+
+
+async def _sessions(unit: UnitOfWork[SignedIn]) -> Sequence[Shown]:
+    return [
+        Shown(
+            session.id,
+            session.id == unit.principal.session_id,
+            session.address,
+            session.agent,
+            session.created_at,
+            session.last_used_at,
+            session.expires_at,
+        )
+        for session in await list_sessions(unit, before=None, limit=_MOST_SESSIONS)
+    ]
+
+
+async def _end_session(unit: UnitOfWork[SignedIn], session_id: int) -> bool:
+    """Ends the session; whether it was the present one."""
+    await end_session(unit, session_id)
+    return session_id == unit.principal.session_id
 
 
 async def _who_asks(unit: UnitOfWork[SignedIn]) -> SignedIn:

@@ -61,17 +61,11 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id = _id(page)
     refusal: Refused | None = None
     try:
-        wanted = _wanted(page)
+        filters = _filters(page)
         before = PageQuery(cursor=page.asked("cursor") or None).before_id()
     except (Invalid, NotFound) as wrong:  # NotFound: nobody can have that id
-        refusal, wanted, before = wrong, Wanted(), None
-
-    async def work(unit: UnitOfWork[Principal]) -> Listed:
-        entries, following = await _look(unit, organization_id, wanted, before=before, limit=PAGE)
-        people = await members.list_members(unit, organization_id, before=None, limit=_MOST_MEMBERS)
-        return Listed(entries, following, sorted(((one.user_id, one.email) for one in people), key=lambda one: one[1]))
-
-    listed = await page.read_in(organization_id, work)
+        refusal, filters, before = wrong, Wanted(), None
+    listed = await page.read_in(organization_id, _entries_and_people, filters, before)
     older = cursor_after(listed.following)
     address = f"/organizations/{organization_id}/audit"
     return await page.show(
@@ -80,9 +74,9 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
         address=address,
         organization_id=organization_id,
         listed=listed,
-        wanted=wanted,
-        query=wanted.query(),
-        older=None if older is None else f"{address}?{wanted.query(cursor=older)}",
+        wanted=filters,
+        query=filters.query(),
+        older=None if older is None else f"{address}?{filters.query(cursor=older)}",
         told=told,
     )
 
@@ -91,16 +85,10 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def export(page: NamedDependency[PageRequest]) -> Stream:
     """All entries that the filters leave, as JSON lines, newest first. If it can't be finished, the file is cut."""
     await page.person()
-    organization_id, wanted = _id(page), _wanted(page)
-
-    async def look(before: int | None) -> tuple[list[Entry], int | None]:
-        async def work(unit: UnitOfWork[Principal]) -> tuple[list[Entry], int | None]:
-            return await _look(unit, organization_id, wanted, before=before, limit=AT_ONCE)
-
-        return await page.read_in(organization_id, work)
-
+    organization_id, filters = _id(page), _filters(page)
+    lines = await exported(lambda before: page.read_in(organization_id, _list_entries, filters, before, AT_ONCE))
     name = f'attachment; filename="audit-{organization_id}.jsonl"'
-    return Stream(await exported(look), media_type=JSON_LINES, headers={**HEADERS, "Content-Disposition": name})
+    return Stream(lines, media_type=JSON_LINES, headers={**HEADERS, "Content-Disposition": name})
 
 
 def told(changes: Mapping[str, Any]) -> list[str]:
@@ -114,22 +102,29 @@ def told(changes: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-async def _look(
-    unit: UnitOfWork[Principal], organization_id: int, wanted: Wanted, *, before: int | None, limit: int
+async def _entries_and_people(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> Listed:
+    entries, following = await _list_entries(unit, filters, before, PAGE)
+    people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MOST_MEMBERS)
+    emails = ((member.user_id, member.email) for member in people)
+    return Listed(entries, following, sorted(emails, key=lambda pair: pair[1]))
+
+
+async def _list_entries(
+    unit: UnitOfWork[Principal], filters: Wanted, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
     return await audit.list_entries(
         unit,
-        organization_id,
-        user_id=wanted.user_id,
-        action=wanted.action or None,
-        since=instant_in(wanted.since, "since"),
-        until=instant_in(wanted.until, "until"),
+        unit.principal.organization_id,
+        user_id=filters.user_id,
+        action=filters.action or None,
+        since=instant_in(filters.since, "since"),
+        until=instant_in(filters.until, "until"),
         before=before,
         limit=limit,
     )
 
 
-def _wanted(page: PageRequest) -> Wanted:
+def _filters(page: PageRequest) -> Wanted:
     """What the query asks for.
 
     Raises:
@@ -137,15 +132,15 @@ def _wanted(page: PageRequest) -> Wanted:
         NotFound: nobody can have the user's id.
     """
     user = page.asked("user_id")
-    wanted = Wanted(
+    filters = Wanted(
         integer_id(user, "user") if user else None,
         page.asked("action").strip().replace("\x00", "")[:100],
         page.asked("since"),
         page.asked("until"),
     )
-    instant_in(wanted.since, "since")
-    instant_in(wanted.until, "until")
-    return wanted
+    instant_in(filters.since, "since")
+    instant_in(filters.until, "until")
+    return filters
 
 
 def _written(value: Any) -> str:

@@ -89,20 +89,20 @@ class Tested:
     attempt: Attempt | None
 
 
-def fields_of(kind: ChannelKind, saved: Mapping[str, Any] | None, said: Form | None) -> tuple[Shown, ...]:
-    """The fields of a form of ``kind``: as the person has ``said``, else as they are ``saved``, masked."""
+def fields_of(kind: ChannelKind, saved: Mapping[str, Any] | None, form: Form | None) -> tuple[Shown, ...]:
+    """The fields of a form of ``kind``: as the sent ``form`` says, else as they are ``saved``, masked."""
     masked = {} if saved is None else masked_settings(kind, saved)
     shown = []
     for field in settings_of(kind):
         value = _written(masked.get(field.name, ""))
-        kept = field.secret and bool(value) and (said is None or said.get(field.name, "") == value)
-        if said is not None:
-            value = said.get(field.name, "")
+        kept = field.secret and bool(value) and (form is None or form.get(field.name, "") == value)
+        if form is not None:
+            value = form.get(field.name, "")
         shown.append(Shown(field.name, field.label, field.help, _WIDGETS[field.value_type], value, kept))
     return tuple(shown)
 
 
-def settings_from(kind: ChannelKind, said: Form, saved: Mapping[str, Any] | None) -> dict[str, Any]:
+def settings_from(kind: ChannelKind, form: Form, saved: Mapping[str, Any] | None) -> dict[str, Any]:
     """The settings that the form gives; what is sent back masked is left out, for it stays as it is.
 
     Raises:
@@ -111,7 +111,7 @@ def settings_from(kind: ChannelKind, said: Form, saved: Mapping[str, Any] | None
     masked = {} if saved is None else masked_settings(kind, saved)
     settings: dict[str, Any] = {}
     for field in settings_of(kind):
-        text = said.get(field.name, "").strip()
+        text = form.get(field.name, "").strip()
         if field.value_type is dict:
             pairs = _pairs(field, text)
             kept = {} if saved is None else saved.get(field.name) or {}
@@ -119,7 +119,7 @@ def settings_from(kind: ChannelKind, said: Form, saved: Mapping[str, Any] | None
                 continue  # what is kept does not follow the URL; whoever reads these settings says so
             settings[field.name] = {name: _known(field, name, value, kept) for name, value in pairs.items()}
         elif field.value_type is bool:
-            settings[field.name] = field.name in said
+            settings[field.name] = field.name in form
         elif not (text and text == masked.get(field.name)) and (text or not field.required):
             settings[field.name] = text
         elif not text:
@@ -134,17 +134,17 @@ def wanted_by(subscription: Subscription) -> Wants:
     return Wants(quick, subscription)
 
 
-def shown_wants(said: Form | None, saved: Subscription) -> Wants:
-    """What the form shows: as the person has ``said``, as far as that can be understood, else as it is ``saved``."""
-    if said is None:
+def shown_wants(form: Form | None, saved: Subscription) -> Wants:
+    """What the form shows: as the sent ``form`` says, as far as that can be understood, else as it is ``saved``."""
+    if form is None:
         return wanted_by(saved)
     try:
-        return wants_from(said)
+        return wants_from(form)
     except Invalid:
         return wanted_by(saved)
 
 
-def wants_from(said: Form) -> Wants:
+def wants_from(form: Form) -> Wants:
     """The subscription that the form gives; nothing ticked in a group means all of it.
 
     What is ticked counts: a box of "My choice" makes it that, whatever else was chosen.
@@ -153,16 +153,16 @@ def wants_from(said: Form) -> Wants:
         Invalid: it holds what no box of ours says.
     """
     ticked = Subscription(
-        events=_ticked(said, "events", EventName),
-        statuses=_ticked(said, "statuses", lambda text: RunStatus(int(text))),
-        results=_ticked(said, "results", Result),
-        only_on_change="only_on_change" in said,
-        only_failures="only_failures" in said,
+        events=_ticked(form, "events", EventName),
+        statuses=_ticked(form, "statuses", lambda text: RunStatus(int(text))),
+        results=_ticked(form, "results", Result),
+        only_on_change="only_on_change" in form,
+        only_failures="only_failures" in form,
     )
-    quick = said.get("quick", "all")
+    quick = form.get("quick", "all")
     overruled = quick in QUICK and ticked != Subscription()
     chosen = QUICK[quick][2] if quick in QUICK and not overruled else ticked
-    projects, triggers = _ticked(said, "projects", int), _ticked(said, "triggers", Trigger)
+    projects, triggers = _ticked(form, "projects", int), _ticked(form, "triggers", Trigger)
     subscription = replace(chosen, projects=projects, triggers=triggers)
     return Wants("mine" if chosen is ticked else quick, subscription, overruled)
 
@@ -179,20 +179,20 @@ def kind_of(name: str) -> ChannelKind:
     return found
 
 
-def name_from(said: Form) -> str:
+def name_from(form: Form) -> str:
     """The name that the form gives.
 
     Raises:
         Invalid: it is empty or too long.
     """
-    name = said.get("name", "").strip()
+    name = form.get("name", "").strip()
     if not 1 <= len(name) <= LONGEST_NAME:
         raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
     return name
 
 
 async def test_form(
-    page: PageRequest, organization_id: int, kind: ChannelKind, said: Form, channel: int | None
+    page: PageRequest, organization_id: int, kind: ChannelKind, form: Form, channel_id: int | None
 ) -> Tested:
     """Tests what stands in the form, saved or not, and waits for the provider's answer.
 
@@ -202,30 +202,32 @@ async def test_form(
         NotFound: the channel is not of the organization.
         Refused: the settings are wrong, or the person may not.
     """
-
-    async def start(unit: UnitOfWork[Principal]) -> UUID:
-        unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
-        if channel is None:
-            settings = settings_from(kind, said, None)
-            return await actions.test_form(unit, organization_id, kind=kind.value, settings=settings)
-        saved = await channels.get_channel(unit, channel)
-        return await actions.test_form_of(unit, channel, settings_from(saved.kind, said, saved.settings))
-
-    delivery_id = await page.write_in(organization_id, start)
+    delivery_id = await page.write_in(organization_id, _start_test, kind, form, channel_id)
     return await wait_for(page, organization_id, delivery_id)
 
 
 async def wait_for(page: PageRequest, organization_id: int, delivery_id: UUID) -> Tested:
     """What came of a Test Hook that was started, once it has ended or taken too long."""
-
-    async def look(unit: UnitOfWork[Principal]) -> Tested:
-        delivery, attempts = await actions.get_delivery(unit, delivery_id)
-        return Tested(delivery, attempts[-1] if attempts else None)
-
     patience = page.context.send_timeout + _PATIENCE_BEYOND_SENDING
     return await wait_until(
-        lambda seen: seen.delivery.status in ENDED, lambda: page.read_in(organization_id, look), patience
+        lambda test: test.delivery.status in ENDED,
+        lambda: page.read_in(organization_id, _test_so_far, delivery_id),
+        patience,
     )
+
+
+async def _start_test(unit: UnitOfWork[Principal], kind: ChannelKind, form: Form, channel_id: int | None) -> UUID:
+    unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
+    if channel_id is None:
+        settings = settings_from(kind, form, None)
+        return await actions.test_form(unit, unit.principal.organization_id, kind=kind.value, settings=settings)
+    saved = await channels.get_channel(unit, channel_id)
+    return await actions.test_form_of(unit, channel_id, settings_from(saved.kind, form, saved.settings))
+
+
+async def _test_so_far(unit: UnitOfWork[Principal], delivery_id: UUID) -> Tested:
+    delivery, attempts = await actions.get_delivery(unit, delivery_id)
+    return Tested(delivery, attempts[-1] if attempts else None)
 
 
 def title_of(channel: Channel) -> str:
@@ -297,9 +299,9 @@ def _pairs(field: Setting, text: str) -> dict[str, str]:
     return pairs
 
 
-def _ticked(said: Form, name: str, read: Any) -> tuple[Any, ...]:
+def _ticked(form: Form, name: str, read: Any) -> tuple[Any, ...]:
     try:
-        return tuple(dict.fromkeys(read(text) for text in said.all(name)))
+        return tuple(dict.fromkeys(read(text) for text in form.all(name)))
     except ValueError:
         raise Invalid(FieldError(name, "choose among the boxes of the form")) from None
 

@@ -67,24 +67,12 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def save(page: NamedDependency[PageRequest]) -> Response[str]:
     """Saves name, settings, what it rings for, and whether it is on."""
     organization_id, channel_id = await _find(page)
-    said = await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str | None]:
-        channel = await channels.lock_channel(unit, channel_id)
-        return await channels.update_channel(
-            unit,
-            channel_id,
-            name=forms.name_from(said),
-            settings=forms.settings_from(channel.kind, said, channel.settings),
-            subscription=forms.wants_from(said).subscription,
-            enabled="enabled" in said,
-        )
-
+    form = await page.form()
     try:
-        channel, secret = await page.write_in(organization_id, work)
+        channel, secret = await page.write_in(organization_id, _update_channel, channel_id, form)
     except (Invalid, Conflict) as refusal:
-        return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", said=said)
-    ticked = forms.wants_from(said).overruled
+        return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", form=form)
+    ticked = forms.wants_from(form).overruled
     if secret is not None:
         back = f"/channels/{channel_id}"
         return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=True, ticked=ticked)
@@ -96,32 +84,22 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
 async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     """Test Hook: tests what stands in the form, saved or not."""
     organization_id, channel_id = await _find(page)
-    said = await page.form()
-
-    async def find(unit: UnitOfWork[Principal]) -> Channel:
-        channel = await channels.get_channel(unit, channel_id)
-        unit.principal.require(Action.MANAGE_CHANNELS)
-        return channel
-
-    channel = await page.read_in(organization_id, find)
+    form = await page.form()
+    channel = await page.read_in(organization_id, _managed_channel, channel_id)
     try:
-        tested = await forms.test_form(page, organization_id, channel.kind, said, channel_id)
+        tested = await forms.test_form(page, organization_id, channel.kind, form, channel_id)
     except (Invalid, Conflict) as refusal:
-        return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", said=said)
-    return await _show(page, organization_id, channel_id, part="settings", said=said, tested=tested)
+        return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", form=form)
+    return await _show(page, organization_id, channel_id, part="settings", form=form, tested=tested)
 
 
 @post("/channels/{channel_id:str}/pause")
 async def pause(page: NamedDependency[PageRequest]) -> Response[str]:
     """Sends nothing until it is resumed; goes on collecting."""
     organization_id, channel_id = await _find(page)
-    said = await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await resuming.pause(unit, channel_id)
-
-    await page.write_in(organization_id, work)
-    return page.go(page.local_path(said["next"]) if said.get("next") else f"/channels/{channel_id}?done=paused")
+    form = await page.form()
+    await page.write_in(organization_id, resuming.pause, channel_id)
+    return page.go(page.local_path(form["next"]) if form.get("next") else f"/channels/{channel_id}?done=paused")
 
 
 @post("/channels/{channel_id:str}/resume")
@@ -129,11 +107,7 @@ async def resume(page: NamedDependency[PageRequest]) -> Response[str]:
     """Sends again, and delivers or drops what was held."""
     organization_id, channel_id = await _find(page)
     held = Held.DROP if (await page.form()).get("held") == Held.DROP else Held.DELIVER
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await resuming.resume(unit, channel_id, held)
-
-    await page.write_in(organization_id, work)
+    await page.write_in(organization_id, resuming.resume, channel_id, held)
     return page.go(f"/channels/{channel_id}?done=resumed")
 
 
@@ -142,13 +116,8 @@ async def rotate(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a new signing secret and shows it this once."""
     organization_id, channel_id = await _find(page)
     overlap = (await page.form()).get("overlap", rotation.DEFAULT_OVERLAP)
-
-    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str]:
-        secret, _ = await rotation.rotate_secret(unit, channel_id, overlap)
-        return await channels.get_channel(unit, channel_id), secret
-
     try:
-        channel, secret = await page.write_in(organization_id, work)
+        channel, secret = await page.write_in(organization_id, _rotate_secret, channel_id, overlap)
     except (Invalid, Conflict) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="secret")
     return await page.show("channel_secret", back=f"/channels/{channel_id}", channel=channel, secret=secret)
@@ -159,11 +128,7 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     """Deletes the channel; what was pending is cancelled."""
     organization_id, channel_id = await _find(page)
     await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await channels.delete_channel(unit, channel_id)
-
-    await page.write_in(organization_id, work)
+    await page.write_in(organization_id, channels.delete_channel, channel_id)
     return page.go(f"/organizations/{organization_id}/notifications?done=deleted")
 
 
@@ -171,46 +136,17 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
 async def send_again(page: NamedDependency[PageRequest]) -> Response[str]:
     """Counts what would be sent again; sends it once the person has seen the number and said so."""
     organization_id, channel_id = await _find(page)
-    said = await page.form()
-    counted = "sure" not in said
-
-    async def start(unit: UnitOfWork[Principal], number: int | None) -> int:
-        await channels.get_channel(unit, channel_id)
-        unit.principal.require(Action.MANAGE_DELIVERIES)
-        since = instant_in(said.get("since", ""), "since")
-        if since is None:
-            raise Invalid(FieldError("since", "say from when on"))
-        try:
-            statuses = [End(text) for text in said.all("statuses")]
-        except ValueError:
-            raise Invalid(FieldError("statuses", "choose among the boxes of the form")) from None
-        _, count = await replay.start_replay(
-            unit,
-            channel_id,
-            since=since,
-            until=instant_in(said.get("until", ""), "until"),
-            statuses=statuses,
-            dry_run=number is None,
-            counted=number,
-        )
-        return count
-
-    async def look(unit: UnitOfWork[Principal]) -> int:
-        return await start(unit, None)
-
+    form = await page.form()
+    is_sure = "sure" in form
     try:
-        count = await page.read_in(organization_id, look)
-
-        async def work(unit: UnitOfWork[Principal]) -> None:
-            await start(unit, count)
-
-        if not counted:
-            await page.write_in(organization_id, work)
+        count = await page.read_in(organization_id, _replay, channel_id, form, None)
+        if is_sure:
+            await page.write_in(organization_id, _replay, channel_id, form, count)
     except (Invalid, Conflict) as refusal:
-        return await _show(page, organization_id, channel_id, refusal=refusal, part="replay", said=said)
-    if counted:
-        meant = Meant(count, said.get("since", ""), said.get("until", ""), tuple(said.all("statuses")))
-        return await _show(page, organization_id, channel_id, part="replay", said=said, meant=meant)
+        return await _show(page, organization_id, channel_id, refusal=refusal, part="replay", form=form)
+    if not is_sure:
+        meant = Meant(count, form.get("since", ""), form.get("until", ""), tuple(form.all("statuses")))
+        return await _show(page, organization_id, channel_id, part="replay", form=form, meant=meant)
     return page.go(f"/channels/{channel_id}?done=replayed#replay")
 
 
@@ -221,34 +157,12 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     *,
     refusal: Refused | None = None,
     part: str = "",
-    said: Form | None = None,
+    form: Form | None = None,
     tested: forms.Tested | None = None,
     meant: Meant | None = None,
     done: str = "",
 ) -> Response[str]:
-    async def work(unit: UnitOfWork[Principal]) -> Standing:
-        channel = await channels.get_channel(unit, channel_id)
-        kind = channel_type(channel.kind)
-        if not unit.principal.may(Action.MANAGE_CHANNELS):
-            return Standing(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
-        names = await names_of_projects(unit)
-        found, _ = await actions.list_log(unit, channel_id=channel_id, limit=SHOWN)
-        outcomes = await log.outcomes_over_time(unit, channel_id=channel_id, period=log.Period.DAY)
-        paused = next((one for one in await channels.paused_channels(unit) if one.id == channel_id), None)
-        edited = said if part == "settings" else None
-        return Standing(
-            channel=channel,
-            title=kind.title,
-            signs=kind.signs,
-            fields=forms.fields_of(channel.kind, channel.settings, edited),
-            wants=forms.shown_wants(edited, channel.subscription),
-            projects=names,
-            deliveries=found,
-            held=0 if paused is None else paused.held,
-            outcomes=_sum(outcomes),
-        )
-
-    standing = await page.read_in(organization_id, work)
+    standing = await page.read_in(organization_id, _standing, channel_id, form if part == "settings" else None)
     return await page.show(
         "channel",
         refusal=refusal,
@@ -256,7 +170,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
         organization_id=organization_id,
         standing=standing,
         part=part,
-        said=said or Form([]),
+        said=form or Form([]),
         tested=tested,
         meant=meant,
         advice=ADVICE,
@@ -272,14 +186,84 @@ async def _find(page: PageRequest) -> tuple[int, int]:
     return await page.whose("channel", channel_id), channel_id
 
 
+async def _standing(unit: UnitOfWork[Principal], channel_id: int, form: Form | None) -> Standing:
+    """What the page shows; ``form``: of the settings, as they were sent and not saved."""
+    channel = await channels.get_channel(unit, channel_id)
+    kind = channel_type(channel.kind)
+    if not unit.principal.may(Action.MANAGE_CHANNELS):
+        return Standing(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
+    projects = await names_of_projects(unit)
+    deliveries, _ = await actions.list_log(unit, channel_id=channel_id, limit=SHOWN)
+    outcomes = await log.outcomes_over_time(unit, channel_id=channel_id, period=log.Period.DAY)
+    paused = next((notice for notice in await channels.paused_channels(unit) if notice.id == channel_id), None)
+    return Standing(
+        channel=channel,
+        title=kind.title,
+        signs=kind.signs,
+        fields=forms.fields_of(channel.kind, channel.settings, form),
+        wants=forms.shown_wants(form, channel.subscription),
+        projects=projects,
+        deliveries=deliveries,
+        held=0 if paused is None else paused.held,
+        outcomes=_sum(outcomes),
+    )
+
+
+async def _managed_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
+    """The channel, for whoever may change it."""
+    channel = await channels.get_channel(unit, channel_id)
+    unit.principal.require(Action.MANAGE_CHANNELS)
+    return channel
+
+
+async def _update_channel(unit: UnitOfWork[Principal], channel_id: int, form: Form) -> tuple[Channel, str | None]:
+    channel = await channels.lock_channel(unit, channel_id)  # before what is wrong with the form
+    return await channels.update_channel(
+        unit,
+        channel_id,
+        name=forms.name_from(form),
+        settings=forms.settings_from(channel.kind, form, channel.settings),
+        subscription=forms.wants_from(form).subscription,
+        enabled="enabled" in form,
+    )
+
+
+async def _rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: str) -> tuple[Channel, str]:
+    secret, _ = await rotation.rotate_secret(unit, channel_id, overlap)
+    return await channels.get_channel(unit, channel_id), secret
+
+
+async def _replay(unit: UnitOfWork[Principal], channel_id: int, form: Form, counted: int | None) -> int:
+    """How many deliveries the form asks for; sends them once they have been ``counted``."""
+    await channels.get_channel(unit, channel_id)
+    unit.principal.require(Action.MANAGE_DELIVERIES)  # before what is wrong with the form
+    since = instant_in(form.get("since", ""), "since")
+    if since is None:
+        raise Invalid(FieldError("since", "say from when on"))
+    try:
+        statuses = [End(text) for text in form.all("statuses")]
+    except ValueError:
+        raise Invalid(FieldError("statuses", "choose among the boxes of the form")) from None
+    _, count = await replay.start_replay(
+        unit,
+        channel_id,
+        since=since,
+        until=instant_in(form.get("until", ""), "until"),
+        statuses=statuses,
+        dry_run=counted is None,
+        counted=counted,
+    )
+    return count
+
+
 def _sum(outcomes: log.Outcomes) -> log.Bucket:
     buckets = outcomes.buckets
     return log.Bucket(
         at=buckets[0].at,
-        delivered=sum(one.delivered for one in buckets),
-        failed=sum(one.failed for one in buckets),
-        cancelled=sum(one.cancelled for one in buckets),
-        pending=sum(one.pending for one in buckets),
+        delivered=sum(bucket.delivered for bucket in buckets),
+        failed=sum(bucket.failed for bucket in buckets),
+        cancelled=sum(bucket.cancelled for bucket in buckets),
+        pending=sum(bucket.pending for bucket in buckets),
     )
 
 

@@ -23,6 +23,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
 from loadbell.web.page import PageRequest
 from loadbell.web.reasons import ADVICE
+from loadbell.web.rendering import render_part
 
 PAGE = 50
 """Deliveries that one page lists."""
@@ -106,29 +107,24 @@ async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id = _organization(page)
     refusal: Refused | None = None
     try:
-        wanted, before = _wanted(page), PageQuery(cursor=page.asked("cursor") or None).before_uuid()
-        listed = await page.read_in(organization_id, _lister(organization_id, wanted, before))
+        filters, before = _filters(page), PageQuery(cursor=page.asked("cursor") or None).before_uuid()
+        listed = await page.read_in(organization_id, _list_deliveries, filters, before)
     except Invalid as wrong:
-        refusal, wanted, before = wrong, Wanted(), None
-        listed = await page.read_in(organization_id, _lister(organization_id, wanted, before))
-
-    async def choose(unit: UnitOfWork[Principal]) -> list[tuple[int, str]]:
-        found = await channels.list_channels(unit, organization_id, before=None, limit=MOST_CHANNELS)
-        return sorted(((one.id, one.name) for one in found), key=lambda pair: pair[1].lower())
-
+        refusal, filters, before = wrong, Wanted(), None
+        listed = await page.read_in(organization_id, _list_deliveries, filters, before)
     older = cursor_after(listed.following)
     address = f"/organizations/{organization_id}/deliveries"
     return await page.show(
         "deliveries",
         refusal=refusal,
         listed=listed,
-        wanted=wanted,
+        wanted=filters,
         address=address,
         organization_id=organization_id,
-        choice=await page.read_in(organization_id, choose),
-        query=wanted.query(),
+        choice=await page.read_in(organization_id, _channels_by_name),
+        query=filters.query(),
         live=before is None and refusal is None,
-        older=None if older is None else f"{address}?{wanted.query(cursor=older)}",
+        older=None if older is None else f"{address}?{filters.query(cursor=older)}",
         statuses=STATUSES,
         events=tuple(EventName),
     )
@@ -137,14 +133,7 @@ async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
 @get("/organizations/{organization_id:str}/deliveries/live")
 async def follow_log(page: NamedDependency[PageRequest]) -> Stream:
     """The first page of the log whenever it has changed."""
-    organization_id, wanted = _organization(page), _wanted(page)
-
-    async def render(unit: UnitOfWork[Principal]) -> str:
-        listed = await _lister(organization_id, wanted, None)(unit.tx, unit.principal, unit.now)
-        address = f"/organizations/{organization_id}/deliveries"
-        return page.show_part("log", listed=listed, wanted=wanted, now=unit.now, address=address)
-
-    return await page.follow("log", organization_id, key=(wanted,), render=render)
+    return await page.follow("log", _organization(page), _render_log, _filters(page))
 
 
 @get("/deliveries/{delivery_id:str}")
@@ -158,13 +147,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def follow(page: NamedDependency[PageRequest]) -> Stream:
     """The delivery whenever something has changed about it."""
     organization_id, delivery_id = await _find(page)
-
-    async def render(unit: UnitOfWork[Principal]) -> str:
-        whole = await _whole(unit, delivery_id)
-        mark = f"{whole.delivery.status}-{whole.delivery.attempts_begun}"
-        return page.show_part("delivery", whole=whole, principal=unit.principal, now=unit.now, mark=mark, **_words())
-
-    return await page.follow("delivery", organization_id, key=(delivery_id,), render=render)
+    return await page.follow("delivery", organization_id, _render_delivery, delivery_id)
 
 
 @post("/deliveries/{delivery_id:str}/redeliver")
@@ -172,12 +155,8 @@ async def redeliver(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes one attempt more of the same delivery."""
     organization_id, delivery_id = await _find(page)
     await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await actions.redeliver(unit, delivery_id)
-
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, actions.redeliver, delivery_id)
     except Conflict as refusal:
         return await _show(page, organization_id, delivery_id, refusal=refusal)
     return page.go(f"/deliveries/{delivery_id}?done=redelivered")
@@ -188,12 +167,8 @@ async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
     """Calls off what is pending."""
     organization_id, delivery_id = await _find(page)
     await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await actions.cancel(unit, delivery_id)
-
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, actions.cancel, delivery_id)
     except (Conflict, IllegalMove) as refusal:
         return await _show(page, organization_id, delivery_id, refusal=refusal)
     return page.go(f"/deliveries/{delivery_id}?done=cancelled")
@@ -202,12 +177,15 @@ async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
 async def _show(
     page: PageRequest, organization_id: int, delivery_id: UUID, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    async def work(unit: UnitOfWork[Principal]) -> Whole:
-        return await _whole(unit, delivery_id)
-
-    whole = await page.read_in(organization_id, work)
+    whole = await page.read_in(organization_id, _whole, delivery_id)
     back = f"/deliveries/{delivery_id}"
     return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, mark="page", **_words())
+
+
+async def _render_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> str:
+    whole = await _whole(unit, delivery_id)
+    mark = f"{whole.delivery.status}-{whole.delivery.attempts_begun}"
+    return render_part(unit, "delivery", whole=whole, mark=mark, **_words())
 
 
 async def _whole(unit: UnitOfWork[Principal], delivery_id: UUID) -> Whole:
@@ -224,36 +202,43 @@ async def _whole(unit: UnitOfWork[Principal], delivery_id: UUID) -> Whole:
     )
 
 
-def _lister(organization_id: int, wanted: Wanted, before: UUID | None) -> Any:
-    async def work(unit: UnitOfWork[Principal]) -> Listed:
-        since, until = instant_in(wanted.since, "since"), instant_in(wanted.until, "until")
-        found, following = await actions.list_log(
-            unit,
-            organization_id=organization_id,
-            channel_id=wanted.channel_id,
-            status=wanted.status,
-            event=wanted.event,
-            since=since,
-            until=until,
-            before=before,
-            limit=PAGE,
-        )
-        known = await channels.names_of_channels(unit, [*(one.channel_id for one in found), wanted.channel_id])
-        outcomes = await log.outcomes_over_time(
-            unit, organization_id=organization_id, channel_id=wanted.channel_id, period=PERIODS[wanted.period]
-        )
-        return Listed(
-            deliveries=found,
-            names={one.id: one.name for one in known.values()},
-            paused=frozenset(one.id for one in known.values() if one.paused),
-            outcomes=outcomes,
-            following=following,
-        )
-
-    return work
+async def _render_log(unit: UnitOfWork[Principal], filters: Wanted) -> str:
+    listed = await _list_deliveries(unit, filters, None)
+    address = f"/organizations/{unit.principal.organization_id}/deliveries"
+    return render_part(unit, "log", listed=listed, wanted=filters, address=address)
 
 
-def _wanted(page: PageRequest) -> Wanted:
+async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before: UUID | None) -> Listed:
+    organization_id, channel_id = unit.principal.organization_id, filters.channel_id
+    deliveries, following = await actions.list_log(
+        unit,
+        organization_id=organization_id,
+        channel_id=channel_id,
+        status=filters.status,
+        event=filters.event,
+        since=instant_in(filters.since, "since"),
+        until=instant_in(filters.until, "until"),
+        before=before,
+        limit=PAGE,
+    )
+    known = await channels.names_of_channels(unit, [*(delivery.channel_id for delivery in deliveries), channel_id])
+    return Listed(
+        deliveries=deliveries,
+        names={channel.id: channel.name for channel in known.values()},
+        paused=frozenset(channel.id for channel in known.values() if channel.paused),
+        outcomes=await log.outcomes_over_time(
+            unit, organization_id=organization_id, channel_id=channel_id, period=PERIODS[filters.period]
+        ),
+        following=following,
+    )
+
+
+async def _channels_by_name(unit: UnitOfWork[Principal]) -> list[tuple[int, str]]:
+    listed = await channels.list_channels(unit, unit.principal.organization_id, before=None, limit=MOST_CHANNELS)
+    return sorted(((channel.id, channel.name) for channel in listed), key=lambda pair: pair[1].lower())
+
+
+def _filters(page: PageRequest) -> Wanted:
     """What the query asks for.
 
     Raises:
@@ -262,7 +247,7 @@ def _wanted(page: PageRequest) -> Wanted:
     """
     channel, status, event = page.asked("channel_id"), page.asked("status"), page.asked("event")
     try:
-        wanted = Wanted(
+        filters = Wanted(
             channel_id=integer_id(channel, "channel") if channel else None,
             status=DeliveryStatus(status) if status else None,
             event=EventName(event) if event else None,
@@ -272,9 +257,9 @@ def _wanted(page: PageRequest) -> Wanted:
         )
     except ValueError:
         raise Invalid(FieldError("filter", "it names nothing that there is; choose one of the lists")) from None
-    instant_in(wanted.since, "since")
-    instant_in(wanted.until, "until")
-    return wanted
+    instant_in(filters.since, "since")
+    instant_in(filters.until, "until")
+    return filters
 
 
 def _organization(page: PageRequest) -> int:

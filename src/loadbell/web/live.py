@@ -12,7 +12,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Hashable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
@@ -28,8 +28,8 @@ from loadbell.web.rendering import HEADERS
 
 log = structlog.get_logger()
 
-Render = Callable[[UnitOfWork[Principal]], Coroutine[Any, Any, str]]
-"""Makes the text of a view."""
+Render = Callable[..., Coroutine[Any, Any, str]]
+"""Makes the text of a view of a ``UnitOfWork[Principal]`` and the view's ``args``."""
 
 _AT_ONCE = 2  # renderings; more would take the database's readers from those who wait for an answer
 _IN_A_ROW = 8  # pages that are sent something before others have their turn: 500 at once take tens of milliseconds
@@ -52,17 +52,17 @@ class Limits:
 
 @dataclass(frozen=True)
 class View:
-    """A part of a page: ``key`` holds, with ``name`` and the rights, all that its text depends on but the database."""
+    """A part of a page; its text depends on nothing but this and the database."""
 
     name: str  #: of the event that carries it
     principal: Principal  #: nobody in particular with the rights of those who look
-    key: tuple[Hashable, ...]
-    render: Render = field(compare=False)
+    args: tuple[Hashable, ...]  #: of ``render``
+    render: Render
 
     @classmethod
-    def of(cls, name: str, principal: Principal, key: tuple[Hashable, ...], render: Render) -> "View":
+    def of(cls, name: str, principal: Principal, args: tuple[Hashable, ...], render: Render) -> "View":
         """What ``principal`` sees, and everybody else with the same role and projects."""
-        return cls(name, replace(principal, user_id=0, address=None), key, render)
+        return cls(name, replace(principal, user_id=0, address=None), args, render)
 
 
 class Follower:
@@ -252,19 +252,22 @@ class Live:
     async def _show(self, showing: _Showing) -> None:
         """Renders the view for those who may still see it, and ends the streams of the others."""
         view = showing.view
-        asked = list(showing.followers)
-
-        async def look(tx: Transaction) -> tuple[dict[int, Standing], str | None]:
-            found = await standings_in(tx, view.principal.organization_id, {one.session_id for one in asked})
-            same = {session: one for session, one in found.items() if one == Standing.of(view.principal)}
-            return same, await view.render(UnitOfWork(tx, view.principal, self._installation)) if same else None
-
-        allowed, text = await self._database.read(look)
-        for follower in asked:
+        followers = list(showing.followers)
+        sessions = {follower.session_id for follower in followers}
+        allowed, text = await self._database.read(lambda tx: self._render(tx, view, sessions))
+        for follower in followers:
             if follower.session_id not in allowed:
                 follower.end()
         if text is not None:
-            await showing.show(text, [follower for follower in asked if follower.session_id in allowed])
+            await showing.show(text, [follower for follower in followers if follower.session_id in allowed])
+
+    async def _render(self, tx: Transaction, view: View, sessions: set[int]) -> tuple[set[int], str | None]:
+        """Which of ``sessions`` may still see the view, and its text if any may."""
+        standings = await standings_in(tx, view.principal.organization_id, sessions)
+        allowed = {session for session, standing in standings.items() if standing == Standing.of(view.principal)}
+        if not allowed:
+            return allowed, None
+        return allowed, await view.render(UnitOfWork(tx, view.principal, self._installation), *view.args)
 
 
 def event(name: str, text: str) -> bytes:

@@ -41,24 +41,11 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def invite(page: NamedDependency[PageRequest]) -> Response[str]:
     """Invites somebody; the link is shown this once."""
     await page.person()
-    said, organization_id = await page.form(), _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> invitations.NewInvitation:
-        unit.principal.require(Action.MANAGE_MEMBERS)  # before what is wrong with the form
-        role = _role(said)
-        return await invitations.invite(
-            unit,
-            organization_id,
-            email=said.get("email", ""),
-            role=role,
-            project_ids=_projects(said) if role is Role.MEMBER else (),
-        )
-
+    form, organization_id = await page.form(), _id(page)
     try:
-        made = await page.write_in(organization_id, work)
+        made = await page.write_in(organization_id, _invite, organization_id, form)
     except (Invalid, Conflict, RateLimited) as refusal:
-        return await _show(page, refusal=refusal, said=said)
+        return await _show(page, refusal=refusal, form=form)
     return await _show(page, made=made)
 
 
@@ -68,14 +55,7 @@ async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.person()
     await page.form()
     organization_id = _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        unit.principal.require(Action.MANAGE_MEMBERS)
-        invitation_id = page.integer_id("invitation_id", "invitation")
-        await invitations.revoke_invitation(unit, invitation_id)
-
-    await page.write_in(organization_id, work)
+    await page.write_in(organization_id, _revoke_invitation, page.in_path("invitation_id"))
     return page.go(f"/organizations/{organization_id}/members?done=revoked")
 
 
@@ -90,17 +70,9 @@ async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
 async def change(page: NamedDependency[PageRequest]) -> Response[str]:
     """Gives a member another role and other projects."""
     await page.person()
-    said, organization_id = await page.form(), _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        unit.principal.require(Action.MANAGE_MEMBERS)
-        user_id = page.integer_id("user_id", "member")
-        role = None if user_id == unit.principal.user_id and unit.principal.role is Role.OWNER else _role(said)
-        await members.update_member(unit, organization_id, user_id, role=role, project_ids=_projects(said))
-
+    form, organization_id = await page.form(), _id(page)
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, _update_member, organization_id, page.in_path("user_id"), form)
     except (Invalid, Conflict) as refusal:
         return await _show_one(page, refusal=refusal)
     return page.go(f"/organizations/{organization_id}/members?done=changed")
@@ -113,13 +85,8 @@ async def remove(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.form()
     organization_id = _id(page)
     user_id = page.integer_id("user_id", "member")
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await members.remove_member(unit, organization_id, user_id)
-
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, members.remove_member, organization_id, user_id)
     except (Conflict, Forbidden) as refusal:
         return await _show_one(page, refusal=refusal)
     if user_id == person.user_id:
@@ -131,20 +98,13 @@ async def _show(
     page: PageRequest,
     *,
     refusal: Refused | None = None,
-    said: Form | None = None,
+    form: Form | None = None,
     made: invitations.NewInvitation | None = None,
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-
-    async def work(unit: UnitOfWork[Principal]) -> Team:
-        query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
-        found = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
-        listed, older = split(found, PAGE, lambda one: one.user_id)
-        open_ones = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE)
-        return Team(listed, older, open_ones, await names_of_projects(unit))
-
-    team = await page.read_in(organization_id, work)
+    query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
+    team = await page.read_in(organization_id, _team, organization_id, query)
     address = f"/organizations/{organization_id}/members"
     return await page.show(
         "members",
@@ -154,7 +114,7 @@ async def _show(
         organization_id=organization_id,
         team=team,
         older=None if team.older is None else f"{address}?cursor={team.older}",
-        said=said or Form([]),
+        said=form or Form([]),
         made=made,
         done=done,
     )
@@ -162,14 +122,7 @@ async def _show(
 
 async def _show_one(page: PageRequest, *, refusal: Refused | None = None) -> Response[str]:
     organization_id, user_id = _id(page), page.integer_id("user_id", "member")
-
-    async def work(unit: UnitOfWork[Principal]) -> tuple[Member, Mapping[int, str]]:
-        found = await members.list_members(unit, organization_id, before=user_id + 1, limit=1)
-        if not found or found[0].user_id != user_id:
-            raise NotFound(f"There is no member {user_id}.")
-        return found[0], await names_of_projects(unit)
-
-    member, projects = await page.read_in(organization_id, work)
+    member, projects = await page.read_in(organization_id, _member_and_projects, organization_id, user_id)
     address = f"/organizations/{organization_id}/members"
     return await page.show(
         "member",
@@ -182,16 +135,55 @@ async def _show_one(page: PageRequest, *, refusal: Refused | None = None) -> Res
     )
 
 
-def _role(said: Form) -> Role:
-    role = said.get("role", "")
+@exclusive
+async def _invite(unit: UnitOfWork[Principal], organization_id: int, form: Form) -> invitations.NewInvitation:
+    unit.principal.require(Action.MANAGE_MEMBERS)  # before what is wrong with the form
+    email, role = form.get("email", ""), _role(form)
+    project_ids = _projects(form) if role is Role.MEMBER else ()
+    return await invitations.invite(unit, organization_id, email=email, role=role, project_ids=project_ids)
+
+
+@exclusive
+async def _revoke_invitation(unit: UnitOfWork[Principal], invitation_id: str) -> None:
+    unit.principal.require(Action.MANAGE_MEMBERS)
+    await invitations.revoke_invitation(unit, integer_id(invitation_id, "invitation"))
+
+
+@exclusive
+async def _update_member(unit: UnitOfWork[Principal], organization_id: int, user: str, form: Form) -> None:
+    unit.principal.require(Action.MANAGE_MEMBERS)
+    user_id = integer_id(user, "member")
+    role = None if user_id == unit.principal.user_id and unit.principal.role is Role.OWNER else _role(form)
+    await members.update_member(unit, organization_id, user_id, role=role, project_ids=_projects(form))
+
+
+async def _team(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> Team:
+    rows = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    listed, older = split(rows, query.limit, lambda member: member.user_id)
+    open_invitations = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE)
+    return Team(listed, older, open_invitations, await names_of_projects(unit))
+
+
+async def _member_and_projects(
+    unit: UnitOfWork[Principal], organization_id: int, user_id: int
+) -> tuple[Member, Mapping[int, str]]:
+    """The member, and the names of the projects to choose from."""
+    rows = await members.list_members(unit, organization_id, before=user_id + 1, limit=1)
+    if not rows or rows[0].user_id != user_id:
+        raise NotFound(f"There is no member {user_id}.")
+    return rows[0], await names_of_projects(unit)
+
+
+def _role(form: Form) -> Role:
+    role = form.get("role", "")
     if role not in {Role.ADMIN.value, Role.MEMBER.value}:
         raise Invalid(FieldError("role", "choose admin or member"))
     return Role(role)
 
 
-def _projects(said: Form) -> tuple[int, ...]:
+def _projects(form: Form) -> tuple[int, ...]:
     try:
-        return tuple(integer_id(text, "project") for text in said.all("project_ids"))
+        return tuple(integer_id(text, "project") for text in form.all("project_ids"))
     except NotFound:
         raise Invalid(FieldError("project_ids", "choose among the boxes of the form")) from None
 

@@ -76,53 +76,29 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds a further channel of any kind; a WebHook's signing secret is shown this once."""
     await page.person()
-    said, organization_id = await page.form(), _id(page)
-
-    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str | None]:
-        unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
-        name = forms.name_from(said)
-        kind = said.get("kind", "")
-        return await _create(unit, said, kind=kind, name=name, wants=Subscription())
-
+    form, organization_id = await page.form(), _id(page)
     try:
-        made, secret = await page.write_in(organization_id, work)
+        channel, secret = await page.write_in(organization_id, _add_channel, form)
     except (Invalid, Conflict) as refusal:
-        return await _show(page, refusal=refusal, part="add", said=said)
+        return await _show(page, refusal=refusal, part="add", form=form)
     if secret is not None:
-        return await page.show("channel_secret", back=f"/channels/{made.id}", channel=made, secret=secret)
-    return page.go(f"/channels/{made.id}?done=added")
+        return await page.show("channel_secret", back=f"/channels/{channel.id}", channel=channel, secret=secret)
+    return page.go(f"/channels/{channel.id}?done=added")
 
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}")
 async def save(page: NamedDependency[PageRequest]) -> Response[str]:
     """Saves the channel of a section: the oldest of its kind, or a first one."""
     await page.person()
-    said, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
-
-    moved = False
-
-    async def work(unit: UnitOfWork[Principal]) -> tuple[Channel, str | None]:
-        nonlocal moved
-        unit.principal.require(Action.MANAGE_CHANNELS)
-        first = (await channels.first_channels(unit, organization_id)).get(kind)
-        moved = first is not None
-        wants = forms.wants_from(said).subscription
-        if first is None:
-            name = channel_type(kind).title
-            return await _create(unit, said, kind=kind.value, name=name, wants=wants)
-        first = await channels.lock_channel(unit, first.id)
-        return await channels.update_channel(
-            unit, first.id, settings=forms.settings_from(kind, said, first.settings), subscription=wants
-        )
-
+    form, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
     try:
-        made, secret = await page.write_in(organization_id, work)
+        channel, secret, moved = await page.write_in(organization_id, _save_section, kind, form)
     except (Invalid, Conflict) as refusal:
-        return await _show(page, refusal=refusal, part=kind.value, said=said)
-    ticked = forms.wants_from(said).overruled
+        return await _show(page, refusal=refusal, part=kind.value, form=form)
+    ticked = forms.wants_from(form).overruled
     if secret is not None:
         back = f"/organizations/{organization_id}/notifications"
-        return await page.show("channel_secret", back=back, channel=made, secret=secret, moved=moved, ticked=ticked)
+        return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=moved, ticked=ticked)
     done = f"{kind.value}-ticked" if ticked else kind.value
     return page.go(f"/organizations/{organization_id}/notifications?done={done}#{kind.value}")
 
@@ -131,29 +107,46 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
 async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     """Test Hook: tests what stands in the form of a section, and shows the provider's answer in place."""
     await page.person()
-    said, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
-
-    async def first(unit: UnitOfWork[Principal]) -> Channel | None:
-        unit.principal.require(Action.MANAGE_CHANNELS)
-        return (await channels.first_channels(unit, organization_id)).get(kind)
-
-    saved = await page.read_in(organization_id, first)
+    form, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
+    channel = await page.read_in(organization_id, _section_channel, kind)
     try:
-        tested = await forms.test_form(page, organization_id, kind, said, None if saved is None else saved.id)
+        tested = await forms.test_form(page, organization_id, kind, form, None if channel is None else channel.id)
     except (Invalid, Conflict) as refusal:
-        return await _show(page, refusal=refusal, part=kind.value, said=said)
-    return await _show(page, part=kind.value, said=said, tested=tested)
+        return await _show(page, refusal=refusal, part=kind.value, form=form)
+    return await _show(page, part=kind.value, form=form, tested=tested)
+
+
+async def _section_channel(unit: UnitOfWork[Principal], kind: ChannelKind) -> Channel | None:
+    """The channel of a section, if there is one, for whoever may change it."""
+    unit.principal.require(Action.MANAGE_CHANNELS)
+    return (await channels.first_channels(unit, unit.principal.organization_id)).get(kind)
+
+
+async def _add_channel(unit: UnitOfWork[Principal], form: Form) -> tuple[Channel, str | None]:
+    unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
+    return await _create(unit, form, kind=form.get("kind", ""), name=forms.name_from(form), wants=Subscription())
+
+
+async def _save_section(unit: UnitOfWork[Principal], kind: ChannelKind, form: Form) -> tuple[Channel, str | None, bool]:
+    """The channel, a new signing secret if there is one, and whether the channel was there before."""
+    channel = await _section_channel(unit, kind)
+    wants = forms.wants_from(form).subscription
+    if channel is None:
+        return *await _create(unit, form, kind=kind.value, name=channel_type(kind).title, wants=wants), False
+    channel = await channels.lock_channel(unit, channel.id)
+    settings = forms.settings_from(kind, form, channel.settings)
+    return *await channels.update_channel(unit, channel.id, settings=settings, subscription=wants), True
 
 
 async def _create(
-    unit: UnitOfWork[Principal], said: Form, *, kind: str, name: str, wants: Subscription
+    unit: UnitOfWork[Principal], form: Form, *, kind: str, name: str, wants: Subscription
 ) -> tuple[Channel, str | None]:
     return await channels.create_channel(
         unit,
         unit.principal.organization_id,
         kind=kind,
         name=name,
-        settings=forms.settings_from(channels.parse_kind(kind), said, None),
+        settings=forms.settings_from(channels.parse_kind(kind), form, None),
         subscription=wants,
         enabled=True,
     )
@@ -164,35 +157,12 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     *,
     refusal: Refused | None = None,
     part: str = "",
-    said: Form | None = None,
+    form: Form | None = None,
     tested: forms.Tested | None = None,
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-
-    async def work(unit: UnitOfWork[Principal]) -> Overview:
-        first = await channels.first_channels(unit, organization_id)
-        listed = await channels.list_channels(unit, organization_id, before=None, limit=MOST_CHANNELS + 1)
-        sample = _sample(unit.principal, unit.now)
-        if not unit.principal.may(Action.MANAGE_CHANNELS):
-            rows = tuple(Row(one, forms.title_of(one), None, None, None) for one in listed[:MOST_CHANNELS])
-            return Overview((), rows, len(listed) > MOST_CHANNELS, {}, _told(sample))
-        names = await names_of_projects(unit)
-        ids = {one.id for one in listed} | {one.id for one in first.values()}
-        last = await log.last_deliveries(unit, ids)
-        in_sections = {one.id for one in first.values()}
-        return Overview(
-            sections=tuple(
-                _section(kind, first.get(kind), last, sample, said if part == kind.value else None)
-                for kind in forms.sections()
-            ),
-            further=tuple(_row(one, last, names) for one in listed[:MOST_CHANNELS] if one.id not in in_sections),
-            more=len(listed) > MOST_CHANNELS,
-            projects=names,
-            sample=_told(sample),
-        )
-
-    overview = await page.read_in(organization_id, work)
+    overview = await page.read_in(organization_id, _overview, part, form)
     return await page.show(
         "notifications",
         refusal=refusal,
@@ -200,7 +170,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
         organization_id=organization_id,
         overview=overview,
         part=part,
-        said=said or Form([]),
+        said=form or Form([]),
         tested=tested,
         advice=ADVICE,
         done=done,
@@ -209,8 +179,33 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     )
 
 
+async def _overview(unit: UnitOfWork[Principal], part: str, form: Form | None) -> Overview:
+    """What the page shows; ``form``: of the section ``part``, as it was sent and not saved."""
+    organization_id = unit.principal.organization_id
+    first = await channels.first_channels(unit, organization_id)
+    listed = await channels.list_channels(unit, organization_id, before=None, limit=MOST_CHANNELS + 1)
+    shown, more = listed[:MOST_CHANNELS], len(listed) > MOST_CHANNELS
+    sample = _sample(unit.principal, unit.now)
+    if not unit.principal.may(Action.MANAGE_CHANNELS):
+        rows = tuple(Row(channel, forms.title_of(channel), None, None, None) for channel in shown)
+        return Overview((), rows, more, {}, _told(sample))
+    projects = await names_of_projects(unit)
+    in_sections = {channel.id for channel in first.values()}
+    last = await log.last_deliveries(unit, in_sections | {channel.id for channel in listed})
+    return Overview(
+        sections=tuple(
+            _section(kind, first.get(kind), last, sample, form if part == kind.value else None)
+            for kind in forms.sections()
+        ),
+        further=tuple(_row(channel, last, projects) for channel in shown if channel.id not in in_sections),
+        more=more,
+        projects=projects,
+        sample=_told(sample),
+    )
+
+
 def _section(
-    kind: ChannelKind, channel: Channel | None, last: Mapping[int, Delivery], sample: Run, said: Form | None
+    kind: ChannelKind, channel: Channel | None, last: Mapping[int, Delivery], sample: Run, form: Form | None
 ) -> Section:
     known = channel_type(kind)
     saved = None if channel is None else channel.settings
@@ -222,8 +217,8 @@ def _section(
         title=known.title,
         steps=known.steps,
         channel=channel,
-        fields=forms.fields_of(kind, saved, said),
-        wants=forms.shown_wants(said, Subscription() if channel is None else channel.subscription),
+        fields=forms.fields_of(kind, saved, form),
+        wants=forms.shown_wants(form, Subscription() if channel is None else channel.subscription),
         last=None if channel is None else last.get(channel.id),
         body=body,
     )

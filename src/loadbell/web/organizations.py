@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 
 from loadbell.accounts import members, organizations, projects
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
-from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, SignedIn
+from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role
 from loadbell.entry.identifiers import integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.page import Form, PageRequest
@@ -53,11 +53,7 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
         return await page.show(
             "organizations", refusal=refusal, back="/organizations", name=form.get("name", ""), done=""
         )
-
-    async def work(unit: UnitOfWork[SignedIn]) -> organizations.NewOrganization:
-        return await organizations.add_organization(unit, name)
-
-    made = await page.write(work)
+    made = await page.write(organizations.add_organization, name)
     page.turn_to(made.organization_id)
     return await page.show("organization_added", back="/organizations", made=made, name=name)
 
@@ -74,23 +70,8 @@ async def change(page: NamedDependency[PageRequest]) -> Response[str]:
     """Renames the organization and chooses its default project."""
     await page.person()
     form, organization_id = await page.form(), _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        unit.principal.require(Action.MANAGE_ORGANIZATION)  # before what is wrong with the form
-        name, chosen = _name(form), form.get("default_project_id", "")
-        try:
-            project_id = integer_id(chosen, "project") if chosen else None
-            await organizations.update_organization(unit, organization_id, name=name, default_project_id=project_id)
-        except NotFound:  # it was there when the form was made
-            wrong = "this project is not there any more; choose another"
-            raise Invalid(FieldError("default_project_id", wrong)) from None
-        except Conflict:
-            wrong = "this project was archived; choose another, or restore it first"
-            raise Invalid(FieldError("default_project_id", wrong)) from None
-
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, _update_organization, form)
     except Invalid as refusal:
         return await _show(page, refusal=refusal, part="name", name=form.get("name", ""))
     return page.go(f"/organizations/{organization_id}/settings?done=saved")
@@ -101,20 +82,8 @@ async def transfer(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes another member the owner; whoever was becomes an admin."""
     await page.person()
     form, organization_id = await page.form(), _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        unit.principal.require(Action.TRANSFER_ORGANIZATION)
-        try:
-            user_id = integer_id(form.get("user_id", ""), "member")
-            if user_id == unit.principal.user_id:
-                raise Invalid(FieldError("user_id", "you are the owner already; choose somebody else"))
-            await members.update_member(unit, organization_id, user_id, role=Role.OWNER)
-        except NotFound:
-            raise Invalid(FieldError("user_id", "choose somebody who is a member now")) from None
-
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, _transfer, form)
     except Invalid as refusal:
         return await _show(page, refusal=refusal, part="owner")
     return page.go(f"/organizations/{organization_id}/settings?done=transferred")
@@ -125,14 +94,8 @@ async def leave(page: NamedDependency[PageRequest]) -> Response[str]:
     """Takes whoever asks out of the organization."""
     await page.person()
     await page.form()
-    organization_id = _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await members.remove_member(unit, organization_id, unit.principal.user_id)
-
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(_id(page), _leave)
     except Conflict as refusal:
         return await _show(page, refusal=refusal, part="end")
     return page.go("/organizations?done=left")
@@ -144,17 +107,8 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.person()
     await page.form()
     organization_id = _id(page)
-
-    async def look(unit: UnitOfWork[Principal]) -> OrganizationLoss:
-        return await organizations.look_at_loss(unit, organization_id)
-
-    loss = await page.read_in(organization_id, look)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await organizations.delete_organization(unit, organization_id, loss)
-
-    await page.write_in(organization_id, work)
+    loss = await page.read_in(organization_id, organizations.look_at_loss, organization_id)
+    await page.write_in(organization_id, organizations.delete_organization, organization_id, loss)
     return page.go("/organizations?done=deleted")
 
 
@@ -162,27 +116,7 @@ async def _show(
     page: PageRequest, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
 ) -> Response[str]:
     organization_id = _id(page)
-
-    async def work(unit: UnitOfWork[Principal]) -> Settings:
-        found = await organizations.get_organization(unit, organization_id)
-        choice: list[tuple[int | str, str]] = []
-        heirs: list[tuple[int | str, str]] = []
-        loss = None
-        if unit.principal.may(Action.MANAGE_ORGANIZATION):
-            listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
-            choice = [("", "Leave as it is"), *((one.id, one.name) for one in listed if one.archived_at is None)]
-        if unit.principal.may(Action.TRANSFER_ORGANIZATION):
-            listed_members = await members.list_members(unit, organization_id, before=None, limit=_MOST)
-            heirs = [
-                (one.user_id, f"{one.name} ({one.email})")
-                for one in listed_members
-                if one.user_id != unit.principal.user_id
-            ]
-        if unit.principal.may(Action.DELETE_ORGANIZATION):
-            loss = await organizations.look_at_loss(unit, organization_id)
-        return Settings(found, choice, heirs, loss)
-
-    settings = await page.read_in(organization_id, work)
+    settings = await page.read_in(organization_id, _settings)
     return await page.show(
         "organization_settings",
         refusal=refusal,
@@ -192,6 +126,56 @@ async def _show(
         name=settings.organization.name if name is None else name,
         settings=settings,
     )
+
+
+@exclusive
+async def _update_organization(unit: UnitOfWork[Principal], form: Form) -> None:
+    unit.principal.require(Action.MANAGE_ORGANIZATION)  # before what is wrong with the form
+    organization_id, name = unit.principal.organization_id, _name(form)
+    try:
+        project_id = integer_id(form["default_project_id"], "project") if form.get("default_project_id") else None
+        await organizations.update_organization(unit, organization_id, name=name, default_project_id=project_id)
+    except NotFound:  # it was there when the form was made
+        wrong = "this project is not there any more; choose another"
+        raise Invalid(FieldError("default_project_id", wrong)) from None
+    except Conflict:
+        wrong = "this project was archived; choose another, or restore it first"
+        raise Invalid(FieldError("default_project_id", wrong)) from None
+
+
+@exclusive
+async def _transfer(unit: UnitOfWork[Principal], form: Form) -> None:
+    unit.principal.require(Action.TRANSFER_ORGANIZATION)
+    try:
+        user_id = integer_id(form.get("user_id", ""), "member")
+        if user_id == unit.principal.user_id:
+            raise Invalid(FieldError("user_id", "you are the owner already; choose somebody else"))
+        await members.update_member(unit, unit.principal.organization_id, user_id, role=Role.OWNER)
+    except NotFound:
+        raise Invalid(FieldError("user_id", "choose somebody who is a member now")) from None
+
+
+@exclusive
+async def _leave(unit: UnitOfWork[Principal]) -> None:
+    await members.remove_member(unit, unit.principal.organization_id, unit.principal.user_id)
+
+
+async def _settings(unit: UnitOfWork[Principal]) -> Settings:
+    principal, organization_id = unit.principal, unit.principal.organization_id
+    organization = await organizations.get_organization(unit, organization_id)
+    choice: list[tuple[int | str, str]] = []
+    heirs: list[tuple[int | str, str]] = []
+    loss = None
+    if principal.may(Action.MANAGE_ORGANIZATION):
+        listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
+        choice = [("", "Leave as it is"), *((row.id, row.name) for row in listed if row.archived_at is None)]
+    if principal.may(Action.TRANSFER_ORGANIZATION):
+        everybody = await members.list_members(unit, organization_id, before=None, limit=_MOST)
+        others = (member for member in everybody if member.user_id != principal.user_id)
+        heirs = [(member.user_id, f"{member.name} ({member.email})") for member in others]
+    if principal.may(Action.DELETE_ORGANIZATION):
+        loss = await organizations.look_at_loss(unit, organization_id)
+    return Settings(organization, choice, heirs, loss)
 
 
 def _id(page: PageRequest) -> int:

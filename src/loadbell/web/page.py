@@ -2,8 +2,8 @@
 
 import hmac
 import re
-from collections.abc import Hashable, Iterable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, ParamSpec, TypeVar, TypeVarTuple
 from urllib.parse import parse_qsl, quote
 from uuid import UUID
 
@@ -28,11 +28,12 @@ from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channel
 from loadbell.store.belonging import Noun, organization_of
 from loadbell.store.unit_of_work import UnitOfWork, is_exclusive
 from loadbell.web.csrf import is_visitor, new_visitor, token_of
-from loadbell.web.live import Live, Render, View
-from loadbell.web.rendering import redirect, render, render_part
+from loadbell.web.live import Live, View
+from loadbell.web.rendering import redirect, render
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 SESSION = "loadbell_session"
 ORGANIZATION = "loadbell_organization"
@@ -109,7 +110,7 @@ class PageRequest(SessionRequest):
         """Who has signed in, if anybody."""
         if not self._looked:
             try:
-                self._account = await self.read(_own_account)
+                self._account = await self.read(get_account)
             except Unauthenticated:
                 self._account = None
             self._looked = True
@@ -171,12 +172,9 @@ class PageRequest(SessionRequest):
             NotFound: the person is no member of it.
             Refused: the use case refuses.
         """
-
-        async def act(unit: UnitOfWork[SignedIn]) -> T:
-            self._principal = await act_in(unit, organization_id)
-            return await use_case(unit.on_behalf_of(self._principal), *args, **kwargs)
-
-        return await self.read(act)
+        return await self.read(
+            self._act_in, organization_id, Hold.NOTHING, lambda unit: use_case(unit, *args, **kwargs)
+        )
 
     async def write_in(
         self, organization_id: int, use_case: UseCase[Principal, P, T], *args: P.args, **kwargs: P.kwargs
@@ -188,22 +186,21 @@ class PageRequest(SessionRequest):
             NotFound: the person is no member of it.
             Refused: the use case refuses; nothing was changed.
         """
-
-        async def act(unit: UnitOfWork[SignedIn]) -> T:
-            hold = Hold.ALONE if is_exclusive(use_case) else Hold.SHARED
-            self._principal = await act_in(unit, organization_id, hold=hold)
-            return await use_case(unit.on_behalf_of(self._principal), *args, **kwargs)
-
-        return await self.write(act)
+        hold = Hold.ALONE if is_exclusive(use_case) else Hold.SHARED
+        return await self.write(self._act_in, organization_id, hold, lambda unit: use_case(unit, *args, **kwargs))
 
     async def follow(
-        self, name: str, organization_id: int, *, key: tuple[Hashable, ...] = (), render: Render
+        self,
+        name: str,
+        organization_id: int,
+        render: Callable[[UnitOfWork[Principal], *Ts], Coroutine[Any, Any, str]],
+        *args: *Ts,
     ) -> Stream:
         """The stream of events ``name`` that carry what ``render`` gives, now and when the organization has changed.
 
-        It is rendered once for everybody who has the same rights and the same ``key``, which therefore holds all that
-        the text depends on: the filters, the id in the address. ``render`` gets nobody in particular as principal, and
-        its text has no form: a form's token is one browser's own.
+        It is rendered once for everybody who has the same rights and asks for the same ``render`` with equal ``args``,
+        which are hashable: the filters, the id in the address. ``render`` is a function of its module, no closure; it
+        gets nobody in particular as principal, and its text has no form: a form's token is one browser's own.
 
         Raises:
             Unauthenticated: nobody has signed in.
@@ -213,7 +210,7 @@ class PageRequest(SessionRequest):
         """
         principal = await self.read_in(organization_id, _whoever)
         assert self._who is not None, "read_in has found out who asks"
-        return await self._live.follow(View.of(name, principal, key, render), self._who.session_id)
+        return await self._live.follow(View.of(name, principal, args, render), self._who.session_id)
 
     @property
     def is_local(self) -> bool:
@@ -288,10 +285,6 @@ class PageRequest(SessionRequest):
         waits = {name: value for name, value in ({} if told is None else told.headers).items() if name == "Retry-After"}
         return render(template, shown, root=self.root, status=status or 200, headers=waits, cookies=self.cookies)
 
-    def show_part(self, template: str, **values: Any) -> str:
-        """What ``template`` makes of ``values``: a part of a page, for :meth:`follow`."""
-        return render_part(template, values, root=self.root)
-
     def show_once(self, template: str, **values: Any) -> Response[str]:
         """As :meth:`show`, of a page without forms that belongs to a session which begins with it."""
         return render(template, {**values, "theme": theme(self._request)}, root=self.root, cookies=self.cookies)
@@ -319,6 +312,16 @@ class PageRequest(SessionRequest):
     def keep_theme(self, chosen: str) -> None:
         """Lets the browser remember the theme; one that we don't have is the system's."""
         self._keep(THEME, chosen if chosen in THEMES else "", _YEAR_S if chosen in THEMES else 0)
+
+    async def _act_in(
+        self,
+        unit: UnitOfWork[SignedIn],
+        organization_id: int,
+        hold: Hold,
+        work: Callable[[UnitOfWork[Principal]], Coroutine[Any, Any, T]],
+    ) -> T:
+        self._principal = await act_in(unit, organization_id, hold=hold)
+        return await work(unit.on_behalf_of(self._principal))
 
     @property
     def _secure(self) -> bool:
@@ -379,10 +382,6 @@ def error_page(request: Request[Any, Any, Any], answered: Response[bytes], root:
     }
     headers = {name: value for name, value in answered.headers.items() if name in {"Retry-After", "Allow"}}
     return render("error", shown, root=root, status=told.status, headers=headers)
-
-
-async def _own_account(unit: UnitOfWork[SignedIn]) -> Account:
-    return await get_account(unit)
 
 
 async def _whoever(unit: UnitOfWork[Principal]) -> Principal:

@@ -1,7 +1,6 @@
 """The projects of an organization: add, rename, archive, delete."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from litestar import Response, get, post
@@ -9,22 +8,15 @@ from litestar.di import NamedDependency
 
 from loadbell.accounts import projects
 from loadbell.accounts.organizations import LONGEST_NAME, update_organization
-from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
+from loadbell.domain.errors import Conflict, FieldError, Invalid, Refused
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
+from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.page import Form, PageRequest
 
 PAGE = 50
 """Projects that one page lists."""
-
-
-@dataclass(frozen=True)
-class One:
-    """A project with what deleting it would take; None: it is the default one and can't be deleted."""
-
-    project: Project
-    loss: ProjectLoss | None
 
 
 @get("/organizations/{organization_id:str}/projects")
@@ -38,17 +30,11 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds a project."""
     await page.person()
-    said, organization_id = await page.form(), _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        unit.principal.require(Action.MANAGE_PROJECTS)  # before what is wrong with the form
-        await projects.add_project(unit, organization_id, _name(said))
-
+    form, organization_id = await page.form(), _id(page)
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, _add_project, organization_id, form)
     except (Conflict, Invalid) as refusal:
-        return await _show(page, refusal=refusal, name=said.get("name", ""))
+        return await _show(page, refusal=refusal, name=form.get("name", ""))
     return page.go(f"/organizations/{organization_id}/projects?done=added")
 
 
@@ -63,17 +49,11 @@ async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
 async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     """Renames the project."""
     await page.person()
-    said = await page.form()
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        unit.principal.require(Action.MANAGE_PROJECTS)
-        await projects.update_project(unit, _project(page), name=_name(said))
-
+    form = await page.form()
     try:
-        await page.write_in(_id(page), work)
+        await page.write_in(_id(page), _rename_project, page.in_path("project_id"), form)
     except Invalid as refusal:
-        return await _show_one(page, refusal=refusal, name=said.get("name", ""))
+        return await _show_one(page, refusal=refusal, name=form.get("name", ""))
     return page.go(f"/organizations/{_id(page)}/projects?done=changed")
 
 
@@ -82,13 +62,8 @@ async def archive(page: NamedDependency[PageRequest]) -> Response[str]:
     """Archives the project, or restores it with ``restore`` in the form."""
     await page.person()
     archived = "restore" not in await page.form()
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await projects.update_project(unit, _project(page), archived=archived)
-
     try:
-        await page.write_in(_id(page), work)
+        await page.write_in(_id(page), projects.update_project, _project_id(page), archived=archived)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)
     return page.go(f"/organizations/{_id(page)}/projects?done={'archived' if archived else 'restored'}")
@@ -100,14 +75,8 @@ async def make_default(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.person()
     await page.form()
     organization_id = _id(page)
-
-    @exclusive
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        await projects.get_project(unit, _project(page))
-        await update_organization(unit, organization_id, default_project_id=_project(page))
-
     try:
-        await page.write_in(organization_id, work)
+        await page.write_in(organization_id, _make_default, organization_id, _project_id(page))
     except (Conflict, Invalid) as refusal:
         return await _show_one(page, refusal=refusal)
     return page.go(f"/organizations/{organization_id}/projects?done=default")
@@ -118,32 +87,19 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     """Deletes the project with all that belongs to it."""
     await page.person()
     await page.form()
-
-    async def look(unit: UnitOfWork[Principal]) -> ProjectLoss:
-        return await projects.look_at_loss(unit, _project(page))
-
+    organization_id, project_id = _id(page), _project_id(page)
     try:
-        loss = await page.read_in(_id(page), look)
-
-        @exclusive
-        async def work(unit: UnitOfWork[Principal]) -> None:
-            await projects.delete_project(unit, _project(page), loss)
-
-        await page.write_in(_id(page), work)
+        loss = await page.read_in(organization_id, projects.look_at_loss, project_id)
+        await page.write_in(organization_id, projects.delete_project, project_id, loss)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)
-    return page.go(f"/organizations/{_id(page)}/projects?done=deleted")
+    return page.go(f"/organizations/{organization_id}/projects?done=deleted")
 
 
 async def _show(page: PageRequest, *, refusal: Refused | None = None, name: str = "", done: str = "") -> Response[str]:
     organization_id = _id(page)
-
-    async def work(unit: UnitOfWork[Principal]) -> tuple[Sequence[Project], str | None]:
-        query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
-        found = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
-        return split(found, PAGE, lambda one: one.id)
-
-    listed, older = await page.read_in(organization_id, work)
+    query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
+    listed, older = await page.read_in(organization_id, _list_projects, organization_id, query)
     address = f"/organizations/{organization_id}/projects"
     return await page.show(
         "projects",
@@ -160,34 +116,59 @@ async def _show(page: PageRequest, *, refusal: Refused | None = None, name: str 
 
 async def _show_one(page: PageRequest, *, refusal: Refused | None = None, name: str | None = None) -> Response[str]:
     organization_id = _id(page)
-
-    async def work(unit: UnitOfWork[Principal]) -> One:
-        project = await projects.get_project(unit, _project(page))
-        if project.organization_id != organization_id:
-            raise NotFound(f"There is no project {project.id}.")
-        return One(project, None if project.is_default else await projects.look_at_loss(unit, project.id))
-
-    one = await page.read_in(organization_id, work)
+    project, loss = await page.read_in(organization_id, _project_with_loss, _project_id(page))
     address = f"/organizations/{organization_id}/projects"
     return await page.show(
         "project",
         refusal=refusal,
-        back=f"{address}/{one.project.id}",
+        back=f"{address}/{project.id}",
         address=address,
         organization_id=organization_id,
-        one=one,
-        name=one.project.name if name is None else name,
+        project=project,
+        loss=loss,
+        name=project.name if name is None else name,
     )
 
 
-def _name(said: Form) -> str:
-    name = said.get("name", "").strip()
+@exclusive
+async def _add_project(unit: UnitOfWork[Principal], organization_id: int, form: Form) -> None:
+    unit.principal.require(Action.MANAGE_PROJECTS)  # before what is wrong with the form
+    await projects.add_project(unit, organization_id, _name(form))
+
+
+@exclusive
+async def _rename_project(unit: UnitOfWork[Principal], project_id: str, form: Form) -> None:
+    unit.principal.require(Action.MANAGE_PROJECTS)
+    await projects.update_project(unit, integer_id(project_id, "project"), name=_name(form))
+
+
+@exclusive
+async def _make_default(unit: UnitOfWork[Principal], organization_id: int, project_id: int) -> None:
+    await projects.get_project(unit, project_id)
+    await update_organization(unit, organization_id, default_project_id=project_id)
+
+
+async def _list_projects(
+    unit: UnitOfWork[Principal], organization_id: int, query: PageQuery
+) -> tuple[Sequence[Project], str | None]:
+    rows = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
+    return split(rows, query.limit, lambda project: project.id)
+
+
+async def _project_with_loss(unit: UnitOfWork[Principal], project_id: int) -> tuple[Project, ProjectLoss | None]:
+    """The project, and what deleting it would take; None: it is the default one and can't be deleted."""
+    project = await projects.get_project(unit, project_id)
+    return project, None if project.is_default else await projects.look_at_loss(unit, project_id)
+
+
+def _name(form: Form) -> str:
+    name = form.get("name", "").strip()
     if not 1 <= len(name) <= LONGEST_NAME:
         raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
     return name
 
 
-def _project(page: PageRequest) -> int:
+def _project_id(page: PageRequest) -> int:
     return page.integer_id("project_id", "project")
 
 

@@ -16,8 +16,9 @@ from loadbell.domain.errors import NotFound
 from loadbell.domain.figures import figure, is_known, label_of, written
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.notices import judged_by
-from loadbell.domain.orgs import Action
+from loadbell.domain.orgs import Action, Principal
 from loadbell.store.outcomes import HELD_COUNTED
+from loadbell.store.unit_of_work import UnitOfWork
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -133,9 +134,10 @@ def render(  # noqa: PLR0913 - what an answer consists of
     )
 
 
-def render_part(template: str, values: Mapping[str, Any], *, root: str) -> str:
+def render_part(unit: UnitOfWork[Principal], template: str, **values: Any) -> str:
     """What ``templates/partials/TEMPLATE.html`` makes of ``values``: a part of a page that changes while one looks."""
-    return _templates(root).get_template(f"partials/{template}.html").render(values)
+    part = _templates(unit.installation.root).get_template(f"partials/{template}.html")
+    return part.render(values, principal=unit.principal, now=unit.now)
 
 
 def redirect(target: str, cookies: Sequence[Cookie] = (), *, root: str) -> Response[str]:

@@ -16,13 +16,13 @@ from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Threshold, Trigger
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
-from loadbell.entry.requests import UseCase
 from loadbell.notify import actions, channels, log
 from loadbell.runs import lifecycle, metrics
 from loadbell.runs.metrics import Compared
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.course import Course, course
 from loadbell.web.page import PageRequest
+from loadbell.web.rendering import render_part
 
 PAGE = 50
 """Runs that one page lists."""
@@ -120,14 +120,14 @@ async def show_list(page: NamedDependency[PageRequest]) -> Response[str]:
         return page.go("/organizations")
     refusal: Refused | None = None
     try:
-        wanted, before = _wanted(page), PageQuery(cursor=page.asked("cursor") or None).before_id()
-        listed = await page.read_in(organization_id, _lister(wanted, before))
+        filters, before = _filters(page), PageQuery(cursor=page.asked("cursor") or None).before_id()
+        listed = await page.read_in(organization_id, _list_runs, filters, before)
     except (Invalid, NotFound) as wrong:  # NotFound: of the project that is asked for
-        refusal, wanted, before = wrong, Wanted(), None
-        listed = await page.read_in(organization_id, _lister(wanted, before))
-    live = f"/runs/live?{wanted.query(organization_id)}" if before is None and refusal is None else None
-    shown = _shown(listed, wanted, organization_id)
-    return await page.show("runs", refusal=refusal, organization_id=organization_id, live=live, **shown)
+        refusal, filters, before = wrong, Wanted(), None
+        listed = await page.read_in(organization_id, _list_runs, filters, before)
+    live = f"/runs/live?{filters.query(organization_id)}" if before is None and refusal is None else None
+    values = _list_values(listed, filters, organization_id)
+    return await page.show("runs", refusal=refusal, organization_id=organization_id, live=live, **values)
 
 
 @get("/runs/live")
@@ -136,13 +136,7 @@ async def follow_list(page: NamedDependency[PageRequest]) -> Stream:
     organization_id = await _organization(page)
     if organization_id is None:
         raise NotFound("You belong to no organization.")
-    wanted = _wanted(page)
-
-    async def render(unit: UnitOfWork[Principal]) -> str:
-        listed = await _lister(wanted, None)(unit)
-        return page.show_part("runs", now=unit.now, **_shown(listed, wanted, organization_id))
-
-    return await page.follow("runs", organization_id, key=(wanted,), render=render)
+    return await page.follow("runs", organization_id, _render_list, _filters(page))
 
 
 @get("/runs/{run_id:str}")
@@ -156,12 +150,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def follow(page: NamedDependency[PageRequest]) -> Stream:
     """The run whenever something has changed about it, or about who was told."""
     organization_id, run_id = await _find(page)
-
-    async def render(unit: UnitOfWork[Principal]) -> str:
-        whole = await _whole(unit, run_id)
-        return page.show_part("run", whole=whole, principal=unit.principal, now=unit.now, **_words())
-
-    return await page.follow("run", organization_id, key=(run_id,), render=render)
+    return await page.follow("run", organization_id, _render_run, run_id)
 
 
 @post("/runs/{run_id:str}/abort")
@@ -169,12 +158,8 @@ async def abort(page: NamedDependency[PageRequest]) -> Response[str]:
     """Asks the run to stop."""
     organization_id, run_id = await _find(page)
     await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> Run:
-        return await lifecycle.abort_run(unit, run_id)
-
     try:
-        run = await page.write_in(organization_id, work)
+        run = await page.write_in(organization_id, lifecycle.abort_run, run_id)
     except IllegalMove as refusal:
         return await _show(page, organization_id, run_id, refusal=refusal)
     return page.go(f"/runs/{run_id}?done={'ended' if run.status.is_final else 'asked'}")
@@ -183,20 +168,21 @@ async def abort(page: NamedDependency[PageRequest]) -> Response[str]:
 async def _show(
     page: PageRequest, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    async def work(unit: UnitOfWork[Principal]) -> Whole:
-        return await _whole(unit, run_id)
+    whole = await page.read_in(organization_id, _whole, run_id)
+    abort_text = ABORT[whole.run.source] if whole.run.can_be_told_to_stop else ABORT_UNHEARD
+    values = {"whole": whole, "abort": abort_text, "done": done, **_words()}
+    return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **values)
 
-    whole = await page.read_in(organization_id, work)
-    told = ABORT[whole.run.source] if whole.run.can_be_told_to_stop else ABORT_UNHEARD
-    shown = {"whole": whole, "abort": told, "done": done, **_words()}
-    return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **shown)
+
+async def _render_run(unit: UnitOfWork[Principal], run_id: int) -> str:
+    return render_part(unit, "run", whole=await _whole(unit, run_id), **_words())
 
 
 async def _whole(unit: UnitOfWork[Principal], run_id: int) -> Whole:
     run = await lifecycle.get_run(unit, run_id)
     moves = await lifecycle.list_moves(unit, run_id)
     deliveries, _ = await actions.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
-    known = await channels.names_of_channels(unit, (one.channel_id for one in deliveries))
+    known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in deliveries))
     measured = await metrics.measured_by(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return Whole(
@@ -204,49 +190,51 @@ async def _whole(unit: UnitOfWork[Principal], run_id: int) -> Whole:
         project=(await names_of_projects(unit)).get(run.project_id, f"Project {run.project_id}"),
         moves=moves,
         deliveries=deliveries,
-        channels={one.id: one.name for one in known.values()},
-        paused=frozenset(one.id for one in known.values() if one.paused),
+        channels={channel.id: channel.name for channel in known.values()},
+        paused=frozenset(channel.id for channel in known.values() if channel.paused),
         course=course(measured, await metrics.course_by(unit.tx, run), ended=run.ended_at is not None),
         standing=metrics.standing(measured) if measured is not None and untold else (),
         compared=await metrics.compared_with_earlier(unit.tx, run),
     )
 
 
-def _shown(listed: Listed, wanted: Wanted, organization_id: int) -> dict[str, Any]:
+async def _render_list(unit: UnitOfWork[Principal], filters: Wanted) -> str:
+    listed = await _list_runs(unit, filters, None)
+    return render_part(unit, "runs", **_list_values(listed, filters, unit.principal.organization_id))
+
+
+def _list_values(listed: Listed, filters: Wanted, organization_id: int) -> dict[str, Any]:
     """What the list is made of, in the page and alone."""
     cursor = cursor_after(listed.following)
     return {
         "listed": listed,
-        "wanted": wanted,
+        "wanted": filters,
         "base": f"organization_id={organization_id}",
-        "older": None if cursor is None else f"/runs?{wanted.query(organization_id, cursor=cursor)}",
+        "older": None if cursor is None else f"/runs?{filters.query(organization_id, cursor=cursor)}",
         "page_length": PAGE,
         **_words(),
     }
 
 
-def _lister(wanted: Wanted, before: int | None) -> UseCase[Principal, [], Listed]:
-    async def work(unit: UnitOfWork[Principal]) -> Listed:
-        found, following = await lifecycle.list_runs(
-            unit,
-            project_id=wanted.project_id,
-            status=wanted.status,
-            result=wanted.result,
-            source=wanted.source,
-            text=wanted.text or None,
-            open_only=wanted.open_only,
-            before=before,
-            limit=PAGE,
-        )
-        return Listed(
-            runs=found,
-            told=await log.told_of(unit, [run.id for run in found]),
-            counts=await lifecycle.count_runs(unit),
-            projects=await names_of_projects(unit),
-            following=following,
-        )
-
-    return work
+async def _list_runs(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> Listed:
+    runs, following = await lifecycle.list_runs(
+        unit,
+        project_id=filters.project_id,
+        status=filters.status,
+        result=filters.result,
+        source=filters.source,
+        text=filters.text or None,
+        open_only=filters.open_only,
+        before=before,
+        limit=PAGE,
+    )
+    return Listed(
+        runs=runs,
+        told=await log.told_of(unit, [run.id for run in runs]),
+        counts=await lifecycle.count_runs(unit),
+        projects=await names_of_projects(unit),
+        following=following,
+    )
 
 
 async def _organization(page: PageRequest) -> int | None:
@@ -264,7 +252,7 @@ async def _find(page: PageRequest) -> tuple[int, int]:
     return await page.whose("run", run_id), run_id
 
 
-def _wanted(page: PageRequest) -> Wanted:
+def _filters(page: PageRequest) -> Wanted:
     """What the query asks for.
 
     Raises:

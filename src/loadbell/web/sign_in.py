@@ -57,11 +57,7 @@ async def log_out(page: NamedDependency[PageRequest]) -> Response[str]:
     page.refuse_foreign()
     if await page.guest() is not None:
         await page.form()
-
-        async def end(unit: UnitOfWork[SignedIn]) -> None:
-            await end_session(unit, unit.principal.session_id)
-
-        await page.write(end)
+        await page.write(_end_own_session)
         page.drop_session()
     return page.go("/login")
 
@@ -72,6 +68,10 @@ async def choose_theme(page: NamedDependency[PageRequest]) -> Response[str]:
     form = await page.form()
     page.keep_theme(form.get("theme", ""))
     return page.go(page.local_path(form.get("next", "")))
+
+
+async def _end_own_session(unit: UnitOfWork[SignedIn]) -> None:
+    await end_session(unit, unit.principal.session_id)
 
 
 HANDLERS: list[Any] = [show_login, log_in, log_out, choose_theme]

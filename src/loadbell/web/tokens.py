@@ -14,7 +14,7 @@ from loadbell.domain.orgs import Action, Principal, Scope, Token
 from loadbell.domain.runs import Trigger
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
-from loadbell.store.unit_of_work import UnitOfWork
+from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.moments import instant_in
 from loadbell.web.page import Form, PageRequest
 
@@ -59,23 +59,11 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def make(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a token of one's own; it is shown this once."""
     await page.person()
-    said = await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> tuple[Token, str]:
-        unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
-        return await tokens.create_token(
-            unit,
-            name=_name(said),
-            scope=_one_of(Scope, said.get("scope", ""), "scope"),
-            trigger=_one_of(Trigger, said.get("trigger", ""), "trigger"),
-            expires_at=instant_in(said.get("expires_at", ""), "expires_at"),
-            project_id=_project(said),
-        )
-
+    form = await page.form()
     try:
-        made = await page.write_in(_id(page), work)
+        made = await page.write_in(_id(page), _create_token, form)
     except (Conflict, Invalid) as refusal:
-        return await _show(page, refusal=refusal, said=said)
+        return await _show(page, refusal=refusal, form=form)
     return await _show(page, made=made)
 
 
@@ -84,15 +72,7 @@ async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
     """Removes a token; whoever sends it is nobody from now on."""
     await page.person()
     await page.form()
-
-    async def work(unit: UnitOfWork[Principal]) -> None:
-        try:
-            await tokens.revoke_token(unit, page.integer_id("token_id", "token"))
-        except NotFound:
-            unit.principal.require(Action.READ_TOKENS)  # whoever may not look is told so, not whether it is there
-            raise
-
-    await page.write_in(_id(page), work)
+    await page.write_in(_id(page), _revoke_token, page.in_path("token_id"))
     return page.go(f"/organizations/{_id(page)}/tokens?done=revoked")
 
 
@@ -100,20 +80,13 @@ async def _show(
     page: PageRequest,
     *,
     refusal: Refused | None = None,
-    said: Form | None = None,
+    form: Form | None = None,
     made: tuple[Token, str] | None = None,
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-
-    async def work(unit: UnitOfWork[Principal]) -> Listed:
-        query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
-        found = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
-        listed, older = split(found, PAGE, lambda one: one.id)
-        people = await members.list_members(unit, organization_id, before=None, limit=_MOST_MEMBERS)
-        return Listed(listed, older, {one.user_id: one.email for one in people}, await names_of_projects(unit))
-
-    listed = await page.read_in(organization_id, work)
+    query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
+    listed = await page.read_in(organization_id, _list_tokens, query)
     address = f"/organizations/{organization_id}/tokens"
     return await page.show(
         "tokens",
@@ -123,7 +96,7 @@ async def _show(
         organization_id=organization_id,
         listed=listed,
         older=None if listed.older is None else f"{address}?cursor={listed.older}",
-        said=said or Form([]),
+        said=form or Form([]),
         made=made,
         base_url=page.context.installation.base_url,
         scopes=[(value.value, text) for value, text in SCOPES.items()],
@@ -132,8 +105,37 @@ async def _show(
     )
 
 
-def _name(said: Form) -> str:
-    name = said.get("name", "").strip()
+async def _create_token(unit: UnitOfWork[Principal], form: Form) -> tuple[Token, str]:
+    unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
+    return await tokens.create_token(
+        unit,
+        name=_name(form),
+        scope=_one_of(Scope, form.get("scope", ""), "scope"),
+        trigger=_one_of(Trigger, form.get("trigger", ""), "trigger"),
+        expires_at=instant_in(form.get("expires_at", ""), "expires_at"),
+        project_id=_project(form),
+    )
+
+
+@exclusive
+async def _revoke_token(unit: UnitOfWork[Principal], token_id: str) -> None:
+    try:
+        await tokens.revoke_token(unit, integer_id(token_id, "token"))
+    except NotFound:
+        unit.principal.require(Action.READ_TOKENS)  # whoever may not look is told so, not whether it is there
+        raise
+
+
+async def _list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> Listed:
+    rows = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
+    listed, older = split(rows, query.limit, lambda token: token.id)
+    people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MOST_MEMBERS)
+    emails = {member.user_id: member.email for member in people}
+    return Listed(listed, older, emails, await names_of_projects(unit))
+
+
+def _name(form: Form) -> str:
+    name = form.get("name", "").strip()
     if not 1 <= len(name) <= LONGEST_NAME:
         raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
     return name
@@ -146,8 +148,8 @@ def _one_of(kind: Any, text: str, field: str) -> Any:
         raise Invalid(FieldError(field, "choose one of the list")) from None
 
 
-def _project(said: Form) -> int | None:
-    text = said.get("project_id", "")
+def _project(form: Form) -> int | None:
+    text = form.get("project_id", "")
     try:
         return integer_id(text, "project") if text else None
     except NotFound:

@@ -19,7 +19,8 @@ from loadbell.entry.identifiers import integer_id
 from loadbell.notify.channels import list_channels
 from loadbell.runs.lifecycle import list_runs
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.page import PageRequest
+from loadbell.web.page import Form, PageRequest
+from loadbell.web.rendering import render_part
 
 _MOST = 1_000  # projects to choose from; beyond that the API does it
 _LONGEST_NAME = 200
@@ -61,25 +62,8 @@ async def make_token(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.person()
     form = await page.form()
     organization_id = _id(form.get("organization_id", ""))
-
-    async def work(unit: UnitOfWork[Principal]) -> Made:
-        unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
-        try:
-            project = await projects.get_project(unit, integer_id(form.get("project_id", ""), "project"))
-        except NotFound:
-            raise Invalid(FieldError("project_id", "this project is not there any more; choose another")) from None
-        _, value = await create_token(
-            unit,
-            name=f"welcome: {project.name}"[:_LONGEST_NAME],
-            scope=Scope.REPORT,
-            trigger=None,
-            expires_at=None,
-            project_id=project.id,
-        )
-        return Made(value, project.name)
-
     try:
-        made = await page.write_in(organization_id, work)
+        made = await page.write_in(organization_id, _make_token, form)
     except (Conflict, Invalid) as refusal:
         return await _show(page, organization_id, refusal=refusal)
     return await _show(page, organization_id, made=made)
@@ -88,29 +72,13 @@ async def make_token(page: NamedDependency[PageRequest]) -> Response[str]:
 @get("/welcome/live")
 async def follow_welcome(page: NamedDependency[PageRequest]) -> Stream:
     """The line that waits, until the first run is there and whenever a newer one is."""
-
-    async def render(unit: UnitOfWork[Principal]) -> str:
-        return page.show_part(
-            "first_run", run=await _newest(unit), base_url=page.context.installation.base_url, now=unit.now
-        )
-
-    return await page.follow("run", _id(page.asked("organization_id")), render=render)
+    return await page.follow("run", _id(page.asked("organization_id")), _render_first_run)
 
 
 async def _show(
     page: PageRequest, organization_id: int, *, refusal: Refused | None = None, made: Made | None = None
 ) -> Response[str]:
-    async def work(unit: UnitOfWork[Principal]) -> Progress:
-        choice: list[tuple[int | str, str]] = []
-        if unit.principal.may(Action.MANAGE_TOKENS):
-            listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
-            listed.sort(key=lambda one: (not one.is_default, one.name))
-            choice = [(one.id, one.name) for one in listed if one.archived_at is None]
-        channels = await list_channels(unit, organization_id, before=None, limit=1)
-        sees = unit.principal.projects is None or bool(unit.principal.projects)
-        return Progress(await _newest(unit), choice, bool(channels), sees)
-
-    progress = await page.read_in(organization_id, work)
+    progress = await page.read_in(organization_id, _progress)
     base_url = page.context.installation.base_url
     return await page.show(
         "welcome",
@@ -124,9 +92,42 @@ async def _show(
     )
 
 
-async def _newest(unit: UnitOfWork[Principal]) -> Run | None:
-    found, _ = await list_runs(unit, limit=1)
-    return found[0] if found else None
+async def _make_token(unit: UnitOfWork[Principal], form: Form) -> Made:
+    unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
+    try:
+        project = await projects.get_project(unit, integer_id(form.get("project_id", ""), "project"))
+    except NotFound:
+        raise Invalid(FieldError("project_id", "this project is not there any more; choose another")) from None
+    _, value = await create_token(
+        unit,
+        name=f"welcome: {project.name}"[:_LONGEST_NAME],
+        scope=Scope.REPORT,
+        trigger=None,
+        expires_at=None,
+        project_id=project.id,
+    )
+    return Made(value, project.name)
+
+
+async def _progress(unit: UnitOfWork[Principal]) -> Progress:
+    organization_id = unit.principal.organization_id
+    choice: list[tuple[int | str, str]] = []
+    if unit.principal.may(Action.MANAGE_TOKENS):
+        listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
+        listed.sort(key=lambda project: (not project.is_default, project.name))
+        choice = [(project.id, project.name) for project in listed if project.archived_at is None]
+    channels = await list_channels(unit, organization_id, before=None, limit=1)
+    sees = unit.principal.projects is None or bool(unit.principal.projects)
+    return Progress(await _newest_run(unit), choice, bool(channels), sees)
+
+
+async def _render_first_run(unit: UnitOfWork[Principal]) -> str:
+    return render_part(unit, "first_run", run=await _newest_run(unit), base_url=unit.installation.base_url)
+
+
+async def _newest_run(unit: UnitOfWork[Principal]) -> Run | None:
+    runs, _ = await list_runs(unit, limit=1)
+    return runs[0] if runs else None
 
 
 def _commands(base_url: str, token: str) -> dict[str, str]:
