@@ -51,7 +51,7 @@ def test_one_host_has_a_limited_number_of_places_for_test_hooks(store_url: str) 
         def full(rows: list[Row]) -> bool:
             waiting = [row for row in rows if row["status"] == "pending" and row["attempts_begun"] == 0]
             told = [row for row in rows if row["status"] == "delivered"]
-            return (len(waiting), len(told)) == (MORE, 2)
+            return (len(waiting), len(told)) == (MORE, 2) and crowded.connects >= MAX_PER_HOST
 
         await until(site, full)
         connected = crowded.connects
@@ -63,4 +63,4 @@ def test_one_host_has_a_limited_number_of_places_for_test_hooks(store_url: str) 
     with ScriptedReceiver() as crowded, ScriptedReceiver() as free:
         crowded.play([hang()])
         free.play([respond()])
-        at_work(store_url, scenario, deadline=4 * SECOND)
+        at_work(store_url, scenario, deadline=8 * SECOND)
