@@ -28,7 +28,7 @@ from loadbell.entry.asgi import build_asgi
 from loadbell.entry.door import Door
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
 from loadbell.entry.http_server import HttpServer, http_config, room_for_connections
-from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.rate_limits import limit_of_reports, limit_of_test_hooks
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
@@ -243,7 +243,8 @@ def _http_server(settings: Settings, database: Database, live: Live, hosts: Host
         send_timeout=settings.send_timeout,
         sends_mail=settings.mail is not None,
         quotas=settings.quotas,
-        reports=ReportLimit(settings.quotas.pace_of_reports),
+        reports=limit_of_reports(settings.quotas.pace_of_reports),
+        test_hooks=limit_of_test_hooks(settings.quotas.pace_of_test_hooks),
     )
     routers = [*api.routers(door), *sources.routers(door), *web.routers(door, live)]
     room = room_for_connections(beside=IN_FLIGHT)

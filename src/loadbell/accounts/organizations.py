@@ -9,6 +9,7 @@ from loadbell.domain.emails import is_email
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Entropy, Micros
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, Scope, SignedIn
+from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.domain.runs import Trigger
 from loadbell.notify.channels import check_organization
 from loadbell.store import deletions
@@ -24,6 +25,7 @@ from loadbell.store.organizations import (
     set_default_project,
 )
 from loadbell.store.projects import get_project
+from loadbell.store.quotas import require_room_for_organization
 from loadbell.store.users import insert_user
 
 DEFAULT_PROJECT = "Default project"
@@ -104,21 +106,27 @@ async def make_first_owner(  # noqa: PLR0913 - what the first owner is made of, 
     return await _found(tx, organization.strip(), user_id, address, now=now)
 
 
-async def create_organization(
-    tx: Transaction, principal: Principal, name: str, *, now: Micros, entropy: Entropy
+async def create_organization(  # noqa: PLR0913 - who, what, and the ambient values
+    tx: Transaction, principal: Principal, name: str, *, quotas: Quotas = DEFAULT_QUOTAS, now: Micros, entropy: Entropy
 ) -> NewOrganization:
-    """Makes another organization, owned by the asker. The log of either has it: only the asker's knows the token."""
+    """Makes another organization, owned by the asker. The log of either has it: only the asker's knows the token.
+
+    Raises:
+        Conflict: the asker owns as many as may be.
+    """
     principal.require(Action.CREATE_ORGANIZATION)
+    await require_room_for_organization(tx, principal.user_id, quotas.organizations)
     made = await _make(tx, name, principal.user_id, principal.address, now=now, entropy=entropy)
     subject = f"organization {made.organization_id}"
     await append_entry(tx, principal, "organization.created", subject, {"name": name}, now)
     return made
 
 
-async def add_organization(
-    tx: Transaction, who: SignedIn, name: str, *, now: Micros, entropy: Entropy
+async def add_organization(  # noqa: PLR0913 - as above
+    tx: Transaction, who: SignedIn, name: str, *, quotas: Quotas = DEFAULT_QUOTAS, now: Micros, entropy: Entropy
 ) -> NewOrganization:
     """As :func:`create_organization`, for somebody who belongs to none, too: so that nobody is ever stuck."""
+    await require_room_for_organization(tx, who.user_id, quotas.organizations)
     return await _make(tx, name, who.user_id, who.address, now=now, entropy=entropy)
 
 

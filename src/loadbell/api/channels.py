@@ -133,7 +133,7 @@ async def delete_channel(call: NamedDependency[Call]) -> None:
 
 @post(
     "/channels/{channel_id:str}/test",
-    **described(Operation("Test a channel", _TESTED, body=bodies.Nothing, refusals=(404,))),
+    **described(Operation("Test a channel", _TESTED, body=bodies.Nothing, refusals=(404, 429))),
 )
 async def test_channel(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
@@ -141,21 +141,23 @@ async def test_channel(call: NamedDependency[Call]) -> Response[bytes]:
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> UUID:
         channel_id = call.integer_id("channel_id", _NOUN)
-        return await actions.test_saved(tx, principal, channel_id, now=now, entropy=call.door.entropy)
+        delivery_id = await actions.test_saved(tx, principal, channel_id, now=now, entropy=call.door.entropy)
+        call.door.test_hooks.take(principal.organization_id, now)
+        return delivery_id
 
     return await answer_of_test(call, await call.write_once(work))
 
 
 @post(
     "/organizations/{organization_id:str}/channels/test",
-    **described(Operation("Test settings that are not saved", _TESTED, body=bodies.FormBody, refusals=(404,))),
+    **described(Operation("Test settings that are not saved", _TESTED, body=bodies.FormBody, refusals=(404, 429))),
 )
 async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
     said = await call.body(bodies.FormBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> UUID:
-        return await actions.test_form(
+        delivery_id = await actions.test_form(
             tx,
             principal,
             call.integer_id("organization_id", "organization"),
@@ -165,6 +167,8 @@ async def test_form(call: NamedDependency[Call]) -> Response[bytes]:
             now=now,
             entropy=call.door.entropy,
         )
+        call.door.test_hooks.take(principal.organization_id, now)
+        return delivery_id
 
     return await answer_of_test(call, await call.write_once(work))
 

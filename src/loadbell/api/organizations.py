@@ -92,7 +92,9 @@ async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(NewOrganizationBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> CreatedOrganization:
-        made = await organizations.create_organization(tx, principal, said.name, now=now, entropy=call.door.entropy)
+        made = await organizations.create_organization(
+            tx, principal, said.name, quotas=call.door.quotas, now=now, entropy=call.door.entropy
+        )
         return CreatedOrganization(made.organization_id, made.project_id, made.token)
 
     return answer(HTTPStatus.CREATED, await call.write_once(work))
@@ -105,6 +107,7 @@ async def create_organization(call: NamedDependency[Call]) -> Response[bytes]:
             "Add an organization of yours",
             {201: CreatedOrganization},
             body=NewOrganizationBody,
+            refusals=(409,),
             credential=Credential.SESSION,
         )
     ),
@@ -114,7 +117,9 @@ async def create_own_organization(personal: NamedDependency[PersonalCall]) -> Re
     said = await personal.body(NewOrganizationBody)
 
     async def work(tx: Transaction, who: SignedIn, now: Micros) -> CreatedOrganization:
-        made = await organizations.add_organization(tx, who, said.name, now=now, entropy=personal.door.entropy)
+        made = await organizations.add_organization(
+            tx, who, said.name, quotas=personal.door.quotas, now=now, entropy=personal.door.entropy
+        )
         return CreatedOrganization(made.organization_id, made.project_id, made.token)
 
     return answer(HTTPStatus.CREATED, await personal.write(work))

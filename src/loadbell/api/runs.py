@@ -36,7 +36,7 @@ async def create_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.NewRunBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
-        call.door.reports.take(principal, now)
+        call.door.reports.take(principal.token_id, now)
         run = await lifecycle.create_run(
             tx,
             principal,
@@ -71,7 +71,7 @@ async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     said = await call.body(bodies.ReportBody)
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Run:
-        call.door.reports.take(principal, now)
+        call.door.reports.take(principal.token_id, now)
         run_id = call.integer_id("run_id", _NOUN)
         run = await lifecycle.report_run(tx, principal, run_id, said.report(), now=now, entropy=call.door.entropy)
         return answers.run(run, call.door.base_url)

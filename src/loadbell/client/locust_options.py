@@ -23,7 +23,7 @@ class LocustOptions:
     def __init__(self, command: Command) -> None:
         self._command = command
         self._files: dict[str, str] = {}
-        if command.in_container:  # where other files are
+        if command.elsewhere:
             return
         named = command.option("--config") or command.environment.get("LOCUST_CONFIG")
         home = command.environment.get("HOME", "")
@@ -73,7 +73,7 @@ class LocustOptions:
     @property
     def missing_file(self) -> bool:
         """Whether a locustfile is not there. One at a web address is not looked for."""
-        if self._command.in_container:
+        if self._command.elsewhere:
             return False
         named = self._value(("-f", "--locustfile"), "LOCUST_LOCUSTFILE") or "locustfile.py"
         return any("://" not in path and not os.path.exists(path.strip()) for path in named.split(","))  # noqa: PTH110 - pathlib is slow to import

@@ -46,7 +46,7 @@ class Execution:
 
     def wrote(self, path: str | None) -> bool:
         """Whether the file or folder at ``path`` was written during the execution."""
-        return bool(path) and not self.command.in_container and was_written(path or "", self.started_at)
+        return bool(path) and not self.command.elsewhere and was_written(path or "", self.started_at)
 
 
 def end_of(code: int, execution: Execution) -> End:
@@ -56,7 +56,7 @@ def end_of(code: int, execution: Execution) -> End:
         return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command could not be started")
     if code == _BY_TIMEOUT and command.under_timeout:
         return End(TIMED_OUT, UNKNOWN, "exit code 124: stopped by timeout")
-    if code == _NOT_RUN and (command.under_timeout or command.in_container):
+    if code == _NOT_RUN and (command.under_timeout or command.elsewhere):
         return End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 125: the command could not be started")
     if command.build and code != 0:
         return _failed_build(code, execution)
@@ -154,7 +154,7 @@ def _doubt_of_locust(execution: Execution, options: LocustOptions) -> End | None
         return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is not there")
     results = [options.json_file] if options.json_file else []
     results += [f"{options.csv_prefix}_stats.csv"] if options.csv_prefix else []
-    if results and not execution.command.in_container:
+    if results and not execution.command.elsewhere:
         wrote = any(execution.wrote(path) for path in results)
         return None if wrote else End(SCRIPT_ERROR, UNKNOWN, "exit code 1 and no results: the locustfile is broken")
     if options.run_time_s is None:
@@ -178,7 +178,7 @@ def _artillery(code: int, execution: Execution) -> End:
     report = command.option("--output", "-o")
     if execution.wrote(report):
         return End(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
-    if command.in_container:
+    if command.elsewhere:
         return End(ABORTED_BY_SYSTEM, FAILED, "exit code 1: an ensure condition did not hold, or the script is broken")
     if not report and _has_criteria(command):
         return End(FAILED_THRESHOLD, FAILED, "exit code 1 of a script with ensure conditions: one did not hold")

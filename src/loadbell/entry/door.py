@@ -40,7 +40,7 @@ from loadbell.entry import identifiers
 from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER, decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
-from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.rate_limits import RateLimit, limit_of_reports, limit_of_test_hooks
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
 from loadbell.outbound.addresses import AddressPolicy
@@ -71,7 +71,8 @@ class Door:
     passwords: Passwords = field(default_factory=Passwords)
     sends_mail: bool = False  #: the operator named a mail server
     quotas: Quotas = field(default_factory=Quotas)
-    reports: ReportLimit = field(default_factory=lambda: ReportLimit(Quotas().pace_of_reports))
+    reports: RateLimit = field(default_factory=lambda: limit_of_reports(Quotas().pace_of_reports))
+    test_hooks: RateLimit = field(default_factory=lambda: limit_of_test_hooks(Quotas().pace_of_test_hooks))
     shares: Shares = field(default_factory=Shares)
 
     @property

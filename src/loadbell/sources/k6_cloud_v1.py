@@ -214,7 +214,7 @@ async def create(k6: NamedDependency[K6Call]) -> Response[bytes]:
     agent = k6.header("user-agent") or ""
 
     async def work(tx: Transaction, principal: Principal, now: Micros) -> _Created:
-        k6.door.reports.take(principal, now)
+        k6.door.reports.take(principal.token_id, now)
         try:
             run = await lifecycle.create_run(
                 tx,

@@ -206,11 +206,14 @@ async def test_form(page: PageCall, organization_id: int, kind: ChannelKind, sai
         given: dict[str, Any] = {"policy": page.door.policy, "now": now, "entropy": page.door.entropy}
         if channel is None:
             settings = settings_from(kind, said, None)
-            return await actions.test_form(tx, principal, organization_id, kind=kind.value, settings=settings, **given)
-        saved = await channels.get_channel(tx, principal, channel)
-        return await actions.test_form_of(
-            tx, principal, channel, settings_from(saved.kind, said, saved.settings), **given
-        )
+            given |= {"kind": kind.value, "settings": settings}
+            delivery_id = await actions.test_form(tx, principal, organization_id, **given)
+        else:
+            saved = await channels.get_channel(tx, principal, channel)
+            settings = settings_from(saved.kind, said, saved.settings)
+            delivery_id = await actions.test_form_of(tx, principal, channel, settings, **given)
+        page.door.test_hooks.take(principal.organization_id, now)
+        return delivery_id
 
     delivery_id = await page.write_in(organization_id, start)
     return await wait_for(page, organization_id, delivery_id)

@@ -11,7 +11,7 @@ from loadbell.accounts.projects import names_of_projects
 from loadbell.channels import channel_type
 from loadbell.domain.channels import Channel
 from loadbell.domain.deliveries import Delivery
-from loadbell.domain.errors import Conflict, FieldError, Invalid, Refused
+from loadbell.domain.errors import Conflict, FieldError, Invalid, RateLimited, Refused
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.replays import End
@@ -111,7 +111,7 @@ async def test(page: NamedDependency[PageCall]) -> Response[str]:
     channel = await page.read_in(organization_id, find)
     try:
         tested = await forms.test_form(page, organization_id, channel.kind, said, channel_id)
-    except (Invalid, Conflict) as refusal:
+    except (Invalid, Conflict, RateLimited) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", said=said)
     return await _show(page, organization_id, channel_id, part="settings", said=said, tested=tested)
 

@@ -13,7 +13,7 @@ from loadbell.channels import channel_type
 from loadbell.channels.settings import masked_settings
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
 from loadbell.domain.deliveries import Delivery
-from loadbell.domain.errors import Conflict, Invalid, Refused
+from loadbell.domain.errors import Conflict, Invalid, RateLimited, Refused
 from loadbell.domain.events import EventName, run_payload
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Notice, run_notice
@@ -147,7 +147,7 @@ async def test(page: NamedDependency[PageCall]) -> Response[str]:
     saved = await page.read_in(organization_id, first)
     try:
         tested = await forms.test_form(page, organization_id, kind, said, None if saved is None else saved.id)
-    except (Invalid, Conflict) as refusal:
+    except (Invalid, Conflict, RateLimited) as refusal:
         return await _show(page, refusal=refusal, part=kind.value, said=said)
     return await _show(page, part=kind.value, said=said, tested=tested)
 

@@ -49,17 +49,18 @@ async def add(page: NamedDependency[PageCall]) -> Response[str]:
     """Adds an organization of one's own, and shows its API token this once."""
     await page.person()
     form = await page.form()
+
+    async def work(tx: Transaction, who: SignedIn, now: Micros) -> organizations.NewOrganization:
+        given: dict[str, Any] = {"quotas": page.door.quotas, "now": now, "entropy": page.door.entropy}
+        return await organizations.add_organization(tx, who, name, **given)
+
     try:
         name = _name(form)
-    except Invalid as refusal:
+        made = await page.write(work)
+    except (Invalid, Conflict) as refusal:
         return await page.show(
             "organizations", refusal=refusal, back="/organizations", name=form.get("name", ""), done=""
         )
-
-    async def work(tx: Transaction, who: SignedIn, now: Micros) -> organizations.NewOrganization:
-        return await organizations.add_organization(tx, who, name, now=now, entropy=page.door.entropy)
-
-    made = await page.write(work)
     page.turn_to(made.organization_id)
     return await page.show("organization_added", back="/organizations", made=made, name=name)
 
