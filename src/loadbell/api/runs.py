@@ -9,11 +9,13 @@ from litestar.di import NamedDependency
 
 from loadbell.api import answers, bodies
 from loadbell.api.operations import Operation, described
+from loadbell.domain.errors import Invalid
 from loadbell.domain.ids import Micros, from_datetime
 from loadbell.domain.orgs import Principal
-from loadbell.entry.door import Call, answer
+from loadbell.entry.door import Asked, Call, answer
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaType
 from loadbell.notify import actions
 from loadbell.runs import lifecycle
 from loadbell.store.db import Transaction
@@ -86,14 +88,26 @@ async def report_run(call: NamedDependency[Call]) -> Response[bytes]:
     ),
 )
 async def heartbeat(call: NamedDependency[Call]) -> Response[bytes]:
-    """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing."""
-    said = await call.body(bodies.HeartbeatBody)
+    """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing.
 
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Heartbeat:
-        run_id = call.integer_id("run_id", _NOUN)
-        return answers.Heartbeat(await lifecycle.heartbeat(tx, principal, run_id, said.metrics, now=now))
+    A body that is refused is a sign of life all the same, and its source is told to stop all the same.
+    """
 
-    return answer(HTTPStatus.OK, await call.write_once(work))
+    def noting(metrics: dict[str, float] | None) -> Asked[Principal, answers.Heartbeat]:
+        async def work(tx: Transaction, principal: Principal, now: Micros) -> answers.Heartbeat:
+            run_id = call.integer_id("run_id", _NOUN)
+            return answers.Heartbeat(await lifecycle.heartbeat(tx, principal, run_id, metrics, now=now))
+
+        return work
+
+    try:
+        said = await call.body(bodies.HeartbeatBody)
+        return answer(HTTPStatus.OK, await call.write_once(noting(said.metrics)))
+    except (MalformedBody, UnsupportedMediaType, TooLarge, Invalid):
+        alive = await call.write(noting(None))
+        if alive.abort:
+            return answer(HTTPStatus.OK, alive)
+        raise
 
 
 @post(

@@ -152,10 +152,14 @@ class AtTheDoor(Generic[Who]):
             await self.read(_nothing)
         try:
             self._raw = await self.read_body()
-            return decode_body(self._raw, self._request.headers.get("content-type"), wanted)
+            return self.decode(self._raw, wanted)
         except Refused:
             await self.read(_nothing)
             raise
+
+    def decode(self, raw: bytes, wanted: type[T]) -> T:
+        """What the body ``raw`` says, as ``wanted``; raises as :meth:`body`."""
+        return decode_body(raw, self._request.headers.get("content-type"), wanted)
 
     async def read_body(self, largest: int | None = None) -> bytes:
         """The body as it came. More than a stranger may send is read only from whom we know, and takes room.

@@ -30,13 +30,14 @@ from loadbell.domain.measurements import Measurements, Point, TooMuchWork, conde
 from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
-from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks, decode_body
+from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks
 from loadbell.entry.door import Call, Door
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
 from loadbell.notify.channels import names_of_paused
 from loadbell.runs import lifecycle, metrics
 from loadbell.sources import k6_create, k6_points
+from loadbell.sources.k6_json import decode_json
 from loadbell.sources.turns import Turns
 from loadbell.store.db import Transaction
 
@@ -100,6 +101,10 @@ class K6Call(Call):
         """The token, behind ``Token`` as k6 sends it, or ``Bearer``."""
         shown = (self.header("authorization") or "").strip()
         return shown[len(_TOKEN) :].strip() or None if shown.lower().startswith(_TOKEN) else super().credential()
+
+    def decode(self, raw: bytes, wanted: type[T]) -> T:
+        """As k6's JSON is read: what it is declared as is not looked at."""
+        return decode_json(raw, wanted)
 
     async def announced(self) -> k6_create.NewTest:
         """What k6 says of a run that begins.
@@ -167,7 +172,7 @@ class TokenCall(K6Call):
 
     async def look(self) -> bool:
         """Whether the token is good."""
-        self.token = decode_body(await self.read_body(LARGEST_OF_STRANGER), "application/json", _Token).token
+        self.token = decode_json(await self.read_body(LARGEST_OF_STRANGER), _Token).token
         try:
             await self.read(_nothing)
         except Unauthenticated:
@@ -261,6 +266,12 @@ async def push(
     try:
         packed, key = await k6.pushed(), k6.key()
         measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, asked)))
+
+        async def work(tx: Transaction, principal: Principal, now: Micros) -> bool:
+            entropy = k6.door.entropy
+            return await metrics.take(tx, principal, run_id, measured, key=key, now=now, entropy=entropy)
+
+        shall_stop = await k6.write(work)
     except (MalformedBody, TooLarge, Invalid, RateLimited):
 
         async def refuse_it(tx: Transaction, principal: Principal, now: Micros) -> bool:
@@ -269,12 +280,7 @@ async def push(
         if await k6.write(refuse_it):
             return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
         raise
-
-    async def work(tx: Transaction, principal: Principal, now: Micros) -> bool:
-        entropy = k6.door.entropy
-        return await metrics.take(tx, principal, run_id, measured, key=key, now=now, entropy=entropy)
-
-    if await k6.write(work):
+    if shall_stop:
         return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
     return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
 
