@@ -61,6 +61,11 @@ class LocustOptions:
         return f"{name}.json" if name else None
 
     @property
+    def log_file(self) -> str | None:
+        """The file that it keeps its log in; None: its log goes to standard error."""
+        return self._value(("--logfile",), "LOCUST_LOGFILE") or None
+
+    @property
     def run_time_s(self) -> float | None:
         """How long the load shall be on; None: not limited, or not known."""
         text = (self._value(("-t", "--run-time"), "LOCUST_RUN_TIME") or "").replace(" ", "")

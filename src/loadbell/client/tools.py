@@ -20,6 +20,7 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """The exit codes that a shell gives for a command which it could not start."""
 
 _BY_TIMEOUT, _NOT_RUN = 124, 125
+_LOST_UNKNOWN = "whether a worker was lost on the way is not known"
 _SCRIPT_BYTES = 1024 * 1024
 
 
@@ -30,6 +31,12 @@ class End:
     status: int
     result: str
     note: str | None = None
+    is_partial: bool = False  #: part of the load was lost on the way, so no limit that was kept proves anything
+
+    def without(self, lost: str) -> "End":
+        """The same end of a run that lost what ``lost`` names: if it was not a failure, it is unknown."""
+        note = lost if self.note in {None, _LOST_UNKNOWN} else f"{self.note}; {lost}"
+        return End(self.status, FAILED if self.result == FAILED else UNKNOWN, note, is_partial=True)
 
 
 @dataclass(frozen=True)
@@ -135,7 +142,7 @@ def _locust_without_errors(execution: Execution, options: LocustOptions) -> End:
     if options.exit_code_on_error == "0":
         return End(FINISHED, UNKNOWN, "Locust's exit code for errors is switched off")
     if options.is_distributed:
-        return End(FINISHED, UNKNOWN, "whether a worker was lost on the way is not known")
+        return End(FINISHED, UNKNOWN, _LOST_UNKNOWN)
     return End(FINISHED, PASSED)
 
 
