@@ -21,6 +21,7 @@ import hashlib
 from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -40,6 +41,7 @@ from loadbell.entry import identifiers
 from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER, decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
+from loadbell.entry.parameters import read_query
 from loadbell.entry.rate_limits import RateLimit, limit_of_reports, limit_of_test_hooks
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
@@ -119,11 +121,15 @@ class AtTheDoor(Generic[Who]):
         Raises:
             Invalid: some fields are wrong.
         """
-        said = dict(self._request.query_params)
+        said = self._query
         nulls = [name for name in wanted.__struct_fields__ if said.get(name, "").lower() == "null"]
         if nulls:  # which msgspec would read as absent, and the filter that somebody meant would be gone
             raise Invalid(*(FieldError(name, "can't be null; leave it out") for name in nulls))
         return convert_fields(said, wanted, strict=False)
+
+    @cached_property
+    def _query(self) -> dict[str, str]:
+        return read_query(self._request.scope["query_string"])
 
     def header(self, name: str) -> str | None:
         """The value of the request's header ``name``."""

@@ -24,7 +24,8 @@ from loadbell.notify import actions, channels
 from loadbell.outbound.contract import MASK
 from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store.db import Transaction
-from loadbell.web.page import Form, PageCall
+from loadbell.web.form import Form
+from loadbell.web.page import PageCall
 
 LONGEST_NAME = 200
 

@@ -19,8 +19,9 @@ from loadbell.notify import actions, channels, log, replay, resuming, rotation
 from loadbell.notify.resuming import Held
 from loadbell.store.db import Transaction
 from loadbell.web import channel_forms as forms
+from loadbell.web.form import Form
 from loadbell.web.moments import instant_in
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import PageCall
 from loadbell.web.reasons import ADVICE
 
 SHOWN = 10

@@ -16,7 +16,8 @@ from loadbell.domain.orgs import Action, Invitation, Member, Principal, Role
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.db import Transaction
-from loadbell.web.page import Form, PageCall
+from loadbell.web.form import Form
+from loadbell.web.page import PageCall
 
 PAGE = 50
 """Members that one page lists, and invitations."""

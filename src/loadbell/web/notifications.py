@@ -22,7 +22,8 @@ from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source, Thresh
 from loadbell.notify import channels, log
 from loadbell.store.db import Transaction
 from loadbell.web import channel_forms as forms
-from loadbell.web.page import Form, PageCall
+from loadbell.web.form import Form
+from loadbell.web.page import PageCall
 from loadbell.web.reasons import ADVICE
 
 MOST_CHANNELS = 200

@@ -14,7 +14,8 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, SignedIn
 from loadbell.entry.identifiers import integer_id
 from loadbell.store.db import Transaction
-from loadbell.web.page import Form, PageCall
+from loadbell.web.form import Form
+from loadbell.web.page import PageCall
 
 _NOUN = "organization"
 _MOST = 1_000  # to choose from; beyond that the API does it

@@ -15,7 +15,8 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.db import Transaction
-from loadbell.web.page import Form, PageCall
+from loadbell.web.form import Form
+from loadbell.web.page import PageCall
 
 PAGE = 50
 """Projects that one page lists."""

@@ -16,8 +16,9 @@ from loadbell.domain.runs import Trigger
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.db import Transaction
+from loadbell.web.form import Form
 from loadbell.web.moments import instant_in
-from loadbell.web.page import Form, PageCall
+from loadbell.web.page import PageCall
 
 PAGE = 50
 """Tokens that one page lists."""
