@@ -28,7 +28,7 @@ def find_lost_workers(command: Command, started_at: float) -> str | None:
         command: the command that ran.
         started_at: when it was started, by the clock, in seconds since the epoch: a log may hold older runs, too.
     """
-    path = None if command.tool != "locust" or command.in_container else LocustOptions(command).log_file
+    path = None if command.tool != "locust" or command.elsewhere else LocustOptions(command).log_file
     if path is None:
         return None
     ready: dict[str, None] = {}  # in the order in which they came
