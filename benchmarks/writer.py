@@ -19,10 +19,12 @@ from typing import Any
 from loadbell.accounts import organizations, projects
 from loadbell.domain.orgs import Scope
 from loadbell.notify.channels import delete_channel
+from loadbell.notify.due_times import DueTimes
 from loadbell.notify.replay import start_replay
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import Sweeper
 from loadbell.store import sqlite
+from loadbell.store.clock_steps import follow_step_back
 from loadbell.store.idempotency import KEPT
 from loadbell.store.migrate import upgrade_sqlite
 from loadbell.store.tokens import delete_token
@@ -98,6 +100,13 @@ async def _replay(site: Site, channel: int, _project: int) -> None:
     await site.do(start_replay, site.owner, channel, **asked, dry_run=False, counted=count)
 
 
+async def _set_back(site: Site, _channel: int, _project: int) -> None:
+    site.clock.advance(-HOLD_FOR)
+    now = site.clock()
+    await site.do(follow_step_back, owner=0, back=HOLD_FOR)
+    await DueTimes(HOLD_FOR, now).follow(site.database)
+
+
 OPERATIONS: dict[str, Callable[[Site, int, int], Coroutine[Any, Any, None]]] = {
     "nothing (baseline)": _nothing,
     "resume, drop": _drop,
@@ -109,6 +118,7 @@ OPERATIONS: dict[str, Callable[[Site, int, int], Coroutine[Any, Any, None]]] = {
     "forget idempotency keys": _forget,
     "revoke a token with keys": _revoke,
     "start a replay": _replay,
+    "follow a clock set back": _set_back,
 }
 
 

@@ -68,6 +68,52 @@ def test_no_pattern_of_ours_may_take_long() -> None:
     assert not bad, "\n".join(bad)
 
 
+SCRIPT = r"""
+  // "no" /(a+)+b/ "text"
+  const a = "/(a+)+c/", b = `/(a+)+d/`, c = '\'/(a+)+e/'; /* /(a+)+f/ */
+  const d = count / size / 2, e = list[0] / (1 + 2) / 3;
+  if (/[/\]]+x$/i.test(a)) return a.replace(/\s+/gs, " ").split(/,/);
+  return /z/;
+"""
+
+
+def test_patterns_of_scripts_are_found() -> None:
+    """Each literal with its flags, and nothing that stands in a comment or a text, or divides."""
+    assert [(r"[/\]]+x$", re.IGNORECASE), (r"\s+", re.DOTALL), (",", 0), ("z", 0)] == list(_literals(SCRIPT))
+
+
+def test_no_pattern_of_our_scripts_may_take_long() -> None:
+    """Those of others (``.min.js``) are not looked at; a pattern is a literal, so that it can be looked at."""
+    scripts = [path for path in SOURCE.rglob("*.js") if not path.name.endswith(".min.js")]
+    bad = [
+        f"{path.name}: {pattern!r}: {why}"
+        for path in scripts
+        for pattern, flags in _literals(path.read_text())
+        if (why := trouble(pattern, flags, searched=True)) is not None
+    ]
+
+    assert {"chart.js", "loadbell.js"} <= {path.name for path in scripts}
+    assert not bad, "\n".join(bad)
+    assert not [path.name for path in scripts if "RegExp" in path.read_text()]
+
+
+_OF_SCRIPT = re.compile(
+    r"""//[^\n]*|/\*.*?\*/  # a comment
+    | "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | `(?:[^`\\]|\\.)*`
+    | (?:(?<=return\ )|(?<![\w)\]])(?<![\w)\]]\ ))  # nothing is divided here
+      /(?P<pattern>(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*\])+)/(?P<flags>[a-z]*)""",
+    re.VERBOSE | re.DOTALL,
+)
+_FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
+
+
+def _literals(script: str) -> Iterator[tuple[str, int]]:
+    """The regular expressions of a script and their flags. A slash behind a name, ) or ] divides."""
+    for found in _OF_SCRIPT.finditer(script):
+        if found["pattern"] is not None:
+            yield found["pattern"], sum(_FLAGS.get(flag, 0) for flag in found["flags"])
+
+
 def _patterns(path: Path) -> Iterator[tuple[str, str | bytes, int, bool]]:
     """Where it stands, the pattern, its flags, and whether it is searched for."""
     tree = ast.parse(path.read_text())

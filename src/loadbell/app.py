@@ -26,7 +26,7 @@ from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
 from loadbell.entry.http_server import HttpServer, http_config, room_for_connections
-from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.rate_limits import limit_of_reports, limit_of_test_hooks
 from loadbell.entry.requests import AppContext
 from loadbell.notify.worker import IN_FLIGHT, Worker
 from loadbell.outbound.addresses import AddressPolicy
@@ -246,7 +246,8 @@ def _http_server(
         installation,
         hosts=hosts,
         send_timeout=settings.send_timeout,
-        reports=ReportLimit(settings.quotas.pace_of_reports),
+        reports=limit_of_reports(settings.quotas.pace_of_reports),
+        test_hooks=limit_of_test_hooks(settings.quotas.pace_of_test_hooks),
     )
     routers = [*api.routers(context), *sources.routers(context), *web.routers(context, live)]
     room = room_for_connections(beside=IN_FLIGHT)

@@ -48,12 +48,14 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_ALLOWED_HOSTS": "",
     "LOADBELL_TRUSTED_PROXIES": "",
     "LOADBELL_OUTBOUND_PROXY": "",
+    "LOADBELL_MAX_ORGANIZATIONS": "1000",
     "LOADBELL_MAX_CHANNELS": "200",
     "LOADBELL_MAX_PROJECTS": "500",
     "LOADBELL_MAX_TOKENS": "1000",
     "LOADBELL_MAX_INVITATIONS": "500",
     "LOADBELL_MAX_MEMBERS": "2000",
     "LOADBELL_MAX_RUN_REPORTS_PER_MINUTE": "6000",
+    "LOADBELL_MAX_TEST_HOOKS_PER_MINUTE": "600",
 }
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
 
@@ -173,12 +175,14 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         trusted_proxies=_networks("LOADBELL_TRUSTED_PROXIES", text("LOADBELL_TRUSTED_PROXIES")),
         outbound_proxy=_outbound_proxy(text("LOADBELL_OUTBOUND_PROXY")),
         quotas=Quotas(
+            organizations=number("LOADBELL_MAX_ORGANIZATIONS"),
             channels=number("LOADBELL_MAX_CHANNELS"),
             projects=number("LOADBELL_MAX_PROJECTS"),
             tokens=number("LOADBELL_MAX_TOKENS"),
             invitations=number("LOADBELL_MAX_INVITATIONS"),
             members=number("LOADBELL_MAX_MEMBERS"),
             reports_per_minute=number("LOADBELL_MAX_RUN_REPORTS_PER_MINUTE"),
+            test_hooks_per_minute=number("LOADBELL_MAX_TEST_HOOKS_PER_MINUTE"),
         ),
     )
 

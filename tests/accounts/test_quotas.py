@@ -1,4 +1,4 @@
-"""Quotas of an organization: at the limit nothing more is added, and of two at once one is the last; on both stores."""
+"""Quotas: at the limit nothing more is added, and of two at once one is the last; on both stores."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from loadbell.accounts.invitations import invite
+from loadbell.accounts.organizations import add_organization, create_organization
 from loadbell.accounts.projects import add_project
 from loadbell.accounts.tokens import Hold, create_token
 from loadbell.domain.channels import Subscription
 from loadbell.domain.errors import Conflict
-from loadbell.domain.orgs import Role, Scope
+from loadbell.domain.orgs import Role, Scope, SignedIn
 from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.notify.channels import create_channel
 from tests.accounts.asking import ask, token_of
@@ -87,5 +88,33 @@ def test_of_many_at_once_no_more_are_added_than_may_be(play: Play, name: str, co
         assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
         for part in (f"quota of {name} ({most})", "operator", f"LOADBELL_MAX_{name.upper()}"):
             assert all(part in told for told in refusals)
+
+    play(scenario)
+
+
+def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: Play) -> None:
+    """Whatever way they are added; the others are told who may raise it, and somebody else's don't count."""
+
+    async def scenario(site: Site) -> None:
+        token = await token_of(site, site.owner)
+        who = SignedIn(site.owner.user_id, 1, None)
+        quotas = replace(DEFAULT_QUOTAS, organizations=1 + MOST)
+        outcomes = await asyncio.gather(
+            *(
+                ask(site, token, create_organization, f"o{number}", quotas=quotas, hold=Hold.SHARED)
+                if number % 2
+                else site.do(add_organization, who, f"o{number}", quotas=quotas)
+                for number in range(2 * MOST)
+            ),
+            return_exceptions=True,
+        )
+        refusals = [str(outcome) for outcome in outcomes if isinstance(outcome, Conflict)]
+        other = await site.person(Role.ADMIN)
+
+        assert (MOST, 2 * MOST) == (len(refusals), len(outcomes))
+        assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
+        for part in (f"({1 + MOST})", "operator", "LOADBELL_MAX_ORGANIZATIONS"):
+            assert all(part in told for told in refusals)
+        await site.do(create_organization, other, "theirs", quotas=quotas)
 
     play(scenario)

@@ -139,6 +139,36 @@ def test_a_heartbeat_hears_of_an_abort(site: ApiSite) -> None:
     assert {"vus": 10.0} == site.client.ok("GET", path)["metrics"]
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        (b'{"metrics": {"vus": 1e400}}', 422, "metrics"),
+        (b'{"metrics": {"vus": -1e400}}', 422, "metrics"),
+        (b'{"metrics": {"vus": %s}}' % (b"9" * 400), 422, "metrics.vus"),
+        (b'{"metrics": {"vus": NaN}}', 400, None),
+        (b'{"metrics": {"vus": "many"}}', 422, "metrics.vus"),
+        (b'{"metrics": {%s}}' % b",".join(b'"m%d":1' % number for number in range(201)), 422, "metrics"),
+        (b"x" * 1_100_000, 413, None),
+        (b"noise", 400, None),
+    ],
+)
+def test_a_refused_heartbeat_is_a_sign_of_life(
+    still_site: ApiSite, body: bytes, status: int, field: str | None
+) -> None:
+    """It says what is wrong, but costs the run nothing: the watchdog hears it, and it hears of an abort."""
+    run = _new(still_site, watchdog_s=60)
+    path = f"/runs/{run['id']}"
+    still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id", id=run["id"])
+    refused = still_site.client.call("POST", f"{path}/heartbeat", body)
+    heard = still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id AND last_report_at > 1", id=run["id"])
+
+    assert (status, 1) == (refused.status, heard)
+    assert field in [error["field"] for error in refused.json.get("errors", [])] + [None]
+    assert {} == still_site.client.ok("GET", path)["metrics"]
+    still_site.client.ok("POST", f"{path}/abort")
+    assert {"abort": True} == still_site.client.ok("POST", f"{path}/heartbeat", body)
+
+
 def test_a_run_that_cannot_be_told_ends_at_its_abort(site: ApiSite) -> None:
     """A plain REST run is Aborted by user at once, and its note says that nobody was told."""
     run = _new(site)

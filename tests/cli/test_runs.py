@@ -1,9 +1,11 @@
 """``loadbell runs`` as a person calls it: real processes against a real server."""
 
 import json
+import time
 
 from tests.api.site import ApiSite
 from tests.cli.conftest import Ask
+from tests.support.k6_pushes import push
 
 
 def test_runs_are_listed(site: ApiSite, ask: Ask) -> None:
@@ -33,6 +35,26 @@ def test_a_run_is_shown(site: ApiSite, ask: Ask) -> None:
     assert "crossed    p(95)<500 — was 812.4\nheld       rate<1\n" in shown.stdout
     assert (1, "") == (missing.returncode, missing.stdout)
     assert "There is no run 999999." in missing.stderr
+
+
+def test_a_threshold_that_measured_nothing_has_not_held(site: ApiSite, ask: Ask) -> None:
+    """Of k6's verdict "held" on what was never measured, it says what the run's page says; as JSON it is told, too."""
+    thresholds = {"http_req_duration": ["p(95)<500"], "grpc_req_duration": ["avg<9"], "iterations": ["count>0"]}
+    run = site.client.ok("POST", "//v1/tests", {"name": "x", "thresholds": thresholds})["reference_id"]
+    site.client.ok("POST", f"//v2/metrics/{run}", push(int(time.time()), times=[1.0], http=False))
+    verdicts = {key: dict.fromkeys(of, key.startswith("grpc")) for key, of in thresholds.items()}
+    site.client.ok("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 1, "thresholds": verdicts})
+    shown = ask("runs", "show", run).stdout.splitlines()
+    as_json = json.loads(ask("runs", "show", run, "--json").stdout)["thresholds"]
+
+    assert [
+        "\u2013          http_req_duration: p(95)<500 — nothing was measured",
+        "crossed    grpc_req_duration: avg<9",
+        "held       iterations: count>0 — was 1",
+    ] == shown[-3:]
+    assert [(True, None, False), (False, None, False), (True, 1, None)] == [
+        (one["ok"], one["value"], one.get("measured")) for one in as_json
+    ]
 
 
 def test_abort(site: ApiSite, ask: Ask) -> None:

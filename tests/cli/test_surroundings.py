@@ -92,9 +92,11 @@ def test_a_terminal_that_can_not_show_it_all(words: tuple[str, ...], encoding: s
         (("k6-config",), ">&-", 0, ""),
         (("channels", "list"), "2>/dev/full", 3, ""),
         (("channels", "list"), "2>&-", 3, ""),
+        ((*SETUP, "--password-stdin"), "<&-", 1, "password: give 10 to 1000 characters"),
+        (("channels", "add", "--kind", "slack", "--name", "n", "--set", "url=-"), "<&-", 3, "can't be reached"),
     ],
 )
-def test_an_output_that_leads_nowhere(words: tuple[str, ...], redirected: str, code: int, said: str) -> None:
+def test_a_stream_that_leads_nowhere(words: tuple[str, ...], redirected: str, code: int, said: str) -> None:
     """A full disk, a reader who has gone, a closed stream: a sentence if one can be said, and the right code."""
     done = _run(words, redirected=redirected, **HERE, PATH=os.environ["PATH"])
 

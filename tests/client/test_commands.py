@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadbell.client.commands import read_command
+from loadbell.client.locust_options import LocustOptions
+from loadbell.client.tools import Execution, end_of
 
 
 def tool_of(command: str) -> str:
@@ -99,6 +101,37 @@ def tool_of(command: str) -> str:
         ("sh -c 'exit 1'", "sh"),
         ("sh load.sh", "sh"),
         ("bash gatling.sh", "gatling"),
+        ("sh -c 'cd perf && exec k6 run x.js'", "k6"),
+        ("bash -lc 'set -e; export A=b; ulimit -n 9999; . venv/bin/activate; locust -f x.py'", "locust"),
+        ("sh -c 'cd perf && k6 run x.js | tee out'", "sh"),
+        ("sh -c 'make && k6 run x.js'", "sh"),
+        ("env - PATH=/bin k6 run x.js", "k6"),
+        ("su perf -c 'A=b k6 run x.js'", "k6"),
+        ("script -qec 'k6 run x.js' /dev/null", "k6"),
+        ("runuser -u perf -- k6 run x.js", "k6"),
+        ("flock -n /tmp/lock -c 'k6 run x.js'", "k6"),
+        ("gosu perf k6 run x.js", "k6"),
+        ("setpriv --reuid=1 k6 run x.js", "k6"),
+        ("unshare -n k6 run x.js", "k6"),
+        ("ip netns exec lab k6 run x.js", "k6"),
+        ("nsenter -t 1 -n k6 run x.js", "k6"),
+        ("tini -s -- k6 run x.js", "k6"),
+        ("dumb-init k6 run x.js", "k6"),
+        ("chronic k6 run x.js", "k6"),
+        ("strace -f -o out k6 run x.js", "k6"),
+        ("perf stat -e cycles k6 run x.js", "k6"),
+        ("proxychains4 -q k6 run x.js", "k6"),
+        ("faketime '2 days ago' k6 run x.js", "k6"),
+        ("cpulimit -l 50 -- k6 run x.js", "k6"),
+        ("direnv exec . k6 run x.js", "k6"),
+        ("dotenv -e .env -- k6 run x.js", "k6"),
+        ("pyenv exec locust", "locust"),
+        ("yarn artillery run x.yml", "artillery"),
+        ("pnpm -s artillery run x.yml", "artillery"),
+        ("yarn load", "yarn"),
+        ("kubectl run k6 --image=grafana/k6 -- run /x.js", "k6"),
+        ("kubectl run load --image=busybox -- run /x.js", "kubectl"),
+        ("go tool vegeta attack", "vegeta"),
         ("npx", "npx"),
         ("npx --whatever s3cret load", "npx"),
         ("npm run load", "npm"),
@@ -209,6 +242,30 @@ def test_name_of_a_default_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "locustfile.py").touch()
 
     assert "locust locustfile.py" == read_command(["locust", "--headless"], {}).name
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "docker run -v x:/s locustio/locust -f /s/x.py",
+        "kubectl exec pod -- locust -f x.py",
+        "env -C perf locust -f x.py",
+        "sudo --chdir=perf locust -f x.py",
+        "uv --directory perf run locust -f x.py",
+        "timeout 60 poetry -C perf run locust -f x.py",
+        "sh -c 'cd perf && locust -f x.py'",
+    ],
+)
+def test_files_that_are_elsewhere(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container or another folder the tool has other files than we see: none is missed, and none is read."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "locust.conf").write_text("exit-code-on-error = 0\nworker = true", encoding="utf-8")
+    read = read_command(shlex.split(command), {})
+    options = LocustOptions(read)
+
+    assert ("locust", True) == (read.tool, read.elsewhere)
+    assert (False, False, "1") == (options.missing_file, options.is_worker, options.exit_code_on_error)
+    assert (8, "failed") == (end_of(1, Execution(read, 0)).status, end_of(1, Execution(read, 0)).result)
 
 
 @pytest.mark.parametrize(

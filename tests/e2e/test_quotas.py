@@ -1,11 +1,41 @@
 """Quotas that the operator has set, as REST, the command line and k6 meet them."""
 
 from pathlib import Path
+from typing import Any
 
 from tests.support.commands import loadbell
-from tests.support.server import Client, Server, set_up
+from tests.support.server import ALLOW_LOOPBACK, Client, Server, set_up
+from tests.web.browser import Browser
 
-ENVIRONMENT = {"LOADBELL_MAX_CHANNELS": "1", "LOADBELL_MAX_RUN_REPORTS_PER_MINUTE": "3"}
+ENVIRONMENT = {
+    "LOADBELL_MAX_CHANNELS": "1", "LOADBELL_MAX_ORGANIZATIONS": "2", "LOADBELL_MAX_RUN_REPORTS_PER_MINUTE": "3",
+    "LOADBELL_MAX_TEST_HOOKS_PER_MINUTE": "2", **ALLOW_LOOPBACK,
+}  # fmt: skip
+
+
+def test_organizations_and_test_hooks_have_quotas(tmp_path: Path) -> None:
+    """A person's organizations are 409, on the page too; too many Test Hooks of an organization are 429, in words."""
+    made = set_up(tmp_path)
+    form: dict[str, Any] = {"kind": "webhook", "settings": {"url": "http://127.0.0.1:9/"}}
+    with Server(tmp_path, ENVIRONMENT) as server:
+        client, browser = Client(server.url, made["token"]), Browser(server.url)
+        browser.sign_in("owner@example.org", made["password"])
+        organizations = [client.call("POST", "/organizations", {"name": name}) for name in ("second", "third")]
+        added = browser.post("/organizations", {"name": "third"})
+        at = f"/organizations/{made['organization_id']}"
+        hooks = [client.call("POST", f"{at}/channels/test", form) for _ in range(3)]
+        other = Client(server.url, organizations[0].json["token"])
+        others = other.call("POST", f"/organizations/{organizations[0].json['id']}/channels/test", form)
+        pressed = browser.post(f"{at}/notifications/webhook/test", form["settings"], of=f"{at}/notifications")
+
+    assert [201, 409] == [answer.status for answer in organizations]
+    assert "LOADBELL_MAX_ORGANIZATIONS" in organizations[1].json["detail"]
+    assert (409, True) == (added.status, "LOADBELL_MAX_ORGANIZATIONS" in added.text)
+    assert [200, 200, 429] == [answer.status for answer in hooks]
+    assert "LOADBELL_MAX_TEST_HOOKS_PER_MINUTE" in hooks[-1].json["detail"]
+    assert 1 <= int(hooks[-1].headers["retry-after"]) <= 30
+    assert 200 == others.status
+    assert (429, True) == (pressed.status, "LOADBELL_MAX_TEST_HOOKS_PER_MINUTE" in pressed.text)
 
 
 def test_the_operators_quotas_hold(tmp_path: Path) -> None:

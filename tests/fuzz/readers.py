@@ -3,12 +3,16 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import cramjam
+from cryptography.fernet import Fernet
 
+from loadbell.accounts.credentials import hash_credential
 from loadbell.api.audit import AuditQuery, ExportQuery
 from loadbell.api.bodies import LogQuery, NewRunBody, RunsQuery
+from loadbell.channels import channel_types
 from loadbell.channels.hipchat import HipChat
 from loadbell.channels.slack import Slack
 from loadbell.channels.webhook import WebHook
@@ -20,11 +24,21 @@ from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.thresholds import parse_expression, parse_selection
 from loadbell.entry.bodies import decode_body
 from loadbell.entry.fields import convert_fields
+from loadbell.entry.hosts import Hosts
+from loadbell.entry.identifiers import integer_id, uuid_id
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.parameters import read_cookies, read_query
+from loadbell.entry.paths import without_root
 from loadbell.outbound.contract import Reply
 from loadbell.outbound.urls import BadUrl, parse_url
 from loadbell.sources import k6_create, k6_points
 from loadbell.sources.k6_cloud_v1 import _tool, _without_prefix
+from loadbell.store.secrets import SecretBox
+from loadbell.web import channel_forms, members, organizations, projects, tokens
+from loadbell.web.csrf import is_visitor, token_of
+from loadbell.web.form import Form, read_form
+from loadbell.web.moments import instant_in
+from loadbell.web.page import _LOCAL, ORGANIZATION, SESSION, THEME, VISITOR
 
 NOW = 1_800_000_000_000_000
 Read = Callable[[bytes], object]
@@ -73,6 +87,50 @@ def _query(wanted: Any) -> Read:
     return read
 
 
+_BOX: Any = SecretBox([Fernet.generate_key().decode()])
+_HOSTS = Hosts("https://loadbell.example.org/bell")
+
+
+def _scope(header: bytes) -> Callable[[bytes], Any]:
+    def scope(raw: bytes) -> Any:
+        given = {"type": "http", "headers": [(header, raw)], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)}
+        return {**given, "scheme": "http", "http_version": "1.1"}
+
+    return scope
+
+
+def _cookies(raw: bytes) -> object:
+    found = read_cookies(_scope(b"cookie")(raw), (SESSION, ORGANIZATION, VISITOR, THEME))
+    return [_credential(value) for value in (raw.decode("latin-1"), *found.values())]
+
+
+def _credential(text: str) -> object:
+    return hash_credential(text), token_of(text), asyncio.run(is_visitor(_BOX, text))
+
+
+def _page_form(raw: bytes) -> object:
+    """Everything that any page reads from a form, of the same one."""
+    form, token = read_form(raw, "application/x-www-form-urlencoded; charset=utf-8")
+    found: list[object] = [token_of(token)]
+    for read in _OF_FORMS:
+        with suppress(Refused):
+            found.append(read(form))
+    form.check()
+    return found
+
+
+_OF_FORMS: tuple[Callable[[Form], object], ...] = (
+    channel_forms.name_from, channel_forms.wants_from, members._role, members._projects, organizations._name,
+    projects._name, tokens._name, tokens._project, lambda form: instant_in(form.get("since", ""), "since"),
+    *(lambda form, kind=kind: channel_forms.settings_from(kind, form, None) for kind in channel_types()),
+    *(lambda form, kind=kind: channel_forms.fields_of(kind, None, form) for kind in channel_types()),
+)  # fmt: skip
+
+
+def _onward(text: str) -> object:
+    return without_root(text, "/bell") if _LOCAL.fullmatch(text) else "/"
+
+
 READERS: Mapping[str, Reader] = {
     "a path": (_text(_without_prefix), ()),
     "k6's version": (_text(_tool), ()),
@@ -100,5 +158,16 @@ READERS: Mapping[str, Reader] = {
     "filters of the log": (_query(LogQuery), (Refused,)),
     "filters of the audit log": (_query(AuditQuery), (Refused,)),
     "filters of an export": (_query(ExportQuery), (Refused,)),
+    "a query string": (read_query, ()),
+    "cookies": (_cookies, ()),
+    "a page's form": (_page_form, (Refused,)),
+    "a page's form's media type": (_text(lambda text: read_form(b"a=b", text)), (Refused,)),
+    "where to go on": (_text(_onward), ()),
+    "a date of a form": (_text(lambda text: instant_in(text, "since")), (Refused,)),
+    "an id in a path": (_text(lambda text: integer_id(text, "run")), (Refused,)),
+    "a UUID in a path": (_text(lambda text: uuid_id(text, "delivery")), (Refused,)),
+    "a Host": (lambda raw: _HOSTS.check(_scope(b"host")(raw)), (Refused,)),
+    "a Host of this machine": (lambda raw: _HOSTS.is_local(_scope(b"host")(raw)), ()),
+    "an Origin": (lambda raw: _HOSTS.refuse_foreign(_scope(b"origin")(raw)), (Refused,)),
     "a text for people": (_text(readable), ()),
 }  # fmt: skip

@@ -15,15 +15,21 @@ SEEDS = [
     b"p(95.5) <= 1e308", b'm{a:1,b:"2"}', b"Wed, 21 Oct 2015 07:28:00 GMT", b"120.5", b"metadata.json\x00", b"\x1a\x02",
     b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n', b"--x--\r\n", b'{"ok":false,"error":"',
     b"https://a.example:80/x?y#z", b"a@b.example", b"application/json; charset=", b"2026-01-01T00:00:00Z", b"MTIz",
+    b'loadbell_session=lbs_x; loadbell_theme="dark"; loadbell_visitor=gAAAAA==; loadbell_organization=1',
+    b"csrf_token=x&name=a&quick=mine&events=test.started&statuses=3&projects=1&project_ids=2&role=member&scope=read",
+    b"&url=https%3A%2F%2Fa.example&headers=X-A%3A+b%0AX-B%3A+c&token=t&room=1&since=2026-01-01T00%3A00&sure=on",
 ]  # fmt: skip
 WORST = [
     b"/", b"//v1", b"9", b"0", b" ", b".", b"-", b"a", b"<", b"{", b"[", b'{"a":', b'"', b"\\", b",", b"a:b,", b";",
     b"; a=", b'; a="', b"=", b"@", b"a.", b"\x00", b"\xff", b"\x80", b"\x1a\x00", b"\x7b", b"\r\n", b"--x\r\n",
-    b"%", b":", b"(", b"1 ", b"&", b"#", b"?", b"|", b"_", b"+",
+    b"%", b":", b"(", b"1 ", b"&", b"#", b"?", b"|", b"_", b"+", b"%00", b"%C3%A9", b"%ff", b"&a",
+    b"projects=1&", b"%0a", b"; loadbell_session=", b"\\0", b"\\377", b'\\"',
 ]  # fmt: skip
 """Letters and short texts which, repeated, have cost something somewhere."""
 FORM = b'--x\r\nContent-Disposition: form-data; name="'
-BEFORE = [b"http://", b"value<", b"m{", b'{"name":"', FORM, b"[", b"Mon, "]
+BEFORE = [
+    b"http://", b"value<", b"m{", b'{"name":"', FORM, b"[", b"Mon, ", b'loadbell_session="', b"headers=", b"statuses=",
+]  # fmt: skip
 
 
 @st.composite

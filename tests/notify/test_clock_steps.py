@@ -6,12 +6,17 @@ from typing import Any
 
 import pytest
 
+from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
+from loadbell.notify.due_times import BATCH, DueTimes
 from loadbell.store.attempt_paces import take_turn
 from loadbell.store.clock_steps import follow_step_back, skip_gap
 from loadbell.store.completions import reap
+from loadbell.store.db import Database, Work
+from loadbell.store.statements import Statement
 from loadbell.testing.receiver import ScriptedReceiver, respond
+from tests.support.crowds import hold
 from tests.support.leasing import BROKEN, done, lease, lease_all, limited, record
 from tests.support.stores import DAY, Play, Site, WallClock, as_dict, opened, settle
 from tests.support.working import PATIENCE, reasons, until, until_status, working
@@ -124,6 +129,7 @@ def test_all_that_lies_ahead_follows(play: Play) -> None:
         (channel,) = await site.rows("SELECT * FROM channels")
         site.clock.advance(-HOUR)
         followed = await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock())
+        await DueTimes(HOUR, site.clock.now).follow(site.database)
         after = {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
         (moved,) = await site.rows("SELECT * FROM channels")
 
@@ -136,10 +142,63 @@ def test_all_that_lies_ahead_follows(play: Play) -> None:
             assert channel[column] - HOUR == moved[column]
         assert site.clock.now == moved["judged_from"]
         again = await site.do(follow_step_back, owner=owner, back=0, now=site.clock())
+        await DueTimes(0, site.clock.now).follow(site.database)
         assert again
         assert after == {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
 
     play(scenario)
+
+
+class _Stumbling:
+    """A database that is away for a moment before some of its transactions, and notes how many rows they changed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.dialect = database.dialect
+        self.changed: list[int] = []
+        self._away = False
+
+    async def read(self, work: Work[Any]) -> Any:
+        """As the database does."""
+        return await self._database.read(work)
+
+    async def write(self, work: Work[Any]) -> Any:
+        """As the database does, each second time."""
+        self._away = not self._away
+        if self._away:
+            raise Unavailable("away")
+        before = await self._database.read(lambda tx: tx.all(_DUE))
+        await self._database.write(work)
+        after = await self._database.read(lambda tx: tx.all(_DUE))
+        self.changed.append(sum(one != other for one, other in zip(before, after, strict=True)))
+
+
+_DUE = Statement("SELECT id, next_attempt_at FROM deliveries ORDER BY id")
+
+
+def test_many_due_times_follow_a_few_at_a_time(play_on_sqlite: Play) -> None:
+    """Each transaction moves a limited number, and each is moved once, although some transactions fail."""
+
+    async def scenario(site: Site) -> None:
+        count = 3 * BATCH + 50
+        channel = await site.channel()
+        await hold(site.database, site.organization_id, channel.id, count, site.clock.now + HOUR)
+        stumbling: Any = _Stumbling(site.database)
+        due_times, failed = DueTimes(HOUR, site.clock.now), 0
+        while True:
+            try:
+                await due_times.follow(stumbling)
+            except Unavailable:
+                failed += 1
+            else:
+                break
+        due = {row["next_attempt_at"] for row in await site.database.read(lambda tx: tx.all(_DUE))}
+
+        assert {site.clock.now} == due
+        assert [BATCH, BATCH, BATCH, 50] == stumbling.changed
+        assert 4 == failed
+
+    play_on_sqlite(scenario)
 
 
 def test_one_of_several_workers_follows_and_only_if_it_is_right(postgres_store: str) -> None:

@@ -1,6 +1,9 @@
 """However many channels lead to one host, a worker sends to it by a limited number at once."""
 
+from typing import Any
+
 from loadbell.domain.ids import SECOND
+from loadbell.notify import actions
 from loadbell.notify.hosts import MAX_PER_HOST
 from loadbell.store.db import Row
 from loadbell.testing.receiver import ScriptedReceiver, hang, respond
@@ -35,3 +38,31 @@ def test_one_host_has_a_limited_number_of_places(store_url: str) -> None:
         crowded.play([hang()])
         free.play([respond()])
         at_work(store_url, scenario, deadline=4 * SECOND)
+
+
+def test_one_host_has_a_limited_number_of_places_for_test_hooks(store_url: str) -> None:
+    """However many are pressed, beside what its channels send; another host is tested meanwhile."""
+
+    async def scenario(site: Site) -> None:
+        for url in [crowded.url] * (MAX_PER_HOST + MORE) + [free.url]:
+            form: dict[str, Any] = {"kind": "webhook", "settings": {"url": url}}
+            await site.do(actions.test_form, site.owner, site.organization_id, **form)
+        await site.channel(free.url)
+        await site.run()
+
+        def full(rows: list[Row]) -> bool:
+            waiting = [row for row in rows if row["status"] == "pending" and row["attempts_begun"] == 0]
+            told = [row for row in rows if row["status"] == "delivered"]
+            return (len(waiting), len(told)) == (MORE, 2) and crowded.connects >= MAX_PER_HOST
+
+        await until(site, full)
+        connected = crowded.connects
+        crowded.play([respond()])
+        await until(site, lambda rows: all(row["status"] in {"delivered", "failed"} for row in rows))
+
+        assert MAX_PER_HOST == connected
+
+    with ScriptedReceiver() as crowded, ScriptedReceiver() as free:
+        crowded.play([hang()])
+        free.play([respond()])
+        at_work(store_url, scenario, deadline=8 * SECOND)

@@ -26,11 +26,11 @@ from tests.support.stores import HOLD_FOR, Play, Site
 
 T = TypeVar("T")
 
-MANY = 2 * BATCH + 50
-"""More than two batches."""
-
 MOST_CHANGED = 3 * BATCH
 """Rows that one transaction may change: a batch, each of its rows in two tables, and what is said of it."""
+
+MANY = MOST_CHANGED + BATCH + 50
+"""More rows than one transaction may change, and no whole number of batches."""
 
 
 class Counting:

@@ -161,8 +161,9 @@ BROKEN_JSON = {
     "no list": gzip.compress(b"{}"),
     "no UTF-8": gzip.compress(b'["\xff"]'),
     "nested": gzip.compress(b"[" * 100_000),
-    "NaN": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', '"value": NaN').encode()),
-    "too large": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', '"value": 1e400').encode()),
+    "NaN in the middle of nothing": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', "NaN").encode()),
+    "a number for a name": gzip.compress(json.dumps([SAMPLE]).replace('"m"', "1e400").encode()),
+    "a number for a sample": gzip.compress(f"[{json.dumps(SAMPLE)}, 1e400]".encode()),
     "too many": gzip.compress(json.dumps([SAMPLE] * (MOST_POINTS + 1)).encode()),
 }
 
@@ -188,6 +189,15 @@ def test_a_broken_push_of_the_first_version_is_told(still_site: ApiSite, case: s
         ("counter", "fax"),
         ('"value": 1', '"value": -1'),
         ('"value": 1', '"value": 1e300'),
+        *(
+            (at, f"{at.partition(':')[0]}: {number}")
+            for at in ('"value": 1', '"time": "1800000000000000"')
+            for number in ("1e400", "-1e400", "9" * 400, "-" + "9" * 5000, "9" * 400 + ".5", "NaN", "+Inf", "-Infinity")
+        ),
+        ('"value": 1', '"value":+Inf'),
+        ('"value": 1', '"values": {"a": 1e400}'),
+        ('"value": 1', '"values": {"a": {"min": 1e400, "max": -1e400}}'),
+        ('"value": 1', '"values": {"a": null}'),
     ],
 )
 def test_a_sample_of_the_first_version_that_can_not_be_counted(still_site: ApiSite, part: str, instead: str) -> None:
@@ -199,6 +209,52 @@ def test_a_sample_of_the_first_version_that_can_not_be_counted(still_site: ApiSi
     metrics = still_site.client.ok("GET", f"/runs/{run}")["metrics"]
 
     assert (1, 1) == (metrics["requests"], metrics["values_left_out"])
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400, "NaN", "-Inf"])
+def test_a_number_that_nobody_reads_takes_nothing_away(still_site: ApiSite, number: str) -> None:
+    """In a tag or an unknown field of a sample of the first version, it is passed over."""
+    client = k6(still_site)
+    run = create(client)
+    said = {"tags": {"a": "NaN:NaN", "b": "N"}, "count": "N", "more": {"deep": ["N", {"x": "N"}]}}
+    sample = json.dumps({**SAMPLE, "metric": "http_reqs", "data": SAMPLE["data"] | said, "else": "N"})  # type: ignore[operator]  # a dict
+    body = gzip.compress(f"[{sample}]".replace('["N"', '["more", {"x": "N"}').replace('"N"', number).encode())
+    assert 200 == client.call("POST", f"//v1/metrics/{run}", body).status
+    metrics = still_site.client.ok("GET", f"/runs/{run}")["metrics"]
+
+    assert (1, False) == (metrics["requests"], "values_left_out" in metrics)
+
+
+@pytest.mark.parametrize(("room", "status"), [(True, 200), (False, 422)])
+def test_a_push_with_uncountable_values_is_a_sign_of_life(still_site: ApiSite, room: bool, status: int) -> None:
+    """However many there are, and where the run has no room for their figures, too, the watchdog hears the push."""
+    client = k6(still_site)
+    run = create(client)
+    if not room:
+        still_site.client.ok("PATCH", f"/runs/{run}", {"metrics": {f"m{number}": 1 for number in range(200)}})
+    still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id", id=run)
+    sample = json.dumps(SAMPLE).replace('"value": 1', '"value": 1e400')
+    body = gzip.compress(f"[{','.join([sample] * MOST_POINTS)}]".encode())
+
+    assert status == client.call("POST", f"//v1/metrics/{run}", body).status
+    assert 1 == still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id AND last_report_at > 1", id=run)
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 400])
+def test_no_test_fails_over_a_number_that_nobody_reads(still_site: ApiSite, number: str) -> None:
+    """Announced and ended with it: the thresholds that can be read count, U+0000 in a name too."""
+    client = k6(still_site)
+    criteria = f'["p(95)<500", {{"threshold": "avg<400", "delay": {number}}}, [5], 6]'
+    said = f'{{"name": "n", "vus": {number}, "thresholds": {{"m\\u0000": {criteria}}}, "more": [{{"x": {number}}}]}}'
+    run = int(client.ok("POST", "//v1/tests", said.encode())["reference_id"])
+    verdicts = '{"m\\u0000": {"p(95)<500": false, "avg<400": true}}'
+    end = f'{{"run_status": 3, "result_status": 1, "thresholds": {verdicts}, "more": {number}}}'
+    client.ok("POST", f"//v1/tests/{run}", end.encode())
+    found = still_site.client.ok("GET", f"/runs/{run}")
+
+    assert ("n", 12) == (found["name"], found["status"])
+    assert ["m\ufffd: p(95)<500", "m\ufffd: avg<400"] == [one["expression"] for one in found["thresholds"]]
+    assert error(client.call("POST", "//v1/tests", f'{{"project_id": {number}}}'.encode()))[0] in {404, 422}
 
 
 def test_a_push_that_is_too_long_is_not_read(still_site: ApiSite) -> None:

@@ -1,13 +1,17 @@
 """What the worst pushes cost: counted before anything is made of them, so that none holds up others."""
 
+import socket
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
 from benchmarks.k6_worst import take
 from loadbell.sources import k6_points
 from loadbell.sources.k6_wire import MOST_MESSAGES, MOST_PARTS, NotWire, TooManyParts, check_size
-from tests.support.k6_worst import COUNTER, WORST, field, label, snapped, varint
+from tests.api.site import ApiSite
+from tests.sources.test_k6_api import create, k6
+from tests.support.k6_worst import COUNTER, WORST, field, label, metric, snapped, varint
 
 GENEROUS_S = 5.0
 """Half a second is promised and measured by ``benchmarks/k6_worst.py``; before, it took thirty."""
@@ -53,3 +57,27 @@ def test_parts_are_counted_on_the_bytes(message: bytes, refused: type[Exception]
             check_size(message)
         with pytest.raises(k6_points.BadPush):
             k6_points.points_of_protobuf(snapped(message))
+
+
+def test_a_push_that_nobody_waits_for_is_not_read(still_site: ApiSite) -> None:
+    """Of many clients that hang up at once hardly any push is counted: whoever comes next does not wait for them."""
+    client, many, counted = k6(still_site), 20, 14_900
+    run = create(client)
+    heavy = metric(field(3, label(0) + COUNTER) * counted, b"http_reqs")
+    head = [
+        f"POST /v2/metrics/{run} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Token {still_site.client.token}",
+        f"Content-Length: {len(heavy)}",
+    ]
+    place = urlsplit(still_site.url)
+    waiting = [socket.create_connection((place.hostname or "", place.port or 0), timeout=30) for _ in range(many)]
+    for connection in waiting:
+        connection.sendall("\r\n".join([*head, "", ""]).encode() + heavy)
+    while not still_site.client.ok("GET", f"/runs/{run}")["metrics"]:
+        pass  # the first is read, and the others wait behind it
+    for connection in waiting:
+        connection.close()
+    assert 200 == client.call("POST", f"//v2/metrics/{run}", heavy).status
+
+    assert still_site.client.ok("GET", f"/runs/{run}")["metrics"]["requests"] < counted * many / 2

@@ -139,6 +139,28 @@ def test_a_start_that_died_early_stops_no_other(tmp_path: Path) -> None:
     assert (tmp_path / KEY_FILE).exists()
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda _: b"", lambda _: b"loadbell\n", lambda key: key[:-9], lambda _: b"\xff" * 44]
+)
+def test_a_damaged_key_is_named(installed: Path, spoil: Callable[[bytes], bytes]) -> None:
+    """The sentence has the file and the backup; nobody is told to make another key, and the file is left alone."""
+    damaged = spoil((installed / KEY_FILE).read_bytes())
+    (installed / KEY_FILE).write_bytes(damaged)
+    with pytest.raises(WrongState, match="is damaged") as refused:
+        asyncio.run(_open(_settings(installed)))
+
+    for part in (str(installed / KEY_FILE), "backup"):
+        assert part in str(refused.value)
+    assert "Make one" not in str(refused.value)
+    assert damaged == (installed / KEY_FILE).read_bytes()
+
+
+def test_a_key_from_an_editor_is_read(installed: Path) -> None:
+    """With a byte order mark in front and line ends of Windows."""
+    (installed / KEY_FILE).write_bytes(b"\xef\xbb\xbf" + (installed / KEY_FILE).read_bytes().strip() + b"\r\n")
+    asyncio.run(_open(_settings(installed)))
+
+
 def test_the_commands_refuse_with_a_sentence(installed: Path) -> None:
     """Setup and serve end with exit code 4; setup goes on with --new."""
     (installed / NAME).unlink()

@@ -149,6 +149,21 @@ WORST: Mapping[str, tuple[int, Callable[[], bytes]]] = {
         1, lambda: _packed(_sample(tags={"a": "🔔" + "x" * (LARGEST_TEXT - 200)}), 1),
     ),
     "JSON of long times": (1, lambda: _texts(json.dumps(_sample(time="9" * 4_000)))),
+    "JSON of most samples with infinite values": (
+        1, lambda: gzip.compress(gzip.decompress(_packed(_sample(value=0.125), 14_900)).replace(b"0.125", b"+Inf"), 1),
+    ),
+    "JSON of most samples with values beyond measure": (
+        1, lambda: gzip.compress(gzip.decompress(_packed(_sample(value=0.125), 14_900)).replace(b"0.125", b"1e400"), 1),
+    ),
+    "JSON of long numbers": (
+        1, lambda: gzip.compress(gzip.decompress(_packed(_sample(value=0.125), 8)).replace(b"0.125", b"9" * 10**6), 1),
+    ),
+    "JSON of objects for values": (
+        1, lambda: gzip.compress(
+            gzip.decompress(_packed(_sample(value=0.125, values={"a": [{}] * 140_000, "b": 0.5}), 1))
+            .replace(b"0.125", b"1e400"), 1
+        ),
+    ),
     "gzip of nothing": (1, lambda: gzip.compress(b" " * 100_000_000, 1)),
 }  # fmt: skip
 """By what is large in it: the version of the protocol, and the push."""

@@ -15,7 +15,7 @@ from loadbell.domain.events import EventName
 from loadbell.domain.runs import Result, RunStatus, Trigger
 from loadbell.web import channel_forms as forms
 from loadbell.web import rendering
-from loadbell.web.page import Form
+from loadbell.web.form import Form
 from tests.support.server import wait_until
 from tests.web.team import Team
 

@@ -27,11 +27,15 @@ class Page(msgspec.Struct, Generic[Item]):
 
 
 class Threshold(msgspec.Struct):
-    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known."""
+    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known.
+
+    `measured` is there, and false, if it is certain that nothing was measured of it: that it held proves nothing.
+    """
 
     expression: str
     ok: bool
     value: float | None
+    measured: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Link(msgspec.Struct):
@@ -252,7 +256,10 @@ def run(found: runs.Run, base_url: str) -> Run:
         started_at=_time(found.started_at),
         ended_at=_time(found.ended_at),
         metrics=found.metrics,
-        thresholds=[Threshold(one.expression, one.ok, one.value) for one in found.thresholds],
+        thresholds=[
+            Threshold(one.expression, one.ok, one.value, measured=False if one.is_empty else msgspec.UNSET)
+            for one in found.thresholds
+        ],
         links=[Link(link.title, link.url) for link in found.links],
         note=found.note,
     )

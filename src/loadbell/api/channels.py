@@ -1,6 +1,7 @@
 """Channels: add, read, change, delete, and try with a Test Hook."""
 
 from typing import Any
+from uuid import UUID
 
 from litestar import Response
 
@@ -11,6 +12,7 @@ from loadbell.domain.channels import Subscription
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest
 from loadbell.notify import actions, channels, resuming, rotation
 from loadbell.store.unit_of_work import UnitOfWork
@@ -80,22 +82,22 @@ async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
     await channels.delete_channel(unit, channel_id)
 
 
-@route("POST", "/channels/{channel_id}/test", "Test a channel", refusals=(404,), answers=_TESTED)
+@route("POST", "/channels/{channel_id}/test", "Test a channel", refusals=(404, 429), answers=_TESTED)
 async def test_channel(request: ApiRequest, channel_id: int) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
-    return await answer_of_test(request, await request.write_once(actions.test_saved, channel_id))
+    return await answer_of_test(request, await request.write_once(_test_saved, request.context.test_hooks, channel_id))
 
 
 @route(
     "POST",
     "/organizations/{organization_id}/channels/test",
     "Test settings that are not saved",
-    refusals=(404,),
+    refusals=(404, 429),
     answers=_TESTED,
 )
 async def test_form(request: ApiRequest, organization_id: int, body: bodies.FormBody) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
-    started = await request.write_once(actions.test_form, organization_id, kind=body.kind, settings=body.settings)
+    started = await request.write_once(_test_form, request.context.test_hooks, organization_id, body)
     return await answer_of_test(request, started)
 
 
@@ -119,6 +121,20 @@ async def pause_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers
 async def resume_channel(unit: UnitOfWork[Principal], channel_id: int, body: bodies.ResumeBody) -> answers.Channel:
     """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
     return answers.channel(await resuming.resume(unit, channel_id, body.held), unit.principal, unit.now)
+
+
+async def _test_saved(unit: UnitOfWork[Principal], limit: RateLimit, channel_id: int) -> UUID:
+    delivery_id = await actions.test_saved(unit, channel_id)
+    limit.take(unit.principal.organization_id, unit.now)  # here, so that a request repeated with its key counts once
+    return delivery_id
+
+
+async def _test_form(
+    unit: UnitOfWork[Principal], limit: RateLimit, organization_id: int, body: bodies.FormBody
+) -> UUID:
+    delivery_id = await actions.test_form(unit, organization_id, kind=body.kind, settings=body.settings)
+    limit.take(unit.principal.organization_id, unit.now)
+    return delivery_id
 
 
 HANDLERS: list[Any] = [

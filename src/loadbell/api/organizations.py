@@ -83,7 +83,7 @@ async def create_organization(unit: UnitOfWork[Principal], body: NewOrganization
     return _created(await organizations.create_organization(unit, body.name))
 
 
-@route("POST", "/account/organizations", "Add an organization of yours", status=201)
+@route("POST", "/account/organizations", "Add an organization of yours", status=201, refusals=(409,))
 async def create_own_organization(unit: UnitOfWork[SignedIn], body: NewOrganizationBody) -> CreatedOrganization:
     """As `POST /organizations`, for whoever has no token, or belongs to no organization any more."""
     return _created(await organizations.add_organization(unit, body.name))

@@ -112,12 +112,13 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
     status: int = HTTPStatus.OK,
     refusals: tuple[int, ...] = (),
     answers: Mapping[int, Any] | None = None,
+    reads: type[msgspec.Struct] | None = None,
     media_type: str = "application/json",
 ) -> Callable[[Callable[..., Coroutine[Any, Any, Any]]], HTTPRouteHandler]:
     """Makes a handler of a function; see the module.
 
     ``refusals``: statuses beside those that every route of its kind can have. ``answers``: what it returns by status,
-    where that is more than its annotation says.
+    where that is more than its annotation says. ``reads``: the body that a function which takes a request reads itself.
     """
 
     def decorate(function: Callable[..., Coroutine[Any, Any, Any]]) -> HTTPRouteHandler:
@@ -128,6 +129,8 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
         kinds = {parameter.name: parameter.annotation for parameter in others}
         takes_body = "body" in kinds
         body, query = kinds.pop("body", Nothing if method == "POST" else None), kinds.pop("query", None)
+        if reads is not None:
+            body = None
         gives = signature.return_annotation
         handler = _Handler(
             function,
@@ -147,7 +150,7 @@ def route(  # noqa: PLR0913 - one argument for each thing that annotations don't
 
         respond.__name__, respond.__doc__ = function.__name__, function.__doc__
         operation = Operation(
-            summary, answers or {handler.status: gives}, body, query, credential, refusals, media_type
+            summary, answers or {handler.status: gives}, reads or body, query, credential, refusals, media_type
         )
         return HTTPRouteHandler(
             path.replace("_id}", "_id:str}"),

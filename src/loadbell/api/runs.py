@@ -8,11 +8,13 @@ import msgspec
 from loadbell.api import answers, bodies
 from loadbell.api.routes import route
 from loadbell.domain import runs
+from loadbell.domain.errors import Invalid
 from loadbell.domain.ids import Micros, from_datetime
 from loadbell.domain.orgs import Principal
 from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
-from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaType
+from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest
 from loadbell.notify import actions
 from loadbell.runs import lifecycle
@@ -38,10 +40,27 @@ async def report_run(request: ApiRequest, run_id: int, body: bodies.ReportBody) 
     return await request.write(_report_run, request.context.reports, run_id, body)
 
 
-@route("POST", "/runs/{run_id}/heartbeat", "Say that a run is alive", refusals=(404,))
-async def heartbeat(unit: UnitOfWork[Principal], run_id: int, body: bodies.HeartbeatBody) -> answers.Heartbeat:
-    """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing."""
-    return answers.Heartbeat(await lifecycle.heartbeat(unit, run_id, body.metrics))
+@route(
+    "POST",
+    "/runs/{run_id}/heartbeat",
+    "Say that a run is alive",
+    refusals=(404,),
+    answers={200: answers.Heartbeat},
+    reads=bodies.HeartbeatBody,
+)
+async def heartbeat(request: ApiRequest, run_id: int) -> msgspec.Raw | answers.Heartbeat:
+    """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing.
+
+    A body that is refused is a sign of life all the same, and its source is told to stop all the same.
+    """
+    try:
+        body = await request.body(bodies.HeartbeatBody)
+        return await request.write_once(_heartbeat, run_id, body.metrics)
+    except (MalformedBody, UnsupportedMediaType, TooLarge, Invalid):
+        alive = await request.write(_heartbeat, run_id, None)
+        if alive.abort:
+            return alive
+        raise
 
 
 @route("POST", "/runs/{run_id}/abort", "Ask a run to stop", status=202, refusals=(404, 409))
@@ -83,17 +102,21 @@ async def list_run_deliveries(unit: UnitOfWork[Principal], run_id: int, query: P
 
 
 async def _create_run(
-    unit: UnitOfWork[Principal], limit: ReportLimit, body: bodies.NewRunBody, sent_at: Micros | None
+    unit: UnitOfWork[Principal], limit: RateLimit, body: bodies.NewRunBody, sent_at: Micros | None
 ) -> answers.Run:
-    limit.take(unit.principal, unit.now)  # here, so that a request that was repeated with its key is counted once
+    limit.take(unit.principal.token_id, unit.now)  # here: a request that is repeated with its key counts once
     return _shown(unit, await lifecycle.create_run(unit, body.new_run(sent_at)))
 
 
 async def _report_run(
-    unit: UnitOfWork[Principal], limit: ReportLimit, run_id: int, body: bodies.ReportBody
+    unit: UnitOfWork[Principal], limit: RateLimit, run_id: int, body: bodies.ReportBody
 ) -> answers.Run:
-    limit.take(unit.principal, unit.now)
+    limit.take(unit.principal.token_id, unit.now)
     return _shown(unit, await lifecycle.report_run(unit, run_id, body.report()))
+
+
+async def _heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str, float] | None) -> answers.Heartbeat:
+    return answers.Heartbeat(await lifecycle.heartbeat(unit, run_id, metrics))
 
 
 def _sent_at(request: ApiRequest) -> Micros | None:

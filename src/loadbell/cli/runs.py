@@ -12,6 +12,8 @@ from loadbell.client.api import one_line
 RunId = Annotated[int, typer.Argument(help="The run's id; `loadbell runs list` shows it.", min=1)]
 Limit = Annotated[int, typer.Option("--limit", help="How many, at most.", min=1)]
 
+_DASH = "\u2013"
+
 
 def register(app: typer.Typer) -> None:
     """Adds ``runs`` with its own commands to the program."""
@@ -56,10 +58,18 @@ def _lines(one: dict[str, Any]) -> list[str]:
     }
     lines = [f"{name:<9}  {value}" for name, value in facts.items()]
     lines += [f"{one_line(name):<9}  {value:g}" for name, value in one["metrics"].items() if name != "duration_s"]
-    for threshold in one["thresholds"]:
-        was = "" if threshold["value"] is None else f" — was {threshold['value']:g}"
-        lines.append(f"{'held' if threshold['ok'] else 'crossed':<9}  {one_line(threshold['expression'])}{was}")
-    return lines
+    return lines + [_verdict(threshold) for threshold in one["thresholds"]]
+
+
+def _verdict(threshold: dict[str, Any]) -> str:
+    expression, was = one_line(threshold["expression"]), threshold["value"]
+    if not threshold["ok"]:
+        word = "crossed"
+    elif threshold.get("measured") is False:  # a server of before does not say it
+        return f"{_DASH:<9}  {expression} — nothing was measured"
+    else:
+        word = "held"
+    return f"{word:<9}  {expression}" + ("" if was is None else f" — was {was:g}")
 
 
 def _took(one: dict[str, Any]) -> str:

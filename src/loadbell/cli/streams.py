@@ -23,11 +23,15 @@ class _Lossy(TextIOWrapper):
 
 
 def prepare() -> None:
-    """Sees to it that printing a character that can't be shown, or anything on stderr, never ends a command."""
-    if isinstance(sys.stdout, TextIOWrapper):  # None: it is closed
+    """Sees to it that reading or printing never ends a command in surprise, whatever a stream can't show or is."""
+    if sys.stdin is None:  # it is closed, as the others below
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as above
+    elif isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - as above
     elif isinstance(sys.stderr, TextIOWrapper) and sys.stderr is sys.__stderr__:
         sys.stderr = _Lossy(sys.stderr.buffer, encoding=sys.stderr.encoding, errors="replace", line_buffering=True)
 

@@ -9,10 +9,12 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from loadbell.client import runners
 from loadbell.client.processes import SHELLS
 from loadbell.client.runners import RUNNERS, Words
+from loadbell.client.shell import split_simple, without_prelude
 
 _SCRIPTED = frozenset({"k6", "locust", "artillery", "gatling", "bzt", "jmeter", "jmeter-server", "tsung", "goose"})
 
@@ -36,7 +38,6 @@ _VERSION = re.compile(r"latest|next|beta|canary|[\^~v]?\d[\w.+-]*|")
 _PROGRAM = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,63}")
 _SCRIPT = re.compile(r"\w[\w.+-]{0,200}\.(?:js|mjs|cjs|ts|py|jmx|ya?ml|json|lua|scala|java|kt|sh|txt)", re.IGNORECASE)
 _ENDINGS = (".exe", ".cmd", ".bat", ".sh")
-_NOT_SIMPLE = re.compile(r"[;&|<>`\n(){}]|\$\(")
 _BUILDS = {"mvn": "mvn", "mvnw": "mvn", "gradle": "gradle", "gradlew": "gradle", "sbt": "sbt"}
 _GATLING_GOALS = {
     "mvn": ("gatling:", "io.gatling:gatling-maven-plugin:"),
@@ -55,7 +56,7 @@ class Command:
     tool: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    in_container: bool = False  #: its files are not ours
+    elsewhere: bool = False  #: in a container, or in another folder: its files are not ours
     build: str | None = None  #: the build tool that calls it, which has exit codes of its own
     under_timeout: bool = False
 
@@ -77,12 +78,12 @@ class Command:
             value = word.partition("=")[2] if word.startswith("--") else word
             path = value.partition(",")[0]
             is_there = (
-                not former.startswith("-") or former in _SCRIPT_OPTIONS if self.in_container else os.path.isfile(path)  # noqa: PTH113 - it never raises
+                not former.startswith("-") or former in _SCRIPT_OPTIONS if self.elsewhere else os.path.isfile(path)  # noqa: PTH113 - it never raises
             )
             if is_there and not _is_unsafe(path) and _SCRIPT.fullmatch(base_name(path)):
                 return base_name(path)
             former = word
-        if self.tool == "locust" and not self.in_container and os.path.isfile(_LOCUSTFILE):  # noqa: PTH113 - as above
+        if self.tool == "locust" and not self.elsewhere and os.path.isfile(_LOCUSTFILE):  # noqa: PTH113 - as above
             return _LOCUSTFILE
         return None
 
@@ -158,20 +159,19 @@ def _behind(command: Command, words: Words) -> Command | None:
 
 
 def _behind_runner(command: Command, called: str, rest: list[str]) -> Command | None:
-    runner = RUNNERS[called]
-    words, takes_value = Words(rest), runners.runner_takes_value(runner)
+    if called in runners.OF_ONE_WORD and (inner := _in_one_word(command, called, rest)):
+        return inner
+    runner, words = RUNNERS[called], Words(rest)
+    takes_value = runners.runner_takes_value(runner)
+    options: dict[str, str] = {}
     if runner.subcommands:
-        words.skip_options(takes_value)
-        after = runners.after_subcommand(runner, words.words)
+        options |= words.skip_options(takes_value)
+        after = _after_subcommand(called, words.words)
         if after is None:
             return None
         words.words = after
-    options = dict(words.skip_options(_with_module(takes_value) if runner.module else takes_value))
-    if module := options.get("-m") or options.get("--module"):
-        words.words.insert(0, module)
-    if called == "env" and (string := options.get("-S") or options.get("--split-string")):
-        words.words[:0] = _split(string) or []
-        words.is_certain = True
+    options |= words.skip_options(_with_module(takes_value) if runner.module else takes_value)
+    _insert_named(called, words, options)
     if runner.assigns:
         words.skip_assignments()
     del words.words[: runner.own_words]
@@ -180,7 +180,27 @@ def _behind_runner(command: Command, called: str, rest: list[str]) -> Command | 
     if called == "hatch" and words.words:
         words.words[0] = words.words[0].rpartition(":")[2]
     inner = _behind(command, words)
-    return replace(inner, under_timeout=True) if inner and called in {"timeout", "gtimeout"} else inner
+    if inner is None:
+        return None
+    moved, under_timeout = runners.changes_folder(called, options), called in runners.TIMEOUTS
+    return replace(inner, elsewhere=moved or inner.elsewhere, under_timeout=under_timeout or inner.under_timeout)
+
+
+def _after_subcommand(called: str, words: list[str]) -> list[str] | None:
+    """The words after the subcommand; of some runners a tool's name may stand in its place."""
+    after = runners.after_subcommand(RUNNERS[called], words)
+    if after is None and called in runners.WITHOUT_SUBCOMMAND and words and program_name(words[0]) in KNOWN:
+        return words
+    return after
+
+
+def _insert_named(called: str, words: Words, options: Mapping[str, str]) -> None:
+    """Puts what an option of the runner names in front of the words."""
+    if RUNNERS[called].module and (module := options.get("-m") or options.get("--module")):
+        words.words.insert(0, module)
+    if called == "env" and (string := options.get("-S") or options.get("--split-string")):
+        words.words[:0] = split_simple(string)
+        words.is_certain = True
 
 
 def _with_module(takes_value: Callable[[str], bool | None]) -> Callable[[str], bool | None]:
@@ -189,6 +209,25 @@ def _with_module(takes_value: Callable[[str], bool | None]) -> Callable[[str], b
 
 def _behind_dashes(command: Command, _: str, rest: list[str]) -> Command | None:
     return _behind(command, Words(rest[rest.index("--") + 1 :])) if "--" in rest else None
+
+
+def _in_cluster(command: Command, _: str, rest: list[str]) -> Command | None:
+    if "--" not in rest:
+        return None
+    own, inner = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
+    if "exec" not in own:  # run: the image's own program gets the words
+        image = Command("", tuple(own), {}).option("--image")
+        inner = [tool, *inner] if (tool := _image_name(image or "")) in KNOWN else []
+    found = _behind(command, Words(inner))
+    return replace(found, environment={}, elsewhere=True) if found else None
+
+
+def _in_one_word(command: Command, _: str, rest: list[str]) -> Command | None:
+    """What ``su -c 'a simple command' NAME`` and its like call, if it comes down to a known tool."""
+    for option, value in pairwise(rest):
+        if option == "--command" or (option[:1] == "-" != option[1:2] and option.endswith("c")):
+            return _in_shell(command, "", ["-c", value])
+    return None
 
 
 def _in_interpreter(command: Command, _: str, rest: list[str]) -> Command | None:
@@ -222,7 +261,7 @@ def _in_container(command: Command, called: str, rest: list[str]) -> Command | N
     elif not inner or not (is_exec or is_compose or program_name(inner[0]) in KNOWN | SHELLS | set(RUNNERS)):
         return None
     found = _behind(command, Words(inner, is_certain=is_exec or bool(entry) or place in KNOWN))
-    return replace(found, environment=inside, in_container=True) if found else None
+    return replace(found, environment=inside, elsewhere=True) if found else None
 
 
 def _image_name(image: str) -> str:
@@ -232,30 +271,21 @@ def _image_name(image: str) -> str:
 
 
 def _in_shell(command: Command, _: str, rest: list[str]) -> Command | None:
-    """What ``sh -c 'a simple command'`` or ``sh tool.sh`` calls, if it comes down to a known tool."""
-    words = Words(rest)
+    """What ``sh -c 'cd FOLDER && a simple command'`` or ``sh tool.sh`` calls, if it comes down to a known tool."""
+    words, moved = Words(rest), False
     while words.words and words.words[0].startswith(("-", "+")):
         option = words.words.pop(0)
         if "c" in option[1:] and not option.startswith("--"):
-            words.words = (_split(words.words[0]) if words.words else None) or []
+            text, moved = without_prelude(words.words[0] if words.words else "")
+            words.words = split_simple(text)
             break
         if option.endswith("o") and words.words:
             words.words.pop(0)
     words.skip_assignments()
     inner = _behind(command, words)
-    return inner if inner and read_command(inner.arguments, inner.environment).tool in KNOWN else None
-
-
-def _split(text: str) -> list[str] | None:
-    """The words of a simple command in shell syntax; None: it is more than that."""
-    if _NOT_SIMPLE.search(text):
+    if inner is None or read_command(inner.arguments, inner.environment).tool not in KNOWN:
         return None
-    import shlex  # noqa: PLC0415 - rarely needed, and not free
-
-    try:
-        return shlex.split(text) or None
-    except ValueError:
-        return None
+    return replace(inner, elsewhere=moved or inner.elsewhere)
 
 
 def _in_python(command: Command, _: str, rest: list[str]) -> Command | None:
@@ -293,8 +323,10 @@ def _in_build(command: Command, called: str, rest: list[str]) -> Command | None:
 
 _LAYERS: Mapping[str, Callable[[Command, str, list[str]], Command | None]] = {
     **dict.fromkeys(runners.INTERPRETERS, _in_interpreter),
+    **dict.fromkeys(runners.OF_ONE_WORD, _in_one_word),
     **dict.fromkeys(RUNNERS, _behind_runner),
     **dict.fromkeys(runners.BEHIND_DASHES, _behind_dashes),
+    **dict.fromkeys(runners.CLUSTERS, _in_cluster),
     **dict.fromkeys(runners.CONTAINERS, _in_container),
     **dict.fromkeys(SHELLS, _in_shell),
     **dict.fromkeys(_BUILDS, _in_build),

@@ -23,7 +23,7 @@ class LocustOptions:
     def __init__(self, command: Command) -> None:
         self._command = command
         self._files: dict[str, str] = {}
-        if command.in_container:  # where other files are
+        if command.elsewhere:
             return
         named = command.option("--config") or command.environment.get("LOCUST_CONFIG")
         home = command.environment.get("HOME", "")
@@ -61,6 +61,11 @@ class LocustOptions:
         return f"{name}.json" if name else None
 
     @property
+    def log_file(self) -> str | None:
+        """The file that it keeps its log in; None: its log goes to standard error."""
+        return self._value(("--logfile",), "LOCUST_LOGFILE") or None
+
+    @property
     def run_time_s(self) -> float | None:
         """How long the load shall be on; None: not limited, or not known."""
         text = (self._value(("-t", "--run-time"), "LOCUST_RUN_TIME") or "").replace(" ", "")
@@ -73,7 +78,7 @@ class LocustOptions:
     @property
     def missing_file(self) -> bool:
         """Whether a locustfile is not there. One at a web address is not looked for."""
-        if self._command.in_container:
+        if self._command.elsewhere:
             return False
         named = self._value(("-f", "--locustfile"), "LOCUST_LOCUSTFILE") or "locustfile.py"
         return any("://" not in path and not os.path.exists(path.strip()) for path in named.split(","))  # noqa: PTH110 - pathlib is slow to import

@@ -19,7 +19,7 @@ _MOST_BYTES = 8 * 1024 * 1024
 
 def read_figures(command: Command, started_at: float) -> dict[str, float]:
     """What ``command``, started at ``started_at`` by the clock of the file system, wrote of its run. Empty: nothing."""
-    if command.tool != "locust" or command.in_container:
+    if command.tool != "locust" or command.elsewhere:
         return {}
     options = LocustOptions(command)
     try:

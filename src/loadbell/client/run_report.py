@@ -16,6 +16,7 @@ from loadbell.client.child import Child
 from loadbell.client.ci import origin_of
 from loadbell.client.commands import NAMELESS, WITHOUT_SCRIPT, Command, program_name, read_command
 from loadbell.client.limits import Limit
+from loadbell.client.locust_log import find_lost_workers
 from loadbell.client.locust_options import LocustOptions
 from loadbell.client.pace import Pace
 from loadbell.client.report import Reporter
@@ -51,6 +52,8 @@ class RunReport:
         execution = Execution(self._command, began[0], duration, figures)
         unread = End(tools.ABORTED_BY_SYSTEM if exit_code else tools.FINISHED, tools.UNKNOWN, f"exit code {exit_code}")
         end = _guarded(lambda: _end_of(child, code, execution), unread)
+        if lost := _guarded(lambda: find_lost_workers(self._command, began[0]), None):
+            end = end.without(lost)
         metrics = {"duration_s": duration, "exit_code": exit_code, **figures}
         judges_itself = code >= 0 and not child.aborted and child.stopped_by is None
         report = _judged(end, self._limits if judges_itself else [], metrics)
@@ -150,7 +153,7 @@ def _judged(end: End, limits: Sequence[Limit], metrics: Mapping[str, float]) -> 
     if not all(threshold["ok"] for threshold in thresholds):
         status = tools.FAILED_THRESHOLD if status == tools.FINISHED else status
         result = tools.FAILED
-    elif status == tools.FINISHED and unmeasured:
+    elif status == tools.FINISHED and (unmeasured or end.is_partial):
         result = tools.UNKNOWN
     elif status == tools.FINISHED and metrics.get("requests") != 0 and any(one.is_about_requests for one in limits):
         result, notes = tools.PASSED, []

@@ -5,7 +5,7 @@ One line a program: which of its options take a value, and how many words of its
 that is not in the table makes a guess of what follows; such a guess is only taken for a tool that is known by name.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -97,6 +97,34 @@ RUNNERS: Mapping[str, Runner] = {
     "systemd-inhibit": _runner("", "--no-pager"),
     "caffeinate": _runner("-t -w", "-d -i -m -s -u"),
     "catchsegv": _runner(),
+    "chronic": _runner("", "-v -e"),
+    "cpulimit": _runner("-l --limit -m --monitor-forks -p --pid -e --exe", "-z --lazy -i --include-children -b -f -v"),
+    "dumb-init": _runner("-r --rewrite", "-c --single-child -v --verbose"),
+    "tini": _runner("-p -e", "-s -v -vv -vvv -w -g -l"),
+    "eatmydata": _runner(),
+    "winpty": _runner(),
+    "arch": _runner("-arch -d -e", "-x86_64 -arm64 -arm64e -i386 -c"),
+    "faketime": _runner("-p --pid", "-f -m --exclude-monotonic", own_words=1),
+    "firejail": _runner(),
+    "gosu": _runner(own_words=1),
+    "su-exec": _runner(own_words=1),
+    "setpriv": _runner(),
+    "runuser": _runner("-u --user -g --group -G --supp-group -s --shell", "-l --login -m -p -P --pty"),
+    "unshare": _runner("-S --setuid -G --setgid -R --root -w --wd", "-m -u -i -n -p -U -C -T -f -r -c --fork"),
+    "nsenter": _runner("-t --target -S --setuid -G --setgid", "-a -m -u -i -n -p -U -C -T -e -F --all --no-fork"),
+    "ip": _runner("-n --netns", "-all -a", subcommands=(("netns", "exec"),), own_words=1),
+    "proxychains": _runner("-f", "-q"),
+    "proxychains4": _runner("-f", "-q"),
+    "torsocks": _runner("-a --address -P --port -u --user -p --pass", "-i --isolate -d --debug -q --quiet"),
+    "perf": _runner("-e --event -o --output -C --cpu -r --repeat", "-a -d -v", subcommands=(("stat",), ("record",))),
+    "strace": _runner("-o -e -s -S -u -E -a -P -I -b -O -X", "-f -ff -c -C -q -qq -t -tt -ttt -T -v -y -yy -r -x -k"),
+    "ltrace": _runner("-o -e -s -u -a -l -x -n", "-f -c -C -S -t -tt -ttt -T -r -i"),
+    "valgrind": _runner(),
+    "retry": _runner("-t --tries -d --delay", ""),
+    "direnv": _runner(subcommands=(("exec",),), own_words=1),
+    "pyenv": _runner(subcommands=(("exec",),)),
+    "rbenv": _runner(subcommands=(("exec",),)),
+    "nodenv": _runner(subcommands=(("exec",),)),
     "npx": _runner(_NPM, _NPM_FLAGS),
     "npm": _runner(_NPM, _NPM_FLAGS, subcommands=(("exec",), ("x",))),
     "pnpm": _runner(_PNPM, "-s --silent -r", subcommands=(("dlx",), ("exec",))),
@@ -128,12 +156,24 @@ RUNNERS: Mapping[str, Runner] = {
     ),
     "asdf": _runner("", "", subcommands=(("exec",),)),
     "bundle": _runner("", "", subcommands=(("exec",),)),
-    "go": _runner("-C -mod -modfile -tags", "", subcommands=(("run",),)),
+    "go": _runner("-C -mod -modfile -tags", "", subcommands=(("run",), ("tool",))),
     "busybox": _runner(),
 }
 
-BEHIND_DASHES = frozenset({"op", "doppler", "aws-vault", "chamber", "infisical", "teller", "mise", "kubectl", "oc"})
+BEHIND_DASHES = frozenset({"op", "doppler", "aws-vault", "chamber", "infisical", "teller", "mise", "dotenv", "dotenvx"})
 """Programs whose command comes after ``--``."""
+
+CLUSTERS = frozenset({"kubectl", "oc"})
+"""Programs whose command comes after ``--``, and runs in a container."""
+
+WITHOUT_SUBCOMMAND = frozenset({"yarn", "pnpm", "bun"})
+"""Runners that take the name of a program where a subcommand may stand."""
+
+OF_ONE_WORD = frozenset({"su", "script", "runuser", "flock"})
+"""Programs that take a command as one word, in shell syntax, behind ``-c``."""
+
+TIMEOUTS = frozenset({"timeout", "gtimeout"})
+"""Programs that end a command that takes too long, with exit code 124."""
 
 INTERPRETERS = frozenset({"node", "nodejs", "deno", "perl", "ruby"})
 CONTAINERS = frozenset({"docker", "podman", "nerdctl", "docker-compose"})
@@ -148,6 +188,15 @@ _CONTAINER_FLAGS = frozenset(
     }
 )
 _CONTAINER_SHORT_FLAGS = frozenset("ditPqDTV")
+
+
+_FOLDERS = frozenset({"--directory", "--cwd", "--chdir", "--dir", "--wd", "--working-directory"})
+_FOLDERS_OF = {"env": "-C", "poetry": "-C", "pnpm": "-C", "go": "-C", "sudo": "-D", "unshare": "-w"}
+
+
+def changes_folder(called: str, options: Iterable[str]) -> bool:
+    """Whether a runner that is called with these options runs its command in another folder."""
+    return called == "chroot" or any(option in _FOLDERS or option == _FOLDERS_OF.get(called) for option in options)
 
 
 @dataclass
@@ -183,7 +232,9 @@ class Words:
         return found
 
     def skip_assignments(self) -> None:
-        """Takes the ``NAME=value`` words in front away and remembers them."""
+        """Takes the ``NAME=value`` words in front away and remembers them; also the ``-`` of ``env``."""
+        if self.words[:1] == ["-"]:
+            self.words.pop(0)
         while self.words and is_assignment(self.words[0]):
             name, _, value = self.words.pop(0).partition("=")
             self.assigned[name] = value

@@ -20,6 +20,7 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """The exit codes that a shell gives for a command which it could not start."""
 
 _BY_TIMEOUT, _NOT_RUN = 124, 125
+_LOST_UNKNOWN = "whether a worker was lost on the way is not known"
 _SCRIPT_BYTES = 1024 * 1024
 
 
@@ -30,6 +31,12 @@ class End:
     status: int
     result: str
     note: str | None = None
+    is_partial: bool = False  #: part of the load was lost on the way, so no limit that was kept proves anything
+
+    def without(self, lost: str) -> "End":
+        """The same end of a run that lost what ``lost`` names: if it was not a failure, it is unknown."""
+        note = lost if self.note in {None, _LOST_UNKNOWN} else f"{self.note}; {lost}"
+        return End(self.status, FAILED if self.result == FAILED else UNKNOWN, note, is_partial=True)
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Execution:
 
     def wrote(self, path: str | None) -> bool:
         """Whether the file or folder at ``path`` was written during the execution."""
-        return bool(path) and not self.command.in_container and was_written(path or "", self.started_at)
+        return bool(path) and not self.command.elsewhere and was_written(path or "", self.started_at)
 
 
 def end_of(code: int, execution: Execution) -> End:
@@ -56,7 +63,7 @@ def end_of(code: int, execution: Execution) -> End:
         return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command could not be started")
     if code == _BY_TIMEOUT and command.under_timeout:
         return End(TIMED_OUT, UNKNOWN, "exit code 124: stopped by timeout")
-    if code == _NOT_RUN and (command.under_timeout or command.in_container):
+    if code == _NOT_RUN and (command.under_timeout or command.elsewhere):
         return End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 125: the command could not be started")
     if command.build and code != 0:
         return _failed_build(code, execution)
@@ -135,7 +142,7 @@ def _locust_without_errors(execution: Execution, options: LocustOptions) -> End:
     if options.exit_code_on_error == "0":
         return End(FINISHED, UNKNOWN, "Locust's exit code for errors is switched off")
     if options.is_distributed:
-        return End(FINISHED, UNKNOWN, "whether a worker was lost on the way is not known")
+        return End(FINISHED, UNKNOWN, _LOST_UNKNOWN)
     return End(FINISHED, PASSED)
 
 
@@ -154,7 +161,7 @@ def _doubt_of_locust(execution: Execution, options: LocustOptions) -> End | None
         return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is not there")
     results = [options.json_file] if options.json_file else []
     results += [f"{options.csv_prefix}_stats.csv"] if options.csv_prefix else []
-    if results and not execution.command.in_container:
+    if results and not execution.command.elsewhere:
         wrote = any(execution.wrote(path) for path in results)
         return None if wrote else End(SCRIPT_ERROR, UNKNOWN, "exit code 1 and no results: the locustfile is broken")
     if options.run_time_s is None:
@@ -178,7 +185,7 @@ def _artillery(code: int, execution: Execution) -> End:
     report = command.option("--output", "-o")
     if execution.wrote(report):
         return End(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
-    if command.in_container:
+    if command.elsewhere:
         return End(ABORTED_BY_SYSTEM, FAILED, "exit code 1: an ensure condition did not hold, or the script is broken")
     if not report and _has_criteria(command):
         return End(FAILED_THRESHOLD, FAILED, "exit code 1 of a script with ensure conditions: one did not hold")

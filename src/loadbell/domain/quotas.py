@@ -1,4 +1,4 @@
-"""How much an organization may have, so that nobody's loop fills the server. The operator sets the numbers."""
+"""How much an organization or a person may have, so that nobody's loop fills the server. The operator sets it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,22 +20,33 @@ _WAYS_OUT: dict[Counted, str] = {
 
 @dataclass(frozen=True)
 class Quotas:
-    """The most of each, in one organization; reports are those of one token."""
+    """The most of each, in one organization; organizations are those that one person owns, reports those of a token."""
 
+    organizations: int = 1_000
     channels: int = 200
     projects: int = 500
     tokens: int = 1_000
     invitations: int = 500  #: open ones
     members: int = 2_000  #: with those who are invited
     reports_per_minute: int = 6_000
+    test_hooks_per_minute: int = 600
 
     @property
     def pace_of_reports(self) -> Pace:
         """How fast one token may report runs: a whole minute's worth at once after a rest."""
-        return Pace(max(60 * SECOND // self.reports_per_minute, 1), self.reports_per_minute)
+        return _pace(self.reports_per_minute)
+
+    @property
+    def pace_of_test_hooks(self) -> Pace:
+        """How fast one organization may press Test Hook."""
+        return _pace(self.test_hooks_per_minute)
 
 
 DEFAULT_QUOTAS = Quotas()
+
+
+def _pace(per_minute: int) -> Pace:
+    return Pace(max(60 * SECOND // per_minute, 1), per_minute)
 
 
 def over_quota(name: Counted, most: int) -> str:
@@ -43,4 +54,12 @@ def over_quota(name: Counted, most: int) -> str:
     return (
         f"The organization has reached its quota of {name} ({most:,}). {_WAYS_OUT[name]}, or ask the operator of this "
         f"server to raise LOADBELL_MAX_{name.upper()}."
+    )
+
+
+def too_many_organizations(most: int) -> str:
+    """What somebody reads who asks for one more organization than the quota."""
+    return (
+        f"You own as many organizations as one person may ({most:,}). Delete one, or ask the operator of this server "
+        "to raise LOADBELL_MAX_ORGANIZATIONS."
     )

@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Coroutine, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -33,7 +34,8 @@ from loadbell.entry import identifiers
 from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER, decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
-from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.parameters import read_query
+from loadbell.entry.rate_limits import RateLimit, limit_of_reports, limit_of_test_hooks
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
 from loadbell.store.db import Database, Transaction, Work
@@ -58,7 +60,8 @@ class AppContext:
     hosts: Hosts
     send_timeout: Micros
     passwords: Passwords = field(default_factory=Passwords)
-    reports: ReportLimit = field(default_factory=lambda: ReportLimit(Quotas().pace_of_reports))
+    reports: RateLimit = field(default_factory=lambda: limit_of_reports(Quotas().pace_of_reports))
+    test_hooks: RateLimit = field(default_factory=lambda: limit_of_test_hooks(Quotas().pace_of_test_hooks))
     shares: Shares = field(default_factory=Shares)
 
     @property
@@ -100,11 +103,15 @@ class AppRequest(Generic[Who]):
         Raises:
             Invalid: some fields are wrong.
         """
-        said = dict(self._request.query_params)
+        said = self._query
         nulls = [name for name in wanted.__struct_fields__ if said.get(name, "").lower() == "null"]
         if nulls:  # which msgspec would read as absent, and the filter that somebody meant would be gone
             raise Invalid(*(FieldError(name, "can't be null; leave it out") for name in nulls))
         return convert_fields(said, wanted, strict=False)
+
+    @cached_property
+    def _query(self) -> dict[str, str]:
+        return read_query(self._request.scope["query_string"])
 
     def header(self, name: str) -> str | None:
         """The value of the request's header ``name``."""
@@ -133,7 +140,7 @@ class AppRequest(Generic[Who]):
             await self.check_credential()
         try:
             self._raw = await self.read_body()
-            return decode_body(self._raw, self._request.headers.get("content-type"), wanted)
+            return self.decode(self._raw, wanted)
         except Refused:
             await self.check_credential()
             raise
@@ -145,6 +152,10 @@ class AppRequest(Generic[Who]):
             Unauthenticated: the credential is not good.
         """
         return await self.read(_principal)
+
+    def decode(self, raw: bytes, wanted: type[T]) -> T:
+        """What the body ``raw`` says, as ``wanted``; raises as :meth:`body`."""
+        return decode_body(raw, self._request.headers.get("content-type"), wanted)
 
     async def read_body(self, largest: int | None = None) -> bytes:
         """The body as it came. More than a stranger may send is read only from whom we know, and takes room.

@@ -33,8 +33,9 @@ class Hosts:
         if len(self.of_lane) > _MAX_KNOWN:
             self.of_lane.clear()
         for one in prepared:
-            if one.message is not None and one.leased.lane > 0:  # somebody waits for a Test Hook, and presses it alone
-                self.of_lane[one.leased.lane] = _host_of(one.message.url)
+            if one.message is not None:
+                lane, place = one.leased.lane, _host_of(one.message.url)
+                self.of_lane[lane] = place if lane > 0 else f"{place} of Test Hooks"  # for which somebody waits
         over = {host: count - MAX_PER_HOST for host, count in self._busy(in_lane).items() if count > MAX_PER_HOST}
         back: list[Prepared] = []
         for one in reversed(prepared):

@@ -25,6 +25,7 @@ from loadbell.domain.ids import SECOND, Clock, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.channels import NOTED_AFTER
 from loadbell.notify.deliver import Prepared, conclude, prepare
+from loadbell.notify.due_times import DueTimes
 from loadbell.notify.hosts import Hosts
 from loadbell.notify.pausing import Paused, heed
 from loadbell.notify.replay import Replayer
@@ -79,6 +80,7 @@ class Worker:
         self._clock = clock
         self._monotonic = monotonic
         self._times: tuple[Micros, Micros] | None = None  # of the last turn, by the monotonic clock and the system's
+        self._due_times: DueTimes | None = None  # that have not followed a clock yet
         self._chance = chance
         self._replayer = Replayer(database)
         self._sweeper = Sweeper(database, hold_for=hold_for)
@@ -164,6 +166,7 @@ class Worker:
 
     async def _mind_clocks(self) -> None:
         """Follows a clock that was set back, and skips time in which this process stood still: both since last time."""
+        await self._follow()
         times = self._read_clocks()
         before, now = self._times or times, times[1]
         steady, system = times[0] - before[0], now - before[1]
@@ -173,6 +176,7 @@ class Worker:
                 lambda tx: follow_step_back(tx, owner=self._owner, back=back, now=now)
             )
             log.warning("The clock was set back", seconds=back // SECOND, due_times_followed=followed)
+            self._due_times = DueTimes(back, now) if followed else None
             self._reaped_at = min(self._reaped_at, now)
             self._look_soon()
         elif gap >= MAX_GAP:
@@ -180,6 +184,12 @@ class Worker:
             await self._database.write(lambda tx: skip_gap(tx, owner=self._owner, gap=gap, now=now, until=until))
             log.warning("The worker was held up, or the clock was set forward", seconds=gap // SECOND)
         self._times = times
+        await self._follow()
+
+    async def _follow(self) -> None:
+        if self._due_times is not None:
+            await self._due_times.follow(self._database)
+            self._due_times = None
 
     def _read_clocks(self) -> tuple[Micros, Micros]:
         """Both clocks at one instant: not with a standstill between the two."""

@@ -30,14 +30,15 @@ from loadbell.domain.measurements import Measurements, Point, TooMuchWork, conde
 from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
-from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks, decode_body
+from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks
 from loadbell.entry.identifiers import check_id, integer_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
-from loadbell.entry.report_limit import ReportLimit
+from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest, AppContext
 from loadbell.notify.channels import names_of_paused
 from loadbell.runs import lifecycle, metrics
 from loadbell.sources import k6_create, k6_points
+from loadbell.sources.k6_json import decode_json
 from loadbell.sources.turns import Turns
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -101,6 +102,10 @@ class K6Request(ApiRequest):
         """The token, behind ``Token`` as k6 sends it, or ``Bearer``."""
         shown = (self.header("authorization") or "").strip()
         return shown[len(_TOKEN) :].strip() or None if shown.lower().startswith(_TOKEN) else super().credential()
+
+    def decode(self, raw: bytes, wanted: type[T]) -> T:
+        """As k6's JSON is read: what it is declared as is not looked at."""
+        return decode_json(raw, wanted)
 
     async def announced(self) -> k6_create.NewTest:
         """What k6 says of a run that begins.
@@ -168,7 +173,7 @@ class TokenRequest(K6Request):
 
     async def look(self) -> bool:
         """Whether the token is good."""
-        self.token = decode_body(await self.read_body(LARGEST_OF_STRANGER), "application/json", _Token).token
+        self.token = decode_json(await self.read_body(LARGEST_OF_STRANGER), _Token).token
         try:
             await self.check_credential()
         except Unauthenticated:
@@ -229,11 +234,12 @@ async def push(
     try:
         packed, key = await k6.pushed(), k6.key()
         measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, selections)))
+        shall_stop = await k6.write(metrics.take, run_id, measured, key=key)
     except (MalformedBody, TooLarge, Invalid, RateLimited):
         if await k6.write(metrics.note_alive, run_id):
             return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
         raise
-    if await k6.write(metrics.take, run_id, measured, key=key):
+    if shall_stop:
         return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
     return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
 
@@ -301,9 +307,9 @@ def router(context: AppContext) -> Router:
 
 
 async def _create_run(
-    unit: UnitOfWork[Principal], reports: ReportLimit, test: k6_create.NewTest, tool: str | None
+    unit: UnitOfWork[Principal], reports: RateLimit, test: k6_create.NewTest, tool: str | None
 ) -> _Created:
-    reports.take(unit.principal, unit.now)
+    reports.take(unit.principal.token_id, unit.now)
     try:
         project_id = check_id(test.project_id, "project") if test.project_id else None
         run = await lifecycle.create_run(

@@ -1,6 +1,6 @@
 """What k6 announces a run with: JSON, or a form with the test's archive in it (``k6 cloud run --local-execution``)."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -8,8 +8,8 @@ import multipart
 
 from loadbell.domain.errors import FieldError, Invalid
 from loadbell.domain.ids import MAX_ID
-from loadbell.entry.bodies import decode_body
 from loadbell.entry.problems import MalformedBody, TooLarge
+from loadbell.sources.k6_json import decode_json
 
 LARGEST_ARCHIVE = 256 * 2**20
 """Bytes of a form. The archive in it is read past and never kept."""
@@ -25,12 +25,19 @@ _LONGEST_SIZE = 7  # octal digits of a size within what is read
 _NAMELESS = "k6 test"
 
 
+class _Criterion(msgspec.Struct):
+    threshold: Any = None
+
+
+_Criteria = dict[str, list[str | _Criterion | float | bool | list[Any] | None]]  #: by selection of series
+
+
 class NewTest(msgspec.Struct):
     """What k6 says of a run that begins. What is not read here is not listed."""
 
     name: str = ""
     project_id: Annotated[int, msgspec.Meta(ge=0)] | None = None  #: 0 in forms: none
-    thresholds: dict[str, list[Any]] = msgspec.field(default_factory=dict)  #: expressions by selection of series
+    thresholds: _Criteria = msgspec.field(default_factory=dict)
 
     @property
     def expressions(self) -> dict[str, list[str]]:
@@ -44,7 +51,7 @@ class NewTest(msgspec.Struct):
 
 
 class _Options(msgspec.Struct):
-    thresholds: dict[str, list[Any]] | None = None
+    thresholds: _Criteria | None = None
 
 
 class _Metadata(msgspec.Struct):
@@ -60,8 +67,7 @@ def of_json(raw: bytes) -> NewTest:
     """
     if not raw:
         raise MalformedBody("The body is empty, where k6 says what it will run.")
-    cleaned = raw.replace(b"\\u0000", b"\\ufffd")  # no text can keep it, and a test should not fail over it
-    return decode_body(cleaned, "application/json", NewTest)
+    return decode_json(raw, NewTest)
 
 
 async def of_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
@@ -101,10 +107,10 @@ async def of_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
     if not project.isascii() or not project.isdigit() or len(project) > len(str(MAX_ID)):
         raise Invalid(FieldError("project_id", "must be a whole number"))
     said = fields.get("name", b"").decode("utf-8", "replace")
-    return NewTest(said, int(project), _thresholds_of(bytes(archive)))
+    return NewTest(said, int(project), {**_thresholds_of(bytes(archive))})
 
 
-def _thresholds_of(archive: bytes) -> dict[str, list[str]]:
+def _thresholds_of(archive: bytes) -> Mapping[str, list[Any]]:
     """Those of the options in ``metadata.json``, which k6 puts first; none if that can't be read."""
     try:
         metadata = msgspec.json.decode(_first_member(archive, b"metadata.json"), type=_Metadata)
@@ -125,9 +131,9 @@ def _first_member(archive: bytes, name: bytes) -> bytes:
     return archive[_TAR_BLOCK : _TAR_BLOCK + int(size or b"0", 8)]
 
 
-def _expressions(thresholds: Mapping[str, list[Any]]) -> dict[str, list[str]]:
+def _expressions(thresholds: Mapping[str, Sequence[object]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for key, said in thresholds.items():
-        texts = [one.get("threshold") if isinstance(one, dict) else one for one in said]
+        texts = [one.threshold if isinstance(one, _Criterion) else one for one in said]
         found[key] = [text for text in texts if isinstance(text, str)]
     return found

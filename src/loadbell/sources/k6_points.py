@@ -8,7 +8,9 @@ here is described. What is not described is skipped, as protobuf does.
 A value that can't be counted is a point without a value: one of them takes nothing from the rest of the push.
 """
 
+import json
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -43,6 +45,11 @@ MOST_JSON_PARTS = 300_000
 _LARGEST_COUNT = 2**53
 _LATEST = 2**40  # seconds since 1970, far beyond any clock
 _LONGEST_TIME = 20  # digits
+_NO_NUMBER = re.compile(rb":[ ]?(?:NaN|[+-]?Inf(?:inity)?)")
+"""What k6 up to 0.47 writes for a value that is none or infinite, which is no JSON."""
+
+_UNCOUNTABLE = b":9e99"
+_NOT_JSON = "the metrics are not JSON of k6's format"
 _NO_LABELS: Mapping[str, str] = {}
 _SKIPPED_TAGS = frozenset({"vu", "iter"})
 
@@ -154,16 +161,43 @@ def points_of_json(packed: bytes) -> list[Point]:
     text = _gunzipped(packed)
     if text.count(b",") + text.count(b"{") + text.count(b"[") > MOST_JSON_PARTS:  # at least as many as objects
         raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
-    try:
-        samples = msgspec.json.decode(text, type=list[_Sample])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise BadPush("the metrics are not JSON of k6's format") from None
     points: list[Point] = []
-    for sample in samples:
+    for sample in _samples(text):
         points.extend(_points_of_sample(sample))
         if len(points) > MOST_POINTS:
             raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     return points
+
+
+def _samples(text: bytes) -> Iterable["_Sample"]:
+    """The samples of a push of version 1. A number that can't be read becomes one that can't be counted.
+
+    Raises:
+        BadPush: they are not JSON of k6's format.
+    """
+    try:
+        return msgspec.json.decode(text, type=list[_Sample])
+    except msgspec.DecodeError:
+        pass
+    except (UnicodeDecodeError, RecursionError):
+        raise BadPush(_NOT_JSON) from None
+    try:
+        parts = msgspec.json.decode(_NO_NUMBER.sub(_UNCOUNTABLE, text), type=list[msgspec.Raw])
+        return [_sample(part) for part in parts]
+    except (ValueError, RecursionError):
+        raise BadPush(_NOT_JSON) from None
+
+
+def _sample(text: msgspec.Raw) -> "_Sample":
+    """One sample, where a number that no float holds is infinite.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return msgspec.json.decode(text, type=_Sample)
+    except msgspec.ValidationError:
+        return msgspec.convert(json.loads(bytes(text), parse_int=float), _Sample)
 
 
 def _unsnapped(packed: bytes) -> bytes:
@@ -277,12 +311,11 @@ _READ: Mapping[str, Callable[[Any], Total | None]] = {
 
 
 class _Data(msgspec.Struct):
-    time: str
+    time: str | float
     type: str
-    tags: dict[str, str] | None = None
+    tags: dict[str, Any] | None = None
     value: float | None = None
-    values: dict[str, float] | None = None
-    count: int | None = None
+    values: dict[str, Any] | None = None
 
 
 class _Sample(msgspec.Struct):
@@ -297,9 +330,10 @@ _COUNTERS = frozenset({"http_reqs", "iterations", "data_sent", "data_received", 
 
 def _points_of_sample(sample: _Sample) -> Iterator[Point]:
     data = sample.data
-    is_time = data.time.isascii() and data.time.isdecimal() and len(data.time) <= _LONGEST_TIME
-    at = int(data.time) // 1_000_000 if is_time else -1
-    labels = {name: value for name, value in (data.tags or {}).items() if name not in _SKIPPED_TAGS}
+    time, tags = str(data.time), data.tags or {}
+    is_time = time.isascii() and time.isdecimal() and len(time) <= _LONGEST_TIME
+    at = int(time) // 1_000_000 if is_time else -1
+    labels = {name: text for name, text in tags.items() if isinstance(text, str) and name not in _SKIPPED_TAGS}
     if data.values is None:
         if data.value is not None:  # else it is an aggregate of k6's own, which newer versions send as version 2
             yield _point(sample.metric, labels, at, _total(data.type, at, data.value))
@@ -309,7 +343,9 @@ def _points_of_sample(sample: _Sample) -> Iterator[Point]:
         yield _point(name, labels, at, _total(kind, at, value))
 
 
-def _total(kind: str, at: int, value: float) -> Total | None:
+def _total(kind: str, at: int, value: Any) -> Total | None:
+    if not isinstance(value, int | float):
+        return None
     match kind:
         case "counter":
             return _counter(value)

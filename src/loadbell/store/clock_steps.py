@@ -4,7 +4,15 @@ What a clock that was set back, or time that nobody worked through, changes in t
 One transaction does it, so that it is done once. Of several workers on one PostgreSQL the one with the lowest number
 does it, if it works alone or agrees with the database about the time: else its own clock is the wrong one, and the due
 times of the others are right.
+
+Due times of deliveries may be without number. On SQLite they follow a few at a time (``bring_nearer``), so that reports
+go on meanwhile; nobody else makes one there until the worker goes on. On PostgreSQL, where others might, one statement
+does it, which holds up nobody: what it changes is not due.
 """
+
+from collections.abc import Sequence
+
+import msgspec
 
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.store.db import Transaction
@@ -36,12 +44,13 @@ _SET_BACK = (
         "judged_from = CASE WHEN judged_from > :now THEN CAST(:now AS bigint) ELSE judged_from END "
         "WHERE throttled_until > :now OR full_at > :now OR judged_from > :now OR failing_since IS NOT NULL"
     ),
-    Statement(
-        f"UPDATE deliveries SET {_earlier('next_attempt_at')}, {_earlier('resume_at')} "  # noqa: S608 - as above
-        "WHERE status = 'pending' AND (next_attempt_at > :now OR resume_at > :now)"
-    ),
     Statement(f"UPDATE mails SET {_earlier('next_attempt_at')} WHERE next_attempt_at > :now"),  # noqa: S608 - as above
 )
+_AHEAD = "status = 'pending' AND (next_attempt_at > :now OR resume_at > :now)"
+_FIND_AHEAD = Statement(f"SELECT id FROM deliveries WHERE {_AHEAD} AND id > :after ORDER BY id LIMIT :limit")  # noqa: S608 - a text of this module
+_NEARER = f"UPDATE deliveries SET {_earlier('next_attempt_at')}, {_earlier('resume_at')} WHERE {_AHEAD}"  # noqa: S608 - as above
+_ALL_NEARER = Statement(_NEARER)
+_THESE_NEARER = Statement(_NEARER + " AND id IN (SELECT value FROM json_each(:ids))")  # noqa: S608 - as above
 _NOT_FAILING_MEANWHILE = Statement(
     "UPDATE channels SET failing_since = CASE WHEN failing_since + :gap > :now THEN CAST(:now AS bigint) "
     "ELSE failing_since + CAST(:gap AS bigint) END WHERE failing_since IS NOT NULL"
@@ -52,13 +61,25 @@ _RENEW = Statement("UPDATE deliveries SET lease_until = :until WHERE status = 's
 async def follow_step_back(tx: Transaction, *, owner: int, back: Micros, now: Micros) -> bool:
     """Brings what lies ahead as much nearer as the clock of worker ``owner`` was set ``back``; ``now``: since then.
 
-    False: that is not for this worker to do.
+    On SQLite deliveries have to be brought nearer afterwards. False: that is not for this worker to do.
     """
     if not await _speaks_for_all(tx, owner, now):
         return False
     for statement in _SET_BACK:
         await tx.run(statement, back=back, now=now)
+    if tx.dialect == "postgresql":
+        await tx.run(_ALL_NEARER, back=back, now=now)
     return True
+
+
+async def find_ahead(tx: Transaction, *, now: Micros, after: str, limit: int) -> list[str]:
+    """Deliveries that are not due yet, in the order of their ids from behind ``after`` on."""
+    return [str(row["id"]) for row in await tx.all(_FIND_AHEAD, now=now, after=after, limit=limit)]
+
+
+async def bring_nearer(tx: Transaction, ids: Sequence[str], *, back: Micros, now: Micros) -> None:
+    """Brings the due times of these as much nearer as the clock was set ``back``. For SQLite only."""
+    await tx.run(_THESE_NEARER, ids=msgspec.json.encode(ids).decode(), back=back, now=now)
 
 
 async def skip_gap(tx: Transaction, *, owner: int, gap: Micros, now: Micros, until: Micros) -> None:

@@ -1,9 +1,10 @@
 """Quotas of organizations: counted while nobody else adds to the same organization, so that two can't both be last."""
 
 from loadbell.domain.errors import Conflict
-from loadbell.domain.quotas import Counted, over_quota
+from loadbell.domain.quotas import Counted, over_quota, too_many_organizations
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
+from loadbell.store.users import hold_user
 
 # NO KEY: reports, whose rows refer to the organization, are not kept waiting.
 _LOCK = Statement("SELECT id FROM organizations WHERE id = :organization_id FOR NO KEY UPDATE")
@@ -16,6 +17,7 @@ _COUNTS: dict[Counted, Statement] = {
     "invitations": Statement(_OPEN_INVITATIONS),
     "members": Statement(f"SELECT ({_OF.format('members')}) + ({_OPEN_INVITATIONS}) AS count"),
 }
+_OWNED = Statement("SELECT count(*) AS count FROM members WHERE user_id = :user_id AND role = 'owner'")
 _NEEDS_NOW = {"invitations", "members"}
 
 
@@ -32,3 +34,16 @@ async def require_room(tx: Transaction, organization_id: int, name: Counted, mos
     assert row is not None
     if row["count"] >= most:
         raise Conflict(over_quota(name, most))
+
+
+async def require_room_for_organization(tx: Transaction, user_id: int, most: int) -> None:
+    """Does nothing if the user may own one more organization; nobody makes one of his until this transaction ends.
+
+    Raises:
+        Conflict: the user owns as many as this server allows.
+    """
+    await hold_user(tx, user_id)
+    row = await tx.first(_OWNED, user_id=user_id)
+    assert row is not None
+    if row["count"] >= most:
+        raise Conflict(too_many_organizations(most))

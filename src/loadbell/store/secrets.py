@@ -75,17 +75,26 @@ def key_in_file(path: Path) -> str:
     It appears whole or not at all: a start that dies or finds the disk full leaves nothing that stops the next one.
 
     Raises:
-        WrongState: the file can't be read or written.
+        WrongState: the file can't be read or written, or holds no key.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _write_whole(path, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
+        raw = path.read_bytes()
+    except OSError as error:
         raise WrongState(
             f"The secret key file {path} can't be used: {error}. Check the folder's owner and free space."
         ) from None
+    key = raw.decode("utf-8-sig", "replace").strip()  # an editor may have put a byte order mark in front
+    try:
+        SecretBox([key])
+    except WrongState:
+        raise WrongState(
+            f"The secret key file {path} is damaged: it holds no key. Put it back from your backup; "
+            "no other key opens the secrets in the database."
+        ) from None
+    return key
 
 
 def _write_whole(path: Path, content: bytes) -> None:

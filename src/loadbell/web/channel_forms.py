@@ -19,12 +19,14 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
+from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.waiting import wait_until
 from loadbell.notify import actions, channels
 from loadbell.outbound.contract import MASK
 from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.form import Form
+from loadbell.web.page import PageRequest
 
 LONGEST_NAME = 200
 
@@ -202,7 +204,7 @@ async def test_form(
         NotFound: the channel is not of the organization.
         Refused: the settings are wrong, or the person may not.
     """
-    delivery_id = await page.write_in(organization_id, _start_test, kind, form, channel_id)
+    delivery_id = await page.write_in(organization_id, _start_test, page.context.test_hooks, kind, form, channel_id)
     return await wait_for(page, organization_id, delivery_id)
 
 
@@ -216,13 +218,19 @@ async def wait_for(page: PageRequest, organization_id: int, delivery_id: UUID) -
     )
 
 
-async def _start_test(unit: UnitOfWork[Principal], kind: ChannelKind, form: Form, channel_id: int | None) -> UUID:
+async def _start_test(
+    unit: UnitOfWork[Principal], limit: RateLimit, kind: ChannelKind, form: Form, channel_id: int | None
+) -> UUID:
     unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
     if channel_id is None:
         settings = settings_from(kind, form, None)
-        return await actions.test_form(unit, unit.principal.organization_id, kind=kind.value, settings=settings)
-    saved = await channels.get_channel(unit, channel_id)
-    return await actions.test_form_of(unit, channel_id, settings_from(saved.kind, form, saved.settings))
+        delivery_id = await actions.test_form(unit, unit.principal.organization_id, kind=kind.value, settings=settings)
+    else:
+        saved = await channels.get_channel(unit, channel_id)
+        settings = settings_from(saved.kind, form, saved.settings)
+        delivery_id = await actions.test_form_of(unit, channel_id, settings)
+    limit.take(unit.principal.organization_id, unit.now)
+    return delivery_id
 
 
 async def _test_so_far(unit: UnitOfWork[Principal], delivery_id: UUID) -> Tested:

@@ -11,15 +11,16 @@ from loadbell.accounts.projects import names_of_projects
 from loadbell.channels import channel_type
 from loadbell.domain.channels import Channel
 from loadbell.domain.deliveries import Delivery
-from loadbell.domain.errors import Conflict, FieldError, Invalid, Refused
+from loadbell.domain.errors import Conflict, FieldError, Invalid, RateLimited, Refused
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.replays import End
 from loadbell.notify import actions, channels, log, replay, resuming, rotation
 from loadbell.notify.resuming import Held
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
+from loadbell.web.form import Form
 from loadbell.web.moments import instant_in
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.page import PageRequest
 from loadbell.web.reasons import ADVICE
 
 SHOWN = 10
@@ -88,7 +89,7 @@ async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     channel = await page.read_in(organization_id, _managed_channel, channel_id)
     try:
         tested = await forms.test_form(page, organization_id, channel.kind, form, channel_id)
-    except (Invalid, Conflict) as refusal:
+    except (Invalid, Conflict, RateLimited) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", form=form)
     return await _show(page, organization_id, channel_id, part="settings", form=form, tested=tested)
 

@@ -13,7 +13,7 @@ from loadbell.channels import channel_type
 from loadbell.channels.settings import masked_settings
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
 from loadbell.domain.deliveries import Delivery
-from loadbell.domain.errors import Conflict, Invalid, Refused
+from loadbell.domain.errors import Conflict, Invalid, RateLimited, Refused
 from loadbell.domain.events import EventName, run_payload
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Notice, run_notice
@@ -22,7 +22,8 @@ from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source, Thresh
 from loadbell.notify import channels, log
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.form import Form
+from loadbell.web.page import PageRequest
 from loadbell.web.reasons import ADVICE
 
 MOST_CHANNELS = 200
@@ -111,7 +112,7 @@ async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     channel = await page.read_in(organization_id, _section_channel, kind)
     try:
         tested = await forms.test_form(page, organization_id, kind, form, None if channel is None else channel.id)
-    except (Invalid, Conflict) as refusal:
+    except (Invalid, Conflict, RateLimited) as refusal:
         return await _show(page, refusal=refusal, part=kind.value, form=form)
     return await _show(page, part=kind.value, form=form, tested=tested)
 

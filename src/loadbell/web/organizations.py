@@ -12,7 +12,8 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refu
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role
 from loadbell.entry.identifiers import integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.form import Form
+from loadbell.web.page import PageRequest
 
 _NOUN = "organization"
 _MOST = 1_000  # to choose from; beyond that the API does it
@@ -49,11 +50,11 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     form = await page.form()
     try:
         name = _name(form)
-    except Invalid as refusal:
+        made = await page.write(organizations.add_organization, name)
+    except (Invalid, Conflict) as refusal:
         return await page.show(
             "organizations", refusal=refusal, back="/organizations", name=form.get("name", ""), done=""
         )
-    made = await page.write(organizations.add_organization, name)
     page.turn_to(made.organization_id)
     return await page.show("organization_added", back="/organizations", made=made, name=name)
 

@@ -2,9 +2,9 @@
 
 import hmac
 import re
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar, TypeVarTuple
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 from uuid import UUID
 
 import msgspec
@@ -17,17 +17,19 @@ from loadbell.accounts.account import Account, Membership, get_account
 from loadbell.accounts.credentials import Prefix
 from loadbell.accounts.sessions import act_in
 from loadbell.accounts.tokens import Hold
-from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Refused, Unauthenticated
+from loadbell.domain.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import LARGEST_OF_STRANGER
+from loadbell.entry.parameters import read_cookies
 from loadbell.entry.paths import without_root
-from loadbell.entry.problems import INTERNAL, MalformedBody, Problem, UnsupportedMediaType, refuse
+from loadbell.entry.problems import INTERNAL, Problem, refuse
 from loadbell.entry.requests import AppContext, SessionRequest, UseCase
 from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
 from loadbell.store.belonging import Noun, organization_of
 from loadbell.store.unit_of_work import UnitOfWork, is_exclusive
 from loadbell.web.csrf import is_visitor, new_visitor, token_of
+from loadbell.web.form import Form, read_form
 from loadbell.web.live import Live, View
 from loadbell.web.rendering import redirect, render
 
@@ -41,7 +43,6 @@ VISITOR = "loadbell_visitor"  # over HTTPS with the prefix below
 THEME = "loadbell_theme"
 THEMES = ("light", "dark")  # else the system's
 
-_MOST_FIELDS = 1_000  # a check box for each project is one
 _YEAR_S = 365 * 86_400
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # a browser reads // and /\ as the beginning of another host
 _HOST_ONLY = "__Host-"
@@ -56,18 +57,6 @@ _STALE = (
 )
 
 
-class Form(dict[str, str]):
-    """What a form says, by field; of a field that is said several times, the last."""
-
-    def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._pairs = list(pairs)
-        super().__init__(self._pairs)
-
-    def all(self, name: str) -> list[str]:
-        """Everything that is said for ``name``: the check boxes that are ticked."""
-        return [value for said, value in self._pairs if said == name]
-
-
 class PageRequest(SessionRequest):
     """A request for a page. Its session comes in a cookie, and no other credential lets anybody in."""
 
@@ -76,6 +65,7 @@ class PageRequest(SessionRequest):
         self._live = live
         self.path = str(request.scope["path"])
         self.cookies: list[Cookie] = []  #: that the answer sets
+        self._sent = read_cookies(request.scope, (SESSION, ORGANIZATION, self._visitor))
         self._account: Account | None = None
         self._looked = False
         self._principal: Principal | None = None
@@ -83,12 +73,12 @@ class PageRequest(SessionRequest):
 
     def credential(self) -> str | None:
         """The session in the cookie."""
-        value = self._request.cookies.get(SESSION, "")
+        value = self._sent.get(SESSION, "")
         return value if value.startswith(Prefix.SESSION) else None
 
     def asked(self, name: str) -> str:
         """The value of ``name`` in the query string, or nothing."""
-        return str(self._request.query_params.get(name, ""))
+        return self._query.get(name, "")
 
     def in_path(self, name: str) -> str:
         """The text at ``name`` in the path."""
@@ -141,7 +131,7 @@ class PageRequest(SessionRequest):
         elif self._principal is not None:
             wanted = str(self._principal.organization_id)
         else:
-            wanted = self._request.cookies.get(ORGANIZATION, "")
+            wanted = self._sent.get(ORGANIZATION, "")
         found = (one for one in person.organizations if str(one.organization_id) == wanted)
         return next(found, person.organizations[0])
 
@@ -234,21 +224,10 @@ class PageRequest(SessionRequest):
             Invalid: a field holds what can't be stored.
         """
         raw = await self.read_body(None if await self.guest() else LARGEST_OF_STRANGER)
-        declared = self.header("content-type") or ""
-        if declared.partition(";")[0].strip().lower() != "application/x-www-form-urlencoded":
-            raise UnsupportedMediaType("Send the form as application/x-www-form-urlencoded.")
-        try:
-            pairs = parse_qsl(
-                raw.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict", encoding="utf-8"
-            )
-        except ValueError:  # UnicodeDecodeError is one
-            raise MalformedBody("The form can't be read. Go back and send it again.") from None
-        token = next((value for name, value in pairs if name == "csrf_token"), "")
+        form, token = read_form(raw, self.header("content-type") or "")
         await self._check_token(token or self.header("x-csrf-token") or "")
-        for name, value in pairs:
-            if "\x00" in value:
-                raise Invalid(FieldError(name, "the character U+0000 can't be stored; remove it"))
-        return Form((name, value) for name, value in pairs if name != "csrf_token")
+        form.check()
+        return form
 
     async def show(
         self, template: str, *, refusal: Refused | None = None, back: str | None = None, **values: Any
@@ -265,7 +244,7 @@ class PageRequest(SessionRequest):
         if organization is not None:
             principal, paused, waiting = await self.read_in(organization.organization_id, _standing)
             chosen = str(organization.organization_id)
-            if self._request.cookies.get(ORGANIZATION) != chosen:
+            if self._sent.get(ORGANIZATION) != chosen:
                 self._keep(ORGANIZATION, chosen, _YEAR_S)
         shown = {
             "organization": organization,
@@ -357,14 +336,14 @@ class PageRequest(SessionRequest):
         """What this browser has of us and no other site knows: its session, or the cookie that we gave a visitor."""
         if await self.guest() is not None:
             return self.credential()
-        cookie = self._request.cookies.get(self._visitor, "")
+        cookie = self._sent.get(self._visitor, "")
         ours = bool(cookie) and await self.context.database.read(lambda tx: is_visitor(tx, cookie))
         return cookie if ours else None
 
 
 def theme(request: Request[Any, Any, Any]) -> str:
     """``light`` or ``dark``; empty: the system's."""
-    chosen = request.cookies.get(THEME, "")
+    chosen = read_cookies(request.scope, (THEME,)).get(THEME, "")
     return chosen if chosen in THEMES else ""
 
 

@@ -13,7 +13,8 @@ from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.form import Form
+from loadbell.web.page import PageRequest
 
 PAGE = 50
 """Projects that one page lists."""

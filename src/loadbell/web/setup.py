@@ -8,7 +8,8 @@ from litestar.di import NamedDependency
 from loadbell.accounts.first_start import FirstOwner, is_first_start, set_up_and_sign_in
 from loadbell.accounts.invitations import Browser
 from loadbell.domain.errors import Conflict, Invalid, RateLimited, Refused
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.form import Form
+from loadbell.web.page import PageRequest
 
 _DONE = "loadbell is already set up here. Nothing was changed."
 

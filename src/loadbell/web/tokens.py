@@ -15,8 +15,9 @@ from loadbell.domain.runs import Trigger
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
+from loadbell.web.form import Form
 from loadbell.web.moments import instant_in
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.page import PageRequest
 
 PAGE = 50
 """Tokens that one page lists."""

@@ -19,7 +19,8 @@ from loadbell.entry.identifiers import integer_id
 from loadbell.notify.channels import list_channels
 from loadbell.runs.lifecycle import list_runs
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.page import Form, PageRequest
+from loadbell.web.form import Form
+from loadbell.web.page import PageRequest
 from loadbell.web.rendering import render_part
 
 _MOST = 1_000  # projects to choose from; beyond that the API does it

@@ -1,0 +1,52 @@
+"""How fast one token may report runs, and one organization press Test Hook: token buckets in this process's memory."""
+
+from loadbell.domain.errors import RateLimited
+from loadbell.domain.ids import Micros
+from loadbell.domain.pace import Pace
+
+_MOST_BUCKETS = 10_000
+
+
+class RateLimit:
+    """A bucket for each who asks. ``message`` says what was too often, and what to do.
+
+    Buckets that are full are forgotten: one that is not there is full, too.
+    """
+
+    def __init__(self, pace: Pace, message: str) -> None:
+        self._pace = pace
+        self._message = message
+        self._full_at: dict[int, Micros] = {}
+
+    def take(self, key: int | None, now: Micros) -> None:
+        """Counts one request of ``key``; of None nothing is counted.
+
+        Raises:
+            RateLimited: there were too many; carries how long to wait.
+        """
+        if key is None:
+            return
+        full_at = self._full_at.get(key, 0)
+        if not self._pace.allowed(full_at, now):
+            raise RateLimited(self._message, self._pace.next_at(full_at) - now)
+        if len(self._full_at) >= _MOST_BUCKETS:
+            self._full_at = {one: instant for one, instant in self._full_at.items() if instant > now}
+        self._full_at[key] = self._pace.after(full_at, now, 1)
+
+
+def limit_of_reports(pace: Pace) -> RateLimit:
+    """The limit of the reports of each token."""
+    return RateLimit(
+        pace,
+        f"This token reports more than {pace.burst:,} times a minute. Send the same report again after the time in "
+        "Retry-After, or ask the operator of this server to raise LOADBELL_MAX_RUN_REPORTS_PER_MINUTE.",
+    )
+
+
+def limit_of_test_hooks(pace: Pace) -> RateLimit:
+    """The limit of the Test Hooks of each organization."""
+    return RateLimit(
+        pace,
+        f"This organization presses Test Hook more than {pace.burst:,} times a minute. Try again after a moment, or "
+        "ask the operator of this server to raise LOADBELL_MAX_TEST_HOOKS_PER_MINUTE.",
+    )
