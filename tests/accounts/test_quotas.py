@@ -98,12 +98,12 @@ def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: P
     async def scenario(site: Site) -> None:
         token = await token_of(site, site.owner)
         who = SignedIn(site.owner.user_id, 1, None)
-        quotas = replace(DEFAULT_QUOTAS, organizations=1 + MOST)
+        few = replace(site.installation, quotas=replace(DEFAULT_QUOTAS, organizations=1 + MOST))
         outcomes = await asyncio.gather(
             *(
-                ask(site, token, create_organization, f"o{number}", quotas=quotas, hold=Hold.SHARED)
+                ask(site, token, create_organization, f"o{number}", installation=few, hold=Hold.SHARED)
                 if number % 2
-                else site.do(add_organization, who, f"o{number}", quotas=quotas)
+                else site.do(add_organization, who, f"o{number}", installation=few)
                 for number in range(2 * MOST)
             ),
             return_exceptions=True,
@@ -115,6 +115,6 @@ def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: P
         assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
         for part in (f"({1 + MOST})", "operator", "LOADBELL_MAX_ORGANIZATIONS"):
             assert all(part in told for told in refusals)
-        await site.do(create_organization, other, "theirs", quotas=quotas)
+        await site.do(create_organization, other, "theirs", installation=few)
 
     play(scenario)

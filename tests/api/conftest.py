@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -15,24 +14,6 @@ from tests.api.site import ApiSite, served
 from tests.support.postgres import Databases
 
 NewStore = Callable[[], str]
-
-
-_ON_POSTGRESQL_ONLY = {"tests.api.test_bad_input", "tests.api.test_schemathesis"}
-"""Modules whose requests mostly end before a statement is run: one engine is enough, the one that refuses more."""
-
-
-def _engines(module: str) -> list[str]:
-    """What the tests of a module run on. Pages: on one engine; their SQL is proven on both by the use cases' tests."""
-    if module in _ON_POSTGRESQL_ONLY:
-        return ["postgresql"]
-    both = ["sqlite", "postgresql"]
-    return [both[zlib.crc32(module.encode()) % 2]] if module.startswith("tests.web.") else both
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Chooses the engines of a module."""
-    if "new_store" in metafunc.fixturenames:
-        metafunc.parametrize("new_store", _engines(metafunc.module.__name__), indirect=True, scope="module")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -132,6 +132,10 @@ def test_an_idle_button_is_found_where_script_is_off(open_tab: OpenTab) -> None:
 def test_a_tab_notes_what_went_wrong(tab: Tab, path: str, said: str) -> None:
     """A script that fails, a style that the policy refuses, a picture that is not there or comes from outside."""
     tab.go(path)
+    for _ in range(600):  # the browser tells in its own time
+        if any(said in problem for problem in tab.problems):
+            break
+        tab.page.wait_for_timeout(50)
     noted, tab.problems = tab.problems, []
 
     assert any(said in problem for problem in noted), noted

@@ -1,5 +1,5 @@
 """The served application on each engine, without a worker."""
 
-from tests.api.conftest import _quiet, new_store, pytest_generate_tests, receiver, site, still_site
+from tests.api.conftest import _quiet, new_store, receiver, site, still_site
 
-__all__ = ["_quiet", "new_store", "pytest_generate_tests", "receiver", "site", "still_site"]
+__all__ = ["_quiet", "new_store", "receiver", "site", "still_site"]

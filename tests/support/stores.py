@@ -9,6 +9,7 @@ import inspect
 import random
 import shutil
 import time
+import zlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,24 @@ HOLD_FOR: Micros = 7 * DAY
 LOOPBACK = AddressPolicy((ip_network("127.0.0.0/8"),))
 INSTALLATION = Installation("https://loadbell.example.org", policy=LOOPBACK, default_watchdog=WATCHDOG)
 """What the operator has decided, where a test says nothing else."""
+
+
+_ON_POSTGRESQL_ONLY = {"tests.api.test_bad_input", "tests.api.test_schemathesis"}
+"""Modules whose requests mostly end before a statement is run: one engine is enough, the one that refuses more."""
+
+
+def _engines(module: str) -> list[str]:
+    """What the tests of a module run on. Pages: on one engine; their SQL is proven on both by the use cases' tests."""
+    if module in _ON_POSTGRESQL_ONLY:
+        return ["postgresql"]
+    both = ["sqlite", "postgresql"]
+    return [both[zlib.crc32(module.encode()) % 2]] if module.startswith("tests.web.") else both
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Chooses the engines of a module whose tests have the whole server."""
+    if "new_store" in metafunc.fixturenames:
+        metafunc.parametrize("new_store", _engines(metafunc.module.__name__), indirect=True, scope="module")
 
 
 class Clock:

@@ -10,7 +10,7 @@ from loadbell.domain.orgs import Role
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import insert_member
 from loadbell.store.users import insert_user
-from tests.api.conftest import _quiet, new_store, pytest_generate_tests, receiver, site, still_site
+from tests.api.conftest import _quiet, new_store, receiver, site, still_site
 from tests.api.site import ApiSite
 from tests.web.browser import Browser
 from tests.web.team import PASSWORD, PASSWORD_HASH, Team
@@ -20,7 +20,6 @@ __all__ = [
     "PASSWORD_HASH",
     "_quiet",
     "new_store",
-    "pytest_generate_tests",
     "receiver",
     "site",
     "still_site",

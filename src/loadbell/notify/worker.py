@@ -259,7 +259,8 @@ class Worker:
             self._take(looks, now)
         if self._look or self._done:
             return 0
-        return max((self._look_at - self._clock()) / SECOND, 0.001)
+        pause = (self._look_at - self._clock()) / SECOND
+        return min(max(pause, 0.001), _LOOK_EVERY / SECOND)  # no longer, though the clock was set back during this turn
 
     def _returned(self, surplus: Sequence[Leased]) -> None:
         del self._surplus[: len(surplus)]
@@ -355,9 +356,10 @@ class Worker:
             await self._reap()
 
     async def _reap(self) -> None:
-        now = self._clock()
-
-        taken = await self._database.write(lambda tx: reap(tx, owner=self._owner))
+        # By the instant at which the clocks were compared, and our leases renewed if this process had stood still: one
+        # that began to stand still after it finds its own leases run out, and they are no dead worker's.
+        now = self._times[1] if self._times else self._clock()
+        taken = await self._database.write(lambda tx: reap(tx, owner=self._owner, expired_by=now))
         self._reaped_at = now
         if taken:
             log.warning("Took over deliveries of a worker that was lost", deliveries=taken)

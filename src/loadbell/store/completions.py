@@ -193,12 +193,13 @@ def _is_limited(done: Completion) -> bool:
     return done.attempt.reason is Reason.RATE_LIMITED
 
 
-async def reap(tx: Transaction, *, owner: int) -> int:
+async def reap(tx: Transaction, *, owner: int, expired_by: Micros | None = None) -> int:
     """Takes back some of what dead workers held: due again at once, the attempt noted as interrupted. Gives how many.
 
-    A Test Hook is not repeated: nobody waits for it any more.
+    A Test Hook is not repeated: nobody waits for it any more. ``expired_by``: leases that ran out by then count as a
+    dead worker's; by default, now.
     """
-    rows = await tx.all(_ORPHANS, now=tx.now, me=owner)
+    rows = await tx.all(_ORPHANS, now=tx.now if expired_by is None else expired_by, me=owner)
     attempts, moves = [], []
     for row in rows:
         attempt = Attempt(
