@@ -58,8 +58,8 @@ class ThresholdBody(msgspec.Struct):
 Thresholds = Annotated[list[ThresholdBody], msgspec.Meta(max_length=200)]
 
 
-def _thresholds(said: Iterable[ThresholdBody]) -> tuple[runs.Threshold, ...]:
-    return tuple(runs.Threshold(one.expression, one.ok, one.value) for one in said)
+def _thresholds(bodies: Iterable[ThresholdBody]) -> tuple[runs.Threshold, ...]:
+    return tuple(runs.Threshold(body.expression, body.ok, body.value) for body in bodies)
 
 
 class NewRunBody(msgspec.Struct, kw_only=True):

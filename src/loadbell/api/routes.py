@@ -22,7 +22,7 @@ import inspect
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeVar, get_args, get_origin
+from typing import Any, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -35,8 +35,6 @@ from loadbell.domain.errors import Refused
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.entry.requests import ApiRequest, AppContext, AppRequest, PublicRequest, SessionRequest, answer
 from loadbell.store.unit_of_work import UnitOfWork, exclusive, is_exclusive
-
-Function = TypeVar("Function", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 _REQUESTS: Mapping[Any, tuple[Credential, type[AppRequest[Any]]]] = {
     asked: (credential, kind)
