@@ -261,7 +261,8 @@ class Worker:
             self._take(looks, now)
         if self._look or self._done:
             return 0
-        return max((self._look_at - self._clock()) / SECOND, 0.001)
+        pause = (self._look_at - self._clock()) / SECOND
+        return min(max(pause, 0.001), _LOOK_EVERY / SECOND)  # no longer, though the clock was set back during this turn
 
     def _returned(self, surplus: Sequence[Leased]) -> None:
         del self._surplus[: len(surplus)]
