@@ -77,6 +77,49 @@ def test_a_clock_that_is_set_back_makes_no_retry_later(store_url: str, answer: A
     _at_work(store_url, scenario, "3s")
 
 
+class _SettingBack:
+    """A database that sets the clock back as soon as it has committed a failed attempt, before the worker goes on."""
+
+    def __init__(self, database: Database, clock: _SetClock) -> None:
+        self._database = database
+        self._clock = clock
+        self._left = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    async def write(self, work: Work[Any]) -> Any:
+        """As the database does."""
+        result = await self._database.write(work)
+        failed = await self._database.read(lambda tx: tx.all(_FAILED))
+        if self._left and failed:
+            self._left = 0
+            self._clock.ahead -= HOUR
+        return result
+
+
+_FAILED = Statement("SELECT id FROM deliveries WHERE status = 'pending' AND attempts_begun = 1")
+
+
+def test_a_clock_that_is_set_back_in_the_middle_of_a_turn(store_url: str) -> None:
+    """The worker notices it with its next look, and does not sleep for as long as the clock was set back."""
+
+    async def whole() -> None:
+        async with opened(store_url) as database:
+            site, clocks = await settle(database), _Clocks()
+            site.clock = clocks.system
+            setting_back: Any = _SettingBack(database, clocks.system)
+            with ScriptedReceiver([respond(500), respond()]) as receiver:
+                await site.channel(receiver.url)
+                await site.run()
+                async with working(setting_back, "3s", clock=clocks.system, monotonic=clocks.steady):
+                    await until_status(site, "delivered")
+
+                assert 2 == len(receiver.requests)
+
+    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+
+
 def test_what_is_under_way_while_the_process_stands_still_is_not_sent_again(store_url: str) -> None:
     """Its lease ran out meanwhile, but nobody else has taken it: the answer counts."""
 
