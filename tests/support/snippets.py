@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _BLOCK = re.compile(r"^<!-- run(?:: (\w+))? -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_TIMEOUT_S = 120
+_TIMEOUT_S = 280
 
 DOCUMENTED_PORT = "8025"
 DOCUMENTED_RECEIVER = "https://hooks.example.org/loadbell"
