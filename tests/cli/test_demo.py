@@ -48,7 +48,7 @@ def demo(environment: dict[str, str], tmp_path: Path) -> Iterator["subprocess.Po
         process.wait(30)
 
 
-def wait_for(path: Path, text: str, timeout: float = 60.0) -> str:
+def wait_for(path: Path, text: str, timeout: float = 200.0) -> str:
     """What stands in the file once that includes ``text``."""
     deadline = time.monotonic() + timeout
     while text not in (found := path.read_text(encoding="utf-8")):
@@ -84,7 +84,7 @@ def test_the_show(demo: "subprocess.Popen[bytes]", tmp_path: Path, folder: Path)
         assert 200 == answer.status
 
     demo.send_signal(signal.SIGINT)
-    assert 0 == demo.wait(30)
+    assert 0 == demo.wait(120)
     assert [] == list(folder.iterdir())
 
 
@@ -98,7 +98,7 @@ def test_leaving_early(demo: "subprocess.Popen[bytes]", tmp_path: Path, folder: 
 
     demo.send_signal(signal.Signals[name])
 
-    assert 128 + signal.Signals[name] == demo.wait(30)
+    assert 128 + signal.Signals[name] == demo.wait(120)
     _, alive = psutil.wait_procs(own, timeout=0)
     assert [] == alive
     assert [] == list(folder.iterdir())

@@ -113,8 +113,8 @@ def as_of(tx: Transaction, now: Micros) -> Transaction:
 
 
 def unit_of(tx: Transaction, principal: Who, installation: Installation = INSTALLATION) -> UnitOfWork[Who]:
-    """The unit of work that a front end makes for ``principal``."""
-    return UnitOfWork(tx, principal, installation)
+    """The unit of work that a front end makes for ``principal``, who has the organization alone."""
+    return UnitOfWork(tx, principal, installation, is_exclusive=True)
 
 
 @dataclass

@@ -221,7 +221,7 @@ class AppRequest(Generic[Who]):
 
         async def identified(tx: Transaction) -> T:
             self._who = await self._identify(tx, bearer, hold)
-            return await work(UnitOfWork(tx, self._who, self.context.installation))
+            return await work(UnitOfWork(tx, self._who, self.context.installation, hold is Hold.ALONE))
 
         shares = self.context.shares
         try:

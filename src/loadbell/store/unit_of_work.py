@@ -9,7 +9,8 @@ decided. Store functions, and use cases that nobody asks for (the watchdog's), t
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from functools import wraps
+from typing import Any, Generic, TypeVar, cast
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -46,6 +47,7 @@ class UnitOfWork(Generic[Who]):
     tx: Transaction
     principal: Who
     installation: Installation
+    is_exclusive: bool = False  #: nobody else writes in the principal's organization until it ends
 
     @property
     def now(self) -> Micros:
@@ -56,9 +58,9 @@ class UnitOfWork(Generic[Who]):
         """So many random bytes, good enough for secrets."""
         return self.tx.random(length)
 
-    def on_behalf_of(self, principal: Principal) -> "UnitOfWork[Principal]":
+    def on_behalf_of(self, principal: Principal, *, is_exclusive: bool = False) -> "UnitOfWork[Principal]":
         """The same transaction for somebody else, such as a person as the member of one organization."""
-        return UnitOfWork(self.tx, principal, self.installation)
+        return UnitOfWork(self.tx, principal, self.installation, is_exclusive)
 
     def new_uuid(self) -> UUID:
         """An id for something that happens now."""
@@ -68,10 +70,18 @@ class UnitOfWork(Generic[Who]):
 def exclusive(use_case: F) -> F:
     """Marks a use case before which the whole organization is locked: it changes what others decide by (rights, rooms).
 
-    Every other use case that writes locks the organization together with the others.
+    Every other use case that writes locks the organization together with the others. What calls an exclusive use case
+    is marked itself, else the call fails: that is a mistake in our code, found by the first test of it.
     """
-    use_case.is_exclusive = True  # type: ignore[attr-defined]  # functions take attributes; their type says nothing of it
-    return use_case
+
+    @wraps(use_case)
+    async def guarded(unit: UnitOfWork[Any], *arguments: Any, **named: Any) -> Any:
+        if not unit.is_exclusive:
+            raise RuntimeError(f"{use_case.__qualname__} is exclusive; mark what calls it as exclusive, too")
+        return await use_case(unit, *arguments, **named)
+
+    guarded.is_exclusive = True  # type: ignore[attr-defined]  # functions take attributes; their type says nothing of it
+    return cast(F, guarded)
 
 
 def is_exclusive(use_case: Callable[..., Any]) -> bool:

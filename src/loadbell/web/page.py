@@ -300,7 +300,7 @@ class PageRequest(SessionRequest):
         work: Callable[[UnitOfWork[Principal]], Coroutine[Any, Any, T]],
     ) -> T:
         self._principal = await act_in(unit, organization_id, hold=hold)
-        return await work(unit.on_behalf_of(self._principal))
+        return await work(unit.on_behalf_of(self._principal, is_exclusive=hold is Hold.ALONE))
 
     @property
     def _secure(self) -> bool:
