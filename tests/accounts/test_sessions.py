@@ -1,5 +1,8 @@
 """Sessions: how long they last, who ends them, and what they make of a person in an organization."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from loadbell.accounts.account import change_password, get_account, rename, reset_password
@@ -8,8 +11,14 @@ from loadbell.accounts.tokens import Hold
 from loadbell.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.organizations import assign_project, insert_member
+from loadbell.store.sessions import rights_of
+from tests.support.counting import Counting
+from tests.support.crowds import put_sessions
 from tests.support.signing_in import HOME, IN, PASSWORD, QUICK, Entrance
 from tests.support.stores import Play, Site, as_dict
+
+MANY = 450
+"""More than twice as many sessions as are counted, or forgotten at a time."""
 
 
 def test_a_session_lasts_thirty_days_to_the_microsecond(play: Play) -> None:
@@ -152,6 +161,65 @@ def test_a_changed_password_ends_all_other_sessions(play: Play) -> None:
 
         assert who == await entrance.who(mine)
         assert IN == await entrance.attempt(password="another horse")
+
+    play(scenario)
+
+
+def test_very_many_sessions_end_at_once(play: Play) -> None:
+    """In a transaction that changes a few rows; all but the one that asks, and that one, too, when they end again."""
+
+    async def scenario(site: Site) -> None:
+        entrance = Entrance(site)
+        await entrance.add()
+        mine = await entrance.enter()
+        who = await entrance.who(mine)
+        await put_sessions(site.database, mine.user_id, MANY, site.clock())
+        later = await entrance.enter()
+        counting = Counting(site.database)
+        changed: Any = counting
+        await change_password(changed, entrance.passwords, who, PASSWORD, "another horse")
+        rights = await site.do(rights_of, site.organization_id, [mine.id, later.id, later.id - 1])
+        with pytest.raises(Unauthenticated, match="over"):
+            await entrance.who(later)
+        with pytest.raises(NotFound):
+            await site.do(end_session, who, later.id)
+        (row,) = await site.rows("SELECT changes FROM audit_entries WHERE action = 'account.password_changed'")
+
+        assert who == await entrance.who(mine)
+        assert {} == rights  # of nobody who is a member
+        assert [mine.id] == [one.id for one in await site.do(list_sessions, who, before=None, limit=9)]
+        assert '{"sessions_ended":"more than 200"}' == row["changes"]
+        assert max(counting.changed) < 20
+        assert 1 == await site.do(reset_password, "kim@example.org", QUICK.hash("one more horse"))
+        with pytest.raises(Unauthenticated, match="over"):
+            await entrance.who(mine)
+        assert IN == await entrance.attempt(password="one more horse")
+        site.clock.advance(-2 * SESSION_LASTS)
+        with pytest.raises(Unauthenticated, match="over"):
+            await entrance.who(mine)
+
+    play(scenario)
+
+
+def test_very_many_sessions_are_forgotten_a_few_at_a_time(play: Play) -> None:
+    """By each sign-in some of those that began 30 days ago, the oldest first, until none is left."""
+
+    async def scenario(site: Site) -> None:
+        entrance = Entrance(site)
+        await entrance.add()
+        first = await entrance.enter()
+        await put_sessions(site.database, first.user_id, MANY, site.clock())
+        site.clock.advance(SESSION_LASTS)
+        counting = Counting(site.database)
+        counted: Any = counting
+        entrance = Entrance(replace(site, database=counted))
+        left = []
+        for _ in range(3):
+            await entrance.enter()
+            left.append((await site.rows("SELECT count(*) AS count FROM sessions"))[0]["count"])
+
+        assert [MANY + 1 - 200 + 1, MANY + 1 - 400 + 2, 3] == left
+        assert max(counting.changed) < 300
 
     play(scenario)
 

@@ -1,7 +1,7 @@
 """What has to be done to very many rows is done a few at a time behind a mark; on both stores."""
 
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -15,68 +15,19 @@ from loadbell.notify.channels import delete_channel, get_channel
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import Sweeper
 from loadbell.runs.lifecycle import get_run, list_runs
-from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.idempotency import KEPT, claim_key
-from loadbell.store.statements import Statement
 from loadbell.store.sweeps import BATCH
+from tests.support.counting import Counting
 from tests.support.crowds import hold, put_keys, put_runs
 from tests.support.deleting import delete_organization, delete_project
 from tests.support.leasing import OK, done, lease_all, record
 from tests.support.stores import HOLD_FOR, Play, Site
-
-T = TypeVar("T")
 
 MOST_CHANGED = 3 * BATCH
 """Rows that one transaction may change: a batch, each of its rows in two tables, and what is said of it."""
 
 MANY = MOST_CHANGED + BATCH + 50
 """More rows than one transaction may change, and no whole number of batches."""
-
-
-class Counting:
-    """A database that notes how many rows each of its transactions changed."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-        self.changed: list[int] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    async def write(self, work: Work[T]) -> T:
-        """As the database does."""
-        count = 0
-
-        async def counted(tx: Transaction) -> T:
-            nonlocal count
-            count = 0
-            return await work(_Counted(tx, changed))
-
-        def changed(rows: int) -> None:
-            nonlocal count
-            count += rows
-
-        result = await self._database.write(counted)
-        self.changed.append(count)
-        return result
-
-
-class _Counted:
-    def __init__(self, tx: Transaction, changed: Callable[[int], None]) -> None:
-        self._tx = tx
-        self._changed = changed
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._tx, name)
-
-    async def run(self, statement: Statement, /, **values: Any) -> int:
-        rows = await self._tx.run(statement, **values)
-        self._changed(rows)
-        return rows
-
-    async def run_many(self, statement: Statement, rows: Any, /) -> None:
-        await self._tx.run_many(statement, rows)
-        self._changed(len(rows))
 
 
 async def sweep(site: Site) -> int:

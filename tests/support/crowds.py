@@ -1,4 +1,4 @@
-"""Very many rows, made by one statement: deliveries that a channel holds, runs of a project, keys of a token."""
+"""Very many rows, made by one statement: of a channel, a project, a token or a user."""
 
 from typing import Any
 
@@ -43,6 +43,12 @@ _MOVES = Statement(
     "INSERT INTO run_moves (run_id, status, moved_at, by) SELECT id, 3, created_at, 'report' FROM runs WHERE "
     "project_id = :project_id"
 )
+_SESSIONS = Statement(
+    "INSERT INTO sessions (user_id, hash, address, created_at, last_used_at, expires_at) "
+    + _N
+    + "SELECT CAST(:user_id AS bigint), 'crowd ' || CAST(:user_id AS text) || ' ' || CAST(i AS text), '192.0.2.1', "
+    "CAST(:now AS bigint), CAST(:now AS bigint), CAST(:until AS bigint) FROM n"
+)
 _KEYS = Statement(
     "INSERT INTO idempotency_keys (token_id, key, request_hash, created_at) "
     + _N
@@ -67,6 +73,12 @@ async def put_runs(database: Database, organization_id: int, project_id: int, co
     assert row is not None
     await database.write(lambda tx: tx.run(_RUNS, **of, test_id=row["id"], count=count))
     await database.write(lambda tx: tx.run(_MOVES, project_id=project_id))
+
+
+async def put_sessions(database: Database, user_id: int, count: int, now: Micros) -> None:
+    """Lets the user have signed in so many times, all of which go on for a day."""
+    until = now + 86_400_000_000
+    await database.write(lambda tx: tx.run(_SESSIONS, user_id=user_id, count=count, now=now, until=until))
 
 
 async def put_keys(database: Database, token_id: int, count: int, now: Micros) -> None:

@@ -102,8 +102,8 @@ class WallClock(Clock):
 
 def use(database: Database, clock: Callable[[], Micros], entropy: Entropy) -> None:
     """From now on ``database`` takes time and chance from these."""
-    assert isinstance(database, SqliteDatabase | PostgresDatabase)
-    database.clock, database.entropy = clock, entropy
+    changed = cast(Any, database)
+    changed.clock, changed.entropy = clock, entropy
 
 
 def as_of(tx: Transaction, now: Micros) -> Transaction:

@@ -84,7 +84,7 @@ async def change_password(database: Database, passwords: Passwords, who: SignedI
     await database.write(change)
 
 
-async def reset_password(tx: Transaction, email: str, password_hash: str) -> int:
+async def reset_password(tx: Transaction, email: str, password_hash: str) -> int | str:
     """Replaces somebody's password, as the operator of this server, and ends all sessions; how many. API tokens stay.
 
     Raises:

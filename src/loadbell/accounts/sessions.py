@@ -14,6 +14,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.holding import hold_organization
 from loadbell.store.organizations import assigned_projects, role_in
 from loadbell.store.sessions import (
+    MAX_COUNTED,
     SessionRow,
     expire_session,
     expire_sessions,
@@ -158,6 +159,10 @@ async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
     )
 
 
-async def end_all_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int:
-    """Ends all sessions of the user except ``but``; how many. Whoever calls it says in the audit log why."""
-    return await expire_sessions(tx, user_id, but=but)
+async def end_all_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int | str:
+    """Ends all sessions of the user except ``but``, at once; how many, or that it was more than are counted.
+
+    The caller has locked the user, and says in the audit log why.
+    """
+    ended = await expire_sessions(tx, user_id, but=but)
+    return ended if ended <= MAX_COUNTED else f"more than {MAX_COUNTED}"

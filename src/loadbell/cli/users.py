@@ -51,7 +51,7 @@ def reset_password(
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
     check_password(password)
 
-    async def work(database: "Database") -> int:
+    async def work(database: "Database") -> int | str:
         password_hash = await Passwords().hash(password)
         return await database.write(lambda tx: reset(tx, email, password_hash))
 

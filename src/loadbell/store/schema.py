@@ -64,6 +64,8 @@ users = sa.Table(
     _text("name"),
     _text("password_hash"),
     _at("created_at"),
+    sa.Column("sessions_ended_to", sa.BigInteger, nullable=False, server_default="0"),  #: sessions to this id are over
+    sa.Column("session_kept", _BIG, nullable=True),  #: but this one
     sqlite_autoincrement=True,
 )
 

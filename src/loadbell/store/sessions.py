@@ -1,4 +1,9 @@
-"""Sessions: kept as hashes, found by them. An ended one stays for a while, as a place its user has signed in from."""
+"""
+Sessions: kept as hashes, found by them. An ended one stays for a while, as a place its user has signed in from.
+
+All sessions of a user end by a mark on the user: those that began before it are over, but perhaps one. So to end them
+takes no longer the more there are; the rows are removed later, a few at each sign-in.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -9,37 +14,62 @@ from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Role
 from loadbell.store.db import Row, Transaction
 from loadbell.store.schema import sessions
-from loadbell.store.statements import Statement, insert_into
+from loadbell.store.statements import Statement, delete_some, insert_into
 
+MAX_COUNTED = 200
+"""Ended sessions that are counted; to count on would take longer the more there are."""
+
+MAX_KNOWN = 1_000
+"""The newest sessions of a user whose addresses are known."""
+
+_MAX_FORGOTTEN = 200  # by one sign-in
 _INSERT = Statement(
     insert_into(sessions, "user_id", "hash", "address", "agent", "created_at", "last_used_at", "expires_at").returning(
         sessions.c.id
     )
 )
-_SELECT = "SELECT id, user_id, address, agent, created_at, last_used_at, expires_at FROM sessions "
-_FIND = Statement(_SELECT + "WHERE hash = :hash")
-_LIST = Statement(
-    _SELECT + "WHERE user_id = :user_id AND expires_at > :now AND id < :before ORDER BY id DESC LIMIT :limit"
+_LEFT = "(s.id > u.sessions_ended_to OR s.id = u.session_kept)"  # by who ended all sessions
+_OF_USERS = "FROM sessions s JOIN users u ON u.id = s.user_id "
+_OPEN = f"{_OF_USERS}WHERE s.user_id = :user_id AND s.expires_at > :now AND {_LEFT} "
+_SELECT = (
+    "SELECT s.id, s.user_id, s.address, s.agent, s.created_at, s.last_used_at, "
+    f"CASE WHEN {_LEFT} THEN s.expires_at ELSE 0 END AS expires_at "
 )
+_FIND = Statement(f"{_SELECT} {_OF_USERS} WHERE s.hash = :hash")
+_LIST = Statement(f"{_SELECT} {_OPEN} AND s.id < :before ORDER BY s.id DESC LIMIT :limit")
 _TOUCH = Statement("UPDATE sessions SET last_used_at = :now WHERE id = :id AND last_used_at < :now")
-_END = Statement("UPDATE sessions SET expires_at = :now WHERE user_id = :user_id AND id = :id AND expires_at > :now")
-_END_ALL = Statement(
-    "UPDATE sessions SET expires_at = :now WHERE user_id = :user_id AND id <> :but AND expires_at > :now"
+_END = Statement(
+    f"UPDATE sessions SET expires_at = :now WHERE id IN (SELECT s.id {_OPEN} AND s.id = :id)"  # noqa: S608 - texts of this module, as below
 )
-_ADDRESSES = Statement("SELECT DISTINCT address FROM sessions WHERE user_id = :user_id AND created_at > :since")
+_COUNT = Statement(
+    "SELECT (SELECT count(*) FROM (SELECT s.id FROM sessions s WHERE s.user_id = u.id AND s.id > u.sessions_ended_to "
+    "AND s.id <> :but AND s.expires_at > :now LIMIT :limit) AS later) + (SELECT count(*) FROM sessions s WHERE "
+    "s.id = u.session_kept AND s.id <= u.sessions_ended_to AND s.id <> :but AND s.expires_at > :now) AS count "
+    "FROM users u WHERE u.id = :user_id"
+)
+_END_ALL = Statement(
+    "UPDATE users SET session_kept = :kept, sessions_ended_to = "
+    "(SELECT coalesce(max(id), 0) FROM sessions WHERE user_id = :user_id) WHERE id = :user_id"
+)
+_ADDRESSES = Statement(
+    "SELECT DISTINCT address FROM (SELECT address FROM sessions WHERE user_id = :user_id AND created_at > :since "
+    "ORDER BY id DESC LIMIT :limit) AS newest"
+)
 _RIGHTS = (
-    "SELECT s.id AS id, m.role AS role, assigned.project_id AS project_id FROM sessions s "
+    f"SELECT s.id AS id, m.role AS role, assigned.project_id AS project_id {_OF_USERS}"  # noqa: S608 - as above
     "JOIN members m ON m.user_id = s.user_id AND m.organization_id = :organization_id "
     "LEFT JOIN (SELECT a.user_id, a.project_id FROM assignments a JOIN projects p ON p.id = a.project_id "
     "WHERE p.organization_id = :organization_id AND p.deleted_at IS NULL) AS assigned "
     "ON assigned.user_id = s.user_id AND m.role = 'member' "
-    "WHERE s.expires_at > :now AND s.id "
+    f"WHERE s.expires_at > :now AND {_LEFT} AND s.id "
 )
 _GET_RIGHTS = Statement(
     _RIGHTS + "IN (SELECT value FROM json_each(:ids))",  # noqa: S608 - both parts are constants of this module
     _RIGHTS + "= ANY(CAST(:ids AS bigint[]))",
 )
-_FORGET = Statement("DELETE FROM sessions WHERE user_id = :user_id AND created_at <= :until")
+_FORGET = Statement(
+    *delete_some("sessions", "FROM sessions WHERE user_id = :user_id AND created_at <= :until ORDER BY id LIMIT :limit")
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +82,7 @@ class SessionRow:
     agent: str | None  #: the program that signed in, as it names itself
     created_at: Micros
     last_used_at: Micros  #: to the minute
-    expires_at: Micros  #: from this instant on it is over
+    expires_at: Micros  #: from this instant on it is over; 0 if all of its user were ended
 
 
 async def insert_session(  # noqa: PLR0913 - one argument for each column
@@ -96,8 +126,14 @@ async def expire_session(tx: Transaction, user_id: int, session_id: int) -> bool
 
 
 async def expire_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int:
-    """Ends all sessions of the user except ``but``; how many."""
-    return await tx.run(_END_ALL, user_id=user_id, but=but or 0, now=tx.now)
+    """Ends all sessions of the user except ``but``; how many, up to one more than ``MAX_COUNTED``.
+
+    The caller has locked the user.
+    """
+    row = await tx.first(_COUNT, user_id=user_id, but=but or 0, now=tx.now, limit=MAX_COUNTED + 1)
+    assert row is not None
+    await tx.run(_END_ALL, user_id=user_id, kept=but)
+    return int(row["count"])
 
 
 async def rights_of(
@@ -118,13 +154,13 @@ async def rights_of(
 
 
 async def addresses_since(tx: Transaction, user_id: int, since: Micros) -> Sequence[str | None]:
-    """From where the user has signed in after ``since``."""
-    return [row["address"] for row in await tx.all(_ADDRESSES, user_id=user_id, since=since)]
+    """From where the user has signed in after ``since``, the last ``MAX_KNOWN`` times."""
+    return [row["address"] for row in await tx.all(_ADDRESSES, user_id=user_id, since=since, limit=MAX_KNOWN)]
 
 
 async def forget_sessions(tx: Transaction, user_id: int, until: Micros) -> None:
-    """Removes the user's sessions that began ``until`` then."""
-    await tx.run(_FORGET, user_id=user_id, until=until)
+    """Removes the oldest of the user's sessions that began ``until`` then."""
+    await tx.run(_FORGET, user_id=user_id, until=until, limit=_MAX_FORGOTTEN)
 
 
 def _session(row: Row) -> SessionRow:
