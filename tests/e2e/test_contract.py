@@ -117,6 +117,7 @@ def test_a_receiver_can_verify_the_signature(site: Site) -> None:
 
 def test_the_log_shows_no_secret(site: Site) -> None:
     """Neither the URL's path and query nor a custom header's value is in any answer of the API."""
+    site.client.ok("POST", f"/channels/{site.channel['id']}/test")
     listed = site.client.call("GET", f"/organizations/{site.made['organization_id']}/channels").body
     deliveries = site.client.ok("GET", f"/channels/{site.channel['id']}/deliveries")["items"]
     shown = [listed] + [site.client.call("GET", f"/deliveries/{item['id']}").body for item in deliveries]
