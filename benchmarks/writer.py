@@ -103,7 +103,7 @@ async def _replay(site: Site, channel: int, _project: int) -> None:
 async def _set_back(site: Site, _channel: int, _project: int) -> None:
     site.clock.advance(-HOLD_FOR)
     now = site.clock()
-    await site.do(follow_step_back, owner=0, back=HOLD_FOR)
+    await site.do(follow_step_back, owner=0, back=HOLD_FOR, now=now)
     await DueTimes(HOLD_FOR, now).follow(site.database)
 
 
