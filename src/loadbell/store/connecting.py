@@ -17,6 +17,7 @@ OUT_OF_REACH = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,  # a connection that was lost in the middle of a statement is asked for the next one
 )
 """The server does not answer just now."""
 
