@@ -125,7 +125,7 @@ def distributed(environment: dict[str, str], folder: Path, target: str, *options
         for command in commands
     ]
     try:
-        wait_until(lambda: "All users spawned" in _read(folder / "master.log"), timeout=90)
+        wait_until(lambda: "All users spawned" in _read(folder / "master.log"), timeout=200)
         yield started[1:]
         (folder / "enough").touch()
         assert 0 == started[0].wait(90)
@@ -148,7 +148,7 @@ def test_a_real_worker_that_is_killed(
     with distributed(environment, folder, target, *options) as workers:
         names = re.findall(r"(\S+) \(index \d\) reported as ready", _read(folder / "master.log"))
         workers[0].kill()
-        wait_until(lambda: "setting state to missing" in _read(folder / "master.log"), timeout=90)
+        wait_until(lambda: "setting state to missing" in _read(folder / "master.log"), timeout=200)
     note = stub.end["note"]
 
     assert (3, "unknown") == (stub.end["status"], stub.end["result"])

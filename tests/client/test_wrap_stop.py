@@ -37,9 +37,10 @@ class Load:
             with contextlib.suppress(psutil.Error):
                 is_ours = process.environ().get("OF_TEST") == self.mark and process.status() != psutil.STATUS_ZOMBIE
                 shows = any(word in argument for argument in process.cmdline()[1:])
-                if is_ours and shows and "wrap" not in process.cmdline() and process.name() not in {"sh", "bash"}:
+                is_wrap = "wrap" in process.cmdline() or "loadbell.client" in " ".join(process.cmdline())
+                if is_ours and shows and not is_wrap and process.name() not in {"sh", "bash"}:
                     found.append(process)
-        return [process for process in found if "loadbell.client" not in " ".join(process.cmdline())]
+        return found
 
 
 @pytest.fixture

