@@ -28,14 +28,16 @@ from loadbell.entry.hosts import Hosts, hosts_of, in_url
 from loadbell.entry.http_server import HttpServer, http_config, room_for_connections
 from loadbell.entry.rate_limits import limit_of_reports, limit_of_test_hooks
 from loadbell.entry.requests import AppContext
-from loadbell.notify.worker import IN_FLIGHT, Worker
+from loadbell.notify.worker.capacity import MAX_IN_FLIGHT
+from loadbell.notify.worker.loop import Worker
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
 from loadbell.settings import Settings
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
-from loadbell.store.db import Database, WrongState, system_clock
+from loadbell.store.db import Database, system_clock
 from loadbell.store.opening import open_database
+from loadbell.store.problems import WrongState
 from loadbell.store.unit_of_work import Installation
 from loadbell.web.live import Live
 from loadbell.web.page import error_page
@@ -196,7 +198,7 @@ async def _sender(settings: Settings) -> AsyncIterator[Sender]:
         timeout=settings.send_timeout,
         ca_file=settings.ca_file,
         proxy=settings.outbound_proxy,
-        max_in_flight=IN_FLIGHT,
+        max_in_flight=MAX_IN_FLIGHT,
     )
     try:
         sender.start()
@@ -250,7 +252,7 @@ def _http_server(
         test_hooks=limit_of_test_hooks(settings.quotas.pace_of_test_hooks),
     )
     routers = [*api.routers(context), *sources.routers(context), *web.routers(context, live)]
-    room = room_for_connections(beside=IN_FLIGHT)
+    room = room_for_connections(beside=MAX_IN_FLIGHT)
     application = build_asgi(context, routers, error_page, rewrite=at_any_prefix, at_once=room.at_once)
     config = http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies, room=room)
     return HttpServer(config)

@@ -10,13 +10,12 @@ from loadbell.domain.channels import Subscription
 from loadbell.domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import OrganizationLoss, ProjectLoss, Role
-from loadbell.notify.actions import redeliver
 from loadbell.notify.channels import update_channel
-from loadbell.store.completions import reap
-from loadbell.store.leases import give_back
+from loadbell.notify.deliveries import redeliver
+from loadbell.store.outbox import give_back, reap
 from tests.accounts.asking import token_of
 from tests.support.deleting import delete_organization, delete_project
-from tests.support.leasing import BROKEN, LEASE, deliveries, done, lease, record
+from tests.support.leasing import BROKEN, LEASE, delivery_rows, done, lease, record
 from tests.support.stores import Play, Site
 
 PROJECT_GONE = "The project was deleted before this was sent."
@@ -34,7 +33,7 @@ def test_a_deleted_project_names_what_it_takes(play: Play) -> None:
         await site.run()
         looked = await site.do(projects.look_at_loss, site.owner, project)
         lost = await site.do(delete_project, site.owner, project)
-        gone, kept = await deliveries(site)
+        gone, kept = await delivery_rows(site)
         (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = 'project.deleted'")
 
         assert ProjectLoss(1, 1, 1, pending_deliveries=1, tokens=1, assigned_members=1) == looked == lost
@@ -66,7 +65,7 @@ def test_what_is_being_sent_is_not_retried(play: Play, end: str) -> None:
             await site.do(reap, owner=2)
         else:
             await site.do(give_back, 1)
-        (row,) = await deliveries(site)
+        (row,) = await delivery_rows(site)
 
         assert ("cancelled", PROJECT_GONE) == (row["status"], row["message"])
         assert (0 if end == "given back" else 1) == len(await site.rows("SELECT * FROM attempts"))
@@ -83,14 +82,14 @@ def test_what_waited_for_a_deleted_projects_news_goes_on(play: Play) -> None:
         for place in (None, project, project, None, project):
             await site.run(project_id=place)
             site.clock.advance(SECOND)
-        first, second, third, fourth, fifth = [row["id"] for row in await deliveries(site)]
+        first, second, third, fourth, fifth = [row["id"] for row in await delivery_rows(site)]
         for waiting, earlier in ((second, first), (third, second), (fourth, third), (fifth, fourth)):
-            await site.run_sql("UPDATE deliveries SET waits_for = :e WHERE id = :w", e=earlier, w=waiting)
+            await site.run_sql("UPDATE outbox SET after = :e WHERE delivery_id = :w", e=earlier, w=waiting)
         await site.do(delete_project, site.owner, project)
-        rows = await deliveries(site)
+        rows = await delivery_rows(site)
 
         assert ["pending", "cancelled", "cancelled", "pending", "cancelled"] == [row["status"] for row in rows]
-        assert [None, None, None, first, None] == [row["waits_for"] for row in rows]
+        assert [None, None, None, first, None] == [row["after"] for row in rows]
 
     play(scenario)
 
@@ -103,10 +102,10 @@ def test_a_redelivered_one_returns_to_its_end(play: Play) -> None:
         await site.channel()
         await site.run(project_id=project)
         await record(site, *[done(site, item) for item in await lease(site)])
-        (row,) = await deliveries(site)
+        (row,) = await delivery_rows(site)
         await site.do(redeliver, site.owner, UUID(row["id"]))
         await site.do(delete_project, site.owner, project)
-        (again,) = await deliveries(site)
+        (again,) = await delivery_rows(site)
 
         assert ("delivered", "The receiver answered 200 OK.") == (again["status"], again["message"])
         with pytest.raises(Conflict, match="project"):
@@ -127,7 +126,7 @@ def test_a_subscription_keeps_a_project_that_is_gone(play: Play) -> None:
         await site.run()
 
         assert (project,) == changed.subscription.projects
-        assert [] == await deliveries(site)
+        assert [] == await delivery_rows(site)
 
     play(scenario)
 
@@ -167,7 +166,7 @@ def test_a_deleted_organization_is_out_of_reach(play: Play) -> None:
         tokens = len(await site.rows("SELECT id FROM tokens"))
         looked = await site.do(organizations.look_at_loss, site.owner, site.organization_id)
         lost = await site.do(delete_organization, site.owner, site.organization_id)
-        (row,) = await deliveries(site)
+        (row,) = await delivery_rows(site)
         entries = await site.rows("SELECT * FROM audit_entries WHERE action = 'organization.deleted'")
 
         assert OrganizationLoss(1, 1, 1, 1, 1, 1, members=2, tokens=tokens, invitations=0) == looked == lost

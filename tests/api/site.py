@@ -27,7 +27,7 @@ from loadbell.entry.asgi import PAGES, build_asgi
 from loadbell.entry.hosts import hosts_of
 from loadbell.entry.http_server import http_config
 from loadbell.entry.requests import AppContext
-from loadbell.notify.worker import Worker
+from loadbell.notify.worker.loop import Worker
 from loadbell.outbound.sender import Sender
 from loadbell.sources.k6_cloud_v1 import at_any_prefix
 from loadbell.store.db import Database, Transaction

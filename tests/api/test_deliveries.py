@@ -110,7 +110,7 @@ def test_what_is_being_sent_is_left_alone(still_site: ApiSite) -> None:
     """While an attempt is under way, redeliver and cancel are 409 conflict."""
     site = still_site
     delivery = _told(site, site.channel("http://127.0.0.1:9"), "pending")
-    sending = "UPDATE deliveries SET status = 'sending', attempts_begun = 1, lease_until = :until WHERE id = :id"
+    sending = "UPDATE outbox SET lease_owner = 1, attempts_started = 1, lease_until = :until WHERE delivery_id = :id"
     site.sql(sending, id=delivery["id"], until=2**62)
     said = [site.client.call("POST", f"/deliveries/{delivery['id']}/{verb}") for verb in ("redeliver", "cancel")]
 

@@ -13,6 +13,16 @@ KEYS = ["id", "channel_id", "statuses", "count", "done", "created_at", "finished
 FAILED = {"since": SINCE, "statuses": ["failed"]}
 
 
+def _fail_pending(site: ApiSite, channel_id: int) -> None:
+    """Lets what is pending for the channel have failed."""
+    site.sql("DELETE FROM outbox WHERE channel_id = :id AND lease_owner IS NULL", id=channel_id)
+    site.sql(
+        "UPDATE deliveries SET status = 'failed', finished_at = created_at WHERE channel_id = :id "
+        "AND status = 'pending' AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.delivery_id = deliveries.id)",
+        id=channel_id,
+    )
+
+
 def _failed(site: ApiSite, receiver: ScriptedReceiver, count: int) -> tuple[dict[str, Any], list[str]]:
     """A channel with so many failed deliveries, whose receiver is well again; their ids, oldest first."""
     receiver.play([respond(410)])
@@ -22,11 +32,7 @@ def _failed(site: ApiSite, receiver: ScriptedReceiver, count: int) -> tuple[dict
         site.client.ok("POST", f"/channels/{channel['id']}/test", {})
     path = f"/channels/{channel['id']}/deliveries?event=test.started"
     wait_until(lambda: any(item["status"] == "failed" for item in site.client.ok("GET", path)["items"]))
-    site.sql(
-        "UPDATE deliveries SET status = 'failed', next_attempt_at = NULL, finished_at = created_at "
-        "WHERE channel_id = :id AND status = 'pending'",
-        id=channel["id"],
-    )
+    _fail_pending(site, channel["id"])
     site.sql("UPDATE channels SET paused_at = NULL, paused_reason = NULL WHERE id = :id", id=channel["id"])
     receiver.play([respond()])
     return channel, [item["id"] for item in site.client.ok("GET", path)["items"]][::-1]
@@ -60,8 +66,7 @@ def test_the_same_request_starts_one_replay(still_site: ApiSite) -> None:
     site = still_site
     channel = site.channel("http://127.0.0.1:9/")
     site.client.ok("POST", "/runs", {"name": "n"})
-    ended = "UPDATE deliveries SET status = 'failed', next_attempt_at = NULL, finished_at = created_at WHERE "
-    site.sql(ended + "channel_id = :id", id=channel["id"])
+    _fail_pending(site, channel["id"])
     path, key = f"/channels/{channel['id']}/replay", {"Idempotency-Key": str(uuid.uuid4())}
     first, second = (site.client.call("POST", path, FAILED, headers=key) for _ in range(2))
     other = site.client.call("POST", path, FAILED)

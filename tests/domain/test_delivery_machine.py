@@ -3,11 +3,10 @@
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from loadbell.domain.deliveries import ENDED, MOVES, Cause, DeliveryStatus, Outcome, Reason, Verdict, after_attempt
+from loadbell.domain.deliveries import MOVES, Cause, FinalStatus, Outcome, Reason, Verdict, after_attempt
 from loadbell.domain.ids import SECOND
 from loadbell.domain.retry import RetrySchedule
 
-PENDING, SENDING = DeliveryStatus.PENDING, DeliveryStatus.SENDING
 HINTS = st.none() | st.integers(0, 7 * 86_400 * SECOND)
 OUTCOMES = st.one_of(
     st.just(Outcome(Reason.OK, "")),
@@ -24,7 +23,7 @@ OUTCOMES = st.one_of(
 
 
 class DeliveryLife(RuleBasedStateMachine):
-    """The status of one delivery with what a row remembers of it; persons and receivers do as they like."""
+    """The log of one delivery with the work on it; persons and receivers do as they like."""
 
     @initialize(
         waits=st.lists(st.integers(0, 36_000 * SECOND), max_size=5),
@@ -33,33 +32,33 @@ class DeliveryLife(RuleBasedStateMachine):
     def begin(self, waits: list[int], cause: Cause) -> None:
         """A new delivery is pending."""
         self.schedule = RetrySchedule(tuple(waits))
-        self.status, self.cause = PENDING, cause
-        self.settled: DeliveryStatus | None = None
-        self.step = self.number = self.now = 0
+        self.cause = cause
+        self.final: FinalStatus | None = None
+        self.is_open = True  # there is work on it
+        self.retry_index = self.number = self.now = 0
         self.counted = 0  # scheduled attempts that were neither rate-limited nor successful
         self.ever_delivered = False
         self.test = cause is Cause.TEST
-        self.replayed = False
+        self.is_replay = False
 
-    def _move(self, status: DeliveryStatus) -> None:
-        assert status in MOVES[self.status], f"{self.status} → {status}"
-        self.status = status
+    def _end(self, final: FinalStatus | None) -> None:
+        assert final is self.final or final in MOVES[self.final], f"{self.final} → {final}"
+        self.final = final
 
-    @precondition(lambda self: self.status is PENDING)
+    @precondition(lambda self: self.is_open)
     @rule(outcome=OUTCOMES, chance=st.floats(0, 1, exclude_max=True), took=st.integers(0, 15 * SECOND))
     def attempt(self, outcome: Outcome, chance: float, took: int) -> None:
         """A worker makes the attempt that is due, and its outcome decides."""
-        self._move(SENDING)
         self.number += 1
         self.now += took
-        before, settled = self.step, self.settled
+        before = self.retry_index
         verdict = after_attempt(
             outcome,
             cause=self.cause,
-            settled=settled,
-            step=self.step,
+            final=self.final,
+            retry_index=self.retry_index,
             number=self.number,
-            replayed=self.replayed,
+            is_replay=self.is_replay,
             schedule=self.schedule,
             now=self.now,
             chance=chance,
@@ -68,66 +67,69 @@ class DeliveryLife(RuleBasedStateMachine):
         if self.cause is Cause.SCHEDULED and not limited and not outcome.ok:
             self.counted += 1
         else:
-            assert before == verdict.step, "only a scheduled failure uses up a wait"
-        self._check(outcome, verdict, settled)
-        self._move(verdict.status)
-        self.step, self.settled = verdict.step, settled if self.status is PENDING else None
+            assert before == verdict.retry_index, "only a scheduled failure uses up a wait"
+        self._check(outcome, verdict)
+        self._end(verdict.final)
+        self.retry_index, self.is_open = verdict.retry_index, verdict.due_at is not None
         self.ever_delivered |= outcome.ok
-        if self.status is PENDING:
-            self.cause = self.cause if settled else Cause.SCHEDULED
-            assert verdict.next_attempt_at is not None
-            self.now = verdict.next_attempt_at
+        if verdict.due_at is not None:
+            self.cause = Cause.SCHEDULED if self.final is None else self.cause
+            self.now = verdict.due_at
 
-    def _check(self, outcome: Outcome, verdict: Verdict, settled: DeliveryStatus | None) -> None:
-        assert (verdict.status is PENDING) == (verdict.next_attempt_at is not None)
+    def _check(self, outcome: Outcome, verdict: Verdict) -> None:
+        assert verdict.final is not None or verdict.due_at is not None, "what has not ended is tried again"
         limited = outcome.reason is Reason.RATE_LIMITED and self.cause is not Cause.TEST
         assert limited == (verdict.throttle_until is not None)
         if outcome.ok:
-            assert verdict.status is DeliveryStatus.DELIVERED
-        elif settled is not None:
-            assert verdict.status is (PENDING if limited and self.replayed else settled)
-        for instant in (verdict.next_attempt_at, verdict.throttle_until):
+            assert (FinalStatus.DELIVERED, None) == (verdict.final, verdict.due_at)
+        elif self.final is not None:
+            assert verdict.final is self.final
+            assert (limited and self.is_replay) == (verdict.due_at is not None)
+        for instant in (verdict.due_at, verdict.throttle_until):
             assert instant is None or instant >= self.now + (outcome.retry_after or 0)
         if self.cause is Cause.TEST:
-            assert verdict.status in ENDED, "a Test Hook is tried once"
+            assert verdict.due_at is None, "a Test Hook is tried once"
 
-    @precondition(lambda self: self.status is not SENDING)
     @rule()
     def redeliver(self) -> None:
         """A person presses Redeliver."""
-        if self.status in ENDED:
-            self.settled = self.status
-            self._move(PENDING)
-        if not (self.cause is Cause.TEST and self.settled is None):
+        if not (self.cause is Cause.TEST and self.is_open):
             self.cause = Cause.MANUAL
-        self.replayed = False
+        if not self.is_open:
+            self.retry_index = self.number
+        self.is_open, self.is_replay = True, False
 
-    @precondition(lambda self: self.status in ENDED and not self.test)
+    @precondition(lambda self: not self.is_open and not self.test)
     @rule()
     def replay(self) -> None:
         """It has its turn in a replay."""
-        self.settled, self.cause, self.replayed = self.status, Cause.MANUAL, True
-        self._move(PENDING)
+        self.retry_index = self.number
+        self.is_open, self.cause, self.is_replay = True, Cause.MANUAL, True
 
-    @precondition(lambda self: self.status is PENDING)
+    @precondition(lambda self: self.is_open)
     @rule()
     def cancel(self) -> None:
         """A person calls it off; a Redeliver that is called off leaves the end as it was."""
-        self._move(self.settled or DeliveryStatus.CANCELLED)
-        self.settled = None
+        self._end(self.final or FinalStatus.CANCELLED)
+        self.is_open = False
 
     @invariant()
     def what_was_delivered_stays_delivered(self) -> None:
         """No later attempt takes it back."""
         if getattr(self, "ever_delivered", False):
-            assert self.status is DeliveryStatus.DELIVERED or self.settled is DeliveryStatus.DELIVERED
+            assert self.final is FinalStatus.DELIVERED
+
+    @invariant()
+    def what_has_not_ended_has_work(self) -> None:
+        """Nothing is pending for ever."""
+        assert getattr(self, "is_open", True) or self.final is not None
 
     @invariant()
     def the_schedule_bounds_the_attempts(self) -> None:
         """However often it is limited or redelivered, it is not tried more often by itself than the schedule has."""
         if hasattr(self, "schedule"):
             assert self.counted <= len(self.schedule.waits) + 1
-            assert self.step <= len(self.schedule.waits)
+            assert self.final is not None or self.retry_index <= len(self.schedule.waits)
 
 
 TestDeliveryLife = DeliveryLife.TestCase

@@ -6,11 +6,13 @@ from uuid import UUID
 import pytest
 
 from loadbell.domain.errors import Conflict, IllegalMove
+from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions, resuming
+from loadbell.notify import deliveries, resuming
 from loadbell.notify.channels import delete_channel, update_channel
 from loadbell.store.db import Transaction
 from loadbell.testing.receiver import ScriptedReceiver, close, hang, respond
+from tests.support.leasing import delivery_rows, end_deliveries
 from tests.support.stores import Play, Site
 from tests.support.working import at_work, reasons, until, until_status
 
@@ -26,14 +28,14 @@ def test_redelivering_what_was_delivered(store_url: str, status: int) -> None:
             await site.channel(receiver.url)
             await site.run()
             (before,) = await until_status(site, "delivered")
-            await site.do(actions.redeliver, site.owner, UUID(before["id"]))
-            await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == "delivered")
+            await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
+            await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "delivered")
             (after,) = await until_status(site, "delivered")
 
             assert 2 == len(receiver.requests)
             assert {before["id"]} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
             assert [SCHEDULED, MANUAL] == [cause for cause, _ in await reasons(site, after)]
-            assert (before["finished_at"], None) == (after["finished_at"], after["next_attempt_at"])
+            assert (before["finished_at"], None) == (after["finished_at"], after["due_at"])
 
     at_work(store_url, scenario)
 
@@ -48,13 +50,13 @@ def test_redelivering_what_failed(store_url: str, status: int, end: str) -> None
             await site.run()
             (before,) = await until_status(site, "failed")
             with pytest.raises(Conflict, match="paused"):
-                await site.do(actions.redeliver, site.owner, UUID(before["id"]))
+                await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
             await site.do(resuming.resume, site.owner, before["channel_id"], resuming.Held.DROP)
-            await site.do(actions.redeliver, site.owner, UUID(before["id"]))
-            await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == end)
+            await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
+            await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == end)
             (after,) = await until_status(site, end)
 
-            assert (2, None) == (len(receiver.requests), after["next_attempt_at"])
+            assert (2, None) == (len(receiver.requests), after["due_at"])
             assert (end == "delivered") == (after["finished_at"] > before["finished_at"])
 
     at_work(store_url, scenario)
@@ -68,9 +70,9 @@ def test_redelivering_what_waits_for_a_retry(store_url: str) -> None:
             await site.channel(receiver.url)
             await site.run()
             (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
-            await site.do(actions.redeliver, site.owner, UUID(row["id"]))
-            await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == "pending")
-            await site.run_sql("UPDATE deliveries SET next_attempt_at = 0")  # an hour passes
+            await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
+            await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "pending")
+            await site.run_sql("UPDATE outbox SET due_at = 0")  # an hour passes
             await until_status(site, "delivered")
 
             assert [(SCHEDULED, "http_5xx"), (MANUAL, "http_5xx"), (SCHEDULED, "ok")] == await reasons(site, row)
@@ -86,11 +88,11 @@ def test_redelivering_at_the_same_time_makes_one_attempt(play: Play) -> None:
         await site.channel()
         await site.run()
         (row,) = await site.rows("SELECT id FROM deliveries")
-        await asyncio.gather(*(site.do(actions.redeliver, site.owner, UUID(row["id"])) for _ in range(5)))
-        (after,) = await site.rows("SELECT * FROM deliveries")
+        await asyncio.gather(*(site.do(deliveries.redeliver, site.owner, UUID(row["id"])) for _ in range(5)))
+        (after,) = await delivery_rows(site)
 
-        assert ("pending", MANUAL, None, 0) == (
-            after["status"], after["cause"], after["settled"], after["attempts_begun"],
+        assert ("pending", MANUAL, "pending", 0) == (
+            after["status"], after["cause"], after["log_status"], after["attempts_started"],
         )  # fmt: skip
 
     play(scenario)
@@ -105,7 +107,7 @@ def test_what_is_being_sent_is_neither_redelivered_nor_cancelled(store_url: str)
             await site.run()
             await asyncio.to_thread(receiver.wait_for, 1)
             (row,) = await until_status(site, "sending")
-            for action in (actions.redeliver, actions.cancel):
+            for action in (deliveries.redeliver, deliveries.cancel):
                 with pytest.raises(Conflict, match="under way"):
                     await site.do(action, site.owner, UUID(row["id"]))
 
@@ -120,11 +122,11 @@ def test_what_is_cancelled_is_not_sent_until_somebody_redelivers_it(store_url: s
             await site.channel(receiver.url)
             await site.run()
             (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
-            cancelled = await site.do(actions.cancel, site.owner, UUID(row["id"]))
+            cancelled = await site.do(deliveries.cancel, site.owner, UUID(row["id"]))
             quiet = len(receiver.requests)
             with pytest.raises(IllegalMove):
-                await site.do(actions.cancel, site.owner, UUID(row["id"]))
-            await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+                await site.do(deliveries.cancel, site.owner, UUID(row["id"]))
+            await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
             await until_status(site, "delivered")
 
             assert cancelled.next_attempt_at is None
@@ -139,12 +141,14 @@ def test_calling_off_a_redelivery_leaves_the_end_as_it_was(play: Play) -> None:
     async def scenario(site: Site) -> None:
         await site.channel()
         await site.run()
-        await site.run_sql("UPDATE deliveries SET status = 'delivered', next_attempt_at = NULL, finished_at = 5")
+        await end_deliveries(site, "delivered")
+        ended_at = site.clock()
+        site.clock.advance(SECOND)
         (row,) = await site.rows("SELECT id FROM deliveries")
-        redelivered = await site.do(actions.redeliver, site.owner, UUID(row["id"]))
-        cancelled = await site.do(actions.cancel, site.owner, UUID(row["id"]))
+        redelivered = await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
+        cancelled = await site.do(deliveries.cancel, site.owner, UUID(row["id"]))
 
-        assert ("pending", "delivered", 5) == (redelivered.status, cancelled.status, cancelled.finished_at)
+        assert ("pending", "delivered", ended_at) == (redelivered.status, cancelled.status, cancelled.finished_at)
 
     play(scenario)
 
@@ -159,8 +163,8 @@ def test_cancelling_the_start_lets_the_end_go(store_url: str) -> None:
             await until(site, lambda rows: rows[0]["reason"] == "protocol")
             receiver.play([close(), respond()])
             await site.report(run, RunStatus.FINISHED)
-            rows = await until(site, lambda rows: rows[0]["attempts_begun"] == 2 and rows[0]["status"] == "pending")
-            await site.do(actions.cancel, site.owner, UUID(rows[0]["id"]))
+            rows = await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "pending")
+            await site.do(deliveries.cancel, site.owner, UUID(rows[0]["id"]))
             await until_status(site, "cancelled", "delivered")
 
     at_work(store_url, scenario, "1h,1h")
@@ -177,11 +181,11 @@ def test_deleting_a_channel_cancels_what_is_pending(store_url: str) -> None:
             await site.do(delete_channel, site.owner, channel.id)
             (gone,) = await until_status(site, "cancelled")
 
-            assert gone["next_attempt_at"] is None
+            assert gone["due_at"] is None
             assert "The channel was deleted before this was sent." == gone["message"]
             assert 1 == len(receiver.requests) == len(await reasons(site, row))
             with pytest.raises(Conflict, match="deleted"):
-                await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+                await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
 
     at_work(store_url, scenario, "1h")
 
@@ -198,7 +202,7 @@ def test_deleting_a_channel_in_the_middle_of_an_attempt(store_url: str) -> None:
             (row,) = await until_status(site, "cancelled")
 
             assert [(SCHEDULED, "http_5xx")] == await reasons(site, row)
-            assert 1 == len(receiver.requests) == row["attempts_begun"]
+            assert 1 == len(receiver.requests) == row["attempts_started"]
 
     at_work(store_url, scenario, "1h")
 
@@ -209,7 +213,8 @@ def test_a_redelivery_of_a_deleted_channel_returns_to_its_end(play: Play) -> Non
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await site.run_sql("UPDATE deliveries SET settled = 'failed', message = 'The receiver answered 500.'")
+        await site.run_sql("UPDATE deliveries SET status = 'failed', message = 'The receiver answered 500.'")
+        await site.run_sql("UPDATE outbox SET cause = 'manual'")
         await site.do(delete_channel, site.owner, channel.id)
         (row,) = await site.rows("SELECT status, message FROM deliveries")
 
@@ -227,7 +232,7 @@ def test_a_channel_that_is_turned_off_takes_no_redelivery(play: Play) -> None:
         await site.do(update_channel, site.owner, channel.id, enabled=False)
         (row,) = await site.rows("SELECT id FROM deliveries")
         with pytest.raises(Conflict, match="turned off"):
-            await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+            await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
 
     play(scenario)
 
@@ -237,9 +242,9 @@ def test_the_test_of_an_unsaved_form_can_not_be_redelivered(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         form = {"url": "http://127.0.0.1:9/"}
-        hook = await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=form)
+        hook = await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=form)
         with pytest.raises(Conflict, match="not saved"):
-            await site.do(actions.redeliver, site.owner, hook)
+            await site.do(deliveries.redeliver, site.owner, hook)
 
     play(scenario)
 
@@ -252,13 +257,13 @@ def test_a_pending_test_hook_that_is_redelivered_is_still_tried_once(store_url: 
             channel = await site.channel(receiver.url)
 
             async def hook_and_redeliver(tx: Transaction) -> None:
-                hook = await site.call(actions.test_saved, tx, site.owner, channel.id)
-                await site.call(actions.redeliver, tx, site.owner, hook)
+                hook = await site.call(deliveries.test_saved, tx, site.owner, channel.id)
+                await site.call(deliveries.redeliver, tx, site.owner, hook)
 
             await site.database.write(hook_and_redeliver)
             await until_status(site, "failed")
 
-            (row,) = await site.rows("SELECT * FROM deliveries")
-            assert (1, None) == (len(receiver.requests), row["next_attempt_at"])
+            (row,) = await delivery_rows(site)
+            assert (1, None) == (len(receiver.requests), row["due_at"])
 
     at_work(store_url, scenario, "100ms")

@@ -9,16 +9,16 @@ import pytest
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
-from loadbell.notify.due_times import BATCH, DueTimes
+from loadbell.notify.worker.due_times import BATCH, DueTimes
 from loadbell.store.attempt_paces import take_turn
 from loadbell.store.clock_steps import follow_step_back, skip_gap
-from loadbell.store.completions import reap
 from loadbell.store.db import Database, Work
+from loadbell.store.outbox import reap
 from loadbell.store.statements import Statement
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.support.crowds import hold
-from tests.support.leasing import BROKEN, done, lease, lease_all, limited, record
-from tests.support.stores import DAY, Play, Site, WallClock, as_dict, opened, settle
+from tests.support.leasing import BROKEN, delivery_rows, done, lease, lease_all, limited, record
+from tests.support.stores import DAY, Play, Site, WallClock, opened, settle
 from tests.support.working import PATIENCE, reasons, until, until_status, working
 
 HOUR: Micros = 3600 * SECOND
@@ -68,7 +68,7 @@ def test_a_clock_that_is_set_back_makes_no_retry_later(store_url: str, answer: A
         with ScriptedReceiver([answer, respond()]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["attempts_begun"] == 1 and rows[0]["status"] == "pending")
+            await until(site, lambda rows: rows[0]["attempts_started"] == 1 and rows[0]["status"] == "pending")
             clocks.system.ahead -= back
             await until_status(site, "delivered")
 
@@ -98,7 +98,7 @@ class _SettingBack:
         return result
 
 
-_FAILED = Statement("SELECT id FROM deliveries WHERE status = 'pending' AND attempts_begun = 1")
+_FAILED = Statement("SELECT delivery_id FROM outbox WHERE lease_owner IS NULL AND attempts_started = 1")
 
 
 def test_a_clock_that_is_set_back_in_the_middle_of_a_turn(store_url: str) -> None:
@@ -167,27 +167,27 @@ def test_all_that_lies_ahead_follows(play: Play) -> None:
             site.clock.advance(SECOND)
         first, second, third = await lease(site)
         await record(site, done(site, first, BROKEN), done(site, second, limited(600)))
-        await site.run_sql("UPDATE channels SET failing_since = :at, judged_from = :at", at=site.clock.now - SECOND)
-        before = {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
+        await site.run_sql("UPDATE channels SET failing_since = :at, health_since = :at", at=site.clock.now - SECOND)
+        before = {row["id"]: row for row in await delivery_rows(site)}
         (channel,) = await site.rows("SELECT * FROM channels")
         site.clock.advance(-HOUR)
         followed = await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock())
         await DueTimes(HOUR, site.clock.now).follow(site.database)
-        after = {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
+        after = {row["id"]: row for row in await delivery_rows(site)}
         (moved,) = await site.rows("SELECT * FROM channels")
 
         assert followed
         for leased in (first, second):
             was = before[str(leased.id)]
-            assert after[str(leased.id)] == {**was, "next_attempt_at": was["next_attempt_at"] - HOUR}
+            assert after[str(leased.id)] == {**was, "due_at": was["due_at"] - HOUR}
         assert before[str(third.id)] == after[str(third.id)]
         for column in ("throttled_until", "failing_since", "throttled_since"):
             assert channel[column] - HOUR == moved[column]
-        assert site.clock.now == moved["judged_from"]
+        assert site.clock.now == moved["health_since"]
         again = await site.do(follow_step_back, owner=owner, back=0, now=site.clock())
         await DueTimes(0, site.clock.now).follow(site.database)
         assert again
-        assert after == {row["id"]: as_dict(row) for row in await site.rows("SELECT * FROM deliveries")}
+        assert after == {row["id"]: row for row in await delivery_rows(site)}
 
     play(scenario)
 
@@ -216,7 +216,7 @@ class _Stumbling:
         self.changed.append(sum(one != other for one, other in zip(before, after, strict=True)))
 
 
-_DUE = Statement("SELECT id, next_attempt_at FROM deliveries ORDER BY id")
+_DUE = Statement("SELECT delivery_id, due_at FROM outbox ORDER BY delivery_id")
 
 
 def test_many_due_times_follow_a_few_at_a_time(play_on_sqlite: Play) -> None:
@@ -235,7 +235,7 @@ def test_many_due_times_follow_a_few_at_a_time(play_on_sqlite: Play) -> None:
                 failed += 1
             else:
                 break
-        due = {row["next_attempt_at"] for row in await site.database.read(lambda tx: tx.all(_DUE))}
+        due = {row["due_at"] for row in await site.database.read(lambda tx: tx.all(_DUE))}
 
         assert {site.clock.now} == due
         assert [BATCH, BATCH, BATCH, 50] == stumbling.changed
@@ -275,7 +275,7 @@ def test_leases_hold_after_standing_still(play: Play) -> None:
         site.clock.advance(HOUR)
         await site.do(skip_gap, owner=owner, gap=HOUR, now=site.clock(), until=site.clock.now + 1)
         taken = await site.do(reap, owner=owner)
-        rows = {row["id"]: row["status"] for row in await site.rows("SELECT * FROM deliveries")}
+        rows = {row["id"]: row["status"] for row in await delivery_rows(site)}
 
         assert (1, "sending") == (taken, rows[str(mine[0].id)])
         site.clock.advance(1)

@@ -7,32 +7,31 @@ from uuid import UUID
 import pytest
 
 from loadbell.domain.channels import ChannelKind
-from loadbell.domain.deliveries import Cause, DeliveryStatus, Reason
+from loadbell.domain.deliveries import Cause, FinalStatus, Reason
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
-from loadbell.notify.deliver import KEPT_BYTES, conclude, prepare
+from loadbell.notify.worker.attempt import KEPT_BYTES, build_request, judge_result
 from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.completions import Completion
-from loadbell.store.leases import Leased
+from loadbell.store.outbox import Completion, Leased
 from tests.support.leasing import BASE_URL, OK, SILENT, WAITS
 
 URL = "https://hooks.example.org/services/T000-sentinel/path?token=query-sentinel&x=%73pelled-sentinel"
 LEASED = Leased(
     id=UUID(int=1),
     organization_id=1,
-    lane=1,
+    channel_key=1,
     kind=ChannelKind.WEBHOOK,
     event=EventName.STARTED,
     occurred_at=0,
     payload=b'{"event":"test.started"}',
     notice=None,
     cause=Cause.SCHEDULED,
-    settled=None,
-    step=0,
+    final=None,
+    retry_index=0,
     resume_at=None,
     number=1,
     owner=1,
-    replayed=False,
+    is_replay=False,
     rate_limits=0,
     settings={"url": URL, "headers": {"Authorization": "Bearer header-sentinel"}},
     secrets=("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",),
@@ -40,7 +39,7 @@ LEASED = Leased(
 
 
 def _made(answer: Reply | NoReply, leased: Leased = LEASED) -> Completion:
-    return conclude(prepare(leased, SECOND, BASE_URL), answer, schedule=WAITS, now=2 * SECOND, chance=0.5)
+    return judge_result(build_request(leased, SECOND, BASE_URL), answer, schedule=WAITS, now=2 * SECOND, chance=0.5)
 
 
 def test_the_log_keeps_what_was_sent_without_its_secrets() -> None:
@@ -99,7 +98,7 @@ def test_a_long_answer_is_kept_in_part_and_flagged(size: int, cut: bool) -> None
     assert done.attempt.exchange is not None
 
     assert (KEPT_BYTES, cut) == (len(done.attempt.exchange.response_body), done.attempt.exchange.truncated)
-    assert DeliveryStatus.DELIVERED is done.verdict.status
+    assert FinalStatus.DELIVERED is done.verdict.final
 
 
 @pytest.mark.parametrize(
@@ -109,10 +108,10 @@ def test_a_long_answer_is_kept_in_part_and_flagged(size: int, cut: bool) -> None
 )
 def test_settings_that_can_not_be_used_fail_their_own_delivery_only(settings: dict[str, Any]) -> None:
     """Nothing that lies in the database makes the worker stumble."""
-    prepared = prepare(replace(LEASED, settings=settings), SECOND, BASE_URL)
+    prepared = build_request(replace(LEASED, settings=settings), SECOND, BASE_URL)
     if prepared.refusal is not None:
-        done = conclude(prepared, prepared.refusal, schedule=WAITS, now=SECOND, chance=0.5)
-        assert (DeliveryStatus.FAILED, Reason.BAD_SETTINGS) == (done.verdict.status, done.attempt.reason)
+        done = judge_result(prepared, prepared.refusal, schedule=WAITS, now=SECOND, chance=0.5)
+        assert (FinalStatus.FAILED, Reason.BAD_SETTINGS) == (done.verdict.final, done.attempt.reason)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/x", "http://[::1/x", "http://", "x", "http://a:b/"])
@@ -121,7 +120,7 @@ def test_a_stored_url_that_is_none_does_not_break_the_record(url: str, answer: R
     """The attempt counts, whatever can be kept of it."""
     done = _made(answer, replace(LEASED, settings={"url": url}))
 
-    assert (answer is OK) == (done.verdict.status is DeliveryStatus.DELIVERED)
+    assert (answer is OK) == (done.verdict.final is FinalStatus.DELIVERED)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_which_silences_are_retried(reason: Reason, retried: bool) -> None:
     """Trouble on the way is; an address that we may not connect to and settings that can't be used are not."""
     done = _made(NoReply(reason, "why", 1))
 
-    assert (DeliveryStatus.PENDING if retried else DeliveryStatus.FAILED) is done.verdict.status
+    assert (None if retried else FinalStatus.FAILED) is done.verdict.final
     assert not done.answered
 
 

@@ -9,9 +9,9 @@ from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
-from loadbell.notify.pausing import expire_held, find_late
+from loadbell.notify import deliveries
 from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.store import pauses
 from loadbell.store.channels import Throttle, throttle_channels
 from tests.support.leasing import (
@@ -19,7 +19,7 @@ from tests.support.leasing import (
     LIMITED,
     OK,
     attempts,
-    deliveries,
+    delivery_rows,
     done,
     lease,
     lease_all,
@@ -54,13 +54,13 @@ def test_what_is_held_too_long_expires(play: Play) -> None:
         early = await _expire(site)
         site.clock.advance(1)
         late = await _expire(site)
-        rows = [row for row in await deliveries(site) if row["channel_id"] == channel.id]
-        others = [row["status"] for row in await deliveries(site) if row["channel_id"] != channel.id]
+        rows = [row for row in await delivery_rows(site) if row["channel_id"] == channel.id]
+        others = [row["status"] for row in await delivery_rows(site) if row["channel_id"] != channel.id]
 
         assert (0, 2) == (early, late)
         assert ["failed", "failed", "pending"] == [row["status"] for row in rows]
         assert {("expired", site.clock.now, None)} == {
-            given(row, "reason", "finished_at", "next_attempt_at") for row in rows[:2]
+            given(row, "reason", "finished_at", "due_at") for row in rows[:2]
         }
         assert all("paused, and this waited for longer than 7 d" in row["message"] for row in rows[:2])
         assert ["pending"] * 3 == others
@@ -99,15 +99,15 @@ def test_a_redelivered_one_counts_from_when_it_was_asked_for(play: Play) -> None
         await site.run()
         await record(site, *[done(site, item, OK) for item in await lease(site)])
         site.clock.advance(30 * DAY)
-        (row,) = await deliveries(site)
-        await site.do(actions.redeliver, site.owner, UUID(row["id"]))
+        (row,) = await delivery_rows(site)
+        await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
         await site.do(pause, site.owner, channel.id)
         early = await _expire(site)
         site.clock.advance(HOLD_FOR)
         late = await _expire(site)
 
         assert (0, 1) == (early, late)
-        after = (await deliveries(site))[0]
+        after = (await delivery_rows(site))[0]
         assert given(row, "status", "reason", "message", "finished_at") == given(
             after, "status", "reason", "message", "finished_at"
         )
@@ -129,12 +129,12 @@ def test_what_only_meets_rate_limits_ends_too(play: Play) -> None:
             await record(site, done(site, leased, limited(86_400)))
             expired.append(await _expire(site))
             site.clock.advance(DAY)
-        start, end = await deliveries(site)
+        start, end = await delivery_rows(site)
 
         assert [0] * 7 + [1] == expired
         assert ("failed", "expired") == given(start, "status", "reason")
         assert "rate limit left no room for this within 7 d" in start["message"]
-        assert ("pending", None) == given(end, "status", "waits_for")
+        assert ("pending", None) == given(end, "status", "after")
 
     play(scenario)
 
@@ -167,7 +167,7 @@ def test_other_pending_deliveries_never_expire(play: Play) -> None:
         await site.run()
         site.clock.advance(2 * HOLD_FOR)
         await site.do(throttle_channels, {channel.id: Throttle(site.clock.now + DAY, 0, site.clock.now, "Slow.", 1)})
-        await site.do(actions.test_saved, site.owner, channel.id)
+        await site.do(deliveries.test_saved, site.owner, channel.id)
 
         assert 0 == await _expire(site)
 

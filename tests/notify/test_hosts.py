@@ -3,10 +3,10 @@
 from typing import Any
 
 from loadbell.domain.ids import SECOND
-from loadbell.notify import actions
-from loadbell.notify.hosts import MAX_PER_HOST
-from loadbell.store.db import Row
+from loadbell.notify import deliveries
+from loadbell.notify.worker.hosts import MAX_PER_HOST
 from loadbell.testing.receiver import ScriptedReceiver, hang, respond
+from tests.support.leasing import DeliveryRow
 from tests.support.stores import Site
 from tests.support.working import at_work, until
 
@@ -22,8 +22,8 @@ def test_one_host_has_a_limited_number_of_places(store_url: str) -> None:
         other = await site.channel(free.url)
         await site.run()
 
-        def full(rows: list[Row]) -> bool:
-            waiting = [row for row in rows if row["status"] == "pending" and row["attempts_begun"] == 0]
+        def full(rows: list[DeliveryRow]) -> bool:
+            waiting = [row for row in rows if row["status"] == "pending" and row["attempts_started"] == 0]
             told = [row["channel_id"] for row in rows if row["status"] == "delivered"]
             return (len(waiting), told) == (MORE, [other.id]) and crowded.connects >= MAX_PER_HOST
 
@@ -46,12 +46,12 @@ def test_one_host_has_a_limited_number_of_places_for_test_hooks(store_url: str) 
     async def scenario(site: Site) -> None:
         for url in [crowded.url] * (MAX_PER_HOST + MORE) + [free.url]:
             form: dict[str, Any] = {"kind": "webhook", "settings": {"url": url}}
-            await site.do(actions.test_form, site.owner, site.organization_id, **form)
+            await site.do(deliveries.test_form, site.owner, site.organization_id, **form)
         await site.channel(free.url)
         await site.run()
 
-        def full(rows: list[Row]) -> bool:
-            waiting = [row for row in rows if row["status"] == "pending" and row["attempts_begun"] == 0]
+        def full(rows: list[DeliveryRow]) -> bool:
+            waiting = [row for row in rows if row["status"] == "pending" and row["attempts_started"] == 0]
             told = [row for row in rows if row["status"] == "delivered"]
             return (len(waiting), len(told)) == (MORE, 2) and crowded.connects >= MAX_PER_HOST
 

@@ -9,14 +9,26 @@ from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import Result, Trigger
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.channels import update_channel
-from loadbell.notify.pausing import heed
 from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.worker.channel_health import apply_results
 from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.completions import Completion, complete_batch
 from loadbell.store.db import Row, Transaction
-from tests.support.leasing import BROKEN, GONE, LIMITED, OK, SILENT, deliveries, done, lease, lease_all, statuses
+from loadbell.store.outbox import Completion, complete
+from tests.support.leasing import (
+    BROKEN,
+    GONE,
+    LIMITED,
+    OK,
+    SILENT,
+    delivery_rows,
+    done,
+    end_deliveries,
+    lease,
+    lease_all,
+    statuses,
+)
 from tests.support.stores import DAY, PAUSE_AFTER, Play, Site, given
 
 PAUSED = EventName.CHANNEL_PAUSED.value
@@ -26,15 +38,15 @@ async def record(site: Site, *completions: Completion) -> None:
     """Records attempts as the worker does."""
 
     async def work(tx: Transaction) -> None:
-        await site.call(heed, tx, list(completions), pause_after=PAUSE_AFTER)
-        await complete_batch(tx, list(completions))
+        await site.call(apply_results, tx, list(completions), pause_after=PAUSE_AFTER)
+        await complete(tx, list(completions))
 
     await site.database.write(work)
 
 
 async def attempt(site: Site, answer: Reply | NoReply) -> None:
     """One run is told to all channels, and each gives this answer; every other delivery is done with."""
-    await site.run_sql("UPDATE deliveries SET status = 'cancelled', next_attempt_at = NULL WHERE status = 'pending'")
+    await end_deliveries(site, "cancelled", "status = 'pending'")
     await site.run()
     await record(site, *[done(site, leased, answer) for leased in await lease(site)])
 
@@ -154,7 +166,7 @@ def test_two_workers_that_are_refused_at_once_tell_once(play: Play) -> None:
 
         assert [(other.id, "gone")] == await told(site)
         assert 1 == len(await site.rows("SELECT id FROM audit_entries WHERE action = :name", name=PAUSED))
-        rows = await deliveries(site)
+        rows = await delivery_rows(site)
         assert ["failed"] * 6 == [row["status"] for row in rows if row["channel_id"] == gone.id]
 
     play(scenario)
@@ -171,8 +183,8 @@ def test_a_pause_and_its_notice_are_one_commit(play: Play) -> None:
         result = done(site, leased, GONE)
 
         async def dying(tx: Transaction) -> None:
-            paused = await site.call(heed, tx, [result], pause_after=PAUSE_AFTER)
-            await complete_batch(tx, [result])
+            paused = await site.call(apply_results, tx, [result], pause_after=PAUSE_AFTER)
+            await complete(tx, [result])
             assert [gone.id] == [channel.channel_id for channel in paused]
             raise RuntimeError("killed")
 
@@ -250,14 +262,14 @@ def test_rate_limits_and_test_hooks_say_nothing_about_a_channel(play: Play) -> N
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await attempt(site, LIMITED)
-        await site.do(actions.test_saved, site.owner, channel.id)
+        await site.do(deliveries.test_saved, site.owner, channel.id)
         await record(site, *[done(site, leased, GONE) for leased in await lease(site)])
         nothing = given((await channels(site))[0], "failing_since", "paused_at")
         site.clock.advance(100 * SECOND)
         await attempt(site, BROKEN)
         began = site.clock.now
         site.clock.advance(PAUSE_AFTER)
-        await site.do(actions.test_saved, site.owner, channel.id)
+        await site.do(deliveries.test_saved, site.owner, channel.id)
         await record(site, *[done(site, leased, OK) for leased in await lease(site)])
 
         assert (None, None) == nothing
@@ -296,7 +308,7 @@ def test_the_same_settings_again_change_nothing(play: Play) -> None:
         entries = await site.rows("SELECT id FROM audit_entries")
         await site.do(update_channel, site.owner, channel.id, settings={"url": channel.settings["url"]})
 
-        columns = ("failing_since", "judged_from", "throttled_until", "paused_at")
+        columns = ("failing_since", "health_since", "throttled_until", "paused_at")
         assert given(before[0], *columns) == given((await channels(site))[0], *columns)
         assert len(entries) == len(await site.rows("SELECT id FROM audit_entries"))
 

@@ -9,10 +9,11 @@ import pytest
 from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.resuming import Held, pause, resume
-from loadbell.notify.worker import IN_LANE
+from loadbell.notify.worker.capacity import MAX_PER_CHANNEL
 from loadbell.testing import Behaviour, FakeHipChat, FakeSlack, ScriptedReceiver, hang, respond
+from tests.support.leasing import delivery_rows
 from tests.support.stores import Site
 from tests.support.working import at_work, told, until, until_ended
 
@@ -38,7 +39,7 @@ def test_a_webhook_that_is_gone_is_paused_after_one_refused_event(store_url: str
             for number in range(4):
                 await site.run(name=f"held {number}")
             gone.play([respond()])
-            await site.do(actions.test_saved, site.owner, channel.id)
+            await site.do(deliveries.test_saved, site.owner, channel.id)
             await until(site, lambda rows: rows[-1]["status"] == "delivered")
             body = json.loads(notice.body)
             still = await _paused(site, channel.id)
@@ -120,7 +121,7 @@ def test_a_message_that_slack_calls_invalid_never_pauses(store_url: str) -> None
 
             assert (None, None) == (row["paused_at"], row["failing_since"])
             assert {("failed", "bad_payload")} == {
-                (each["status"], each["reason"]) for each in await site.rows("SELECT * FROM deliveries")
+                (each["status"], each["reason"]) for each in await delivery_rows(site)
             }
 
     at_work(store_url, scenario, pause_after=1)
@@ -133,12 +134,12 @@ def test_a_channel_that_only_fails_is_paused_after_the_span(store_url: str) -> N
         with ScriptedReceiver([respond(500)]) as broken:
             channel = await site.channel(broken.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["attempts_begun"] >= 2)
+            await until(site, lambda rows: rows[0]["attempts_started"] >= 2)
             end = asyncio.get_running_loop().time() + 10
             while await _paused(site, channel.id) is None:
                 assert asyncio.get_running_loop().time() < end
                 await asyncio.sleep(0.02)
-            (row,) = await site.rows("SELECT * FROM deliveries")
+            (row,) = await delivery_rows(site)
 
             assert ("pending", "http_5xx") == (row["status"], row["reason"])
             assert "Every attempt since" in (await _paused(site, channel.id) or "")
@@ -162,7 +163,7 @@ def test_the_worker_gives_up_what_is_held_too_long(store_url: str) -> None:
     at_work(store_url, scenario, hold_for=SECOND)
 
 
-@pytest.mark.parametrize(("first", "places"), [(200, IN_LANE), (500, 1)])
+@pytest.mark.parametrize(("first", "places"), [(200, MAX_PER_CHANNEL), (500, 1)])
 def test_only_a_success_gives_a_channel_several_places(store_url: str, first: int, places: int) -> None:
     """A receiver that answers with failures gets one message at a time, as one that does not answer at all."""
 
@@ -170,14 +171,16 @@ def test_only_a_success_gives_a_channel_several_places(store_url: str, first: in
         with ScriptedReceiver([respond(first), hang()]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["attempts_begun"] == 1 and rows[0]["status"] != "sending")
-            for _ in range(2 * IN_LANE):
+            await until(site, lambda rows: rows[0]["attempts_started"] == 1 and rows[0]["status"] != "sending")
+            for _ in range(2 * MAX_PER_CHANNEL):
                 await site.run()
             await asyncio.to_thread(receiver.wait_for, 1 + places)
             settings = {"url": receiver.url}
-            await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
+            await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
             await asyncio.to_thread(receiver.wait_for, 2 + places)  # the worker has looked once more
-            sending = await site.rows("SELECT id FROM deliveries WHERE status = 'sending' AND channel_id IS NOT NULL")
+            sending = await site.rows(
+                "SELECT delivery_id FROM outbox WHERE lease_owner IS NOT NULL AND channel_id IS NOT NULL"
+            )
 
             assert places == len(sending)
 

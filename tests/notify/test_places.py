@@ -8,21 +8,26 @@ from uuid import UUID
 import pytest
 
 from loadbell.domain.ids import SECOND
-from loadbell.notify import actions, resuming
-from loadbell.notify import worker as worker_module
+from loadbell.notify import deliveries, resuming
 from loadbell.notify.channels import update_channel
+from loadbell.notify.worker import capacity, loop
 from loadbell.testing.receiver import ScriptedReceiver, hang
 from tests.support.stores import Site, WallClock, opened, settle
 from tests.support.working import PATIENCE, at_work, until, until_ended, working
 
-IN_FLIGHT = 8
+MAX_IN_FLIGHT = 8
 
 
 @pytest.fixture
 def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker with so few places that a few deliveries fill it."""
-    for name, places in {"IN_FLIGHT": IN_FLIGHT, "KEPT_FOR_FIRST": 3, "KEPT_FOR_RETRIES": 2, "FOR_UNKNOWN": 99}.items():
-        monkeypatch.setattr(worker_module, name, places)
+    for name, places in {
+        "MAX_IN_FLIGHT": MAX_IN_FLIGHT,
+        "RESERVED_FOR_FIRST": 3,
+        "RESERVED_FOR_RETRIES": 2,
+        "MAX_UNPROVEN": 99,
+    }.items():
+        monkeypatch.setattr(capacity, name, places)
 
 
 def _filling(url: str, scenario: Callable[[Site, str], Coroutine[Any, Any, None]]) -> None:
@@ -45,25 +50,25 @@ async def _due(site: Site, url: str, count: int, *, retries: bool = False) -> No
         await site.channel(url)
     await site.run()
     if retries:
-        await site.run_sql("UPDATE deliveries SET retrying = 1, attempts_begun = 1 WHERE status = 'pending'")
+        await site.run_sql("UPDATE outbox SET is_retry = 1, attempts_started = 1")
 
 
 async def _sending(site: Site, at_least: int) -> tuple[int, int]:
     """How many first attempts and how many retries are made at once, when there are so many in all."""
     rows = await until(site, lambda rows: sum(row["status"] == "sending" for row in rows) >= at_least)
-    kinds = [row["retrying"] for row in rows if row["status"] == "sending"]
+    kinds = [row["is_retry"] for row in rows if row["status"] == "sending"]
     return kinds.count(0), kinds.count(1)
 
 
 @pytest.mark.usefixtures("few_places")
 def test_channels_not_known_to_answer_get_half_of_the_places(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many of them hang, the other places are kept for those that answer."""
-    monkeypatch.setattr(worker_module, "FOR_UNKNOWN", IN_FLIGHT // 2)
+    monkeypatch.setattr(capacity, "MAX_UNPROVEN", MAX_IN_FLIGHT // 2)
 
     async def scenario(site: Site, silent: str) -> None:
-        await _due(site, silent, IN_FLIGHT)
+        await _due(site, silent, MAX_IN_FLIGHT)
         async with working(site.database):
-            assert (IN_FLIGHT // 2, 0) == await _sending(site, 1)  # one look leases all that it may
+            assert (MAX_IN_FLIGHT // 2, 0) == await _sending(site, 1)  # one look leases all that it may
 
     _filling(store_url, scenario)
 
@@ -73,10 +78,10 @@ def test_retries_leave_places_for_first_attempts(store_url: str) -> None:
     """However many are due, what is new is told at once."""
 
     async def scenario(site: Site, silent: str) -> None:
-        await _due(site, silent, IN_FLIGHT + 2, retries=True)
+        await _due(site, silent, MAX_IN_FLIGHT + 2, retries=True)
         async with working(site.database):
             before = await _sending(site, 1)
-            await _due(site, silent, IN_FLIGHT)
+            await _due(site, silent, MAX_IN_FLIGHT)
 
             assert [(0, 5), (3, 5)] == [before, await _sending(site, 6)]
 
@@ -88,8 +93,8 @@ def test_first_attempts_leave_places_for_retries(store_url: str) -> None:
     """However many are due, what failed before has its turn."""
 
     async def scenario(site: Site, silent: str) -> None:
-        await _due(site, silent, IN_FLIGHT + 2, retries=True)
-        await _due(site, silent, IN_FLIGHT + 2)
+        await _due(site, silent, MAX_IN_FLIGHT + 2, retries=True)
+        await _due(site, silent, MAX_IN_FLIGHT + 2)
         async with working(site.database):
             assert (6, 2) == await _sending(site, 1)
 
@@ -101,11 +106,11 @@ async def _publish(site: Site, _channel: int, _delivery: UUID) -> None:
 
 
 async def _redeliver(site: Site, _channel: int, delivery: UUID) -> None:
-    await site.do(actions.redeliver, site.owner, delivery)
+    await site.do(deliveries.redeliver, site.owner, delivery)
 
 
 async def _test(site: Site, channel: int, _delivery: UUID) -> None:
-    await site.do(actions.test_saved, site.owner, channel)
+    await site.do(deliveries.test_saved, site.owner, channel)
 
 
 async def _resume(site: Site, channel: int, _delivery: UUID) -> None:
@@ -126,7 +131,7 @@ def test_what_becomes_due_wakes_the_worker(
     store_url: str, monkeypatch: pytest.MonkeyPatch, make_due: Callable[[Site, int, UUID], Coroutine[Any, Any, None]]
 ) -> None:
     """It doesn't wait for its next look, which is only a backstop, and here an hour away."""
-    monkeypatch.setattr(worker_module, "_LOOK_EVERY", 3600 * SECOND)
+    monkeypatch.setattr(loop, "_LOOK_EVERY", 3600 * SECOND)
 
     async def scenario(site: Site) -> None:
         with ScriptedReceiver() as receiver:

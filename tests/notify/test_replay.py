@@ -1,6 +1,7 @@
 """What a replay sends, how much at a time, and what it leaves alone; without a worker, step by step."""
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -8,10 +9,10 @@ import pytest
 from loadbell.domain.errors import Conflict
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel, update_channel
 from loadbell.notify.replay import AT_ONCE, get_replay
-from tests.support.leasing import BROKEN, OK, done, lease_all, limited, record
+from tests.support.leasing import BROKEN, OK, delivery_rows, done, lease_all, limited, record
 from tests.support.replaying import (
     CANCELLED,
     DELIVERED,
@@ -28,6 +29,14 @@ from tests.support.replaying import (
 from tests.support.stores import Play, Site
 
 
+async def _give_back(site: Site, where: str = "TRUE", **values: Any) -> None:
+    await site.run_sql(
+        "UPDATE outbox SET lease_owner = NULL, lease_until = NULL, leased_at = NULL, "
+        f"attempts_started = attempts_started - 1 WHERE lease_owner IS NOT NULL AND {where}",
+        **values,
+    )
+
+
 def test_exactly_what_ended_so_in_the_span_is_sent_again(play: Play) -> None:
     """Other statuses, other channels, Test Hooks and what lies outside of the span are left alone; each goes once."""
 
@@ -37,10 +46,10 @@ def test_exactly_what_ended_so_in_the_span_is_sent_again(play: Play) -> None:
         await site.do(update_channel, site.owner, other.id, enabled=False)
         channel = await site.channel()
         ids = await ended(site, FAILED, FAILED, DELIVERED, CANCELLED, FAILED, DELIVERED, FAILED, FAILED)
-        hook = await site.do(actions.test_saved, site.owner, channel.id)
+        hook = await site.do(deliveries.test_saved, site.owner, channel.id)
         await end(site, str(hook), FAILED)
         (pending,) = await ended(site, "pending")
-        await site.run_sql("UPDATE deliveries SET next_attempt_at = :now WHERE id = :id", now=2**60, id=pending)
+        await site.run_sql("UPDATE outbox SET due_at = :now WHERE delivery_id = :id", now=2**60, id=pending)
         created = {row["id"]: row["created_at"] for row in await site.rows("SELECT id, created_at FROM deliveries")}
         since, until = created[ids[1]], created[ids[7]]
         _, count = await replay(site, channel.id, FAILED, CANCELLED, since=since, until=until)
@@ -123,7 +132,7 @@ def test_live_news_is_leased_first(play: Play) -> None:
         await site.run()
         leased = await lease_all(site)
 
-        assert [False, True, True] == [item.replayed for item in leased]
+        assert [False, True, True] == [item.is_replay for item in leased]
 
     play(scenario)
 
@@ -138,16 +147,16 @@ def test_what_ends_later_is_not_meant(play: Play) -> None:
         site.clock.advance(SECOND)
         await end(site, ids[4], FAILED)
         await look(site)
-        await site.do(actions.redeliver, site.owner, UUID(ids[3]))
+        await site.do(deliveries.redeliver, site.owner, UUID(ids[3]))
         by_hand = [leased for leased in await lease_all(site) if str(leased.id) == ids[3]]
         await record(site, *(done(site, leased) for leased in by_hand))
-        await site.run_sql("UPDATE deliveries SET status = 'pending', lease_owner = NULL WHERE status = 'sending'")
+        await _give_back(site)
         sent = await carry_out(site, 5)
         assert replay_id is not None
         shown = await site.do(get_replay, site.owner, channel.id, replay_id)
 
         assert (4, ids[:3]) == (count, sent)
-        assert [False] == [leased.replayed for leased in by_hand]
+        assert [False] == [leased.is_replay for leased in by_hand]
         assert (4, 3, True) == (shown.count, shown.done, shown.finished_at is not None)
 
     play(scenario)
@@ -159,16 +168,14 @@ def test_what_a_person_is_sending_is_not_sent_twice(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         ids = await ended(site, *[FAILED] * 5)
-        await site.do(actions.redeliver, site.owner, UUID(ids[4]))
+        await site.do(deliveries.redeliver, site.owner, UUID(ids[4]))
         (flying,) = await lease_all(site)
         site.clock.advance(SECOND)
         _, count = await replay(site, channel.id)
         await look(site)
-        await site.do(actions.redeliver, site.owner, UUID(ids[3]))
-        (by_hand,) = [leased for leased in await lease_in_order(site) if not leased.replayed]
-        await site.run_sql(
-            "UPDATE deliveries SET status = 'pending', lease_owner = NULL WHERE status = 'sending' AND replay_id > 0"
-        )
+        await site.do(deliveries.redeliver, site.owner, UUID(ids[3]))
+        (by_hand,) = [leased for leased in await lease_in_order(site) if not leased.is_replay]
+        await _give_back(site, "replay_id > 0")
         await record(site, done(site, flying, BROKEN), done(site, by_hand, BROKEN))
         sent = await carry_out(site, 5)
 
@@ -190,19 +197,19 @@ def test_a_rate_limit_costs_no_turn(play: Play) -> None:
             limited_ones = await lease_in_order(site)
             await record(site, *(done(site, leased, limited(30)) for leased in limited_ones))
             await look(site)
-            rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+            rows = await delivery_rows(site)
 
             assert ids[:2] == [str(leased.id) for leased in limited_ones]
             assert [("pending", "delivered", "manual")] * 2 == [
-                (row["status"], row["settled"], row["cause"]) for row in rows[:2]
+                (row["status"], row["log_status"], row["cause"]) for row in rows[:2]
             ]
             assert "delivered" == rows[2]["status"]
             site.clock.advance(3601 * SECOND)  # the longest wait, whatever the receiver asks for
         sent = await carry_out(site, 4)
-        rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+        rows = await delivery_rows(site)
 
         assert ids == sent
-        assert [("delivered", None, 0)] * 3 == [(row["status"], row["settled"], row["step"]) for row in rows]
+        assert ["delivered"] * 3 == [row["status"] for row in rows]
 
     play(scenario)
 
@@ -214,7 +221,7 @@ def test_a_bucket_that_is_not_full_is_left_to_live_news(play: Play) -> None:
         channel = await site.channel()
         await ended(site, FAILED)
         await replay(site, channel.id)
-        await site.run_sql("UPDATE channels SET full_at = :soon", soon=site.clock.now + SECOND // 2)
+        await site.run_sql("UPDATE channels SET bucket_full_at = :soon", soon=site.clock.now + SECOND // 2)
         pause = await look(site)
         before = await open_ones(site)
         site.clock.advance(SECOND // 2)
@@ -241,7 +248,7 @@ def test_a_stopped_channel_stops_its_replay(play: Play, stopped: str) -> None:
         await replay(site, channel.id)
         await look(site)
         await site.run_sql(f"UPDATE channels SET {stopped}", **values)
-        await site.run_sql("UPDATE deliveries SET status = 'failed', settled = NULL WHERE status = 'pending'")
+        await site.run_sql("DELETE FROM outbox")
         await look(site)
         waiting = await open_ones(site)
         await site.run_sql(f"UPDATE channels SET {going}", on=True)
@@ -261,18 +268,13 @@ def test_the_end_of_its_channel_ends_a_replay(play: Play) -> None:
         await replay(site, channel.id, FAILED, DELIVERED)
         await look(site)
         leased, *_ = await lease_all(site)
-        await site.run_sql(
-            "UPDATE deliveries SET status = 'pending', lease_owner = NULL, lease_until = NULL, leased_at = NULL "
-            "WHERE status = 'sending' AND id <> :id",
-            id=str(leased.id),
-        )
+        await _give_back(site, "delivery_id <> :id", id=str(leased.id))
         await site.do(delete_channel, site.owner, channel.id)
         await record(site, done(site, leased, limited(1)))
         await look(site)
-        rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+        rows = await delivery_rows(site)
 
         assert ["failed", "delivered", "failed", "failed"] == [row["status"] for row in rows]
-        assert [None] * 4 == [row["settled"] for row in rows]
         assert [] == await replays(site)
 
     play(scenario)
@@ -286,7 +288,7 @@ def test_calling_off_a_replayed_one_makes_room(play: Play) -> None:
         ids = await ended(site, FAILED, FAILED, FAILED)
         await replay(site, channel.id)
         await look(site)
-        cancelled = await site.do(actions.cancel, site.owner, UUID(ids[0]))
+        cancelled = await site.do(deliveries.cancel, site.owner, UUID(ids[0]))
         await look(site)
 
         assert ("failed", ids[1:]) == (cancelled.status, await open_ones(site))

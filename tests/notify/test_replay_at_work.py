@@ -10,6 +10,7 @@ from loadbell.domain.replays import Replay
 from loadbell.notify.channels import delete_channel
 from loadbell.notify.replay import AT_ONCE, get_replay
 from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, respond
+from tests.support.leasing import delivery_rows
 from tests.support.replaying import FAILED, ended, open_ones, replay
 from tests.support.stores import Site, WallClock, opened, settle
 from tests.support.working import PATIENCE, reasons, until, working
@@ -103,12 +104,10 @@ def test_what_fails_again_is_tried_once(store_url: str) -> None:
         async with working(site.database):
             replay_id, _ = await replay(site, channel.id, since=0)
             found = await finished(site, channel, replay_id)
-            rows = await site.rows("SELECT * FROM deliveries")
+            rows = await delivery_rows(site)
 
             assert 8 == found.done == len(receiver.requests)
-            assert {("failed", 1, None)} == {
-                (row["status"], row["attempts_begun"], row["next_attempt_at"]) for row in rows
-            }
+            assert {("failed", 1, None)} == {(row["status"], row["attempts_started"], row["due_at"]) for row in rows}
 
     with ScriptedReceiver([respond(500)]) as receiver:
         with_failed(store_url, receiver, 8, scenario)
@@ -165,7 +164,7 @@ def test_deleting_the_channel_stops_its_replay(store_url: str) -> None:
             count = sum(row["status"] == "delivered" for row in rows)
 
             assert [] == await site.rows("SELECT id FROM replays")
-            assert {None} == {row["settled"] for row in rows}
+            assert {None} == {row["delivery_id"] for row in rows}, "nothing is left to do"
             assert count == len(receiver.requests) < len(ids)
 
     with ScriptedReceiver() as receiver:

@@ -10,16 +10,17 @@ import pytest
 from loadbell.domain.deliveries import Delivery
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.resuming import Held, pause, resume
-from loadbell.store.completions import complete_batch
+from loadbell.store.cancellation import cancel_one
 from loadbell.store.db import Transaction
-from loadbell.store.deliveries import call_off, lock_delivery
+from loadbell.store.enqueue import lock_delivery
+from loadbell.store.outbox import complete
 from loadbell.store.statements import Statement
-from tests.support.leasing import OK, SILENT, deliveries, done, lease_all, record
+from tests.support.leasing import OK, SILENT, delivery_rows, done, lease_all, record
 from tests.support.stores import Play, Site
 
-LOCK = Statement("SELECT id FROM deliveries WHERE id = :id FOR UPDATE")
+LOCK = Statement("SELECT delivery_id FROM outbox WHERE delivery_id = :id FOR UPDATE")
 SOMEBODY_WAITS_FOR_US = Statement(
     "SELECT pid FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
 )
@@ -39,7 +40,7 @@ async def line(site: Site, *, ended: bool = True) -> list[UUID]:
     await site.run()
     site.clock.advance(SECOND)
     await site.do(resume, site.owner, channel.id, Held.DELIVER)
-    return [UUID(row["id"]) for row in await deliveries(site)]
+    return [UUID(row["id"]) for row in await delivery_rows(site)]
 
 
 async def leased(site: Site) -> list[UUID]:
@@ -64,7 +65,7 @@ def test_a_clock_that_was_set_back_turns_no_run_round(play: Play) -> None:
         await site.run()
         site.clock.advance(SECOND)
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        finished, first, started, last = [UUID(row["id"]) for row in await deliveries(site)]
+        finished, first, started, last = [UUID(row["id"]) for row in await delivery_rows(site)]
         order = [await leased(site) for _ in range(5)]
 
         assert [[first], [started], [finished], [last], []] == order
@@ -78,7 +79,7 @@ def test_a_redelivered_start_keeps_its_end_behind_it(play: Play) -> None:
     async def scenario(site: Site) -> None:
         first, started, finished, last = await line(site)
         (head,) = await lease_all(site)
-        await site.do(actions.redeliver, site.owner, started)
+        await site.do(deliveries.redeliver, site.owner, started)
         (again,) = await lease_all(site)
         await record(site, done(site, again, SILENT))
         nothing = await leased(site)
@@ -108,8 +109,8 @@ def test_a_cancelled_start_lets_the_end_of_its_run_go(play: Play) -> None:
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
         await record(site, *[done(site, item, SILENT) for item in await lease_all(site)])
         await site.report(run, RunStatus.FINISHED)
-        first, started, last, finished = [UUID(row["id"]) for row in await deliveries(site)]
-        await site.do(actions.cancel, site.owner, started)
+        first, started, last, finished = [UUID(row["id"]) for row in await delivery_rows(site)]
+        await site.do(deliveries.cancel, site.owner, started)
         live = [await leased(site) for _ in range(2)]
         site.clock.advance(100 * SECOND)
         then = [await leased(site) for _ in range(2)]
@@ -125,7 +126,7 @@ def test_what_is_behind_a_cancelled_run_waits_for_what_was_before_it(play: Play)
     async def scenario(site: Site) -> None:
         first, started, finished, last = await line(site)
         await record(site, *[done(site, item, SILENT) for item in await lease_all(site)])
-        await site.do(actions.cancel, site.owner, started)
+        await site.do(deliveries.cancel, site.owner, started)
         free = [await leased(site) for _ in range(2)]
         site.clock.advance(100 * SECOND)
         then = [await leased(site) for _ in range(2)]
@@ -135,7 +136,7 @@ def test_what_is_behind_a_cancelled_run_waits_for_what_was_before_it(play: Play)
     play(scenario)
 
 
-@pytest.mark.parametrize("action", [actions.redeliver, actions.cancel])
+@pytest.mark.parametrize("action", [deliveries.redeliver, deliveries.cancel])
 def test_events_that_are_of_no_run_have_nothing_to_do_with_each_other(
     play: Play, action: Callable[..., Coroutine[Any, Any, Delivery]]
 ) -> None:
@@ -150,7 +151,7 @@ def test_events_that_are_of_no_run_have_nothing_to_do_with_each_other(
         await record(site, done(site, head, OK))
 
         assert first == head.id
-        assert ([second] if action is actions.redeliver else [], [third]) == (before, await leased(site))
+        assert ([second] if action is deliveries.redeliver else [], [third]) == (before, await leased(site))
 
     play(scenario)
 
@@ -160,8 +161,8 @@ def test_a_cancelled_head_moves_the_line_up(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         first, started, finished, last = await line(site)
-        await site.do(actions.cancel, site.owner, first)
-        await site.do(actions.cancel, site.owner, started)
+        await site.do(deliveries.cancel, site.owner, first)
+        await site.do(deliveries.cancel, site.owner, started)
         order = [await leased(site) for _ in range(3)]
 
         assert [[finished], [last], []] == order
@@ -185,14 +186,13 @@ def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play)
             recording.set()
             while not await tx.all(SOMEBODY_WAITS_FOR_US):  # noqa: ASYNC110 - only PostgreSQL knows it
                 await asyncio.sleep(0.01)
-            await complete_batch(tx, [completion])
+            await complete(tx, [completion])
 
         async def person(tx: Transaction) -> None:
             begun.append("person")
             await recording.wait()
-            delivery = await lock_delivery(tx, site.organization_id, second)
-            assert delivery is not None
-            await call_off(tx, delivery)
+            assert await lock_delivery(tx, site.organization_id, second) is not None
+            await cancel_one(tx, second)
 
         await asyncio.gather(site.database.write(result), site.database.write(person))
         free = await leased(site)

@@ -12,7 +12,7 @@ from loadbell.domain.errors import Forbidden, NotFound
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.channels import get_channel
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.store.channels import Throttle, throttle_channels
@@ -20,7 +20,7 @@ from tests.support.leasing import (
     BROKEN,
     OK,
     SILENT,
-    deliveries,
+    delivery_rows,
     done,
     lease,
     lease_all,
@@ -93,7 +93,7 @@ def test_what_was_held_is_delivered_one_by_one_in_order(play: Play) -> None:
             await site.run()
         site.clock.advance(SECOND)
         await site.report(retried, RunStatus.FINISHED)
-        held = [row["id"] for row in await deliveries(site)]
+        held = [row["id"] for row in await delivery_rows(site)]
         site.clock.advance(DAY)
         nothing = await lease_all(site)
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
@@ -141,8 +141,8 @@ def test_a_redelivered_one_that_fails_again_holds_up_nothing(play: Play) -> None
         channel = await site.channel()
         await site.run()
         await record(site, *[done(site, item, OK) for item in await lease(site)])
-        (first,) = await deliveries(site)
-        await site.do(actions.redeliver, site.owner, UUID(first["id"]))
+        (first,) = await delivery_rows(site)
+        await site.do(deliveries.redeliver, site.owner, UUID(first["id"]))
         await site.do(pause, site.owner, channel.id)
         site.clock.advance(SECOND)
         await site.run()
@@ -164,14 +164,14 @@ def test_what_was_held_is_dropped_with_a_word(play: Play) -> None:
         channel = await site.channel()
         await site.run()
         await record(site, *[done(site, item, OK) for item in await lease(site)])
-        (first,) = await deliveries(site)
-        await site.do(actions.redeliver, site.owner, UUID(first["id"]))
+        (first,) = await delivery_rows(site)
+        await site.do(deliveries.redeliver, site.owner, UUID(first["id"]))
         await site.do(pause, site.owner, channel.id)
         run = await site.run()
         await site.report(run, RunStatus.FINISHED)
-        hook = await site.do(actions.test_saved, site.owner, channel.id)
+        hook = await site.do(deliveries.test_saved, site.owner, channel.id)
         await site.do(resume, site.owner, channel.id, Held.DROP)
-        rows = {row["id"]: row for row in await deliveries(site)}
+        rows = {row["id"]: row for row in await delivery_rows(site)}
         test, again = rows.pop(str(hook)), rows.pop(first["id"])
         site.clock.advance(SECOND)
         await site.run()
@@ -179,7 +179,7 @@ def test_what_was_held_is_dropped_with_a_word(play: Play) -> None:
         assert ("pending", "delivered") == (test["status"], again["status"])
         assert given(again, "finished_at", "message") == (first["finished_at"], "The receiver answered 200 OK.")
         assert ["cancelled"] * 2 == [row["status"] for row in rows.values()]
-        assert {None} == {row["waits_for"] for row in rows.values()}
+        assert {None} == {row["after"] for row in rows.values()}
         assert all("resumed without" in row["message"] for row in rows.values())
         assert 2 == len(await lease(site)), "the Test Hook and the new run"
 
@@ -202,14 +202,14 @@ def test_a_resume_clears_failures_and_the_throttle(play: Play) -> None:
         (row,) = await site.rows("SELECT * FROM channels")
 
         assert (None, None, None, 0, 0) == given(
-            row, "paused_at", "paused_reason", "failing_since", "throttled_until", "full_at"
+            row, "paused_at", "paused_reason", "failing_since", "throttled_until", "bucket_full_at"
         )
         assert 1 == len(await lease(site))
 
     play(scenario)
 
 
-@pytest.mark.parametrize("action", [actions.redeliver, actions.cancel])
+@pytest.mark.parametrize("action", [deliveries.redeliver, deliveries.cancel])
 def test_the_order_stands_when_one_is_taken_out_of_the_line(
     play: Play, action: Callable[..., Coroutine[Any, Any, Delivery]]
 ) -> None:
@@ -222,7 +222,7 @@ def test_the_order_stands_when_one_is_taken_out_of_the_line(
             site.clock.advance(SECOND)
             await site.run()
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        first, second, third = [UUID(row["id"]) for row in await deliveries(site)]
+        first, second, third = [UUID(row["id"]) for row in await delivery_rows(site)]
         await record(site, *[done(site, item, SILENT) for item in await lease(site)])
         await site.do(action, site.owner, second)
         taken = await lease(site)
@@ -233,7 +233,7 @@ def test_the_order_stands_when_one_is_taken_out_of_the_line(
         await record(site, *[done(site, item, OK) for item in again])
         last = await lease_all(site)
 
-        assert [item.id for item in taken] == ([second] if action is actions.redeliver else [])
+        assert [item.id for item in taken] == ([second] if action is deliveries.redeliver else [])
         assert ([], [first], [third]) == (nothing, [item.id for item in again], [item.id for item in last])
 
     play(scenario)

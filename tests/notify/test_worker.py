@@ -7,9 +7,10 @@ from itertools import pairwise
 
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
-from loadbell.notify.worker import IN_LANE
+from loadbell.notify import deliveries
+from loadbell.notify.worker.capacity import MAX_PER_CHANNEL
 from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, hang, respond
+from tests.support.leasing import delivery_rows
 from tests.support.stores import Site, WallClock, opened, settle
 from tests.support.working import at_work, reasons, told, until, until_ended, until_status, working
 
@@ -63,7 +64,7 @@ def test_the_end_of_the_schedule_is_the_end(store_url: str) -> None:
             (row,) = await until_status(site, "failed")
 
             assert 3 == len(receiver.requests) == len(await reasons(site, row))
-            assert ("http_5xx", None) == (row["reason"], row["next_attempt_at"])
+            assert ("http_5xx", None) == (row["reason"], row["due_at"])
 
     at_work(store_url, scenario, "50ms,50ms")
 
@@ -83,7 +84,7 @@ def test_a_rate_limit_slows_one_channel_as_a_whole(store_url: str) -> None:
             (channel, _) = await site.rows("SELECT * FROM channels ORDER BY id")
             alone = len(slow.requests)
             await site.run_sql("UPDATE channels SET throttled_until = 0")  # the time is over
-            await site.run_sql("UPDATE deliveries SET next_attempt_at = 0 WHERE status = 'pending'")
+            await site.run_sql("UPDATE outbox SET due_at = 0")
             await until_ended(site, 3)
 
             assert (1, 1, 3) == (alone, len(quick.requests), len(slow.requests))
@@ -110,7 +111,7 @@ def test_a_channel_that_hangs_holds_up_no_other(store_url: str) -> None:
     at_work(store_url, scenario)
 
 
-def test_a_test_hook_does_not_queue_behind_a_full_lane(store_url: str) -> None:
+def test_a_test_hook_does_not_queue_behind_a_busy_channel(store_url: str) -> None:
     """It is made at once although every place of its channel is taken, and changes nothing there."""
 
     async def scenario(site: Site) -> None:
@@ -124,8 +125,8 @@ def test_a_test_hook_does_not_queue_behind_a_full_lane(store_url: str) -> None:
             receiver.play(choose)
             for _ in range(10):
                 await site.run()
-            await asyncio.to_thread(receiver.wait_for, 1 + IN_LANE)
-            hook = await site.do(actions.test_saved, site.owner, channel.id)
+            await asyncio.to_thread(receiver.wait_for, 1 + MAX_PER_CHANNEL)
+            hook = await site.do(deliveries.test_saved, site.owner, channel.id)
             rows = await until(site, lambda rows: rows[-1]["status"] == "delivered")
 
             assert str(hook) == rows[-1]["id"]
@@ -143,9 +144,9 @@ def test_test_hooks_do_not_wait_for_each_other(store_url: str) -> None:
             channel = await site.channel(receiver.url)
             for _ in range(6):
                 settings = {"url": silent.url}
-                await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
+                await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
             await asyncio.to_thread(silent.wait_for, 6)
-            await site.do(actions.test_saved, site.owner, channel.id)
+            await site.do(deliveries.test_saved, site.owner, channel.id)
             rows = await until(site, lambda rows: rows[-1]["status"] == "delivered")
 
             assert ["sending"] * 6 == [row["status"] for row in rows[:-1]]
@@ -188,7 +189,7 @@ def test_a_worker_stops_although_a_result_can_not_be_recorded(sqlite_store: str)
                 async with working(database):
                     await site.run()
                     await asyncio.to_thread(receiver.wait_for, 1)
-                (row,) = await site.rows("SELECT * FROM deliveries")
+                (row,) = await delivery_rows(site)
 
                 # Given back, unless it took so long that the result had been let go: then its lease brings it back.
                 assert row["status"] in {"pending", "sending"}
@@ -203,13 +204,13 @@ def test_a_test_hook_is_tried_once(store_url: str) -> None:
     async def scenario(site: Site) -> None:
         with ScriptedReceiver([respond(500, body=b"no such hook")]) as receiver:
             settings = {"url": receiver.url}
-            await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
+            await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
             (row,) = await until_status(site, "failed")
             (attempt,) = await site.rows("SELECT * FROM attempts")
 
             assert 1 == len(receiver.requests)
             assert (None, "http_5xx", None) == (row["channel_id"], row["reason"], row["form"])
-            assert row["next_attempt_at"] is None
+            assert row["due_at"] is None
             assert "no such hook" in attempt["exchange"]
             assert receiver.url.removeprefix("http://") not in attempt["exchange"].replace("/…", "")
 

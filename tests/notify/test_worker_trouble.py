@@ -7,7 +7,7 @@ import pytest
 
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import worker as worker_module
+from loadbell.notify.worker import loop
 from loadbell.store import sqlite as sqlite_module
 from loadbell.store.statements import Statement
 from loadbell.testing.receiver import (
@@ -23,6 +23,7 @@ from loadbell.testing.receiver import (
     reset,
     respond,
 )
+from tests.support.leasing import delivery_rows
 from tests.support.stores import Site, WallClock, opened, settle, sqlite_path
 from tests.support.working import at_work, free_port, reasons, told, until, until_ended, until_status, working
 
@@ -82,10 +83,10 @@ def test_the_end_waits_for_an_answer_to_the_start(store_url: str, first: str) ->
         with ScriptedReceiver([respond(500) if first == "500" else close(), respond()]) as receiver:
             await site.channel(receiver.url)
             await site.report(await site.run(), RunStatus.FINISHED)
-            await until(site, lambda rows: rows[0]["attempts_begun"] > 0 and rows[0]["status"] != "sending")
+            await until(site, lambda rows: rows[0]["attempts_started"] > 0 and rows[0]["status"] != "sending")
             if first == "500":
                 await until(site, lambda rows: rows[1]["status"] == "delivered")
-            await site.run_sql("UPDATE deliveries SET next_attempt_at = 0 WHERE status = 'pending'")  # an hour passes
+            await site.run_sql("UPDATE outbox SET due_at = 0")  # an hour passes
             await until_status(site, "delivered", "delivered")
             expected = [STARTED, FINISHED, STARTED] if first == "500" else [STARTED, STARTED, FINISHED]
 
@@ -142,8 +143,8 @@ def test_stopping_gives_back_what_is_in_flight(store_url: str) -> None:
                 async with working(database):
                     await site.run()
                     await asyncio.to_thread(receiver.wait_for, 1)
-                (row,) = await site.rows("SELECT * FROM deliveries")
-                assert ("pending", 0, None) == (row["status"], row["attempts_begun"], row["lease_owner"])
+                (row,) = await delivery_rows(site)
+                assert ("pending", 0, None) == (row["status"], row["attempts_started"], row["lease_owner"])
                 async with working(database):
                     await until_status(site, "delivered")
 
@@ -183,7 +184,7 @@ def test_an_answer_that_came_while_the_database_was_away_counts(
 ) -> None:
     """However long it could not be recorded, longer than its lease, it is recorded then and not sent again."""
     monkeypatch.setattr(sqlite_module, "_BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(worker_module, "LEASE_SLACK", -4 * SECOND)  # with the deadline of 5 s: a lease of 1 s
+    monkeypatch.setattr(loop, "LEASE_SLACK", -4 * SECOND)  # with the deadline of 5 s: a lease of 1 s
 
     async def scenario(site: Site) -> None:
         with ScriptedReceiver([respond(delay=0.4)]) as receiver:
@@ -220,7 +221,7 @@ def test_the_worker_survives_lost_connections(postgres_store: str) -> None:
                             await site.run()
                         await other.write(lambda tx: tx.all(CUT))
                         await asyncio.sleep(0.05)
-                    await site.run_sql("UPDATE deliveries SET lease_until = 0 WHERE status = 'sending'")
+                    await site.run_sql("UPDATE outbox SET lease_until = 0 WHERE lease_owner IS NOT NULL")
                     rows = await until_ended(site, 30)
 
                 assert {"delivered"} == {row["status"] for row in rows}
@@ -240,8 +241,7 @@ def test_a_new_worker_takes_over_from_a_killed_one(store_url: str) -> None:
                 await site.channel(receiver.url)
                 await site.run()
                 await site.run_sql(
-                    "UPDATE deliveries SET status = 'sending', lease_owner = 4711, attempts_begun = 1, "
-                    "lease_until = :far, leased_at = 0",
+                    "UPDATE outbox SET lease_owner = 4711, attempts_started = 1, lease_until = :far, leased_at = 0",
                     far=site.clock() + 3600 * SECOND,
                 )
                 async with working(database):

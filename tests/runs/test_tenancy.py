@@ -14,8 +14,8 @@ from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.errors import Forbidden, Invalid, NotFound
 from loadbell.domain.orgs import Principal, Role
 from loadbell.domain.runs import RunStatus, Source
-from loadbell.notify import actions
 from loadbell.notify import channels as channel_actions
+from loadbell.notify import deliveries
 from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import NewRun, Report
 from tests.runs.test_lifecycle import everything
@@ -30,24 +30,26 @@ ON_RUNS: dict[str, Ask] = {
     "report": lambda site, who, ids: site.do(lifecycle.report_run, who, ids["run"], Report(status=RunStatus.FINISHED)),
     "heartbeat": lambda site, who, ids: site.do(lifecycle.heartbeat, who, ids["run"], {"rps": 1.0}),
     "abort": lambda site, who, ids: site.do(lifecycle.abort_run, who, ids["run"]),
-    "a run's deliveries": lambda site, who, ids: site.do(actions.list_for_run, who, ids["run"], before=None, limit=9),
+    "a run's deliveries": lambda site, who, ids: site.do(
+        deliveries.list_for_run, who, ids["run"], before=None, limit=9
+    ),
     "create in a project": lambda site, who, ids: site.do(
         lifecycle.create_run, who, NewRun("x", project_id=ids["project"])
     ),
-    "read a delivery": lambda site, who, ids: site.do(actions.get_delivery, who, ids["delivery"]),
+    "read a delivery": lambda site, who, ids: site.do(deliveries.get_delivery, who, ids["delivery"]),
 }
 ON_DELIVERIES: dict[str, Ask] = {
-    "redeliver": lambda site, who, ids: site.do(actions.redeliver, who, ids["delivery"]),
-    "cancel": lambda site, who, ids: site.do(actions.cancel, who, ids["delivery"]),
+    "redeliver": lambda site, who, ids: site.do(deliveries.redeliver, who, ids["delivery"]),
+    "cancel": lambda site, who, ids: site.do(deliveries.cancel, who, ids["delivery"]),
 }
 ON_CHANNELS: dict[str, Ask] = {
     "change a channel": lambda site, who, ids: site.do(
         channel_actions.update_channel, who, ids["channel"], name="taken"
     ),
     "delete a channel": lambda site, who, ids: site.do(channel_actions.delete_channel, who, ids["channel"]),
-    "test a channel": lambda site, who, ids: site.do(actions.test_saved, who, ids["channel"]),
+    "test a channel": lambda site, who, ids: site.do(deliveries.test_saved, who, ids["channel"]),
     "test a form": lambda site, who, ids: site.do(
-        actions.test_form, who, ids["organization"], kind="webhook", settings=FORM
+        deliveries.test_form, who, ids["organization"], kind="webhook", settings=FORM
     ),
     "add a channel": lambda site, who, ids: site.do(
         channel_actions.create_channel,
@@ -60,9 +62,9 @@ ON_CHANNELS: dict[str, Ask] = {
         enabled=True,
     ),
     "an organization's log": lambda site, who, ids: site.do(
-        actions.list_log, who, organization_id=ids["organization"], limit=9
+        deliveries.list_log, who, organization_id=ids["organization"], limit=9
     ),
-    "a channel's log": lambda site, who, ids: site.do(actions.list_log, who, channel_id=ids["channel"], limit=9),
+    "a channel's log": lambda site, who, ids: site.do(deliveries.list_log, who, channel_id=ids["channel"], limit=9),
 }
 OPEN_TO_MEMBERS: dict[str, Ask] = {
     "read a channel": lambda site, who, ids: site.do(channel_actions.get_channel, who, ids["channel"]),
@@ -124,7 +126,7 @@ def test_its_owner_may_do_all_of_it(play: Play, asked: str) -> None:
     async def scenario(site: Site) -> None:
         ids = await _site_with_things(site)
         if asked == "cancel":
-            await site.do(actions.redeliver, site.owner, ids["delivery"])
+            await site.do(deliveries.redeliver, site.owner, ids["delivery"])
 
         assert await EVERYTHING[asked](site, site.owner, ids) is not NotFound
 
@@ -189,7 +191,7 @@ def test_lists_show_what_the_asker_sees(play: Play) -> None:
             return [run.id for run in runs]
 
         assert [2, [theirs.id], []] == [len(await seen(site.owner)), await seen(member), await seen(neighbour)]
-        log = await site.do(actions.list_log, neighbour, organization_id=neighbour.organization_id, limit=9)
+        log = await site.do(deliveries.list_log, neighbour, organization_id=neighbour.organization_id, limit=9)
         assert ([], None) == log
 
     play(scenario)
@@ -231,11 +233,11 @@ def test_a_test_hook_is_not_a_members_business(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        hook = await site.do(actions.test_saved, site.owner, channel.id)
+        hook = await site.do(deliveries.test_saved, site.owner, channel.id)
         member = await site.person(Role.MEMBER, (site.project_id,))
         with pytest.raises(NotFound):
-            await site.do(actions.get_delivery, member, hook)
-        delivery, log = await site.do(actions.get_delivery, site.owner, hook)
+            await site.do(deliveries.get_delivery, member, hook)
+        delivery, log = await site.do(deliveries.get_delivery, site.owner, hook)
 
         assert (DeliveryStatus.PENDING, None, []) == (delivery.status, delivery.project_id, log)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 from uuid import UUID
@@ -10,21 +10,20 @@ from uuid import UUID
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from loadbell.domain.deliveries import ENDED, MOVES, Cause, DeliveryStatus
+from loadbell.domain.deliveries import MOVES, Cause, FinalStatus
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.replays import End
 from loadbell.domain.runs import Run, RunStatus
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel
-from loadbell.notify.pausing import expire_held, find_late
 from loadbell.notify.replay import AT_ONCE, Replayer, start_replay
 from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.completions import reap
 from loadbell.store.db import Database
-from loadbell.store.leases import Leased, give_back
+from loadbell.store.deliveries import read_final
+from loadbell.store.outbox import Leased, give_back, reap
 from tests.support.leasing import (
     BROKEN,
     GONE,
@@ -32,20 +31,21 @@ from tests.support.leasing import (
     OK,
     SILENT,
     WAITS,
+    DeliveryRow,
     attempts,
-    deliveries,
+    delivery_rows,
     done,
     lease,
     lease_all,
     limited,
     record,
 )
-from tests.support.stores import NOON, Site, as_dict, settle
+from tests.support.stores import NOON, Site, settle
 
 T = TypeVar("T")
 WORKERS = (1, 2)
 ANSWERS: list[Reply | NoReply] = [OK, BROKEN, SILENT, LIMITED, GONE, limited(0), limited(90)]
-OPEN = {DeliveryStatus.PENDING, DeliveryStatus.SENDING}
+OPEN = {"pending", "sending"}
 
 
 class DeliveryRows(RuleBasedStateMachine):
@@ -65,6 +65,7 @@ class DeliveryRows(RuleBasedStateMachine):
         self.in_line: set[str] = set()  # waits since a resume, maybe for one that has to be answered once more
         self.meant: dict[int, set[str]] = {}  # what each replay was asked for, as far as nobody else has taken it
         self.doubtful: dict[int, set[str]] = {}  # what each may also send: somebody else has laid hands on it
+        self.sent: dict[int, set[str]] = {}  # what each has sent
         self.replayer = Replayer(self.site.database)
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -90,6 +91,7 @@ class DeliveryRows(RuleBasedStateMachine):
             self.site.clock.advance(200 * SECOND)
             await self.site.do(reap, owner=3)
             await self.replayer.look()
+            self._note_sent(await delivery_rows(self.site))
             for leased in await lease_all(self.site, owner=3):
                 await record(self.site, done(self.site, leased, OK))
             if [[], []] == await self._unfinished():
@@ -99,7 +101,7 @@ class DeliveryRows(RuleBasedStateMachine):
 
     async def _unfinished(self) -> list[list[Any]]:
         """The deliveries and the replays that have not come to their end."""
-        open_ones = [as_dict(row) for row in await deliveries(self.site) if DeliveryStatus(row["status"]) in OPEN]
+        open_ones = [row for row in await delivery_rows(self.site) if row["status"] in OPEN]
         return [open_ones, await self.site.rows("SELECT * FROM replays WHERE finished_at IS NULL")]
 
     async def _check_replays(self) -> None:
@@ -108,10 +110,14 @@ class DeliveryRows(RuleBasedStateMachine):
         A channel that is gone has taken its replays with it before they could do so.
         """
         channels = {row["id"]: row["channel_id"] for row in await self.site.rows("SELECT * FROM replays")}
-        rows = [as_dict(row) for row in await deliveries(self.site)]
         for replay_id in self.meant.keys() & channels.keys():
-            sent = {row["id"] for row in rows if row["replay_id"] == replay_id}
+            sent = self.sent.get(replay_id, set())
             assert self.meant[replay_id] <= sent <= self.meant[replay_id] | self.doubtful[replay_id]
+
+    def _note_sent(self, rows: Iterable[DeliveryRow]) -> None:
+        for row in rows:
+            if row["replay_id"] is not None:
+                self.sent.setdefault(row["replay_id"], set()).add(row["id"])
 
     def _doubt(self, taken: set[str]) -> None:
         """Whether the replays send these depends on what becomes of them and when."""
@@ -136,17 +142,17 @@ class DeliveryRows(RuleBasedStateMachine):
         """Retries become due, throttles and leases expire."""
         self.site.clock.advance(seconds * SECOND)
 
-    @rule(worker=st.sampled_from(WORKERS), retrying=st.booleans(), in_lane=st.integers(1, 3))
-    def lease_some(self, worker: int, retrying: bool, in_lane: int) -> None:
+    @rule(worker=st.sampled_from(WORKERS), is_retry=st.booleans(), per_channel=st.integers(1, 3))
+    def lease_some(self, worker: int, is_retry: bool, per_channel: int) -> None:
         """A worker leases what is due."""
-        leased = self._do(lease(self.site, owner=worker, retrying=retrying, in_lane=in_lane))
-        lanes = [item.lane for item in leased]
-        assert not self.paused & set(lanes)
-        assert all(lanes.count(lane) <= in_lane for lane in lanes)
+        leased = self._do(lease(self.site, owner=worker, is_retry=is_retry, per_channel=per_channel))
+        keys = [item.channel_key for item in leased]
+        assert not self.paused & set(keys)
+        assert all(keys.count(key) <= per_channel for key in keys)
         rows = self._rows()
         for item in leased:
             row = rows[str(item.id)]
-            assert ("sending", worker, item.number) == (row["status"], row["lease_owner"], row["attempts_begun"])
+            assert ("sending", worker, item.number) == (row["status"], row["lease_owner"], row["attempts_started"])
             if item.event is EventName.FINISHED and item.cause is Cause.SCHEDULED:
                 self._check_order(row, rows)
         self._take(worker, leased)
@@ -165,8 +171,9 @@ class DeliveryRows(RuleBasedStateMachine):
             and row["event"] == EventName.STARTED.value
         ]
         for row in waited_for:
-            ended = DeliveryStatus(row["status"]) in ENDED or row["settled"] is not None
-            assert ended or row["answered"] or row["id"] in answered, "test.finished went out before test.started"
+            assert row["log_status"] != "pending" or row["answered"] or row["id"] in answered, (
+                "test.finished went out before test.started"
+            )
 
     @precondition(lambda self: any(self.in_hand.values()))
     @rule(data=st.data(), answer=st.sampled_from(ANSWERS))
@@ -179,24 +186,25 @@ class DeliveryRows(RuleBasedStateMachine):
         key = str(leased.id)
         before = self.before[key]
         stands = ("sending", worker, leased.number) == tuple(
-            before[name] for name in ("status", "lease_owner", "attempts_begun")
+            before[name] for name in ("status", "lease_owner", "attempts_started")
         )
-        status = completion.verdict.status
-        if status is DeliveryStatus.PENDING and before["channel_id"] not in self.channels:
-            status = DeliveryStatus(before["settled"] or DeliveryStatus.CANCELLED)
+        final, again = completion.verdict.final, completion.verdict.due_at is not None
+        if again and before["channel_id"] not in self.channels:
+            final, again = final or FinalStatus.CANCELLED, False
         if not stands:
             self._doubt({key})  # it counts as an attempt of now
-        elif not leased.replayed:
+        elif not leased.is_replay:
             for doubtful in self.doubtful.values():
                 doubtful.discard(key)
         for _ in range(data.draw(st.integers(1, 2))):
             self._do(record(self.site, completion))
             after = self._rows()[key]
             if stands:
-                assert (status, completion.verdict.step) == (after["status"], after["step"])
+                assert (final or "pending", again) == (after["log_status"], after["delivery_id"] is not None)
+                assert not again or completion.verdict.retry_index == after["retry_index"]
             else:
-                freed = {**before, "waits_for": after["waits_for"]}
-                assert freed == after, "a result without its lease moves nothing"
+                moved = {name for name in after if before[name] != after[name]}
+                assert moved <= {"after"}, "a result without its lease moves nothing"
 
     @rule(worker=st.sampled_from(WORKERS))
     def reap_the_dead(self, worker: int) -> None:
@@ -222,7 +230,7 @@ class DeliveryRows(RuleBasedStateMachine):
         self.in_hand[worker].clear()
 
     @precondition(lambda self: self.before)
-    @rule(data=st.data(), action=st.sampled_from([actions.redeliver, actions.cancel]))
+    @rule(data=st.data(), action=st.sampled_from([deliveries.redeliver, deliveries.cancel]))
     def act(self, data: st.DataObject, action: Callable[..., Coroutine[Any, Any, Any]]) -> None:
         """A person redelivers or cancels; while it is being sent that is refused."""
         chosen = data.draw(st.sampled_from(sorted(self.before)))
@@ -230,21 +238,21 @@ class DeliveryRows(RuleBasedStateMachine):
         try:
             self._do(self.site.do(action, self.site.owner, UUID(chosen)))
             assert status != "sending"
-            if action is actions.redeliver:
+            if action is deliveries.redeliver:
                 self._doubt({chosen})
         except Conflict:
             assert (
-                action is actions.cancel
+                action is deliveries.cancel
                 or status == "sending"
                 or self.before[chosen]["channel_id"] not in set(self.channels) - self.paused
             )
-            assert action is actions.redeliver or status != "pending"
+            assert action is deliveries.redeliver or status != "pending"
 
     @rule(which=st.integers(0, 1))
     def test_a_channel(self, which: int) -> None:
         """A person presses Test Hook."""
         if which < len(self.channels):
-            self._do(self.site.do(actions.test_saved, self.site.owner, self.channels[which]))
+            self._do(self.site.do(deliveries.test_saved, self.site.owner, self.channels[which]))
 
     @rule(which=st.integers(0, 1))
     def pause_a_channel(self, which: int) -> None:
@@ -259,9 +267,11 @@ class DeliveryRows(RuleBasedStateMachine):
         """A person resumes what is paused; nothing that was held is forgotten."""
         for channel in sorted(self.paused & set(self.channels)):
             self._do(self.site.do(resume, self.site.owner, channel, held))
-            waiting = [row for row in self._rows().values() if row["lane"] == channel and row["status"] == "pending"]
+            waiting = [
+                row for row in self._rows().values() if row["channel_key"] == channel and row["status"] == "pending"
+            ]
             assert held is Held.DELIVER or not waiting
-            assert all(row["next_attempt_at"] <= self.site.clock.now for row in waiting)
+            assert all(row["due_at"] <= self.site.clock.now for row in waiting)
             self.in_line.update(row["id"] for row in waiting)
         self.paused.clear()
 
@@ -271,8 +281,8 @@ class DeliveryRows(RuleBasedStateMachine):
         late = self._do(self.site.do(find_late, hold_for=seconds * SECOND))
         self._do(self.site.do(expire_held, late, hold_for=seconds * SECOND))
 
-    @rule(which=st.integers(0, 1), statuses=st.sets(st.sampled_from(End), min_size=1))
-    def replay_a_channel(self, which: int, statuses: set[End]) -> None:
+    @rule(which=st.integers(0, 1), statuses=st.sets(st.sampled_from(FinalStatus), min_size=1))
+    def replay_a_channel(self, which: int, statuses: set[FinalStatus]) -> None:
         """A person asks for a replay; while one is going on that is refused."""
         if which >= len(self.channels):
             return
@@ -310,7 +320,7 @@ class DeliveryRows(RuleBasedStateMachine):
             raise AssertionError("it was there") from None
 
     def _rows(self) -> dict[str, dict[str, Any]]:
-        return {row["id"]: dict(as_dict(row)) for row in self._do(deliveries(self.site))}
+        return {row["id"]: row for row in self._do(delivery_rows(self.site))}
 
     def _answered(self) -> set[str]:
         """Deliveries with an attempt in the log that was answered, other than rate-limited."""
@@ -324,7 +334,7 @@ class DeliveryRows(RuleBasedStateMachine):
     def rows_are_sound(self) -> None:
         """Every row moved legally and is whole."""
         rows, answered = self._rows(), self._answered()
-        replayed = Counter(row["replay_id"] for row in rows.values() if DeliveryStatus(row["status"]) in OPEN)
+        replayed = Counter(row["replay_id"] for row in rows.values())
         assert all(count <= AT_ONCE for replay_id, count in replayed.items() if replay_id is not None)
         numbers: dict[str, set[int]] = {}
         for entry in self._do(attempts(self.site)):
@@ -332,38 +342,39 @@ class DeliveryRows(RuleBasedStateMachine):
             created_at = rows[entry["delivery_id"]]["created_at"]
             assert created_at <= entry["started_at"] <= self.site.clock.now, "an attempt lies between creation and now"
         assert set(self.before) <= set(rows), "no delivery is ever lost"
+        self._note_sent(rows.values())
         for key, row in rows.items():
-            status = DeliveryStatus(row["status"])
-            self._check_row(row, status)
+            self._check_row(row)
             finished_before = self.before[key]["finished_at"] if key in self.before else None
             if row["finished_at"] != finished_before:
                 assert row["finished_at"] == self.site.clock.now, "what ends in this step ends now"
+            final = read_final(row["log_status"])
             if key in self.before:
-                old = DeliveryStatus(self.before[key]["status"])
-                assert status is old or status in MOVES[old], f"{old} → {status}"
-            if row["waits_for"] is not None:
-                other = rows[row["waits_for"]]
-                assert DeliveryStatus(other["status"]) in OPEN, "it waits for what will never come"
+                old = read_final(self.before[key]["log_status"])
+                assert final is old or final in MOVES[old], f"{old} → {final}"
+            if row["after"] is not None:
+                other = rows[row["after"]]
+                assert other["status"] in OPEN, "it waits for what will never come"
                 assert key in self.in_line or not other["answered"], "it waits for what has come"
-            begun = row["attempts_begun"] - (status is DeliveryStatus.SENDING)
-            assert set(range(1, begun + 1)) == numbers.get(key, set()), "each attempt is in the log, once"
-            if status is DeliveryStatus.DELIVERED:
+            assert set(range(1, row["attempt_count"] + 1)) == numbers.get(key, set()), (
+                "each attempt is in the log, once"
+            )
+            if final is FinalStatus.DELIVERED:
                 assert key in answered
                 self.delivered.add(key)
-            if key in self.delivered:
-                assert "delivered" in {row["status"], row["settled"]}, "what was delivered stays delivered"
+            assert key not in self.delivered or final is FinalStatus.DELIVERED, "what was delivered stays delivered"
         self.before = rows
 
     @staticmethod
-    def _check_row(row: dict[str, Any], status: DeliveryStatus) -> None:
+    def _check_row(row: dict[str, Any]) -> None:
+        has_ended, has_work = row["log_status"] != "pending", row["delivery_id"] is not None
+        assert has_ended or has_work, "what is pending has work"
+        assert has_ended == (row["finished_at"] is not None)
         leased = [row[name] is not None for name in ("lease_owner", "lease_until", "leased_at")]
-        assert leased == [status is DeliveryStatus.SENDING] * 3
-        if status is DeliveryStatus.PENDING:
-            assert row["next_attempt_at"] is not None
-        if status in ENDED:
-            assert (None, None, None) == (row["waits_for"], row["form"], row["settled"])
-            assert row["next_attempt_at"] is None
-            assert row["finished_at"] is not None
-        assert 0 <= row["step"] <= len(WAITS.waits)
-        if row["event"] == EventName.TEST_HOOK.value:
-            assert (row["cause"] != "scheduled", 0) == (True, row["step"]), "a Test Hook is not retried"
+        assert leased == [row["status"] == "sending"] * 3
+        assert row["attempts_started"] == row["attempt_count"] + (row["status"] == "sending")
+        if has_work:
+            assert has_ended or 0 <= row["retry_index"] <= len(WAITS.waits)
+            assert not has_ended or row["cause"] == "manual", "what has ended is sent again because somebody asked"
+        if has_work and row["event"] == EventName.TEST_HOOK.value:
+            assert row["cause"] != "scheduled", "a Test Hook is not retried"

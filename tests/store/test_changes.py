@@ -10,10 +10,10 @@ import pytest
 from loadbell.accounts.members import remove_member
 from loadbell.domain.orgs import Role
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions, resuming
+from loadbell.notify import deliveries, resuming
 from loadbell.runs.lifecycle import abort_run, end_silent_run, heartbeat
-from loadbell.store.completions import reap
 from loadbell.store.db import Database, Transaction
+from loadbell.store.outbox import reap
 from loadbell.store.statements import Statement
 from tests.support.leasing import OK, done, lease, record
 from tests.support.stores import WATCHDOG, Play, Site, opened
@@ -177,7 +177,7 @@ async def _lost_worker(site: Site) -> None:
 
 async def _test_hook(site: Site) -> None:
     channel = await site.channel()
-    await site.do(actions.test_saved, site.owner, channel.id)
+    await site.do(deliveries.test_saved, site.owner, channel.id)
 
 
 async def _channel(site: Site) -> None:

@@ -6,11 +6,10 @@ from uuid import UUID
 from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel
 from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.completions import reap
-from loadbell.store.leases import give_back
+from loadbell.store.outbox import give_back, reap
 from tests.support.leasing import (
     BROKEN,
     LEASE,
@@ -18,7 +17,7 @@ from tests.support.leasing import (
     OK,
     SILENT,
     attempts,
-    deliveries,
+    delivery_rows,
     done,
     lease,
     lease_all,
@@ -41,11 +40,11 @@ def test_a_result_twice_counts_once(play: Play) -> None:
         answers: list[Reply | NoReply] = [OK, BROKEN, SILENT, LIMITED]
         results = [done(site, item, answer) for item, answer in zip(leased, answers, strict=True)]
         await record(site, *results)
-        rows, log = await deliveries(site), await attempts(site)
+        rows, log = await delivery_rows(site), await attempts(site)
         site.clock.advance(SECOND)
         await record(site, *results)
 
-        assert [as_dict(row) for row in rows] == [as_dict(row) for row in await deliveries(site)]
+        assert [as_dict(row) for row in rows] == [as_dict(row) for row in await delivery_rows(site)]
         assert [as_dict(row) for row in log] == [as_dict(row) for row in await attempts(site)]
         assert ["delivered", "pending", "pending", "pending"] == sorted(row["status"] for row in rows)
 
@@ -59,10 +58,10 @@ def test_a_result_that_comes_too_late_moves_nothing(play: Play) -> None:
         await site.channel()
         await site.run()
         (stale,) = await lease(site, owner=1)
-        await site.run_sql("UPDATE deliveries SET status = 'pending', lease_owner = NULL")
+        await site.run_sql("UPDATE outbox SET lease_owner = NULL, lease_until = NULL, leased_at = NULL")
         (fresh,) = await lease(site, owner=2)
         await record(site, done(site, stale, OK))
-        row = (await deliveries(site))[0]
+        row = (await delivery_rows(site))[0]
 
         assert (1, 2) == (stale.number, fresh.number)
         assert ("sending", 2, None) == (row["status"], row["lease_owner"], row["reason"])
@@ -102,10 +101,10 @@ def test_a_result_of_an_older_attempt_of_the_same_worker_moves_nothing(play: Pla
         await site.do(reap, owner=1)
         (newer,) = await lease_all(site, owner=1)
         await record(site, done(site, older, OK))
-        (row,) = await deliveries(site)
+        (row,) = await delivery_rows(site)
 
         assert (older.owner, older.number + 1) == (newer.owner, newer.number)
-        assert ("sending", 1, 2) == (row["status"], row["lease_owner"], row["attempts_begun"])
+        assert ("sending", 1, 2) == (row["status"], row["lease_owner"], row["attempts_started"])
         await record(site, done(site, newer, BROKEN))
         assert ["pending"] == await statuses(site)
 
@@ -126,7 +125,7 @@ def test_a_result_of_a_deleted_channel_is_still_recorded(play: Play) -> None:
 
         assert [] == await lease_all(site), "a retry has nowhere to go"
         assert sorted(["delivered", "cancelled"]) == sorted(await statuses(site))
-        assert [None] * 2 == [row["lease_owner"] for row in await deliveries(site)]
+        assert [None] * 2 == [row["lease_owner"] for row in await delivery_rows(site)]
 
     play(scenario)
 
@@ -156,9 +155,9 @@ def test_a_failure_after_its_channel_was_deleted_is_not_retried(play: Play) -> N
         (leased,) = await lease(site)
         await site.do(delete_channel, site.owner, channel.id)
         await record(site, done(site, leased, BROKEN))
-        (row,) = await deliveries(site)
+        (row,) = await delivery_rows(site)
 
-        assert ("cancelled", None, "http_5xx") == (row["status"], row["next_attempt_at"], row["reason"])
+        assert ("cancelled", None, "http_5xx") == (row["status"], row["due_at"], row["reason"])
         assert row["finished_at"] is not None
         assert 1 == len(await attempts(site))
 
@@ -181,7 +180,7 @@ def test_what_a_batch_cancels_ends_at_the_present(play: Play) -> None:
         await record(site, done(site, old, BROKEN, started_at=begun), done(site, young, BROKEN))
 
         assert [("cancelled", site.clock.now)] * 2 == [
-            (row["status"], row["finished_at"]) for row in await deliveries(site)
+            (row["status"], row["finished_at"]) for row in await delivery_rows(site)
         ]
 
     play(scenario)
@@ -195,15 +194,15 @@ def test_a_manual_attempt_leaves_the_schedule_alone(play: Play) -> None:
         await site.run()
         (leased,) = await lease(site)
         await record(site, done(site, leased, BROKEN))
-        (before,) = await deliveries(site)
+        (before,) = await delivery_rows(site)
         for _ in range(2):
             site.clock.advance(SECOND)
-            await site.do(actions.redeliver, site.owner, UUID(before["id"]))
+            await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
             (manual,) = await lease(site)
             await record(site, done(site, manual, BROKEN))
-        (after,) = await deliveries(site)
+        (after,) = await delivery_rows(site)
 
-        assert (before["next_attempt_at"], before["step"]) == (after["next_attempt_at"], after["step"])
+        assert (before["due_at"], before["retry_index"]) == (after["due_at"], after["retry_index"])
         assert ["scheduled", "manual", "manual"] == [row["cause"] for row in await attempts(site)]
 
     play(scenario)

@@ -13,8 +13,8 @@ from loadbell.domain.postgresql_url import parse_postgresql_url
 from loadbell.setting_texts import BadSetting
 from loadbell.settings import load_settings
 from loadbell.store.connecting import connect
-from loadbell.store.db import Unreachable
 from loadbell.store.migrate import check_postgresql, upgrade_postgresql
+from loadbell.store.problems import Unreachable
 from loadbell.store.statements import Statement
 from tests.outbound.certificates import Authority
 from tests.support.postgres import MISSING, find_binaries, running_postgres

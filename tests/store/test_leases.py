@@ -1,6 +1,7 @@
 """Leases: who may make the next attempt of what."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 
@@ -8,16 +9,18 @@ from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
+from loadbell.notify import deliveries
+from loadbell.notify.worker.capacity import Room
+from loadbell.notify.worker.leasing import lease_due
 from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.leases import Room, give_back, lease_due
+from loadbell.store.outbox import give_back
 from tests.support.leasing import (
     BROKEN,
     LEASE,
     LIMITED,
     OK,
     SILENT,
-    deliveries,
+    delivery_rows,
     done,
     lease,
     lease_all,
@@ -58,8 +61,8 @@ def test_a_lease_carries_all_that_the_attempt_needs(play: Play) -> None:
         (leased,) = await lease(site, owner=7)
 
         assert (channel.id, "webhook", "test.started", 1, 7, 0, None, "scheduled") == (
-            leased.lane, leased.kind, leased.event, leased.number, leased.owner, leased.step, leased.settled,
-            leased.cause,
+            leased.channel_key, leased.kind, leased.event, leased.number, leased.owner, leased.retry_index,
+            leased.final, leased.cause,
         )  # fmt: skip
         assert channel.settings == leased.settings
         assert f'"load_test_run_id":{run.id}'.encode() in leased.payload
@@ -77,16 +80,16 @@ def test_a_channel_gets_its_share_only(play: Play) -> None:
         for _ in range(6):
             await site.run()
         busy = {channels[1].id: 1, channels[2].id: 0}
-        leased = await lease(site, in_lane=4, left=busy)
-        lanes = [item.lane for item in leased]
+        leased = await lease(site, per_channel=4, left=busy)
+        keys = [item.channel_key for item in leased]
 
-        assert [4, 1, 0] == [lanes.count(channel.id) for channel in channels]
+        assert [4, 1, 0] == [keys.count(channel.id) for channel in channels]
 
     play(scenario)
 
 
-def test_a_worker_is_told_which_lanes_held_more(play: Play) -> None:
-    """Where more was due than there was room for, it looks again when one of that lane is done."""
+def test_a_worker_is_told_which_channels_held_more(play: Play) -> None:
+    """Where more was due than there was room for, it looks again when one of that channel is done."""
 
     async def scenario(site: Site) -> None:
         full, idle, busy = [(await site.channel()).id for _ in range(3)]
@@ -94,10 +97,10 @@ def test_a_worker_is_told_which_lanes_held_more(play: Play) -> None:
         for _ in range(3):
             await site.run()
         room = Room(100, 2, {busy: 3})
-        look = await site.do(lease_due, retrying=False, room=room, owner=1, until=site.clock.now + LEASE)
-        rest = await site.do(lease_due, retrying=False, room=Room(0, 2, {}), owner=1, until=site.clock.now + LEASE)
+        look = await site.do(lease_due, is_retry=False, room=room, owner=1, until=site.clock.now + LEASE)
+        rest = await site.do(lease_due, is_retry=False, room=Room(0, 2, {}), owner=1, until=site.clock.now + LEASE)
 
-        assert [full] * 2 + [busy] * 3 == sorted((item.lane for item in look.leased), key=[full, busy].index)
+        assert [full] * 2 + [busy] * 3 == sorted((item.channel_key for item in look.leased), key=[full, busy].index)
         assert {full, busy} == look.held, "as much as there was room for: there may be more"
         assert not look.full
         assert ([], frozenset(), True) == (rest.leased, rest.held, rest.full)
@@ -105,17 +108,17 @@ def test_a_worker_is_told_which_lanes_held_more(play: Play) -> None:
     play(scenario)
 
 
-def test_lanes_that_answer_go_first(play: Play) -> None:
-    """Lanes that are not known to answer come last, and together get no more than their places."""
+def test_healthy_channels_go_first(play: Play) -> None:
+    """Channels that are not known to answer come last, and together get no more than their places."""
 
     async def scenario(site: Site) -> None:
-        *others, known = [(await site.channel()).id for _ in range(4)]
+        *others, healthy = [(await site.channel()).id for _ in range(4)]
         await site.run()
-        room = Room(100, 1, {known: 4}, known={known}, unknown=2)
-        look = await site.do(lease_due, retrying=False, room=room, owner=1, until=site.clock.now + LEASE)
-        lanes = [item.lane for item in look.leased]
+        room = Room(100, 1, {healthy: 4}, healthy={healthy}, unproven=2)
+        look = await site.do(lease_due, is_retry=False, room=room, owner=1, until=site.clock.now + LEASE)
+        keys = [item.channel_key for item in look.leased]
 
-        assert {known, *others[:2]} == set(lanes)
+        assert {healthy, *others[:2]} == set(keys)
         assert look.full, "the third of the others was left"
 
     play(scenario)
@@ -131,7 +134,7 @@ def test_the_total_is_not_exceeded(play: Play) -> None:
             await site.run()
 
         assert [] == await lease(site, total=0) + await lease(site, total=-3)
-        assert [5, 5, 5, 1] == [len(await lease(site, total=5, in_lane=4)) for _ in range(4)]
+        assert [5, 5, 5, 1] == [len(await lease(site, total=5, per_channel=4)) for _ in range(4)]
 
     play(scenario)
 
@@ -150,8 +153,8 @@ def test_what_has_waited_longest_goes_first(play: Play) -> None:
         (oldest,) = await lease(site, total=1)
         second, third, *_ = await lease(site, total=2)
 
-        assert (early.id, f'"load_test_run_id":{first.id},'.encode() in oldest.payload) == (oldest.lane, True)
-        assert {late.id} == {second.lane, third.lane}
+        assert (early.id, f'"load_test_run_id":{first.id},'.encode() in oldest.payload) == (oldest.channel_key, True)
+        assert {late.id} == {second.channel_key, third.channel_key}
 
     play(scenario)
 
@@ -166,7 +169,7 @@ def test_first_attempts_and_retries_are_leased_apart(play: Play) -> None:
         await record(site, done(site, leased, BROKEN))
         site.clock.advance(10 * SECOND)
         await site.run()
-        again, first = await lease(site, retrying=True), await lease(site)
+        again, first = await lease(site, is_retry=True), await lease(site)
 
         assert [leased.id] == [item.id for item in again]
         assert [2, 1] == [again[0].number, first[0].number]
@@ -185,11 +188,11 @@ def test_a_retry_is_not_leased_before_its_time(play: Play) -> None:
         await record(site, done(site, leased, BROKEN))
         due = site.clock.now + 10 * SECOND
         site.clock.now = due - 1
-        look = await site.do(lease_due, retrying=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
+        look = await site.do(lease_due, is_retry=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
 
-        assert ([], due) == (look.leased, look.due)
+        assert ([], due) == (look.leased, look.next_due)
         site.clock.now = due
-        assert [leased.id] == [item.id for item in await lease(site, retrying=True)]
+        assert [leased.id] == [item.id for item in await lease(site, is_retry=True)]
 
     play(scenario)
 
@@ -201,17 +204,17 @@ def test_a_throttled_channel_waits_as_a_whole_and_alone(play: Play) -> None:
         slow, quick = await site.channel(subscription=STARTS), await site.channel(subscription=STARTS)
         await site.run()
         await site.run()
-        first, second = [item for item in await lease(site) if item.lane == slow.id]
+        first, second = [item for item in await lease(site) if item.channel_key == slow.id]
         await record(site, done(site, first, limited(60)), done(site, second, limited(20)))
         await site.run()
-        news = [item.lane for item in await lease(site)]
+        news = [item.channel_key for item in await lease(site)]
         site.clock.advance(60 * SECOND - 1)
         early = await lease_all(site)
         site.clock.advance(1)
         late = await lease_all(site)
 
         assert ([quick.id], []) == (news, early)
-        assert [slow.id] * 3 == [item.lane for item in late]
+        assert [slow.id] * 3 == [item.channel_key for item in late]
 
     play(scenario)
 
@@ -226,9 +229,9 @@ def test_a_worker_is_told_when_a_throttled_channel_is_free(play: Play) -> None:
         await record(site, done(site, leased, limited(60)))
         await site.run()
         until = site.clock.now + 60 * SECOND
-        look = await site.do(lease_due, retrying=False, room=Room(9, 9, {}), owner=1, until=until)
+        look = await site.do(lease_due, is_retry=False, room=Room(9, 9, {}), owner=1, until=until)
 
-        assert ([], until) == (look.leased, look.due)
+        assert ([], until) == (look.leased, look.next_due)
 
     play(scenario)
 
@@ -264,11 +267,11 @@ def test_what_is_given_back_counts_no_attempt(play: Play) -> None:
             await site.run()
         mine, theirs = await lease(site, owner=1, total=2), await lease(site, owner=2, total=2)
         given = await site.do(give_back, 1)
-        rows = {row["id"]: row for row in await deliveries(site)}
+        rows = {row["id"]: row for row in await delivery_rows(site)}
 
         assert 2 == given
         assert [("pending", 0, None)] * 2 == [
-            (rows[str(item.id)]["status"], rows[str(item.id)]["attempts_begun"], rows[str(item.id)]["lease_owner"])
+            (rows[str(item.id)]["status"], rows[str(item.id)]["attempts_started"], rows[str(item.id)]["lease_owner"])
             for item in mine
         ]
         assert ["sending"] * 2 == [rows[str(item.id)]["status"] for item in theirs]
@@ -277,19 +280,19 @@ def test_what_is_given_back_counts_no_attempt(play: Play) -> None:
     play(scenario)
 
 
-def test_a_test_hook_has_a_lane_of_its_own(play: Play) -> None:
-    """Neither a throttle nor a full lane of its channel holds it up."""
+def test_a_test_hook_has_a_channel_key_of_its_own(play: Play) -> None:
+    """Neither a throttle nor a busy channel holds it up."""
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
         (leased,) = await lease(site)
         await record(site, done(site, leased, limited(3600)))
-        test = await site.do(actions.test_saved, site.owner, channel.id)
+        test = await site.do(deliveries.test_saved, site.owner, channel.id)
         hooks = await lease(site, left={channel.id: 0})
 
         assert [test] == [item.id for item in hooks]
-        assert hooks[0].lane < 0
+        assert hooks[0].channel_key < 0
 
     play(scenario)
 
@@ -303,13 +306,10 @@ def test_the_word_of_an_end_outlives_the_channel(play: Play) -> None:
         await record(site, *[done(site, item) for item in await lease(site)])
         site.clock.advance(SECOND)
         await site.run()
-        await site.run_sql(
-            "UPDATE deliveries SET status = 'pending', settled = 'delivered', next_attempt_at = 0 "
-            "WHERE status = 'delivered'"
-        )
+        await site.do(deliveries.redeliver, site.owner, UUID((await delivery_rows(site))[0]["id"]))
         await site.run_sql("DELETE FROM channels")
         nothing = await lease_all(site)
-        again, new = await deliveries(site)
+        again, new = await delivery_rows(site)
 
         assert [] == nothing
         assert ("delivered", "ok", "The receiver answered 200 OK.") == (

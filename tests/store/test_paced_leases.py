@@ -5,16 +5,17 @@ from dataclasses import replace
 
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
-from loadbell.store.leases import Look, Room, lease_due
+from loadbell.notify.worker.capacity import Room
+from loadbell.notify.worker.leasing import LeaseResult, lease_due
 from tests.support.leasing import LEASE, done, lease, limited, record
 from tests.support.stores import Play, Site
 
 PACE = Pace(interval=SECOND, burst=3)
 
 
-async def _look(site: Site, *, owner: int = 1, retrying: bool = False) -> Look:
+async def _look(site: Site, *, owner: int = 1, is_retry: bool = False) -> LeaseResult:
     room = Room(100, 100, {}, paces={"webhook": PACE})
-    return await site.do(lease_due, retrying=retrying, room=room, owner=owner, until=site.clock.now + LEASE)
+    return await site.do(lease_due, is_retry=is_retry, room=room, owner=owner, until=site.clock.now + LEASE)
 
 
 def test_a_burst_goes_at_once_and_the_rest_at_the_pace(play: Play) -> None:
@@ -27,7 +28,7 @@ def test_a_burst_goes_at_once_and_the_rest_at_the_pace(play: Play) -> None:
         looks: list[tuple[int, Micros | None]] = []
         for _ in range(6):
             look = await _look(site)
-            looks.append((len(look.leased), look.due))
+            looks.append((len(look.leased), look.next_due))
             site.clock.advance(SECOND)
         start = site.clock.now - 6 * SECOND
 
@@ -50,7 +51,7 @@ def test_two_workers_share_one_bucket(play: Play) -> None:
         looks = await asyncio.gather(*(_look(site, owner=owner) for owner in range(1, 6)))
 
         assert sum(len(look.leased) for look in looks) == PACE.burst
-        assert all(look.due is not None and look.due <= site.clock.now + SECOND for look in looks)
+        assert all(look.next_due is not None and look.next_due <= site.clock.now + SECOND for look in looks)
 
     play(scenario)
 
@@ -72,7 +73,7 @@ def test_after_a_refusal_the_channel_begins_with_one(play: Play) -> None:
 
         assert early.leased == []
         assert len(in_time.leased) == 1
-        assert in_time.due == site.clock.now + SECOND
+        assert in_time.next_due == site.clock.now + SECOND
 
     play(scenario)
 
@@ -84,10 +85,10 @@ def test_a_paused_channel_keeps_what_is_due(play: Play) -> None:
         paused, other = await site.channel(), await site.channel()
         await site.run()
         await site.run_sql("UPDATE channels SET paused_at = 1 WHERE id = :id", id=paused.id)
-        leased = await lease(site) + await lease(site, retrying=True)
+        leased = await lease(site) + await lease(site, is_retry=True)
 
-        assert [item.lane for item in leased] == [other.id]
+        assert [item.channel_key for item in leased] == [other.id]
         await site.run_sql("UPDATE channels SET paused_at = NULL WHERE id = :id", id=paused.id)
-        assert [item.lane for item in await lease(site)] == [paused.id]
+        assert [item.channel_key for item in await lease(site)] == [paused.id]
 
     play(scenario)

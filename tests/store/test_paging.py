@@ -88,7 +88,7 @@ def test_the_filters_of_deliveries(play: Play) -> None:
         first, second = await site.channel(), await site.channel()
         run = await site.run()
         for leased in await lease(site):
-            await record(site, done(site, leased, OK if leased.lane == first.id else GONE))
+            await record(site, done(site, leased, OK if leased.channel_key == first.id else GONE))
         site.clock.advance(SECOND)
         then = site.clock.now
         await site.report(run, RunStatus.FINISHED)

@@ -7,11 +7,23 @@ import pytest
 
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import actions
-from loadbell.store.completions import reap
+from loadbell.notify import deliveries
 from loadbell.store.db import Database
+from loadbell.store.outbox import reap
 from loadbell.store.statements import Statement
-from tests.support.leasing import BROKEN, LEASE, OK, attempts, deliveries, done, lease, lease_all, record, statuses
+from tests.support.leasing import (
+    BROKEN,
+    LEASE,
+    OK,
+    attempts,
+    delivery_rows,
+    done,
+    end_deliveries,
+    lease,
+    lease_all,
+    record,
+    statuses,
+)
 from tests.support.stores import Play, Site, opened, settle
 
 LOCKS = Statement("SELECT 1 AS one FROM pg_locks WHERE locktype = 'advisory' AND objid = :worker AND granted")
@@ -37,11 +49,11 @@ def test_an_expired_lease_is_taken_back(play: Play) -> None:
         early = await site.do(reap, owner=me)
         site.clock.advance(1)
         taken = await site.do(reap, owner=me)
-        (row,), (entry,) = await deliveries(site), await attempts(site)
+        (row,), (entry,) = await delivery_rows(site), await attempts(site)
 
         assert (0, 1) == (early, taken)
         assert ("pending", site.clock.now, 0, 1, None) == (
-            row["status"], row["next_attempt_at"], row["step"], row["attempts_begun"], row["lease_owner"],
+            row["status"], row["due_at"], row["retry_index"], row["attempts_started"], row["lease_owner"],
         )  # fmt: skip
         assert (1, "internal", "scheduled") == (entry["number"], entry["reason"], entry["cause"])
         assert "X-LoadImpact-ID" in entry["message"]
@@ -150,14 +162,14 @@ def test_a_test_hook_is_not_repeated(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         settings = {"url": "http://127.0.0.1:9/hook"}
-        await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
+        await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
         await lease(site, owner=1)
         site.clock.advance(LEASE)
         await site.do(reap, owner=1)
-        (row,) = await deliveries(site)
+        (row,) = await delivery_rows(site)
 
         assert ("failed", "internal", None, None, site.clock.now) == (
-            row["status"], row["reason"], row["form"], row["next_attempt_at"], row["finished_at"],
+            row["status"], row["reason"], row["form"], row["due_at"], row["finished_at"],
         )  # fmt: skip
         assert [] == await lease_all(site)
 
@@ -172,15 +184,15 @@ def test_an_interrupted_redelivery_is_made_again(play: Play, answer: Any) -> Non
         leased = await _lease_as(site, 1)
         ended = done(site, leased, answer)
         await record(site, ended)
-        await site.run_sql("UPDATE deliveries SET status = 'failed' WHERE status = 'pending'")
+        await end_deliveries(site, "failed", "status = 'pending'")
         end = (await statuses(site))[0]
-        await site.do(actions.redeliver, site.owner, leased.id)
+        await site.do(deliveries.redeliver, site.owner, leased.id)
         await lease_all(site, owner=1)
         site.clock.advance(LEASE)
         await site.do(reap, owner=1)
         (again,) = await lease_all(site, owner=2)
 
-        assert ("manual", end, 3) == (again.cause, again.settled, again.number)
+        assert ("manual", end, 3) == (again.cause, again.final, again.number)
         await record(site, done(site, again, BROKEN))
         assert [end] == await statuses(site)
 

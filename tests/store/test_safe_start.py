@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from loadbell.settings import Settings, load_settings
-from loadbell.store.db import StoreProblem, WrongState
 from loadbell.store.opening import KEY_FILE, migrate, open_beside, open_database
+from loadbell.store.problems import StoreProblem, WrongState
 from tests.support.commands import loadbell
 from tests.support.stores import KEY
 

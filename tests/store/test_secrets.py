@@ -14,15 +14,16 @@ import pytest
 from loadbell.accounts.tokens import create_token
 from loadbell.domain.channels import Subscription
 from loadbell.domain.orgs import Scope
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.notify.channels import create_channel, get_channel, update_channel
+from loadbell.notify.worker.capacity import Room
+from loadbell.notify.worker.leasing import lease_due
 from loadbell.settings import load_settings
 from loadbell.store.channels import get_channel as stored_channel
-from loadbell.store.db import WrongState
 from loadbell.store.idempotency import claim_key, keep_answer
-from loadbell.store.leases import Room, lease_due
 from loadbell.store.migrate import upgrade_postgresql
 from loadbell.store.opening import KEY_FILE, open_database
+from loadbell.store.problems import WrongState
 from loadbell.store.secrets import SecretBox, key_in_file
 from loadbell.store.statements import Statement
 from tests.support.stores import KEY, NOON, Site, as_dict, opened, settle, sqlite_path
@@ -49,7 +50,7 @@ async def _use_secrets(site: Site) -> list[str]:
         enabled=True,
     )
     await site.do(update_channel, site.owner, channel.id, settings={"url": SECRET_FORM["url"] + "2"})
-    await site.do(actions.test_form, site.owner, site.organization_id, kind="webhook", settings=SECRET_FORM)
+    await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=SECRET_FORM)
     _, token = await site.do(create_token, site.owner, name="ci", scope=Scope.REPORT, trigger=None, expires_at=None)
     await site.do(claim_key, site.owner.token_id, "key", "hash")
     await site.do(keep_answer, site.owner.token_id, "key", f'{{"signing_secret":"{SENTINEL}-answer"}}')
@@ -114,11 +115,11 @@ def test_a_form_under_test_is_forgotten_when_it_is_called_off(store_url: str) ->
         async with opened(store_url) as database:
             site = await settle(database)
             delivery = await site.do(
-                actions.test_form, site.owner, site.organization_id, kind="webhook", settings=SECRET_FORM
+                deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=SECRET_FORM
             )
-            assert [True] == [row["form"] is not None for row in await site.rows("SELECT form FROM deliveries")]
-            await site.do(actions.cancel, site.owner, delivery)
-            assert [None] == [row["form"] for row in await site.rows("SELECT form FROM deliveries")]
+            assert [True] == [row["form"] is not None for row in await site.rows("SELECT form FROM outbox")]
+            await site.do(deliveries.cancel, site.owner, delivery)
+            assert [] == [row["form"] for row in await site.rows("SELECT form FROM outbox")]
 
     asyncio.run(scenario())
 
@@ -199,10 +200,10 @@ def test_a_channel_whose_key_is_lost_holds_up_no_other(store_url: str) -> None:
             site.database = database
             kept = await site.channel("http://127.0.0.1:9/kept")
             await site.run()
-            look = await site.do(lease_due, retrying=False, room=Room(10, 4, {}), owner=1, until=NOON + 1)
+            look = await site.do(lease_due, is_retry=False, room=Room(10, 4, {}), owner=1, until=NOON + 1)
 
             assert kept.settings["url"] == "http://127.0.0.1:9/kept"
-            assert {lost.id: {}, kept.id: kept.settings} == {item.lane: item.settings for item in look.leased}
+            assert {lost.id: {}, kept.id: kept.settings} == {item.channel_key: item.settings for item in look.leased}
 
     asyncio.run(scenario())
 

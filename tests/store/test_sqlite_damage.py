@@ -11,8 +11,8 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.db import StoreProblem
 from loadbell.store.opening import KEY_FILE, open_beside, open_database
+from loadbell.store.problems import StoreProblem
 from loadbell.store.sqlite_trouble import trouble_with
 from loadbell.store.statements import Statement
 from tests.support.commands import loadbell

@@ -14,8 +14,8 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.db import StoreProblem, WrongState
 from loadbell.store.opening import migrate, open_beside, open_database
+from loadbell.store.problems import StoreProblem, WrongState
 from loadbell.store.sqlite import FileLock
 from loadbell.store.statements import Statement
 from tests.support.stores import Play, Site, opened, sqlite_path
@@ -36,7 +36,7 @@ def _python(program: str, *arguments: object, **options: Any) -> "subprocess.Com
 
 LOCK = """
     import sys, pathlib
-    from loadbell.store.db import WrongState
+    from loadbell.store.problems import WrongState
     from loadbell.store.sqlite import FileLock
     try:
         FileLock(pathlib.Path(sys.argv[1]))

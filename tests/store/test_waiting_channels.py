@@ -14,10 +14,10 @@ from loadbell.domain.deliveries import Delivery
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.retry import RetrySchedule
 from loadbell.domain.runs import RunStatus
-from loadbell.notify.actions import get_delivery, list_log, redeliver
 from loadbell.notify.channels import get_channel, update_channel, waiting_channels
-from loadbell.notify.pausing import expire_held, find_late
+from loadbell.notify.deliveries import get_delivery, list_log, redeliver
 from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.outbound.contract import NoReply, Reply
 from tests.support.leasing import BROKEN, LIMITED, OK, SILENT, attempts, done, lease, lease_all, limited, record
 from tests.support.stores import DAY, HOLD_FOR, Play, Site
@@ -53,7 +53,7 @@ WISHES: dict[str, Callable[[Site], Reply]] = {
 
 async def _attempt(site: Site, answer: Callable[[Site], Reply | NoReply]) -> int:
     """Makes an attempt of all that is due, as one worker does of a channel that fails; gives how many."""
-    leased = await lease(site, in_lane=1) or await lease(site, retrying=True, in_lane=1)
+    leased = await lease(site, per_channel=1) or await lease(site, is_retry=True, per_channel=1)
     await record(site, *(done(site, item, answer(site), waits=DEFAULT) for item in leased))
     return len(leased)
 

@@ -1,7 +1,7 @@
 """How many rows each transaction changes: nobody shall wait for one that changes very many."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.statements import Statement
@@ -26,7 +26,7 @@ class Counting:
         async def counted(tx: Transaction) -> T:
             nonlocal count
             count = 0
-            return await work(_Counted(tx, changed))
+            return await work(cast("Transaction", _Counted(tx, changed)))  # what it lacks comes from the one it counts
 
         def changed(rows: int) -> None:
             nonlocal count

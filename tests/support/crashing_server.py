@@ -18,8 +18,9 @@ from collections.abc import Callable
 from typing import Any
 
 from loadbell.cli import main
-from loadbell.notify import sweeper, worker
-from loadbell.store import completions as store
+from loadbell.notify import sweeper
+from loadbell.notify.worker import loop
+from loadbell.store import outbox as store
 from loadbell.store import replays, sqlite, sweeps
 
 
@@ -46,33 +47,34 @@ def _at_commit(die_when_due: Callable[[], None]) -> None:
 
 
 def _at_lease(die_when_due: Callable[[], None]) -> None:
-    send = worker.Worker._send
+    send = loop.Worker._send
 
     def sending(self: Any, leased: Any) -> None:
         if leased:
             die_when_due()
         send(self, leased)
 
-    setattr(worker.Worker, "_send", sending)  # noqa: B010 - as above
+    setattr(loop.Worker, "_send", sending)  # noqa: B010 - as above
 
 
 def _at_post(die_when_due: Callable[[], None]) -> None:
-    answered = worker.Worker._answered
+    answered = loop.Worker._answered
 
     def answering(self: Any, results: Any) -> None:
         die_when_due()
         answered(self, results)
 
-    setattr(worker.Worker, "_answered", answering)  # noqa: B010 - as above
+    setattr(loop.Worker, "_answered", answering)  # noqa: B010 - as above
 
 
 def _at_record(die_when_due: Callable[[], None]) -> None:
-    async def completing(tx: Any, completions: Any, **given: Any) -> None:
-        await store.complete_batch(tx, completions, **given)
+    async def completing(tx: Any, completions: Any, **given: Any) -> int:
+        released = await store.complete(tx, completions, **given)
         if completions:
             die_when_due()
+        return released
 
-    setattr(worker, "complete_batch", completing)  # noqa: B010 - as above
+    setattr(loop, "complete", completing)  # noqa: B010 - as above
 
 
 def _at_advance(die_when_due: Callable[[], None]) -> None:

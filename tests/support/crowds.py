@@ -20,12 +20,15 @@ _EVENTS = _both(
 )
 _DELIVERIES = _both(
     "INSERT INTO deliveries (id, organization_id, project_id, channel_id, kind, event_id, event, run_id, status, "
-    "cause, step, attempts_begun, answered, lane, retrying, next_attempt_at, created_at, waits_for) "
-    + _N
-    + "SELECT ID, "
+    "attempt_count, created_at) " + _N + "SELECT ID, "
     "CAST(:organization_id AS bigint), NULL, CAST(:channel_id AS bigint), 'webhook', ID, 'test.started', NULL, "
-    "'pending', 'scheduled', 0, 0, FALSE, CAST(:channel_id AS bigint), 0, CAST(:now AS bigint), "
-    "CAST(:now AS bigint), NULL FROM n"
+    "'pending', 0, CAST(:now AS bigint) FROM n"
+)
+_OUTBOX = Statement(
+    "INSERT INTO outbox (delivery_id, organization_id, channel_id, channel_key, cause, is_retry, due_at, retry_index, "
+    "attempts_started, answered, generation) SELECT d.id, d.organization_id, d.channel_id, d.channel_id, 'scheduled', "
+    "0, d.created_at, 0, 0, FALSE, 0 FROM deliveries d WHERE d.channel_id = :channel_id AND d.status = 'pending' "
+    "AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.delivery_id = d.id)"
 )
 _TEST = Statement(
     "INSERT INTO tests (organization_id, project_id, name, name_hash, created_at) VALUES "
@@ -63,6 +66,7 @@ async def hold(database: Database, organization_id: int, channel_id: int, count:
     of: dict[str, Any] = {"organization_id": organization_id, "count": count, "prefix": prefix, "now": now}
     await database.write(lambda tx: tx.run(_EVENTS, **of))
     await database.write(lambda tx: tx.run(_DELIVERIES, **of, channel_id=channel_id))
+    await database.write(lambda tx: tx.run(_OUTBOX, channel_id=channel_id))
     return [f"{prefix}{number:012x}" for number in range(1, count + 1)]
 
 

@@ -31,21 +31,12 @@ _COLUMNS = {
     "run_moves": ("run_id", "status", "moved_at", "by", "user_id"),
     "events": ("id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload", "notice"),
     "deliveries": (
-        *(
-            "id",
-            "organization_id",
-            "project_id",
-            "channel_id",
-            "kind",
-            "event_id",
-            "event",
-            "run_id",
-            "status",
-            "cause",
-        ),
-        *("settled", "step", "attempts_begun", "answered", "waits_for", "lane", "retrying", "form", "replay_id"),
-        *("next_attempt_at", "resume_at", "lease_owner", "lease_until", "leased_at", "reason", "message", "created_at"),
-        "finished_at",
+        *("id", "organization_id", "project_id", "channel_id", "kind", "event_id", "event", "run_id", "status"),
+        *("attempt_count", "reason", "message", "created_at", "finished_at"),
+    ),
+    "outbox": (
+        *("delivery_id", "organization_id", "channel_id", "channel_key", "cause", "is_retry", "due_at", "retry_index"),
+        *("attempts_started", "answered", "generation"),
     ),
     "attempts": ("delivery_id", "number", "cause", "started_at", "duration", "reason", "message", "exchange"),
     "audit_entries": (
@@ -98,6 +89,7 @@ class _Rows:
             "run_moves": self._moves,
             "events": self._all_events,
             "deliveries": self._deliveries,
+            "outbox": self._outbox,
             "attempts": self._attempts,
             "audit_entries": self._audit_entries,
         }
@@ -159,10 +151,15 @@ class _Rows:
                 reason, message = (None, None) if held else ("http_5xx", "It failed.") if failed else ("ok", "Taken.")
                 yield (
                     *(str(new_uuid(at, chance.randbytes)), self._place.organization_id, self._project(run), channel),
-                    *("webhook", event, name, run + 1, status, "scheduled", None, 0, 0 if held else 1, not held, None),
-                    *(channel, 0, None, None, at if held else None, None, None, None, None, reason, message, at),
+                    *("webhook", event, name, run + 1, status, 0 if held else 1, reason, message, at),
                     None if held else at + SECOND,
                 )
+
+    def _outbox(self) -> Iterator[Record]:
+        for row in self._deliveries():
+            if row[-1] is None:
+                key, organization, channel, at = row[0], row[1], row[3], row[-2]
+                yield key, organization, channel, channel, "scheduled", 0, at, 0, 0, False, 0
 
     def _attempts(self) -> Iterator[Record]:
         ended = [(row[0], row[-2]) for row in self._deliveries() if row[-1] is not None]

@@ -2,20 +2,19 @@
 
 from typing import Any
 
+from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.ids import SECOND
-from loadbell.domain.replays import End
 from loadbell.notify.replay import Replayer, start_replay
 from loadbell.runs.lifecycle import NewRun, create_run
 from loadbell.store.db import Row, Transaction
-from loadbell.store.leases import Leased
-from tests.support.leasing import done, lease_all, record
+from loadbell.store.outbox import Leased
+from tests.support.leasing import done, end_deliveries, lease_all, record
 from tests.support.stores import NOON, Site, as_of
 
-FAILED, DELIVERED, CANCELLED = End.FAILED, End.DELIVERED, End.CANCELLED
-OPEN_ONES = "SELECT * FROM deliveries WHERE status IN ('pending', 'sending') ORDER BY id"
+FAILED, DELIVERED, CANCELLED = FinalStatus.FAILED, FinalStatus.DELIVERED, FinalStatus.CANCELLED
 
 
-async def ended(site: Site, *statuses: End | str) -> list[str]:
+async def ended(site: Site, *statuses: FinalStatus | str) -> list[str]:
     """One run for each status, a second after the other, and the ids of their deliveries, which stand in it."""
 
     async def runs(tx: Transaction) -> None:
@@ -32,18 +31,13 @@ async def ended(site: Site, *statuses: End | str) -> list[str]:
     return new
 
 
-async def end(site: Site, delivery_id: str, status: End | str) -> None:
+async def end(site: Site, delivery_id: str, status: FinalStatus | str) -> None:
     """Lets a delivery have ended so, now."""
-    await site.run_sql(
-        "UPDATE deliveries SET status = :status, next_attempt_at = NULL, finished_at = :now, waits_for = NULL "
-        "WHERE id = :id",
-        status=str(status),
-        now=site.clock(),
-        id=delivery_id,
-    )
+    if status != "pending":
+        await end_deliveries(site, str(status), "id = :id", id=delivery_id)
 
 
-async def replay(site: Site, channel_id: int, *statuses: End, **given: Any) -> tuple[int | None, int]:
+async def replay(site: Site, channel_id: int, *statuses: FinalStatus, **given: Any) -> tuple[int | None, int]:
     """Asks for a replay of all that ended so, unless told otherwise."""
     wanted = {"since": NOON, "until": None, "dry_run": False, **given}
     return await site.do(start_replay, site.owner, channel_id, statuses=statuses or (FAILED,), **wanted)
@@ -56,7 +50,7 @@ async def look(site: Site) -> float:
 
 async def open_ones(site: Site) -> list[str]:
     """The ids of what is pending or being sent, oldest first."""
-    return [row["id"] for row in await site.rows(OPEN_ONES)]
+    return [row["id"] for row in await site.rows("SELECT delivery_id AS id FROM outbox ORDER BY delivery_id")]
 
 
 async def lease_in_order(site: Site) -> list[Leased]:

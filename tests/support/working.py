@@ -12,10 +12,12 @@ from uuid import UUID
 from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.domain.retry import RetrySchedule
-from loadbell.notify.worker import IN_FLIGHT, Worker
+from loadbell.notify.worker.capacity import MAX_IN_FLIGHT
+from loadbell.notify.worker.loop import Worker
 from loadbell.outbound.sender import Sender
-from loadbell.store.db import Database, Row
+from loadbell.store.db import Database
 from loadbell.testing.receiver import Received
+from tests.support.leasing import DeliveryRow, delivery_rows
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, opened, settle, use
 
 PATIENCE = 20.0
@@ -34,7 +36,7 @@ async def working(  # noqa: PLR0913 - one argument for each property of a worker
     monotonic: Clock | None = None,
 ) -> AsyncIterator[Worker]:
     """A worker on ``database``, with a sender of its own, as one process has them."""
-    sender = Sender(policy=LOOPBACK, timeout=deadline, max_in_flight=IN_FLIGHT)
+    sender = Sender(policy=LOOPBACK, timeout=deadline, max_in_flight=MAX_IN_FLIGHT)
     sender.start()
     system = clock or WallClock()
     use(database, system, os.urandom)
@@ -76,29 +78,29 @@ def at_work(
     asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
 
 
-async def until(site: Site, holds: Callable[[list[Row]], bool]) -> list[Row]:
+async def until(site: Site, holds: Callable[[list[DeliveryRow]], bool]) -> list[DeliveryRow]:
     """Every delivery, oldest first, once ``holds`` of them."""
     end = asyncio.get_running_loop().time() + PATIENCE
     while True:
-        rows = await site.rows("SELECT * FROM deliveries ORDER BY id")
+        rows = await delivery_rows(site)
         if holds(rows):
             return rows
-        assert asyncio.get_running_loop().time() < end, [dict(row) for row in rows]  # type: ignore[call-overload]  # both drivers' rows are mappings
+        assert asyncio.get_running_loop().time() < end, rows
         await asyncio.sleep(0.02)
 
 
-async def until_status(site: Site, *expected: str) -> list[Row]:
+async def until_status(site: Site, *expected: str) -> list[DeliveryRow]:
     """Every delivery, oldest first, once their statuses are these."""
     return await until(site, lambda rows: [row["status"] for row in rows] == list(expected))
 
 
-async def until_ended(site: Site, count: int) -> list[Row]:
+async def until_ended(site: Site, count: int) -> list[DeliveryRow]:
     """Every delivery once there are ``count`` and all have ended."""
     open_ones = {DeliveryStatus.PENDING.value, DeliveryStatus.SENDING.value}
     return await until(site, lambda rows: len(rows) == count and not any(row["status"] in open_ones for row in rows))
 
 
-async def reasons(site: Site, delivery: Row | UUID | str) -> list[tuple[str, str]]:
+async def reasons(site: Site, delivery: DeliveryRow | UUID | str) -> list[tuple[str, str]]:
     """Cause and reason of each attempt of a delivery, oldest first."""
     key = str(delivery) if isinstance(delivery, UUID | str) else delivery["id"]
     rows = await site.rows("SELECT cause, reason FROM attempts WHERE delivery_id = :id ORDER BY number", id=key)

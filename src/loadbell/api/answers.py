@@ -206,7 +206,7 @@ class Replay(msgspec.Struct):
 
     id: int
     channel_id: int
-    statuses: list[replays.End]
+    statuses: list[deliveries.FinalStatus]
     count: int
     done: int
     created_at: Time

@@ -7,10 +7,9 @@ from typing import Annotated, Any
 import msgspec
 
 from loadbell.domain import channels, runs
-from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.deliveries import DeliveryStatus, FinalStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros, from_datetime
-from loadbell.domain.replays import End
 from loadbell.domain.run_times import LONGEST
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.identifiers import check_id
@@ -198,7 +197,7 @@ class ReplayBody(msgspec.Struct, kw_only=True):
 
     since: Instant
     until: Instant | None = None
-    statuses: Annotated[list[End], msgspec.Meta(min_length=1, max_length=1_000)]
+    statuses: Annotated[list[FinalStatus], msgspec.Meta(min_length=1, max_length=1_000)]
     dry_run: bool | None = None
 
 

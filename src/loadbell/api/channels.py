@@ -14,7 +14,7 @@ from loadbell.domain.orgs import Principal
 from loadbell.entry.paging import PageQuery
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest
-from loadbell.notify import actions, channels, resuming, rotation
+from loadbell.notify import channels, deliveries, resuming, rotation
 from loadbell.store.unit_of_work import UnitOfWork
 
 _TESTED = {200: answers.DeliveryWithAttempts, 202: answers.DeliveryWithAttempts}
@@ -124,7 +124,7 @@ async def resume_channel(unit: UnitOfWork[Principal], channel_id: int, body: bod
 
 
 async def _test_saved(unit: UnitOfWork[Principal], limit: RateLimit, channel_id: int) -> UUID:
-    delivery_id = await actions.test_saved(unit, channel_id)
+    delivery_id = await deliveries.test_saved(unit, channel_id)
     limit.take(unit.principal.organization_id, unit.now)  # here, so that a request repeated with its key counts once
     return delivery_id
 
@@ -132,7 +132,7 @@ async def _test_saved(unit: UnitOfWork[Principal], limit: RateLimit, channel_id:
 async def _test_form(
     unit: UnitOfWork[Principal], limit: RateLimit, organization_id: int, body: bodies.FormBody
 ) -> UUID:
-    delivery_id = await actions.test_form(unit, organization_id, kind=body.kind, settings=body.settings)
+    delivery_id = await deliveries.test_form(unit, organization_id, kind=body.kind, settings=body.settings)
     limit.take(unit.principal.organization_id, unit.now)
     return delivery_id
 

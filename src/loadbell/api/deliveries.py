@@ -6,7 +6,7 @@ from uuid import UUID
 from loadbell.api import answers, bodies
 from loadbell.api.routes import route
 from loadbell.domain.orgs import Principal
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.store.unit_of_work import UnitOfWork
 
 
@@ -41,20 +41,20 @@ async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> answer
 @route("POST", "/deliveries/{delivery_id}/redeliver", "Redeliver", status=202, refusals=(404, 409))
 async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
     """Makes one manual attempt of the same delivery, with the same id. A delivered one stays delivered."""
-    await actions.redeliver(unit, delivery_id)
+    await deliveries.redeliver(unit, delivery_id)
     return await read_delivery(unit, delivery_id)
 
 
 @route("POST", "/deliveries/{delivery_id}/cancel", "Cancel a delivery", refusals=(404, 409))
 async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
     """Calls off what is pending: no further attempt is made."""
-    await actions.cancel(unit, delivery_id)
+    await deliveries.cancel(unit, delivery_id)
     return await read_delivery(unit, delivery_id)
 
 
 async def read_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
     """The delivery as the asker may see it."""
-    delivery, attempts = await actions.get_delivery(unit, delivery_id)
+    delivery, attempts = await deliveries.get_delivery(unit, delivery_id)
     return answers.delivery_with_attempts(delivery, attempts, unit.principal)
 
 
@@ -66,7 +66,7 @@ async def _list_log(
     channel_id: int | None = None,
 ) -> answers.DeliveryPage:
     since, until = query.span()
-    listed, following = await actions.list_log(
+    listed, following = await deliveries.list_log(
         unit,
         organization_id=organization_id,
         channel_id=channel_id,

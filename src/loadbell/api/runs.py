@@ -16,7 +16,7 @@ from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaType
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest
-from loadbell.notify import actions
+from loadbell.notify import deliveries
 from loadbell.runs import lifecycle
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -97,7 +97,7 @@ async def get_run(unit: UnitOfWork[Principal], run_id: int) -> answers.Run:
 async def list_run_deliveries(unit: UnitOfWork[Principal], run_id: int, query: PageQuery) -> answers.DeliveryPage:
     """Who was told of the run, and what came of it, newest first."""
     return answers.delivery_page(
-        *await actions.list_for_run(unit, run_id, before=query.before_uuid(), limit=query.limit)
+        *await deliveries.list_for_run(unit, run_id, before=query.before_uuid(), limit=query.limit)
     )
 
 

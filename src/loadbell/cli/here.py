@@ -36,7 +36,7 @@ def run_here(work: Coroutine[Any, Any, T]) -> T:
     import uvloop  # noqa: PLC0415 - only when a server command runs
 
     from loadbell.domain.errors import Unavailable  # noqa: PLC0415 - as above
-    from loadbell.store.db import Unreachable, WrongState  # noqa: PLC0415 - as above
+    from loadbell.store.problems import Unreachable, WrongState  # noqa: PLC0415 - as above
 
     try:
         result: T = uvloop.run(work)

@@ -1,9 +1,10 @@
 """
 Deliveries and attempts: one event on its way to one channel, and each try to bring it there.
 
-``pending → sending → delivered | failed``, and ``cancelled``. The attempt that failed but will be retried takes its
-delivery from sending back to pending. What moves a delivery is decided here as a value (:class:`Outcome`, then
-:func:`after_attempt`); ``loadbell.store.deliveries`` carries it out by an UPDATE guarded by what it expects to find.
+The log of a delivery moves from pending to one end, and from a failed or cancelled end to delivered when a Redeliver
+succeeds; it never moves back. What there is still to do is work (``loadbell.store.outbox``): while there is some, the
+delivery reads as pending or sending. Where an attempt takes both is decided here as a value (:class:`Outcome`, then
+:func:`after_attempt`).
 """
 
 import re
@@ -18,7 +19,7 @@ from loadbell.domain.retry import RetrySchedule
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is."""
+    """Where a delivery is, as people read it."""
 
     PENDING = "pending"  #: waits for its next attempt
     SENDING = "sending"  #: a worker holds its lease and makes an attempt
@@ -27,26 +28,30 @@ class DeliveryStatus(StrEnum):
     CANCELLED = "cancelled"  #: called off by a person, or its channel was deleted
 
 
-MOVES: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
-    DeliveryStatus.PENDING: frozenset(
-        {DeliveryStatus.SENDING, DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED, DeliveryStatus.FAILED}
-    ),
-    DeliveryStatus.SENDING: frozenset(
-        {DeliveryStatus.PENDING, DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED}
-    ),
-    DeliveryStatus.DELIVERED: frozenset({DeliveryStatus.PENDING}),
-    DeliveryStatus.FAILED: frozenset({DeliveryStatus.PENDING}),
-    DeliveryStatus.CANCELLED: frozenset({DeliveryStatus.PENDING}),
+class FinalStatus(StrEnum):
+    """How the log of a delivery can end."""
+
+    DELIVERED = DeliveryStatus.DELIVERED.value
+    FAILED = DeliveryStatus.FAILED.value
+    CANCELLED = DeliveryStatus.CANCELLED.value
+
+
+ENDED = frozenset(DeliveryStatus(status.value) for status in FinalStatus)
+"""When there is nothing more to do."""
+
+MOVES: dict[FinalStatus | None, frozenset[FinalStatus]] = {
+    None: frozenset(FinalStatus),
+    FinalStatus.DELIVERED: frozenset(),
+    FinalStatus.FAILED: frozenset({FinalStatus.DELIVERED}),
+    FinalStatus.CANCELLED: frozenset({FinalStatus.DELIVERED}),
 }
-"""Every legal move. From an ended status only a person's Redeliver leads back to pending; it returns by itself."""
+"""Every legal move of the log; None: it has not ended yet. A Redeliver that fails moves nothing."""
 
 LONGEST_UNASKED_THROTTLE: Micros = 60 * SECOND
 """How long a rate-limited attempt holds up its channel at most, when the receiver did not say how long to wait."""
 
 TRUSTED_RATE_LIMITS = 2
 """So many rate-limited answers in a row are believed how long to wait; from then on the schedule's steps count, too."""
-
-ENDED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED})
 
 
 class Cause(StrEnum):
@@ -149,30 +154,21 @@ class Delivery:
     event: EventName
     run_id: int | None
     status: DeliveryStatus
-    cause: Cause
-    settled: DeliveryStatus | None  #: the end it had before a Redeliver, to which it returns unless it succeeds
-    step: int  #: waits of the retry schedule used up
-    attempts_begun: int  #: attempts started, the one under way included
+    attempt_count: int  #: attempts that came to an end
     reason: Reason | None
     message: str | None
     next_attempt_at: Micros | None  #: not before; None: no time decides, a paused channel or an earlier delivery does
     created_at: Micros
     finished_at: Micros | None
 
-    @property
-    def attempt_count(self) -> int:
-        """Attempts that came to an end."""
-        return self.attempts_begun - (self.status is DeliveryStatus.SENDING)
-
 
 @dataclass(frozen=True)
 class Verdict:
     """Where an attempt takes its delivery. ``throttle_until``: the whole channel waits until then."""
 
-    status: DeliveryStatus
-    step: int
-    next_attempt_at: Micros | None = None
-    finished: bool = False  #: this attempt ended the delivery (not: it had ended before)
+    final: FinalStatus | None  #: how the log has ended; None: it has not
+    retry_index: int
+    due_at: Micros | None = None  #: when to try again; None: there is no more to do
     throttle_until: Micros | None = None
 
 
@@ -180,54 +176,53 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     outcome: Outcome,
     *,
     cause: Cause,
-    settled: DeliveryStatus | None,
-    step: int,
+    final: FinalStatus | None,
+    retry_index: int,
     number: int,
     resume_at: Micros | None = None,
-    replayed: bool = False,
+    is_replay: bool = False,
     rate_limits: int = 0,
     schedule: RetrySchedule,
     now: Micros,
     chance: float,
 ) -> Verdict:
-    """Where the outcome of attempt ``number`` takes a delivery that has used up ``step`` waits of its schedule.
+    """Where the outcome of attempt ``number`` takes a delivery that has used up ``retry_index`` waits of its schedule.
 
-    ``chance`` in [0, 1) decides the jitter. A Test Hook is tried once. A manual attempt uses up no wait: a delivery
-    that had ended returns to its end unless the attempt succeeds, one that had not goes on with its schedule at
-    ``resume_at`` (None: no attempt of the schedule was made yet). One of a replay, ``replayed``, that is rate-limited
-    keeps its turn and waits.
+    ``final``: the end that its log had come to before. ``chance`` in [0, 1) decides the jitter. A Test Hook is tried
+    once. A manual attempt uses up no wait: a delivery that had ended keeps its end unless the attempt succeeds, one
+    that had not goes on with its schedule at ``resume_at`` (None: no attempt of the schedule was made yet). One of a
+    replay that is rate-limited keeps its turn and waits.
     A rate-limited attempt uses up no wait either. The whole channel waits with it, as long as the receiver asked, or
     else up to a minute; ``rate_limits``: how many the channel has had in a row before. From the third on, of the
     channel or of this delivery, the wait is no shorter than that of the schedule, whatever the receiver asks for.
     """
     if outcome.ok:
         return Verdict(
-            DeliveryStatus.DELIVERED,
-            step,
-            finished=settled is not DeliveryStatus.DELIVERED,
+            FinalStatus.DELIVERED,
+            retry_index,
             throttle_until=None if outcome.retry_after is None else now + outcome.retry_after,
         )
     limited = outcome.reason is Reason.RATE_LIMITED
     hint = outcome.retry_after
     throttle, asked = None, SECOND
     if limited:
-        own, in_row = max(number - step, 1), rate_limits + 1
+        own, in_row = max(number - retry_index, 1), rate_limits + 1
         slow = schedule.wait_when_rate_limited(own, chance)
         asked = max(slow if hint is None or own > TRUSTED_RATE_LIMITS else hint, hint or 0, SECOND)
         held = max(min(slow, LONGEST_UNASKED_THROTTLE) if hint is None else hint, SECOND)
         if in_row > TRUSTED_RATE_LIMITS:
             held = max(held, schedule.wait_when_rate_limited(in_row, chance))
         throttle, asked = now + held, max(asked, held)
-    if settled is not None and not (limited and replayed):
-        return Verdict(settled, step, throttle_until=throttle)
+    if final is not None and not (limited and is_replay):
+        return Verdict(final, retry_index, throttle_until=throttle)
     if cause is Cause.TEST or not (outcome.retry or limited):
-        return Verdict(DeliveryStatus.FAILED, step, finished=True)
+        return Verdict(FinalStatus.FAILED, retry_index)
     if throttle is not None:
-        return Verdict(DeliveryStatus.PENDING, step, next_attempt_at=now + asked, throttle_until=throttle)
-    wait, used = schedule.wait(step, chance), step + 1
+        return Verdict(final, retry_index, due_at=now + asked, throttle_until=throttle)
+    wait, used = schedule.wait(retry_index, chance), retry_index + 1
     if cause is Cause.MANUAL:
-        used = step
+        used = retry_index
         wait = (schedule.wait(0, chance) or SECOND) if resume_at is None else max(resume_at - now, 0)
     if wait is None:
-        return Verdict(DeliveryStatus.FAILED, step, finished=True)
-    return Verdict(DeliveryStatus.PENDING, used, next_attempt_at=now + max(wait, hint or 0))
+        return Verdict(FinalStatus.FAILED, retry_index)
+    return Verdict(None, used, due_at=now + max(wait, hint or 0))

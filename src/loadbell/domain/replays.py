@@ -1,18 +1,9 @@
 """Replays: deliveries of a channel that have ended and are sent again, a few at a time."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-from loadbell.domain.deliveries import DeliveryStatus
+from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.ids import Micros
-
-
-class End(StrEnum):
-    """How a delivery can have ended, and so what a replay can ask for."""
-
-    DELIVERED = DeliveryStatus.DELIVERED.value
-    FAILED = DeliveryStatus.FAILED.value
-    CANCELLED = DeliveryStatus.CANCELLED.value
 
 
 @dataclass(frozen=True)
@@ -26,7 +17,7 @@ class Replay:
 
     id: int
     channel_id: int
-    statuses: tuple[End, ...]
+    statuses: tuple[FinalStatus, ...]
     count: int
     done: int
     created_at: Micros

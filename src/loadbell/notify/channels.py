@@ -17,10 +17,10 @@ from loadbell.outbound.signing import new_secret
 from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store import channels as store
 from loadbell.store.audit import append_entry
-from loadbell.store.calling_off import CHANNEL_DELETED
+from loadbell.store.cancellation import CHANNEL_DELETED
 from loadbell.store.db import Transaction
+from loadbell.store.delivery_stats import count_held
 from loadbell.store.organizations import project_ids
-from loadbell.store.outcomes import count_held
 from loadbell.store.quotas import require_room
 from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel
 from loadbell.store.unit_of_work import UnitOfWork
@@ -138,7 +138,7 @@ class PausedNotice:
     kind: ChannelKind
     since: Micros
     reason: str
-    held: int  #: up to ``store.outcomes.HELD_COUNTED``
+    held: int  #: up to ``store.delivery_stats.HELD_COUNTED``
 
 
 async def paused_channels(unit: UnitOfWork[Principal]) -> list[PausedNotice]:
@@ -210,7 +210,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     await store.update_channel(unit.tx, channel)
     changes = _changes(former, channel)
     if any(name.startswith(_SETTINGS) for name in changes):
-        await store.begin_anew(unit.tx, channel_id)  # what came of the old ones says nothing about these
+        await store.reset_health(unit.tx, channel_id)  # what came of the old ones says nothing about these
         channel = replace(channel, last_wait=None)
         unit.tx.wake_workers()
     if changes:

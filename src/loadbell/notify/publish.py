@@ -11,7 +11,9 @@ from loadbell.domain.runs import Result, Run
 from loadbell.notify.route import Happening, is_change, wants
 from loadbell.store.channels import listeners
 from loadbell.store.db import Transaction
-from loadbell.store.deliveries import NewDelivery, bring_forward, insert_deliveries, insert_event, lock_unanswered
+from loadbell.store.deliveries import insert_event
+from loadbell.store.enqueue import NewDelivery, enqueue
+from loadbell.store.ordering import bring_forward, lock_unanswered
 from loadbell.store.organizations import names
 from loadbell.store.runs import earlier_run, lock_last_result, set_last_result
 
@@ -49,10 +51,9 @@ async def _publish(tx: Transaction, happening: Happening) -> None:
     channels = [item for item in await listeners(tx, run.organization_id) if wants(item.subscription, happening)]
     unanswered = await lock_unanswered(tx, run.id)
     deliveries = [
-        NewDelivery(tx.new_uuid(), channel.id, channel.kind, waits_for=unanswered.get(channel.id))
-        for channel in channels
+        NewDelivery(tx.new_uuid(), channel.id, channel.kind, after=unanswered.get(channel.id)) for channel in channels
     ]
-    await insert_deliveries(tx, event, deliveries)
+    await enqueue(tx, event, deliveries)
     # What is waited for shall not keep the newer news back for a retry that is hours away.
     await bring_forward(tx, [unanswered[channel.id] for channel in channels if channel.id in unanswered])
     tx.wake_workers()

@@ -10,10 +10,11 @@ from contextlib import suppress
 
 import structlog
 
+from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unavailable
 from loadbell.domain.ids import SECOND, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
-from loadbell.domain.replays import End, Replay
+from loadbell.domain.replays import Replay
 from loadbell.notify.channels import get_channel
 from loadbell.store import replays as store
 from loadbell.store.audit import append_entry
@@ -36,7 +37,7 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
     *,
     since: Micros,
     until: Micros | None,
-    statuses: Sequence[End],
+    statuses: Sequence[FinalStatus],
     dry_run: bool,
     counted: int | None = None,
 ) -> tuple[int | None, int]:

@@ -50,7 +50,7 @@ async def resume(unit: UnitOfWork[Principal], channel_id: int, held: Held) -> Ch
     if channel.paused_reason is None:
         return channel
     pace = channel_type(channel.kind).pace
-    await store.resume_channel(unit.tx, channel_id, full_at=0 if pace is None else pace.drained(unit.now))
+    await store.resume_channel(unit.tx, channel_id, bucket_full_at=0 if pace is None else pace.drained(unit.now))
     drop = _DROPPED if held is Held.DROP else None
     count, were_all = await sweep_held(unit.tx, unit.principal.organization_id, channel_id, drop=drop)
     unit.tx.wake_workers()

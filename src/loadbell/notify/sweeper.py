@@ -6,15 +6,16 @@ is kept waiting by one batch at most. See ``docs/decisions/0024-sweeps.md``.
 """
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import Micros
-from loadbell.notify.pausing import expire_held, find_late
+from loadbell.domain.notices import span
+from loadbell.store import pauses
 from loadbell.store.db import Database, Transaction
 from loadbell.store.idempotency import any_old_key, forget_keys
-from loadbell.store.pauses import LARGEST_BATCH, Late
 from loadbell.store.sweeps import BATCH, go_on, ready_sweeps
 
 log = structlog.get_logger()
@@ -22,6 +23,27 @@ log = structlog.get_logger()
 _LOOK_SECONDS = 0.5
 _BREATH_SECONDS = 0.005  # between two batches: others who wait for the writer come first
 _SWEEPS_AT_ONCE = 20
+
+
+async def find_late(tx: Transaction, *, hold_for: Micros) -> list[pauses.Late]:
+    """Some of what has waited for longer than ``hold_for``: for a paused channel, or for a receiver's rate limit.
+
+    To find it takes long where channels hold much: it is for a look, never for a transaction that writes.
+    """
+    return await pauses.find_late(tx, before=tx.now - hold_for)
+
+
+async def expire_held(tx: Transaction, late: Sequence[pauses.Late], *, hold_for: Micros) -> int:
+    """Ends those of the deliveries that still wait for longer than ``hold_for``; gives how many."""
+    return await pauses.expire_late(
+        tx,
+        late,
+        held=f"The channel was paused, and this waited for longer than {span(hold_for)}. "
+        "Resume the channel, then redeliver this if it is still of use.",
+        limited=f"The receiver's rate limit left no room for this within {span(hold_for)}. "
+        "Redeliver it if it is still of use.",
+        before=tx.now - hold_for,
+    )
 
 
 class Sweeper:
@@ -45,7 +67,7 @@ class Sweeper:
     async def look(self) -> bool:
         """One batch of everything that there is to do. True: there is more."""
 
-        async def find(tx: Transaction) -> tuple[list[int], list[Late], bool]:
+        async def find(tx: Transaction) -> tuple[list[int], list[pauses.Late], bool]:
             late = await find_late(tx, hold_for=self._hold_for)
             return await ready_sweeps(tx, limit=_SWEEPS_AT_ONCE), late, await any_old_key(tx)
 
@@ -68,7 +90,7 @@ class Sweeper:
             expired = await self._database.write(lambda tx: expire_held(tx, late, hold_for=self._hold_for))
             if expired:
                 log.warning("Deliveries that waited too long were given up", deliveries=expired)
-            more |= expired >= LARGEST_BATCH
+            more |= expired >= pauses.LARGEST_BATCH
         if old_keys:
             more |= await self._database.write(lambda tx: forget_keys(tx, limit=BATCH)) >= BATCH
         return more

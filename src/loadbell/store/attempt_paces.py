@@ -15,9 +15,9 @@ _SET = Statement("UPDATE attempt_paces SET full_at = :full_at WHERE key = :key")
 _GIVE_BACK = Statement("UPDATE attempt_paces SET full_at = full_at - :interval WHERE key = :key")
 _FULL = "SELECT key FROM attempt_paces WHERE full_at <= :now ORDER BY full_at LIMIT :count"
 _FORGET = Statement(
-    f"DELETE FROM attempt_paces WHERE key IN ({_FULL})",  # noqa: S608 - two texts of this module
+    f"DELETE FROM attempt_paces WHERE key IN ({_FULL})",
     # Apart, or PostgreSQL may look again for each row that it deletes, past those that are locked by now.
-    f"WITH forgotten AS MATERIALIZED ({_FULL} FOR UPDATE SKIP LOCKED) "  # noqa: S608 - as above
+    f"WITH forgotten AS MATERIALIZED ({_FULL} FOR UPDATE SKIP LOCKED) "
     "DELETE FROM attempt_paces WHERE key IN (SELECT key FROM forgotten)",
 )
 

@@ -55,13 +55,15 @@ _PAGE = Statement(
     .order_by(channels.c.id.desc())
     .limit(sa.bindparam("limit", type_=sa.Integer))
 )
-_NAMES = (
-    "SELECT id, name, paused_at IS NOT NULL AS paused FROM channels WHERE +organization_id = :organization_id AND id {}"
-)
 _NAMES_OF = Statement(
-    _NAMES.format("IN (SELECT value FROM json_each(:ids))"),
-    _NAMES.format("IN (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST(:ids AS json)))"),
+    "SELECT id, name, paused_at IS NOT NULL AS paused FROM channels "
+    "WHERE +organization_id = :organization_id AND id IN LIST(:ids, bigint)"
 )
+_LOCK_BUCKETS = Statement(
+    # Another worker that takes from the same bucket just now is left to it. NO KEY: reports are not kept waiting.
+    "SELECT id, bucket_full_at FROM channels WHERE id IN LIST(:ids, bigint) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
+)
+_DRAW = Statement("UPDATE channels SET bucket_full_at = :bucket_full_at WHERE id = :id")
 _FIRST_OF_KINDS = Statement(
     "SELECT * FROM channels WHERE id IN "
     "(SELECT min(id) FROM channels WHERE organization_id = :organization_id GROUP BY kind)"
@@ -77,8 +79,8 @@ _LISTENING = Statement(
     .order_by(channels.c.id)
     .with_for_update(read=True, key_share=True)
 )
-_BEGIN_ANEW = Statement(
-    "UPDATE channels SET failing_since = NULL, throttled_until = 0, rate_limits = 0, judged_from = :now WHERE id = :id"
+_RESET_HEALTH = Statement(
+    "UPDATE channels SET failing_since = NULL, throttled_until = 0, rate_limits = 0, health_since = :now WHERE id = :id"
 )
 _THROTTLE = Statement(
     # Results of the same attempts may come twice, so nothing is added up.
@@ -89,7 +91,8 @@ _THROTTLE = Statement(
     "ELSE throttled_reason END, "
     "throttled_until = CASE WHEN throttled_until < :until THEN CAST(:until AS bigint) ELSE throttled_until END, "
     "rate_limits = CASE WHEN rate_limits < :rate_limits THEN CAST(:rate_limits AS integer) ELSE rate_limits END, "
-    "full_at = CASE WHEN full_at < :full_at THEN CAST(:full_at AS bigint) ELSE full_at END WHERE id = :id"
+    "bucket_full_at = CASE WHEN bucket_full_at < :bucket_full_at "
+    "THEN CAST(:bucket_full_at AS bigint) ELSE bucket_full_at END WHERE id = :id"
 )
 _FORGET_RATE_LIMITS = Statement("UPDATE channels SET rate_limits = 0 WHERE id = :id AND rate_limits > 0")
 _WAITING = Statement(
@@ -210,8 +213,7 @@ class Named:
 
 async def names_of(tx: Transaction, organization_id: int, ids: Collection[int]) -> list[Named]:
     """Those of the channels with these ids that the organization has."""
-    listed = msgspec.json.encode(sorted(ids)).decode()
-    rows = await tx.all(_NAMES_OF, organization_id=organization_id, ids=listed)
+    rows = await tx.all(_NAMES_OF, organization_id=organization_id, ids=sorted(ids))
     return [Named(row["id"], row["name"], bool(row["paused"])) for row in rows]
 
 
@@ -249,9 +251,9 @@ async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:
     ]
 
 
-async def begin_anew(tx: Transaction, channel_id: int) -> None:
+async def reset_health(tx: Transaction, channel_id: int) -> None:
     """Forgets of a channel, which this transaction has locked, how it failed and what its receiver asked for."""
-    await tx.run(_BEGIN_ANEW, id=channel_id, now=tx.now)
+    await tx.run(_RESET_HEALTH, id=channel_id, now=tx.now)
 
 
 @dataclass(frozen=True)
@@ -262,7 +264,7 @@ class Throttle:
     """
 
     until: Micros
-    full_at: Micros
+    bucket_full_at: Micros
     since: Micros
     reason: str
     rate_limits: int
@@ -280,6 +282,20 @@ async def throttle_channels(
             await tx.run(_FORGET_RATE_LIMITS, id=channel)
         if channel in throttles:
             await tx.run(_THROTTLE, id=channel, **asdict(throttles[channel]))
+
+
+async def lock_buckets(tx: Transaction, channel_ids: Collection[int]) -> dict[int, Micros]:
+    """When the bucket of each of these channels is full, but for those that another worker takes from just now."""
+    if not channel_ids:
+        return {}
+    return {row["id"]: row["bucket_full_at"] for row in await tx.all(_LOCK_BUCKETS, ids=channel_ids)}
+
+
+async def draw_from_buckets(tx: Transaction, bucket_full_at: Mapping[int, Micros]) -> None:
+    """Keeps when the bucket of each of these channels, which this transaction has locked, is full from now on."""
+    await tx.run_many(
+        _DRAW, [{"id": channel, "bucket_full_at": instant} for channel, instant in bucket_full_at.items()]
+    )
 
 
 async def waiting_channels(

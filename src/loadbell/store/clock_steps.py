@@ -12,8 +12,6 @@ does it, which holds up nobody: what it changes is not due.
 
 from collections.abc import Sequence
 
-import msgspec
-
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.store.db import Transaction
 from loadbell.store.postgresql import WORKER_LOCKS
@@ -36,26 +34,28 @@ def _earlier(column: str) -> str:
     return f"{column} = CASE WHEN {column} > :now THEN {column} - CAST(:back AS bigint) ELSE {column} END"
 
 
-_EARLIER_CHANNEL = ", ".join(map(_earlier, ("throttled_until", "full_at", "throttled_since")))
+_EARLIER_CHANNEL = ", ".join(map(_earlier, ("throttled_until", "bucket_full_at", "throttled_since")))
 _SET_BACK = (
     Statement(
-        f"UPDATE channels SET {_EARLIER_CHANNEL}, "  # noqa: S608 - texts of this module
+        f"UPDATE channels SET {_EARLIER_CHANNEL}, "
         "failing_since = failing_since - CAST(:back AS bigint), "
-        "judged_from = CASE WHEN judged_from > :now THEN CAST(:now AS bigint) ELSE judged_from END "
-        "WHERE throttled_until > :now OR full_at > :now OR judged_from > :now OR failing_since IS NOT NULL"
+        "health_since = CASE WHEN health_since > :now THEN CAST(:now AS bigint) ELSE health_since END "
+        "WHERE throttled_until > :now OR bucket_full_at > :now OR health_since > :now OR failing_since IS NOT NULL"
     ),
-    Statement(f"UPDATE mails SET {_earlier('next_attempt_at')} WHERE next_attempt_at > :now"),  # noqa: S608 - as above
+    Statement(f"UPDATE mails SET {_earlier('next_attempt_at')} WHERE next_attempt_at > :now"),
 )
-_AHEAD = "status = 'pending' AND (next_attempt_at > :now OR resume_at > :now)"
-_FIND_AHEAD = Statement(f"SELECT id FROM deliveries WHERE {_AHEAD} AND id > :after ORDER BY id LIMIT :limit")  # noqa: S608 - a text of this module
-_NEARER = f"UPDATE deliveries SET {_earlier('next_attempt_at')}, {_earlier('resume_at')} WHERE {_AHEAD}"  # noqa: S608 - as above
+_AHEAD = "lease_owner IS NULL AND (due_at > :now OR resume_at > :now)"
+_FIND_AHEAD = Statement(
+    f"SELECT delivery_id FROM outbox WHERE {_AHEAD} AND delivery_id > :after ORDER BY delivery_id LIMIT :limit"
+)
+_NEARER = f"UPDATE outbox SET {_earlier('due_at')}, {_earlier('resume_at')} WHERE {_AHEAD}"
 _ALL_NEARER = Statement(_NEARER)
-_THESE_NEARER = Statement(_NEARER + " AND id IN (SELECT value FROM json_each(:ids))")  # noqa: S608 - as above
+_THESE_NEARER = Statement(_NEARER + " AND delivery_id IN LIST(:ids, text)")
 _NOT_FAILING_MEANWHILE = Statement(
     "UPDATE channels SET failing_since = CASE WHEN failing_since + :gap > :now THEN CAST(:now AS bigint) "
     "ELSE failing_since + CAST(:gap AS bigint) END WHERE failing_since IS NOT NULL"
 )
-_RENEW = Statement("UPDATE deliveries SET lease_until = :until WHERE status = 'sending' AND lease_owner = :owner")
+_RENEW = Statement("UPDATE outbox SET lease_until = :until WHERE lease_owner = :owner")
 
 
 async def follow_step_back(tx: Transaction, *, owner: int, back: Micros, now: Micros) -> bool:
@@ -74,12 +74,12 @@ async def follow_step_back(tx: Transaction, *, owner: int, back: Micros, now: Mi
 
 async def find_ahead(tx: Transaction, *, now: Micros, after: str, limit: int) -> list[str]:
     """Deliveries that are not due yet, in the order of their ids from behind ``after`` on."""
-    return [str(row["id"]) for row in await tx.all(_FIND_AHEAD, now=now, after=after, limit=limit)]
+    return [str(row["delivery_id"]) for row in await tx.all(_FIND_AHEAD, now=now, after=after, limit=limit)]
 
 
 async def bring_nearer(tx: Transaction, ids: Sequence[str], *, back: Micros, now: Micros) -> None:
     """Brings the due times of these as much nearer as the clock was set ``back``. For SQLite only."""
-    await tx.run(_THESE_NEARER, ids=msgspec.json.encode(ids).decode(), back=back, now=now)
+    await tx.run(_THESE_NEARER, ids=ids, back=back, now=now)
 
 
 async def skip_gap(tx: Transaction, *, owner: int, gap: Micros, now: Micros, until: Micros) -> None:

@@ -14,11 +14,13 @@ for each unit: one that fails rolls back alone, a failed COMMIT refuses all of i
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from uuid import UUID
 
-from loadbell.domain.ids import Clock, Entropy, Micros
+from loadbell.domain.ids import Clock, Entropy, Micros, new_uuid
+from loadbell.store.secrets import SecretBox
 from loadbell.store.statements import Statement
 
 Dialect = Literal["sqlite", "postgresql"]
@@ -33,62 +35,58 @@ class Row(Protocol):
         ...
 
 
-class Transaction(Protocol):
+class Transaction(ABC):
     """What a unit of work may await. Nothing of it outlives the unit."""
 
-    @property
-    def dialect(self) -> Dialect:
-        """The database it runs on."""
-        ...
+    dialect: ClassVar[Dialect]
+    """The database it runs on."""
 
-    @property
-    def now(self) -> Micros:
-        """The present time: when this unit of work began, the same until it ends."""
-        ...
+    def __init__(self, box: SecretBox, now: Micros, entropy: Entropy) -> None:
+        self.now = now  #: the present time: when this unit of work began, the same until it ends
+        self.random = entropy  #: gives so many random bytes, good enough for secrets
+        self.wakes = False
+        self.organizations: set[int] = set()
+        self._box = box
 
-    def random(self, length: int, /) -> bytes:
-        """So many random bytes, good enough for secrets."""
-        ...
+    @abstractmethod
+    async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
+        """Every row that ``statement`` gives."""
+
+    @abstractmethod
+    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
+        """The first row that ``statement`` gives, or None."""
+
+    @abstractmethod
+    async def run(self, statement: Statement, /, **values: Any) -> int:
+        """Runs ``statement`` and gives the number of rows it changed."""
+
+    @abstractmethod
+    async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
+        """Runs ``statement`` once for each of ``rows``."""
 
     def new_uuid(self) -> UUID:
         """An id for something that happens now."""
-        ...
-
-    async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
-        """Every row that ``statement`` gives."""
-        ...
-
-    async def first(self, statement: Statement, /, **values: Any) -> Row | None:
-        """The first row that ``statement`` gives, or None."""
-        ...
-
-    async def run(self, statement: Statement, /, **values: Any) -> int:
-        """Runs ``statement`` and gives the number of rows it changed."""
-        ...
-
-    async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
-        """Runs ``statement`` once for each of ``rows``."""
-        ...
+        return new_uuid(self.now, self.random)
 
     def seal(self, clear: str) -> str:
         """``clear`` encrypted for keeping at rest."""
-        ...
+        return self._box.seal(clear)
 
     def unseal(self, sealed: str) -> str:
         """The clear text of what :meth:`seal` gave."""
-        ...
+        return self._box.unseal(sealed)
 
     def derive(self, purpose: str) -> bytes:
         """32 bytes that every process of this installation gets for ``purpose``, and nobody without its key."""
-        ...
+        return self._box.derive(purpose)
 
     def wake_workers(self) -> None:
         """Workers of every process look for due deliveries as soon as this transaction has committed."""
-        ...
+        self.wakes = True
 
     def changed(self, organization_id: int) -> None:
         """Whoever watches changes, in any process, is told of the organization once this transaction has committed."""
-        ...
+        self.organizations.add(organization_id)
 
 
 Work = Callable[[Transaction], Coroutine[Any, Any, T]]
@@ -137,18 +135,6 @@ class Database(Protocol):
     async def close(self) -> None:
         """Finishes what was accepted, then lets go of the database."""
         ...
-
-
-class StoreProblem(Exception):  # noqa: N818 - reads as what happened
-    """The store can't be used as it stands; the message says what happened and what to do."""
-
-
-class Unreachable(StoreProblem):
-    """The database does not answer."""
-
-
-class WrongState(StoreProblem):
-    """The database answers but can't be used: locked by another process, an old schema, another secret key."""
 
 
 def system_clock() -> Micros:

@@ -2,12 +2,12 @@
 Deleting a project or an organization: what goes with it is counted first, by a look that holds up nobody.
 
 To delete is to set a mark; sweeps do the rest. The caller has locked the organization alone. On PostgreSQL rows are
-locked as everybody locks them: the project or the channels, runs, then deliveries. See
+locked as everybody locks them: the project or the channels, runs, then the outbox and the log. See
 ``docs/decisions/0016-one-organization-one-lock.md`` and ``0024-sweeps.md`` there.
 """
 
 from loadbell.domain.orgs import OrganizationLoss, ProjectLoss
-from loadbell.store.calling_off import ORGANIZATION_DELETED, PROJECT_DELETED, count_pending
+from loadbell.store.cancellation import ORGANIZATION_DELETED, PROJECT_DELETED, count_pending
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
 from loadbell.store.sweeps import sweep_assignments, sweep_channels, sweep_project
@@ -63,8 +63,7 @@ async def count_project_loss(tx: Transaction, organization_id: int, project_id: 
 async def delete_project(tx: Transaction, organization_id: int, project_id: int) -> None:
     """Takes the organization's project away with its tests, runs, tokens and assignments; cancels what is pending."""
     where = {"organization_id": organization_id, "project_id": project_id}
-    if tx.dialect == "postgresql":
-        await tx.all(_LOCK_PROJECT, project_id=project_id)
+    await tx.all(_LOCK_PROJECT, project_id=project_id)
     await tx.run(_MARK_PROJECT, **where, now=tx.now)
     await tx.run(_DELETE_TOKENS, **where)
     await sweep_project(tx, organization_id, project_id, PROJECT_DELETED)
@@ -80,8 +79,7 @@ async def count_organization_loss(tx: Transaction, organization_id: int) -> Orga
 
 async def delete_organization(tx: Transaction, organization_id: int) -> None:
     """Takes everybody and every channel out of the organization, cancels what is pending, and marks it as deleted."""
-    if tx.dialect == "postgresql":
-        await tx.all(_LOCK_CHANNELS, organization_id=organization_id)
+    await tx.all(_LOCK_CHANNELS, organization_id=organization_id)
     await sweep_channels(tx, organization_id, ORGANIZATION_DELETED)
     await tx.run(_MARK, organization_id=organization_id, now=tx.now)
     for statement in _DELETE_OF_ORGANIZATION:

@@ -1,109 +1,88 @@
-"""Events with their deliveries, as people publish, read and act on them; ``leases.py`` has the worker's part."""
+"""
+The log of deliveries: which event was to go to which channel, and what became of it. It never moves backwards.
 
-from collections.abc import Sequence
+What there is still to do is in the outbox (``outbox.py``). While there is some, a delivery reads as pending, or as
+sending while its attempt is under way. See ``docs/decisions/0030-outbox.md``.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import msgspec
-import sqlalchemy as sa
-
 from loadbell.domain.channels import ChannelKind
-from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus, Exchange, Reason
+from loadbell.domain.deliveries import MOVES, Attempt, Delivery, DeliveryStatus, FinalStatus, Reason
 from loadbell.domain.events import Event, EventName
-from loadbell.domain.ids import Micros
-from loadbell.store.calling_off import AS_SWEPT, call_off_in_line
+from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.store.db import Row, Transaction
-from loadbell.store.schema import attempts, deliveries, events
-from loadbell.store.statements import Statement, insert_into
+from loadbell.store.schema import deliveries, events
+from loadbell.store.statements import Statement, insert_into, unnest
+
+EVERY_GENERATION = MAX_ID
+"""Of a sweep: whatever is pending for its channel is meant, Test Hooks too, for the channel is gone."""
+
+STATUS = "CASE WHEN o.delivery_id IS NULL THEN d.status WHEN o.lease_owner IS NULL THEN 'pending' ELSE 'sending' END"
+"""SQL on a delivery ``d`` and its work ``o``, which may be missing: the status as people read it."""
+
+_OF_SWEEP = (
+    "CASE WHEN o.delivery_id IS NOT NULL AND o.lease_owner IS NULL THEN (SELECT s.{} FROM sweeps s "
+    "WHERE s.project_id = d.project_id OR s.kind = 'cancel' AND s.channel_id = d.channel_id "
+    "AND o.generation < s.generation "
+    f"AND (o.channel_key = d.channel_id OR s.generation = {EVERY_GENERATION}) ORDER BY s.id LIMIT 1) END"
+)
+COLUMNS = (
+    f"d.*, {STATUS} AS shown, o.channel_key, o.due_at, o.after, "
+    f"{_OF_SWEEP.format('message')} AS swept, {_OF_SWEEP.format('created_at')} AS swept_at"
+)
+"""SQL columns of a delivery ``d`` and its work ``o`` for :func:`as_deliveries`.
+
+``swept`` is the sentence with which a sweep is about to cancel it, ``swept_at`` since when; null: none is.
+"""
+
+WITH_WORK = "deliveries d LEFT JOIN outbox o ON o.delivery_id = d.id"
+"""SQL: where :data:`COLUMNS` come from."""
 
 _INSERT_EVENT = Statement(
     insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload", "notice")
 )
-_GENERATION = "coalesce((SELECT c.generation FROM channels c WHERE c.id = {}), 0)"
-OF_CHANNEL_NOW = _GENERATION.format("deliveries.channel_id")
-"""The generation of a delivery's channel at present: what is due from now on is not meant by a sweep that goes on."""
-
 _INSERT = Statement(
     insert_into(
         deliveries,
-        *("id", "organization_id", "project_id", "channel_id", "kind", "event_id", "event", "run_id", "cause"),
-        *("waits_for", "lane", "form", "next_attempt_at", "created_at"),
+        *("id", "organization_id", "project_id", "channel_id", "kind", "event_id", "event", "run_id", "created_at"),
         status=DeliveryStatus.PENDING.value,
-        step=0,
-        attempts_begun=0,
-        answered=False,
-        retrying=0,
-        generation=sa.text(_GENERATION.format(":channel_id")),
-    )
-)
-_UNANSWERED = Statement(
-    # FOR UPDATE: an answer that is being recorded now is waited for, so that nothing waits for it afterwards.
-    sa.select(deliveries.c.id, deliveries.c.channel_id)
-    .where(
-        deliveries.c.run_id == sa.bindparam("run_id"),
-        deliveries.c.status.in_(sa.text("'pending', 'sending'")),
-        deliveries.c.answered.is_(False),
-        deliveries.c.settled.is_(None),
-    )
-    .order_by(deliveries.c.id)
-    .with_for_update()
-)
-_BRING_FORWARD = Statement(
-    "UPDATE deliveries SET next_attempt_at = :now "
-    "WHERE id = :id AND status = 'pending' AND next_attempt_at > :now AND reason <> 'rate_limited'"
-)
-_AS_IT_READS = sa.select(deliveries, sa.literal_column(AS_SWEPT))
-_GET = Statement(
-    _AS_IT_READS.where(
-        deliveries.c.id == sa.bindparam("id"), deliveries.c.organization_id == sa.bindparam("organization_id")
+        attempt_count=0,
     )
 )
 _LOCK = Statement(
-    _AS_IT_READS.where(
-        deliveries.c.organization_id == sa.bindparam("organization_id"),
-        (deliveries.c.id == sa.bindparam("id"))
-        | (
-            deliveries.c.id
-            == sa.select(deliveries.c.waits_for).where(deliveries.c.id == sa.bindparam("id")).scalar_subquery()
-        ),
-    )
-    .order_by(deliveries.c.id)
-    .with_for_update()
+    f"SELECT {COLUMNS} FROM {WITH_WORK} WHERE d.id = :id AND d.organization_id = :organization_id FOR UPDATE OF d",
 )
-_CHANNELS = "SELECT id, paused_at IS NOT NULL AS paused, throttled_until FROM channels WHERE id {}"
+_READ = Statement(f"SELECT {COLUMNS} FROM {WITH_WORK} WHERE d.id = :id AND d.organization_id = :organization_id")
 _CHANNELS_OF = Statement(
-    _CHANNELS.format("IN (SELECT value FROM json_each(:ids))"), _CHANNELS.format("= ANY(CAST(:ids AS bigint[]))")
+    "SELECT id, paused_at IS NOT NULL AS paused, throttled_until FROM channels WHERE id IN LIST(:ids, bigint)"
 )
-_ATTEMPTS = Statement(
-    sa.select(attempts).where(attempts.c.delivery_id == sa.bindparam("id")).order_by(attempts.c.number)
-)
-_REDELIVER = Statement(
-    # A Test Hook that was not made yet stays one: it is not retried.
-    "UPDATE deliveries SET "  # noqa: S608 - a text of this module
-    "cause = CASE WHEN status = 'pending' AND cause = 'test' THEN cause ELSE 'manual' END, "
-    "status = 'pending', settled = :settled, "
-    "resume_at = CASE WHEN status = 'pending' AND attempts_begun > 0 THEN coalesce(resume_at, next_attempt_at) END, "
-    "next_attempt_at = :now, "
-    "waits_for = NULL, retrying = 0, replay_id = NULL, generation = " + OF_CHANNEL_NOW + " "
-    "WHERE id = :id AND status = :expected"
-)
-_CALL_OFF = Statement(
-    "UPDATE deliveries SET status = :status, settled = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "
-    "finished_at = coalesce(finished_at, :now) WHERE id = :id AND status = 'pending'"
-)
-_WAITED_FOR = Statement("SELECT waits_for FROM deliveries WHERE id = :id")
-_LET_OTHERS_WAIT_INSTEAD = Statement(
-    # With the end of its run the delivery leaves the line, and what waits for that end waits instead, too.
-    "UPDATE deliveries SET waits_for = :instead "
-    "WHERE coalesce(run_id <> (SELECT run_id FROM deliveries WHERE id = :id), TRUE) "
-    "AND (waits_for = :id OR waits_for IN "
-    "(SELECT e.id FROM deliveries e JOIN deliveries d ON d.run_id = e.run_id WHERE e.waits_for = :id AND d.id = :id))"
-)
-_RELEASE = Statement("UPDATE deliveries SET waits_for = NULL WHERE waits_for = :id")
 
-
-_LANE_BITS = 2**62 - 1  # the random bits at the end of a delivery's id
+_MOVE_COLUMNS = {
+    "id": "text",
+    "before": "text",
+    "status": "text",
+    "attempt_count": "integer",
+    "reason": "text",
+    "message": "text",
+    "finished_at": "bigint",
+}
+_MOVED = ", ".join(f"{name} = {{u}}{name}" for name in ("status", "attempt_count", "reason", "message"))
+_MOVED += ", finished_at = coalesce({u}finished_at, {d}finished_at)"
+_MOVE = Statement(
+    "UPDATE deliveries SET " + _MOVED.format(u=":", d="") + " WHERE id = :id AND status = :before",
+    "UPDATE deliveries d SET " + _MOVED.format(u="u.", d="d.") + f" FROM {unnest(_MOVE_COLUMNS)} "
+    "WHERE d.id = u.id AND d.status = u.before",
+    columns=_MOVE_COLUMNS,
+)
+_END = Statement(
+    "UPDATE deliveries SET status = :status, reason = coalesce(CAST(:reason AS text), reason), "
+    "message = coalesce(CAST(:message AS text), message), finished_at = :now "
+    "WHERE id IN LIST(:ids, text) AND status = 'pending'"
+)
 
 
 async def insert_event(tx: Transaction, event: Event) -> None:
@@ -121,158 +100,87 @@ async def insert_event(tx: Transaction, event: Event) -> None:
     )
 
 
-@dataclass(frozen=True)
-class NewDelivery:
-    """A delivery to add: due at once, or as soon as the one it waits for lets it.
-
-    ``form`` holds the settings of an unsaved Test Hook; they are sealed, and forgotten when it is done.
-    """
-
-    id: UUID
-    channel_id: int | None
-    kind: ChannelKind
-    cause: Cause = Cause.SCHEDULED
-    waits_for: str | None = None
-    form: dict[str, Any] | None = None
-
-
-async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[NewDelivery]) -> None:
-    """Adds deliveries of ``event``.
-
-    A Test Hook runs in a lane of its own, so that neither a pause nor a busy channel nor another test holds it up.
-    """
+async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[tuple[UUID, int | None, ChannelKind]]) -> None:
+    """Begins the log of deliveries of ``event``: of each its id, the channel (None: an unsaved form), and its kind."""
     of_event = {
         "organization_id": event.organization_id,
         "project_id": event.project_id,
         "event_id": str(event.id),
         "event": event.name.value,
         "run_id": event.run_id,
-        "next_attempt_at": tx.now,
         "created_at": tx.now,
     }
-    await tx.run_many(
-        _INSERT,
-        [
-            {
-                **of_event,
-                "id": str(item.id),
-                "channel_id": item.channel_id,
-                "kind": item.kind.value,
-                "cause": item.cause.value,
-                "waits_for": item.waits_for,
-                "lane": _own_lane(item.id) if item.cause is Cause.TEST or item.channel_id is None else item.channel_id,
-                "form": None if item.form is None else tx.seal(msgspec.json.encode(item.form).decode()),
-            }
-            for item in new
-        ],
-    )
+    rows = [{**of_event, "id": str(id_), "channel_id": channel, "kind": kind.value} for id_, channel, kind in new]
+    await tx.run_many(_INSERT, rows)
 
 
-def _own_lane(delivery_id: UUID) -> int:
-    return -1 - (delivery_id.int & _LANE_BITS)
+@dataclass(frozen=True)
+class LogEntry:
+    """What an attempt adds to the log of its delivery, which had ended as ``before`` (None: it had not)."""
+
+    delivery_id: str
+    before: FinalStatus | None
+    final: FinalStatus | None
+    attempt: Attempt
+    finished_at: Micros | None
 
 
-async def lock_unanswered(tx: Transaction, run_id: int) -> dict[int, str]:
-    """For each channel, its latest delivery of this run that has not been answered yet."""
-    return {row["channel_id"]: row["id"] for row in await tx.all(_UNANSWERED, run_id=run_id)}
+async def move_deliveries(tx: Transaction, entries: Sequence[LogEntry]) -> None:
+    """Moves the log of deliveries by what their attempts came to; one that stands elsewhere by now stays."""
+    for entry in entries:
+        assert entry.final is entry.before or entry.final in MOVES[entry.before], "an illegal move of a delivery"
+    await tx.run_many(_MOVE, [_move_row(entry) for entry in entries])
 
 
-async def bring_forward(tx: Transaction, delivery_ids: Sequence[str]) -> None:
-    """Lets those of the deliveries that wait for a retry try at once, unless the receiver asked for the wait."""
-    await tx.run_many(_BRING_FORWARD, [{"id": delivery_id, "now": tx.now} for delivery_id in delivery_ids])
+@dataclass(frozen=True)
+class Ending:
+    """An end without an attempt, ``at`` an instant; without ``reason`` or ``message`` those of the log stay."""
+
+    status: FinalStatus
+    at: Micros
+    message: str | None = None
+    reason: Reason | None = None
+
+
+async def end_deliveries(tx: Transaction, ids: Collection[str], ending: Ending) -> None:
+    """Ends those of the deliveries whose log has not ended yet."""
+    reason = None if ending.reason is None else ending.reason.value
+    await tx.run(_END, ids=ids, status=ending.status.value, reason=reason, message=ending.message, now=ending.at)
 
 
 async def get_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
     """The delivery, if it is the organization's."""
-    row = await tx.first(_GET, id=str(delivery_id), organization_id=organization_id)
+    row = await tx.first(_READ, id=str(delivery_id), organization_id=organization_id)
     return None if row is None else (await as_deliveries(tx, [row]))[0]
 
 
-async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
-    """The delivery, if it is the organization's; nobody else moves it until this transaction ends.
-
-    Nor the one that it waits for: an answer that is being recorded for that one releases those who wait for it then.
-    """
-    where = {"id": str(delivery_id), "organization_id": organization_id}
-    rows = {row["id"]: row for row in await tx.all(_LOCK, **where)}
-    row = rows.get(str(delivery_id))
-    if row is not None and row["waits_for"] not in {None, *rows}:  # it waits for another one since the look began
-        await tx.all(_LOCK, **where)
-    if row is not None and row["swept"] is not None:  # the sweep has not come to it yet
-        await call_off_in_line(tx, [row["id"]], row["swept"], row["swept_at"])
-        return await get_delivery(tx, organization_id, delivery_id)
-    return None if row is None else (await as_deliveries(tx, [row]))[0]
-
-
-async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
-    """Every attempt of the delivery, oldest first."""
-    return [
-        Attempt(
-            number=row["number"],
-            cause=Cause(row["cause"]),
-            started_at=row["started_at"],
-            duration=row["duration"],
-            reason=Reason(row["reason"]),
-            message=row["message"],
-            exchange=None if row["exchange"] is None else msgspec.json.decode(row["exchange"], type=Exchange),
-        )
-        for row in await tx.all(_ATTEMPTS, id=str(delivery_id))
-    ]
-
-
-async def redeliver(tx: Transaction, delivery: Delivery) -> None:
-    """Makes ``delivery``, which this transaction has locked and which is not being sent, due for one manual attempt."""
-    settled = delivery.settled if delivery.status is DeliveryStatus.PENDING else delivery.status
-    await _leave_line(tx, delivery.id, release=False)
-    await tx.run(
-        _REDELIVER,
-        id=str(delivery.id),
-        settled=None if settled is None else settled.value,
-        now=tx.now,
-        expected=delivery.status.value,
-    )
-
-
-async def call_off(tx: Transaction, delivery: Delivery) -> None:
-    """Cancels ``delivery``, which this transaction has locked and which is pending; a Redeliver returns to its end."""
-    status = delivery.settled or DeliveryStatus.CANCELLED
-    await _leave_line(tx, delivery.id, release=True)
-    await tx.run(_CALL_OFF, id=str(delivery.id), status=status.value, now=tx.now)
-
-
-async def _leave_line(tx: Transaction, delivery_id: UUID, *, release: bool) -> None:
-    """Lets those who wait for this locked delivery wait for the one that it waits for itself.
-
-    If it waits for none they go on waiting for it, unless it is to ``release`` them. The end of its own run never waits
-    for another run's delivery instead: it goes on waiting, or is free.
-    """
-    row = await tx.first(_WAITED_FOR, id=str(delivery_id))
-    if row is not None and row["waits_for"] is not None:
-        await tx.run(_LET_OTHERS_WAIT_INSTEAD, id=str(delivery_id), instead=row["waits_for"])
-    if release:
-        await tx.run(_RELEASE, id=str(delivery_id))
+async def lock_log(tx: Transaction, organization_id: int, delivery_id: UUID) -> Row | None:
+    """The row of the delivery for :func:`as_deliveries`, if it is the organization's; nobody else moves its log."""
+    return await tx.first(_LOCK, id=str(delivery_id), organization_id=organization_id)
 
 
 async def as_deliveries(tx: Transaction, rows: Sequence[Row]) -> list[Delivery]:
-    """The deliveries that rows of all columns and ``AS_SWEPT`` hold; what a sweep is about to cancel is cancelled."""
-    lanes = sorted({row["lane"] for row in rows if _has_due_time(row) and row["lane"] > 0})
+    """The deliveries that rows of :data:`COLUMNS` hold; what a sweep is about to cancel is cancelled."""
+    keys = sorted({row["channel_key"] for row in rows if _has_due_time(row) and row["channel_key"] > 0})
     channels: dict[int, Row] = {}
-    if lanes:
-        ids = lanes if tx.dialect == "postgresql" else msgspec.json.encode(lanes).decode()
-        channels = {row["id"]: row for row in await tx.all(_CHANNELS_OF, ids=ids)}
-    return [_delivery(row, channels.get(row["lane"])) for row in rows]
+    if keys:
+        channels = {row["id"]: row for row in await tx.all(_CHANNELS_OF, ids=keys)}
+    return [_delivery(row, channels.get(row["channel_key"])) for row in rows]
 
 
 def _has_due_time(row: Row) -> bool:
-    return row["status"] == DeliveryStatus.PENDING.value and row["waits_for"] is None and row["swept"] is None
+    return row["shown"] == DeliveryStatus.PENDING.value and row["after"] is None and row["swept"] is None
 
 
 def _delivery(row: Row, channel: Row | None) -> Delivery:
     due: Micros | None = None
     if _has_due_time(row) and not (channel is not None and channel["paused"]):
-        due = max(row["next_attempt_at"], 0 if channel is None else channel["throttled_until"])
-    settled = None if row["settled"] is None else DeliveryStatus(row["settled"])
-    swept = row["swept"] is not None
+        due = max(row["due_at"], 0 if channel is None else channel["throttled_until"])
+    shown, message, finished_at = row["shown"], row["message"], row["finished_at"]
+    if row["swept"] is not None and row["status"] == DeliveryStatus.PENDING.value:
+        shown, message, finished_at = DeliveryStatus.CANCELLED.value, row["swept"], row["swept_at"]
+    elif row["swept"] is not None:
+        shown = row["status"]
     return Delivery(
         id=UUID(row["id"]),
         organization_id=row["organization_id"],
@@ -282,14 +190,28 @@ def _delivery(row: Row, channel: Row | None) -> Delivery:
         event_id=UUID(row["event_id"]),
         event=EventName(row["event"]),
         run_id=row["run_id"],
-        status=(settled or DeliveryStatus.CANCELLED) if swept else DeliveryStatus(row["status"]),
-        cause=Cause(row["cause"]),
-        settled=None if swept else settled,
-        step=row["step"],
-        attempts_begun=row["attempts_begun"],
+        status=DeliveryStatus(shown),
+        attempt_count=row["attempt_count"],
         reason=None if row["reason"] is None else Reason(row["reason"]),
-        message=row["swept"] if swept and settled is None else row["message"],
+        message=message,
         next_attempt_at=due,
         created_at=row["created_at"],
-        finished_at=row["swept_at"] if swept and row["finished_at"] is None else row["finished_at"],
+        finished_at=finished_at,
     )
+
+
+def _move_row(entry: LogEntry) -> Mapping[str, Any]:
+    return {
+        "id": entry.delivery_id,
+        "before": (entry.before or DeliveryStatus.PENDING).value,
+        "status": (entry.final or DeliveryStatus.PENDING).value,
+        "attempt_count": entry.attempt.number,
+        "reason": entry.attempt.reason.value,
+        "message": entry.attempt.message,
+        "finished_at": entry.finished_at,
+    }
+
+
+def read_final(status: str) -> FinalStatus | None:
+    """``deliveries.status`` as the domain has it; None: the log has not ended."""
+    return None if status == DeliveryStatus.PENDING.value else FinalStatus(status)

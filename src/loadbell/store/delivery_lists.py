@@ -13,9 +13,8 @@ from uuid import UUID
 from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros, first_uuid
-from loadbell.store.calling_off import AS_SWEPT
 from loadbell.store.db import Transaction
-from loadbell.store.deliveries import as_deliveries
+from loadbell.store.deliveries import COLUMNS, STATUS, WITH_WORK, as_deliveries
 from loadbell.store.statements import Statement
 
 LOOKED_AT = 20_000
@@ -23,25 +22,28 @@ LOOKED_AT = 20_000
 
 _FIRST, _LAST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
 
-_Way = Literal["organization", "channel", "run", "status"]
+_Way = Literal["organization", "channel", "run", "ended", "open"]
 _FOUND_BY_INDEX: dict[_Way, str] = {
-    "organization": "organization_id = :organization_id",
+    "organization": "d.organization_id = :organization_id",
     # The plus keeps the database from taking another index than that of channels.
-    "channel": "channel_id = :channel_id AND +organization_id = :organization_id",
-    "run": "organization_id = :organization_id",
+    "channel": "d.channel_id = :channel_id AND +d.organization_id = :organization_id",
+    "run": "d.run_id = :run_id AND +d.organization_id = :organization_id",
     # The index leaves out what was delivered, which is most; both databases must be told that this look does, too.
-    "status": "organization_id = :organization_id AND status = :status AND status <> 'delivered'",
+    "ended": "d.organization_id = :organization_id AND d.status = :status AND d.status <> 'delivered'",
+    # What is pending or being sent is in the outbox, whatever its log says.
+    "open": "o.organization_id = :organization_id",
 }
-_ALL = f"SELECT deliveries.*, {AS_SWEPT} FROM deliveries"  # noqa: S608 - two texts of ours
-_OF_RUN = f"WITH of_run AS MATERIALIZED ({_ALL} WHERE run_id = :run_id) "
-"""Of one run there are only a few: they are found first, then put in order."""
-_PAGE = "{} WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT :limit"
-_PASSED = "SELECT id FROM deliveries WHERE {} AND id < :before AND id >= :after ORDER BY id DESC LIMIT 1 OFFSET :passed"
+_FILTERS = {
+    "status": f"{STATUS} = :status",
+    **{name: f"d.{name} = :{name}" for name in ("channel_id", "run_id", "event")},
+}
+_OPEN = "outbox o JOIN deliveries d ON d.id = o.delivery_id"
+_SPAN = "{id} < :before AND {id} >= :after ORDER BY {id} DESC"
 
 _LAST_OF_CHANNEL = Statement(
     # Without a window: what it passes are Test Hooks, which somebody pressed one by one.
-    _ALL + " WHERE channel_id = :channel_id AND +organization_id = :organization_id "
-    "AND event <> 'test.notification_channel' ORDER BY id DESC LIMIT 1"
+    f"SELECT {COLUMNS} FROM {WITH_WORK} WHERE d.channel_id = :channel_id AND +d.organization_id = :organization_id "
+    "AND d.event <> 'test.notification_channel' ORDER BY d.id DESC LIMIT 1"
 )
 
 
@@ -72,7 +74,8 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
     }
     asked: dict[str, int | str] = {name: value for name, value in given.items() if value is not None}
     way = _way(asked)
-    filters = frozenset(asked) - {way, f"{way}_id"}
+    by_index = {f"{way}_id"} if way in {"channel", "run"} else set()
+    filters = frozenset(asked) - by_index
     where: dict[str, Any] = {
         "organization_id": organization_id,
         "after": _FIRST if since is None else str(first_uuid(max(since, 0))),
@@ -81,8 +84,9 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
         ),
     }
     more = None
-    if filters and way != "run":
-        look = {name: asked[name] for name in (way, f"{way}_id") if name in asked}
+    few = way in {"ended", "open"} and filters == {"status"} and status is not DeliveryStatus.SENDING
+    if filters and way != "run" and not few:
+        look = {name: asked[name] for name in ("status", *by_index) if f":{name}" in _FOUND_BY_INDEX[way]}
         last = await tx.first(_window_end(way), **where, **look, passed=LOOKED_AT - 1)
         if last is not None:
             where["after"] = more = last["id"]
@@ -110,19 +114,31 @@ def _way(asked: Mapping[str, int | str]) -> _Way:
         return "run"
     if "channel_id" in asked:
         return "channel"
-    return "status" if asked.get("status", DeliveryStatus.DELIVERED) != DeliveryStatus.DELIVERED else "organization"
+    status = asked.get("status", DeliveryStatus.DELIVERED)
+    if status in {DeliveryStatus.PENDING, DeliveryStatus.SENDING}:
+        return "open"
+    return "organization" if status == DeliveryStatus.DELIVERED else "ended"
 
 
 @cache
 def _page(way: _Way, filters: frozenset[str]) -> Statement:
     """The list statement of this way for this set of filters, compiled once."""
-    conditions = " AND ".join([_FOUND_BY_INDEX[way], *(f"{name} = :{name}" for name in sorted(filters))])
+    conditions = " AND ".join([_FOUND_BY_INDEX[way], *(_FILTERS[name] for name in sorted(filters))])
     if way == "run":
-        return Statement(_OF_RUN + _PAGE.format("SELECT * FROM of_run", conditions))
-    return Statement(_PAGE.format(_ALL, conditions))
+        # Of one run there are only a few: they are found first, then put in order.
+        of_run = f"SELECT {COLUMNS} FROM {WITH_WORK} WHERE {conditions}"
+        return Statement(
+            f"WITH of_run AS MATERIALIZED ({of_run}) SELECT * FROM of_run WHERE {_SPAN.format(id='id')} LIMIT :limit"
+        )
+    tables, id_ = (_OPEN, "o.delivery_id") if way == "open" else (WITH_WORK, "d.id")
+    return Statement(f"SELECT {COLUMNS} FROM {tables} WHERE {conditions} AND {_SPAN.format(id=id_)} LIMIT :limit")
 
 
 @cache
 def _window_end(way: _Way) -> Statement:
     """The id of the last delivery that a look passes, if it does not come to the end: found in an index alone."""
-    return Statement(_PASSED.format(_FOUND_BY_INDEX[way]))
+    tables, id_ = ("outbox o", "o.delivery_id") if way == "open" else ("deliveries d", "d.id")
+    return Statement(
+        f"SELECT {id_} AS id FROM {tables} WHERE {_FOUND_BY_INDEX[way]} AND {_SPAN.format(id=id_)} "
+        "LIMIT 1 OFFSET :passed"
+    )

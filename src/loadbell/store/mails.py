@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from loadbell.domain.ids import Micros
-from loadbell.store.db import Transaction, WrongState
+from loadbell.store.db import Transaction
+from loadbell.store.problems import WrongState
 from loadbell.store.schema import mails
 from loadbell.store.statements import Statement, insert_into
 
@@ -12,8 +13,10 @@ _INSERT = Statement(
     insert_into(mails, "recipient", "subject", "body", "next_attempt_at", "created_at", "expires_at", attempts=0)
 )
 _ANY_DUE = Statement("SELECT id FROM mails WHERE next_attempt_at <= :now LIMIT 1")
-_DUE = "SELECT * FROM mails WHERE next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1 "
-_LOCK_DUE = Statement(_DUE, _DUE + "FOR UPDATE SKIP LOCKED")  # another process that takes one just now keeps it
+_LOCK_DUE = Statement(
+    # Another process that takes one just now keeps it.
+    "SELECT * FROM mails WHERE next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+)
 _MOVE = Statement(
     "UPDATE mails SET attempts = attempts + 1, next_attempt_at = :next_attempt_at "
     "WHERE id = :id AND attempts = :attempts"

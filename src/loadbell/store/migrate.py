@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from loadbell.store.connecting import connect, unreachable
-from loadbell.store.db import Unreachable, WrongState
+from loadbell.store.problems import Unreachable, WrongState
 from loadbell.store.sqlite_trouble import trouble_with
 
 _MIGRATION_LOCK = 0x10AD_BE12

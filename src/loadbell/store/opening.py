@@ -4,10 +4,11 @@ import asyncio
 from pathlib import Path
 
 from loadbell.settings import Settings
-from loadbell.store.db import Database, Transaction, WrongState
+from loadbell.store.db import Database, Transaction
 from loadbell.store.migrate import check_postgresql, check_sqlite, upgrade_postgresql, upgrade_sqlite
 from loadbell.store.organizations import claim_fact
 from loadbell.store.postgresql import PostgresDatabase
+from loadbell.store.problems import WrongState
 from loadbell.store.secrets import SecretBox, key_in_file
 from loadbell.store.sqlite import FileLock, SqliteDatabase
 from loadbell.store.sqlite_files import begin_anew, check_files, has_key

@@ -10,9 +10,13 @@ from dataclasses import dataclass
 import msgspec
 
 from loadbell.domain.channels import ChannelKind, Subscription
+from loadbell.domain.deliveries import FinalStatus, Reason
 from loadbell.domain.ids import SECOND, Micros
+from loadbell.store.cancellation import end_pending
 from loadbell.store.channels import Listener
 from loadbell.store.db import Transaction
+from loadbell.store.deliveries import Ending
+from loadbell.store.ordering import release
 from loadbell.store.statements import Statement
 
 LARGEST_BATCH = 200
@@ -20,88 +24,70 @@ LARGEST_BATCH = 200
 
 _LATELY: Micros = 10 * SECOND  # a channel that keeps being rate-limited is throttled again within this
 
-_CONCERNED = (
-    "SELECT id, organization_id, kind, name, failing_since, judged_from, paused_at FROM channels "
-    "WHERE id {any_of_all} AND (id {any_of_touched} OR failing_since IS NOT NULL AND id {any_of_well} "
-    "OR paused_at IS NULL AND (failing_since IS NULL OR failing_since <= :before) AND id {any_of_failing}) ORDER BY id"
-)
-_LISTS = ("all", "touched", "well", "failing")
 _LOCK_CONCERNED = Statement(
-    _CONCERNED.format(**{f"any_of_{name}": f"IN (SELECT value FROM json_each(:{name}))" for name in _LISTS}),
     # NO KEY: reports, which hold channels by KEY SHARE, are not kept waiting.
-    _CONCERNED.format(**{f"any_of_{name}": f"= ANY(CAST(:{name} AS bigint[]))" for name in _LISTS})
-    + " FOR NO KEY UPDATE",
+    "SELECT id, organization_id, kind, name, failing_since, health_since, paused_at FROM channels "
+    "WHERE id IN LIST(:all, bigint) AND (id IN LIST(:touched, bigint) "
+    "OR failing_since IS NOT NULL AND id IN LIST(:well, bigint) "
+    "OR paused_at IS NULL AND (failing_since IS NULL OR failing_since <= :before) AND id IN LIST(:failing, bigint)) "
+    "ORDER BY id FOR NO KEY UPDATE"
 )
 _NOTE_FAILING = Statement("UPDATE channels SET failing_since = :since WHERE id = :id")
 _PAUSE = Statement("UPDATE channels SET paused_at = :now, paused_reason = :reason WHERE id = :id AND paused_at IS NULL")
-_TOLD = (
+_LOCK_TOLD = Statement(
+    # FOR KEY SHARE: a channel can't be deleted between this look and the commit of the deliveries made from it.
     "SELECT id, kind, subscription FROM channels "
-    "WHERE organization_id = :organization_id AND enabled AND paused_at IS NULL ORDER BY id"
+    "WHERE organization_id = :organization_id AND enabled AND paused_at IS NULL ORDER BY id FOR KEY SHARE"
 )
-# FOR KEY SHARE: a channel can't be deleted between this look and the commit of the deliveries made from it.
-_LOCK_TOLD = Statement(_TOLD, _TOLD + " FOR KEY SHARE")
 
 _RESUME = Statement(
     "UPDATE channels SET paused_at = NULL, paused_reason = NULL, failing_since = NULL, throttled_until = 0, "
-    "rate_limits = 0, judged_from = :now, "
-    "full_at = CASE WHEN full_at > :full_at THEN CAST(:full_at AS bigint) ELSE full_at END WHERE id = :id"
+    "rate_limits = 0, health_since = :now, "
+    "bucket_full_at = CASE WHEN bucket_full_at > :bucket_full_at "
+    "THEN CAST(:bucket_full_at AS bigint) ELSE bucket_full_at END WHERE id = :id"
 )
-_END = (
-    "UPDATE deliveries SET status = coalesce(settled, 'failed'), "
-    "reason = CASE WHEN settled IS NULL THEN 'expired' ELSE reason END, "
-    "message = CASE WHEN settled IS NULL THEN CAST(:message AS text) ELSE message END, "
-    "settled = NULL, resume_at = NULL, next_attempt_at = NULL, waits_for = NULL, form = NULL, "
-    "finished_at = coalesce(finished_at, :now) WHERE status = 'pending' AND "
-)
-
-_WAITED_TOO_LONG = """
-    WITH RECURSIVE late(id, lane, paused) AS (
-        SELECT id, lane, paused FROM (
-            SELECT d.id AS id, d.lane AS lane, 1 AS paused FROM channels c CROSS JOIN deliveries d
-            WHERE c.paused_at IS NOT NULL AND d.status = 'pending' AND d.waits_for IS NULL AND d.retrying = 0
-                AND d.lane = c.id AND d.next_attempt_at <= :before
+_SINCE = "CASE WHEN d.status = 'pending' THEN d.created_at ELSE o.due_at END"
+_FIND_LATE = Statement(
+    f"""
+    WITH RECURSIVE late(id, channel_id, paused) AS (
+        SELECT id, channel_id, paused FROM (
+            -- What a paused channel holds: first attempts, by when they were due …
+            SELECT o.delivery_id AS id, o.channel_key AS channel_id, 1 AS paused FROM channels c CROSS JOIN outbox o
+            WHERE c.paused_at IS NOT NULL AND o.lease_owner IS NULL AND o.after IS NULL AND o.is_retry = 0
+                AND o.channel_key = c.id AND o.due_at <= :before
             UNION ALL
-            SELECT d.id AS id, d.lane AS lane, CASE WHEN c.paused_at IS NULL THEN 0 ELSE 1 END AS paused
-            FROM channels c CROSS JOIN deliveries d
+            -- … and repeated ones, by when they were created; and what has met nothing but rate limits since then.
+            SELECT o.delivery_id AS id, o.channel_key AS channel_id,
+                CASE WHEN c.paused_at IS NULL THEN 0 ELSE 1 END AS paused
+            FROM channels c CROSS JOIN outbox o CROSS JOIN deliveries d
             WHERE (c.paused_at IS NOT NULL OR c.throttled_until > :lately)
-                AND d.status = 'pending' AND d.waits_for IS NULL AND d.retrying = 1 AND d.lane = c.id
-                AND CASE WHEN d.settled IS NULL THEN d.created_at ELSE d.next_attempt_at END <= :before
+                AND o.lease_owner IS NULL AND o.after IS NULL AND o.is_retry = 1 AND o.channel_key = c.id
+                AND d.id = o.delivery_id AND {_SINCE} <= :before
                 AND (c.paused_at IS NOT NULL OR d.reason = 'rate_limited' AND EXISTS (
                     SELECT 1 FROM attempts a
                     WHERE a.delivery_id = d.id AND a.reason = 'rate_limited' AND a.started_at <= :before))
             LIMIT :limit
         ) AS heads
         UNION ALL
-        SELECT d.id, d.lane, late.paused FROM late JOIN deliveries d ON d.waits_for = late.id
-        WHERE late.paused = 1 AND d.status = 'pending' AND d.created_at <= :before
+        -- Behind each the line of those that come after it.
+        SELECT o.delivery_id, o.channel_key, late.paused
+        FROM late JOIN outbox o ON o.after = late.id JOIN deliveries d ON d.id = o.delivery_id
+        WHERE late.paused = 1 AND o.lease_owner IS NULL AND d.created_at <= :before
     )
-    SELECT id, lane, paused FROM late LIMIT :limit
-"""
-_FIND_LATE = Statement(_WAITED_TOO_LONG)
-_STILL_PAUSED = "SELECT id FROM channels WHERE paused_at IS NOT NULL AND id "
-_LOCK_PAUSED = Statement(
-    _STILL_PAUSED + "IN (SELECT value FROM json_each(:ids))",
-    # KEY SHARE keeps a resume away; one that is under way has the channel, and is left alone.
-    _STILL_PAUSED + "= ANY(CAST(:ids AS bigint[])) ORDER BY id FOR KEY SHARE SKIP LOCKED",
+    SELECT id, channel_id, paused FROM late LIMIT :limit
+    """
 )
-_STILL_LATE = (
-    # What was sent or asked for since it was found is left alone.
-    "SELECT id FROM deliveries WHERE status = 'pending' "
-    "AND CASE WHEN settled IS NULL THEN created_at ELSE next_attempt_at END <= :before "
-    "AND (id {held} OR id {limited} AND reason = 'rate_limited')"
+_LOCK_PAUSED = Statement(
+    # KEY SHARE keeps a resume away; one that is under way has the channel, and is left alone.
+    "SELECT id FROM channels WHERE paused_at IS NOT NULL AND id IN LIST(:ids, bigint) "
+    "ORDER BY id FOR KEY SHARE SKIP LOCKED"
 )
 _LOCK_LATE = Statement(
-    _STILL_LATE.format(**{name: f"IN (SELECT value FROM json_each(:{name}))" for name in ("held", "limited")}),
-    _STILL_LATE.format(**{name: f"= ANY(CAST(:{name} AS text[]))" for name in ("held", "limited")})
-    + " ORDER BY id FOR UPDATE",
-)
-_EXPIRE_LATE = Statement(
-    _END + "id IN (SELECT value FROM json_each(:ids)) RETURNING organization_id",
-    _END + "id = ANY(CAST(:ids AS text[])) RETURNING organization_id",
-)
-_RELEASE = Statement(
-    "UPDATE deliveries SET waits_for = NULL WHERE waits_for IN (SELECT value FROM json_each(:ids))",
-    "UPDATE deliveries SET waits_for = NULL WHERE waits_for = ANY(CAST(:ids AS text[]))",
+    # What was sent or asked for since it was found is left alone.
+    "SELECT o.delivery_id AS id, o.organization_id FROM outbox o JOIN deliveries d ON d.id = o.delivery_id "
+    f"WHERE o.lease_owner IS NULL AND {_SINCE} <= :before "
+    "AND (d.id IN LIST(:held, text) OR d.id IN LIST(:limited, text) AND d.reason = 'rate_limited') "
+    "ORDER BY o.delivery_id FOR UPDATE OF o"
 )
 
 
@@ -114,7 +100,7 @@ class Standing:
     kind: ChannelKind
     name: str
     failing_since: Micros | None
-    judged_from: Micros  #: attempts that began before say nothing about it as it is now
+    health_since: Micros  #: attempts that began before say nothing about it as it is now
     paused: bool
 
 
@@ -131,9 +117,8 @@ async def lock_concerned(
     These are the ``touched`` ones, those that are ``well`` again, and of those that are ``failing`` the ones that did
     not fail yet or have failed since ``before``, and are not paused. When all is well, there is none.
     """
-    lists = {"touched": touched, "well": well, "failing": failing}
-    lists["all"] = {*touched, *well, *failing}
-    rows = await tx.all(_LOCK_CONCERNED, before=before, **{name: _ids(tx, ids) for name, ids in lists.items()})
+    lists = {"all": {*touched, *well, *failing}, "touched": touched, "well": well, "failing": failing}
+    rows = await tx.all(_LOCK_CONCERNED, before=before, **lists)
     return [
         Standing(
             id=row["id"],
@@ -141,7 +126,7 @@ async def lock_concerned(
             kind=ChannelKind(row["kind"]),
             name=row["name"],
             failing_since=row["failing_since"],
-            judged_from=row["judged_from"],
+            health_since=row["health_since"],
             paused=row["paused_at"] is not None,
         )
         for row in rows
@@ -166,12 +151,12 @@ async def told_of_pauses(tx: Transaction, organization_id: int) -> list[Listener
     ]
 
 
-async def resume_channel(tx: Transaction, channel_id: int, *, full_at: Micros) -> None:
+async def resume_channel(tx: Transaction, channel_id: int, *, bucket_full_at: Micros) -> None:
     """Lets a channel that this transaction has locked send again, as if it had never failed or been throttled.
 
-    ``full_at``: when its bucket is full, at the latest (see ``domain/pace.py``).
+    ``bucket_full_at``: when its bucket is full, at the latest (see ``domain/pace.py``).
     """
-    await tx.run(_RESUME, id=channel_id, full_at=full_at, now=tx.now)
+    await tx.run(_RESUME, id=channel_id, bucket_full_at=bucket_full_at, now=tx.now)
 
 
 @dataclass(frozen=True)
@@ -189,7 +174,7 @@ async def find_late(tx: Transaction, *, before: Micros) -> list[Late]:
     A Redeliver counts from when it was asked for. There may be more from :data:`LARGEST_BATCH` on.
     """
     rows = await tx.all(_FIND_LATE, before=before, lately=tx.now - _LATELY, limit=LARGEST_BATCH)
-    return [Late(row["id"], row["lane"], bool(row["paused"])) for row in rows]
+    return [Late(row["id"], row["channel_id"], bool(row["paused"])) for row in rows]
 
 
 async def expire_late(tx: Transaction, late: Sequence[Late], *, held: str, limited: str, before: Micros) -> int:
@@ -197,21 +182,20 @@ async def expire_late(tx: Transaction, late: Sequence[Late], *, held: str, limit
 
     ``held`` and ``limited`` tell each of them why. Gives how many there were.
     """
-    channels = sorted({one.channel_id for one in late if one.paused})
-    paused = {row["id"] for row in await tx.all(_LOCK_PAUSED, ids=_ids(tx, channels))}
+    channels = {one.channel_id for one in late if one.paused}
+    paused = {row["id"] for row in await tx.all(_LOCK_PAUSED, ids=channels)}
     by_pause = [one.id for one in late if one.paused and one.channel_id in paused]
     by_limit = [one.id for one in late if not one.paused]
-    found = await tx.all(_LOCK_LATE, held=_ids(tx, by_pause), limited=_ids(tx, by_limit), before=before)
-    still = {row["id"] for row in found}
+    still = {
+        row["id"]: row["organization_id"]
+        for row in await tx.all(_LOCK_LATE, held=by_pause, limited=by_limit, before=before)
+    }
     for ids, message in ((by_pause, held), (by_limit, limited)):
-        ended = [delivery for delivery in ids if delivery in still]
-        for row in await tx.all(_EXPIRE_LATE, ids=_ids(tx, ended), message=message, now=tx.now):
-            tx.changed(row["organization_id"])
-        if await tx.run(_RELEASE, ids=_ids(tx, ended)):
+        late_ones = [delivery for delivery in ids if delivery in still]
+        ending = Ending(FinalStatus.FAILED, tx.now, message, Reason.EXPIRED)
+        ended = await end_pending(tx, late_ones, ending)
+        if await release(tx, ended):
             tx.wake_workers()
+    for organization in set(still.values()):
+        tx.changed(organization)
     return len(still)
-
-
-def _ids(tx: Transaction, ids: Collection[int] | Collection[str]) -> list[int | str] | str:
-    """``ids`` as either database takes a list."""
-    return list(ids) if tx.dialect == "postgresql" else msgspec.json.encode(list(ids)).decode()

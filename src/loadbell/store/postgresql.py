@@ -10,15 +10,15 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, TypeVar
-from uuid import UUID
 
 import asyncpg
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import Clock, Entropy, Micros, new_uuid
+from loadbell.domain.ids import Clock, Entropy, Micros
 from loadbell.store.connecting import NO_CONNECTION, OUT_OF_REACH, arguments, connect, unreachable
-from loadbell.store.db import Row, Unreachable, Watcher, Work, system_clock
+from loadbell.store.db import Row, Transaction, Watcher, Work, system_clock
+from loadbell.store.problems import Unreachable
 from loadbell.store.secrets import SecretBox
 from loadbell.store.statements import Statement
 
@@ -37,21 +37,14 @@ _RECONNECT_SECONDS = 0.5
 _RUN_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
-class _PostgresTransaction:
+class _PostgresTransaction(Transaction):
     """A unit's view of the connection it runs on."""
 
-    dialect: Literal["postgresql"] = "postgresql"
+    dialect = "postgresql"
 
     def __init__(self, connection: Any, box: SecretBox, now: Micros, entropy: Entropy) -> None:
+        super().__init__(box, now, entropy)
         self._connection = connection
-        self._box = box
-        self.now = now
-        self.random = entropy
-        self.wakes = False
-        self.organizations: set[int] = set()
-
-    def new_uuid(self) -> UUID:
-        return new_uuid(self.now, self.random)
 
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
         sql, bound = statement.for_postgresql(values)
@@ -70,24 +63,14 @@ class _PostgresTransaction:
         return int(count) if count.isdigit() else 0
 
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
-        if rows:
+        if not rows:
+            return
+        arrays = statement.as_arrays(rows)
+        if arrays is not None:
+            await self.run(statement, **arrays)
+        else:
             sql, _ = statement.for_postgresql(rows[0])
             await self._connection.executemany(sql, [statement.for_postgresql(row)[1] for row in rows])
-
-    def seal(self, clear: str) -> str:
-        return self._box.seal(clear)
-
-    def unseal(self, sealed: str) -> str:
-        return self._box.unseal(sealed)
-
-    def derive(self, purpose: str) -> bytes:
-        return self._box.derive(purpose)
-
-    def wake_workers(self) -> None:
-        self.wakes = True
-
-    def changed(self, organization_id: int) -> None:
-        self.organizations.add(organization_id)
 
     async def notify(self) -> None:
         """Lets the commit tell other sessions what this transaction was asked to tell, in one round trip."""

@@ -27,8 +27,7 @@ async def require_room(tx: Transaction, organization_id: int, name: Counted, mos
     Raises:
         Conflict: it has as many as this server allows; says which, how many, and who may raise it.
     """
-    if tx.dialect == "postgresql":
-        await tx.all(_LOCK, organization_id=organization_id)
+    await tx.all(_LOCK, organization_id=organization_id)
     values = {"now": tx.now} if name in _NEEDS_NOW else {}
     row = await tx.first(_COUNTS[name], organization_id=organization_id, **values)
     assert row is not None

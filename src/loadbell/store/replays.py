@@ -4,37 +4,37 @@ Replays: each is a row with a cursor over the deliveries of its channel.
 The cursor moves in the transaction that makes due what it passes, so a replay goes on where it was, whatever happens.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
 
+from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.ids import Micros, first_uuid
-from loadbell.domain.replays import End, Replay
+from loadbell.domain.replays import Replay
 from loadbell.store.db import Row, Transaction
-from loadbell.store.deliveries import OF_CHANNEL_NOW
+from loadbell.store.enqueue import send_again
 from loadbell.store.schema import replays
 from loadbell.store.statements import Statement, insert_into
 
 _WINDOW = 500  # deliveries looked at in one transaction
 
 _MEANT = (
-    # A Redeliver that brings a delivery back to its end leaves finished_at as it was; its attempt tells of it.
-    "event <> 'test.notification_channel' AND finished_at < :asked_at AND NOT EXISTS (SELECT 1 FROM attempts a "
-    "WHERE a.delivery_id = deliveries.id AND a.started_at + a.duration >= :asked_at) "
+    # A Redeliver that fails leaves finished_at as it was; its attempt tells of it.
+    "event <> 'test.notification_channel' AND finished_at < :asked_at AND status IN LIST(:statuses, text) "
+    "AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.delivery_id = deliveries.id) AND NOT EXISTS "
+    "(SELECT 1 FROM attempts a WHERE a.delivery_id = deliveries.id AND a.started_at + a.duration >= :asked_at) "
     "AND (project_id IS NULL OR EXISTS "
-    "(SELECT 1 FROM projects p WHERE p.id = deliveries.project_id AND p.deleted_at IS NULL)) AND status IN "
+    "(SELECT 1 FROM projects p WHERE p.id = deliveries.project_id AND p.deleted_at IS NULL))"
 )
-_ON_SQLITE = _MEANT + "(SELECT value FROM json_each(:statuses))"
-_ON_POSTGRESQL = _MEANT + "(SELECT jsonb_array_elements_text(CAST(:statuses AS jsonb)))"
-_COUNT = "SELECT count(*) AS count FROM deliveries WHERE channel_id = :channel_id AND id > :after AND id < :until AND "
-_NEXT = (
-    "SELECT id, run_id, status FROM deliveries WHERE channel_id = :channel_id AND id > :after AND id <= :end AND {} "
-    "ORDER BY id LIMIT :room"
+_COUNT_MEANT = Statement(
+    "SELECT count(*) AS count FROM deliveries "
+    f"WHERE channel_id = :channel_id AND id > :after AND id < :until AND {_MEANT}"
 )
-_COUNT_MEANT = Statement(_COUNT + _ON_SQLITE, _COUNT + _ON_POSTGRESQL)
-_NEXT_MEANT = Statement(_NEXT.format(_ON_SQLITE), _NEXT.format(_ON_POSTGRESQL))
+_NEXT_MEANT = Statement(
+    "SELECT id, run_id, status FROM deliveries "
+    f"WHERE channel_id = :channel_id AND id > :after AND id <= :end AND {_MEANT} ORDER BY id LIMIT :room"
+)
 _WINDOW_END = Statement(
     "SELECT max(id) AS id FROM (SELECT id FROM deliveries WHERE channel_id = :channel_id AND id > :after "
     "AND id < :until ORDER BY id LIMIT :window) AS w"
@@ -47,7 +47,7 @@ _INSERT = Statement(
         done=0,
     ).returning(replays.c.id)
 )
-_OPEN_ONES = "FROM deliveries d WHERE d.replay_id = r.id AND d.status IN ('pending', 'sending')"
+_OPEN_ONES = "FROM outbox o WHERE o.replay_id = r.id"
 _GET = Statement(
     f"SELECT r.*, (SELECT count(*) {_OPEN_ONES}) AS open FROM replays r "
     "WHERE r.id = :id AND r.channel_id = :channel_id AND r.organization_id = :organization_id"
@@ -59,16 +59,15 @@ _FREE = (
     "WHERE r.finished_at IS NULL AND c.enabled AND c.paused_at IS NULL "
 )
 _WITH_ROOM = Statement(
-    f"SELECT r.id, c.throttled_until, c.full_at {_FREE} AND (SELECT count(*) {_OPEN_ONES}) < :at_once ORDER BY r.id"
+    f"SELECT r.id, c.throttled_until, c.bucket_full_at {_FREE} "
+    f"AND (SELECT count(*) {_OPEN_ONES}) < :at_once ORDER BY r.id"
 )
-_LOCK_FREE = f"SELECT r.id, r.channel_id, r.statuses, r.after, r.until, r.created_at {_FREE} AND r.id = :id"
-_LOCK = Statement(_LOCK_FREE, _LOCK_FREE + " FOR UPDATE OF r SKIP LOCKED")
-_OPEN_RUNS = Statement("SELECT run_id FROM deliveries WHERE replay_id = :id AND status IN ('pending', 'sending')")
-_SEND_AGAIN = Statement(
-    # Leased as retries are, after what is new.
-    "UPDATE deliveries SET status = 'pending', settled = status, cause = 'manual', replay_id = :replay_id, "
-    f"next_attempt_at = :due, resume_at = NULL, retrying = 1, generation = {OF_CHANNEL_NOW} "
-    "WHERE id = :id AND status = :expected"
+_LOCK = Statement(
+    f"SELECT r.id, r.channel_id, r.statuses, r.after, r.until, r.created_at {_FREE} AND r.id = :id "
+    "FOR UPDATE OF r SKIP LOCKED"
+)
+_OPEN_RUNS = Statement(
+    "SELECT d.run_id FROM outbox o JOIN deliveries d ON d.id = o.delivery_id WHERE o.replay_id = :id"
 )
 _ADVANCE = Statement("UPDATE replays SET after = :after, done = done + :sent WHERE id = :id")
 _FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")
@@ -86,7 +85,7 @@ class Span:
     channel_id: int
     since: Micros
     until: Micros
-    statuses: tuple[End, ...]
+    statuses: tuple[FinalStatus, ...]
     asked_at: Micros
 
     @property
@@ -108,7 +107,7 @@ async def count_meant(tx: Transaction, span: Span) -> int:
         after=span.before,
         until=span.end,
         asked_at=span.asked_at,
-        statuses=_encode(span.statuses),
+        statuses=span.statuses,
     )
     assert row is not None
     return int(row["count"])
@@ -120,7 +119,7 @@ async def insert_replay(tx: Transaction, organization_id: int, span: Span, count
         _INSERT,
         organization_id=organization_id,
         channel_id=span.channel_id,
-        statuses=_encode(span.statuses),
+        statuses=msgspec.json.encode(span.statuses).decode(),
         after=span.before,
         until=span.end,
         count=count,
@@ -152,7 +151,7 @@ async def replays_with_room(tx: Transaction, *, at_once: int) -> tuple[list[int]
     ready: list[int] = []
     later: list[Micros] = []
     for row in await tx.all(_WITH_ROOM, at_once=at_once):
-        due = max(row["throttled_until"], row["full_at"])
+        due = max(row["throttled_until"], row["bucket_full_at"])
         if due <= tx.now:
             ready.append(row["id"])
         else:
@@ -179,16 +178,17 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bo
         return False
     if room <= 0:
         return False
+    statuses = msgspec.json.decode(row["statuses"], type=list[str])
     found = await tx.all(
-        _NEXT_MEANT, **where, end=window["id"], asked_at=row["created_at"], statuses=row["statuses"], room=room
+        _NEXT_MEANT, **where, end=window["id"], asked_at=row["created_at"], statuses=statuses, room=room
     )
     after, sent = row["after"], 0
     for each in found:
         if each["run_id"] is not None and each["run_id"] in open_runs:
             break
-        values = {"id": each["id"], "expected": each["status"]}
         # A microsecond apart, so that the older one is leased first.
-        sent += await tx.run(_SEND_AGAIN, **values, replay_id=replay_id, due=tx.now - room + sent)
+        due_at, final = tx.now - room + sent, FinalStatus(each["status"])
+        sent += await send_again(tx, each["id"], final, replay_id=replay_id, due_at=due_at)
         open_runs.append(each["run_id"])
         after = each["id"]
     else:
@@ -201,15 +201,11 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bo
     return bool(after == window["id"])
 
 
-def _encode(statuses: Iterable[End]) -> str:
-    return msgspec.json.encode(list(statuses)).decode()
-
-
 def _replay(row: Row) -> Replay:
     return Replay(
         id=row["id"],
         channel_id=row["channel_id"],
-        statuses=tuple(msgspec.json.decode(row["statuses"], type=list[End])),
+        statuses=tuple(msgspec.json.decode(row["statuses"], type=list[FinalStatus])),
         count=row["count"],
         done=row["done"] - row["open"],
         created_at=row["created_at"],

@@ -11,8 +11,6 @@ from functools import cache
 from string import ascii_lowercase, ascii_uppercase
 from typing import Literal
 
-import msgspec
-
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.runs import Result, Run, RunCounts, RunStatus, Source
 from loadbell.store.db import Transaction
@@ -35,18 +33,15 @@ _FOUND_BY_INDEX: dict[_Way, str] = {
     "result": "organization_id = :organization_id AND result = :result",
     # The plus keeps the database from taking another index than that of projects.
     "project": "project_id = :project_id AND +organization_id = :organization_id",
-    "projects": "project_id = CAST(p.value AS bigint) AND +organization_id = :organization_id",
+    "projects": "project_id = p.value AND +organization_id = :organization_id",
 }
 """What finds the runs of a look, each by an index of its own that ends with the id."""
 
-_PROJECTS = ("json_each(:projects) AS p", "json_array_elements_text(CAST(:projects AS json)) AS p")
+_PROJECTS = "LIST(:projects, bigint) AS p"
 
 _FILTERS: dict[str, tuple[str, str]] = {
     "project_id": ("+project_id = :project_id",) * 2,
-    "projects": (
-        "+project_id IN (SELECT value FROM json_each(:projects))",
-        "+project_id IN (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST(:projects AS json)))",
-    ),
+    "projects": ("+project_id IN LIST(:projects, bigint)",) * 2,
     "status": ("status = :status",) * 2,
     "source": ("source = :source",) * 2,
     "result": ("result = :result",) * 2,
@@ -88,7 +83,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
         return [], None
     given = {
         "project_id": project_id,
-        "projects": None if projects is None or project_id is not None else _encode(projects),
+        "projects": None if projects is None or project_id is not None else sorted(projects),
         "status": None if status is None else status.value,
         "result": None if result is None else result.value,
         "source": None if source is None else source.value,
@@ -124,7 +119,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
 
 async def count_runs(tx: Transaction, organization_id: int, *, projects: frozenset[int] | None) -> RunCounts:
     """How the newest ``COUNTED`` runs of the organization stand; ``projects`` as in :func:`list_runs`."""
-    asked = {} if projects is None else {"projects": _encode(projects)}
+    asked = {} if projects is None else {"projects": sorted(projects)}
     rows = await tx.all(
         _newest("result", _way(asked.keys(), open_only=False), frozenset()),
         **asked,
@@ -163,7 +158,7 @@ def _select(columns: str, way: _Way, filters: frozenset[str], on: int) -> str:
     found = _FOUND.format(conditions)
     if way != "projects":
         return _NEWEST.format(columns=columns, found=found)
-    return _IN_EACH_PROJECT.format(columns=columns, projects=_PROJECTS[on], newest=_NEWEST_IN_EACH[on].format(found))
+    return _IN_EACH_PROJECT.format(columns=columns, projects=_PROJECTS, newest=_NEWEST_IN_EACH[on].format(found))
 
 
 @cache
@@ -175,8 +170,4 @@ def _window_end(way: _Way) -> Statement:
     last = _PASSED.format(_FOUND_BY_INDEX[way])
     if way != "projects":
         return Statement(last)
-    return Statement(*(_FIRST_END.format(last, projects) for projects in _PROJECTS))
-
-
-def _encode(projects: frozenset[int]) -> str:
-    return msgspec.json.encode(sorted(projects)).decode()
+    return Statement(_FIRST_END.format(last, _PROJECTS))

@@ -47,7 +47,7 @@ _EARLIER = Statement(
 )
 _HEARD = Statement("UPDATE runs SET last_report_at = :now WHERE id = :id")
 _WATCHED = Statement(
-    "SELECT id, organization_id, last_report_at, watchdog FROM runs "  # noqa: S608 - constants
+    "SELECT id, organization_id, last_report_at, watchdog FROM runs "
     f"WHERE ended_at IS NULL AND watchdog IS NOT NULL AND {IN_A_PROJECT} ORDER BY last_report_at"
 )
 

@@ -203,12 +203,12 @@ channels = sa.Table(
     _text("paused_reason", nullable=True),
     _at("paused_at", nullable=True),  #: since when nothing but Test Hooks is sent
     _at("failing_since", nullable=True),  #: the first failure after the last success
-    sa.Column("judged_from", sa.BigInteger, nullable=False, server_default="0"),  #: attempts from before say nothing
+    sa.Column("health_since", sa.BigInteger, nullable=False, server_default="0"),  #: attempts from before say nothing
     _at("throttled_until"),
     _at("throttled_since", nullable=True),
     _text("throttled_reason", nullable=True),
     sa.Column("rate_limits", sa.Integer, nullable=False, server_default="0"),  #: rate-limited attempts in a row
-    sa.Column("full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/pace.py``
+    sa.Column("bucket_full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/pace.py``
     _at("created_at"),
     sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),  #: each resume begins the next one
     sa.Index("ix_channels_organization_id", "organization_id"),
@@ -311,41 +311,52 @@ deliveries = sa.Table(
     sa.Column("event_id", _UUID, sa.ForeignKey("events.id", ondelete="CASCADE"), nullable=False),
     _text("event"),
     sa.Column("run_id", _BIG, nullable=True),
-    _text("status"),
-    _text("cause"),
-    _text("settled", nullable=True),
-    sa.Column("step", sa.Integer, nullable=False),
-    sa.Column("attempts_begun", sa.Integer, nullable=False),
-    sa.Column("answered", sa.Boolean, nullable=False),  #: an attempt had an HTTP answer other than rate-limited
-    sa.Column("waits_for", _UUID, nullable=True),  #: the earlier delivery that must be answered first
-    sa.Column("lane", _BIG, nullable=False),  #: the channel, or a negative number of its own for a Test Hook
-    sa.Column("retrying", sa.Integer, nullable=False),  #: 0 before the first attempt, else 1
-    _text("form", nullable=True),  #: sealed settings of an unsaved form, until its Test Hook is done
-    sa.Column("replay_id", _BIG, nullable=True),  #: the last replay that sent it again, unless a person did since
-    _at("next_attempt_at", nullable=True),
-    _at("resume_at", nullable=True),  #: when the schedule goes on after a Redeliver that came in between
-    sa.Column("lease_owner", sa.BigInteger, nullable=True),
-    _at("lease_until", nullable=True),
-    _at("leased_at", nullable=True),
-    _text("reason", nullable=True),
+    _text("status"),  #: pending, or how it ended; see ``domain/deliveries.MOVES``
+    sa.Column("attempt_count", sa.Integer, nullable=False),  #: attempts that came to an end
+    _text("reason", nullable=True),  #: of the last attempt, as the next one
     _text("message", nullable=True),
     _at("created_at"),
     _at("finished_at", nullable=True),
-    sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),  #: of its channel, when it became due
     sa.Index("ix_deliveries_organization_id_id", "organization_id", "id"),
     _partial("ix_deliveries_not_delivered", "organization_id", "status", "id", where="status <> 'delivered'"),
     sa.Index("ix_deliveries_channel_id_id", "channel_id", "id"),
     sa.Index("ix_deliveries_run_id_channel_id", "run_id", "channel_id"),
     sa.Index("ix_deliveries_event_id", "event_id"),
-    _partial(
-        *("ix_deliveries_due", "retrying", "lane", "next_attempt_at"),
-        where="status = 'pending' AND waits_for IS NULL",
-    ),
-    _partial("ix_deliveries_open", "channel_id", "id", where="status IN ('pending', 'sending')"),
-    _partial("ix_deliveries_waiting", "waits_for", where="waits_for IS NOT NULL"),
-    _partial("ix_deliveries_leased", "lease_until", where="status = 'sending'"),
-    _partial("ix_deliveries_replayed", "replay_id", where="replay_id IS NOT NULL AND status IN ('pending', 'sending')"),
 )
+"""The log: which event was to go to which channel, and what became of it."""
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("delivery_id", _UUID, sa.ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("organization_id", _BIG, nullable=False),
+    sa.Column("channel_id", _BIG, nullable=True),
+    sa.Column("channel_key", _BIG, nullable=False),  #: the channel, or a negative number of its own for a Test Hook
+    _text("cause"),  #: of the next attempt
+    sa.Column("is_retry", sa.Integer, nullable=False),  #: 1: served after first attempts
+    _at("due_at"),
+    sa.Column("retry_index", sa.Integer, nullable=False),  #: waits of the retry schedule that are used up
+    _at("resume_at", nullable=True),  #: when the schedule goes on after a Redeliver that came in between
+    sa.Column("attempts_started", sa.Integer, nullable=False),  #: with the one under way: the fence of its lease
+    sa.Column("answered", sa.Boolean, nullable=False),  #: an attempt had an HTTP response other than rate-limited
+    sa.Column("after", _UUID, nullable=True),  #: the earlier delivery that must be answered first
+    _text("form", nullable=True),  #: sealed settings of an unsaved form
+    sa.Column("replay_id", _BIG, nullable=True),  #: the replay that sends it again, unless a person did since
+    sa.Column("generation", sa.BigInteger, nullable=False),  #: of its channel, when it became due
+    sa.Column("lease_owner", sa.BigInteger, nullable=True),  #: the worker that makes the attempt under way
+    _at("lease_until", nullable=True),
+    _at("leased_at", nullable=True),
+    sa.Index("ix_outbox_organization_id_delivery_id", "organization_id", "delivery_id"),
+    sa.Index("ix_outbox_channel_id_delivery_id", "channel_id", "delivery_id"),
+    _partial(
+        *("ix_outbox_due", "is_retry", "channel_key", "due_at"),
+        where="lease_owner IS NULL AND after IS NULL",
+    ),
+    _partial("ix_outbox_after", "after", where="after IS NOT NULL"),
+    _partial("ix_outbox_leased", "lease_until", where="lease_owner IS NOT NULL"),
+    _partial("ix_outbox_replay_id", "replay_id", where="replay_id IS NOT NULL"),
+)
+"""The work: a row for each delivery that has an attempt to come or under way. See ``docs/decisions/0030-outbox.md``."""
 
 attempts = sa.Table(
     "attempts",

@@ -8,8 +8,6 @@ takes no longer the more there are; the rows are removed later, a few at each si
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Role
 from loadbell.store.db import Row, Transaction
@@ -38,9 +36,7 @@ _SELECT = (
 _FIND = Statement(f"{_SELECT} {_OF_USERS} WHERE s.hash = :hash")
 _LIST = Statement(f"{_SELECT} {_OPEN} AND s.id < :before ORDER BY s.id DESC LIMIT :limit")
 _TOUCH = Statement("UPDATE sessions SET last_used_at = :now WHERE id = :id AND last_used_at < :now")
-_END = Statement(
-    f"UPDATE sessions SET expires_at = :now WHERE id IN (SELECT s.id {_OPEN} AND s.id = :id)"  # noqa: S608 - texts of this module, as below
-)
+_END = Statement(f"UPDATE sessions SET expires_at = :now WHERE id IN (SELECT s.id {_OPEN} AND s.id = :id)")
 _COUNT = Statement(
     "SELECT (SELECT count(*) FROM (SELECT s.id FROM sessions s WHERE s.user_id = u.id AND s.id > u.sessions_ended_to "
     "AND s.id <> :but AND s.expires_at > :now LIMIT :limit) AS later) + (SELECT count(*) FROM sessions s WHERE "
@@ -55,17 +51,13 @@ _ADDRESSES = Statement(
     "SELECT DISTINCT address FROM (SELECT address FROM sessions WHERE user_id = :user_id AND created_at > :since "
     "ORDER BY id DESC LIMIT :limit) AS newest"
 )
-_RIGHTS = (
-    f"SELECT s.id AS id, m.role AS role, assigned.project_id AS project_id {_OF_USERS}"  # noqa: S608 - as above
+_GET_RIGHTS = Statement(
+    f"SELECT s.id AS id, m.role AS role, assigned.project_id AS project_id {_OF_USERS}"
     "JOIN members m ON m.user_id = s.user_id AND m.organization_id = :organization_id "
     "LEFT JOIN (SELECT a.user_id, a.project_id FROM assignments a JOIN projects p ON p.id = a.project_id "
     "WHERE p.organization_id = :organization_id AND p.deleted_at IS NULL) AS assigned "
     "ON assigned.user_id = s.user_id AND m.role = 'member' "
-    f"WHERE s.expires_at > :now AND {_LEFT} AND s.id "
-)
-_GET_RIGHTS = Statement(
-    _RIGHTS + "IN (SELECT value FROM json_each(:ids))",  # noqa: S608 - both parts are constants of this module
-    _RIGHTS + "= ANY(CAST(:ids AS bigint[]))",
+    f"WHERE s.expires_at > :now AND {_LEFT} AND s.id IN LIST(:ids, bigint)"
 )
 _FORGET = Statement(
     *delete_some("sessions", "FROM sessions WHERE user_id = :user_id AND created_at <= :until ORDER BY id LIMIT :limit")
@@ -143,10 +135,8 @@ async def rights_of(
 
     A session that is over, or of nobody who belongs to the organization, is left out.
     """
-    ids = list(session_ids)
-    given = ids if tx.dialect == "postgresql" else msgspec.json.encode(ids).decode()
     rights: dict[int, tuple[Role, frozenset[int]]] = {}
-    for row in await tx.all(_GET_RIGHTS, organization_id=organization_id, ids=given, now=tx.now):
+    for row in await tx.all(_GET_RIGHTS, organization_id=organization_id, ids=session_ids, now=tx.now):
         _, projects = rights.get(row["id"], (None, frozenset()))
         seen = projects if row["project_id"] is None else projects | {row["project_id"]}
         rights[row["id"]] = (Role(row["role"]), seen)

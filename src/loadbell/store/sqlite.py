@@ -14,13 +14,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from uuid import UUID
 
 import structlog
 
 from loadbell.domain.errors import Unavailable
-from loadbell.domain.ids import Clock, Entropy, Micros, new_uuid
-from loadbell.store.db import Row, Unreachable, Watcher, Work, WrongState, system_clock
+from loadbell.domain.ids import Clock, Entropy, Micros
+from loadbell.store.db import Row, Transaction, Watcher, Work, system_clock
+from loadbell.store.problems import Unreachable, WrongState
 from loadbell.store.secrets import SecretBox
 from loadbell.store.sqlite_trouble import is_trouble, trouble_with
 from loadbell.store.statements import Statement
@@ -79,21 +79,14 @@ class _Job:
     error: Exception | None = None
 
 
-class _SqliteTransaction:
+class _SqliteTransaction(Transaction):
     """A unit's view of the connection it runs on; awaiting it never suspends."""
 
-    dialect: Literal["sqlite"] = "sqlite"
+    dialect = "sqlite"
 
     def __init__(self, connection: sqlite3.Connection, box: SecretBox, now: Micros, entropy: Entropy) -> None:
+        super().__init__(box, now, entropy)
         self._connection = connection
-        self._box = box
-        self.now = now
-        self.random = entropy
-        self.wakes = False
-        self.organizations: set[int] = set()
-
-    def new_uuid(self) -> UUID:
-        return new_uuid(self.now, self.random)
 
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
         sql, bound = statement.for_sqlite(values)
@@ -110,23 +103,8 @@ class _SqliteTransaction:
 
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
         if rows:
-            sql, bound = statement.for_sqlite({})
+            sql, bound = statement.for_sqlite(rows[0])
             self._connection.executemany(sql, [{**bound, **row} for row in rows])
-
-    def seal(self, clear: str) -> str:
-        return self._box.seal(clear)
-
-    def unseal(self, sealed: str) -> str:
-        return self._box.unseal(sealed)
-
-    def derive(self, purpose: str) -> bytes:
-        return self._box.derive(purpose)
-
-    def wake_workers(self) -> None:
-        self.wakes = True
-
-    def changed(self, organization_id: int) -> None:
-        self.organizations.add(organization_id)
 
 
 class SqliteDatabase:

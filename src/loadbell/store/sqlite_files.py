@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from loadbell.store.db import WrongState
+from loadbell.store.problems import WrongState
 from loadbell.store.sqlite_trouble import trouble_with
 
 _BESIDE = ("-wal", "-shm")

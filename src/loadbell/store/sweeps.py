@@ -9,11 +9,10 @@ whichever process does it. A batch is begun in the transaction that sets the mar
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
-from loadbell.store.calling_off import EVERY_GENERATION, call_off_in_line, call_off_these
+from loadbell.store.cancellation import cancel_in_line, cancel_these
 from loadbell.store.db import Row, Transaction
-from loadbell.store.held_lines import put_in_line
+from loadbell.store.deliveries import EVERY_GENERATION
+from loadbell.store.ordering import put_in_line
 from loadbell.store.schema import sweeps
 from loadbell.store.statements import Statement, delete_some, insert_into
 
@@ -38,7 +37,7 @@ _INSERT_FOR_ALL = Statement(
     "INSERT INTO sweeps (kind, organization_id, channel_id, generation, message, after, created_at) "
     "SELECT 'cancel', organization_id, id, CAST(:generation AS bigint), CAST(:message AS text), '', "
     "CAST(:now AS bigint) FROM channels c WHERE organization_id = :organization_id AND EXISTS "
-    "(SELECT 1 FROM deliveries d WHERE d.channel_id = c.id AND d.status IN ('pending', 'sending')) RETURNING id"
+    "(SELECT 1 FROM outbox o WHERE o.channel_id = c.id) RETURNING id"
 )
 _EARLIER = Statement("SELECT id FROM sweeps WHERE channel_id = :channel_id AND id < :id")
 _READY = Statement(
@@ -46,28 +45,26 @@ _READY = Statement(
     "SELECT id FROM sweeps s WHERE NOT EXISTS "
     "(SELECT 1 FROM sweeps e WHERE e.channel_id = s.channel_id AND e.id < s.id) ORDER BY id LIMIT :limit"
 )
-_TAKE = Statement("SELECT * FROM sweeps WHERE id = :id", "SELECT * FROM sweeps WHERE id = :id FOR UPDATE SKIP LOCKED")
+_TAKE = Statement("SELECT * FROM sweeps WHERE id = :id FOR UPDATE SKIP LOCKED")
 _GO_ON_AFTER = Statement("UPDATE sweeps SET after = :after WHERE id = :id")
 _DELETE = Statement("DELETE FROM sweeps WHERE id = :id")
 _NEXT_GENERATION = Statement("UPDATE channels SET generation = generation + 1 WHERE id = :id RETURNING generation")
 
-_PENDING = (
-    "SELECT id FROM deliveries WHERE channel_id = :channel_id AND status IN ('pending', 'sending') "
-    "AND status = 'pending' AND generation < :generation AND (lane = :channel_id OR CAST(:tests AS integer) = 1) "
-    "ORDER BY id LIMIT :limit"
+_FIND_PENDING = Statement(
+    "SELECT delivery_id FROM outbox WHERE channel_id = :channel_id AND lease_owner IS NULL "
+    "AND generation < :generation AND (channel_key = :channel_id OR CAST(:tests AS integer) = 1) "
+    "ORDER BY delivery_id LIMIT :limit FOR UPDATE"
 )
-_FIND_PENDING = Statement(_PENDING, _PENDING + " FOR UPDATE")
-_IDS = ("IN (SELECT value FROM json_each(:ids))", "= ANY(CAST(:ids AS bigint[]))")
 _RUNS = Statement("SELECT id FROM runs WHERE project_id = :project_id ORDER BY id DESC LIMIT :limit")
 _PENDING_OF_RUNS = Statement(
-    *(f"SELECT id FROM deliveries WHERE run_id {ids} AND status = 'pending' LIMIT :limit" for ids in _IDS)  # noqa: S608 - texts of this module, as below
+    "SELECT o.delivery_id FROM deliveries d JOIN outbox o ON o.delivery_id = d.id "
+    "WHERE d.run_id IN LIST(:ids, bigint) AND o.lease_owner IS NULL LIMIT :limit"
 )
-_OF_RUNS = [f"WHERE run_id {ids} LIMIT :limit" for ids in _IDS]
 _PARTS_OF_RUNS = [
-    Statement(*(delete_some(table, f"FROM {table} {rows}")[at] for at, rows in enumerate(_OF_RUNS)))
+    Statement(*delete_some(table, f"FROM {table} WHERE run_id IN LIST(:ids, bigint) LIMIT :limit"))
     for table in ("run_measurements", "run_moves")
 ]
-_DELETE_RUNS = Statement(*(f"DELETE FROM runs WHERE id {ids}" for ids in _IDS))  # noqa: S608 - texts of this module
+_DELETE_RUNS = Statement("DELETE FROM runs WHERE id IN LIST(:ids, bigint)")
 _PARTS_OF_PROJECT = [
     Statement(*delete_some(table, f"FROM {table} WHERE project_id = :project_id LIMIT :limit"))
     for table in ("tests", "assignments")
@@ -175,8 +172,8 @@ async def _cancel(tx: Transaction, row: Row) -> tuple[int, bool]:
         tests=int(row["generation"] == EVERY_GENERATION),
         limit=BATCH,
     )
-    ids = [each["id"] for each in found]
-    await call_off_these(tx, ids, row["message"], tx.now)
+    ids = [each["delivery_id"] for each in found]
+    await cancel_these(tx, ids, row["message"], tx.now)
     return len(ids), len(ids) < BATCH
 
 
@@ -194,12 +191,11 @@ async def _remove_project(tx: Transaction, row: Row) -> tuple[int, bool]:
     project = {"project_id": row["project_id"]}
     runs = [each["id"] for each in await tx.all(_RUNS, **project, limit=_RUNS_AT_ONCE)]
     if runs:
-        ids = runs if tx.dialect == "postgresql" else msgspec.json.encode(runs).decode()
-        pending = [each["id"] for each in await tx.all(_PENDING_OF_RUNS, ids=ids, limit=BATCH)]
-        await call_off_in_line(tx, pending, row["message"], tx.now)
-        if len(pending) == BATCH or await _fills_a_batch(tx, _PARTS_OF_RUNS, ids=ids):
+        pending = [each["delivery_id"] for each in await tx.all(_PENDING_OF_RUNS, ids=runs, limit=BATCH)]
+        await cancel_in_line(tx, pending, row["message"], tx.now)
+        if len(pending) == BATCH or await _fills_a_batch(tx, _PARTS_OF_RUNS, ids=runs):
             return 0, False
-        await tx.run(_DELETE_RUNS, ids=ids)
+        await tx.run(_DELETE_RUNS, ids=runs)
         if len(runs) == _RUNS_AT_ONCE:
             return 0, False
     if await _fills_a_batch(tx, _PARTS_OF_PROJECT, **project):

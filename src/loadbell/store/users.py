@@ -15,7 +15,7 @@ _INSERT = Statement(
 )
 _FIND = Statement(_SELECT + "WHERE email = :email")
 _GET = Statement(_SELECT + "WHERE id = :id")
-_HOLD = Statement(_SELECT + "WHERE id = :id", _SELECT + "WHERE id = :id FOR NO KEY UPDATE")
+_HOLD = Statement(_SELECT + "WHERE id = :id FOR NO KEY UPDATE")
 _ALL = Statement(_SELECT + "ORDER BY email")
 _SET_PASSWORD = Statement("UPDATE users SET password_hash = :password_hash WHERE id = :id")
 _SET_NAME = Statement("UPDATE users SET name = :name WHERE id = :id")

@@ -21,7 +21,7 @@ from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.waiting import wait_until
-from loadbell.notify import actions, channels
+from loadbell.notify import channels, deliveries
 from loadbell.outbound.contract import MASK
 from loadbell.outbound.urls import leads_elsewhere
 from loadbell.store.unit_of_work import UnitOfWork
@@ -224,17 +224,19 @@ async def _start_test(
     unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
     if channel_id is None:
         settings = settings_from(kind, form, None)
-        delivery_id = await actions.test_form(unit, unit.principal.organization_id, kind=kind.value, settings=settings)
+        delivery_id = await deliveries.test_form(
+            unit, unit.principal.organization_id, kind=kind.value, settings=settings
+        )
     else:
         saved = await channels.get_channel(unit, channel_id)
         settings = settings_from(saved.kind, form, saved.settings)
-        delivery_id = await actions.test_form_of(unit, channel_id, settings)
+        delivery_id = await deliveries.test_form_of(unit, channel_id, settings)
     limit.take(unit.principal.organization_id, unit.now)
     return delivery_id
 
 
 async def _test_so_far(unit: UnitOfWork[Principal], delivery_id: UUID) -> Tested:
-    delivery, attempts = await actions.get_delivery(unit, delivery_id)
+    delivery, attempts = await deliveries.get_delivery(unit, delivery_id)
     return Tested(delivery, attempts[-1] if attempts else None)
 
 

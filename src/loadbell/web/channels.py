@@ -10,11 +10,10 @@ from litestar.di import NamedDependency
 from loadbell.accounts.projects import names_of_projects
 from loadbell.channels import channel_type
 from loadbell.domain.channels import Channel
-from loadbell.domain.deliveries import Delivery
+from loadbell.domain.deliveries import Delivery, FinalStatus
 from loadbell.domain.errors import Conflict, FieldError, Invalid, RateLimited, Refused
 from loadbell.domain.orgs import Action, Principal
-from loadbell.domain.replays import End
-from loadbell.notify import actions, channels, log, replay, resuming, rotation
+from loadbell.notify import channels, deliveries, delivery_stats, replay, resuming, rotation
 from loadbell.notify.resuming import Held
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
@@ -29,7 +28,7 @@ SHOWN = 10
 OVERLAPS = (("24h", "for a day"), ("1h", "for an hour"), ("7d", "for a week"), ("0s", "not at all: they end now"))
 """How long former signing secrets stay live, as the page offers it."""
 
-ENDS = {End.FAILED: "Failed", End.DELIVERED: "Delivered", End.CANCELLED: "Cancelled"}
+ENDS = {FinalStatus.FAILED: "Failed", FinalStatus.DELIVERED: "Delivered", FinalStatus.CANCELLED: "Cancelled"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class Standing:
     projects: Mapping[int, str]
     deliveries: Sequence[Delivery]
     held: int
-    outcomes: log.Bucket | None  #: of the last day, in one sum
+    outcomes: delivery_stats.Bucket | None  #: of the last day, in one sum
 
 
 @dataclass(frozen=True)
@@ -194,8 +193,8 @@ async def _standing(unit: UnitOfWork[Principal], channel_id: int, form: Form | N
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         return Standing(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
     projects = await names_of_projects(unit)
-    deliveries, _ = await actions.list_log(unit, channel_id=channel_id, limit=SHOWN)
-    outcomes = await log.outcomes_over_time(unit, channel_id=channel_id, period=log.Period.DAY)
+    found, _ = await deliveries.list_log(unit, channel_id=channel_id, limit=SHOWN)
+    outcomes = await delivery_stats.outcomes_over_time(unit, channel_id=channel_id, period=delivery_stats.Period.DAY)
     paused = next((notice for notice in await channels.paused_channels(unit) if notice.id == channel_id), None)
     return Standing(
         channel=channel,
@@ -204,7 +203,7 @@ async def _standing(unit: UnitOfWork[Principal], channel_id: int, form: Form | N
         fields=forms.fields_of(channel.kind, channel.settings, form),
         wants=forms.shown_wants(form, channel.subscription),
         projects=projects,
-        deliveries=deliveries,
+        deliveries=found,
         held=0 if paused is None else paused.held,
         outcomes=_sum(outcomes),
     )
@@ -242,7 +241,7 @@ async def _replay(unit: UnitOfWork[Principal], channel_id: int, form: Form, coun
     if since is None:
         raise Invalid(FieldError("since", "say from when on"))
     try:
-        statuses = [End(text) for text in form.all("statuses")]
+        statuses = [FinalStatus(text) for text in form.all("statuses")]
     except ValueError:
         raise Invalid(FieldError("statuses", "choose among the boxes of the form")) from None
     _, count = await replay.start_replay(
@@ -257,9 +256,9 @@ async def _replay(unit: UnitOfWork[Principal], channel_id: int, form: Form, coun
     return count
 
 
-def _sum(outcomes: log.Outcomes) -> log.Bucket:
+def _sum(outcomes: delivery_stats.Outcomes) -> delivery_stats.Bucket:
     buckets = outcomes.buckets
-    return log.Bucket(
+    return delivery_stats.Bucket(
         at=buckets[0].at,
         delivered=sum(bucket.delivered for bucket in buckets),
         failed=sum(bucket.failed for bucket in buckets),

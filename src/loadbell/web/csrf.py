@@ -4,7 +4,8 @@ import base64
 import hashlib
 import hmac
 
-from loadbell.store.db import Transaction, WrongState
+from loadbell.store.db import Transaction
+from loadbell.store.problems import WrongState
 
 _VISITOR = "visitor "
 

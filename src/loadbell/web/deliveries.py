@@ -18,7 +18,7 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
-from loadbell.notify import actions, channels, log
+from loadbell.notify import channels, deliveries, delivery_stats
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.moments import instant_in
 from loadbell.web.page import PageRequest
@@ -43,7 +43,7 @@ CAUSES = {
     Cause.MANUAL: "redelivered by hand",
     Cause.TEST: "Test Hook",
 }
-PERIODS = {"day": log.Period.DAY, "week": log.Period.WEEK}
+PERIODS = {"day": delivery_stats.Period.DAY, "week": delivery_stats.Period.WEEK}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Listed:
     deliveries: Sequence[Delivery]
     names: Mapping[int, str]
     paused: frozenset[int]
-    outcomes: log.Outcomes
+    outcomes: delivery_stats.Outcomes
     following: UUID | None
 
 
@@ -156,7 +156,7 @@ async def redeliver(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id, delivery_id = await _find(page)
     await page.form()
     try:
-        await page.write_in(organization_id, actions.redeliver, delivery_id)
+        await page.write_in(organization_id, deliveries.redeliver, delivery_id)
     except Conflict as refusal:
         return await _show(page, organization_id, delivery_id, refusal=refusal)
     return page.go(f"/deliveries/{delivery_id}?done=redelivered")
@@ -168,7 +168,7 @@ async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id, delivery_id = await _find(page)
     await page.form()
     try:
-        await page.write_in(organization_id, actions.cancel, delivery_id)
+        await page.write_in(organization_id, deliveries.cancel, delivery_id)
     except (Conflict, IllegalMove) as refusal:
         return await _show(page, organization_id, delivery_id, refusal=refusal)
     return page.go(f"/deliveries/{delivery_id}?done=cancelled")
@@ -184,12 +184,12 @@ async def _show(
 
 async def _render_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> str:
     whole = await _whole(unit, delivery_id)
-    mark = f"{whole.delivery.status}-{whole.delivery.attempts_begun}"
+    mark = f"{whole.delivery.status}-{whole.delivery.attempt_count}-{whole.delivery.next_attempt_at}"
     return render_part(unit, "delivery", whole=whole, mark=mark, **_words())
 
 
 async def _whole(unit: UnitOfWork[Principal], delivery_id: UUID) -> Whole:
-    delivery, attempts = await actions.get_delivery(unit, delivery_id)
+    delivery, attempts = await deliveries.get_delivery(unit, delivery_id)
     known = await channels.names_of_channels(unit, [delivery.channel_id])
     channel = None if delivery.channel_id is None else known.get(delivery.channel_id)
     return Whole(
@@ -210,7 +210,7 @@ async def _render_log(unit: UnitOfWork[Principal], filters: Wanted) -> str:
 
 async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before: UUID | None) -> Listed:
     organization_id, channel_id = unit.principal.organization_id, filters.channel_id
-    deliveries, following = await actions.list_log(
+    found, following = await deliveries.list_log(
         unit,
         organization_id=organization_id,
         channel_id=channel_id,
@@ -221,12 +221,12 @@ async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before:
         before=before,
         limit=PAGE,
     )
-    known = await channels.names_of_channels(unit, [*(delivery.channel_id for delivery in deliveries), channel_id])
+    known = await channels.names_of_channels(unit, [*(delivery.channel_id for delivery in found), channel_id])
     return Listed(
-        deliveries=deliveries,
+        deliveries=found,
         names={channel.id: channel.name for channel in known.values()},
         paused=frozenset(channel.id for channel in known.values() if channel.paused),
-        outcomes=await log.outcomes_over_time(
+        outcomes=await delivery_stats.outcomes_over_time(
             unit, organization_id=organization_id, channel_id=channel_id, period=PERIODS[filters.period]
         ),
         following=following,

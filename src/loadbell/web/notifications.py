@@ -19,7 +19,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Notice, run_notice
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source, Threshold, Trigger
-from loadbell.notify import channels, log
+from loadbell.notify import channels, delivery_stats
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
 from loadbell.web.form import Form
@@ -192,7 +192,7 @@ async def _overview(unit: UnitOfWork[Principal], part: str, form: Form | None) -
         return Overview((), rows, more, {}, _told(sample))
     projects = await names_of_projects(unit)
     in_sections = {channel.id for channel in first.values()}
-    last = await log.last_deliveries(unit, in_sections | {channel.id for channel in listed})
+    last = await delivery_stats.last_deliveries(unit, in_sections | {channel.id for channel in listed})
     return Overview(
         sections=tuple(
             _section(kind, first.get(kind), last, sample, form if part == kind.value else None)

@@ -17,7 +17,7 @@ from loadbell.domain.figures import figure, is_known, label_of, written
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.notices import judged_by
 from loadbell.domain.orgs import Action, Principal
-from loadbell.store.outcomes import HELD_COUNTED
+from loadbell.store.delivery_stats import HELD_COUNTED
 from loadbell.store.unit_of_work import UnitOfWork
 
 HEADERS = {

@@ -16,7 +16,7 @@ from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Threshold, Trigger
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
-from loadbell.notify import actions, channels, log
+from loadbell.notify import channels, deliveries, delivery_stats
 from loadbell.runs import lifecycle, metrics
 from loadbell.runs.metrics import Compared
 from loadbell.store.unit_of_work import UnitOfWork
@@ -86,7 +86,7 @@ class Listed:
     """A page of runs, with what stands around them."""
 
     runs: Sequence[Run]
-    told: Mapping[int, log.Told]
+    told: Mapping[int, delivery_stats.Told]
     counts: RunCounts
     projects: Mapping[int, str]
     following: int | None
@@ -181,15 +181,15 @@ async def _render_run(unit: UnitOfWork[Principal], run_id: int) -> str:
 async def _whole(unit: UnitOfWork[Principal], run_id: int) -> Whole:
     run = await lifecycle.get_run(unit, run_id)
     moves = await lifecycle.list_moves(unit, run_id)
-    deliveries, _ = await actions.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
-    known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in deliveries))
+    found, _ = await deliveries.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
+    known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in found))
     measured = await metrics.measured_by(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return Whole(
         run=run,
         project=(await names_of_projects(unit)).get(run.project_id, f"Project {run.project_id}"),
         moves=moves,
-        deliveries=deliveries,
+        deliveries=found,
         channels={channel.id: channel.name for channel in known.values()},
         paused=frozenset(channel.id for channel in known.values() if channel.paused),
         course=course(measured, await metrics.course_by(unit.tx, run), ended=run.ended_at is not None),
@@ -230,7 +230,7 @@ async def _list_runs(unit: UnitOfWork[Principal], filters: Wanted, before: int |
     )
     return Listed(
         runs=runs,
-        told=await log.told_of(unit, [run.id for run in runs]),
+        told=await delivery_stats.told_of(unit, [run.id for run in runs]),
         counts=await lifecycle.count_runs(unit),
         projects=await names_of_projects(unit),
         following=following,

@@ -57,5 +57,5 @@ def _copy_keys() -> None:
         sa.PrimaryKeyConstraint("token_id", "key", name=op.f("pk_idempotency_keys")),
     )
     columns = "token_id, key, request_hash, answer, created_at"
-    op.execute(f"INSERT INTO idempotency_keys ({columns}) SELECT {columns} FROM former_keys")  # noqa: S608 - columns as above
+    op.execute(f"INSERT INTO idempotency_keys ({columns}) SELECT {columns} FROM former_keys")
     op.drop_table("former_keys")

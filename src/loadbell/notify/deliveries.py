@@ -8,7 +8,7 @@ from uuid import UUID
 from loadbell.channels.settings import stored_settings
 from loadbell.domain.changes import changed_fields
 from loadbell.domain.channels import Channel, ChannelKind
-from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus
+from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus, FinalStatus
 from loadbell.domain.errors import Conflict, IllegalMove, NotFound
 from loadbell.domain.events import Event, EventName, test_hook_payload
 from loadbell.domain.ids import Micros
@@ -17,9 +17,12 @@ from loadbell.domain.orgs import Action, Principal
 from loadbell.notify.channels import check_form, check_organization, get_channel, named, parse_kind, place
 from loadbell.notify.visibility import seen_attempts, seen_deliveries
 from loadbell.store import deliveries as store
+from loadbell.store.attempts import list_attempts
 from loadbell.store.audit import append_entry
+from loadbell.store.cancellation import cancel_one
 from loadbell.store.channels import get_channel as find_channel
 from loadbell.store.delivery_lists import list_deliveries
+from loadbell.store.enqueue import NewDelivery, enqueue, lock_delivery, send_again, send_now
 from loadbell.store.organizations import has_project, organization_names
 from loadbell.store.runs import get_run
 from loadbell.store.unit_of_work import UnitOfWork
@@ -92,7 +95,10 @@ async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
         raise Conflict("The channel of this delivery is turned off. Turn it on, then redeliver.")
     if channel.paused_reason is not None:
         raise Conflict("The channel of this delivery is paused. Resume it, then redeliver.")
-    await store.redeliver(unit.tx, delivery)
+    if delivery.status is DeliveryStatus.PENDING:
+        await send_now(unit.tx, delivery_id)
+    else:
+        await send_again(unit.tx, str(delivery_id), FinalStatus(delivery.status))
     unit.tx.wake_workers()
     await append_entry(unit.tx, unit.principal, "delivery.redelivered", f"delivery {delivery_id}", _about(delivery))
     return await _reread(unit, delivery_id)
@@ -111,12 +117,12 @@ async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
         raise Conflict("An attempt is under way and can't be called back. Cancel again if it is to be retried.")
     if delivery.status is not DeliveryStatus.PENDING:
         raise IllegalMove(f"The delivery is {delivery.status.value}; only a pending one can be cancelled.")
-    await store.call_off(unit.tx, delivery)
+    await cancel_one(unit.tx, delivery_id)
     unit.tx.wake_workers()
-    called_off = await _reread(unit, delivery_id)
-    changes = {**_about(delivery), **changed_fields({"status": delivery.status}, {"status": called_off.status})}
+    cancelled = await _reread(unit, delivery_id)
+    changes = {**_about(delivery), **changed_fields({"status": delivery.status}, {"status": cancelled.status})}
     await append_entry(unit.tx, unit.principal, "delivery.cancelled", f"delivery {delivery_id}", changes)
-    return called_off
+    return cancelled
 
 
 async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> tuple[Delivery, list[Attempt]]:
@@ -130,7 +136,7 @@ async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> tuple[
     if delivery is None or not unit.principal.sees_project(delivery.project_id):
         raise _no_delivery(delivery_id)
     (seen,) = seen_deliveries(unit.principal, [delivery])
-    return seen, seen_attempts(unit.principal, await store.list_attempts(unit.tx, delivery_id))
+    return seen, seen_attempts(unit.principal, await list_attempts(unit.tx, delivery_id))
 
 
 async def list_for_run(
@@ -205,9 +211,9 @@ async def _test(
         notice=encode_notice(test_hook_notice(organization=organization, who=who, now=unit.now)),
     )
     tested = None if channel is None or form is not None else channel.id
-    delivery = store.NewDelivery(unit.new_uuid(), tested, kind, cause=Cause.TEST, form=form)
+    delivery = NewDelivery(unit.new_uuid(), tested, kind, cause=Cause.TEST, form=form)
     await store.insert_event(unit.tx, event)
-    await store.insert_deliveries(unit.tx, event, [delivery])
+    await enqueue(unit.tx, event, [delivery])
     unit.tx.wake_workers()
     subject = f"organization {unit.principal.organization_id}" if channel is None else f"channel {channel.id}"
     about = {} if channel is None else named(channel)
@@ -219,7 +225,7 @@ async def _test(
 
 async def _locked(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
     unit.principal.require(Action.READ_DELIVERIES)
-    delivery = await store.lock_delivery(unit.tx, unit.principal.organization_id, delivery_id)
+    delivery = await lock_delivery(unit.tx, unit.principal.organization_id, delivery_id)
     if delivery is None or not unit.principal.sees_project(delivery.project_id):
         raise _no_delivery(delivery_id)
     unit.principal.require(Action.MANAGE_DELIVERIES)

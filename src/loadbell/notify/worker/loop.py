@@ -5,10 +5,6 @@ One task turns a wheel. Each turn is one transaction that carries everything tha
 come in since the last turn, and new leases for as many deliveries as there is room for, when there is a reason to look
 for some. While the sender is busy no transaction is open. What a turn could not record, because the database is away,
 stays in hand for the next one.
-
-Nobody holds others up. A channel whose last attempt succeeded has at most ``IN_LANE`` in flight and is served first;
-any other has one, and all of those together at most ``FOR_UNKNOWN``. First attempts and retries each leave some places
-to the other kind. Among equals, what has waited longest goes first.
 """
 
 import asyncio
@@ -19,31 +15,27 @@ from contextlib import suppress
 import structlog
 
 from loadbell.channels import channel_types
-from loadbell.domain.deliveries import DeliveryStatus, Reason
+from loadbell.domain.deliveries import FinalStatus, Reason
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.channels import NOTED_AFTER
-from loadbell.notify.deliver import Prepared, conclude, prepare
-from loadbell.notify.due_times import DueTimes
-from loadbell.notify.hosts import Hosts
-from loadbell.notify.pausing import Paused, heed
 from loadbell.notify.replay import Replayer
 from loadbell.notify.sweeper import Sweeper
+from loadbell.notify.worker.attempt import Prepared, build_request, judge_result
+from loadbell.notify.worker.capacity import Room, room_beside
+from loadbell.notify.worker.channel_health import Paused, apply_results
+from loadbell.notify.worker.due_times import DueTimes
+from loadbell.notify.worker.hosts import Hosts
+from loadbell.notify.worker.leasing import LeaseResult, lease_due
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.store.clock_steps import MIN_STEP, follow_step_back, skip_gap
-from loadbell.store.completions import Completion, complete_batch, reap
 from loadbell.store.db import Database, Transaction
-from loadbell.store.leases import Leased, Look, Room, give_back, lease_due, return_leases
+from loadbell.store.outbox import Completion, Leased, complete, give_back, reap, return_leases
 
 log = structlog.get_logger()
 
-IN_FLIGHT = 512
-IN_LANE = 4
-KEPT_FOR_FIRST = 128
-KEPT_FOR_RETRIES = 64
-FOR_UNKNOWN = IN_FLIGHT // 2
 LEASE_SLACK: Micros = 30 * SECOND
 MAX_GAP: Micros = 5 * SECOND
 """A turn comes each second; if the next one is later than this, the process stood still or the clock was set."""
@@ -87,12 +79,12 @@ class Worker:
         self._wake = asyncio.Event()
         self._look = True  # there may be something due
         self._look_at: Micros = 0  # when there may be, at the latest
-        self._held: frozenset[int] = frozenset()  # lanes in which more was due than there was room for
+        self._held: frozenset[int] = frozenset()  # channels in which more was due than there was room for
         self._done: list[Completion] = []
         self._one_by_one = False  # a batch of results could not be recorded
-        self._in_lane: Counter[int] = Counter()
+        self._per_key: Counter[int] = Counter()
         self._full = False  # more was due than there was room for in all
-        self._well: set[int] = set()  # channels whose last attempt succeeded
+        self._healthy: set[int] = set()  # channels whose last attempt succeeded
         self._retries = 0
         self._in_flight = 0
         self._hosts = Hosts()
@@ -217,26 +209,26 @@ class Worker:
         """Records what is done and leases what is due; gives the seconds until there may be something to do."""
         self._wake.clear()
         done, now = self._done[: 1 if self._one_by_one else None], self._clock()
-        made_room = any(self._full or item.leased.lane in self._held for item in done)
+        made_room = any(self._full or item.leased.channel_key in self._held for item in done)
         look = self._look or now >= self._look_at or made_room
         self._look = False
         surplus = list(self._surplus)
         leaving = [*(item.leased for item in done), *surplus]
-        busy = self._in_lane - Counter(leased.lane for leased in leaving)
+        busy = self._per_key - Counter(leased.channel_key for leased in leaving)
         retries = self._retries - sum(map(_is_retry, leaving))
         first_ones = busy.total() - retries
 
-        async def work(tx: Transaction) -> tuple[list[Paused], tuple[Look, Look] | None]:
+        async def work(tx: Transaction) -> tuple[list[Paused], tuple[LeaseResult, LeaseResult] | None]:
             paused, released = await self._record(tx, done)
             await return_leases(tx, [str(leased.id) for leased in surplus])
             if not (look or released) or self._stopping:
                 return paused, None
             until = now + self._lease
-            room = self._room(busy, IN_FLIGHT - KEPT_FOR_RETRIES - first_ones)
-            first = await lease_due(tx, retrying=False, room=room, owner=self._owner, until=until)
-            busier = busy + Counter(item.lane for item in first.leased)
-            room = self._room(busier, IN_FLIGHT - KEPT_FOR_FIRST - retries)
-            again = await lease_due(tx, retrying=True, room=room, owner=self._owner, until=until)
+            room = self._room(busy, is_retry=False, of_kind=first_ones)
+            first = await lease_due(tx, is_retry=False, room=room, owner=self._owner, until=until)
+            busier = busy + Counter(item.channel_key for item in first.leased)
+            room = self._room(busier, is_retry=True, of_kind=retries)
+            again = await lease_due(tx, is_retry=True, room=room, owner=self._owner, until=until)
             return paused, (first, again)
 
         try:
@@ -246,13 +238,13 @@ class Worker:
             raise
         del self._done[: len(done)]
         self._returned(surplus)
-        if any(item.leased.replayed for item in done):
+        if any(item.leased.is_replay for item in done):
             self._replayer.look_soon()
         self._one_by_one = self._one_by_one and bool(self._done)
         for completion in done:
             self._count(completion.leased, -1)
-            if completion.verdict.next_attempt_at is not None:
-                self._look_at = min(self._look_at, completion.verdict.next_attempt_at)
+            if completion.verdict.due_at is not None:
+                self._look_at = min(self._look_at, completion.verdict.due_at)
         for channel in paused:
             log.warning("A channel was paused", channel=channel.channel_id, reason=channel.reason)
         if looks is not None:
@@ -267,9 +259,9 @@ class Worker:
         for leased in surplus:
             self._count(leased, -1)
 
-    def _take(self, looks: tuple[Look, Look], now: Micros) -> None:
+    def _take(self, looks: tuple[LeaseResult, LeaseResult], now: Micros) -> None:
         """Sends what both looks leased, and remembers when to look again."""
-        dues = [found.due for found in looks if found.due is not None]
+        dues = [found.next_due for found in looks if found.next_due is not None]
         self._look_at = min([*dues, now + _LOOK_EVERY])
         self._held = looks[0].held | looks[1].held
         self._full = looks[0].full or looks[1].full
@@ -280,29 +272,24 @@ class Worker:
 
     async def _record(self, tx: Transaction, done: Sequence[Completion]) -> tuple[list[Paused], int]:
         """Gives the channels that the results paused, and how many deliveries need not wait any longer."""
-        paused = await heed(tx, done, pause_after=self._pause_after)
-        return paused, await complete_batch(tx, done)
+        paused = await apply_results(tx, done, pause_after=self._pause_after)
+        return paused, await complete(tx, done)
 
-    def _room(self, busy: Counter[int], for_kind: int) -> Room:
-        """What may be leased beside what is ``busy``, of a kind of attempt that may take ``for_kind`` places."""
-        left = {lane: (IN_LANE if lane in self._well else 1) - busy[lane] for lane in busy.keys() | self._well}
-        unknown = sum(count for lane, count in busy.items() if lane not in self._well)
-        total = min(IN_FLIGHT - busy.total(), for_kind)
-        return Room(
-            total,
-            1,
-            left,
-            known=self._well,
-            unknown=FOR_UNKNOWN - unknown,
+    def _room(self, busy: Counter[int], *, is_retry: bool, of_kind: int) -> Room:
+        return room_beside(
+            busy,
+            is_retry=is_retry,
+            of_kind=of_kind,
+            healthy=self._healthy,
             paces=self._paces,
-            hosts=self._hosts.of_lane,
+            hosts=self._hosts.of_key,
             host_left=self._hosts.left(busy),
         )
 
     def _send(self, leased: Sequence[Leased]) -> None:
         exchanges = []
-        all_prepared = [prepare(item, self._clock(), self._base_url) for item in leased]
-        surplus = self._hosts.surplus(all_prepared, self._in_lane)
+        all_prepared = [build_request(item, self._clock(), self._base_url) for item in leased]
+        surplus = self._hosts.surplus(all_prepared, self._per_key)
         self._surplus += [prepared.leased for prepared in surplus]
         self._look = self._look or bool(surplus)
         returned = {prepared.leased.id for prepared in surplus}
@@ -324,17 +311,17 @@ class Worker:
 
     def _conclude(self, prepared: Prepared, result: Reply | NoReply) -> None:
         now = self._clock()
-        done = conclude(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
+        done = judge_result(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
         self._done.append(done)
-        lane = done.leased.lane
+        key = done.leased.channel_key
         if done.attempt.reason is not Reason.OK:
-            self._well.discard(lane)
-        elif lane > 0:  # the lane of a Test Hook is never used again
-            self._well.add(lane)
+            self._healthy.discard(key)
+        elif key > 0:  # the key of a Test Hook is never used again
+            self._healthy.add(key)
         until = done.verdict.throttle_until
-        if until is not None and until - now >= NOTED_AFTER and lane > 0:
-            log.warning("A channel waits for its receiver", channel=lane, until=rfc3339(until))
-        if done.verdict.status is DeliveryStatus.FAILED and done.verdict.finished:
+        if until is not None and until - now >= NOTED_AFTER and key > 0:
+            log.warning("A channel waits for its receiver", channel=key, until=rfc3339(until))
+        if done.verdict.final is FinalStatus.FAILED and done.finished_at is not None:
             # The delivery log has every attempt; a line here for each would cost more than the sending.
             log.warning(
                 "A delivery has failed for good",
@@ -347,9 +334,9 @@ class Worker:
     def _count(self, leased: Leased, change: int) -> None:
         self._in_flight += change
         self._retries += change * _is_retry(leased)
-        self._in_lane[leased.lane] += change
-        if not self._in_lane[leased.lane]:
-            del self._in_lane[leased.lane]
+        self._per_key[leased.channel_key] += change
+        if not self._per_key[leased.channel_key]:
+            del self._per_key[leased.channel_key]
 
     async def _reap_now_and_then(self) -> None:
         if self._clock() - self._reaped_at >= _REAP_EVERY:

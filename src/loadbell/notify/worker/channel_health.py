@@ -1,7 +1,7 @@
 """
-Pausing: a channel that can't work sends nothing until a person resumes it, and the others are told.
+Channel health: a channel that can't work is paused until a person resumes it, and the others are told.
 
-What attempts say about their channels is heeded in the transaction that records them, so that a pause, its entry in
+What attempts say about their channels is applied in the transaction that records them, so that a pause, its entry in
 the audit log and its event are there together or not at all. See ``docs/decisions/0012-pausing.md``.
 """
 
@@ -13,13 +13,15 @@ from loadbell.domain.changes import changed_fields
 from loadbell.domain.deliveries import Reason, without_quotes
 from loadbell.domain.events import Event, EventName, channel_paused_payload
 from loadbell.domain.ids import Micros, to_datetime
-from loadbell.domain.notices import encode_notice, pause_notice, span
+from loadbell.domain.notices import encode_notice, pause_notice
 from loadbell.notify.route import wants_pauses
 from loadbell.store import pauses as store
 from loadbell.store.audit import append_system_entry
-from loadbell.store.completions import Completion
+from loadbell.store.channels import Throttle, throttle_channels
 from loadbell.store.db import Transaction
-from loadbell.store.deliveries import NewDelivery, insert_deliveries, insert_event
+from loadbell.store.deliveries import insert_event
+from loadbell.store.enqueue import NewDelivery, enqueue
+from loadbell.store.outbox import Completion
 
 _SAY_NOTHING = frozenset({Reason.RATE_LIMITED, Reason.BAD_PAYLOAD, Reason.INTERNAL, Reason.EXPIRED})
 
@@ -43,11 +45,12 @@ class _Said:
     limited: bool = False  #: its rate changes: it is limited, or was before
 
 
-async def heed(tx: Transaction, done: Sequence[Completion], *, pause_after: Micros) -> list[Paused]:
-    """Does to channels what these attempts say about them; to be called before they are recorded.
+async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_after: Micros) -> list[Paused]:
+    """Does to channels what these attempts say about them: their limits, failures and pauses.
 
-    A channel is paused when it said that no message can succeed, or when nothing but failures came for
-    ``pause_after``; the organization's other channels are told. Gives those that were paused by this.
+    To be called before the attempts are recorded: on PostgreSQL channels are locked first. A channel is paused when
+    it said that no message can succeed, or when nothing but failures came for ``pause_after``; the organization's other
+    channels are told. Gives those that were paused by this.
     """
     by_channel = _by_channel(done)
     said = {channel: _said(items) for channel, items in by_channel.items()}
@@ -66,8 +69,8 @@ async def heed(tx: Transaction, done: Sequence[Completion], *, pause_after: Micr
     paused: list[tuple[store.Standing, str]] = []
     for channel in standings:
         one = said[channel.id]
-        if channel.judged_from:  # it was resumed, or got new settings: what began before is of the past
-            one = _said(item for item in by_channel[channel.id] if item.attempt.started_at >= channel.judged_from)
+        if channel.health_since:  # it was resumed, or got new settings: what began before is of the past
+            one = _said(item for item in by_channel[channel.id] if item.attempt.started_at >= channel.health_since)
         failing_since = one.failing_since
         if not one.succeeded and channel.failing_since is not None:
             failing_since = channel.failing_since
@@ -79,36 +82,48 @@ async def heed(tx: Transaction, done: Sequence[Completion], *, pause_after: Micr
     await store.note_failing(tx, since)
     for channel, reason in paused:
         await _tell(tx, channel, reason)
+    await throttle(tx, done)
     return [Paused(channel.id, reason) for channel, reason in paused]
 
 
-async def find_late(tx: Transaction, *, hold_for: Micros) -> list[store.Late]:
-    """Some of what has waited for longer than ``hold_for``: for a paused channel, or for a receiver's rate limit.
-
-    To find it takes long where channels hold much: it is for a look, never for a transaction that writes.
-    """
-    return await store.find_late(tx, before=tx.now - hold_for)
+async def throttle(tx: Transaction, done: Sequence[Completion]) -> None:
+    """Lets channels wait that were rate-limited by these attempts, and forgets it of those that are not any more."""
+    await throttle_channels(tx, _throttles(done), recovered=_recovered(done))
 
 
-async def expire_held(tx: Transaction, late: Sequence[store.Late], *, hold_for: Micros) -> int:
-    """Ends those of the deliveries that still wait for longer than ``hold_for``; gives how many."""
-    return await store.expire_late(
-        tx,
-        late,
-        held=f"The channel was paused, and this waited for longer than {span(hold_for)}. "
-        "Resume the channel, then redeliver this if it is still of use.",
-        limited=f"The receiver's rate limit left no room for this within {span(hold_for)}. "
-        "Redeliver it if it is still of use.",
-        before=tx.now - hold_for,
-    )
+def _throttles(done: Sequence[Completion]) -> dict[int, Throttle]:
+    """Until when each channel that was rate-limited waits."""
+    throttles: dict[int, Throttle] = {}
+    for item in done:
+        key, until = item.leased.channel_key, item.verdict.throttle_until
+        if until is not None and key > 0 and (key not in throttles or until > throttles[key].until):
+            throttles[key] = Throttle(
+                until,
+                bucket_full_at=0 if item.pace is None else item.pace.drained(until),
+                since=item.attempt.started_at,
+                reason=item.throttle_reason,
+                rate_limits=(item.leased.rate_limits + 1) * _is_limited(item),
+            )
+    return throttles
+
+
+def _recovered(done: Sequence[Completion]) -> set[int]:
+    """The channels that were refused for coming too fast before, and are not now."""
+    limited = {item.leased.channel_key for item in done if _is_limited(item)}
+    before = {item.leased.channel_key for item in done if item.leased.channel_key > 0 and item.leased.rate_limits}
+    return before - limited
+
+
+def _is_limited(item: Completion) -> bool:
+    return item.attempt.reason is Reason.RATE_LIMITED
 
 
 def _by_channel(done: Iterable[Completion]) -> dict[int, list[Completion]]:
-    """The attempts that say something about their channel: a Test Hook, in a lane of its own, says nothing."""
+    """The attempts that say something about their channel: a Test Hook, with a channel key of its own, says nothing."""
     by_channel: dict[int, list[Completion]] = {}
     for item in done:
-        if item.leased.lane > 0:
-            by_channel.setdefault(item.leased.lane, []).append(item)
+        if item.leased.channel_key > 0:
+            by_channel.setdefault(item.leased.channel_key, []).append(item)
     return by_channel
 
 
@@ -169,5 +184,5 @@ async def _tell(tx: Transaction, channel: store.Standing, reason: str) -> None:
         notice=encode_notice(notice),
     )
     await insert_event(tx, event)
-    await insert_deliveries(tx, event, [NewDelivery(tx.new_uuid(), one.id, one.kind) for one in told])
+    await enqueue(tx, event, [NewDelivery(tx.new_uuid(), one.id, one.kind) for one in told])
     tx.wake_workers()

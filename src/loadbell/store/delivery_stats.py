@@ -3,8 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import msgspec
-
 from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.ids import Micros, first_uuid
 from loadbell.store.db import Row, Transaction
@@ -23,23 +21,19 @@ _OVER_TIME = (
 )
 _OF_ORGANIZATION = Statement(_OVER_TIME.format("organization_id = :organization_id"))
 _OF_CHANNEL = Statement(_OVER_TIME.format("channel_id = :channel_id AND +organization_id = :organization_id"))
-_TOLD = (
+_OF_RUNS = Statement(
     "SELECT d.run_id, d.project_id, d.status, c.paused_at IS NOT NULL AS paused, count(*) AS count "
     "FROM deliveries d LEFT JOIN channels c ON c.id = d.channel_id "
-    "WHERE +d.organization_id = :organization_id AND d.run_id {} GROUP BY d.run_id, d.project_id, d.status, paused"
-)
-_TOLD_OF = Statement(
-    _TOLD.format("IN (SELECT value FROM json_each(:run_ids))"),
-    _TOLD.format(
-        "IN (SELECT CAST(value AS bigint) FROM json_array_elements_text(CAST(:run_ids AS json)))",
-    ),
+    "WHERE +d.organization_id = :organization_id AND d.run_id IN LIST(:run_ids, bigint) "
+    "GROUP BY d.run_id, d.project_id, d.status, paused"
 )
 _HELD = Statement(
-    # Those that are due or will be, and behind each the line of those that wait for it.
+    # Those that are due or will be, and behind each the line of those that come after it.
     "WITH RECURSIVE held(id) AS ("
-    "SELECT id FROM deliveries WHERE status = 'pending' AND waits_for IS NULL AND retrying IN (0, 1) AND lane = :lane "
-    "UNION ALL SELECT d.id FROM held JOIN deliveries d ON d.waits_for = held.id "
-    "WHERE d.status = 'pending' AND d.lane = :lane) "
+    "SELECT delivery_id FROM outbox WHERE lease_owner IS NULL AND after IS NULL AND is_retry IN (0, 1) "
+    "AND channel_key = :channel_id "
+    "UNION ALL SELECT o.delivery_id FROM held JOIN outbox o ON o.after = held.id "
+    "WHERE o.lease_owner IS NULL AND o.channel_key = :channel_id) "
     "SELECT count(*) AS count FROM (SELECT id FROM held LIMIT :limit) AS counted"
 )
 
@@ -54,7 +48,7 @@ class Share:
     oldest: Micros  #: when the first of them was created
 
 
-async def outcomes(  # noqa: PLR0913 - whose, and the steps of time
+async def stats_over_time(  # noqa: PLR0913 - whose, and the steps of time
     tx: Transaction,
     organization_id: int,
     *,
@@ -84,18 +78,16 @@ async def outcomes(  # noqa: PLR0913 - whose, and the steps of time
     return shares, sum(share.count for share in shares) > COUNTED
 
 
-async def told_of(tx: Transaction, organization_id: int, run_ids: Collection[int]) -> list[Row]:
+async def stats_of_runs(tx: Transaction, organization_id: int, run_ids: Collection[int]) -> list[Row]:
     """How the deliveries of these runs stand.
 
     A row for each run_id, project_id, status and paused (the channel is) that there is, with their count.
     """
-    return list(
-        await tx.all(_TOLD_OF, organization_id=organization_id, run_ids=msgspec.json.encode(sorted(run_ids)).decode())
-    )
+    return list(await tx.all(_OF_RUNS, organization_id=organization_id, run_ids=sorted(run_ids)))
 
 
 async def count_held(tx: Transaction, channel_id: int) -> int:
-    """How many deliveries wait in the channel, up to ``HELD_COUNTED``. Test Hooks have lanes of their own."""
-    row = await tx.first(_HELD, lane=channel_id, limit=HELD_COUNTED)
+    """How many deliveries wait in the channel, up to ``HELD_COUNTED``. Test Hooks have keys of their own."""
+    row = await tx.first(_HELD, channel_id=channel_id, limit=HELD_COUNTED)
     assert row is not None
     return int(row["count"])

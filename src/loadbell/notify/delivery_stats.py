@@ -9,7 +9,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.notify.channels import check_organization, get_channel
 from loadbell.store import delivery_lists
-from loadbell.store import outcomes as store
+from loadbell.store import delivery_stats as store
 from loadbell.store.unit_of_work import UnitOfWork
 
 _HOUR: Micros = 3600 * SECOND
@@ -79,7 +79,7 @@ async def outcomes_over_time(
     unit.principal.require(Action.READ_LOG)
     end = unit.now - unit.now % period.width + period.width
     start = end - period.steps * period.width
-    shares, cut = await store.outcomes(
+    shares, cut = await store.stats_over_time(
         unit.tx, unit.principal.organization_id, channel_id=channel_id, start=start, end=end, width=period.width
     )
     buckets = [Bucket(start + step * period.width) for step in range(period.steps)]
@@ -94,7 +94,7 @@ async def told_of(unit: UnitOfWork[Principal], run_ids: Collection[int]) -> dict
     """How the deliveries stand of each of these runs that the asker sees; zeros for one that nobody is told of."""
     unit.principal.require(Action.READ_DELIVERIES)
     told = dict.fromkeys(run_ids, Told())
-    for row in await store.told_of(unit.tx, unit.principal.organization_id, run_ids):
+    for row in await store.stats_of_runs(unit.tx, unit.principal.organization_id, run_ids):
         if unit.principal.sees_project(row["project_id"]):
             status = DeliveryStatus(row["status"])
             name = "held" if status is DeliveryStatus.PENDING and row["paused"] else _NAMES[status]

@@ -13,13 +13,12 @@ import structlog
 
 from loadbell.channels import channel_type
 from loadbell.channels.settings import stored_settings
-from loadbell.domain.deliveries import Attempt, DeliveryStatus, Exchange, Outcome, Reason, after_attempt
+from loadbell.domain.deliveries import Attempt, Exchange, Outcome, Reason, after_attempt
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import Notice, bare_notice, decode_notice
 from loadbell.domain.retry import RetrySchedule
 from loadbell.outbound.contract import MASK, Envelope, Message, NoReply, Reply, masked_url
-from loadbell.store.completions import Completion
-from loadbell.store.leases import Leased
+from loadbell.store.outbox import Completion, Leased
 
 log = structlog.get_logger()
 
@@ -45,7 +44,7 @@ class Prepared:
     refusal: NoReply | None = None
 
 
-def prepare(leased: Leased, now: Micros, base_url: str) -> Prepared:
+def build_request(leased: Leased, now: Micros, base_url: str) -> Prepared:
     """What to send for the attempt that ``leased`` allows; links to our own pages begin with ``base_url``."""
     envelope = Envelope(leased.id, leased.event, leased.number, now, leased.payload, leased.secrets)
     try:
@@ -64,7 +63,7 @@ def _notice(leased: Leased, base_url: str) -> Notice:
     return replace(notice, links=tuple(links))
 
 
-def conclude(
+def judge_result(
     prepared: Prepared, result: Reply | NoReply, *, schedule: RetrySchedule, now: Micros, chance: float
 ) -> Completion:
     """What became of the attempt and where it takes the delivery; ``chance`` in [0, 1) decides the jitter."""
@@ -76,10 +75,10 @@ def conclude(
     verdict = after_attempt(
         outcome,
         cause=leased.cause,
-        settled=leased.settled,
-        step=leased.step,
+        final=leased.final,
+        retry_index=leased.retry_index,
         resume_at=leased.resume_at,
-        replayed=leased.replayed,
+        is_replay=leased.is_replay,
         rate_limits=leased.rate_limits,
         number=leased.number,
         schedule=schedule,
@@ -92,16 +91,15 @@ def conclude(
         started_at=prepared.started_at,
         duration=result.duration,
         reason=outcome.reason,
-        message=outcome.message if prepared.message is None else _told(outcome.message, prepared.message),
-        exchange=None if prepared.message is None else _kept(prepared.message, result),
+        message=outcome.message if prepared.message is None else _masked_sentence(outcome.message, prepared.message),
+        exchange=None if prepared.message is None else _logged_exchange(prepared.message, result),
     )
-    ended = verdict.status is not DeliveryStatus.PENDING and leased.settled is None
     return Completion(
         leased=leased,
         attempt=attempt,
         verdict=verdict,
         answered=isinstance(result, Reply) and outcome.reason is not Reason.RATE_LIMITED,
-        finished_at=now if verdict.finished or ended else None,
+        finished_at=None if verdict.final is leased.final else now,
         pace=channel_type(leased.kind).pace,
         pauses=outcome.pauses,
         throttle_reason=_TOOK_THE_LAST if outcome.ok else attempt.message,
@@ -117,7 +115,7 @@ def _judge(leased: Leased, reply: Reply, now: Micros) -> Outcome:
         return Outcome(Reason.INTERNAL, f"The answer {reply.status} could not be understood by loadbell.", retry=True)
 
 
-def _told(sentence: str, message: Message) -> str:
+def _masked_sentence(sentence: str, message: Message) -> str:
     """``sentence`` without our secrets in what it quotes of the answer. Our own words stay: a path may hold them."""
     if '"' not in sentence:
         return sentence
@@ -125,7 +123,7 @@ def _told(sentence: str, message: Message) -> str:
     return _QUOTED.sub(lambda quoted: _mask(quoted[0], secrets), sentence)
 
 
-def _kept(message: Message, result: Reply | NoReply) -> Exchange | None:
+def _logged_exchange(message: Message, result: Reply | NoReply) -> Exchange | None:
     try:
         return _exchange(message, result)
     except ValueError:

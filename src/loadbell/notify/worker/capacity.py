@@ -1,0 +1,129 @@
+"""
+Who may take how many places: pure decisions on queues, so that nobody holds others up.
+
+A channel whose last attempt succeeded (a healthy one) has at most :data:`MAX_PER_CHANNEL` attempts in flight and is
+served first; any other (an unproven one) has one, and all of those together at most :data:`MAX_UNPROVEN`. First
+attempts and retries each leave some places to the other kind. Among equals, what has waited longest goes first.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.domain.pace import Pace
+from loadbell.store.outbox import Queue
+
+MAX_IN_FLIGHT = 512
+MAX_PER_CHANNEL = 4
+RESERVED_FOR_FIRST = 128
+RESERVED_FOR_RETRIES = 64
+MAX_UNPROVEN = MAX_IN_FLIGHT // 2
+
+
+@dataclass(frozen=True)
+class Room:
+    """How much a worker can take: in all, for each channel, and what is left of that for the channels that are named.
+
+    Channels that are ``healthy`` are served first; all others together get at most ``unproven`` places. ``paces``: how
+    fast the channels of a kind may be notified. ``hosts``: where channels lead, as far as it is known; ``host_left``:
+    what is left for those; a host that is not in it has room.
+    """
+
+    total: int
+    per_channel: int = 1
+    left: Mapping[int, int] = field(default_factory=dict)
+    healthy: Collection[int] = ()
+    unproven: int = MAX_ID
+    paces: Mapping[str, Pace] = field(default_factory=dict)
+    hosts: Mapping[int, str] = field(default_factory=dict)
+    host_left: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """From which channels to lease, how much of each, in this order.
+
+    ``buckets``: how fast those of them may be notified that have a pace. ``held``: channels in which more is due than
+    there is room for in them. ``full``: something is left for want of room in all. ``next_due``: when the next one
+    waits for nothing but time; None: none does.
+    """
+
+    places: list[tuple[int, int]]
+    buckets: dict[int, Pace]
+    held: frozenset[int]
+    full: bool
+    next_due: Micros | None
+
+
+def room_beside(  # noqa: PLR0913 - what a worker knows of its channels and hosts
+    busy: Counter[int],
+    *,
+    is_retry: bool,
+    of_kind: int,
+    healthy: Collection[int],
+    paces: Mapping[str, Pace],
+    hosts: Mapping[int, str],
+    host_left: Mapping[str, int],
+) -> Room:
+    """What may be leased beside what is ``busy``, of first attempts or of retries: ``of_kind`` of it are that."""
+    reserved = RESERVED_FOR_FIRST if is_retry else RESERVED_FOR_RETRIES
+    unproven = sum(count for key, count in busy.items() if key not in healthy)
+    return Room(
+        min(MAX_IN_FLIGHT - busy.total(), MAX_IN_FLIGHT - reserved - of_kind),
+        left={key: (MAX_PER_CHANNEL if key in healthy else 1) - busy[key] for key in {*busy, *healthy}},
+        healthy=healthy,
+        unproven=MAX_UNPROVEN - unproven,
+        paces=paces,
+        hosts=hosts,
+        host_left=host_left,
+    )
+
+
+def plan(queues: Sequence[Queue], room: Room, now: Micros) -> Plan:
+    """Which of the queues to serve within ``room``: healthy channels first, and the longest due of them first."""
+    buckets: dict[int, Pace] = {}
+    ready: list[tuple[bool, Micros, int, int]] = []
+    held: set[int] = set()
+    later: list[Micros] = []
+    for queue in queues:
+        due, pace = queue.due_at, room.paces.get(queue.kind or "")
+        if pace is not None:
+            buckets[queue.channel_key] = pace
+            due = max(due, pace.next_at(queue.bucket_full_at))
+        if due > now:
+            later.append(due)
+            continue
+        free = room.left.get(queue.channel_key, room.per_channel)
+        if free > 0:
+            ready.append((queue.channel_key not in room.healthy, due, queue.channel_key, free))
+        else:
+            held.add(queue.channel_key)
+    places = _within(sorted(ready), room)
+    return Plan(places, buckets, frozenset(held), len(places) < len(ready), min(later, default=None))
+
+
+def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[tuple[int, int]]:
+    """The channels to lease from and how much of each: of those that are unproven only as much as they get."""
+    places: list[tuple[int, int]] = []
+    unproven = room.unproven
+    host_left = dict(room.host_left)
+    for is_unproven, _, key, free in ready if room.total > 0 else ():
+        count = min(free, unproven) if is_unproven else free
+        host = room.hosts.get(key)
+        if host in host_left:
+            count = min(count, host_left[host])
+            host_left[host] -= max(count, 0)
+        unproven -= count if is_unproven else 0
+        if count > 0:
+            places.append((key, count))
+    return places
+
+
+def at_pace(
+    places: Sequence[tuple[int, int]], buckets: Mapping[int, Pace], full_at: Mapping[int, Micros], now: Micros
+) -> list[tuple[int, int]]:
+    """``places`` with no more of each channel than its bucket holds; nothing of a bucket that another worker holds."""
+    allowed = {key: buckets[key].allowed(instant, now) for key, instant in full_at.items()}
+    cut = [(key, min(free, allowed.get(key, 0)) if key in buckets else free) for key, free in places]
+    return [(key, free) for key, free in cut if free > 0]

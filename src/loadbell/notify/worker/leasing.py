@@ -1,0 +1,54 @@
+"""One look for due deliveries: what the queues hold, what there is room for, and what the receivers' pace allows."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from loadbell.domain.ids import SECOND, Micros
+from loadbell.notify.worker.capacity import Room, at_pace, plan
+from loadbell.store.channels import draw_from_buckets, lock_buckets
+from loadbell.store.db import Transaction
+from loadbell.store.outbox import Leased, lease, list_queues
+
+_CROWDED: Micros = SECOND // 50  # until the next look at a bucket that another worker held
+
+
+@dataclass(frozen=True)
+class LeaseResult:
+    """What a look for due deliveries found.
+
+    ``next_due``: when the next one waits for nothing but time; None: none does. ``held``: channels in which more may be
+    due than there was room for in them. ``full``: something was left for want of room in all.
+    """
+
+    leased: list[Leased]
+    next_due: Micros | None
+    held: frozenset[int]
+    full: bool
+
+
+async def lease_due(tx: Transaction, *, is_retry: bool, room: Room, owner: int, until: Micros) -> LeaseResult:
+    """Leases what is due, healthy channels and the oldest of them first, within ``room``.
+
+    ``is_retry`` picks between first attempts and repeated ones. What has lost its channel, project or organization is
+    cancelled instead; what belongs to a paused channel, or to one that is being swept, stays.
+    """
+    chosen = plan(await list_queues(tx, is_retry=is_retry), room, tx.now)
+    buckets = chosen.buckets
+    paced = [key for key, _ in chosen.places if key in buckets]
+    full_at = await lock_buckets(tx, paced)
+    again = [buckets[key].next_at(full_at[key]) if key in full_at else tx.now + _CROWDED for key in paced]
+    places = at_pace(chosen.places, buckets, full_at, tx.now)
+    if not places:
+        return LeaseResult([], _soonest(tx, [chosen.next_due, *again]), chosen.held, chosen.full)
+    leased, count = await lease(tx, places, is_retry=is_retry, limit=room.total, owner=owner, until=until)
+    taken = Counter(item.channel_key for item in leased)
+    drawn = {key: buckets[key].after(full_at[key], tx.now, taken[key]) for key in full_at if taken[key]}
+    await draw_from_buckets(tx, drawn)
+    again += [buckets[key].next_at(instant) for key, instant in drawn.items()]
+    held = chosen.held.union(key for key, free in places if taken[key] >= free)
+    return LeaseResult(leased, _soonest(tx, [chosen.next_due, *again]), held, chosen.full or count >= room.total)
+
+
+def _soonest(tx: Transaction, instants: Iterable[Micros | None]) -> Micros | None:
+    return min((instant for instant in instants if instant is not None and instant > tx.now), default=None)

@@ -1,0 +1,108 @@
+"""
+Cancelling deliveries: what a person calls off, and what has lost its channel, its project or its organization.
+
+What is pending is cancelled and says why; one whose log had ended before a Redeliver keeps its end. What is being sent
+ends in its attempt, and is looked at again by whoever makes it pending afterwards. Many are worked off by a sweep
+(``sweeps.py``). On PostgreSQL rows are locked channels first, then the outbox in ascending order, then the log.
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from loadbell.domain.deliveries import FinalStatus
+from loadbell.domain.ids import Micros
+from loadbell.store.db import Transaction
+from loadbell.store.deliveries import Ending, end_deliveries
+from loadbell.store.ordering import leave, leave_together, lock_around, release
+from loadbell.store.statements import Statement
+
+CHANNEL_DELETED = "The channel was deleted before this was sent."
+PROJECT_DELETED = "The project was deleted before this was sent."
+ORGANIZATION_DELETED = "The organization was deleted before this was sent."
+
+LOST = (
+    "CASE WHEN EXISTS "
+    "(SELECT 1 FROM organizations org WHERE org.id = d.organization_id AND org.deleted_at IS NOT NULL) "
+    f"THEN '{ORGANIZATION_DELETED}' WHEN d.project_id IS NOT NULL AND NOT EXISTS "
+    "(SELECT 1 FROM projects p WHERE p.id = d.project_id AND p.deleted_at IS NULL) "
+    f"THEN '{PROJECT_DELETED}' "
+    "WHEN o.form IS NULL AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.id = d.channel_id) "
+    f"THEN '{CHANNEL_DELETED}' END"
+)
+"""SQL on a delivery ``d`` and its work ``o``: the sentence that says what it has lost; null: nothing."""
+
+_LOCK_PENDING = Statement(
+    "SELECT delivery_id FROM outbox WHERE delivery_id IN LIST(:ids, text) AND lease_owner IS NULL "
+    "ORDER BY delivery_id FOR UPDATE"
+)
+_DELETE = Statement("DELETE FROM outbox WHERE delivery_id IN LIST(:ids, text)")
+_FIND_LOST = Statement(
+    f"SELECT d.id, {LOST} AS lost FROM outbox o JOIN deliveries d ON d.id = o.delivery_id "
+    "WHERE o.delivery_id IN LIST(:ids, text) AND o.lease_owner IS NULL"
+)
+_COUNT_PENDING = Statement(
+    "SELECT count(*) AS count FROM outbox o JOIN deliveries d ON d.id = o.delivery_id "
+    "WHERE o.organization_id = :organization_id AND o.lease_owner IS NULL "
+    "AND (d.project_id = :project_id OR CAST(:project_id AS bigint) IS NULL)"
+)
+
+
+async def count_pending(tx: Transaction, organization_id: int, project_id: int | None = None) -> int:
+    """How many deliveries of the organization, or of one project of it, are pending."""
+    row = await tx.first(_COUNT_PENDING, organization_id=organization_id, project_id=project_id)
+    assert row is not None
+    return int(row["count"])
+
+
+async def end_pending(tx: Transaction, ids: Collection[str], ending: Ending) -> list[str]:
+    """Takes the work off those of the deliveries that are pending, and ends their log; gives which those were."""
+    if not ids:
+        return []
+    pending = [row["delivery_id"] for row in await tx.all(_LOCK_PENDING, ids=ids)]
+    if pending:
+        await tx.run(_DELETE, ids=pending)
+        await end_deliveries(tx, pending, ending)
+    return pending
+
+
+async def cancel_one(tx: Transaction, delivery_id: UUID) -> None:
+    """Cancels a delivery that this transaction has locked and that is pending, at somebody's wish.
+
+    What waited for it waits for what it waited for itself, or is free to go.
+    """
+    await leave(tx, str(delivery_id))
+    await cancel_these(tx, [str(delivery_id)], None, tx.now)
+
+
+async def cancel_these(
+    tx: Transaction, delivery_ids: Collection[str], message: str | None, now: Micros
+) -> tuple[list[str], int]:
+    """Cancels those of the deliveries that are pending; what waited for them is free to go.
+
+    Gives which those were, and how many are free now.
+    """
+    cancelled = await end_pending(tx, delivery_ids, Ending(FinalStatus.CANCELLED, now, message))
+    return cancelled, await release(tx, cancelled)
+
+
+async def cancel_in_line(tx: Transaction, delivery_ids: Collection[str], message: str | None, now: Micros) -> None:
+    """Cancels those of the deliveries that are pending; what waited for them waits for what they waited for."""
+    if delivery_ids:
+        await lock_around(tx, delivery_ids)
+        if await leave_together(tx, delivery_ids):
+            tx.wake_workers()
+        await end_pending(tx, delivery_ids, Ending(FinalStatus.CANCELLED, now, message))
+
+
+async def cancel_lost(tx: Transaction, delivery_ids: Collection[str]) -> int:
+    """Cancels those of the deliveries that are pending and have lost what they were for, after an attempt or a lease.
+
+    What waited for them is free to go; gives how many that are.
+    """
+    if not delivery_ids:
+        return 0
+    lost: dict[str, list[str]] = {}
+    for row in await tx.all(_FIND_LOST, ids=delivery_ids):
+        if row["lost"] is not None:
+            lost.setdefault(row["lost"], []).append(row["id"])
+    return sum([(await cancel_these(tx, ids, message, tx.now))[1] for message, ids in lost.items()])

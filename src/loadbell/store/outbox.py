@@ -1,0 +1,383 @@
+"""
+The outbox: work on deliveries. A row is there only while there is an attempt to come or under way.
+
+What is due is leased by a worker, which completes it: the attempt is appended to the log, the log moved, and the row
+deleted, or dated anew for the next attempt. No other module writes a lease.
+
+A lease is the worker's number, a time, and the number of the attempt it is for. The attempt's number is the fence: it
+grows with each lease, so that a worker which lost its lease can still record what it did but not move the delivery.
+
+On PostgreSQL rows are locked channels first, then the outbox in ascending order, then the log, as everybody locks them.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+import msgspec
+import structlog
+
+from loadbell.domain.channels import ChannelKind, SigningSecret, live_secrets
+from loadbell.domain.deliveries import Attempt, Cause, FinalStatus, Reason, Verdict
+from loadbell.domain.events import EventName
+from loadbell.domain.ids import Micros
+from loadbell.domain.pace import Pace
+from loadbell.store.attempts import append_attempts
+from loadbell.store.cancellation import LOST, cancel_lost
+from loadbell.store.channels import read_secrets
+from loadbell.store.db import Row, Transaction
+from loadbell.store.deliveries import (
+    LogEntry,
+    move_deliveries,
+    read_final,
+)
+from loadbell.store.ordering import release
+from loadbell.store.postgresql import WORKER_LOCKS
+from loadbell.store.problems import WrongState
+from loadbell.store.statements import Statement, unnest
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+INTERRUPTED = (
+    "loadbell was stopped while this attempt was under way; whether it reached the receiver is not known. "
+    "A repeat carries the same X-LoadImpact-ID."
+)
+_STOPPED = "loadbell was stopped in the middle of the last attempt."
+
+_NO_LEASE = "lease_owner = NULL, lease_until = NULL, leased_at = NULL"
+
+_QUEUES = Statement(
+    """
+    WITH RECURSIVE queues(channel_key) AS (
+        -- One step of the index from each key to the next: what a look costs grows with the channels, not the work.
+        SELECT min(channel_key) FROM outbox WHERE lease_owner IS NULL AND after IS NULL AND is_retry = :is_retry
+        UNION ALL
+        SELECT (SELECT min(o.channel_key) FROM outbox o WHERE o.lease_owner IS NULL AND o.after IS NULL
+                AND o.is_retry = :is_retry AND o.channel_key > queues.channel_key)
+        FROM queues WHERE queues.channel_key IS NOT NULL
+    )
+    SELECT queues.channel_key AS channel_key, coalesce(c.throttled_until, 0) AS throttled_until, c.kind AS kind,
+        c.bucket_full_at AS bucket_full_at,
+        (SELECT min(o.due_at) FROM outbox o WHERE o.lease_owner IS NULL AND o.after IS NULL
+         AND o.is_retry = :is_retry AND o.channel_key = queues.channel_key) AS due_at
+    FROM queues LEFT JOIN channels c ON c.id = queues.channel_key  -- none: a Test Hook, which nothing holds up
+    WHERE queues.channel_key IS NOT NULL AND c.paused_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM sweeps s WHERE s.channel_id = queues.channel_key)
+    """
+)
+_PICK = Statement(
+    "SELECT delivery_id FROM outbox WHERE lease_owner IS NULL AND after IS NULL AND is_retry = :is_retry "
+    "AND channel_key = :channel_key AND due_at <= :now ORDER BY due_at LIMIT :places"
+)
+_LEASE_ONE = Statement(
+    "UPDATE outbox SET lease_owner = :owner, lease_until = :until, leased_at = :now, "
+    "attempts_started = attempts_started + 1 WHERE delivery_id = :id AND lease_owner IS NULL"
+)
+_LEASE_MANY = Statement(
+    """
+    WITH picked AS (
+        SELECT work.delivery_id FROM unnest(CAST(:channel_keys AS bigint[]), CAST(:places AS integer[]))
+            WITH ORDINALITY AS queue(channel_key, places, position)  -- in the order in which they are served
+        CROSS JOIN LATERAL (
+            SELECT delivery_id FROM outbox
+            WHERE lease_owner IS NULL AND after IS NULL AND is_retry = :is_retry AND channel_key = queue.channel_key
+                AND due_at <= :now
+            -- Another worker is at those that are locked: they are its own.
+            ORDER BY due_at LIMIT queue.places FOR UPDATE SKIP LOCKED
+        ) work
+        ORDER BY queue.position LIMIT :limit
+    )
+    UPDATE outbox SET lease_owner = :owner, lease_until = :until, leased_at = :now,
+        attempts_started = attempts_started + 1
+    FROM picked WHERE outbox.delivery_id = picked.delivery_id RETURNING outbox.delivery_id
+    """
+)
+_LEASED = Statement(
+    "SELECT d.id, d.organization_id, o.channel_key, d.kind, d.event, o.cause, d.status, o.retry_index, o.resume_at, "
+    "o.attempts_started, o.form, o.replay_id, e.payload, e.notice, e.occurred_at, c.settings, c.signing_secrets, "
+    f"c.rate_limits, {LOST} AS lost FROM outbox o JOIN deliveries d ON d.id = o.delivery_id "
+    "JOIN events e ON e.id = d.event_id LEFT JOIN channels c ON c.id = d.channel_id "
+    "WHERE o.delivery_id IN LIST(:ids, text)"
+)
+_GIVE_BACK = f"UPDATE outbox SET {_NO_LEASE}, attempts_started = attempts_started - 1 WHERE lease_owner "
+_GIVE_ALL_BACK = Statement(_GIVE_BACK + "= :owner RETURNING delivery_id")
+_GIVE_THESE_BACK = Statement(_GIVE_BACK + "IS NOT NULL AND delivery_id IN LIST(:ids, text)")
+
+_LOCK_LEASED = Statement(
+    "SELECT delivery_id, attempts_started, lease_owner FROM outbox WHERE delivery_id IN LIST(:ids, text) "
+    "AND lease_owner IS NOT NULL ORDER BY delivery_id FOR UPDATE"
+)
+_DELETE = Statement("DELETE FROM outbox WHERE delivery_id IN LIST(:ids, text)")
+_AGAIN_COLUMNS = {
+    "id": "text",
+    "due_at": "bigint",
+    "retry_index": "integer",
+    "answered": "boolean",
+    "is_over": "boolean",
+}
+_AGAIN = (
+    f"UPDATE outbox SET {_NO_LEASE}, is_retry = 1, due_at = {{u}}due_at, retry_index = {{u}}retry_index, "
+    "answered = {o}answered OR {u}answered, resume_at = NULL, form = NULL, "
+    # A Redeliver in between was one attempt; then the schedule goes on. One of a delivery that has ended stays one.
+    "cause = CASE WHEN {u}is_over THEN cause ELSE 'scheduled' END "
+)
+_DATE_AGAIN = Statement(
+    _AGAIN.format(u=":", o="") + "WHERE delivery_id = :id",
+    _AGAIN.format(u="u.", o="outbox.") + f"FROM {unnest(_AGAIN_COLUMNS)} WHERE outbox.delivery_id = u.id",
+    columns=_AGAIN_COLUMNS,
+)
+
+_ORPHAN_COLUMNS = "o.delivery_id, o.organization_id, o.attempts_started, o.cause, o.leased_at, d.status"
+_ORPHANS = Statement(
+    f"SELECT {_ORPHAN_COLUMNS} FROM outbox o JOIN deliveries d ON d.id = o.delivery_id "
+    "WHERE o.lease_owner IS NOT NULL AND (o.lease_until <= :now OR o.lease_owner <> :me) LIMIT 500",
+    f"""
+    SELECT {_ORPHAN_COLUMNS} FROM outbox o JOIN deliveries d ON d.id = o.delivery_id
+    WHERE o.lease_owner IS NOT NULL
+        -- A worker that lives holds its advisory lock, which PostgreSQL drops with its session.
+        AND (o.lease_until <= :now OR o.lease_owner <> :me AND o.lease_owner NOT IN (
+            SELECT CAST(objid AS bigint) FROM pg_locks
+            WHERE locktype = 'advisory' AND classid = {WORKER_LOCKS} AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())))
+    ORDER BY o.delivery_id LIMIT 500 FOR UPDATE OF o SKIP LOCKED
+    """,
+)
+_TAKE_BACK = Statement(f"UPDATE outbox SET {_NO_LEASE}, due_at = :now WHERE delivery_id IN LIST(:ids, text)")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits for one channel (or Test Hook), of one kind of attempts."""
+
+    channel_key: int
+    due_at: Micros  #: when the first of it may be sent
+    kind: str | None  #: of the channel; None: it is a Test Hook
+    bucket_full_at: Micros  #: see ``domain/pace.py``
+
+
+async def list_queues(tx: Transaction, *, is_retry: bool) -> list[Queue]:
+    """Each channel with work, of first attempts or of repeated ones; not those that are paused or being swept."""
+    return [
+        Queue(row["channel_key"], max(row["due_at"], row["throttled_until"]), row["kind"], row["bucket_full_at"] or 0)
+        for row in await tx.all(_QUEUES, is_retry=int(is_retry))
+    ]
+
+
+@dataclass(frozen=True)
+class Leased:
+    """A delivery that this worker may make one attempt of, with all that the attempt needs."""
+
+    id: UUID
+    organization_id: int
+    channel_key: int
+    kind: ChannelKind
+    event: EventName
+    occurred_at: Micros
+    payload: bytes
+    notice: str | None  #: as it is stored; None in events from before there were notices
+    cause: Cause
+    final: FinalStatus | None  #: how its log had ended before
+    retry_index: int
+    resume_at: Micros | None
+    number: int
+    owner: int
+    is_replay: bool
+    rate_limits: int  #: that the channel had in a row before
+    settings: dict[str, Any] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)  #: those that are live, newest first
+
+
+async def lease(  # noqa: PLR0913 - what, how much, and the three parts of a lease
+    tx: Transaction, places: Sequence[tuple[int, int]], *, is_retry: bool, limit: int, owner: int, until: Micros
+) -> tuple[list[Leased], int]:
+    """Leases what is due, the oldest first, of each channel key up to its places, and ``limit`` in all.
+
+    What has lost its channel, project or organization is cancelled instead. Gives what was leased, and with that how
+    many there were.
+    """
+    ids = await _pick(tx, places, is_retry=is_retry, limit=limit, owner=owner, until=until)
+    if not ids:
+        return [], 0
+    rows = await tx.all(_LEASED, ids=ids)
+    lost = [row["id"] for row in rows if row["lost"] is not None]
+    if lost:
+        await return_leases(tx, lost)
+        tx.wake_workers()
+    leased = []
+    for row in rows:
+        if row["lost"] is not None:
+            continue
+        try:
+            leased.append(_leased(tx, row, owner=owner))
+        except ValueError:
+            # A row that this version can't read must not stop the deliveries of all others; its lease runs out.
+            log.exception("A delivery can't be read", delivery=row["id"])
+    return leased, len(ids)
+
+
+async def _pick(  # noqa: PLR0913 - as above
+    tx: Transaction, places: Sequence[tuple[int, int]], *, is_retry: bool, limit: int, owner: int, until: Micros
+) -> list[str]:
+    lease_of = {"owner": owner, "until": until, "now": tx.now}
+    if tx.dialect == "postgresql":
+        keys, counts = [key for key, _ in places], [count for _, count in places]
+        rows = await tx.all(
+            _LEASE_MANY, channel_keys=keys, places=counts, is_retry=int(is_retry), limit=limit, **lease_of
+        )
+        return [row["delivery_id"] for row in rows]
+    ids: list[str] = []
+    for key, count in places:
+        if len(ids) >= limit:
+            break
+        picked = await tx.all(
+            _PICK, is_retry=int(is_retry), channel_key=key, now=tx.now, places=min(count, limit - len(ids))
+        )
+        ids.extend(row["delivery_id"] for row in picked)
+    await tx.run_many(_LEASE_ONE, [{"id": item, **lease_of} for item in ids])
+    return ids
+
+
+def _leased(tx: Transaction, row: Row, *, owner: int) -> Leased:
+    signing: tuple[SigningSecret, ...] = _open(tx, row["signing_secrets"], read_secrets, ())
+    return Leased(
+        id=UUID(row["id"]),
+        organization_id=row["organization_id"],
+        channel_key=row["channel_key"],
+        kind=ChannelKind(row["kind"]),
+        event=EventName(row["event"]),
+        occurred_at=row["occurred_at"],
+        payload=row["payload"].encode(),
+        notice=row["notice"],
+        cause=Cause(row["cause"]),
+        final=read_final(row["status"]),
+        retry_index=row["retry_index"],
+        resume_at=row["resume_at"],
+        number=row["attempts_started"],
+        owner=owner,
+        is_replay=row["replay_id"] is not None,
+        rate_limits=row["rate_limits"] or 0,
+        settings=_open(tx, row["settings"] if row["form"] is None else row["form"], _read_settings, {}),
+        secrets=tuple(one.secret for one in live_secrets(signing, tx.now)),
+    )
+
+
+def _read_settings(text: str) -> dict[str, Any]:
+    return msgspec.json.decode(text, type=dict[str, Any])
+
+
+def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing: T) -> T:
+    """The sealed JSON; ``nothing`` where no key opens it: one lost key must not stop the deliveries of all others."""
+    if sealed is None:
+        return nothing
+    try:
+        return read(tx.unseal(sealed))
+    except WrongState as error:
+        log.error("A channel's secrets can't be opened", error=str(error))
+        return nothing
+
+
+async def return_leases(tx: Transaction, delivery_ids: Collection[str]) -> None:
+    """Returns deliveries that this worker holds to pending, with no attempt counted; as :func:`give_back`."""
+    if delivery_ids:
+        await tx.run(_GIVE_THESE_BACK, ids=delivery_ids)
+        await cancel_lost(tx, delivery_ids)
+
+
+async def give_back(tx: Transaction, owner: int) -> int:
+    """Returns what this worker still holds to pending, with no attempt counted; gives how many.
+
+    What has lost its channel, project or organization meanwhile is cancelled.
+    """
+    returned = [row["delivery_id"] for row in await tx.all(_GIVE_ALL_BACK, owner=owner)]
+    await cancel_lost(tx, returned)
+    return len(returned)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What became of an attempt, and where it takes the delivery."""
+
+    leased: Leased
+    attempt: Attempt
+    verdict: Verdict
+    answered: bool
+    finished_at: Micros | None
+    pace: Pace | None = None  #: of the channel's kind
+    pauses: bool = False  #: the channel can't work until somebody has seen to it
+    throttle_reason: str = ""  #: why the channel waits, in words, if it does
+
+
+async def complete(tx: Transaction, completions: Sequence[Completion]) -> int:
+    """Appends every attempt to the log; moves the log and the work of every delivery whose lease still stands.
+
+    Safe to run twice. What is to be tried again but has lost its channel, project or organization meanwhile is
+    cancelled. Gives how many other deliveries had waited for these and are free to go now.
+    """
+    if not completions:
+        return 0
+    for done in completions:
+        tx.changed(done.leased.organization_id)
+    ids = [str(done.leased.id) for done in completions]
+    stands = {
+        (row["delivery_id"], row["attempts_started"], row["lease_owner"]) for row in await tx.all(_LOCK_LEASED, ids=ids)
+    }
+    await append_attempts(tx, [(str(done.leased.id), done.attempt) for done in completions])
+    ours = [done for done in completions if (str(done.leased.id), done.leased.number, done.leased.owner) in stands]
+    await move_deliveries(tx, [_log_entry(done) for done in ours])
+    again = [done for done in ours if done.verdict.due_at is not None]
+    over = [str(done.leased.id) for done in ours if done.verdict.due_at is None]
+    await tx.run_many(_DATE_AGAIN, [_again_row(done) for done in again])
+    if over:
+        await tx.run(_DELETE, ids=over)
+    # An end without an answer counts as it stands: the result of an attempt whose lease was lost has ended nothing.
+    released = await release(tx, {*over, *(str(done.leased.id) for done in completions if done.answered)})
+    return released + await cancel_lost(tx, [str(done.leased.id) for done in again])
+
+
+def _log_entry(done: Completion) -> LogEntry:
+    leased = done.leased
+    return LogEntry(str(leased.id), leased.final, done.verdict.final, done.attempt, done.finished_at)
+
+
+def _again_row(done: Completion) -> Mapping[str, Any]:
+    return {
+        "id": str(done.leased.id),
+        "due_at": done.verdict.due_at,
+        "retry_index": done.verdict.retry_index,
+        "answered": done.answered,
+        "is_over": done.verdict.final is not None,
+    }
+
+
+async def reap(tx: Transaction, *, owner: int, expired_by: Micros | None = None) -> int:
+    """Takes back some of what dead workers held: due again at once, the attempt noted as interrupted. Gives how many.
+
+    A Test Hook is not repeated: nobody waits for it any more. ``expired_by``: leases that ran out by then count as a
+    dead worker's; by default, now.
+    """
+    rows = await tx.all(_ORPHANS, now=tx.now if expired_by is None else expired_by, me=owner)
+    if not rows:
+        return 0
+    entries: list[LogEntry] = []
+    over: list[str] = []
+    again: list[str] = []
+    for row in rows:
+        cause, before = Cause(row["cause"]), read_final(row["status"])
+        attempt = Attempt(row["attempts_started"], cause, row["leased_at"], 0, Reason.INTERNAL, INTERRUPTED, None)
+        await append_attempts(tx, [(row["delivery_id"], attempt)])
+        final = FinalStatus.FAILED if cause is Cause.TEST else before
+        stopped = Attempt(attempt.number, cause, attempt.started_at, 0, Reason.INTERNAL, _STOPPED, None)
+        finished_at = tx.now if cause is Cause.TEST else None
+        entries.append(LogEntry(row["delivery_id"], before, final, stopped, finished_at))
+        (over if cause is Cause.TEST else again).append(row["delivery_id"])
+        tx.changed(row["organization_id"])
+    await move_deliveries(tx, entries)
+    if over:
+        await tx.run(_DELETE, ids=over)
+    if again:
+        await tx.run(_TAKE_BACK, ids=again, now=tx.now)
+    await cancel_lost(tx, again)
+    tx.wake_workers()
+    return len(rows)
