@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from loadbell.accounts.tokens import Hold, authenticate
+from loadbell.accounts.tokens import Lock, authenticate
 from loadbell.domain.orgs import Principal, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
@@ -28,12 +28,12 @@ async def token_of(site: Site, who: Principal, *, project_id: int | None = None)
 
 
 async def ask(
-    site: Site, token: str, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, hold: Hold, **given: Any
+    site: Site, token: str, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, hold: Lock, **given: Any
 ) -> T:
     """What the use case gives to the bearer of ``token``."""
 
     async def work(tx: Transaction) -> T:
-        principal = await authenticate(tx, token, hold=hold)
+        principal = await authenticate(tx, token, lock=hold)
         return await site.call(use_case, tx, principal, *args, **given)
 
     return await site.database.write(work)

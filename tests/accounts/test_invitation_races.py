@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadbell.accounts.invitations import Browser, Joined, accept_invitation, revoke_invitation
-from loadbell.accounts.tokens import Hold, authenticate
+from loadbell.accounts.tokens import Lock, authenticate
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
@@ -103,7 +103,7 @@ def test_revoking_and_accepting_at_once_agree(play: Play) -> None:
             made = await invited(site, email=f"p{number}@example.net")
 
             async def revoke(tx: Transaction, invitation_id: int = made.invitation.id) -> None:
-                principal = await authenticate(tx, owner, hold=Hold.ALONE)
+                principal = await authenticate(tx, owner, lock=Lock.EXCLUSIVE)
                 await revoke_invitation(unit_of(tx, principal), invitation_id)
 
             before = await _members(site, site.organization_id)
@@ -128,7 +128,7 @@ def test_deleting_the_organization_and_accepting_at_once_agree(play: Play) -> No
         made = await invited(site)
 
         async def remove(tx: Transaction) -> Any:
-            principal = await authenticate(tx, owner, hold=Hold.ALONE)
+            principal = await authenticate(tx, owner, lock=Lock.EXCLUSIVE)
             return await delete_organization(unit_of(tx, principal), site.organization_id)
 
         outcomes = await asyncio.gather(

@@ -12,7 +12,7 @@ from loadbell.store.attempt_paces import take_turn
 from loadbell.store.db import Transaction
 from loadbell.store.resets import delete_resets, insert_reset
 from loadbell.store.statements import Statement
-from loadbell.store.users import hold_user
+from loadbell.store.users import lock_user
 from tests.support.hashing import hashing
 from tests.support.stores import Play, Site
 
@@ -35,7 +35,7 @@ def test_a_link_that_is_used_waits_for_its_user_before_it_holds_anything(play_on
         with hashing() as passwords:
 
             async def ask(tx: Transaction) -> asyncio.Task[int]:
-                await hold_user(tx, user_id)
+                await lock_user(tx, user_id)
                 accepting = asyncio.create_task(
                     accept_reset(site.database, passwords, "link", "correct horse", address=None)
                 )

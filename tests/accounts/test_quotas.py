@@ -10,7 +10,7 @@ import pytest
 from loadbell.accounts.invitations import invite
 from loadbell.accounts.organizations import add_organization, create_organization
 from loadbell.accounts.projects import add_project
-from loadbell.accounts.tokens import Hold, create_token
+from loadbell.accounts.tokens import Lock, create_token
 from loadbell.domain.channels import Subscription
 from loadbell.domain.errors import Conflict
 from loadbell.domain.orgs import Role, Scope, SignedIn
@@ -29,7 +29,7 @@ def _channel(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
         "enabled": True,
         "installation": replace(site.installation, quotas=quotas),
     }
-    return ask(site, token, create_channel, site.organization_id, hold=Hold.SHARED, **given)
+    return ask(site, token, create_channel, site.organization_id, hold=Lock.SHARED, **given)
 
 
 def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
@@ -39,7 +39,7 @@ def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
         add_project,
         site.organization_id,
         f"p{number}",
-        hold=Hold.SHARED,
+        hold=Lock.SHARED,
         installation=replace(site.installation, quotas=quotas),
     )
 
@@ -47,14 +47,14 @@ def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
 def _token(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     given: dict[str, Any] = {"scope": Scope.READ, "trigger": None, "expires_at": None}
     given["installation"] = replace(site.installation, quotas=quotas)
-    return ask(site, token, create_token, name=f"t{number}", hold=Hold.SHARED, **given)
+    return ask(site, token, create_token, name=f"t{number}", hold=Lock.SHARED, **given)
 
 
 def _invitation(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     given: dict[str, Any] = {"role": Role.ADMIN, "project_ids": ()}
     given["installation"] = replace(site.installation, quotas=quotas)
     email = f"p{number}@example.org"
-    return ask(site, token, invite, site.organization_id, email=email, hold=Hold.ALONE, **given)
+    return ask(site, token, invite, site.organization_id, email=email, hold=Lock.EXCLUSIVE, **given)
 
 
 Add = Callable[[Site, str, Quotas, int], Coroutine[Any, Any, Any]]
@@ -101,7 +101,7 @@ def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: P
         few = replace(site.installation, quotas=replace(DEFAULT_QUOTAS, organizations=1 + MOST))
         outcomes = await asyncio.gather(
             *(
-                ask(site, token, create_organization, f"o{number}", installation=few, hold=Hold.SHARED)
+                ask(site, token, create_organization, f"o{number}", installation=few, hold=Lock.SHARED)
                 if number % 2
                 else site.do(add_organization, who, f"o{number}", installation=few)
                 for number in range(2 * MOST)

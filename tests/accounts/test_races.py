@@ -4,7 +4,7 @@ import asyncio
 
 from loadbell.accounts.members import remove_member, update_member
 from loadbell.accounts.projects import add_project
-from loadbell.accounts.tokens import Hold, create_token
+from loadbell.accounts.tokens import Lock, create_token
 from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
 from loadbell.domain.orgs import Member, Project, Role, Scope
 from loadbell.domain.runs import Run
@@ -24,7 +24,9 @@ def test_of_two_transfers_at_once_one_wins(play: Play) -> None:
         heirs = [await site.person(Role.ADMIN) for _ in range(4)]
         outcomes = await asyncio.gather(
             *(
-                ask(site, token, update_member, site.organization_id, heir.user_id, role=Role.OWNER, hold=Hold.ALONE)
+                ask(
+                    site, token, update_member, site.organization_id, heir.user_id, role=Role.OWNER, hold=Lock.EXCLUSIVE
+                )
                 for heir in heirs
             ),
             return_exceptions=True,
@@ -46,9 +48,9 @@ def test_a_role_that_is_taken_counts_for_what_comes_after(play: Play) -> None:
         owner, admin = await token_of(site, site.owner), await site.person(Role.ADMIN)
         token = await token_of(site, admin)
         outcomes = await asyncio.gather(
-            *(ask(site, token, add_project, site.organization_id, f"p{n}", hold=Hold.ALONE) for n in range(5)),
-            ask(site, owner, update_member, site.organization_id, admin.user_id, role=Role.MEMBER, hold=Hold.ALONE),
-            *(ask(site, token, add_project, site.organization_id, f"q{n}", hold=Hold.ALONE) for n in range(5)),
+            *(ask(site, token, add_project, site.organization_id, f"p{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
+            ask(site, owner, update_member, site.organization_id, admin.user_id, role=Role.MEMBER, hold=Lock.EXCLUSIVE),
+            *(ask(site, token, add_project, site.organization_id, f"q{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
             return_exceptions=True,
         )
         made = {outcome.id for outcome in outcomes if isinstance(outcome, Project)}
@@ -72,10 +74,10 @@ def test_a_removed_member_leaves_no_token(play: Play) -> None:
             outcomes = await asyncio.gather(
                 *(
                     ask(site, token, create_token, name=f"t{n}", scope=Scope.MANAGE, trigger=None, expires_at=None,
-                        hold=Hold.SHARED)
+                        hold=Lock.SHARED)
                     for n in range(4)
                 ),
-                ask(site, owner, remove_member, site.organization_id, admin.user_id, hold=Hold.ALONE),
+                ask(site, owner, remove_member, site.organization_id, admin.user_id, hold=Lock.EXCLUSIVE),
                 return_exceptions=True,
             )  # fmt: skip
 
@@ -95,9 +97,9 @@ def test_a_project_is_deleted_while_runs_are_reported(play: Play) -> None:
         for _ in range(3):
             project = await site.project()
             outcomes = await asyncio.gather(
-                *(ask(site, token, create_run, NewRun("r", project), hold=Hold.SHARED) for _ in range(4)),
-                ask(site, token, delete_project, project, hold=Hold.ALONE),
-                *(ask(site, token, create_run, NewRun("r", project), hold=Hold.SHARED) for _ in range(4)),
+                *(ask(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
+                ask(site, token, delete_project, project, hold=Lock.EXCLUSIVE),
+                *(ask(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
                 return_exceptions=True,
             )
             runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
@@ -124,15 +126,15 @@ def test_deletion_beside_reports_and_a_worker_leaves_nothing_pending(store_url: 
             async def report(project: int) -> None:
                 for _ in range(15):
                     try:
-                        await ask(site, token, create_run, NewRun("r", project), hold=Hold.SHARED)
+                        await ask(site, token, create_run, NewRun("r", project), hold=Lock.SHARED)
                     except (NotFound, Unauthenticated):
                         return
 
             async def delete() -> None:
                 for project in projects[:2]:
                     await site.run(project_id=project)
-                    await ask(site, token, delete_project, project, hold=Hold.ALONE)
-                await ask(site, token, delete_organization, site.organization_id, hold=Hold.ALONE)
+                    await ask(site, token, delete_project, project, hold=Lock.EXCLUSIVE)
+                await ask(site, token, delete_organization, site.organization_id, hold=Lock.EXCLUSIVE)
 
             await asyncio.gather(*(report(project) for project in projects for _ in range(2)), delete())
             rows = await until(site, lambda rows: all(row["status"] not in {"pending", "sending"} for row in rows))

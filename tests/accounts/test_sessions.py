@@ -7,7 +7,7 @@ import pytest
 
 from loadbell.accounts.account import change_password, get_account, rename, reset_password
 from loadbell.accounts.sessions import SESSION_LASTS, act_in, end_session, list_sessions
-from loadbell.accounts.tokens import Hold
+from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.organizations import assign_project, insert_member
@@ -290,9 +290,9 @@ def test_the_audit_log_of_an_account_tells_what_happened_to_it(play: Play) -> No
     play(scenario)
 
 
-@pytest.mark.parametrize("hold", list(Hold))
+@pytest.mark.parametrize("hold", list(Lock))
 @pytest.mark.parametrize("role", list(Role))
-def test_a_person_acts_in_an_organization_with_its_role(play: Play, role: Role, hold: Hold) -> None:
+def test_a_person_acts_in_an_organization_with_its_role(play: Play, role: Role, hold: Lock) -> None:
     """As with a manage token of the whole organization, but without a token; a member sees the assigned projects."""
 
     async def scenario(site: Site) -> None:
@@ -324,7 +324,7 @@ def test_nobody_acts_where_it_does_not_belong(play: Play) -> None:
         user_id = await entrance.add()
         who = await entrance.who(await entrance.enter())
         for organization_id in (site.organization_id, site.organization_id + 1):
-            for hold in Hold:
+            for hold in Lock:
                 with pytest.raises(NotFound, match=f"There is no organization {organization_id}."):
                     await site.do(act_in, who, organization_id, hold=hold)
         await site.do(insert_member, site.organization_id, user_id, Role.ADMIN)

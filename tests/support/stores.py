@@ -68,7 +68,7 @@ def _engines(module: str) -> list[str]:
     if module in _ON_POSTGRESQL_ONLY:
         return ["postgresql"]
     both = ["sqlite", "postgresql"]
-    return [both[zlib.crc32(module.encode()) % 2]] if module.startswith("tests.web.") else both
+    return [both[zlib.crc32(module.encode()) % 2]] if module.startswith("tests.web") else both
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

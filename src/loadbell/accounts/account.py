@@ -13,7 +13,7 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import memberships_of
 from loadbell.store.resets import delete_resets
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.store.users import find_user_by_email, get_user, hold_user, set_name, set_password
+from loadbell.store.users import find_user_by_email, get_user, lock_user, set_name, set_password
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
 
 async def rename(unit: UnitOfWork[SignedIn], name: str) -> Account:
     """Changes what people call the asker; ``name`` has 1 to 200 characters."""
-    user = await hold_user(unit.tx, unit.principal.user_id)
+    user = await lock_user(unit.tx, unit.principal.user_id)
     assert user is not None, "a session ends with its user"
     if user.name != name:
         await set_name(unit.tx, unit.principal.user_id, name)
@@ -72,7 +72,7 @@ async def change_password(database: Database, passwords: Passwords, who: SignedI
     password_hash = await passwords.hash(new)
 
     async def change(tx: Transaction) -> None:
-        held = await hold_user(tx, who.user_id)
+        held = await lock_user(tx, who.user_id)
         if held is None or held.password_hash != proven.password_hash:
             raise Conflict("Your password was changed at this moment by another request. Sign in with that one.")
         await set_password(tx, who.user_id, password_hash)
@@ -93,7 +93,7 @@ async def reset_password(tx: Transaction, email: str, password_hash: str) -> int
     user = await find_user_by_email(tx, email)
     if user is None:
         raise NotFound(f"There is no user {email}. `loadbell users list` shows all.")
-    await hold_user(tx, user.id)
+    await lock_user(tx, user.id)
     await set_password(tx, user.id, password_hash)
     await delete_resets(tx, user.id)
     ended = await end_all_sessions(tx, user.id)

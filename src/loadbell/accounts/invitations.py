@@ -18,7 +18,7 @@ from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
 from loadbell.store.audit import append_account_entry, append_entry
 from loadbell.store.db import Database, Transaction
-from loadbell.store.holding import hold_organization
+from loadbell.store.locks import lock_organization
 from loadbell.store.organizations import (
     assign_project,
     insert_member,
@@ -28,7 +28,7 @@ from loadbell.store.organizations import (
 from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.quotas import require_room
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
-from loadbell.store.users import UserRow, find_user_by_email, hold_user, insert_user
+from loadbell.store.users import UserRow, find_user_by_email, insert_user, lock_user
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
 LONGEST_NAME = 200
@@ -202,7 +202,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
         invitation = await store.find_invitation(tx, hash_credential(token))
         if invitation is None:
             raise _no_invitation()
-        await hold_organization(tx, invitation.organization_id, alone=True)
+        await lock_organization(tx, invitation.organization_id, exclusive=True)
         invitation = await store.take_invitation(tx, hash_credential(token))  # the wait for the lock may be long
         if invitation is None:
             raise _no_invitation()
@@ -210,7 +210,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
             user_id = await insert_user(tx, email=invitation.email, name=name or "", password_hash=new_hash)
             await append_account_entry(tx, user_id, address, "account.created", {"email": invitation.email})
         else:
-            held = await hold_user(tx, proven.id)
+            held = await lock_user(tx, proven.id)
             if held is None or held.password_hash != proven.password_hash:  # it was changed while it was compared
                 raise _wrong_password(invitation.email)
             user_id = held.id

@@ -15,7 +15,7 @@ from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.sessions import addresses_since
 from loadbell.store.unit_of_work import Installation
-from loadbell.store.users import UserRow, find_user_by_email, hold_user, set_password
+from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 
 LIFETIME: Micros = 3600 * SECOND
 ANSWER_SECONDS = 0.25
@@ -97,7 +97,7 @@ async def accept_reset(
         found = await store.find_reset(tx, reset_hash)
         if found is None:
             raise _no_link()
-        await hold_user(tx, found.user_id)  # before the link, as whoever asks for another one does
+        await lock_user(tx, found.user_id)  # before the link, as whoever asks for another one does
         user_id = await store.take_reset(tx, reset_hash)
         if user_id is None:
             raise _no_link()
@@ -121,7 +121,7 @@ def _turns(email: str, address: str | None, *, known: bool) -> list[Turn]:
 
 
 async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, base_url: str) -> None:
-    await hold_user(tx, user.id)  # of two who ask at once, the later one's link replaces the other's
+    await lock_user(tx, user.id)  # of two who ask at once, the later one's link replaces the other's
     await store.delete_resets(tx, user.id)
     token = new_credential(Prefix.RESET, tx.random)
     await store.insert_reset(tx, user_id=user.id, reset_hash=hash_credential(token), expires_at=tx.now + LIFETIME)

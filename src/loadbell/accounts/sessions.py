@@ -4,14 +4,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
-from loadbell.accounts.tokens import Hold
+from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope, SignedIn
 from loadbell.domain.runs import Trigger
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Transaction
-from loadbell.store.holding import hold_organization
+from loadbell.store.locks import lock_organization
 from loadbell.store.organizations import assigned_projects, role_in
 from loadbell.store.sessions import (
     MAX_COUNTED,
@@ -106,14 +106,14 @@ async def authenticate_session(tx: Transaction, session: str | None, *, address:
     return SignedIn(found.user_id, found.id, address, use_is_due=tx.now - found.last_used_at >= _USE_IS_NOTED_EACH)
 
 
-async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, hold: Hold = Hold.NOTHING) -> Principal:
-    """What a person who has signed in is in one organization at this moment. ``hold`` is as at ``authenticate``.
+async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock = Lock.NONE) -> Principal:
+    """What a person who has signed in is in one organization at this moment. ``lock`` is as at ``authenticate``.
 
     Raises:
         NotFound: the person is no member of it.
     """
-    if hold is not Hold.NOTHING:
-        await hold_organization(unit.tx, organization_id, alone=hold is Hold.ALONE)
+    if lock is not Lock.NONE:
+        await lock_organization(unit.tx, organization_id, exclusive=lock is Lock.EXCLUSIVE)
     role = await role_in(unit.tx, organization_id, unit.principal.user_id)
     if role is None:
         raise NotFound(f"There is no organization {organization_id}.")

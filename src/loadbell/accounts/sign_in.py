@@ -10,7 +10,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
 from loadbell.store.db import Database, Transaction
 from loadbell.store.sessions import addresses_since
-from loadbell.store.users import UserRow, find_user_by_email, hold_user, set_password
+from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 
 FROM_ONE_PLACE_AS_ONE_PERSON = Pace(60 * SECOND, 5)
 FROM_ONE_PLACE = Pace(6 * SECOND, 50)
@@ -82,7 +82,7 @@ async def sign_in(  # noqa: PLR0913 - who says what, from where
             renewed = await passwords.hash(password)
 
     async def start(tx: Transaction) -> NewSession:
-        held = await hold_user(tx, user_id)
+        held = await lock_user(tx, user_id)
         if held is None or held.password_hash != proven:  # it was changed while it was compared
             raise Unauthenticated(_WRONG)
         if renewed is not None:

@@ -10,7 +10,7 @@ from loadbell.domain.runs import Trigger
 from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
-from loadbell.store.holding import hold_organization_of
+from loadbell.store.locks import lock_organization_of_token
 from loadbell.store.organizations import assigned_projects
 from loadbell.store.projects import projects_that_take_runs
 from loadbell.store.quotas import require_room
@@ -22,20 +22,20 @@ _USE_IS_NOTED_EACH: Micros = 60 * SECOND
 _REACH = {Scope.REPORT: {Scope.REPORT}, Scope.READ: {Scope.READ}, Scope.MANAGE: set(Scope)}
 
 
-class Hold(Enum):
+class Lock(Enum):
     """What a unit of work keeps others from doing in the organization until it has been committed."""
 
-    NOTHING = "nothing"  #: it only reads, on a snapshot of its own
+    NONE = "none"  #: it only reads, on a snapshot of its own
     SHARED = "shared"  #: nobody changes who belongs to the organization, or what it consists of
-    ALONE = "alone"  #: nobody else writes: this unit changes just that
+    EXCLUSIVE = "exclusive"  #: nobody else writes: this unit changes just that
 
 
 async def authenticate(
-    tx: Transaction, bearer: str | None, *, hold: Hold = Hold.NOTHING, address: str | None = None
+    tx: Transaction, bearer: str | None, *, lock: Lock = Lock.NONE, address: str | None = None
 ) -> Principal:
     """Who stands behind the token ``bearer`` at this moment, with the role that its user has now.
 
-    ``address`` is where the request came from. See ``docs/decisions/0016-one-organization-one-lock.md`` for ``hold``.
+    ``address`` is where the request came from. See ``docs/decisions/0016-one-organization-one-lock.md`` for ``lock``.
 
     Raises:
         Unauthenticated: there is no token, or it is unknown or expired.
@@ -43,8 +43,8 @@ async def authenticate(
     if not bearer:
         raise Unauthenticated("This needs an API token. Send it as: Authorization: Bearer lb_…")
     hashed = hash_credential(bearer)
-    if hold is not Hold.NOTHING:
-        await hold_organization_of(tx, hashed, alone=hold is Hold.ALONE)
+    if lock is not Lock.NONE:
+        await lock_organization_of_token(tx, hashed, exclusive=lock is Lock.EXCLUSIVE)
     token = await find_token(tx, hashed)
     if token is None:
         if bearer.startswith(Prefix.SESSION):

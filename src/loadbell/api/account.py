@@ -7,7 +7,7 @@ import msgspec
 from loadbell.accounts import account
 from loadbell.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
 from loadbell.accounts.sessions import act_in
-from loadbell.accounts.tokens import Hold
+from loadbell.accounts.tokens import Lock
 from loadbell.api.answers import Time
 from loadbell.api.bodies import Name
 from loadbell.api.routes import route
@@ -84,7 +84,7 @@ async def change_password(request: SessionRequest, body: PasswordChangeBody) -> 
 async def create_account_token(unit: UnitOfWork[SignedIn], body: AccountTokenBody) -> CreatedToken:
     """Makes an API token of yours in one of your organizations, if your role there allows it."""
     organization_id = check_id(body.organization_id, "organization")
-    principal = await act_in(unit, organization_id, hold=Hold.SHARED)
+    principal = await act_in(unit, organization_id, lock=Lock.SHARED)
     return await make_token(unit.on_behalf_of(principal), body)
 
 

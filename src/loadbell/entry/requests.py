@@ -25,7 +25,7 @@ from litestar import Request, Response
 from loadbell.accounts.attempts import place
 from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.sessions import authenticate_session
-from loadbell.accounts.tokens import Hold, authenticate, note_use
+from loadbell.accounts.tokens import Lock, authenticate, note_use
 from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
@@ -188,7 +188,7 @@ class AppRequest(Generic[Who]):
             Refused: the credential is not good, or the use case refuses.
         """
         return await self._noting_use(
-            self.context.database.read, Hold.NOTHING, lambda unit: use_case(unit, *args, **kwargs)
+            self.context.database.read, Lock.NONE, lambda unit: use_case(unit, *args, **kwargs)
         )
 
     async def write(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -197,10 +197,10 @@ class AppRequest(Generic[Who]):
         Raises:
             Refused: the credential is not good, or the use case refuses; nothing was changed.
         """
-        hold = Hold.ALONE if is_exclusive(use_case) else Hold.SHARED
-        return await self._noting_use(self.context.database.write, hold, lambda unit: use_case(unit, *args, **kwargs))
+        lock = Lock.EXCLUSIVE if is_exclusive(use_case) else Lock.SHARED
+        return await self._noting_use(self.context.database.write, lock, lambda unit: use_case(unit, *args, **kwargs))
 
-    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> Who:
+    async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> Who:
         """Who is asking.
 
         Raises:
@@ -214,14 +214,14 @@ class AppRequest(Generic[Who]):
     async def _noting_use(
         self,
         transact: Callable[[Work[T]], Coroutine[Any, Any, T]],
-        hold: Hold,
+        lock: Lock,
         work: Callable[[UnitOfWork[Who]], Coroutine[Any, Any, T]],
     ) -> T:
         bearer = self.credential()
 
         async def identified(tx: Transaction) -> T:
-            self._who = await self._identify(tx, bearer, hold)
-            return await work(UnitOfWork(tx, self._who, self.context.installation, hold is Hold.ALONE))
+            self._who = await self._identify(tx, bearer, lock)
+            return await work(UnitOfWork(tx, self._who, self.context.installation, lock is Lock.EXCLUSIVE))
 
         shares = self.context.shares
         try:
@@ -281,8 +281,8 @@ class ApiRequest(AppRequest[Principal]):
 
         return msgspec.Raw((await self.write(exclusive(once) if is_exclusive(use_case) else once)).encode())
 
-    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> Principal:
-        return await authenticate(tx, bearer, hold=hold, address=self.address)
+    async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> Principal:
+        return await authenticate(tx, bearer, lock=lock, address=self.address)
 
     async def _note_use(self, tx: Transaction, who: Principal) -> None:
         await note_use(tx, who)
@@ -291,8 +291,8 @@ class ApiRequest(AppRequest[Principal]):
 class SessionRequest(AppRequest[SignedIn]):
     """A request with a session: it is about its user, not about an organization."""
 
-    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> SignedIn:
-        del hold  # a user's own account belongs to no organization
+    async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> SignedIn:
+        del lock  # a user's own account belongs to no organization
         return await authenticate_session(tx, bearer, address=self.address)
 
     async def _note_use(self, tx: Transaction, who: SignedIn) -> None:
@@ -304,8 +304,8 @@ class PublicRequest(AppRequest[Visitor]):
 
     largest_body = LARGEST_OF_STRANGER
 
-    async def _identify(self, tx: Transaction, bearer: str | None, hold: Hold) -> Visitor:
-        del tx, bearer, hold
+    async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> Visitor:
+        del tx, bearer, lock
         return Visitor(self.address)
 
 

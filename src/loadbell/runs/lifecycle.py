@@ -157,7 +157,7 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
         Conflict: the run ended with another result.
     """
     unit.principal.require(Action.REPORT_RUNS)
-    run = await hold_run(unit, run_id)
+    run = await lock_run(unit, run_id)
     wanted = run.status if report.status is None else report.status
     _check_result(wanted, report.result)
     run_times.check_duration(wanted, report.duration)
@@ -197,7 +197,7 @@ async def heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str,
         NotFound: the asker does not see the run.
     """
     unit.principal.require(Action.REPORT_RUNS)
-    run = await hold_run(unit, run_id)
+    run = await lock_run(unit, run_id)
     if metrics:
         said = replace(run, last_report_at=unit.now, metrics=_merged(run, metrics))
         await store.update_run(unit.tx, said, expected=run.status)
@@ -215,7 +215,7 @@ async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
         IllegalMove: it has ended.
     """
     unit.principal.require(Action.ABORT_RUNS)
-    run = await hold_run(unit, run_id)
+    run = await lock_run(unit, run_id)
     if run.status.is_final:
         check_move(run.status, RunStatus.ABORTED_BY_USER)
     wanted = abort_of(run.status, can_be_told=run.can_be_told_to_stop)
@@ -241,7 +241,7 @@ async def end_silent_run(
     return await _move(tx, run, run, wanted, result=None, who=who)
 
 
-async def hold_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
+async def lock_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """The run, which nobody else moves until this transaction ends.
 
     Raises:

@@ -89,7 +89,7 @@ async def take(unit: UnitOfWork[Principal], run_id: int, push: Measurements, *, 
     Raises:
         NotFound: the asker does not see the run.
     """
-    run = await lifecycle.hold_run(unit, run_id)
+    run = await lifecycle.lock_run(unit, run_id)
     if run.status in {RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING}:
         await lifecycle.report_run(unit, run_id, Report(RunStatus.RUNNING))
     measured = await store.get_whole(unit.tx, run_id) or Measurements()

@@ -334,7 +334,7 @@ async def _selections(unit: UnitOfWork[Principal], run_id: str) -> tuple[int, in
 
 
 async def _end_run(unit: UnitOfWork[Principal], run_id: str, end: _End) -> None:
-    run = await lifecycle.hold_run(unit, integer_id(run_id, _NOUN))
+    run = await lifecycle.lock_run(unit, integer_id(run_id, _NOUN))
     status = _status(end, run.status)
     verdicts = {key: {text: not failed for text, failed in of.items()} for key, of in (end.thresholds or {}).items()}
     measured = await metrics.measured_by(unit.tx, run)

@@ -4,7 +4,7 @@ from loadbell.domain.errors import Conflict
 from loadbell.domain.quotas import Counted, over_quota, too_many_organizations
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
-from loadbell.store.users import hold_user
+from loadbell.store.users import lock_user
 
 # NO KEY: reports, whose rows refer to the organization, are not kept waiting.
 _LOCK = Statement("SELECT id FROM organizations WHERE id = :organization_id FOR NO KEY UPDATE")
@@ -41,7 +41,7 @@ async def require_room_for_organization(tx: Transaction, user_id: int, most: int
     Raises:
         Conflict: the user owns as many as this server allows.
     """
-    await hold_user(tx, user_id)
+    await lock_user(tx, user_id)
     row = await tx.first(_OWNED, user_id=user_id)
     assert row is not None
     if row["count"] >= most:

@@ -15,7 +15,7 @@ _INSERT = Statement(
 )
 _FIND = Statement(_SELECT + "WHERE email = :email")
 _GET = Statement(_SELECT + "WHERE id = :id")
-_HOLD = Statement(_SELECT + "WHERE id = :id FOR NO KEY UPDATE")
+_LOCK = Statement(_SELECT + "WHERE id = :id FOR NO KEY UPDATE")
 _ALL = Statement(_SELECT + "ORDER BY email")
 _SET_PASSWORD = Statement("UPDATE users SET password_hash = :password_hash WHERE id = :id")
 _SET_NAME = Statement("UPDATE users SET name = :name WHERE id = :id")
@@ -56,9 +56,9 @@ async def get_user(tx: Transaction, user_id: int) -> UserRow | None:
     return None if row is None else _user(row)
 
 
-async def hold_user(tx: Transaction, user_id: int) -> UserRow | None:
+async def lock_user(tx: Transaction, user_id: int) -> UserRow | None:
     """As :func:`get_user`; nobody changes its password or name until this transaction ends."""
-    row = await tx.first(_HOLD, id=user_id)
+    row = await tx.first(_LOCK, id=user_id)
     return None if row is None else _user(row)
 
 

@@ -16,7 +16,7 @@ from litestar.response import Stream
 from loadbell.accounts.account import Account, Membership, get_account
 from loadbell.accounts.credentials import Prefix
 from loadbell.accounts.sessions import act_in
-from loadbell.accounts.tokens import Hold
+from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
@@ -162,9 +162,7 @@ class PageRequest(SessionRequest):
             NotFound: the person is no member of it.
             Refused: the use case refuses.
         """
-        return await self.read(
-            self._act_in, organization_id, Hold.NOTHING, lambda unit: use_case(unit, *args, **kwargs)
-        )
+        return await self.read(self._act_in, organization_id, Lock.NONE, lambda unit: use_case(unit, *args, **kwargs))
 
     async def write_in(
         self, organization_id: int, use_case: UseCase[Principal, P, T], *args: P.args, **kwargs: P.kwargs
@@ -176,8 +174,8 @@ class PageRequest(SessionRequest):
             NotFound: the person is no member of it.
             Refused: the use case refuses; nothing was changed.
         """
-        hold = Hold.ALONE if is_exclusive(use_case) else Hold.SHARED
-        return await self.write(self._act_in, organization_id, hold, lambda unit: use_case(unit, *args, **kwargs))
+        lock = Lock.EXCLUSIVE if is_exclusive(use_case) else Lock.SHARED
+        return await self.write(self._act_in, organization_id, lock, lambda unit: use_case(unit, *args, **kwargs))
 
     async def follow(
         self,
@@ -296,11 +294,11 @@ class PageRequest(SessionRequest):
         self,
         unit: UnitOfWork[SignedIn],
         organization_id: int,
-        hold: Hold,
+        lock: Lock,
         work: Callable[[UnitOfWork[Principal]], Coroutine[Any, Any, T]],
     ) -> T:
-        self._principal = await act_in(unit, organization_id, hold=hold)
-        return await work(unit.on_behalf_of(self._principal, is_exclusive=hold is Hold.ALONE))
+        self._principal = await act_in(unit, organization_id, lock=lock)
+        return await work(unit.on_behalf_of(self._principal, is_exclusive=lock is Lock.EXCLUSIVE))
 
     @property
     def _secure(self) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 
 from loadbell.store.db import Transaction
-from loadbell.store.holding import ORGANIZATION_LOCKS, hold_organization
+from loadbell.store.locks import ORGANIZATION_LOCKS, lock_organization
 from tests.support.stores import Play, Site
 from tests.support.working import PATIENCE
 
@@ -26,13 +26,13 @@ def test_whoever_wants_it_alone_is_not_passed(play_on_postgresql: Play) -> None:
         begun, go_on = asyncio.Event(), asyncio.Event()
 
         async def under_way(tx: Transaction) -> None:
-            await hold_organization(tx, site.organization_id, alone=False)
+            await lock_organization(tx, site.organization_id, exclusive=False)
             order.append("under way")
             begun.set()
             await go_on.wait()
 
         async def unit(tx: Transaction, name: str, *, alone: bool) -> None:
-            await hold_organization(tx, site.organization_id, alone=alone)
+            await lock_organization(tx, site.organization_id, exclusive=alone)
             order.append(name)
 
         async with asyncio.TaskGroup() as tasks:

@@ -1,5 +1,5 @@
 """
-Holding an organization while it is written in. See ``docs/decisions/0016-one-organization-one-lock.md``.
+Locking an organization while it is written in. See ``docs/decisions/0016-one-organization-one-lock.md``.
 
 On PostgreSQL by advisory locks, which are given in the order in which they are asked for: a row's lock lets those who
 share it pass whoever waits to have it alone, for as long as they keep coming. SQLite has one writer at a time anyway.
@@ -15,21 +15,21 @@ _KEY = "(CAST(:locks AS integer), CAST(organization_id % 2147483647 AS integer))
 _BY_ID = " FROM (SELECT CAST(:organization_id AS bigint) AS organization_id) AS one"
 _OF_HASH = " FROM tokens WHERE hash = :hash"
 _SHARED = "SELECT pg_advisory_xact_lock_shared" + _KEY
-_ALONE = "SELECT pg_advisory_xact_lock" + _KEY
-_HOLD = {False: Statement(_SHARED + _BY_ID), True: Statement(_ALONE + _BY_ID)}
-_HOLD_OF = {False: Statement(_SHARED + _OF_HASH), True: Statement(_ALONE + _OF_HASH)}
+_EXCLUSIVE = "SELECT pg_advisory_xact_lock" + _KEY
+_LOCK = {False: Statement(_SHARED + _BY_ID), True: Statement(_EXCLUSIVE + _BY_ID)}
+_LOCK_OF_TOKEN = {False: Statement(_SHARED + _OF_HASH), True: Statement(_EXCLUSIVE + _OF_HASH)}
 
 
-async def hold_organization(tx: Transaction, organization_id: int, *, alone: bool) -> None:
+async def lock_organization(tx: Transaction, organization_id: int, *, exclusive: bool) -> None:
     """Until this transaction ends nobody changes who belongs to the organization, or what it has.
 
-    ``alone``: nobody else writes in it at all. What was read of it before may be out of date.
+    ``exclusive``: nobody else writes in it at all. What was read of it before may be out of date.
     """
     if tx.dialect == "postgresql":
-        await tx.all(_HOLD[alone], locks=ORGANIZATION_LOCKS, organization_id=organization_id)
+        await tx.all(_LOCK[exclusive], locks=ORGANIZATION_LOCKS, organization_id=organization_id)
 
 
-async def hold_organization_of(tx: Transaction, token_hash: str, *, alone: bool) -> None:
-    """As :func:`hold_organization`, for the organization of the token, if there is such a token."""
+async def lock_organization_of_token(tx: Transaction, token_hash: str, *, exclusive: bool) -> None:
+    """As :func:`lock_organization`, for the organization of the token, if there is such a token."""
     if tx.dialect == "postgresql":
-        await tx.all(_HOLD_OF[alone], locks=ORGANIZATION_LOCKS, hash=token_hash)
+        await tx.all(_LOCK_OF_TOKEN[exclusive], locks=ORGANIZATION_LOCKS, hash=token_hash)
