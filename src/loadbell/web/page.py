@@ -26,7 +26,7 @@ from loadbell.entry.paths import without_root
 from loadbell.entry.problems import INTERNAL, Problem, refuse
 from loadbell.entry.requests import AppContext, SessionRequest, UseCase
 from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
-from loadbell.store.belonging import Noun, organization_of
+from loadbell.store.ownership import Noun, organization_of
 from loadbell.store.unit_of_work import UnitOfWork, is_exclusive
 from loadbell.web.csrf import is_visitor, new_visitor, token_of
 from loadbell.web.form import Form, read_form

@@ -8,12 +8,12 @@ from loadbell.store.statements import Statement
 
 Noun = Literal["channel", "run", "delivery"]
 
-_WHOSE = (
+_ORGANIZATION_OF = (
     "SELECT t.organization_id FROM {} t JOIN members m ON m.organization_id = t.organization_id "
     "WHERE t.id = :id AND m.user_id = :user_id"
 )
 _TABLES: dict[Noun, str] = {"channel": "channels", "run": "runs", "delivery": "deliveries"}
-_STATEMENTS = {noun: Statement(_WHOSE.format(table)) for noun, table in _TABLES.items()}
+_STATEMENTS = {noun: Statement(_ORGANIZATION_OF.format(table)) for noun, table in _TABLES.items()}
 
 
 async def organization_of(tx: Transaction, user_id: int, noun: Noun, thing_id: int | UUID) -> int | None:
