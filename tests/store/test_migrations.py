@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from loadbell.settings import Settings, load_settings
 from loadbell.store import schema
 from loadbell.store.migrate import check_postgresql, upgrade_postgresql, upgrade_sqlite
-from loadbell.store.opening import migrate, open_database
+from loadbell.store.open import migrate, open_database
 from loadbell.store.problems import Unreachable, WrongState
 from loadbell.store.schema import metadata
 from tests.support.postgres import Databases

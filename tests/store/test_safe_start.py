@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadbell.settings import Settings, load_settings
-from loadbell.store.opening import KEY_FILE, migrate, open_beside, open_database
+from loadbell.store.open import KEY_FILE, migrate, open_beside, open_database
 from loadbell.store.problems import StoreProblem, WrongState
 from tests.support.commands import loadbell
 from tests.support.stores import KEY

@@ -22,7 +22,7 @@ from loadbell.settings import load_settings
 from loadbell.store.channels import get_channel as stored_channel
 from loadbell.store.idempotency import claim_key, keep_answer
 from loadbell.store.migrate import upgrade_postgresql
-from loadbell.store.opening import KEY_FILE, open_database
+from loadbell.store.open import KEY_FILE, open_database
 from loadbell.store.problems import WrongState
 from loadbell.store.secrets import SecretBox, key_in_file
 from loadbell.store.statements import Statement

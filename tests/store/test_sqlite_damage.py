@@ -11,7 +11,7 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.opening import KEY_FILE, open_beside, open_database
+from loadbell.store.open import KEY_FILE, open_beside, open_database
 from loadbell.store.problems import StoreProblem
 from loadbell.store.sqlite_trouble import trouble_with
 from loadbell.store.statements import Statement

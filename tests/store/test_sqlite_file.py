@@ -14,7 +14,7 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.opening import migrate, open_beside, open_database
+from loadbell.store.open import migrate, open_beside, open_database
 from loadbell.store.problems import StoreProblem, WrongState
 from loadbell.store.sqlite import FileLock
 from loadbell.store.statements import Statement

@@ -56,7 +56,7 @@ def on_store(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T:
         GaveUp: as :func:`run_here`.
         BadSetting: a setting is wrong.
     """
-    from loadbell.store.opening import open_beside  # noqa: PLC0415 - only when a server command runs
+    from loadbell.store.open import open_beside  # noqa: PLC0415 - only when a server command runs
 
     async def whole() -> T:
         database = await open_beside(server_settings())
