@@ -4,13 +4,13 @@ import asyncio
 
 from loadbell.accounts.attempts import Turn, take_turns
 from loadbell.accounts.credentials import hash_credential
-from loadbell.accounts.resets import accept_reset
+from loadbell.accounts.password_resets import complete_reset
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
 from loadbell.store.attempt_paces import take_turn
 from loadbell.store.db import Transaction
-from loadbell.store.resets import delete_resets, insert_reset
+from loadbell.store.password_resets import delete_resets, insert_reset
 from loadbell.store.statements import Statement
 from loadbell.store.users import lock_user
 from tests.support.hashing import hashing
@@ -37,7 +37,7 @@ def test_a_link_that_is_used_waits_for_its_user_before_it_holds_anything(play_on
             async def ask(tx: Transaction) -> asyncio.Task[int]:
                 await lock_user(tx, user_id)
                 accepting = asyncio.create_task(
-                    accept_reset(site.database, passwords, "link", "correct horse", address=None)
+                    complete_reset(site.database, passwords, "link", "correct horse", address=None)
                 )
                 await _somebody_waits(site)
                 assert await tx.all(Statement("SELECT hash FROM password_resets FOR UPDATE NOWAIT"))

@@ -10,7 +10,7 @@ from loadbell.accounts.credentials import Prefix, hash_credential, new_credentia
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.db import Transaction
-from loadbell.store.resets import insert_reset
+from loadbell.store.password_resets import insert_reset
 from loadbell.store.statements import Statement
 from tests.api.site import ApiSite, clock
 from tests.support.server import Client

@@ -11,7 +11,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
-from loadbell.store.resets import insert_reset
+from loadbell.store.password_resets import insert_reset
 from tests.api.conftest import NewStore
 from tests.api.site import ApiSite, clock, served
 from tests.support.stores import unit_of

@@ -11,7 +11,7 @@ from loadbell.domain.orgs import Role, SignedIn
 from loadbell.store.audit import append_account_entry, append_operator_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import memberships_of
-from loadbell.store.resets import delete_resets
+from loadbell.store.password_resets import delete_resets
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import find_user_by_email, get_user, lock_user, set_name, set_password
 

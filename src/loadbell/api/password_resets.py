@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from loadbell.accounts import resets
+from loadbell.accounts import password_resets
 from loadbell.api.routes import route
 from loadbell.domain.emails import LONGEST_EMAIL
 from loadbell.entry.requests import PublicRequest
@@ -37,7 +37,9 @@ class PasswordReset(msgspec.Struct):
 async def ask_password_reset(request: PublicRequest, body: ForgottenBody) -> Asked:
     """Mails a link if the address is a user's, and answers alike if it is not. 409: this server sends no mail."""
     context = request.context
-    await resets.ask_reset(context.database, body.email, address=request.address, installation=context.installation)
+    await password_resets.request_reset(
+        context.database, body.email, address=request.address, installation=context.installation
+    )
     return Asked()
 
 
@@ -45,7 +47,7 @@ async def ask_password_reset(request: PublicRequest, body: ForgottenBody) -> Ask
 async def accept_password_reset(request: PublicRequest, body: ResetBody) -> PasswordReset:
     """Sets a password with a mailed link, once within an hour. All sessions of the user end; API tokens stay."""
     context = request.context
-    user_id = await resets.accept_reset(
+    user_id = await password_resets.complete_reset(
         context.database, context.passwords, body.token, body.password, address=request.address
     )
     return PasswordReset(user_id)

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from loadbell.accounts.resets import accept_reset, ask_reset, look_at_reset
+from loadbell.accounts.password_resets import complete_reset, find_reset, request_reset
 from loadbell.domain.errors import Conflict, Invalid, RateLimited
 from loadbell.web.page import PageRequest
 
@@ -22,7 +22,7 @@ async def ask(page: NamedDependency[PageRequest]) -> Response[str]:
     form = await page.form()
     email, context = form.get("email", "").strip(), page.context
     try:
-        await ask_reset(
+        await request_reset(
             context.database,
             email,
             address=page.address,
@@ -47,7 +47,7 @@ async def reset(page: NamedDependency[PageRequest]) -> Response[str]:
     form = await page.form()
     context = page.context
     try:
-        await accept_reset(
+        await complete_reset(
             context.database,
             context.passwords,
             page.in_path("token"),
@@ -62,7 +62,7 @@ async def reset(page: NamedDependency[PageRequest]) -> Response[str]:
 
 async def _look(page: PageRequest) -> str:
     token = page.in_path("token")
-    return await page.context.database.read(lambda tx: look_at_reset(tx, token))
+    return await page.context.database.read(lambda tx: find_reset(tx, token))
 
 
 HANDLERS: list[Any] = [show_forgotten, ask, show_reset, reset]

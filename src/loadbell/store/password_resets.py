@@ -17,7 +17,7 @@ _DELETE = Statement("DELETE FROM password_resets WHERE user_id = :user_id")
 
 
 @dataclass(frozen=True)
-class ResetRow:
+class PasswordReset:
     """Whose password a link replaces."""
 
     user_id: int
@@ -29,10 +29,10 @@ async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expire
     await tx.run(_INSERT, hash=reset_hash, user_id=user_id, created_at=tx.now, expires_at=expires_at)
 
 
-async def find_reset(tx: Transaction, reset_hash: str) -> ResetRow | None:
+async def find_reset(tx: Transaction, reset_hash: str) -> PasswordReset | None:
     """Whose link has that hash, if it can be used ``now``."""
     row = await tx.first(_FIND, hash=reset_hash, now=tx.now)
-    return None if row is None else ResetRow(row["id"], row["email"])
+    return None if row is None else PasswordReset(row["id"], row["email"])
 
 
 async def take_reset(tx: Transaction, reset_hash: str) -> int | None:

@@ -10,7 +10,7 @@ from loadbell.accounts.sessions import SESSION_LASTS, end_all_sessions
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
-from loadbell.store import resets as store
+from loadbell.store import password_resets as store
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Database, Transaction
 from loadbell.store.sessions import addresses_since
@@ -18,7 +18,7 @@ from loadbell.store.unit_of_work import Installation
 from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 
 LIFETIME: Micros = 3600 * SECOND
-ANSWER_SECONDS = 0.25
+MIN_ANSWER_S = 0.25
 """After which asking is answered: longer than what is done for a known address and not for an unknown one."""
 
 FROM_ONE_PLACE_FOR_ONE_PERSON = Pace(300 * SECOND, 3)
@@ -26,7 +26,7 @@ FROM_ONE_PLACE = Pace(60 * SECOND, 20)
 FOR_ONE_PERSON = Pace(600 * SECOND, 10)
 
 
-async def ask_reset(
+async def request_reset(
     database: Database,
     email: str,
     *,
@@ -54,12 +54,12 @@ async def ask_reset(
             await _send_link(tx, user, address, base_url=installation.base_url)
 
     loop = asyncio.get_running_loop()
-    answer_at = loop.time() + ANSWER_SECONDS
+    answer_at = loop.time() + MIN_ANSWER_S
     await database.write(ask)
     await asyncio.sleep(answer_at - loop.time())
 
 
-async def look_at_reset(tx: Transaction, token: str) -> str:
+async def find_reset(tx: Transaction, token: str) -> str:
     """The e-mail address of the user whose link is ``token``. It is not used up.
 
     Raises:
@@ -67,11 +67,11 @@ async def look_at_reset(tx: Transaction, token: str) -> str:
     """
     found = await store.find_reset(tx, hash_credential(token))
     if found is None:
-        raise _no_link()
+        raise _invalid_link()
     return found.email
 
 
-async def accept_reset(
+async def complete_reset(
     database: Database,
     passwords: Passwords,
     token: str,
@@ -88,7 +88,7 @@ async def accept_reset(
         Invalid: the password can't be used.
         RateLimited: too many passwords are being hashed.
     """
-    await database.read(lambda tx: look_at_reset(tx, token))  # before the work of hashing
+    await database.read(lambda tx: find_reset(tx, token))  # before the work of hashing
     check_password(password)
     password_hash = await passwords.hash(password)
 
@@ -96,11 +96,11 @@ async def accept_reset(
         reset_hash = hash_credential(token)
         found = await store.find_reset(tx, reset_hash)
         if found is None:
-            raise _no_link()
+            raise _invalid_link()
         await lock_user(tx, found.user_id)  # before the link, as whoever asks for another one does
         user_id = await store.take_reset(tx, reset_hash)
         if user_id is None:
-            raise _no_link()
+            raise _invalid_link()
         await set_password(tx, user_id, password_hash)
         await store.delete_resets(tx, user_id)
         ended = await end_all_sessions(tx, user_id)
@@ -139,5 +139,5 @@ async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, bas
     await append_account_entry(tx, user.id, address, "account.password_reset_asked", {})
 
 
-def _no_link() -> NotFound:
+def _invalid_link() -> NotFound:
     return NotFound("This link is not good: it was used, replaced or has expired. Ask for a new one.")

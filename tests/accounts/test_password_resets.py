@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from loadbell.accounts import resets
+from loadbell.accounts import password_resets
 from loadbell.accounts.account import reset_password
 from loadbell.accounts.mail import Mailer
-from loadbell.accounts.resets import LIFETIME, accept_reset, ask_reset, look_at_reset
+from loadbell.accounts.password_resets import LIFETIME, complete_reset, find_reset, request_reset
 from loadbell.accounts.sessions import authenticate_session
 from loadbell.accounts.sign_in import sign_in
 from loadbell.accounts.tokens import authenticate
@@ -34,11 +34,11 @@ HERE = "192.0.2.1"
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers are not held back: time is not what these tests are about."""
-    monkeypatch.setattr(resets, "ANSWER_SECONDS", 0)
+    monkeypatch.setattr(password_resets, "MIN_ANSWER_S", 0)
 
 
 async def _ask(site: Site, email: str = OWNER, address: str | None = HERE, *, sends_mail: bool = True) -> None:
-    await ask_reset(
+    await request_reset(
         site.database,
         email,
         address=address,
@@ -58,7 +58,7 @@ async def _links(site: Site) -> Sequence[str]:
 
 async def _accept(site: Site, token: str, password: str = PASSWORD) -> int:
     with hashing() as passwords:
-        return await accept_reset(site.database, passwords, token, password, address=HERE)
+        return await complete_reset(site.database, passwords, token, password, address=HERE)
 
 
 async def _sign_in(site: Site, password: str) -> str:
@@ -89,7 +89,7 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_link(play: Play) -> None:
         (link,) = re.findall(r"^https://loadbell\.example\.org/reset-password/(lbr_\S+)\s*$", mailed.text, re.MULTILINE)
 
         assert [OWNER] == mailed.recipients
-        assert OWNER == await site.do(look_at_reset, link)
+        assert OWNER == await site.do(find_reset, link)
         assert site.owner.user_id == await _accept(site, link)
         with pytest.raises(Unauthenticated):
             await site.do(authenticate_session, session)
@@ -145,10 +145,10 @@ def test_a_link_ends_after_an_hour(play: Play) -> None:
         await _ask(site)
         (link,) = await _links(site)
         site.clock.advance(LIFETIME - 1)
-        await site.do(look_at_reset, link)
+        await site.do(find_reset, link)
         site.clock.advance(1)
         with pytest.raises(NotFound):
-            await site.do(look_at_reset, link)
+            await site.do(find_reset, link)
         with pytest.raises(NotFound):
             await _accept(site, link)
 
