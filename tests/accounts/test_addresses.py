@@ -45,7 +45,7 @@ def test_mail_gets_to_every_address_that_is_taken(play: Play, address: str) -> N
         kept = check_email(address)
         with postbox() as box:
             await site.do(queue_mail, recipient=kept, subject="s", body="b", expires_at=site.clock() + 60 * SECOND)
-            sent = await Mailer(site.database, box.settings, ca_file=None).look()
+            sent = await Mailer(site.database, box.settings, ca_file=None).send_due()
         (taken,) = box.taken
 
         assert (1, [mailed_as(kept)], mailed_as(kept)) == (sent, taken.recipients, taken.message["To"])

@@ -367,7 +367,7 @@ def test_an_invitation_is_mailed_when_there_is_a_mail_server(play: Play) -> None
         await site.run_sql("UPDATE organizations SET name = :name", name="Exämple\r\nBcc: eve@example.net")
         with postbox() as box:
             unsent, made = await invited(site, email="carol@example.net"), await invited(site, sends_mail=True)
-            await Mailer(site.database, box.settings, ca_file=None).look()
+            await Mailer(site.database, box.settings, ca_file=None).send_due()
         (taken,) = box.taken
 
         assert (False, True) == (unsent.mailed, made.mailed)

@@ -10,11 +10,11 @@ import pytest
 import structlog
 
 from loadbell.accounts import mail
-from loadbell.accounts.mail import WAITS, Mailer, queue_mail
+from loadbell.accounts.mail import RETRY_WAITS, Mailer, queue_mail
 from loadbell.domain.ids import SECOND
 from loadbell.outbound import smtp
 from loadbell.settings import MailServer
-from loadbell.store.mails import claim_mail
+from loadbell.store.mail_outbox import claim_mail
 from tests.outbound.certificates import Authority
 from tests.support.mail import free_port, mail_server, misbehaving, postbox
 from tests.support.stores import Play, Site
@@ -56,7 +56,7 @@ def test_a_queued_mail_is_sent_once(play: Play) -> None:
     async def scenario(site: Site) -> None:
         with postbox() as box:
             await _queue(site)
-            counts = [await _mailer(site, box.settings).look() for _ in range(2)]
+            counts = [await _mailer(site, box.settings).send_due() for _ in range(2)]
         (taken,) = box.taken
         headers = {name: str(taken.message[name]) for name in ("From", "To", "Subject", "Date", "Auto-Submitted")}
 
@@ -113,7 +113,7 @@ def test_the_connection_is_encrypted_before_anything_is_said(play_on_sqlite: Pla
         login = ("bell", "pa:ss@w0rd") if tls == "starttls" else None
         with postbox(tls=tls, context=context, login=login) as box:
             await _queue(site)
-            assert 1 == await _mailer(site, _by_name(box.settings), ca_file=authority.ca_file).look()
+            assert 1 == await _mailer(site, _by_name(box.settings), ca_file=authority.ca_file).send_due()
         (taken,) = box.taken
 
         assert (True, login and "bell") == (taken.encrypted, taken.user)
@@ -134,7 +134,7 @@ def test_a_server_that_can_not_be_trusted_gets_nothing(
         with postbox(tls=tls, context=context) as box, structlog.testing.capture_logs() as logs:
             await _queue(site)
             trusted = None if wrong == "unknown authority" else authority.ca_file
-            assert 0 == await _mailer(site, _by_name(box.settings), ca_file=trusted).look()
+            assert 0 == await _mailer(site, _by_name(box.settings), ca_file=trusted).send_due()
 
         assert [] == box.taken
         assert [(1, 60)] == await _waiting(site)
@@ -149,7 +149,7 @@ def test_a_server_without_starttls_gets_nothing(play_on_sqlite: Play) -> None:
     async def scenario(site: Site) -> None:
         with postbox() as box, structlog.testing.capture_logs() as logs:
             await _queue(site)
-            assert 0 == await _mailer(site, mail_server(box.settings.port, "starttls")).look()
+            assert 0 == await _mailer(site, mail_server(box.settings.port, "starttls")).send_due()
 
         assert [] == box.taken
         assert "STARTTLS" in logs[0]["why"]
@@ -166,12 +166,12 @@ def test_what_fails_is_tried_again_until_it_is_of_no_use(play: Play) -> None:
             await _queue(site, expires_at=site.clock() + 3 * HOUR)
             mailer, waits = _mailer(site, box.settings), []
             while await site.rows("SELECT id FROM mails"):
-                await mailer.look()
+                await mailer.send_due()
                 found = await site.rows("SELECT next_attempt_at FROM mails")
                 if found:
                     waits.append((found[0]["next_attempt_at"] - site.clock()) // SECOND)
                     site.clock.advance(waits[-1] * SECOND - 1)
-                    assert 0 == await mailer.look()
+                    assert 0 == await mailer.send_due()
                     site.clock.advance(1)
         told = str(logs)
 
@@ -193,10 +193,10 @@ def test_a_later_attempt_sends_it(play: Play) -> None:
         port = free_port()
         await _queue(site)
         with structlog.testing.capture_logs() as logs:
-            assert 0 == await _mailer(site, mail_server(port)).look()
-        site.clock.advance(WAITS[0])
+            assert 0 == await _mailer(site, mail_server(port)).send_due()
+        site.clock.advance(RETRY_WAITS[0])
         with postbox(port=port) as box:
-            assert 1 == await _mailer(site, box.settings).look()
+            assert 1 == await _mailer(site, box.settings).send_due()
 
         assert "can't be talked to" in logs[0]["why"]
         assert 1 == len(box.taken)
@@ -215,7 +215,7 @@ def test_a_wrong_password_is_told_without_showing_it(play_on_sqlite: Play, tmp_p
             structlog.testing.capture_logs() as logs,
         ):
             await _queue(site)
-            assert 0 == await _mailer(site, _by_name(box.settings), ca_file=authority.ca_file).look()
+            assert 0 == await _mailer(site, _by_name(box.settings), ca_file=authority.ca_file).send_due()
 
         assert "refused user or password with 535" in logs[0]["why"]
         assert "wr0ng" not in str(logs)
@@ -270,7 +270,7 @@ def test_whatever_the_server_does_the_mail_waits(play_on_sqlite: Play, act: Any,
     async def scenario(site: Site) -> None:
         with misbehaving(act) as server, structlog.testing.capture_logs() as logs:
             await _queue(site)
-            assert 0 == await _mailer(site, server, seconds=0.3).look()
+            assert 0 == await _mailer(site, server, seconds=0.3).send_due()
 
         assert why in logs[0]["why"]
         assert [(1, 60)] == await _waiting(site)
@@ -285,7 +285,7 @@ def test_a_mail_that_is_refused_does_not_keep_back_the_others(play_on_sqlite: Pl
         with postbox() as box, structlog.testing.capture_logs():
             await _queue(site, recipient="not an address")  # nobody could queue it through a use case
             await _queue(site)
-            assert 1 == await _mailer(site, box.settings).look()
+            assert 1 == await _mailer(site, box.settings).send_due()
 
         assert ["ann@example.net"] == box.taken[0].recipients
         assert [(1, 60)] == await _waiting(site)
@@ -298,12 +298,12 @@ def test_a_process_that_died_with_a_claim_loses_no_mail(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         await _queue(site)
-        claimed = await site.database.write(lambda tx: claim_mail(tx, WAITS))
+        claimed = await site.database.write(lambda tx: claim_mail(tx, RETRY_WAITS))
         with postbox() as box:
             mailer = _mailer(site, box.settings)
-            counts = [await mailer.look()]
-            site.clock.advance(WAITS[0])
-            counts.append(await mailer.look())
+            counts = [await mailer.send_due()]
+            site.clock.advance(RETRY_WAITS[0])
+            counts.append(await mailer.send_due())
 
         assert claimed is not None
         assert [0, 1] == counts
@@ -321,7 +321,7 @@ def test_several_mailers_send_each_mail_once(play: Play) -> None:
                 await _queue(site, recipient=f"p{number}@example.org")
             mailers = [_mailer(site, box.settings) for _ in range(4)]
             while await site.rows("SELECT id FROM mails"):
-                await asyncio.gather(*(mailer.look() for mailer in mailers))
+                await asyncio.gather(*(mailer.send_due() for mailer in mailers))
 
         assert sorted(f"p{number}@example.org" for number in range(20)) == sorted(
             taken.recipients[0] for taken in box.taken
@@ -364,7 +364,7 @@ def test_no_name_makes_a_header_of_its_own(play_on_sqlite: Play, name: str) -> N
     async def scenario(site: Site) -> None:
         with postbox() as box:
             await _queue(site, subject=f"From {name}", body=f"{name}\n")
-            assert 1 == await _mailer(site, box.settings).look()
+            assert 1 == await _mailer(site, box.settings).send_due()
         (taken,) = box.taken
 
         assert ["ann@example.net"] == taken.recipients
@@ -377,5 +377,5 @@ def test_no_name_makes_a_header_of_its_own(play_on_sqlite: Play, name: str) -> N
 
 def test_an_exchange_ends_before_its_mail_is_due_again() -> None:
     """Or a mail that takes long would be sent twice."""
-    assert mail.EXCHANGE_SECONDS * SECOND < min(WAITS)
+    assert mail.SEND_TIMEOUT_S * SECOND < min(RETRY_WAITS)
     assert smtp.trust(None).check_hostname

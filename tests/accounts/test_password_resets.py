@@ -84,7 +84,7 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_link(play: Play) -> None:
         await site.run_sql("DELETE FROM mails")
         with postbox() as box:
             await _ask(site, OWNER.upper())
-            await Mailer(site.database, box.settings, ca_file=None).look()
+            await Mailer(site.database, box.settings, ca_file=None).send_due()
         (mailed,) = box.taken
         (link,) = re.findall(r"^https://loadbell\.example\.org/reset-password/(lbr_\S+)\s*$", mailed.text, re.MULTILINE)
 

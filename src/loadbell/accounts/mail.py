@@ -20,13 +20,13 @@ from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.outbound.smtp import NotHandedOver, hand_over, trust
 from loadbell.settings import MailServer
 from loadbell.store.db import Database, Transaction
-from loadbell.store.mails import Mail, any_due_mail, claim_mail, delete_mail, insert_mail
+from loadbell.store.mail_outbox import QueuedMail, claim_mail, delete_mail, has_due_mail, insert_mail
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 1.0
-EXCHANGE_SECONDS = 30.0
-WAITS: tuple[Micros, ...] = (60 * SECOND, 300 * SECOND, 900 * SECOND, 3600 * SECOND)
+POLL_INTERVAL_S = 1.0
+SEND_TIMEOUT_S = 30.0
+RETRY_WAITS: tuple[Micros, ...] = (60 * SECOND, 300 * SECOND, 900 * SECOND, 3600 * SECOND)
 """Between the attempts of one mail; the last repeats until the mail is of no use. Longer than an exchange may last."""
 
 _POLICY = policy.SMTP.clone(cte_type="7bit")  # not every server takes 8-bit lines
@@ -61,7 +61,7 @@ class Mailer:
         server: MailServer,
         *,
         ca_file: Path | None,
-        exchange_seconds: float = EXCHANGE_SECONDS,
+        exchange_seconds: float = SEND_TIMEOUT_S,
     ) -> None:
         self._database = database
         self._server = server
@@ -79,17 +79,17 @@ class Mailer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def look(self) -> int:
+    async def send_due(self) -> int:
         """Makes one attempt for each mail that is due; gives how many were sent."""
         sent = 0
-        while await self._database.read(any_due_mail):
-            mail = await self._database.write(lambda tx: claim_mail(tx, WAITS))
+        while await self._database.read(has_due_mail):
+            mail = await self._database.write(lambda tx: claim_mail(tx, RETRY_WAITS))
             if mail is None:  # another process has it
                 break
             sent += await self._attempt(mail)
         return sent
 
-    async def _attempt(self, mail: Mail) -> bool:
+    async def _attempt(self, mail: QueuedMail) -> bool:
         _, _, domain = mail.recipient.rpartition("@")
         if mail.expires_at <= self._database.clock():
             log.warning("A mail could not be sent in time and was dropped", to=domain, attempts=mail.attempts)
@@ -109,7 +109,7 @@ class Mailer:
         await self._database.write(lambda tx: delete_mail(tx, mail.id))
         return True
 
-    def _message(self, mail: Mail, body: str) -> EmailMessage:
+    def _message(self, mail: QueuedMail, body: str) -> EmailMessage:
         server = self._server
         message = EmailMessage(_POLICY)
         message["From"] = Address(server.sender_name, addr_spec=server.sender)
@@ -124,9 +124,9 @@ class Mailer:
     async def _run(self) -> None:
         while True:
             try:
-                await self.look()
+                await self.send_due()
             except Unavailable as error:
                 log.warning("The mailer could not look; it will look again", error=str(error))
             except Exception:
                 log.exception("The mailer failed; it will look again")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_INTERVAL_S)

@@ -173,7 +173,7 @@ invitations = sa.Table(
 )
 """Invitations that were neither accepted nor revoked; the audit log remembers the others."""
 
-mails = sa.Table(
+mail_outbox = sa.Table(
     "mails",
     metadata,
     _id(),

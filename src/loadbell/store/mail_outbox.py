@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from loadbell.domain.ids import Micros
 from loadbell.store.db import Transaction
 from loadbell.store.problems import WrongState
-from loadbell.store.schema import mails
+from loadbell.store.schema import mail_outbox
 from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
-    insert_into(mails, "recipient", "subject", "body", "next_attempt_at", "created_at", "expires_at", attempts=0)
+    insert_into(mail_outbox, "recipient", "subject", "body", "next_attempt_at", "created_at", "expires_at", attempts=0)
 )
 _ANY_DUE = Statement("SELECT id FROM mails WHERE next_attempt_at <= :now LIMIT 1")
 _LOCK_DUE = Statement(
@@ -25,7 +25,7 @@ _DELETE = Statement("DELETE FROM mails WHERE id = :id")
 
 
 @dataclass(frozen=True)
-class Mail:
+class QueuedMail:
     """One mail. ``attempts``: how often it was claimed before."""
 
     id: int
@@ -50,12 +50,12 @@ async def insert_mail(tx: Transaction, *, recipient: str, subject: str, body: st
     )
 
 
-async def any_due_mail(tx: Transaction) -> bool:
+async def has_due_mail(tx: Transaction) -> bool:
     """Whether there is something to claim."""
     return await tx.first(_ANY_DUE, now=tx.now) is not None
 
 
-async def claim_mail(tx: Transaction, waits: Sequence[Micros]) -> Mail | None:
+async def claim_mail(tx: Transaction, waits: Sequence[Micros]) -> QueuedMail | None:
     """The mail that has been due longest, if one is and no other process has it.
 
     It is due again after the wait of its attempt (the last of ``waits`` repeats), unless it is deleted by then.
@@ -69,7 +69,7 @@ async def claim_mail(tx: Transaction, waits: Sequence[Micros]) -> Mail | None:
         body = tx.unseal(row["body"])
     except WrongState:
         body = None
-    return Mail(
+    return QueuedMail(
         row["id"], row["recipient"], row["subject"], body, row["attempts"], row["created_at"], row["expires_at"]
     )
 
