@@ -2,15 +2,15 @@
 
 import asyncio
 
-from loadbell.accounts.attempts import Turn, take_turns
 from loadbell.accounts.credentials import hash_credential
 from loadbell.accounts.password_resets import complete_reset
+from loadbell.accounts.rate_limit import Bucket, take_tokens
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
-from loadbell.store.attempt_paces import take_turn
 from loadbell.store.db import Transaction
 from loadbell.store.password_resets import delete_resets, insert_reset
+from loadbell.store.rate_limits import take_token
 from loadbell.store.statements import Statement
 from loadbell.store.users import lock_user
 from tests.support.hashing import hashing
@@ -56,13 +56,13 @@ def test_an_attempt_that_waits_for_its_turn_holds_no_bucket_of_others(play_on_po
     """Full buckets are removed after the turns were taken, whose order keeps attempts from waiting in a circle."""
 
     async def scenario(site: Site) -> None:
-        mine, full = (Turn(Pace(SECOND, 5), (word,)) for word in ("mine", "full"))
-        await site.do(take_turn, full.key, full.pace)
+        mine, full = (Bucket(Pace(SECOND, 5), (word,)) for word in ("mine", "full"))
+        await site.do(take_token, full.key, full.pace)
         site.clock.advance(60 * SECOND)
 
         async def hold(tx: Transaction) -> asyncio.Task[None]:
-            await take_turn(tx, mine.key, mine.pace)
-            attempt = asyncio.create_task(site.database.write(lambda tx: take_turns(tx, [mine])))
+            await take_token(tx, mine.key, mine.pace)
+            attempt = asyncio.create_task(site.database.write(lambda tx: take_tokens(tx, [mine])))
             await _somebody_waits(site)
             assert await tx.all(
                 Statement("SELECT key FROM attempt_paces WHERE key = :key FOR UPDATE NOWAIT"), key=full.key

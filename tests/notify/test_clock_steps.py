@@ -10,10 +10,10 @@ from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
 from loadbell.notify.worker.due_times import BATCH, DueTimes
-from loadbell.store.attempt_paces import take_turn
 from loadbell.store.clock_steps import follow_step_back, skip_gap
 from loadbell.store.db import Database, Work
 from loadbell.store.outbox import reap
+from loadbell.store.rate_limits import take_token
 from loadbell.store.statements import Statement
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.support.crowds import hold
@@ -290,9 +290,9 @@ def test_a_clock_that_is_set_back_locks_nobody_out(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         pace = Pace(60 * SECOND, burst=2)
-        taken = [await site.do(take_turn, "key", pace) for _ in range(3)]
+        taken = [await site.do(take_token, "key", pace) for _ in range(3)]
         site.clock.advance(-400 * DAY)
-        waits = await site.do(take_turn, "key", pace)
+        waits = await site.do(take_token, "key", pace)
 
         assert [0, 0, 60 * SECOND] == taken
         assert 60 * SECOND == waits

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from loadbell.accounts.first_start import CODES_FROM_ONE_PLACE, setup_code
+from loadbell.accounts.first_start import CODES_PER_NETWORK, setup_code
 from tests.api.conftest import NewStore
 from tests.api.site import ApiSite, served
 from tests.web.browser import Browser, Page
@@ -148,9 +148,9 @@ def test_where_others_can_reach_it_the_code_is_asked_for(open_site: ApiSite) -> 
 def test_codes_are_not_guessed(open_site: ApiSite) -> None:
     """After a few wrong ones even the right one has to wait; that something else was wrong costs no attempt."""
     browser, code = Browser(open_site.url), _code(open_site)
-    for _ in range(2 * CODES_FROM_ONE_PLACE.burst):
+    for _ in range(2 * CODES_PER_NETWORK.burst):
         assert browser.post("/setup", {**SAID, "code": code, "name": ""}).status == 422
-    for _ in range(CODES_FROM_ONE_PLACE.burst):
+    for _ in range(CODES_PER_NETWORK.burst):
         assert browser.post("/setup", {**SAID, "code": os.urandom(6).hex()}).status == 422
 
     answer = browser.post("/setup", {**SAID, "code": code})

@@ -9,10 +9,10 @@ import base64
 import hmac
 from dataclasses import dataclass, field
 
-from loadbell.accounts.attempts import Turn, give_turns_back, place, take_turns
 from loadbell.accounts.invitations import Browser
 from loadbell.accounts.organizations import check_setup, make_first_owner
 from loadbell.accounts.passwords import Passwords
+from loadbell.accounts.rate_limit import Bucket, network_of, return_tokens, take_tokens
 from loadbell.accounts.sessions import NewSession, start_session
 from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import SECOND
@@ -20,7 +20,7 @@ from loadbell.domain.pace import Pace
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import any_user
 
-CODES_FROM_ONE_PLACE = Pace(60 * SECOND, 5)
+CODES_PER_NETWORK = Pace(60 * SECOND, 5)
 
 _GROUP = 4
 _GROUPS = 3  # 60 bits: not to be guessed at this pace, and short enough to be typed
@@ -84,12 +84,12 @@ async def set_up_and_sign_in(
 
 
 async def _check_code(database: Database, code: str, *, address: str | None) -> None:
-    turns = [Turn(CODES_FROM_ONE_PLACE, ("setup", place(address)))]
+    buckets = [Bucket(CODES_PER_NETWORK, ("setup", network_of(address)))]
 
     async def take(tx: Transaction) -> str | None:
         right = await setup_code(tx)
         if right is not None:
-            await take_turns(tx, turns)
+            await take_tokens(tx, buckets)
         return right
 
     right = await database.write(take)
@@ -97,7 +97,7 @@ async def _check_code(database: Database, code: str, *, address: str | None) -> 
         raise Conflict("loadbell is already set up here.")
     if not hmac.compare_digest(_bare(code).encode(), _bare(right).encode()):
         raise Invalid(FieldError("code", "this is not the code; copy it from the output of loadbell serve"))
-    await database.write(lambda tx: give_turns_back(tx, turns))
+    await database.write(lambda tx: return_tokens(tx, buckets))
 
 
 def _code(tx: Transaction) -> str:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from loadbell.accounts.attempts import Turn, take_turns
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.accounts.mail import check_email, queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
+from loadbell.accounts.rate_limit import Bucket, take_tokens
 from loadbell.accounts.sessions import NewSession, start_session
 from loadbell.accounts.sign_in import prove_user
 from loadbell.accounts.tokens import issue_token
@@ -32,8 +32,8 @@ from loadbell.store.users import UserRow, find_user_by_email, insert_user, lock_
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
 LONGEST_NAME = 200
-BY_ONE_ORGANIZATION = Pace(60 * SECOND, 30)
-TO_ONE_PERSON = Pace(3600 * SECOND, 5)
+PER_ORGANIZATION = Pace(60 * SECOND, 30)
+PER_RECIPIENT = Pace(3600 * SECOND, 5)
 """Over all organizations: so that nobody's mailbox is filled through this server."""
 
 _LONGEST_IN_SUBJECT = 60
@@ -103,8 +103,8 @@ async def invite(
     user = await find_user_by_email(unit.tx, email)
     if user is not None and await role_in(unit.tx, organization_id, user.id) is not None:
         raise Conflict(f"{email} is a member already. Change the role or the projects of the member instead.")
-    by_organization = Turn(BY_ONE_ORGANIZATION, ("invitations by", str(organization_id)))
-    await take_turns(unit.tx, [by_organization, Turn(TO_ONE_PERSON, ("invitations to", email))])
+    by_organization = Bucket(PER_ORGANIZATION, ("invitations by", str(organization_id)))
+    await take_tokens(unit.tx, [by_organization, Bucket(PER_RECIPIENT, ("invitations to", email))])
     await store.delete_former_invitations(unit.tx, organization_id, email)
     await require_room(unit.tx, organization_id, "invitations", unit.installation.quotas.invitations)
     await require_room(unit.tx, organization_id, "members", unit.installation.quotas.members)

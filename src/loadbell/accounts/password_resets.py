@@ -2,10 +2,10 @@
 
 import asyncio
 
-from loadbell.accounts.attempts import Turn, place, take_turns
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
 from loadbell.accounts.mail import queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
+from loadbell.accounts.rate_limit import Bucket, network_of, take_tokens
 from loadbell.accounts.sessions import SESSION_LASTS, end_all_sessions
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.ids import SECOND, Micros
@@ -21,9 +21,9 @@ LIFETIME: Micros = 3600 * SECOND
 MIN_ANSWER_S = 0.25
 """After which asking is answered: longer than what is done for a known address and not for an unknown one."""
 
-FROM_ONE_PLACE_FOR_ONE_PERSON = Pace(300 * SECOND, 3)
-FROM_ONE_PLACE = Pace(60 * SECOND, 20)
-FOR_ONE_PERSON = Pace(600 * SECOND, 10)
+PER_NETWORK_AND_USER = Pace(300 * SECOND, 3)
+PER_NETWORK = Pace(60 * SECOND, 20)
+PER_USER = Pace(600 * SECOND, 10)
 
 
 async def request_reset(
@@ -49,7 +49,7 @@ async def request_reset(
     async def ask(tx: Transaction) -> None:
         user = await find_user_by_email(tx, email)
         known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LASTS)
-        await take_turns(tx, _turns(email, address, known=place(address) in map(place, known)))
+        await take_tokens(tx, _buckets(email, address, known=network_of(address) in map(network_of, known)))
         if user is not None:
             await _send_link(tx, user, address, base_url=installation.base_url)
 
@@ -110,14 +110,14 @@ async def complete_reset(
     return await database.write(accept)
 
 
-def _turns(email: str, address: str | None, *, known: bool) -> list[Turn]:
-    here = place(address)
-    turns = [
-        Turn(FROM_ONE_PLACE_FOR_ONE_PERSON, ("reset person", here, email)),
-        Turn(FROM_ONE_PLACE, ("reset place", here)),
+def _buckets(email: str, address: str | None, *, known: bool) -> list[Bucket]:
+    here = network_of(address)
+    buckets = [
+        Bucket(PER_NETWORK_AND_USER, ("reset person", here, email)),
+        Bucket(PER_NETWORK, ("reset place", here)),
     ]
     # Where the user has signed in from before, nobody else's asking keeps the user from a link.
-    return turns if known else [*turns, Turn(FOR_ONE_PERSON, ("reset email", email))]
+    return buckets if known else [*buckets, Bucket(PER_USER, ("reset email", email))]
 
 
 async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, base_url: str) -> None:

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from loadbell.accounts.attempts import Turn, give_turns_back, place, take_turns
 from loadbell.accounts.passwords import Passwords
+from loadbell.accounts.rate_limit import Bucket, network_of, return_tokens, take_tokens
 from loadbell.accounts.sessions import SESSION_LASTS, NewSession, start_session
 from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
@@ -12,9 +12,9 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.sessions import addresses_since
 from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 
-FROM_ONE_PLACE_AS_ONE_PERSON = Pace(60 * SECOND, 5)
-FROM_ONE_PLACE = Pace(6 * SECOND, 50)
-AS_ONE_PERSON = Pace(60 * SECOND, 100)
+PER_NETWORK_AND_USER = Pace(60 * SECOND, 5)
+PER_NETWORK = Pace(6 * SECOND, 50)
+PER_USER = Pace(60 * SECOND, 100)
 
 _WRONG = "The e-mail address or the password is wrong. Correct it, or have the password reset."
 
@@ -32,28 +32,28 @@ async def prove_user(
     Raises:
         RateLimited: it was tried too often, from ``address`` or for this user; or too many are being compared.
     """
-    email, here = email.lower(), place(address)
-    turns = [Turn(FROM_ONE_PLACE_AS_ONE_PERSON, ("person", here, email)), Turn(FROM_ONE_PLACE, ("place", here))]
+    email, here = email.lower(), network_of(address)
+    buckets = [Bucket(PER_NETWORK_AND_USER, ("person", here, email)), Bucket(PER_NETWORK, ("place", here))]
 
-    async def take(tx: Transaction) -> tuple[UserRow | None, list[Turn]]:
+    async def take(tx: Transaction) -> tuple[UserRow | None, list[Bucket]]:
         user = await find_user_by_email(tx, email)
         # Asked for nobody, too, so that it takes as long.
         known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LASTS)
-        asked = [*turns]
-        if here not in map(place, known):
-            asked.append(Turn(AS_ONE_PERSON, ("email", email)))
-        await take_turns(tx, asked)
+        asked = [*buckets]
+        if here not in map(network_of, known):
+            asked.append(Bucket(PER_USER, ("email", email)))
+        await take_tokens(tx, asked)
         return user, asked
 
     user, taken = await database.write(take)
     try:
         good = await passwords.matches(None if user is None else user.password_hash, password)
     except RateLimited:  # nothing was guessed
-        await database.write(lambda tx: give_turns_back(tx, taken))
+        await database.write(lambda tx: return_tokens(tx, taken))
         raise
     if not good:
         return None
-    await database.write(lambda tx: give_turns_back(tx, taken))
+    await database.write(lambda tx: return_tokens(tx, taken))
     return user
 
 

@@ -17,7 +17,7 @@ from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from loadbell.accounts.attempts import place
+from loadbell.accounts.rate_limit import network_of
 from loadbell.entry.connections import Connections
 from loadbell.entry.problems import BAD_REQUEST, MEDIA_TYPE, REQUEST_TIMEOUT, problem
 from loadbell.entry.request_limits import (
@@ -68,7 +68,7 @@ class LimitedProtocol(HostOfTarget):
         """Begins to wait for the first request."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._reads_again)
-        self.place = place(self.client[0] if self.client else None)
+        self.place = network_of(self.client[0] if self.client else None)
         self._limits = self.room.limits
         self._receiving: Phase | None = None
         self._answered: RequestResponseCycle | None = None  # of requests sent ahead, the one whose turn it is

@@ -22,8 +22,8 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response
 
-from loadbell.accounts.attempts import place
 from loadbell.accounts.passwords import Passwords
+from loadbell.accounts.rate_limit import network_of
 from loadbell.accounts.sessions import authenticate_session
 from loadbell.accounts.tokens import Lock, authenticate, note_use
 from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
@@ -329,7 +329,7 @@ def _share_of(who: Principal | SignedIn | Visitor | None) -> Hashable:
     """What counts as one when things are shared: an organization; a person where there is none; else an address."""
     if isinstance(who, Principal):
         return ("organization", who.organization_id)
-    return ("person", who.user_id) if isinstance(who, SignedIn) else place(None if who is None else who.address)
+    return ("person", who.user_id) if isinstance(who, SignedIn) else network_of(None if who is None else who.address)
 
 
 def _rights(principal: Principal) -> bytes:

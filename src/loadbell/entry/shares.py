@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from loadbell.accounts.attempts import place
 from loadbell.accounts.credentials import hash_credential
+from loadbell.accounts.rate_limit import network_of
 from loadbell.domain.errors import RateLimited, Unavailable
 from loadbell.domain.ids import SECOND
 
@@ -55,7 +55,7 @@ class Shares:
     def whose(self, credential: str | None, address: str | None) -> Hashable:
         """Whose share a request takes, by what is known of it before it is let in."""
         known = self._remembered.get(hash_credential(credential)) if credential else None
-        return place(address) if known is None else known
+        return network_of(address) if known is None else known
 
     def remember(self, credential: str, whose: Hashable) -> None:
         """The credential was good, and is theirs."""

@@ -147,7 +147,7 @@ password_resets = sa.Table(
 )
 """Links that were mailed and not used yet."""
 
-attempt_paces = sa.Table(
+rate_limits = sa.Table(
     "attempt_paces",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),  #: a hash of whom or where from is guessed

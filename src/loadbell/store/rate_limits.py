@@ -5,16 +5,16 @@ from loadbell.domain.pace import Pace
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
 
-_FORGOTTEN_AT_ONCE = 20
+_DELETE_BATCH_SIZE = 20
 
-_HOLD = Statement(
+_LOCK = Statement(
     "INSERT INTO attempt_paces (key, full_at) VALUES (:key, 0) "
     "ON CONFLICT (key) DO UPDATE SET full_at = attempt_paces.full_at RETURNING full_at"
 )
 _SET = Statement("UPDATE attempt_paces SET full_at = :full_at WHERE key = :key")
-_GIVE_BACK = Statement("UPDATE attempt_paces SET full_at = full_at - :interval WHERE key = :key")
+_RETURN = Statement("UPDATE attempt_paces SET full_at = full_at - :interval WHERE key = :key")
 _FULL = "SELECT key FROM attempt_paces WHERE full_at <= :now ORDER BY full_at LIMIT :count"
-_FORGET = Statement(
+_DELETE_FULL = Statement(
     f"DELETE FROM attempt_paces WHERE key IN ({_FULL})",
     # Apart, or PostgreSQL may look again for each row that it deletes, past those that are locked by now.
     f"WITH forgotten AS MATERIALIZED ({_FULL} FOR UPDATE SKIP LOCKED) "
@@ -22,13 +22,13 @@ _FORGET = Statement(
 )
 
 
-async def take_turn(tx: Transaction, key: str, pace: Pace) -> Micros:
+async def take_token(tx: Transaction, key: str, pace: Pace) -> Micros:
     """Takes one turn from the bucket of ``key``; gives 0, or how long to wait if it is empty.
 
     Nobody else takes one of the same bucket until this transaction ends. Several buckets are to be asked in the order
     of their keys, or two transactions could wait for each other.
     """
-    row = await tx.first(_HOLD, key=key)
+    row = await tx.first(_LOCK, key=key)
     assert row is not None
     full_at = min(int(row["full_at"]), tx.now + pace.burst * pace.interval)  # more than empty: the clock was set back
     if not pace.allowed(full_at, tx.now):
@@ -37,11 +37,11 @@ async def take_turn(tx: Transaction, key: str, pace: Pace) -> Micros:
     return 0
 
 
-async def give_turn_back(tx: Transaction, key: str, pace: Pace) -> None:
-    """Undoes one :func:`take_turn`."""
-    await tx.run(_GIVE_BACK, key=key, interval=pace.interval)
+async def return_token(tx: Transaction, key: str, pace: Pace) -> None:
+    """Undoes one :func:`take_token`."""
+    await tx.run(_RETURN, key=key, interval=pace.interval)
 
 
-async def forget_full(tx: Transaction) -> None:
+async def delete_full_buckets(tx: Transaction) -> None:
     """Removes some buckets that are full again: one that is not there is full, too."""
-    await tx.run(_FORGET, now=tx.now, count=_FORGOTTEN_AT_ONCE)
+    await tx.run(_DELETE_FULL, now=tx.now, count=_DELETE_BATCH_SIZE)

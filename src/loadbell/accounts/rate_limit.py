@@ -10,43 +10,43 @@ from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import SECOND
 from loadbell.domain.notices import span
 from loadbell.domain.pace import Pace
-from loadbell.store.attempt_paces import forget_full, give_turn_back, take_turn
 from loadbell.store.db import Transaction
+from loadbell.store.rate_limits import delete_full_buckets, return_token, take_token
 
 
 @dataclass(frozen=True)
-class Turn:
+class Bucket:
     """One turn of ``pace`` in the bucket of everybody who comes with these words, such as a kind and an address."""
 
     pace: Pace
-    words: tuple[str, ...]
+    key_parts: tuple[str, ...]
 
     @cached_property
     def key(self) -> str:
         """What is stored: it names nobody."""
-        return hashlib.sha256("\n".join(self.words).encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256("\n".join(self.key_parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
-async def take_turns(tx: Transaction, turns: Sequence[Turn]) -> None:
-    """Takes all of ``turns``.
+async def take_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
+    """Takes all of ``buckets``.
 
     Raises:
         RateLimited: one of them is not to be had now. The transaction must end with it: then none is taken.
     """
-    wait = max([await take_turn(tx, turn.key, turn.pace) for turn in sorted(turns, key=lambda turn: turn.key)])
-    await forget_full(tx)  # afterwards: what it deletes it holds, whatever its key
+    wait = max([await take_token(tx, turn.key, turn.pace) for turn in sorted(buckets, key=lambda turn: turn.key)])
+    await delete_full_buckets(tx)  # afterwards: what it deletes it holds, whatever its key
     if wait:
         seconds = -(-wait // SECOND)
         raise RateLimited(f"There were too many attempts. Wait {span(seconds * SECOND)}, then try again.", wait)
 
 
-async def give_turns_back(tx: Transaction, turns: Sequence[Turn]) -> None:
-    """Undoes :func:`take_turns`, in a transaction of its own."""
-    for turn in sorted(turns, key=lambda turn: turn.key):
-        await give_turn_back(tx, turn.key, turn.pace)
+async def return_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
+    """Undoes :func:`take_tokens`, in a transaction of its own."""
+    for turn in sorted(buckets, key=lambda turn: turn.key):
+        await return_token(tx, turn.key, turn.pace)
 
 
-def place(address: str | None) -> str:
+def network_of(address: str | None) -> str:
     """What counts as one place: an IPv4 address, or the /64 of an IPv6 address, which one customer has for itself."""
     try:
         parsed = ip_address(address or "")
