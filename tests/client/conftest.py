@@ -17,7 +17,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 HURRIED = """
 import os, sys
-from loadbell.client.pace import Pace
+from loadbell.client.timeouts import Pace
 from loadbell.client.wrap import main
 sys.exit(main(sys.argv[1:], os.environ, Pace(heartbeat_s=0.1, patience_s=0.5)))
 """

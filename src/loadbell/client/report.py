@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from loadbell.client.api import Refused, Server, Unreachable, one_line
-from loadbell.client.pace import Pace
+from loadbell.client.timeouts import Timeouts
 
 T = TypeVar("T")
 
@@ -40,14 +40,14 @@ class Reporter:
         run: dict[str, Any],
         *,
         began: tuple[float, float],
-        pace: Pace,
+        timeouts: Timeouts,
         on_abort: Callable[[], None],
         on_refusal: Callable[[str], None],
     ) -> None:
         self._server_url, self._token = server_url, token
         self._body, self._key = run, str(uuid4())
         self._began = began
-        self._pace = pace
+        self._timeouts = timeouts
         self._on_abort, self._on_refusal = on_abort, on_refusal
         self._ended = threading.Event()
         self._deadline = 0.0
@@ -61,9 +61,9 @@ class Reporter:
     def end(self, end: dict[str, Any]) -> str:
         """Reports the end of the run; one line for the user on what became of it, or "" if it was told before."""
         self._end = end
-        self._deadline = time.monotonic() + self._pace.end_s
+        self._deadline = time.monotonic() + self._timeouts.end_s
         self._ended.set()
-        self._thread.join(self._pace.end_s)
+        self._thread.join(self._timeouts.end_s)
         if self._outcome is not None:
             return self._outcome
         if self._run is None:
@@ -96,7 +96,7 @@ class Reporter:
         if not isinstance(run_id, int):
             self._run = None
             raise Refused("what stands at LOADBELL_URL is not loadbell")
-        while not self._ended.wait(self._pace.heartbeat_s):
+        while not self._ended.wait(self._timeouts.heartbeat_s):
             if self._asked_to_abort(server, run_id):
                 self._on_abort()
         run = self._insist(lambda limit: server.update_run(run_id, self._end, timeout=limit))
@@ -109,7 +109,7 @@ class Reporter:
 
     def _asked_to_abort(self, server: Server, run_id: int) -> bool:
         try:
-            return server.heartbeat(run_id, timeout=self._pace.heartbeat_call_s)
+            return server.heartbeat(run_id, timeout=self._timeouts.heartbeat_call_s)
         except (Refused, Unreachable):
             return False
 
@@ -119,7 +119,7 @@ class Reporter:
         while True:
             was_over = self._ended.is_set()
             try:
-                return call(max(0.1, min(self._pace.call_s, self._time_left())))
+                return call(max(0.1, min(self._timeouts.call_s, self._time_left())))
             except Unreachable as trouble:
                 self._trouble = str(trouble)
                 if was_over and self._time_left() <= wait:
@@ -132,4 +132,4 @@ class Reporter:
             wait = min(wait * 2, _LONGEST_WAIT_S)
 
     def _time_left(self) -> float:
-        return self._deadline - time.monotonic() if self._ended.is_set() else self._pace.call_s
+        return self._deadline - time.monotonic() if self._ended.is_set() else self._timeouts.call_s

@@ -18,10 +18,10 @@ from loadbell.client.commands import NAMELESS, WITHOUT_SCRIPT, Command, program_
 from loadbell.client.limits import Limit
 from loadbell.client.locust_log import find_lost_workers
 from loadbell.client.locust_options import LocustOptions
-from loadbell.client.pace import Pace
 from loadbell.client.report import Reporter
 from loadbell.client.results import read_figures
 from loadbell.client.stderr import STDERR, say
+from loadbell.client.timeouts import Timeouts
 from loadbell.client.tools import End, Execution
 
 T = TypeVar("T")
@@ -35,12 +35,14 @@ _STDIN = 0
 class RunReport:
     """The report of one run. Made when its command was started at ``began`` (wall and monotonic clock)."""
 
-    def __init__(self, options: argparse.Namespace, child: Child, began: tuple[float, float], pace: Pace) -> None:
+    def __init__(
+        self, options: argparse.Namespace, child: Child, began: tuple[float, float], timeouts: Timeouts
+    ) -> None:
         self._child, self._limits, self._began = child, options.limits, began
         environment = options.environment
         nameless = Command(NAMELESS, (), environment)
         self._command = _guarded(lambda: read_command(options.command, environment), nameless)
-        self._reporter = _report(options, self._command, _RUNNING, pace, child, began=began)
+        self._reporter = _report(options, self._command, _RUNNING, timeouts, child, began=began)
 
     def end(self, code: int) -> int:
         """Tells how the command ended, with ``code`` or minus the signal that killed it; the exit code for that."""
@@ -61,7 +63,7 @@ class RunReport:
         return exit_code
 
 
-def report_not_started(error: OSError, options: argparse.Namespace, pace: Pace) -> int:
+def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Timeouts) -> int:
     """Tells of a command that could not be started; the exit code that a shell gives for it."""
     code = tools.NOT_FOUND if isinstance(error, FileNotFoundError) else tools.NOT_EXECUTABLE
     called = options.command[0]
@@ -69,7 +71,7 @@ def report_not_started(error: OSError, options: argparse.Namespace, pace: Pace) 
     shown = called if name and "@" not in called else NAMELESS  # it may hold a secret that was quoted into one word
     say(f"{shown}: {'command not found' if code == tools.NOT_FOUND else error.strerror}")
     command = Command(name or NAMELESS, tuple(options.command[1:]), options.environment)
-    reporter = _report(options, command, _CREATED, pace, None, began=(time.time(), time.monotonic()))
+    reporter = _report(options, command, _CREATED, timeouts, None, began=(time.time(), time.monotonic()))
     note = f"{command.tool}: {'command not found' if code == tools.NOT_FOUND else 'could not be executed'}"
     end = End(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, note)
     _tell_end(reporter, _judged(end, [], {}) | {"metrics": {"exit_code": code}})
@@ -88,7 +90,7 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
     options: argparse.Namespace,
     command: Command,
     status: int,
-    pace: Pace,
+    timeouts: Timeouts,
     child: Child | None,
     *,
     began: tuple[float, float],
@@ -117,7 +119,7 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
     if options.project is not None:
         run["project_id"] = options.project
     on_abort = child.stop if child else lambda: None
-    return Reporter(url, token, run, began=began, pace=pace, on_abort=on_abort, on_refusal=say)
+    return Reporter(url, token, run, began=began, timeouts=timeouts, on_abort=on_abort, on_refusal=say)
 
 
 def _is_worker(command: Command) -> bool:

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 
 from loadbell.client.child import Child
 from loadbell.client.limits import Limit
-from loadbell.client.pace import Pace
 from loadbell.client.stderr import STDERR, say
+from loadbell.client.timeouts import Timeouts
 
 
-def main(arguments: Sequence[str], environment: Mapping[str, str], pace: Pace | None = None) -> int:
+def main(arguments: Sequence[str], environment: Mapping[str, str], timeouts: Timeouts | None = None) -> int:
     """Runs the command that ``arguments`` name after ``--`` and reports its run; the command's exit code.
 
     Must be called in the main thread: it takes over the signals of the process.
@@ -24,20 +24,20 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], pace: Pace | 
     Raises:
         SystemExit: with code 2, wrong usage, before anything was started; with 0 after ``--help``.
     """
-    pace = pace or Pace()
+    timeouts = timeouts or Timeouts()
     options = _parse(arguments)
     options.environment = environment
     _fill_standard_streams()
     began = time.time(), time.monotonic()
     try:
-        child = Child(options.command, patience_s=pace.patience_s, on_survivors=_tell_survivors)
+        child = Child(options.command, patience_s=timeouts.patience_s, on_survivors=_tell_survivors)
     except OSError as error:
         from loadbell.client.run_report import report_not_started  # noqa: PLC0415 - as below
 
-        return report_not_started(error, options, pace)
+        return report_not_started(error, options, timeouts)
     from loadbell.client.run_report import RunReport  # noqa: PLC0415 - takes time, which the tool need not wait for
 
-    report = RunReport(options, child, began, pace)
+    report = RunReport(options, child, began, timeouts)
     return report.end(child.wait())
 
 

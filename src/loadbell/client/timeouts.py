@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Pace:
+class Timeouts:
     """Spans in seconds. The defaults are the promise; tests are in more of a hurry."""
 
     heartbeat_s: float = 10.0  #: between heartbeats; the server's watchdog waits two minutes
