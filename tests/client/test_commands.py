@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from loadbell.client.commands import read_command
 from loadbell.client.locust_options import LocustOptions
-from loadbell.client.tools import Execution, end_of
+from loadbell.client.tools import Execution, read_result
 
 
 def tool_of(command: str) -> str:
@@ -265,7 +265,7 @@ def test_files_that_are_elsewhere(command: str, tmp_path: Path, monkeypatch: pyt
 
     assert ("locust", True) == (read.tool, read.elsewhere)
     assert (False, False, "1") == (options.missing_file, options.is_worker, options.exit_code_on_error)
-    assert (8, "failed") == (end_of(1, Execution(read, 0)).status, end_of(1, Execution(read, 0)).result)
+    assert (8, "failed") == (read_result(1, Execution(read, 0)).status, read_result(1, Execution(read, 0)).result)
 
 
 @pytest.mark.parametrize(

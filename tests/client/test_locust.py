@@ -9,7 +9,7 @@ import pytest
 from loadbell.client.commands import Command, read_command
 from loadbell.client.locust_options import LocustOptions
 from loadbell.client.results import read_figures
-from loadbell.client.tools import Execution, end_of
+from loadbell.client.tools import Execution, read_result
 from tests.client.conftest import Run, fake_tool
 from tests.client.stub import Stub
 
@@ -48,7 +48,7 @@ def end(
     code: int, command: Command, figures: dict[str, float] | None = None, duration_s: float = 9.0
 ) -> tuple[int, str, str | None]:
     """Status, result and note of a run of ``command`` that exited with ``code``."""
-    judged = end_of(code, Execution(command, 0, duration_s, figures or {}))
+    judged = read_result(code, Execution(command, 0, duration_s, figures or {}))
     return judged.status, judged.result, judged.note
 
 
@@ -171,8 +171,8 @@ def test_a_short_run_whose_csv_is_behind(folder: Path) -> None:
     execution = Execution(locust("--csv out -t 1s"), stats.stat().st_mtime, 1.2, {})
 
     assert {} == read_figures(execution.command, execution.started_at)
-    assert (3, "unknown") == (end_of(0, execution).status, end_of(0, execution).result)
-    assert (12, "failed") == (end_of(1, execution).status, end_of(1, execution).result)
+    assert (3, "unknown") == (read_result(0, execution).status, read_result(0, execution).result)
+    assert (12, "failed") == (read_result(1, execution).status, read_result(1, execution).result)
 
 
 def test_figures_of_json(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from loadbell.client.locust_log import find_lost_workers
-from loadbell.client.tools import End
+from loadbell.client.tools import ToolResult
 from tests.client.conftest import wrap_command
 from tests.client.stub import Stub
 from tests.client.test_locust import locust
@@ -69,15 +69,18 @@ def test_lost_workers_are_named(folder: Path, lost: list[str], sentence: str | N
 @pytest.mark.parametrize(
     ("former", "expected"),
     [
-        (End(3, "unknown", "whether a worker was lost on the way is not known"), (3, "unknown", "LOST")),
-        (End(3, "passed"), (3, "unknown", "LOST")),
-        (End(3, "unknown", "no request was made"), (3, "unknown", "no request was made; LOST")),
-        (End(12, "failed", "exit code 1: requests failed"), (12, "failed", "exit code 1: requests failed; LOST")),
+        (ToolResult(3, "unknown", "whether a worker was lost on the way is not known"), (3, "unknown", "LOST")),
+        (ToolResult(3, "passed"), (3, "unknown", "LOST")),
+        (ToolResult(3, "unknown", "no request was made"), (3, "unknown", "no request was made; LOST")),
+        (
+            ToolResult(12, "failed", "exit code 1: requests failed"),
+            (12, "failed", "exit code 1: requests failed; LOST"),
+        ),
     ],
 )
-def test_an_end_with_a_lost_worker(former: End, expected: tuple[int, str, str]) -> None:
+def test_an_end_with_a_lost_worker(former: ToolResult, expected: tuple[int, str, str]) -> None:
     """It is told beside all else, and leaves the result unknown unless it is failed anyway."""
-    found = former.without("LOST")
+    found = former.without_workers("LOST")
 
     assert expected == (found.status, found.result, found.note)
 

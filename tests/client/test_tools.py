@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from loadbell.client.commands import read_command
-from loadbell.client.tools import End, Execution, end_of
+from loadbell.client.tools import Execution, ToolResult, read_result
 
 
 def end(code: int, command: Sequence[str], started_at: float = 0.0, **environment: str) -> tuple[int, str]:
     """Status and result of a run of ``command`` that exited with ``code``."""
-    judged = end_of(code, Execution(read_command(command, environment), started_at))
+    judged = read_result(code, Execution(read_command(command, environment), started_at))
     return judged.status, judged.result
 
 
@@ -119,7 +119,7 @@ def test_gatling_in_a_build(command: str, results: str, tmp_path: Path, monkeypa
     """A build that failed after Gatling had written results failed its assertions; else it may not have got so far."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "perf").mkdir()
-    assert End(8, "failed", "exit code 1: assertions failed, or the build did before") == end_of(
+    assert ToolResult(8, "failed", "exit code 1: assertions failed, or the build did before") == read_result(
         1, Execution(read_command(command.split(), {}), 0)
     )
 
@@ -139,8 +139,8 @@ def test_taurus(code: int, expected: tuple[int, str]) -> None:
 @pytest.mark.parametrize("tool", ["wrk", "hey", "siege", "vegeta", "ab", "jmeter", "tsung", "./run.sh", "mvn"])
 def test_a_tool_without_criteria(tool: str) -> None:
     """A tool whose exit code proves no pass ends as Finished and unknown; another code is a failure with a note."""
-    assert End(3, "unknown") == end_of(0, Execution(read_command([tool], {}), 0))
-    assert End(8, "failed", "exit code 5") == end_of(5, Execution(read_command([tool], {}), 0))
+    assert ToolResult(3, "unknown") == read_result(0, Execution(read_command([tool], {}), 0))
+    assert ToolResult(8, "failed", "exit code 5") == read_result(5, Execution(read_command([tool], {}), 0))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from loadbell.client.report import Reporter
 from loadbell.client.results import read_figures
 from loadbell.client.stderr import STDERR, say
 from loadbell.client.timeouts import Timeouts
-from loadbell.client.tools import End, Execution
+from loadbell.client.tools import Execution, ToolResult
 
 T = TypeVar("T")
 
@@ -52,10 +52,12 @@ class RunReport:
         nothing: dict[str, float] = {}
         figures = _guarded(lambda: read_figures(self._command, began[0]), nothing)
         execution = Execution(self._command, began[0], duration, figures)
-        unread = End(tools.ABORTED_BY_SYSTEM if exit_code else tools.FINISHED, tools.UNKNOWN, f"exit code {exit_code}")
-        end = _guarded(lambda: _end_of(child, code, execution), unread)
+        unread = ToolResult(
+            tools.ABORTED_BY_SYSTEM if exit_code else tools.FINISHED, tools.UNKNOWN, f"exit code {exit_code}"
+        )
+        end = _guarded(lambda: _read_result(child, code, execution), unread)
         if lost := _guarded(lambda: find_lost_workers(self._command, began[0]), None):
-            end = end.without(lost)
+            end = end.without_workers(lost)
         metrics = {"duration_s": duration, "exit_code": exit_code, **figures}
         judges_itself = code >= 0 and not child.aborted and child.stopped_by is None
         report = _judged(end, self._limits if judges_itself else [], metrics)
@@ -73,7 +75,7 @@ def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Ti
     command = Command(name or NAMELESS, tuple(options.command[1:]), options.environment)
     reporter = _report(options, command, _CREATED, timeouts, None, began=(time.time(), time.monotonic()))
     note = f"{command.tool}: {'command not found' if code == tools.NOT_FOUND else 'could not be executed'}"
-    end = End(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, note)
+    end = ToolResult(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, note)
     _tell_end(reporter, _judged(end, [], {}) | {"metrics": {"exit_code": code}})
     return code
 
@@ -136,18 +138,18 @@ def _rfc3339(instant: float) -> str:
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{micros:06}Z"
 
 
-def _end_of(child: Child, code: int, execution: Execution) -> End:
+def _read_result(child: Child, code: int, execution: Execution) -> ToolResult:
     left = f"; still running: {child.survivors}" if child.survivors else ""
     if child.aborted:
-        return End(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by an abort in loadbell{left}")
+        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by an abort in loadbell{left}")
     if child.stopped_by is not None:
-        return End(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by {child.stopped_by.name}{left}")
+        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by {child.stopped_by.name}{left}")
     if code < 0:
-        return End(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, f"killed by {_signal_name(-code)}")
-    return tools.end_of(code, execution)
+        return ToolResult(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, f"killed by {_signal_name(-code)}")
+    return tools.read_result(code, execution)
 
 
-def _judged(end: End, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
+def _judged(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
     """The end as the API takes it. The user's own limits add to the tool's verdict and never soften it."""
     status, result, notes = end.status, end.result, [end.note] if end.note else []
     thresholds = [threshold for limit in limits if (threshold := limit.judge(metrics)) is not None]

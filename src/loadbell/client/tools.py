@@ -25,7 +25,7 @@ _SCRIPT_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class End:
+class ToolResult:
     """How a run ended, as it is reported: a status code, a result, and a remark when there is more to say."""
 
     status: int
@@ -33,10 +33,10 @@ class End:
     note: str | None = None
     is_partial: bool = False  #: part of the load was lost on the way, so no limit that was kept proves anything
 
-    def without(self, lost: str) -> "End":
+    def without_workers(self, lost: str) -> "ToolResult":
         """The same end of a run that lost what ``lost`` names: if it was not a failure, it is unknown."""
         note = lost if self.note in {None, _LOST_UNKNOWN} else f"{self.note}; {lost}"
-        return End(self.status, FAILED if self.result == FAILED else UNKNOWN, note, is_partial=True)
+        return ToolResult(self.status, FAILED if self.result == FAILED else UNKNOWN, note, is_partial=True)
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class Execution:
         return bool(path) and not self.command.elsewhere and was_written(path or "", self.started_at)
 
 
-def end_of(code: int, execution: Execution) -> End:
+def read_result(code: int, execution: Execution) -> ToolResult:
     """How a command that ended by itself, with exit code ``code``, ended its run."""
     command = execution.command
     if code in {NOT_EXECUTABLE, NOT_FOUND}:
-        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command could not be started")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command could not be started")
     if code == _BY_TIMEOUT and command.under_timeout:
-        return End(TIMED_OUT, UNKNOWN, "exit code 124: stopped by timeout")
+        return ToolResult(TIMED_OUT, UNKNOWN, "exit code 124: stopped by timeout")
     if code == _NOT_RUN and (command.under_timeout or command.elsewhere):
-        return End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 125: the command could not be started")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 125: the command could not be started")
     if command.build and code != 0:
         return _failed_build(code, execution)
     if code == 0 and command.tool != "locust":
-        return End(FINISHED, UNKNOWN, _said_of_requests(execution.figures) or _UNSEEN.get(command.tool))
+        return ToolResult(FINISHED, UNKNOWN, _said_of_requests(execution.figures) or _UNSEEN.get(command.tool))
     return _TOOLS.get(command.tool, _other_tool)(code, execution)
 
 
@@ -80,20 +80,20 @@ _UNSEEN = {
 }
 
 _K6 = {
-    97: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 97: the cloud run failed"),
-    98: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 98: the progress of the cloud run could not be read"),
-    99: End(FAILED_THRESHOLD, FAILED, "exit code 99: thresholds were crossed"),
-    100: End(TIMED_OUT, UNKNOWN, "exit code 100: setup timed out"),
-    101: End(TIMED_OUT, UNKNOWN, "exit code 101: teardown timed out"),
-    102: End(TIMED_OUT, UNKNOWN, "exit code 102: timed out"),
-    103: End(ABORTED_BY_USER, UNKNOWN, "exit code 103: stopped through k6's REST API"),
-    104: End(SCRIPT_ERROR, UNKNOWN, "exit code 104: invalid configuration"),
-    105: End(ABORTED_BY_USER, UNKNOWN, "exit code 105: stopped by a signal"),
-    106: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 106: k6's REST API could not start"),
-    107: End(SCRIPT_ERROR, UNKNOWN, "exit code 107: script exception"),
-    108: End(ABORTED_BY_USER, UNKNOWN, "exit code 108: the script called test.abort()"),
-    109: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 109: k6 crashed"),
-    110: End(ABORTED_BY_SYSTEM, FAILED, "exit code 110: the script marked the test as failed"),
+    97: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 97: the cloud run failed"),
+    98: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 98: the progress of the cloud run could not be read"),
+    99: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 99: thresholds were crossed"),
+    100: ToolResult(TIMED_OUT, UNKNOWN, "exit code 100: setup timed out"),
+    101: ToolResult(TIMED_OUT, UNKNOWN, "exit code 101: teardown timed out"),
+    102: ToolResult(TIMED_OUT, UNKNOWN, "exit code 102: timed out"),
+    103: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 103: stopped through k6's REST API"),
+    104: ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 104: invalid configuration"),
+    105: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 105: stopped by a signal"),
+    106: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 106: k6's REST API could not start"),
+    107: ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 107: script exception"),
+    108: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 108: the script called test.abort()"),
+    109: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 109: k6 crashed"),
+    110: ToolResult(ABORTED_BY_SYSTEM, FAILED, "exit code 110: the script marked the test as failed"),
 }
 
 _NEVER_BEGAN: Mapping[str, frozenset[int]] = {
@@ -111,11 +111,11 @@ _NEVER_BEGAN: Mapping[str, frozenset[int]] = {
 """The codes by which tools say that they were called wrongly or could not begin; failed requests change none."""
 
 
-def _k6(code: int, _: Execution) -> End:
-    return _K6.get(code) or End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}")
+def _k6(code: int, _: Execution) -> ToolResult:
+    return _K6.get(code) or ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}")
 
 
-def _locust(code: int, execution: Execution) -> End:
+def _locust(code: int, execution: Execution) -> ToolResult:
     options = LocustOptions(execution.command)
     on_error = options.exit_code_on_error
     if code == 0:
@@ -123,73 +123,79 @@ def _locust(code: int, execution: Execution) -> End:
     if str(code) == on_error:
         return _locust_with_errors(code, execution, options)
     if code == 1 and not execution.figures:
-        return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is broken, or Locust could not begin")
+        return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is broken, or Locust could not begin")
     if code == 2:  # noqa: PLR2004 - Locust's own code, named in the note
-        return End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 2: wrong usage, or a listener in the locustfile raised")
+        return ToolResult(
+            ABORTED_BY_SYSTEM, UNKNOWN, "exit code 2: wrong usage, or a listener in the locustfile raised"
+        )
     if code < NOT_EXECUTABLE:
-        return End(FAILED_THRESHOLD, FAILED, f"exit code {code}: set by the locustfile")
-    return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: Locust could not begin, or was killed")
+        return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: set by the locustfile")
+    return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: Locust could not begin, or was killed")
 
 
-def _locust_without_errors(execution: Execution, options: LocustOptions) -> End:
+def _locust_without_errors(execution: Execution, options: LocustOptions) -> ToolResult:
     requests, failed = execution.figures.get("requests"), execution.figures.get("failed")
     if requests is None:
         note = "exit code 0: how many requests were made is not known"
         hint = "" if options.csv_prefix or options.json_file else "; with --csv PREFIX among Locust's options it is"
-        return End(FINISHED, UNKNOWN, note + hint)
+        return ToolResult(FINISHED, UNKNOWN, note + hint)
     if not requests or failed:
-        return End(FINISHED, UNKNOWN, _said_of_requests(execution.figures))
+        return ToolResult(FINISHED, UNKNOWN, _said_of_requests(execution.figures))
     if options.exit_code_on_error == "0":
-        return End(FINISHED, UNKNOWN, "Locust's exit code for errors is switched off")
+        return ToolResult(FINISHED, UNKNOWN, "Locust's exit code for errors is switched off")
     if options.is_distributed:
-        return End(FINISHED, UNKNOWN, _LOST_UNKNOWN)
-    return End(FINISHED, PASSED)
+        return ToolResult(FINISHED, UNKNOWN, _LOST_UNKNOWN)
+    return ToolResult(FINISHED, PASSED)
 
 
-def _locust_with_errors(code: int, execution: Execution, options: LocustOptions) -> End:
+def _locust_with_errors(code: int, execution: Execution, options: LocustOptions) -> ToolResult:
     """How a run ended with the code for failed requests, which a broken locustfile has, too, if the code is 1."""
     if execution.figures.get("failed"):
-        return End(FAILED_THRESHOLD, FAILED, f"exit code {code}: {_said_of_requests(execution.figures)}")
+        return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: {_said_of_requests(execution.figures)}")
     if code == 1 and not execution.figures and (doubt := _doubt_of_locust(execution, options)):
         return doubt
-    return End(FAILED_THRESHOLD, FAILED, f"exit code {code}: requests failed, or the locustfile raised")
+    return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: requests failed, or the locustfile raised")
 
 
-def _doubt_of_locust(execution: Execution, options: LocustOptions) -> End | None:
+def _doubt_of_locust(execution: Execution, options: LocustOptions) -> ToolResult | None:
     """How a run ended that may not have begun, as there are no figures of it; None: it did run."""
     if options.missing_file:
-        return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is not there")
+        return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is not there")
     results = [options.json_file] if options.json_file else []
     results += [f"{options.csv_prefix}_stats.csv"] if options.csv_prefix else []
     if results and not execution.command.elsewhere:
         wrote = any(execution.wrote(path) for path in results)
-        return None if wrote else End(SCRIPT_ERROR, UNKNOWN, "exit code 1 and no results: the locustfile is broken")
+        return (
+            None if wrote else ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1 and no results: the locustfile is broken")
+        )
     if options.run_time_s is None:
-        return End(ABORTED_BY_SYSTEM, FAILED, "exit code 1: requests failed, or the locustfile is broken")
+        return ToolResult(ABORTED_BY_SYSTEM, FAILED, "exit code 1: requests failed, or the locustfile is broken")
     if execution.duration_s < options.run_time_s:
         why = "before its run time was over: the locustfile is broken, or it ended the test early"
-        return End(SCRIPT_ERROR, UNKNOWN, f"exit code 1 {why}")
+        return ToolResult(SCRIPT_ERROR, UNKNOWN, f"exit code 1 {why}")
     return None
 
 
-def _artillery(code: int, execution: Execution) -> End:
+def _artillery(code: int, execution: Execution) -> ToolResult:
     command = execution.command
     known = {
-        7: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 7: Artillery Cloud refused the key"),
-        21: End(FAILED_THRESHOLD, FAILED, "exit code 21: expectations were not met"),
-        130: End(ABORTED_BY_USER, UNKNOWN, "exit code 130: stopped by SIGINT"),
-        143: End(ABORTED_BY_USER, UNKNOWN, "exit code 143: stopped by SIGTERM"),
+        7: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 7: Artillery Cloud refused the key"),
+        21: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 21: expectations were not met"),
+        130: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 130: stopped by SIGINT"),
+        143: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 143: stopped by SIGTERM"),
     }
     if code != 1:
-        return known.get(code) or End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+        return known.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
     report = command.option("--output", "-o")
     if execution.wrote(report):
-        return End(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
+        return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
     if command.elsewhere:
-        return End(ABORTED_BY_SYSTEM, FAILED, "exit code 1: an ensure condition did not hold, or the script is broken")
+        return ToolResult(
+            ABORTED_BY_SYSTEM, FAILED, "exit code 1: an ensure condition did not hold, or the script is broken"
+        )
     if not report and _has_criteria(command):
-        return End(FAILED_THRESHOLD, FAILED, "exit code 1 of a script with ensure conditions: one did not hold")
-    return End(SCRIPT_ERROR, UNKNOWN, "exit code 1: the script is missing or broken")
+        return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1 of a script with ensure conditions: one did not hold")
+    return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the script is missing or broken")
 
 
 def _has_criteria(command: Command) -> bool:
@@ -208,25 +214,27 @@ def _has_criteria(command: Command) -> bool:
     return False
 
 
-def _gatling(code: int, _: Execution) -> End:
+def _gatling(code: int, _: Execution) -> ToolResult:
     known = {
-        1: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: invalid arguments, or Gatling could not run"),
-        2: End(FAILED_THRESHOLD, FAILED, "exit code 2: assertions failed"),
+        1: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: invalid arguments, or Gatling could not run"),
+        2: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 2: assertions failed"),
     }
-    return known.get(code) or End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+    return known.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
-def _failed_build(code: int, execution: Execution) -> End:
+def _failed_build(code: int, execution: Execution) -> ToolResult:
     """How a build with a load test in it failed. Its exit code says only that; the tool's results say more."""
     command = execution.command
     if command.tool != "gatling":
-        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the build failed")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the build failed")
     if code > NOT_FOUND:
-        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}")
     if any(execution.wrote(folder) for folder in _gatling_results(command)):
-        return End(FAILED_THRESHOLD, FAILED, f"exit code {code} after Gatling wrote its results: assertions failed")
+        return ToolResult(
+            FAILED_THRESHOLD, FAILED, f"exit code {code} after Gatling wrote its results: assertions failed"
+        )
     note = f"exit code {code}: assertions failed, or the build did before"
-    return End(ABORTED_BY_SYSTEM, FAILED, note)
+    return ToolResult(ABORTED_BY_SYSTEM, FAILED, note)
 
 
 def _gatling_results(command: Command) -> list[str]:
@@ -240,22 +248,22 @@ def _gatling_results(command: Command) -> list[str]:
     return [f"{module}/{own}" for module in (root, *modules)]
 
 
-def _taurus(code: int, _: Execution) -> End:
+def _taurus(code: int, _: Execution) -> ToolResult:
     known = {
-        1: End(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: Taurus or its executor failed"),
-        2: End(ABORTED_BY_USER, UNKNOWN, "exit code 2: stopped by hand"),
-        3: End(FAILED_THRESHOLD, FAILED, "exit code 3: pass/fail criteria were not met"),
+        1: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: Taurus or its executor failed"),
+        2: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 2: stopped by hand"),
+        3: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 3: pass/fail criteria were not met"),
     }
-    return known.get(code) or End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+    return known.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
-def _other_tool(code: int, execution: Execution) -> End:
+def _other_tool(code: int, execution: Execution) -> ToolResult:
     if code in _NEVER_BEGAN.get(execution.command.tool, ()):
-        return End(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: it was called wrongly, or could not begin")
-    return End(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: it was called wrongly, or could not begin")
+    return ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
-_TOOLS: Mapping[str, Callable[[int, Execution], End]] = {
+_TOOLS: Mapping[str, Callable[[int, Execution], ToolResult]] = {
     "k6": _k6,
     "locust": _locust,
     "artillery": _artillery,
