@@ -20,7 +20,7 @@ _MOST_SESSIONS = 50
 
 
 @dataclass(frozen=True)
-class Shown:
+class SessionView:
     """A session as its user sees it."""
 
     id: int
@@ -90,9 +90,9 @@ async def _show(
     )
 
 
-async def _sessions(unit: UnitOfWork[SignedIn]) -> Sequence[Shown]:
+async def _sessions(unit: UnitOfWork[SignedIn]) -> Sequence[SessionView]:
     return [
-        Shown(
+        SessionView(
             session.id,
             session.id == unit.principal.session_id,
             session.address,

@@ -46,7 +46,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Listed:
+class AuditLogView:
     """A page of the log, and whom one may ask for."""
 
     entries: Sequence[Entry]
@@ -102,11 +102,11 @@ def told(changes: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-async def _entries_and_people(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> Listed:
+async def _entries_and_people(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> AuditLogView:
     entries, following = await _list_entries(unit, filters, before, PAGE)
     people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MOST_MEMBERS)
     emails = ((member.user_id, member.email) for member in people)
-    return Listed(entries, following, sorted(emails, key=lambda pair: pair[1]))
+    return AuditLogView(entries, following, sorted(emails, key=lambda pair: pair[1]))
 
 
 async def _list_entries(

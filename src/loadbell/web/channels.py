@@ -32,7 +32,7 @@ ENDS = {FinalStatus.FAILED: "Failed", FinalStatus.DELIVERED: "Delivered", FinalS
 
 
 @dataclass(frozen=True)
-class Standing:
+class ChannelView:
     """What the page shows, as far as the person may see it."""
 
     channel: Channel
@@ -47,7 +47,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Meant:
+class ReplayPreview:
     """What a replay would do, once it was counted."""
 
     count: int
@@ -145,8 +145,8 @@ async def send_again(page: NamedDependency[PageRequest]) -> Response[str]:
     except (Invalid, Conflict) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="replay", form=form)
     if not is_sure:
-        meant = Meant(count, form.get("since", ""), form.get("until", ""), tuple(form.all("statuses")))
-        return await _show(page, organization_id, channel_id, part="replay", form=form, meant=meant)
+        preview = ReplayPreview(count, form.get("since", ""), form.get("until", ""), tuple(form.all("statuses")))
+        return await _show(page, organization_id, channel_id, part="replay", form=form, preview=preview)
     return page.go(f"/channels/{channel_id}?done=replayed#replay")
 
 
@@ -159,10 +159,10 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     part: str = "",
     form: Form | None = None,
     tested: forms.Tested | None = None,
-    meant: Meant | None = None,
+    preview: ReplayPreview | None = None,
     done: str = "",
 ) -> Response[str]:
-    standing = await page.read_in(organization_id, _standing, channel_id, form if part == "settings" else None)
+    standing = await page.read_in(organization_id, _channel_view, channel_id, form if part == "settings" else None)
     return await page.show(
         "channel",
         refusal=refusal,
@@ -172,7 +172,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
         part=part,
         said=form or Form([]),
         tested=tested,
-        meant=meant,
+        meant=preview,
         advice=ADVICE,
         choices=forms,
         overlaps=OVERLAPS,
@@ -186,17 +186,17 @@ async def _find(page: PageRequest) -> tuple[int, int]:
     return await page.whose("channel", channel_id), channel_id
 
 
-async def _standing(unit: UnitOfWork[Principal], channel_id: int, form: Form | None) -> Standing:
+async def _channel_view(unit: UnitOfWork[Principal], channel_id: int, form: Form | None) -> ChannelView:
     """What the page shows; ``form``: of the settings, as they were sent and not saved."""
     channel = await channels.get_channel(unit, channel_id)
     kind = channel_type(channel.kind)
     if not unit.principal.may(Action.MANAGE_CHANNELS):
-        return Standing(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
+        return ChannelView(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
     projects = await names_of_projects(unit)
     found, _ = await deliveries.list_log(unit, channel_id=channel_id, limit=SHOWN)
     outcomes = await delivery_stats.outcomes_over_time(unit, channel_id=channel_id, period=delivery_stats.Period.DAY)
     paused = next((notice for notice in await channels.paused_channels(unit) if notice.id == channel_id), None)
-    return Standing(
+    return ChannelView(
         channel=channel,
         title=kind.title,
         signs=kind.signs,

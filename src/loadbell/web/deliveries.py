@@ -72,7 +72,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Listed:
+class DeliveryListView:
     """A page of the log, with what stands around it."""
 
     deliveries: Sequence[Delivery]
@@ -83,7 +83,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Whole:
+class DeliveryView:
     """One delivery with all that its page shows. ``whole``: the asker may read what was sent and answered."""
 
     delivery: Delivery
@@ -177,22 +177,22 @@ async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
 async def _show(
     page: PageRequest, organization_id: int, delivery_id: UUID, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    whole = await page.read_in(organization_id, _whole, delivery_id)
+    whole = await page.read_in(organization_id, _delivery_view, delivery_id)
     back = f"/deliveries/{delivery_id}"
     return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, mark="page", **_words())
 
 
 async def _render_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> str:
-    whole = await _whole(unit, delivery_id)
+    whole = await _delivery_view(unit, delivery_id)
     mark = f"{whole.delivery.status}-{whole.delivery.attempt_count}-{whole.delivery.next_attempt_at}"
     return render_part(unit, "delivery", whole=whole, mark=mark, **_words())
 
 
-async def _whole(unit: UnitOfWork[Principal], delivery_id: UUID) -> Whole:
+async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> DeliveryView:
     delivery, attempts = await deliveries.get_delivery(unit, delivery_id)
     known = await channels.names_of_channels(unit, [delivery.channel_id])
     channel = None if delivery.channel_id is None else known.get(delivery.channel_id)
-    return Whole(
+    return DeliveryView(
         delivery=delivery,
         attempts=attempts,
         title=channel_type(delivery.kind).title,
@@ -208,7 +208,7 @@ async def _render_log(unit: UnitOfWork[Principal], filters: Wanted) -> str:
     return render_part(unit, "log", listed=listed, wanted=filters, address=address)
 
 
-async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before: UUID | None) -> Listed:
+async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before: UUID | None) -> DeliveryListView:
     organization_id, channel_id = unit.principal.organization_id, filters.channel_id
     found, following = await deliveries.list_log(
         unit,
@@ -222,7 +222,7 @@ async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before:
         limit=PAGE,
     )
     known = await channels.names_of_channels(unit, [*(delivery.channel_id for delivery in found), channel_id])
-    return Listed(
+    return DeliveryListView(
         deliveries=found,
         names={channel.id: channel.name for channel in known.values()},
         paused=frozenset(channel.id for channel in known.values() if channel.paused),

@@ -22,7 +22,7 @@ PAGE = 50
 
 
 @dataclass(frozen=True)
-class Team:
+class MemberListView:
     """What the page shows."""
 
     members: Sequence[Member]
@@ -105,7 +105,7 @@ async def _show(
 ) -> Response[str]:
     organization_id = _id(page)
     query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
-    team = await page.read_in(organization_id, _team, organization_id, query)
+    team = await page.read_in(organization_id, _member_list_view, organization_id, query)
     address = f"/organizations/{organization_id}/members"
     return await page.show(
         "members",
@@ -158,11 +158,11 @@ async def _update_member(unit: UnitOfWork[Principal], organization_id: int, user
     await members.update_member(unit, organization_id, user_id, role=role, project_ids=_projects(form))
 
 
-async def _team(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> Team:
+async def _member_list_view(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> MemberListView:
     rows = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
     listed, older = split(rows, query.limit, lambda member: member.user_id)
     open_invitations = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE)
-    return Team(listed, older, open_invitations, await names_of_projects(unit))
+    return MemberListView(listed, older, open_invitations, await names_of_projects(unit))
 
 
 async def _member_and_projects(

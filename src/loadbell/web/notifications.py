@@ -56,7 +56,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Overview:
+class NotificationsView:
     """What the page shows."""
 
     sections: tuple[Section, ...]
@@ -163,7 +163,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-    overview = await page.read_in(organization_id, _overview, part, form)
+    overview = await page.read_in(organization_id, _notifications_view, part, form)
     return await page.show(
         "notifications",
         refusal=refusal,
@@ -180,7 +180,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     )
 
 
-async def _overview(unit: UnitOfWork[Principal], part: str, form: Form | None) -> Overview:
+async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form | None) -> NotificationsView:
     """What the page shows; ``form``: of the section ``part``, as it was sent and not saved."""
     organization_id = unit.principal.organization_id
     first = await channels.first_channels(unit, organization_id)
@@ -189,11 +189,11 @@ async def _overview(unit: UnitOfWork[Principal], part: str, form: Form | None) -
     sample = _sample(unit.principal, unit.now)
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         rows = tuple(Row(channel, forms.title_of(channel), None, None, None) for channel in shown)
-        return Overview((), rows, more, {}, _told(sample))
+        return NotificationsView((), rows, more, {}, _told(sample))
     projects = await names_of_projects(unit)
     in_sections = {channel.id for channel in first.values()}
     last = await delivery_stats.last_deliveries(unit, in_sections | {channel.id for channel in listed})
-    return Overview(
+    return NotificationsView(
         sections=tuple(
             _section(kind, first.get(kind), last, sample, form if part == kind.value else None)
             for kind in forms.sections()

@@ -20,7 +20,7 @@ _MOST = 1_000  # to choose from; beyond that the API does it
 
 
 @dataclass(frozen=True)
-class Settings:
+class OrganizationSettingsView:
     """What the settings of an organization show, as far as the person may see it."""
 
     organization: Organization
@@ -117,7 +117,7 @@ async def _show(
     page: PageRequest, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
 ) -> Response[str]:
     organization_id = _id(page)
-    settings = await page.read_in(organization_id, _settings)
+    settings = await page.read_in(organization_id, _settings_view)
     return await page.show(
         "organization_settings",
         refusal=refusal,
@@ -161,7 +161,7 @@ async def _leave(unit: UnitOfWork[Principal]) -> None:
     await members.remove_member(unit, unit.principal.organization_id, unit.principal.user_id)
 
 
-async def _settings(unit: UnitOfWork[Principal]) -> Settings:
+async def _settings_view(unit: UnitOfWork[Principal]) -> OrganizationSettingsView:
     principal, organization_id = unit.principal, unit.principal.organization_id
     organization = await organizations.get_organization(unit, organization_id)
     choice: list[tuple[int | str, str]] = []
@@ -176,7 +176,7 @@ async def _settings(unit: UnitOfWork[Principal]) -> Settings:
         heirs = [(member.user_id, f"{member.name} ({member.email})") for member in others]
     if principal.may(Action.DELETE_ORGANIZATION):
         loss = await organizations.look_at_loss(unit, organization_id)
-    return Settings(organization, choice, heirs, loss)
+    return OrganizationSettingsView(organization, choice, heirs, loss)
 
 
 def _id(page: PageRequest) -> int:

@@ -196,7 +196,7 @@ class PageRequest(SessionRequest):
             Unavailable: too many streams are open.
             Refused: ``render`` refuses.
         """
-        principal = await self.read_in(organization_id, _whoever)
+        principal = await self.read_in(organization_id, _get_principal)
         assert self._who is not None, "read_in has found out who asks"
         return await self._live.follow(View.of(name, principal, args, render), self._who.session_id)
 
@@ -240,7 +240,7 @@ class PageRequest(SessionRequest):
         paused: Sequence[PausedNotice] = ()
         waiting: Sequence[WaitingNotice] = ()
         if organization is not None:
-            principal, paused, waiting = await self.read_in(organization.organization_id, _standing)
+            principal, paused, waiting = await self.read_in(organization.organization_id, _frame_values)
             chosen = str(organization.organization_id)
             if self._sent.get(ORGANIZATION) != chosen:
                 self._keep(ORGANIZATION, chosen, _YEAR_S)
@@ -361,11 +361,13 @@ def error_page(request: Request[Any, Any, Any], answered: Response[bytes], root:
     return render("error", shown, root=root, status=told.status, headers=headers)
 
 
-async def _whoever(unit: UnitOfWork[Principal]) -> Principal:
+async def _get_principal(unit: UnitOfWork[Principal]) -> Principal:
     return unit.principal
 
 
-async def _standing(unit: UnitOfWork[Principal]) -> tuple[Principal, Sequence[PausedNotice], Sequence[WaitingNotice]]:
+async def _frame_values(
+    unit: UnitOfWork[Principal],
+) -> tuple[Principal, Sequence[PausedNotice], Sequence[WaitingNotice]]:
     """What the frame of every page needs: what the person may, and the channels that he should look at."""
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         return unit.principal, (), ()

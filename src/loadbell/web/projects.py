@@ -24,7 +24,7 @@ PAGE = 50
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The projects, newest first."""
     await page.person()
-    return await _show(page, done=page.asked("done"))
+    return await _render_list(page, done=page.asked("done"))
 
 
 @post("/organizations/{organization_id:str}/projects")
@@ -35,7 +35,7 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         await page.write_in(organization_id, _add_project, organization_id, form)
     except (Conflict, Invalid) as refusal:
-        return await _show(page, refusal=refusal, name=form.get("name", ""))
+        return await _render_list(page, refusal=refusal, name=form.get("name", ""))
     return page.go(f"/organizations/{organization_id}/projects?done=added")
 
 
@@ -97,7 +97,9 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     return page.go(f"/organizations/{organization_id}/projects?done=deleted")
 
 
-async def _show(page: PageRequest, *, refusal: Refused | None = None, name: str = "", done: str = "") -> Response[str]:
+async def _render_list(
+    page: PageRequest, *, refusal: Refused | None = None, name: str = "", done: str = ""
+) -> Response[str]:
     organization_id = _id(page)
     query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
     listed, older = await page.read_in(organization_id, _list_projects, organization_id, query)

@@ -82,7 +82,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Listed:
+class RunListView:
     """A page of runs, with what stands around them."""
 
     runs: Sequence[Run]
@@ -93,7 +93,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Whole:
+class RunView:
     """One run with all that its page shows."""
 
     run: Run
@@ -168,24 +168,24 @@ async def abort(page: NamedDependency[PageRequest]) -> Response[str]:
 async def _show(
     page: PageRequest, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    whole = await page.read_in(organization_id, _whole, run_id)
+    whole = await page.read_in(organization_id, _run_view, run_id)
     abort_text = ABORT[whole.run.source] if whole.run.can_be_told_to_stop else ABORT_UNHEARD
     values = {"whole": whole, "abort": abort_text, "done": done, **_words()}
     return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **values)
 
 
 async def _render_run(unit: UnitOfWork[Principal], run_id: int) -> str:
-    return render_part(unit, "run", whole=await _whole(unit, run_id), **_words())
+    return render_part(unit, "run", whole=await _run_view(unit, run_id), **_words())
 
 
-async def _whole(unit: UnitOfWork[Principal], run_id: int) -> Whole:
+async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
     run = await lifecycle.get_run(unit, run_id)
     moves = await lifecycle.list_moves(unit, run_id)
     found, _ = await deliveries.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
     known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in found))
     measured = await metrics.measured_by(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
-    return Whole(
+    return RunView(
         run=run,
         project=(await names_of_projects(unit)).get(run.project_id, f"Project {run.project_id}"),
         moves=moves,
@@ -203,7 +203,7 @@ async def _render_list(unit: UnitOfWork[Principal], filters: Wanted) -> str:
     return render_part(unit, "runs", **_list_values(listed, filters, unit.principal.organization_id))
 
 
-def _list_values(listed: Listed, filters: Wanted, organization_id: int) -> dict[str, Any]:
+def _list_values(listed: RunListView, filters: Wanted, organization_id: int) -> dict[str, Any]:
     """What the list is made of, in the page and alone."""
     cursor = cursor_after(listed.following)
     return {
@@ -216,7 +216,7 @@ def _list_values(listed: Listed, filters: Wanted, organization_id: int) -> dict[
     }
 
 
-async def _list_runs(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> Listed:
+async def _list_runs(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> RunListView:
     runs, following = await lifecycle.list_runs(
         unit,
         project_id=filters.project_id,
@@ -228,7 +228,7 @@ async def _list_runs(unit: UnitOfWork[Principal], filters: Wanted, before: int |
         before=before,
         limit=PAGE,
     )
-    return Listed(
+    return RunListView(
         runs=runs,
         told=await delivery_stats.told_of(unit, [run.id for run in runs]),
         counts=await lifecycle.count_runs(unit),

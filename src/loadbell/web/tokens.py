@@ -40,7 +40,7 @@ TRIGGERS = {
 
 
 @dataclass(frozen=True)
-class Listed:
+class TokenListView:
     """What the page shows."""
 
     tokens: Sequence[Token]
@@ -127,12 +127,12 @@ async def _revoke_token(unit: UnitOfWork[Principal], token_id: str) -> None:
         raise
 
 
-async def _list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> Listed:
+async def _list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenListView:
     rows = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
     listed, older = split(rows, query.limit, lambda token: token.id)
     people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MOST_MEMBERS)
     emails = {member.user_id: member.email for member in people}
-    return Listed(listed, older, emails, await names_of_projects(unit))
+    return TokenListView(listed, older, emails, await names_of_projects(unit))
 
 
 def _name(form: Form) -> str:

@@ -28,7 +28,7 @@ _LONGEST_NAME = 200
 
 
 @dataclass(frozen=True)
-class Made:
+class IssuedToken:
     """A token, shown this once, and what it opens."""
 
     token: str
@@ -36,7 +36,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Progress:
+class WelcomeView:
     """How far the organization has come, as far as the person may see it."""
 
     run: Run | None  #: the newest
@@ -77,9 +77,9 @@ async def follow_welcome(page: NamedDependency[PageRequest]) -> Stream:
 
 
 async def _show(
-    page: PageRequest, organization_id: int, *, refusal: Refused | None = None, made: Made | None = None
+    page: PageRequest, organization_id: int, *, refusal: Refused | None = None, made: IssuedToken | None = None
 ) -> Response[str]:
-    progress = await page.read_in(organization_id, _progress)
+    progress = await page.read_in(organization_id, _welcome_view)
     base_url = page.context.installation.base_url
     return await page.show(
         "welcome",
@@ -93,7 +93,7 @@ async def _show(
     )
 
 
-async def _make_token(unit: UnitOfWork[Principal], form: Form) -> Made:
+async def _make_token(unit: UnitOfWork[Principal], form: Form) -> IssuedToken:
     unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
     try:
         project = await projects.get_project(unit, integer_id(form.get("project_id", ""), "project"))
@@ -107,10 +107,10 @@ async def _make_token(unit: UnitOfWork[Principal], form: Form) -> Made:
         expires_at=None,
         project_id=project.id,
     )
-    return Made(value, project.name)
+    return IssuedToken(value, project.name)
 
 
-async def _progress(unit: UnitOfWork[Principal]) -> Progress:
+async def _welcome_view(unit: UnitOfWork[Principal]) -> WelcomeView:
     organization_id = unit.principal.organization_id
     choice: list[tuple[int | str, str]] = []
     if unit.principal.may(Action.MANAGE_TOKENS):
@@ -119,7 +119,7 @@ async def _progress(unit: UnitOfWork[Principal]) -> Progress:
         choice = [(project.id, project.name) for project in listed if project.archived_at is None]
     channels = await list_channels(unit, organization_id, before=None, limit=1)
     sees = unit.principal.projects is None or bool(unit.principal.projects)
-    return Progress(await _newest_run(unit), choice, bool(channels), sees)
+    return WelcomeView(await _newest_run(unit), choice, bool(channels), sees)
 
 
 async def _render_first_run(unit: UnitOfWork[Principal]) -> str:
