@@ -30,7 +30,7 @@ _LONGEST_VALUE = 300
 
 
 @dataclass(frozen=True)
-class Wanted:
+class AuditFilter:
     """Which entries."""
 
     user_id: int | None = None
@@ -61,11 +61,11 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id = _id(page)
     refusal: Refused | None = None
     try:
-        filters = _filters(page)
+        filter_ = _parse_filter(page)
         before = PageQuery(cursor=page.asked("cursor") or None).before_id()
     except (Invalid, NotFound) as wrong:  # NotFound: nobody can have that id
-        refusal, filters, before = wrong, Wanted(), None
-    listed = await page.read_in(organization_id, _entries_and_people, filters, before)
+        refusal, filter_, before = wrong, AuditFilter(), None
+    listed = await page.read_in(organization_id, _entries_and_people, filter_, before)
     older = cursor_after(listed.following)
     address = f"/organizations/{organization_id}/audit"
     return await page.show(
@@ -74,9 +74,9 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
         address=address,
         organization_id=organization_id,
         listed=listed,
-        wanted=filters,
-        query=filters.query(),
-        older=None if older is None else f"{address}?{filters.query(cursor=older)}",
+        wanted=filter_,
+        query=filter_.query(),
+        older=None if older is None else f"{address}?{filter_.query(cursor=older)}",
         told=told,
     )
 
@@ -85,8 +85,8 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 async def export(page: NamedDependency[PageRequest]) -> Stream:
     """All entries that the filters leave, as JSON lines, newest first. If it can't be finished, the file is cut."""
     await page.person()
-    organization_id, filters = _id(page), _filters(page)
-    lines = await exported(lambda before: page.read_in(organization_id, _list_entries, filters, before, AT_ONCE))
+    organization_id, filter_ = _id(page), _parse_filter(page)
+    lines = await exported(lambda before: page.read_in(organization_id, _list_entries, filter_, before, AT_ONCE))
     name = f'attachment; filename="audit-{organization_id}.jsonl"'
     return Stream(lines, media_type=JSON_LINES, headers={**HEADERS, "Content-Disposition": name})
 
@@ -102,29 +102,29 @@ def told(changes: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-async def _entries_and_people(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> AuditLogView:
-    entries, following = await _list_entries(unit, filters, before, PAGE)
+async def _entries_and_people(unit: UnitOfWork[Principal], filter_: AuditFilter, before: int | None) -> AuditLogView:
+    entries, following = await _list_entries(unit, filter_, before, PAGE)
     people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MOST_MEMBERS)
     emails = ((member.user_id, member.email) for member in people)
     return AuditLogView(entries, following, sorted(emails, key=lambda pair: pair[1]))
 
 
 async def _list_entries(
-    unit: UnitOfWork[Principal], filters: Wanted, before: int | None, limit: int
+    unit: UnitOfWork[Principal], filter_: AuditFilter, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
     return await audit.list_entries(
         unit,
         unit.principal.organization_id,
-        user_id=filters.user_id,
-        action=filters.action or None,
-        since=instant_in(filters.since, "since"),
-        until=instant_in(filters.until, "until"),
+        user_id=filter_.user_id,
+        action=filter_.action or None,
+        since=instant_in(filter_.since, "since"),
+        until=instant_in(filter_.until, "until"),
         before=before,
         limit=limit,
     )
 
 
-def _filters(page: PageRequest) -> Wanted:
+def _parse_filter(page: PageRequest) -> AuditFilter:
     """What the query asks for.
 
     Raises:
@@ -132,15 +132,15 @@ def _filters(page: PageRequest) -> Wanted:
         NotFound: nobody can have the user's id.
     """
     user = page.asked("user_id")
-    filters = Wanted(
+    filter_ = AuditFilter(
         integer_id(user, "user") if user else None,
         page.asked("action").strip().replace("\x00", "")[:100],
         page.asked("since"),
         page.asked("until"),
     )
-    instant_in(filters.since, "since")
-    instant_in(filters.until, "until")
-    return filters
+    instant_in(filter_.since, "since")
+    instant_in(filter_.until, "until")
+    return filter_
 
 
 def _written(value: Any) -> str:

@@ -47,7 +47,7 @@ PERIODS = {"day": delivery_stats.Period.DAY, "week": delivery_stats.Period.WEEK}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DeliveryFilter:
     """Which deliveries the log shows, and over which time the chart goes."""
 
     channel_id: int | None = None
@@ -107,24 +107,24 @@ async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id = _organization(page)
     refusal: Refused | None = None
     try:
-        filters, before = _filters(page), PageQuery(cursor=page.asked("cursor") or None).before_uuid()
-        listed = await page.read_in(organization_id, _list_deliveries, filters, before)
+        filter_, before = _parse_filter(page), PageQuery(cursor=page.asked("cursor") or None).before_uuid()
+        listed = await page.read_in(organization_id, _list_deliveries, filter_, before)
     except Invalid as wrong:
-        refusal, filters, before = wrong, Wanted(), None
-        listed = await page.read_in(organization_id, _list_deliveries, filters, before)
+        refusal, filter_, before = wrong, DeliveryFilter(), None
+        listed = await page.read_in(organization_id, _list_deliveries, filter_, before)
     older = cursor_after(listed.following)
     address = f"/organizations/{organization_id}/deliveries"
     return await page.show(
         "deliveries",
         refusal=refusal,
         listed=listed,
-        wanted=filters,
+        wanted=filter_,
         address=address,
         organization_id=organization_id,
         choice=await page.read_in(organization_id, _channels_by_name),
-        query=filters.query(),
+        query=filter_.query(),
         live=before is None and refusal is None,
-        older=None if older is None else f"{address}?{filters.query(cursor=older)}",
+        older=None if older is None else f"{address}?{filter_.query(cursor=older)}",
         statuses=STATUSES,
         events=tuple(EventName),
     )
@@ -133,7 +133,7 @@ async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
 @get("/organizations/{organization_id:str}/deliveries/live")
 async def follow_log(page: NamedDependency[PageRequest]) -> Stream:
     """The first page of the log whenever it has changed."""
-    return await page.follow("log", _organization(page), _render_log, _filters(page))
+    return await page.follow("log", _organization(page), _render_log, _parse_filter(page))
 
 
 @get("/deliveries/{delivery_id:str}")
@@ -202,22 +202,24 @@ async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> Deli
     )
 
 
-async def _render_log(unit: UnitOfWork[Principal], filters: Wanted) -> str:
-    listed = await _list_deliveries(unit, filters, None)
+async def _render_log(unit: UnitOfWork[Principal], filter_: DeliveryFilter) -> str:
+    listed = await _list_deliveries(unit, filter_, None)
     address = f"/organizations/{unit.principal.organization_id}/deliveries"
-    return render_part(unit, "log", listed=listed, wanted=filters, address=address)
+    return render_part(unit, "log", listed=listed, wanted=filter_, address=address)
 
 
-async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before: UUID | None) -> DeliveryListView:
-    organization_id, channel_id = unit.principal.organization_id, filters.channel_id
+async def _list_deliveries(
+    unit: UnitOfWork[Principal], filter_: DeliveryFilter, before: UUID | None
+) -> DeliveryListView:
+    organization_id, channel_id = unit.principal.organization_id, filter_.channel_id
     found, following = await deliveries.list_log(
         unit,
         organization_id=organization_id,
         channel_id=channel_id,
-        status=filters.status,
-        event=filters.event,
-        since=instant_in(filters.since, "since"),
-        until=instant_in(filters.until, "until"),
+        status=filter_.status,
+        event=filter_.event,
+        since=instant_in(filter_.since, "since"),
+        until=instant_in(filter_.until, "until"),
         before=before,
         limit=PAGE,
     )
@@ -227,7 +229,7 @@ async def _list_deliveries(unit: UnitOfWork[Principal], filters: Wanted, before:
         names={channel.id: channel.name for channel in known.values()},
         paused=frozenset(channel.id for channel in known.values() if channel.paused),
         outcomes=await delivery_stats.outcomes_over_time(
-            unit, organization_id=organization_id, channel_id=channel_id, period=PERIODS[filters.period]
+            unit, organization_id=organization_id, channel_id=channel_id, period=PERIODS[filter_.period]
         ),
         following=following,
     )
@@ -238,7 +240,7 @@ async def _channels_by_name(unit: UnitOfWork[Principal]) -> list[tuple[int, str]
     return sorted(((channel.id, channel.name) for channel in listed), key=lambda pair: pair[1].lower())
 
 
-def _filters(page: PageRequest) -> Wanted:
+def _parse_filter(page: PageRequest) -> DeliveryFilter:
     """What the query asks for.
 
     Raises:
@@ -247,7 +249,7 @@ def _filters(page: PageRequest) -> Wanted:
     """
     channel, status, event = page.asked("channel_id"), page.asked("status"), page.asked("event")
     try:
-        filters = Wanted(
+        filter_ = DeliveryFilter(
             channel_id=integer_id(channel, "channel") if channel else None,
             status=DeliveryStatus(status) if status else None,
             event=EventName(event) if event else None,
@@ -257,9 +259,9 @@ def _filters(page: PageRequest) -> Wanted:
         )
     except ValueError:
         raise Invalid(FieldError("filter", "it names nothing that there is; choose one of the lists")) from None
-    instant_in(filters.since, "since")
-    instant_in(filters.until, "until")
-    return filters
+    instant_in(filter_.since, "since")
+    instant_in(filter_.until, "until")
+    return filter_
 
 
 def _organization(page: PageRequest) -> int:

@@ -56,7 +56,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RunFilter:
     """Which runs the list shows. It is part of a live view's key, so all of it is hashable."""
 
     text: str = ""
@@ -120,13 +120,13 @@ async def show_list(page: NamedDependency[PageRequest]) -> Response[str]:
         return page.go("/organizations")
     refusal: Refused | None = None
     try:
-        filters, before = _filters(page), PageQuery(cursor=page.asked("cursor") or None).before_id()
-        listed = await page.read_in(organization_id, _list_runs, filters, before)
+        filter_, before = _parse_filter(page), PageQuery(cursor=page.asked("cursor") or None).before_id()
+        listed = await page.read_in(organization_id, _list_runs, filter_, before)
     except (Invalid, NotFound) as wrong:  # NotFound: of the project that is asked for
-        refusal, filters, before = wrong, Wanted(), None
-        listed = await page.read_in(organization_id, _list_runs, filters, before)
-    live = f"/runs/live?{filters.query(organization_id)}" if before is None and refusal is None else None
-    values = _list_values(listed, filters, organization_id)
+        refusal, filter_, before = wrong, RunFilter(), None
+        listed = await page.read_in(organization_id, _list_runs, filter_, before)
+    live = f"/runs/live?{filter_.query(organization_id)}" if before is None and refusal is None else None
+    values = _list_values(listed, filter_, organization_id)
     return await page.show("runs", refusal=refusal, organization_id=organization_id, live=live, **values)
 
 
@@ -136,7 +136,7 @@ async def follow_list(page: NamedDependency[PageRequest]) -> Stream:
     organization_id = await _organization(page)
     if organization_id is None:
         raise NotFound("You belong to no organization.")
-    return await page.follow("runs", organization_id, _render_list, _filters(page))
+    return await page.follow("runs", organization_id, _render_list, _parse_filter(page))
 
 
 @get("/runs/{run_id:str}")
@@ -198,33 +198,33 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
     )
 
 
-async def _render_list(unit: UnitOfWork[Principal], filters: Wanted) -> str:
-    listed = await _list_runs(unit, filters, None)
-    return render_part(unit, "runs", **_list_values(listed, filters, unit.principal.organization_id))
+async def _render_list(unit: UnitOfWork[Principal], filter_: RunFilter) -> str:
+    listed = await _list_runs(unit, filter_, None)
+    return render_part(unit, "runs", **_list_values(listed, filter_, unit.principal.organization_id))
 
 
-def _list_values(listed: RunListView, filters: Wanted, organization_id: int) -> dict[str, Any]:
+def _list_values(listed: RunListView, filter_: RunFilter, organization_id: int) -> dict[str, Any]:
     """What the list is made of, in the page and alone."""
     cursor = cursor_after(listed.following)
     return {
         "listed": listed,
-        "wanted": filters,
+        "wanted": filter_,
         "base": f"organization_id={organization_id}",
-        "older": None if cursor is None else f"/runs?{filters.query(organization_id, cursor=cursor)}",
+        "older": None if cursor is None else f"/runs?{filter_.query(organization_id, cursor=cursor)}",
         "page_length": PAGE,
         **_words(),
     }
 
 
-async def _list_runs(unit: UnitOfWork[Principal], filters: Wanted, before: int | None) -> RunListView:
+async def _list_runs(unit: UnitOfWork[Principal], filter_: RunFilter, before: int | None) -> RunListView:
     runs, following = await lifecycle.list_runs(
         unit,
-        project_id=filters.project_id,
-        status=filters.status,
-        result=filters.result,
-        source=filters.source,
-        text=filters.text or None,
-        open_only=filters.open_only,
+        project_id=filter_.project_id,
+        status=filter_.status,
+        result=filter_.result,
+        source=filter_.source,
+        text=filter_.text or None,
+        open_only=filter_.open_only,
         before=before,
         limit=PAGE,
     )
@@ -252,7 +252,7 @@ async def _find(page: PageRequest) -> tuple[int, int]:
     return await page.whose("run", run_id), run_id
 
 
-def _filters(page: PageRequest) -> Wanted:
+def _parse_filter(page: PageRequest) -> RunFilter:
     """What the query asks for.
 
     Raises:
@@ -262,7 +262,7 @@ def _filters(page: PageRequest) -> Wanted:
     text, project = page.asked("q"), page.asked("project_id")
     if "\x00" in text:
         raise Invalid(FieldError("q", "the character U+0000 can't be looked for; remove it"))
-    return Wanted(
+    return RunFilter(
         text=text.strip()[:LONGEST_SEARCH],
         project_id=integer_id(project, "project") if project else None,
         status=_chosen(page, "status", lambda value: RunStatus(int(value))),
