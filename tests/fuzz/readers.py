@@ -120,10 +120,10 @@ def _page_form(raw: bytes) -> object:
 
 
 _OF_FORMS: tuple[Callable[[Form], object], ...] = (
-    channel_forms.name_from, channel_forms.wants_from, members._role, members._projects, organizations._name,
+    channel_forms.parse_name, channel_forms.parse_subscription, members._role, members._projects, organizations._name,
     projects._name, tokens._name, tokens._project, lambda form: instant_in(form.get("since", ""), "since"),
-    *(lambda form, kind=kind: channel_forms.settings_from(kind, form, None) for kind in channel_types()),
-    *(lambda form, kind=kind: channel_forms.fields_of(kind, None, form) for kind in channel_types()),
+    *(lambda form, kind=kind: channel_forms.parse_settings(kind, form, None) for kind in channel_types()),
+    *(lambda form, kind=kind: channel_forms.build_fields(kind, None, form) for kind in channel_types()),
 )  # fmt: skip
 
 

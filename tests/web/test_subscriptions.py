@@ -109,16 +109,16 @@ def test_what_the_page_does_not_offer_is_not_lost(team: Team) -> None:
 @given(ticked=st.lists(PAIRS, max_size=8, unique=True), quick=st.sampled_from(["all", "failures", "change", "mine"]))
 def test_what_is_shown_is_what_is_stored(ticked: list[tuple[str, str]], quick: str) -> None:
     """Whatever is ticked and chosen: the page shows what was stored, and saving what it shows stores the same again."""
-    stored = forms.wants_from(Form([("quick", quick), *ticked])).subscription
-    again = forms.wants_from(Form(_rendered(stored)))
+    stored = forms.parse_subscription(Form([("quick", quick), *ticked])).subscription
+    again = forms.parse_subscription(Form(_rendered(stored)))
 
     assert _sets(stored) == _sets(again.subscription)
-    assert not again.overruled
+    assert not again.preset_ignored
     mine = [pair for pair in ticked if pair[0] not in {"projects", "triggers"}]
     if mine:
         assert _sets(stored) == _of(ticked)
-    elif quick in forms.QUICK:
-        assert replace(stored, projects=(), triggers=()) == forms.QUICK[quick][2]
+    elif quick in forms.PRESETS:
+        assert replace(stored, projects=(), triggers=()) == forms.PRESETS[quick][2]
 
 
 @given(
@@ -135,13 +135,13 @@ def test_what_is_shown_is_what_is_stored(ticked: list[tuple[str, str]], quick: s
 )
 def test_saving_what_is_shown_changes_nothing(subscription: Subscription) -> None:
     """Any subscription, also one that was made over REST, comes out of the page's form as it went in."""
-    assert _sets(subscription) == _sets(forms.wants_from(Form(_rendered(subscription))).subscription)
+    assert _sets(subscription) == _sets(forms.parse_subscription(Form(_rendered(subscription))).subscription)
 
 
 def _rendered(subscription: Subscription) -> list[tuple[str, str]]:
     """What a browser would send of the form that shows this subscription."""
     module: Any = rendering._templates("").get_template("partials/channel_form.html").module
-    return _submitted(module.wants("x", forms.wanted_by(subscription), forms, PROJECTS))
+    return _submitted(module.wants("x", forms.subscription_form(subscription), forms, PROJECTS))
 
 
 def _submitted(page: str) -> list[tuple[str, str]]:

@@ -31,7 +31,7 @@ from loadbell.web.page import PageRequest
 LONGEST_NAME = 200
 
 _PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
-QUICK: dict[str, tuple[str, str, Subscription]] = {
+PRESETS: dict[str, tuple[str, str, Subscription]] = {
     "all": ("All", "Every start and every end, whatever the result.", Subscription()),
     "failures": (
         "Only failures",
@@ -63,7 +63,7 @@ TRIGGERS = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class FormField:
     """One field of the form as it stands."""
 
     name: str
@@ -75,36 +75,36 @@ class Shown:
 
 
 @dataclass(frozen=True)
-class Wants:
+class SubscriptionForm:
     """What the form says that the channel rings for."""
 
-    quick: str  #: one of ``QUICK`` or ``mine``
+    preset: str  #: one of ``PRESETS`` or ``mine``
     subscription: Subscription
-    overruled: bool = False  #: another one was chosen, but boxes were ticked
+    preset_ignored: bool = False  #: another one was chosen, but boxes were ticked
 
 
 @dataclass(frozen=True)
-class Tested:
+class HookResult:
     """What came of a Test Hook; ``attempt`` is None when it was not made in time."""
 
     delivery: Delivery
     attempt: Attempt | None
 
 
-def fields_of(kind: ChannelKind, saved: Mapping[str, Any] | None, form: Form | None) -> tuple[Shown, ...]:
+def build_fields(kind: ChannelKind, saved: Mapping[str, Any] | None, form: Form | None) -> tuple[FormField, ...]:
     """The fields of a form of ``kind``: as the sent ``form`` says, else as they are ``saved``, masked."""
     masked = {} if saved is None else masked_settings(kind, saved)
     shown = []
     for field in settings_of(kind):
-        value = _written(masked.get(field.name, ""))
+        value = _to_text(masked.get(field.name, ""))
         kept = field.secret and bool(value) and (form is None or form.get(field.name, "") == value)
         if form is not None:
             value = form.get(field.name, "")
-        shown.append(Shown(field.name, field.label, field.help, _WIDGETS[field.value_type], value, kept))
+        shown.append(FormField(field.name, field.label, field.help, _WIDGETS[field.value_type], value, kept))
     return tuple(shown)
 
 
-def settings_from(kind: ChannelKind, form: Form, saved: Mapping[str, Any] | None) -> dict[str, Any]:
+def parse_settings(kind: ChannelKind, form: Form, saved: Mapping[str, Any] | None) -> dict[str, Any]:
     """The settings that the form gives; what is sent back masked is left out, for it stays as it is.
 
     Raises:
@@ -115,11 +115,11 @@ def settings_from(kind: ChannelKind, form: Form, saved: Mapping[str, Any] | None
     for field in settings_of(kind):
         text = form.get(field.name, "").strip()
         if field.value_type is dict:
-            pairs = _pairs(field, text)
+            pairs = _parse_headers(field, text)
             kept = {} if saved is None else saved.get(field.name) or {}
-            if any(value == MASK for value in pairs.values()) and _moves(settings, saved):
+            if any(value == MASK for value in pairs.values()) and _changes_host(settings, saved):
                 continue  # what is kept does not follow the URL; whoever reads these settings says so
-            settings[field.name] = {name: _known(field, name, value, kept) for name, value in pairs.items()}
+            settings[field.name] = {name: _unmask(field, name, value, kept) for name, value in pairs.items()}
         elif field.value_type is bool:
             settings[field.name] = field.name in form
         elif not (text and text == masked.get(field.name)) and (text or not field.required):
@@ -129,24 +129,24 @@ def settings_from(kind: ChannelKind, form: Form, saved: Mapping[str, Any] | None
     return settings
 
 
-def wanted_by(subscription: Subscription) -> Wants:
+def subscription_form(subscription: Subscription) -> SubscriptionForm:
     """How the form shows a subscription."""
     bare = replace(subscription, projects=(), triggers=())
-    quick = next((name for name, (_, _, one) in QUICK.items() if one == bare), "mine")
-    return Wants(quick, subscription)
+    quick = next((name for name, (_, _, one) in PRESETS.items() if one == bare), "mine")
+    return SubscriptionForm(quick, subscription)
 
 
-def shown_wants(form: Form | None, saved: Subscription) -> Wants:
+def current_subscription_form(form: Form | None, saved: Subscription) -> SubscriptionForm:
     """What the form shows: as the sent ``form`` says, as far as that can be understood, else as it is ``saved``."""
     if form is None:
-        return wanted_by(saved)
+        return subscription_form(saved)
     try:
-        return wants_from(form)
+        return parse_subscription(form)
     except Invalid:
-        return wanted_by(saved)
+        return subscription_form(saved)
 
 
-def wants_from(form: Form) -> Wants:
+def parse_subscription(form: Form) -> SubscriptionForm:
     """The subscription that the form gives; nothing ticked in a group means all of it.
 
     What is ticked counts: a box of "My choice" makes it that, whatever else was chosen.
@@ -155,21 +155,21 @@ def wants_from(form: Form) -> Wants:
         Invalid: it holds what no box of ours says.
     """
     ticked = Subscription(
-        events=_ticked(form, "events", EventName),
-        statuses=_ticked(form, "statuses", lambda text: RunStatus(int(text))),
-        results=_ticked(form, "results", Result),
+        events=_parse_boxes(form, "events", EventName),
+        statuses=_parse_boxes(form, "statuses", lambda text: RunStatus(int(text))),
+        results=_parse_boxes(form, "results", Result),
         only_on_change="only_on_change" in form,
         only_failures="only_failures" in form,
     )
     quick = form.get("quick", "all")
-    overruled = quick in QUICK and ticked != Subscription()
-    chosen = QUICK[quick][2] if quick in QUICK and not overruled else ticked
-    projects, triggers = _ticked(form, "projects", int), _ticked(form, "triggers", Trigger)
+    overruled = quick in PRESETS and ticked != Subscription()
+    chosen = PRESETS[quick][2] if quick in PRESETS and not overruled else ticked
+    projects, triggers = _parse_boxes(form, "projects", int), _parse_boxes(form, "triggers", Trigger)
     subscription = replace(chosen, projects=projects, triggers=triggers)
-    return Wants("mine" if chosen is ticked else quick, subscription, overruled)
+    return SubscriptionForm("mine" if chosen is ticked else quick, subscription, overruled)
 
 
-def kind_of(name: str) -> ChannelKind:
+def parse_kind(name: str) -> ChannelKind:
     """The kind in an address.
 
     Raises:
@@ -181,7 +181,7 @@ def kind_of(name: str) -> ChannelKind:
     return found
 
 
-def name_from(form: Form) -> str:
+def parse_name(form: Form) -> str:
     """The name that the form gives.
 
     Raises:
@@ -195,7 +195,7 @@ def name_from(form: Form) -> str:
 
 async def test_form(
     page: PageRequest, organization_id: int, kind: ChannelKind, form: Form, channel_id: int | None
-) -> Tested:
+) -> HookResult:
     """Tests what stands in the form, saved or not, and waits for the provider's answer.
 
     A form that says just what is saved tests the saved channel, so that its log has the test.
@@ -208,12 +208,12 @@ async def test_form(
     return await wait_for(page, organization_id, delivery_id)
 
 
-async def wait_for(page: PageRequest, organization_id: int, delivery_id: UUID) -> Tested:
+async def wait_for(page: PageRequest, organization_id: int, delivery_id: UUID) -> HookResult:
     """What came of a Test Hook that was started, once it has ended or taken too long."""
     patience = page.context.send_timeout + _PATIENCE_BEYOND_SENDING
     return await wait_until(
         lambda test: test.delivery.status in ENDED,
-        lambda: page.read_in(organization_id, _test_so_far, delivery_id),
+        lambda: page.read_in(organization_id, _get_test, delivery_id),
         patience,
     )
 
@@ -223,21 +223,21 @@ async def _start_test(
 ) -> UUID:
     unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
     if channel_id is None:
-        settings = settings_from(kind, form, None)
+        settings = parse_settings(kind, form, None)
         delivery_id = await deliveries.test_form(
             unit, unit.principal.organization_id, kind=kind.value, settings=settings
         )
     else:
         saved = await channels.get_channel(unit, channel_id)
-        settings = settings_from(saved.kind, form, saved.settings)
+        settings = parse_settings(saved.kind, form, saved.settings)
         delivery_id = await deliveries.test_form_of(unit, channel_id, settings)
     limit.take(unit.principal.organization_id, unit.now)
     return delivery_id
 
 
-async def _test_so_far(unit: UnitOfWork[Principal], delivery_id: UUID) -> Tested:
+async def _get_test(unit: UnitOfWork[Principal], delivery_id: UUID) -> HookResult:
     delivery, attempts = await deliveries.get_delivery(unit, delivery_id)
-    return Tested(delivery, attempts[-1] if attempts else None)
+    return HookResult(delivery, attempts[-1] if attempts else None)
 
 
 def title_of(channel: Channel) -> str:
@@ -245,28 +245,28 @@ def title_of(channel: Channel) -> str:
     return channel_type(channel.kind).title
 
 
-def rings_for(subscription: Subscription, projects: Mapping[int, str]) -> str:
+def summarize_subscription(subscription: Subscription, projects: Mapping[int, str]) -> str:
     """What a channel rings for, in a few words; ``projects`` are the names of those that there are."""
-    wants = wanted_by(subscription)
-    told = QUICK[wants.quick][0] if wants.quick in QUICK else _mine(subscription)
+    form_values = subscription_form(subscription)
+    told = PRESETS[form_values.preset][0] if form_values.preset in PRESETS else _summarize_custom(subscription)
     if subscription.triggers:
-        told += ", " + _listed(TRIGGERS[one].lower() for one in subscription.triggers)
+        told += ", " + _join(TRIGGERS[one].lower() for one in subscription.triggers)
     if subscription.projects:
-        told += ", project " + _listed(projects.get(one, f"{one} (deleted)") for one in subscription.projects)
+        told += ", project " + _join(projects.get(one, f"{one} (deleted)") for one in subscription.projects)
     return told
 
 
 _WIDGETS = {str: "text", dict: "lines", bool: "box"}
 
 
-def _mine(subscription: Subscription) -> str:
+def _summarize_custom(subscription: Subscription) -> str:
     parts = []
     if subscription.events:
-        parts.append(_listed(EVENTS.get(one, one.value) for one in subscription.events))
+        parts.append(_join(EVENTS.get(one, one.value) for one in subscription.events))
     if subscription.statuses:
-        parts.append(_listed(one.text for one in subscription.statuses))
+        parts.append(_join(one.text for one in subscription.statuses))
     if subscription.results:
-        parts.append(_listed(RESULTS[one] for one in subscription.results))
+        parts.append(_join(RESULTS[one] for one in subscription.results))
     if subscription.only_on_change:
         parts.append("only on change")
     if subscription.only_failures:
@@ -274,22 +274,22 @@ def _mine(subscription: Subscription) -> str:
     return ": ".join(parts) or "All"
 
 
-def _listed(words: Iterable[str]) -> str:
+def _join(words: Iterable[str]) -> str:
     return ", ".join(words)
 
 
-def _written(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if isinstance(value, Mapping):
         return "\n".join(f"{name}: {text}" for name, text in value.items())
     return "on" if value is True else str(value or "")
 
 
-def _moves(settings: Mapping[str, Any], saved: Mapping[str, Any] | None) -> bool:
+def _changes_host(settings: Mapping[str, Any], saved: Mapping[str, Any] | None) -> bool:
     """Whether the form's URL, which is read first, leads elsewhere than the saved one."""
     return saved is not None and "url" in settings and leads_elsewhere(settings["url"], saved["url"])
 
 
-def _known(field: Setting, name: str, value: str, saved: Mapping[str, str]) -> str:
+def _unmask(field: Setting, name: str, value: str, saved: Mapping[str, str]) -> str:
     if value != MASK:
         return value
     if name not in saved:
@@ -297,7 +297,7 @@ def _known(field: Setting, name: str, value: str, saved: Mapping[str, str]) -> s
     return saved[name]
 
 
-def _pairs(field: Setting, text: str) -> dict[str, str]:
+def _parse_headers(field: Setting, text: str) -> dict[str, str]:
     pairs: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), 1):
         name, colon, value = (part.strip() for part in line.partition(":"))
@@ -309,7 +309,7 @@ def _pairs(field: Setting, text: str) -> dict[str, str]:
     return pairs
 
 
-def _ticked(form: Form, name: str, read: Any) -> tuple[Any, ...]:
+def _parse_boxes(form: Form, name: str, read: Any) -> tuple[Any, ...]:
     try:
         return tuple(dict.fromkeys(read(text) for text in form.all(name)))
     except ValueError:

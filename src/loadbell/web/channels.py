@@ -38,8 +38,8 @@ class ChannelView:
     channel: Channel
     title: str
     signs: bool
-    fields: tuple[forms.Shown, ...]
-    wants: forms.Wants | None
+    fields: tuple[forms.FormField, ...]
+    wants: forms.SubscriptionForm | None
     projects: Mapping[int, str]
     deliveries: Sequence[Delivery]
     held: int
@@ -72,7 +72,7 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
         channel, secret = await page.write_in(organization_id, _update_channel, channel_id, form)
     except (Invalid, Conflict) as refusal:
         return await _show(page, organization_id, channel_id, refusal=refusal, part="settings", form=form)
-    ticked = forms.wants_from(form).overruled
+    ticked = forms.parse_subscription(form).preset_ignored
     if secret is not None:
         back = f"/channels/{channel_id}"
         return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=True, ticked=ticked)
@@ -158,7 +158,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     refusal: Refused | None = None,
     part: str = "",
     form: Form | None = None,
-    tested: forms.Tested | None = None,
+    tested: forms.HookResult | None = None,
     preview: ReplayPreview | None = None,
     done: str = "",
 ) -> Response[str]:
@@ -200,8 +200,8 @@ async def _channel_view(unit: UnitOfWork[Principal], channel_id: int, form: Form
         channel=channel,
         title=kind.title,
         signs=kind.signs,
-        fields=forms.fields_of(channel.kind, channel.settings, form),
-        wants=forms.shown_wants(form, channel.subscription),
+        fields=forms.build_fields(channel.kind, channel.settings, form),
+        wants=forms.current_subscription_form(form, channel.subscription),
         projects=projects,
         deliveries=found,
         held=0 if paused is None else paused.held,
@@ -221,9 +221,9 @@ async def _update_channel(unit: UnitOfWork[Principal], channel_id: int, form: Fo
     return await channels.update_channel(
         unit,
         channel_id,
-        name=forms.name_from(form),
-        settings=forms.settings_from(channel.kind, form, channel.settings),
-        subscription=forms.wants_from(form).subscription,
+        name=forms.parse_name(form),
+        settings=forms.parse_settings(channel.kind, form, channel.settings),
+        subscription=forms.parse_subscription(form).subscription,
         enabled="enabled" in form,
     )
 

@@ -38,20 +38,20 @@ class Section:
     title: str
     steps: tuple[str, ...]
     channel: Channel | None
-    fields: tuple[forms.Shown, ...]
-    wants: forms.Wants
+    fields: tuple[forms.FormField, ...]
+    wants: forms.SubscriptionForm
     last: Delivery | None
     body: str | None  #: the sample as a receiver of JSON gets it
 
 
 @dataclass(frozen=True)
-class Row:
+class ChannelRow:
     """A further channel, as far as the person may see it."""
 
     channel: Channel
     title: str
     where: str | None
-    rings_for: str | None
+    summary: str | None
     last: Delivery | None
 
 
@@ -60,7 +60,7 @@ class NotificationsView:
     """What the page shows."""
 
     sections: tuple[Section, ...]
-    further: tuple[Row, ...]
+    further: tuple[ChannelRow, ...]
     more: bool  #: there are more channels than are listed
     projects: Mapping[int, str]
     sample: Notice
@@ -91,12 +91,12 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
 async def save(page: NamedDependency[PageRequest]) -> Response[str]:
     """Saves the channel of a section: the oldest of its kind, or a first one."""
     await page.person()
-    form, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
+    form, organization_id, kind = await page.form(), _id(page), forms.parse_kind(page.in_path("kind"))
     try:
         channel, secret, moved = await page.write_in(organization_id, _save_section, kind, form)
     except (Invalid, Conflict) as refusal:
         return await _show(page, refusal=refusal, part=kind.value, form=form)
-    ticked = forms.wants_from(form).overruled
+    ticked = forms.parse_subscription(form).preset_ignored
     if secret is not None:
         back = f"/organizations/{organization_id}/notifications"
         return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=moved, ticked=ticked)
@@ -108,7 +108,7 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
 async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     """Test Hook: tests what stands in the form of a section, and shows the provider's answer in place."""
     await page.person()
-    form, organization_id, kind = await page.form(), _id(page), forms.kind_of(page.in_path("kind"))
+    form, organization_id, kind = await page.form(), _id(page), forms.parse_kind(page.in_path("kind"))
     channel = await page.read_in(organization_id, _section_channel, kind)
     try:
         tested = await forms.test_form(page, organization_id, kind, form, None if channel is None else channel.id)
@@ -125,30 +125,34 @@ async def _section_channel(unit: UnitOfWork[Principal], kind: ChannelKind) -> Ch
 
 async def _add_channel(unit: UnitOfWork[Principal], form: Form) -> tuple[Channel, str | None]:
     unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
-    return await _create(unit, form, kind=form.get("kind", ""), name=forms.name_from(form), wants=Subscription())
+    return await _create(
+        unit, form, kind=form.get("kind", ""), name=forms.parse_name(form), subscription=Subscription()
+    )
 
 
 async def _save_section(unit: UnitOfWork[Principal], kind: ChannelKind, form: Form) -> tuple[Channel, str | None, bool]:
     """The channel, a new signing secret if there is one, and whether the channel was there before."""
     channel = await _section_channel(unit, kind)
-    wants = forms.wants_from(form).subscription
+    subscription = forms.parse_subscription(form).subscription
     if channel is None:
-        return *await _create(unit, form, kind=kind.value, name=channel_type(kind).title, wants=wants), False
+        return *await _create(
+            unit, form, kind=kind.value, name=channel_type(kind).title, subscription=subscription
+        ), False
     channel = await channels.lock_channel(unit, channel.id)
-    settings = forms.settings_from(kind, form, channel.settings)
-    return *await channels.update_channel(unit, channel.id, settings=settings, subscription=wants), True
+    settings = forms.parse_settings(kind, form, channel.settings)
+    return *await channels.update_channel(unit, channel.id, settings=settings, subscription=subscription), True
 
 
 async def _create(
-    unit: UnitOfWork[Principal], form: Form, *, kind: str, name: str, wants: Subscription
+    unit: UnitOfWork[Principal], form: Form, *, kind: str, name: str, subscription: Subscription
 ) -> tuple[Channel, str | None]:
     return await channels.create_channel(
         unit,
         unit.principal.organization_id,
         kind=kind,
         name=name,
-        settings=forms.settings_from(channels.parse_kind(kind), form, None),
-        subscription=wants,
+        settings=forms.parse_settings(channels.parse_kind(kind), form, None),
+        subscription=subscription,
         enabled=True,
     )
 
@@ -159,7 +163,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
     refusal: Refused | None = None,
     part: str = "",
     form: Form | None = None,
-    tested: forms.Tested | None = None,
+    tested: forms.HookResult | None = None,
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
@@ -188,7 +192,7 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
     shown, more = listed[:MOST_CHANNELS], len(listed) > MOST_CHANNELS
     sample = _sample(unit.principal, unit.now)
     if not unit.principal.may(Action.MANAGE_CHANNELS):
-        rows = tuple(Row(channel, forms.title_of(channel), None, None, None) for channel in shown)
+        rows = tuple(ChannelRow(channel, forms.title_of(channel), None, None, None) for channel in shown)
         return NotificationsView((), rows, more, {}, _told(sample))
     projects = await names_of_projects(unit)
     in_sections = {channel.id for channel in first.values()}
@@ -198,7 +202,7 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
             _section(kind, first.get(kind), last, sample, form if part == kind.value else None)
             for kind in forms.sections()
         ),
-        further=tuple(_row(channel, last, projects) for channel in shown if channel.id not in in_sections),
+        further=tuple(_channel_row(channel, last, projects) for channel in shown if channel.id not in in_sections),
         more=more,
         projects=projects,
         sample=_told(sample),
@@ -218,17 +222,21 @@ def _section(
         title=known.title,
         steps=known.steps,
         channel=channel,
-        fields=forms.fields_of(kind, saved, form),
-        wants=forms.shown_wants(form, Subscription() if channel is None else channel.subscription),
+        fields=forms.build_fields(kind, saved, form),
+        wants=forms.current_subscription_form(form, Subscription() if channel is None else channel.subscription),
         last=None if channel is None else last.get(channel.id),
         body=body,
     )
 
 
-def _row(channel: Channel, last: Mapping[int, Delivery], names: Mapping[int, str]) -> Row:
+def _channel_row(channel: Channel, last: Mapping[int, Delivery], names: Mapping[int, str]) -> ChannelRow:
     where = masked_settings(channel.kind, channel.settings).get("url")
-    return Row(
-        channel, forms.title_of(channel), where, forms.rings_for(channel.subscription, names), last.get(channel.id)
+    return ChannelRow(
+        channel,
+        forms.title_of(channel),
+        where,
+        forms.summarize_subscription(channel.subscription, names),
+        last.get(channel.id),
     )
 
 
