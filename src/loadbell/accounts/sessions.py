@@ -46,14 +46,14 @@ class NewSession:
 
 
 @dataclass(frozen=True)
-class Standing:
+class SessionState:
     """What somebody may see of an organization; ``projects`` are as a Principal's."""
 
     role: Role
     projects: frozenset[int] | None
 
     @classmethod
-    def of(cls, principal: Principal) -> "Standing":
+    def of(cls, principal: Principal) -> "SessionState":
         """That of ``principal``."""
         return cls(principal.role, principal.projects)
 
@@ -132,11 +132,13 @@ async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock
     )
 
 
-async def standings_in(tx: Transaction, organization_id: int, session_ids: Collection[int]) -> dict[int, Standing]:
+async def get_session_states(
+    tx: Transaction, organization_id: int, session_ids: Collection[int]
+) -> dict[int, SessionState]:
     """As :func:`act_in`, of many sessions by one look; those that let nobody in, any more, are left out."""
     rights = await rights_of(tx, organization_id, session_ids)
     return {
-        session_id: Standing(role, projects if role is Role.MEMBER else None)
+        session_id: SessionState(role, projects if role is Role.MEMBER else None)
         for session_id, (role, projects) in rights.items()
     }
 

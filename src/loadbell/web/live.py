@@ -19,7 +19,7 @@ import structlog
 from litestar.background_tasks import BackgroundTask
 from litestar.response import Stream
 
-from loadbell.accounts.sessions import Standing, standings_in
+from loadbell.accounts.sessions import SessionState, get_session_states
 from loadbell.domain.errors import Refused, Unavailable
 from loadbell.domain.orgs import Principal
 from loadbell.store.db import Database, Transaction
@@ -263,8 +263,8 @@ class Live:
 
     async def _render(self, tx: Transaction, view: View, sessions: set[int]) -> tuple[set[int], str | None]:
         """Which of ``sessions`` may still see the view, and its text if any may."""
-        standings = await standings_in(tx, view.principal.organization_id, sessions)
-        allowed = {session for session, standing in standings.items() if standing == Standing.of(view.principal)}
+        standings = await get_session_states(tx, view.principal.organization_id, sessions)
+        allowed = {session for session, standing in standings.items() if standing == SessionState.of(view.principal)}
         if not allowed:
             return allowed, None
         return allowed, await view.render(UnitOfWork(tx, view.principal, self._installation), *view.args)
