@@ -92,7 +92,7 @@ _LOCK_LATE = Statement(
 
 
 @dataclass(frozen=True)
-class Standing:
+class ChannelHealth:
     """How a channel stands before a batch of results changes it."""
 
     id: int
@@ -111,7 +111,7 @@ async def lock_concerned(
     well: Collection[int],
     failing: Collection[int],
     before: Micros,
-) -> list[Standing]:
+) -> list[ChannelHealth]:
     """The channels that a batch of results changes, by id; nobody else changes them until this transaction ends.
 
     These are the ``touched`` ones, those that are ``well`` again, and of those that are ``failing`` the ones that did
@@ -120,7 +120,7 @@ async def lock_concerned(
     lists = {"all": {*touched, *well, *failing}, "touched": touched, "well": well, "failing": failing}
     rows = await tx.all(_LOCK_CONCERNED, before=before, **lists)
     return [
-        Standing(
+        ChannelHealth(
             id=row["id"],
             organization_id=row["organization_id"],
             kind=ChannelKind(row["kind"]),

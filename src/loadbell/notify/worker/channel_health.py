@@ -66,7 +66,7 @@ async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_af
         before=tx.now - pause_after,
     )
     since: dict[int, Micros | None] = {}
-    paused: list[tuple[store.Standing, str]] = []
+    paused: list[tuple[store.ChannelHealth, str]] = []
     for channel in standings:
         one = said[channel.id]
         if channel.health_since:  # it was resumed, or got new settings: what began before is of the past
@@ -158,7 +158,7 @@ def _minute(instant: Micros) -> str:
     return to_datetime(instant).strftime("%Y-%m-%d %H:%M UTC")
 
 
-async def _tell(tx: Transaction, channel: store.Standing, reason: str) -> None:
+async def _tell(tx: Transaction, channel: store.ChannelHealth, reason: str) -> None:
     changes = {"name": channel.name, **changed_fields({"paused_reason": None}, {"paused_reason": reason})}
     await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes)
     told = [
