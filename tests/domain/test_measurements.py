@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 from loadbell.domain.histograms import Histogram
 from loadbell.domain.measurements import (
     KEYS_KEPT,
+    MAX_BUCKETS,
     MOST_CHECKS,
     MOST_METRICS,
     MOST_SELECTIONS,
-    MOST_SLOTS,
     Counter,
     Gauge,
     Measurements,
     Point,
     Rate,
     Trend,
+    build_samples,
     condensed,
-    course_of,
     failed_checks,
 )
 
@@ -56,7 +56,7 @@ def taken(*pushes: list[Point], period: int = 3, now: int = NOW) -> Measurements
 def test_the_course_has_rates_shares_and_percentiles() -> None:
     """A step for each period: counts become rates, of the values of that step alone."""
     measured = taken(second(NOW - 9), second(NOW - 6, vus=5, requests=12))
-    first, other = course_of(measured)
+    first, other = build_samples(measured)
 
     assert (NOW - 9, 2, 2.0, 1 / 6) == (first.at, first.vus, first.requests, first.failed)
     assert (NOW - 6, 5, 4.0, 1 / 12) == (other.at, other.vus, other.requests, other.failed)
@@ -75,7 +75,7 @@ def test_the_order_of_pushes_says_nothing(order: list[int], together: int) -> No
 
     whole, parts = taken(*moments), taken(*pushes)
 
-    assert msgspec.to_builtins(course_of(whole)) == msgspec.to_builtins(course_of(parts))
+    assert msgspec.to_builtins(build_samples(whole)) == msgspec.to_builtins(build_samples(parts))
     assert whole.totals == parts.totals
 
 
@@ -86,9 +86,9 @@ def test_a_long_run_keeps_a_bounded_course() -> None:
     for step in range(steps):
         at = NOW + 60 * step
         measured.merge(condensed(second(at), (), period=3), at)
-    course = course_of(measured)
+    course = build_samples(measured)
 
-    assert MOST_SLOTS / 2 < len(course) <= MOST_SLOTS
+    assert MAX_BUCKETS / 2 < len(course) <= MAX_BUCKETS
     assert Counter(6.0 * steps) == measured.totals["http_reqs"]
     assert 6 * steps == round(sum((step.requests or 0) * measured.width for step in course))
     assert len(msgspec.msgpack.encode(measured)) < 100_000
@@ -117,7 +117,7 @@ def test_a_run_of_strange_metrics_is_bounded() -> None:
     assert len(measured.totals) <= MOST_METRICS
     assert len(measured.selected) <= MOST_SELECTIONS
     assert len(measured.checks) <= MOST_CHECKS
-    assert len(measured.slots) <= MOST_SLOTS
+    assert len(measured.buckets) <= MAX_BUCKETS
     assert 90_000 < measured.left_out
     assert len(msgspec.msgpack.encode(measured)) < 200_000
 
@@ -126,7 +126,7 @@ def test_several_instances_share_out_their_users() -> None:
     """What two of them say of the same second is added up; what one says of two seconds is not."""
     measured = taken(second(NOW - 6), second(NOW - 6, vus=3), second(NOW - 3, vus=4))
 
-    assert [5, 4] == [step.vus for step in course_of(measured)]
+    assert [5, 4] == [step.vus for step in build_samples(measured)]
     total = measured.totals["vus"]
     assert isinstance(total, Gauge)
     assert 5 == total.greatest
@@ -136,7 +136,7 @@ def test_a_clock_that_is_wrong_by_hours_is_put_right() -> None:
     """The course lies where we know that it was, and keeps its shape."""
     measured = taken(second(NOW - 5 * HOUR - 9), second(NOW - 5 * HOUR - 6))
 
-    assert [NOW - 9, NOW - 6] == [step.at for step in course_of(measured)]
+    assert [NOW - 9, NOW - 6] == [step.at for step in build_samples(measured)]
 
 
 def test_a_push_is_taken_once() -> None:

@@ -330,7 +330,7 @@ def test_a_push_with_flipped_bits_is_never_more_than_a_bad_push(data: st.DataObj
     except BadPush:
         return
 
-    assert len(condensed(points, (), period=period).slots) <= 240
+    assert len(condensed(points, (), period=period).buckets) <= 240
 
 
 @pytest.mark.parametrize(

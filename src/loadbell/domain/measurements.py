@@ -2,8 +2,8 @@
 What is kept of the measurements of a run, at a bounded size however long it runs and whatever it measures.
 
 Two views of the same points: *totals* of each metric, and of each selection of series that a threshold asks for; and
-the *course* of the few metrics that a person looks at, in at most ``MOST_SLOTS`` slots of time, which grow wider with
-the run. Both hold sums, extremes and histograms, never single values, so that they can be merged in any order.
+the *timeline* of the few metrics that a person looks at, in at most ``MAX_BUCKETS`` buckets of time, which grow wider
+with the run. Both hold sums, extremes and histograms, never single values, so that they can be merged in any order.
 """
 
 # long: the totals, and the two views of them that are merged alike
@@ -17,8 +17,8 @@ import msgspec
 from loadbell.domain.histograms import Histogram
 from loadbell.domain.thresholds import Criterion, Selection, parse_expression, parse_selection
 
-MOST_SLOTS = 240
-"""Slots of a course; when one more is needed they are merged in pairs."""
+MAX_BUCKETS = 240
+"""Slots of a timeline; when one more is needed they are merged in pairs."""
 
 MOST_METRICS = 200
 """Metrics that have totals. A script that makes up names while it runs would else grow the run without end."""
@@ -35,19 +35,19 @@ LONGEST_NAME = 300
 KEYS_KEPT = 64
 """Pushes that are recognized when they come again: a tool repeats one within seconds."""
 
-MOST_BUCKETS = 2_048
+MAX_HISTOGRAM_BUCKETS = 2_048
 """Buckets of one histogram; 16 powers of two in full precision. One with more is made coarser."""
 
-MOST_BUCKETS_IN_ALL = 60_000
+MAX_HISTOGRAM_BUCKETS_PER_RUN = 60_000
 """Buckets of all histograms of the whole run: many of them share this, each may have fewer."""
 
-MOST_BUCKETS_OF_SLOT = 512
-"""Buckets of one histogram of one slot."""
+MAX_HISTOGRAM_BUCKETS_PER_SAMPLE = 512
+"""Buckets of one histogram of one bucket."""
 
 MOST_WORK = 1_000_000
 """Steps that condensing one push may take: points, and buckets of histograms, times the selections they belong to."""
 
-COURSE = frozenset(
+TIMELINE_METRICS = frozenset(
     {
         "vus",
         "iterations",
@@ -61,12 +61,12 @@ COURSE = frozenset(
         "data_sent",
     }
 )
-"""The metrics that have a course: what a person looks at first."""
+"""The metrics that have a timeline: what a person looks at first."""
 
 TIMED = ("http_req_duration", "grpc_req_duration", "iteration_duration")
-"""Of the first of these that a run has, the course shows the times."""
+"""Of the first of these that a run has, the timeline shows the times."""
 
-PERCENTILES = COURSE | {"ws_connecting", "ws_session_duration"}
+PERCENTILES = TIMELINE_METRICS | {"ws_connecting", "ws_session_duration"}
 """The metrics of which a run has percentiles, whether a threshold asks for them or not."""
 
 _CHECKS = "checks"
@@ -178,7 +178,7 @@ class Measurements(msgspec.Struct):
     announced: bool = False  #: what is asked for was said before it began
     thresholds: dict[str, list[str]] = msgspec.field(default_factory=dict)  #: asked for: expressions by selection
     period: int = 1  #: seconds that a point speaks of
-    width: int = 1  #: seconds of a slot: the period, or that times a power of two
+    width: int = 1  #: seconds of a bucket: the period, or that times a power of two
     shift: int | None = (
         None  #: seconds by which the tool's clock is behind ours, in whole hours; None: nothing was taken
     )
@@ -187,8 +187,10 @@ class Measurements(msgspec.Struct):
     totals: dict[str, Total] = msgspec.field(default_factory=dict)  #: by metric
     selected: dict[str, Total] = msgspec.field(default_factory=dict)  #: by selection, as the threshold names it
     checks: dict[str, Rate] = msgspec.field(default_factory=dict)
-    span: tuple[int, int] | None = None  #: the first and the last slot
-    slots: dict[int, dict[str, Total]] = msgspec.field(default_factory=dict)  #: by their beginning over the width
+    span: tuple[int, int] | None = None  #: the first and the last bucket
+    buckets: dict[int, dict[str, Total]] = msgspec.field(
+        name="slots", default_factory=dict
+    )  #: by their beginning over the width
     of_instances: dict[str, dict[int, float]] = msgspec.field(default_factory=dict)  #: sums that may still grow
     keys: list[str] = msgspec.field(default_factory=list)  #: of the last pushes
     left_out: int = 0  #: points that can't be counted, or found no place any more
@@ -215,9 +217,9 @@ class Measurements(msgspec.Struct):
         self.began_at = began if self.began_at is None else min(self.began_at, began)
         self.latest_at = latest if self.latest_at is None else max(self.latest_at, latest)
         self._add_totals(push)
-        for slot, totals in push.slots.items():
+        for bucket, totals in push.buckets.items():
             for metric, total in totals.items():
-                self.put(placed(slot * push.width), metric, total)
+                self.put(placed(bucket * push.width), metric, total)
         for metric, sums in push.of_instances.items():
             for at, value in sums.items():
                 self._add_of_instance(metric, placed(at), value)
@@ -227,15 +229,15 @@ class Measurements(msgspec.Struct):
         self._bound_histograms()
 
     def touched(self, push: "Measurements", now: int) -> set[int] | None:
-        """The slots that merging ``push`` will change, which must be there; None: all, because they will be wider."""
+        """The buckets that merging ``push`` will change, which must be there; None: all, because they will be wider."""
         if push.latest_at is None:
             return set()
         placed = self._placing(push, push.latest_at, now)
-        moments = {slot * push.width for slot in push.slots}
+        moments = {bucket * push.width for bucket in push.buckets}
         moments.update(*push.of_instances.values())
-        slots = {placed(at) // self.width for at in moments}
-        ends = [*slots, *(self.span or ())]
-        return slots if not ends or max(ends) - min(ends) < MOST_SLOTS else None
+        buckets = {placed(at) // self.width for at in moments}
+        ends = [*buckets, *(self.span or ())]
+        return buckets if not ends or max(ends) - min(ends) < MAX_BUCKETS else None
 
     def _placing(self, push: "Measurements", latest: int, now: int) -> Callable[[int], int]:
         """How the moments of ``push`` are put right. The first one decides by how many hours the clocks differ."""
@@ -257,11 +259,11 @@ class Measurements(msgspec.Struct):
     def _bound_histograms(self) -> None:
         kept = [one.histogram for one in (*self.totals.values(), *self.selected.values()) if isinstance(one, Trend)]
         for histogram in kept:
-            histogram.bound(min(MOST_BUCKETS, MOST_BUCKETS_IN_ALL // len(kept)))
-        for totals in self.slots.values():
+            histogram.bound(min(MAX_HISTOGRAM_BUCKETS, MAX_HISTOGRAM_BUCKETS_PER_RUN // len(kept)))
+        for totals in self.buckets.values():
             for total in totals.values():
                 if isinstance(total, Trend):
-                    total.histogram.bound(MOST_BUCKETS_OF_SLOT)
+                    total.histogram.bound(MAX_HISTOGRAM_BUCKETS_PER_SAMPLE)
 
     def _add_of_instance(self, metric: str, at: int, value: float) -> None:
         """Counts what one of several instances says of a gauge that they share out among them: their sum counts."""
@@ -277,7 +279,7 @@ class Measurements(msgspec.Struct):
         return 0 if self.began_at is None or self.latest_at is None else self.latest_at - self.began_at + self.period
 
     def lasted(self, took: float | None) -> float:
-        """How many seconds the tool has measured, if its run ``took`` so long by our clock; None: it has not ended.
+        """How many seconds the tool has measured, if its run took ``duration_s`` by our clock; None: it has not ended.
 
         The points only say in which periods it began and ended, so the truth is up to two periods shorter.
         """
@@ -311,31 +313,31 @@ class Measurements(msgspec.Struct):
         return self.selected.get(key) if selection.labels else self.totals.get(selection.metric)
 
     def put(self, at: int, metric: str, value: Total) -> None:
-        """Counts ``value`` in the slot of its moment, if the metric has a course."""
-        if metric not in COURSE:
+        """Counts ``value`` in the bucket of its moment, if the metric has a timeline."""
+        if metric not in TIMELINE_METRICS:
             return
-        slot = at // self.width
-        first, last = self.span or (slot, slot)
-        while max(last, slot) - min(first, slot) >= MOST_SLOTS:
+        bucket = at // self.width
+        first, last = self.span or (bucket, bucket)
+        while max(last, bucket) - min(first, bucket) >= MAX_BUCKETS:
             self._widen()
-            slot, first, last = slot // 2, first // 2, last // 2
-        self.span = min(first, slot), max(last, slot)
-        _merge_into(self.slots.setdefault(slot, {}), metric, value, most=len(COURSE))
+            bucket, first, last = bucket // 2, first // 2, last // 2
+        self.span = min(first, bucket), max(last, bucket)
+        _merge_into(self.buckets.setdefault(bucket, {}), metric, value, most=len(TIMELINE_METRICS))
 
     def _widen(self) -> None:
         wider: dict[int, dict[str, Total]] = {}
-        for slot in sorted(self.slots):
-            into = wider.setdefault(slot // 2, {})
-            for metric, value in self.slots[slot].items():
-                _merge_into(into, metric, value, most=len(COURSE))
+        for bucket in sorted(self.buckets):
+            into = wider.setdefault(bucket // 2, {})
+            for metric, value in self.buckets[bucket].items():
+                _merge_into(into, metric, value, most=len(TIMELINE_METRICS))
         self.width *= 2
-        self.slots = wider
+        self.buckets = wider
         if self.span is not None:
             self.span = self.span[0] // 2, self.span[1] // 2
 
 
 def looked_at(asked: Iterable[str]) -> frozenset[str]:
-    """The metrics at whose percentiles somebody looks: they have a course, or a threshold (``asked``) is on them."""
+    """The metrics at whose percentiles somebody looks: they have a timeline, or a threshold (``asked``) is on them."""
     return PERCENTILES | {parse_selection(key).metric for key in asked}
 
 
@@ -409,8 +411,8 @@ class _Selecting:
         return self._keys
 
 
-class Step(msgspec.Struct, frozen=True):
-    """How a run stood in one slot of its course. None: nothing was measured."""
+class Sample(msgspec.Struct, frozen=True):
+    """How a run stood in one bucket of its timeline. None: nothing was measured."""
 
     at: int  #: its beginning, in seconds since 1970
     vus: float | None
@@ -426,15 +428,16 @@ class Step(msgspec.Struct, frozen=True):
     timed: str  #: the metric whose times these are
 
 
-def course_of(measured: Measurements) -> list[Step]:
-    """The course, as far as its slots are there, oldest first."""
+def build_samples(measured: Measurements) -> list[Sample]:
+    """The timeline, as far as its buckets are there, oldest first."""
     timed = next((metric for metric in TIMED if metric in measured.totals), TIMED[-1])
     return [
-        _step(slot * measured.width, measured.slots[slot], measured.width, timed) for slot in sorted(measured.slots)
+        _sample(bucket * measured.width, measured.buckets[bucket], measured.width, timed)
+        for bucket in sorted(measured.buckets)
     ]
 
 
-def _step(at: int, totals: Mapping[str, Total], width: int, timed: str) -> Step:
+def _sample(at: int, totals: Mapping[str, Total], width: int, timed: str) -> Sample:
     def rate(name: str) -> float | None:
         total = totals.get(name)
         return total.sum / width if isinstance(total, Counter) else None
@@ -445,7 +448,7 @@ def _step(at: int, totals: Mapping[str, Total], width: int, timed: str) -> Step:
 
     vus, times = totals.get("vus"), totals.get(timed)
     histogram = times.histogram if isinstance(times, Trend) else Histogram()
-    return Step(
+    return Sample(
         at=at,
         vus=vus.greatest if isinstance(vus, Gauge) else None,
         requests=rate("http_reqs"),

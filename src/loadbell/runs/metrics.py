@@ -19,7 +19,7 @@ from loadbell.domain.measurements import (
     Gauge,
     Measurements,
     Rate,
-    Step,
+    Sample,
     Total,
     Trend,
     failed_checks,
@@ -104,9 +104,9 @@ async def measured_by(tx: Transaction, run: Run) -> Measurements | None:
     return await store.get_whole(tx, run.id)
 
 
-async def course_by(tx: Transaction, run: Run) -> list[Step]:
+async def get_timeline(tx: Transaction, run: Run) -> list[Sample]:
     """How ``run`` went, step by step, oldest first."""
-    return await store.get_course(tx, run.id)
+    return await store.get_timeline(tx, run.id)
 
 
 async def compared_with_earlier(tx: Transaction, run: Run) -> Compared | None:

@@ -1,4 +1,4 @@
-"""What runs have measured: a row for the whole run, and one for each slot of its course.
+"""What runs have measured: a row for the whole run, and one for each slot of its timeline.
 
 A push changes the whole and one or two slots; what it leaves alone is not written again.
 """
@@ -6,7 +6,7 @@ A push changes the whole and one or two slots; what it leaves alone is not writt
 import msgspec
 import sqlalchemy as sa
 
-from loadbell.domain.measurements import Measurements, Step, Total, course_of
+from loadbell.domain.measurements import Measurements, Sample, Total, build_samples
 from loadbell.store.db import Transaction
 from loadbell.store.schema import run_measurements
 from loadbell.store.statements import Statement
@@ -15,8 +15,8 @@ _WHOLE = -1
 
 _encoder = msgspec.msgpack.Encoder()
 _whole = msgspec.msgpack.Decoder(Measurements)
-_step = msgspec.msgpack.Decoder(Step)
-_slot = msgspec.msgpack.Decoder(dict[str, Total])
+_sample_decoder = msgspec.msgpack.Decoder(Sample)
+_bucket_decoder = msgspec.msgpack.Decoder(dict[str, Total])
 
 _GET = Statement(
     sa.select(run_measurements.c.slot, run_measurements.c.state).where(
@@ -30,45 +30,45 @@ _PUT = Statement(
     "INSERT INTO run_measurements (run_id, slot, state, step) VALUES (:run_id, :slot, :state, :step) "
     "ON CONFLICT (run_id, slot) DO UPDATE SET state = excluded.state, step = excluded.step"
 )
-_COURSE = Statement("SELECT step FROM run_measurements WHERE run_id = :run_id AND slot >= 0 ORDER BY slot")
-_DROP_SLOTS = Statement("DELETE FROM run_measurements WHERE run_id = :run_id AND slot >= 0")
+_TIMELINE = Statement("SELECT step FROM run_measurements WHERE run_id = :run_id AND slot >= 0 ORDER BY slot")
+_DELETE_BUCKETS = Statement("DELETE FROM run_measurements WHERE run_id = :run_id AND slot >= 0")
 
 
 async def get_whole(tx: Transaction, run_id: int) -> Measurements | None:
-    """What is kept of the whole run, without its course; None if nothing was ever said of it."""
+    """What is kept of the whole run, without its timeline; None if nothing was ever said of it."""
     found = await tx.first(_GET, run_id=run_id, first=_WHOLE, last=_WHOLE)
     return None if found is None else _whole.decode(found["state"])
 
 
-async def get_course(tx: Transaction, run_id: int) -> list[Step]:
-    """The course of the run, oldest first."""
-    return [_step.decode(row["step"]) for row in await tx.all(_COURSE, run_id=run_id)]
+async def get_timeline(tx: Transaction, run_id: int) -> list[Sample]:
+    """The timeline of the run, oldest first."""
+    return [_sample_decoder.decode(row["step"]) for row in await tx.all(_TIMELINE, run_id=run_id)]
 
 
 async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push: Measurements, now: int) -> None:
     """Counts ``push`` in ``measured``, which :func:`get_whole` gave, and keeps it. The caller has locked the run."""
     touched = measured.touched(push, now)
     if touched is None and measured.span is not None:
-        await _add_slots(tx, run_id, measured, *measured.span)
+        await _load_buckets(tx, run_id, measured, *measured.span)
     elif touched:
-        await _add_slots(tx, run_id, measured, min(touched), max(touched))
+        await _load_buckets(tx, run_id, measured, min(touched), max(touched))
     width = measured.width
     measured.merge(push, now)
     if measured.width != width:
-        await tx.run(_DROP_SLOTS, run_id=run_id)
-    for step in course_of(measured):
-        slot = step.at // measured.width
-        state = _encoder.encode(measured.slots[slot])
-        await tx.run(_PUT, run_id=run_id, slot=slot, state=state, step=_encoder.encode(step))
+        await tx.run(_DELETE_BUCKETS, run_id=run_id)
+    for sample in build_samples(measured):
+        bucket = sample.at // measured.width
+        state = _encoder.encode(measured.buckets[bucket])
+        await tx.run(_PUT, run_id=run_id, slot=bucket, state=state, step=_encoder.encode(sample))
     await put_whole(tx, run_id, measured)
 
 
 async def put_whole(tx: Transaction, run_id: int, measured: Measurements) -> None:
-    """Keeps all but the course. The caller has locked the run."""
-    state = _encoder.encode(msgspec.structs.replace(measured, slots={}))
+    """Keeps all but the timeline. The caller has locked the run."""
+    state = _encoder.encode(msgspec.structs.replace(measured, buckets={}))
     await tx.run(_PUT, run_id=run_id, slot=_WHOLE, state=state, step=None)
 
 
-async def _add_slots(tx: Transaction, run_id: int, measured: Measurements, first: int, last: int) -> None:
+async def _load_buckets(tx: Transaction, run_id: int, measured: Measurements, first: int, last: int) -> None:
     for row in await tx.all(_GET, run_id=run_id, first=first, last=last):
-        measured.slots[row["slot"]] = _slot.decode(row["state"])
+        measured.buckets[row["slot"]] = _bucket_decoder.decode(row["state"])

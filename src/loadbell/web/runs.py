@@ -20,7 +20,7 @@ from loadbell.notify import channels, deliveries, delivery_stats
 from loadbell.runs import lifecycle, metrics
 from loadbell.runs.metrics import Compared
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.course import Course, course
+from loadbell.web.charts import TimeSeries, build_time_series
 from loadbell.web.page import PageRequest
 from loadbell.web.rendering import render_part
 
@@ -102,7 +102,7 @@ class RunView:
     deliveries: Sequence[Delivery]
     channels: Mapping[int, str]
     paused: frozenset[int]
-    course: Course | None
+    timeline: TimeSeries | None
     standing: Sequence[Threshold]  #: how its thresholds stand now, until the tool has told
     compared: Compared | None
 
@@ -192,7 +192,7 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
         deliveries=found,
         channels={channel.id: channel.name for channel in known.values()},
         paused=frozenset(channel.id for channel in known.values() if channel.paused),
-        course=course(measured, await metrics.course_by(unit.tx, run), ended=run.ended_at is not None),
+        timeline=build_time_series(measured, await metrics.get_timeline(unit.tx, run), ended=run.ended_at is not None),
         standing=metrics.standing(measured) if measured is not None and untold else (),
         compared=await metrics.compared_with_earlier(unit.tx, run),
     )

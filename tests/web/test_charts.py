@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from loadbell.domain.measurements import Measurements, condensed, course_of
+from loadbell.domain.measurements import Measurements, build_samples, condensed
 from loadbell.sources.k6_points import points_of_protobuf
-from loadbell.web.course import course
+from loadbell.web.charts import build_time_series
 from tests.support.k6_pushes import push
 from tests.support.server import Client
 from tests.web.browser import Browser
@@ -128,8 +128,8 @@ def test_too_little_is_no_course(pushes: int) -> None:
         points, period = points_of_protobuf(push(1_800_000_000, times=[1.0]))
         measured.merge(condensed(points, (), period=period), 1_800_000_000)
 
-    assert course(measured, course_of(measured), ended=True) is None
-    assert course(None, [], ended=True) is None
+    assert build_time_series(measured, build_samples(measured), ended=True) is None
+    assert build_time_series(None, [], ended=True) is None
 
 
 def test_each_piece_of_an_area_stands_on_the_ground() -> None:
@@ -139,7 +139,7 @@ def test_each_piece_of_an_area_stands_on_the_ground() -> None:
         points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=vus or 0, times=[5.0]))
         points = [one for one in points if vus is not None or one.metric != "vus"]
         measured.merge(condensed(points, (), period=period), 1_800_000_000)
-    found = course(measured, course_of(measured), ended=True)
+    found = build_time_series(measured, build_samples(measured), ended=True)
 
     assert found is not None
     area = next(plot for plot in found.plots if plot.id == "vus").lines[0].path
@@ -155,7 +155,7 @@ def test_what_was_not_measured_is_a_gap() -> None:
         points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=1, times=times))
         points = [one for one in points if not one.metric.startswith("http")]
         measured.merge(condensed(points, (), period=period), 1_800_000_000)
-    found = course(measured, course_of(measured), ended=True)
+    found = build_time_series(measured, build_samples(measured), ended=True)
 
     assert found is not None
     assert "Iteration time" == found.timed

@@ -1,5 +1,5 @@
 """
-The course of a run as plots: paths for an SVG of 100 by 100, drawn here so that they need no script and change live.
+The timeline of a run as plots: paths for an SVG of 100 by 100, drawn here so that they need no script and change live.
 
 One scale a plot; the labels are text beside it. The table under the plots has the same figures.
 """
@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from loadbell.domain.figures import milliseconds
-from loadbell.domain.measurements import Measurements, Step
+from loadbell.domain.measurements import Measurements, Sample
 from loadbell.domain.thresholds import parse_expression
 
 _TOP = 4.0  # room above the greatest value
-_NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
+_ROUND_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _P95 = 95.0
-_FEWEST = 2  # steps that make a line
+_MIN_SAMPLES = 2  # steps that make a line
 _TIMED = {
     "http_req_duration": "Response time",
     "grpc_req_duration": "gRPC response time",
     "iteration_duration": "Iteration time",
 }
 
-Value = Callable[[Step], float | None]
+ReadValue = Callable[[Sample], float | None]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Plot:
 
     id: str
     title: str
-    said: str  #: what there is to see, for those who do not see it
+    alt_text: str  #: what there is to see, for those who do not see it
     lines: Sequence[Line]
     top: str  #: the greatest value of the scale, without its unit
     low: bool = False
@@ -50,83 +50,100 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Course:
+class TimeSeries:
     """How a run went: plots, and the same step by step."""
 
     plots: Sequence[Plot]
-    steps: Sequence[Step]
+    samples: Sequence[Sample]
     width: int  #: seconds of a step
     timed: str  #: whose time was taken
     left_out: int  #: points of further metrics, for which there was no room
 
 
-def course(measured: Measurements | None, steps: Sequence[Step], *, ended: bool) -> Course | None:
-    """The course so far; None if too little was measured to show one. The step under way is not shown yet."""
+def build_time_series(measured: Measurements | None, samples: Sequence[Sample], *, ended: bool) -> TimeSeries | None:
+    """The timeline so far; None if too little was measured to show one. The step under way is not shown yet."""
     if measured is None:
         return None
-    steps = steps if ended else steps[:-1]
-    if len(steps) < _FEWEST:
+    samples = samples if ended else samples[:-1]
+    if len(samples) < _MIN_SAMPLES:
         return None
     # Steps of before the first request were timed by iterations: what they took is no response time.
-    steps = [one if one.timed == steps[-1].timed else replace(one, p50=None, p95=None, p99=None) for one in steps]
-    timed = _TIMED[steps[-1].timed]
+    samples = [one if one.timed == samples[-1].timed else replace(one, p50=None, p95=None, p99=None) for one in samples]
+    timed = _TIMED[samples[-1].timed]
     wanted = (
-        _times(steps, f"{timed}, ms", _limit(measured)),
-        _plot("vus", "Virtual users", steps, [("load", "Virtual users", lambda step: step.vus)], _count),
-        _plot("rate", "Requests a second", steps, [("main", "Requests a second", lambda step: step.requests)], _count),
-        _plot("failed", "Failed requests", steps, [("fault", "Failed requests, %", _failed)], _percent, least=1.0),
+        _times_plot(samples, f"{timed}, ms", _limit(measured)),
+        _plot("vus", "Virtual users", samples, [("load", "Virtual users", lambda sample: sample.vus)], _format_count),
+        _plot(
+            "rate",
+            "Requests a second",
+            samples,
+            [("main", "Requests a second", lambda sample: sample.requests)],
+            _format_count,
+        ),
+        _plot(
+            "failed",
+            "Failed requests",
+            samples,
+            [("fault", "Failed requests, %", _failed_percent)],
+            _format_percent,
+            least=1.0,
+        ),
     )
-    return Course([plot for plot in wanted if plot], steps, measured.width, timed, measured.left_out)
+    return TimeSeries([plot for plot in wanted if plot], samples, measured.width, timed, measured.left_out)
 
 
-def _times(steps: Sequence[Step], title: str, limit: float | None) -> Plot | None:
-    series: list[tuple[str, str, Value]] = [
-        ("side", "p50", lambda step: step.p50),
-        ("main", "p95", lambda step: step.p95),
-        ("side far", "p99", lambda step: step.p99),
+def _times_plot(samples: Sequence[Sample], title: str, limit: float | None) -> Plot | None:
+    series: list[tuple[str, str, ReadValue]] = [
+        ("side", "p50", lambda sample: sample.p50),
+        ("main", "p95", lambda sample: sample.p95),
+        ("side far", "p99", lambda sample: sample.p99),
     ]
-    return _plot("times", title, steps, series, milliseconds, limit=limit)
+    return _plot("times", title, samples, series, milliseconds, limit=limit)
 
 
 def _plot(  # noqa: PLR0913 - what is shown of what, and how it is written
     identifier: str,
     title: str,
-    steps: Sequence[Step],
-    series: Sequence[tuple[str, str, Value]],
+    samples: Sequence[Sample],
+    series: Sequence[tuple[str, str, ReadValue]],
     write: Callable[[float], str],
     *,
     limit: float | None = None,
     least: float = 0.0,
 ) -> Plot | None:
-    known = [[value(step) for step in steps] for _, _, value in series]
+    known = [[value(sample) for sample in samples] for _, _, value in series]
     greatest = max((one for values in known for one in values if one is not None), default=None)
     if greatest is None:
         return None
-    top = _nice(max(greatest, limit or 0.0, least))
-    moments = _across(steps)
+    top = _round_up(max(greatest, limit or 0.0, least))
+    positions = _x_positions(samples)
     lines = [
-        Line(style, label, _path(moments, [None if one is None else _up(one, top) for one in values], style == "load"))
+        Line(
+            style,
+            label,
+            _path(positions, [None if one is None else _y_position(one, top) for one in values], style == "load"),
+        )
         for (style, label, _), values in zip(series, known, strict=True)
     ]
     main = [one for one in known[len(known) // 2] if one is not None]
     said = f"Between {write(min(main))} and {write(max(main))}, at last {write(main[-1])}." if main else ""
-    drawn = None if limit is None else (_up(limit, top), f"{limit:g}")
+    drawn = None if limit is None else (_y_position(limit, top), f"{limit:g}")
     return Plot(identifier, title, said, lines, f"{top:,.6g}", low=identifier != "times", limit=drawn)
 
 
-def _across(steps: Sequence[Step]) -> list[float]:
-    start, end = steps[0].at, steps[-1].at
-    return [100.0 * (step.at - start) / (end - start) for step in steps]
+def _x_positions(samples: Sequence[Sample]) -> list[float]:
+    start, end = samples[0].at, samples[-1].at
+    return [100.0 * (sample.at - start) / (end - start) for sample in samples]
 
 
-def _up(value: float, top: float) -> float:
+def _y_position(value: float, top: float) -> float:
     return 100.0 - (100.0 - _TOP) * value / top
 
 
-def _path(moments: Sequence[float], heights: Sequence[float | None], filled: bool) -> str:
+def _path(positions: Sequence[float], heights: Sequence[float | None], filled: bool) -> str:
     """The line through what is known; where nothing is, there is a gap. A filled piece goes down to the ground."""
     pieces: list[list[tuple[float, float]]] = [[]]
-    for x, y in zip(moments, heights, strict=True):
+    for x, y in zip(positions, heights, strict=True):
         if y is not None:
             pieces[-1].append((x, y))
         elif pieces[-1]:
@@ -136,12 +153,12 @@ def _path(moments: Sequence[float], heights: Sequence[float | None], filled: boo
     return " ".join(f"M{' L'.join(f'{x:.4g} {y:.4g}' for x, y in piece)}" for piece in pieces if piece)
 
 
-def _nice(value: float) -> float:
+def _round_up(value: float) -> float:
     """The next figure that reads well, from ``value`` on."""
     if value <= 0:
         return 1.0
     size = 10.0 ** math.floor(math.log10(value))
-    return next((one * size for one in _NICE if one * size >= value), 10 * size)
+    return next((one * size for one in _ROUND_STEPS if one * size >= value), 10 * size)
 
 
 def _limit(measured: Measurements) -> float | None:
@@ -153,13 +170,13 @@ def _limit(measured: Measurements) -> float | None:
     return None
 
 
-def _failed(step: Step) -> float | None:
-    return None if step.failed is None else 100 * step.failed
+def _failed_percent(sample: Sample) -> float | None:
+    return None if sample.failed is None else 100 * sample.failed
 
 
-def _count(value: float) -> str:
+def _format_count(value: float) -> str:
     return f"{value:,.3g}" if value < 100 else f"{value:,.0f}"  # noqa: PLR2004 - three digits say enough
 
 
-def _percent(value: float) -> str:
+def _format_percent(value: float) -> str:
     return f"{value:.3g} %"
