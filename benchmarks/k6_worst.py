@@ -15,7 +15,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadbell.domain.measurements import Measurements, TooMuchWork, condensed
+from loadbell.domain.measurements import Measurements, TooMuchWork, condense
 from loadbell.sources import k6_points
 from tests.support.k6_worst import AT, THRESHOLDS, WORST, snapped
 
@@ -66,10 +66,10 @@ def take(version: int, packed: bytes) -> str:
     measured = Measurements(announced=True, thresholds={key: ["count>0"] for key in THRESHOLDS})
     try:
         if version == 1:
-            push = condensed(k6_points.points_of_json(packed), THRESHOLDS)
+            push = condense(k6_points.points_of_json(packed), THRESHOLDS)
         else:
             points, period = k6_points.points_of_protobuf(packed, THRESHOLDS)
-            push = condensed(points, THRESHOLDS, period=period)
+            push = condense(points, THRESHOLDS, period=period)
     except (k6_points.BadPush, TooMuchWork) as refused:
         return f"refused: {str(refused)[:60]}"
     measured.merge(push, AT)

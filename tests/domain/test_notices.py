@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadbell.domain.events import EventName
-from loadbell.domain.figures import figure
 from loadbell.domain.ids import SECOND, Micros
+from loadbell.domain.metrics import format_number
 from loadbell.domain.notices import (
     LATE,
     MOST_METRICS,
@@ -290,7 +290,7 @@ def test_a_pause_says_which_channel_why_and_what_to_do() -> None:
 )
 def test_a_figure_is_said_as_people_read_it(value: float, said: str) -> None:
     """Millions of requests are written out; nothing has more digits than it needs."""
-    assert said == figure(value)
+    assert said == format_number(value)
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))

@@ -3,7 +3,7 @@
 import pytest
 
 from loadbell.domain.histograms import Histogram
-from loadbell.domain.measurements import Counter, Gauge, Measurements, Point, Rate, Trend, condensed
+from loadbell.domain.measurements import Counter, Gauge, Measurements, Point, Rate, Trend, condense
 from loadbell.domain.thresholds import Criterion, Selection, parse_expression, parse_selection
 
 
@@ -79,7 +79,7 @@ def test_values_by_which_thresholds_are_judged() -> None:
         Point("r", {}, 10, Rate(1, 4)),
     ]
     measured = Measurements(thresholds=thresholds)
-    measured.merge(condensed(points, thresholds, period=3), 20)
+    measured.merge(condense(points, thresholds, period=3), 20)
 
     def value(key: str, expression: str) -> float | None:
         return measured.value_of(key, expression)

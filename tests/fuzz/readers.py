@@ -19,7 +19,7 @@ from loadbell.channels.webhook import WebHook
 from loadbell.channels.wording import readable
 from loadbell.domain.emails import is_email
 from loadbell.domain.errors import Refused
-from loadbell.domain.measurements import TooMuchWork, condensed
+from loadbell.domain.measurements import TooMuchWork, condense
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.thresholds import parse_expression, parse_selection
 from loadbell.entry.bodies import decode_body
@@ -76,7 +76,7 @@ def _archive(raw: bytes) -> object:
 
 def _protobuf(raw: bytes) -> object:
     points, period = k6_points.points_of_protobuf(bytes(cramjam.snappy.compress_raw(raw)))
-    return condensed(points, ("m{a:1}",), period=period)
+    return condense(points, ("m{a:1}",), period=period)
 
 
 def _query(wanted: Any) -> Read:
@@ -143,7 +143,7 @@ READERS: Mapping[str, Reader] = {
     "snappy": (k6_points.points_of_protobuf, (k6_points.BadPush,)),
     "protobuf": (_protobuf, (k6_points.BadPush, TooMuchWork)),
     "gzip": (k6_points.points_of_json, (k6_points.BadPush,)),
-    "samples": (lambda raw: condensed(k6_points.points_of_json(gzip.compress(raw, 1)), ()), (k6_points.BadPush,)),
+    "samples": (lambda raw: condense(k6_points.points_of_json(gzip.compress(raw, 1)), ()), (k6_points.BadPush,)),
     "an expression": (_text(parse_expression), ()),
     "a selection": (_text(parse_selection), ()),
     "Retry-After": (_text(lambda text: parse_retry_after(text, NOW)), ()),

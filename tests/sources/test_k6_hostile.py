@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadbell.domain.measurements import condensed
+from loadbell.domain.measurements import condense
 from loadbell.sources import k6_points
 from loadbell.sources.k6_points import LARGEST_PUSH, LARGEST_TEXT, MOST_POINTS, BadPush, points_of_json
 from loadbell.sources.k6_points import points_of_protobuf as points_of
@@ -330,7 +330,7 @@ def test_a_push_with_flipped_bits_is_never_more_than_a_bad_push(data: st.DataObj
     except BadPush:
         return
 
-    assert len(condensed(points, (), period=period).buckets) <= 240
+    assert len(condense(points, (), period=period).buckets) <= 240
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from loadbell.domain.measurements import Measurements, condensed
-from loadbell.runs.metrics import standing
+from loadbell.domain.measurements import Measurements, condense
+from loadbell.runs.measurements import judge_current_thresholds
 from loadbell.sources import k6_points
 from loadbell.testing.receiver import Received, ScriptedReceiver
 from tests.sources.recordings import NAMES, Recording, recording, say
@@ -196,7 +196,7 @@ def test_our_verdict_is_k6s(name: str) -> None:
     """What we reckon from the pushes says of each threshold what k6 said of it."""
     said = recording(name)
     measured = _measured(said)
-    ours = {one.expression: one.ok for one in standing(measured)}
+    ours = {one.expression: one.ok for one in judge_current_thresholds(measured)}
     assert said.end is not None
     theirs = {
         f"{key}: {text}": not crossed for key, of in said.end["thresholds"].items() for text, crossed in of.items()
@@ -216,7 +216,7 @@ def _measured(said: Recording) -> Measurements:
             points, period = k6_points.points_of_protobuf(packed)
         else:
             points, period = k6_points.points_of_json(packed), 1
-        measured.merge(condensed(points, thresholds, period=period), max(point.at for point in points))
+        measured.merge(condense(points, thresholds, period=period), max(point.at for point in points))
     return measured
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from loadbell.domain.ids import SECOND
-from loadbell.domain.measurements import Counter, Measurements, Point, condensed
-from loadbell.runs.metrics import judged, totals_of
+from loadbell.domain.measurements import Counter, Measurements, Point, condense
+from loadbell.runs.measurements import judge_thresholds, summarize
 from tests.api.site import ApiSite
 from tests.sources.test_k6_api import create, error, k6, now
 from tests.support.k6_pushes import empty, packed, push, trend
@@ -86,7 +86,7 @@ def test_what_may_have_been_measured_is_not_called_nothing() -> None:
     asked: dict[str, dict[str, bool]] = {**{key: {"count>0": True} for key in followed}, "m{b:1}": {"count>0": True}}
 
     def empties(measured: Measurements) -> list[bool]:
-        return [one.is_empty for one in judged(measured, asked)]
+        return [one.is_empty for one in judge_thresholds(measured, asked)]
 
     assert [False, True, True, False] == empties(Measurements(announced=True, thresholds=followed))
     assert [False] * 4 == empties(Measurements(announced=True, thresholds=followed, left_out=1))
@@ -105,10 +105,10 @@ def test_requests_a_second_are_those_of_k6(took: float | None, rate: float) -> N
     """All requests over the time from start to end, as k6 counts; a threshold on the rate is judged by the same."""
     measured = Measurements(announced=True, thresholds={"http_reqs": ["rate>42"]})
     points = [Point("http_reqs", {}, 1_800_000_000 + 3 * step, Counter(120.0)) for step in range(27)]
-    measured.merge(condensed(points, (), period=3), 1_800_000_000)
-    threshold = judged(measured, {"http_reqs": {"rate>42": rate > 42}}, took)[0]
+    measured.merge(condense(points, (), period=3), 1_800_000_000)
+    threshold = judge_thresholds(measured, {"http_reqs": {"rate>42": rate > 42}}, took)[0]
 
-    assert pytest.approx(rate) == totals_of(measured, took)["requests_per_s"]
+    assert pytest.approx(rate) == summarize(measured, took)["requests_per_s"]
     assert pytest.approx(rate) == threshold.value
 
 

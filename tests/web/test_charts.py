@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from loadbell.domain.measurements import Measurements, build_samples, condensed
+from loadbell.domain.measurements import Measurements, build_samples, condense
 from loadbell.sources.k6_points import points_of_protobuf
 from loadbell.web.charts import build_time_series
 from tests.support.k6_pushes import push
@@ -126,7 +126,7 @@ def test_too_little_is_no_course(pushes: int) -> None:
     measured = Measurements()
     for _ in range(pushes):
         points, period = points_of_protobuf(push(1_800_000_000, times=[1.0]))
-        measured.merge(condensed(points, (), period=period), 1_800_000_000)
+        measured.merge(condense(points, (), period=period), 1_800_000_000)
 
     assert build_time_series(measured, build_samples(measured), ended=True) is None
     assert build_time_series(None, [], ended=True) is None
@@ -138,7 +138,7 @@ def test_each_piece_of_an_area_stands_on_the_ground() -> None:
     for step, vus in enumerate((None, 5, 7, None, 9, 9)):
         points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=vus or 0, times=[5.0]))
         points = [one for one in points if vus is not None or one.metric != "vus"]
-        measured.merge(condensed(points, (), period=period), 1_800_000_000)
+        measured.merge(condense(points, (), period=period), 1_800_000_000)
     found = build_time_series(measured, build_samples(measured), ended=True)
 
     assert found is not None
@@ -154,7 +154,7 @@ def test_what_was_not_measured_is_a_gap() -> None:
     for step, times in enumerate(taken):
         points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=1, times=times))
         points = [one for one in points if not one.metric.startswith("http")]
-        measured.merge(condensed(points, (), period=period), 1_800_000_000)
+        measured.merge(condense(points, (), period=period), 1_800_000_000)
     found = build_time_series(measured, build_samples(measured), ended=True)
 
     assert found is not None

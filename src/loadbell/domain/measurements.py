@@ -84,11 +84,11 @@ class Counter(msgspec.Struct, tag="counter"):
         """Adds ``other``."""
         self.sum += other.sum
 
-    def aggregate(self, asked: Criterion, seconds: float) -> float | None:
-        """What ``asked`` asks of it over ``seconds``; None: it has no such thing."""
-        if asked.aggregation == "count":
+    def aggregate(self, criterion: Criterion, seconds: float) -> float | None:
+        """What ``criterion`` asks of it over ``seconds``; None: it has no such thing."""
+        if criterion.aggregation == "count":
             return self.sum
-        return self.sum / seconds if asked.aggregation == "rate" and seconds > 0 else None
+        return self.sum / seconds if criterion.aggregation == "rate" and seconds > 0 else None
 
 
 class Gauge(msgspec.Struct, tag="gauge"):
@@ -105,9 +105,9 @@ class Gauge(msgspec.Struct, tag="gauge"):
             self.at, self.last = other.at, other.last
         self.least, self.greatest = min(self.least, other.least), max(self.greatest, other.greatest)
 
-    def aggregate(self, asked: Criterion, _seconds: float) -> float | None:
-        """What ``asked`` asks of it; None: it has no such thing."""
-        return self.last if asked.aggregation == "value" else None
+    def aggregate(self, criterion: Criterion, _seconds: float) -> float | None:
+        """What ``criterion`` asks of it; None: it has no such thing."""
+        return self.last if criterion.aggregation == "value" else None
 
 
 class Rate(msgspec.Struct, tag="rate"):
@@ -126,9 +126,9 @@ class Rate(msgspec.Struct, tag="rate"):
         """From 0 to 1; None of nothing."""
         return self.nonzero / self.total if self.total else None
 
-    def aggregate(self, asked: Criterion, _seconds: float) -> float | None:
-        """What ``asked`` asks of it; None: it has no such thing."""
-        return self.share if asked.aggregation == "rate" else None
+    def aggregate(self, criterion: Criterion, _seconds: float) -> float | None:
+        """What ``criterion`` asks of it; None: it has no such thing."""
+        return self.share if criterion.aggregation == "rate" else None
 
 
 class Trend(msgspec.Struct, tag="trend"):
@@ -140,8 +140,8 @@ class Trend(msgspec.Struct, tag="trend"):
         """Counts what ``other`` has counted, too."""
         self.histogram.merge(other.histogram)
 
-    def aggregate(self, asked: Criterion, _seconds: float) -> float | None:
-        """What ``asked`` asks of it; None: it has no such thing."""
+    def aggregate(self, criterion: Criterion, _seconds: float) -> float | None:
+        """What ``criterion`` asks of it; None: it has no such thing."""
         values = self.histogram
         if not values.count:
             return None
@@ -150,10 +150,10 @@ class Trend(msgspec.Struct, tag="trend"):
             "min": values.least,
             "max": values.greatest,
             "med": values.percentile(50),
-            "p": values.percentile(asked.percent or 0),
+            "p": values.percentile(criterion.percent or 0),
             "count": float(values.count),
         }
-        return found.get(asked.aggregation)
+        return found.get(criterion.aggregation)
 
 
 Total = Counter | Gauge | Rate | Trend
@@ -195,7 +195,7 @@ class Measurements(msgspec.Struct):
     keys: list[str] = msgspec.field(default_factory=list)  #: of the last pushes
     left_out: int = 0  #: points that can't be counted, or found no place any more
 
-    def has_taken(self, key: str) -> bool:
+    def has_key(self, key: str) -> bool:
         """Whether the push of that key was taken already; notes it if not."""
         if key in self.keys:
             return True
@@ -219,7 +219,7 @@ class Measurements(msgspec.Struct):
         self._add_totals(push)
         for bucket, totals in push.buckets.items():
             for metric, total in totals.items():
-                self.put(placed(bucket * push.width), metric, total)
+                self.add_point(placed(bucket * push.width), metric, total)
         for metric, sums in push.of_instances.items():
             for at, value in sums.items():
                 self._add_of_instance(metric, placed(at), value)
@@ -228,7 +228,7 @@ class Measurements(msgspec.Struct):
             self.of_instances[metric] = {at: total for at, total in sums.items() if at > settled}
         self._bound_histograms()
 
-    def touched(self, push: "Measurements", now: int) -> set[int] | None:
+    def touched_buckets(self, push: "Measurements", now: int) -> set[int] | None:
         """The buckets that merging ``push`` will change, which must be there; None: all, because they will be wider."""
         if push.latest_at is None:
             return set()
@@ -271,36 +271,36 @@ class Measurements(msgspec.Struct):
         known[at] = total = known.get(at, 0.0) + value
         gauge = Gauge(at, total, total, total)
         _merge_into(self.totals, metric, gauge, most=MOST_METRICS)
-        self.put(at, metric, gauge)
+        self.add_point(at, metric, gauge)
 
     @property
-    def seconds(self) -> int:
+    def covered_s(self) -> int:
         """How long the tool has measured, in whole periods."""
         return 0 if self.began_at is None or self.latest_at is None else self.latest_at - self.began_at + self.period
 
-    def lasted(self, took: float | None) -> float:
+    def measured_s(self, duration_s: float | None) -> float:
         """How many seconds the tool has measured, if its run took ``duration_s`` by our clock; None: it has not ended.
 
         The points only say in which periods it began and ended, so the truth is up to two periods shorter.
         """
-        longest = self.seconds
-        return longest if took is None else min(max(took, longest - 2 * self.period, self.period), longest)
+        longest = self.covered_s
+        return longest if duration_s is None else min(max(duration_s, longest - 2 * self.period, self.period), longest)
 
-    def value_of(self, key: str, expression: str, took: float | None = None) -> float | None:
+    def value_of(self, key: str, expression: str, duration_s: float | None = None) -> float | None:
         """By which value the threshold ``expression`` on ``key`` is judged; None: that is not known.
 
-        ``took``: as :meth:`lasted` takes it.
+        ``duration_s``: as :meth:`measured_s` takes it.
         """
-        asked, total = parse_expression(expression), self._asked_total(key)
-        return None if asked is None or total is None else total.aggregate(asked, self.lasted(took))
+        criterion, total = parse_expression(expression), self._selected_total(key)
+        return None if criterion is None or total is None else total.aggregate(criterion, self.measured_s(duration_s))
 
-    def measured_nothing(self, key: str) -> bool:
+    def is_empty_metric(self, key: str) -> bool:
         """Whether it is certain that no point was measured of what the threshold on ``key`` asks for."""
         labels = parse_selection(key).labels
         followed = not labels or key in islice(self.thresholds, MOST_SELECTIONS)
-        if self.left_out or not followed or any(_stays_with_tool(name) for name, _ in labels):
+        if self.left_out or not followed or any(_is_internal_label(name) for name, _ in labels):
             return False  # it may be among what is not known here
-        match self._asked_total(key):
+        match self._selected_total(key):
             case Rate() as rate:
                 return not rate.total
             case Trend() as trend:
@@ -308,11 +308,11 @@ class Measurements(msgspec.Struct):
             case total:
                 return total is None
 
-    def _asked_total(self, key: str) -> Total | None:
+    def _selected_total(self, key: str) -> Total | None:
         selection = parse_selection(key)
         return self.selected.get(key) if selection.labels else self.totals.get(selection.metric)
 
-    def put(self, at: int, metric: str, value: Total) -> None:
+    def add_point(self, at: int, metric: str, value: Total) -> None:
         """Counts ``value`` in the bucket of its moment, if the metric has a timeline."""
         if metric not in TIMELINE_METRICS:
             return
@@ -336,18 +336,18 @@ class Measurements(msgspec.Struct):
             self.span = self.span[0] // 2, self.span[1] // 2
 
 
-def looked_at(asked: Iterable[str]) -> frozenset[str]:
-    """The metrics at whose percentiles somebody looks: they have a timeline, or a threshold (``asked``) is on them."""
-    return PERCENTILES | {parse_selection(key).metric for key in asked}
+def looked_at(keys: Iterable[str]) -> frozenset[str]:
+    """The metrics at whose percentiles somebody looks: they have a timeline, or a threshold (``keys``) is on them."""
+    return PERCENTILES | {parse_selection(key).metric for key in keys}
 
 
-def labelled(asked: Iterable[str]) -> frozenset[str]:
-    """The metrics whose labels somebody looks at: a threshold (``asked``) selects some of their series, or checks."""
-    selections = (parse_selection(key) for key in asked)
+def labelled(keys: Iterable[str]) -> frozenset[str]:
+    """The metrics whose labels somebody looks at: a threshold (``keys``) selects some of their series, or checks."""
+    selections = (parse_selection(key) for key in keys)
     return frozenset({_CHECKS} | {one.metric for one in selections if one.labels})
 
 
-def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
+def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
     """What one push says, ready to be merged: the single series are gone.
 
     ``thresholds``: the selections of series that are asked for. ``period``: seconds that each point speaks of.
@@ -379,7 +379,7 @@ def condensed(points: Iterable[Point], thresholds: Iterable[str], *, period: int
             _merge_into(push.checks, point.labels.get("check", "")[:LONGEST_NAME], value, most=MOST_CHECKS)
     for (metric, at), total in moments.items():
         _merge_into(push.totals, metric, total, most=MOST_METRICS)
-        push.put(at, metric, total)
+        push.add_point(at, metric, total)
     instants = [at for _, at in moments] + [at for sums in push.of_instances.values() for at in sums]
     push.began_at, push.latest_at = min(instants, default=None), max(instants, default=None)
     return push
@@ -470,7 +470,7 @@ def failed_checks(measured: Measurements) -> Sequence[tuple[str, int, int]]:
     return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
 
 
-def _stays_with_tool(label: str) -> bool:
+def _is_internal_label(label: str) -> bool:
     """Whether the tool never sends the label of that name."""
     return label in {"vu", "iter", "test_run_id"} or label.startswith("__")
 
@@ -497,7 +497,7 @@ def _merge_into(totals: dict[Key, Kind], name: Key, value: Kind, *, most: int) -
     if known is None:
         if len(totals) >= most:
             return False
-        totals[name] = _copied(value)  # type: ignore[assignment]  # a copy is of the same kind
+        totals[name] = _copy(value)  # type: ignore[assignment]  # a copy is of the same kind
     elif type(known) is type(value):
         known.merge(value)  # type: ignore[arg-type]  # both are of one type
     else:
@@ -505,7 +505,7 @@ def _merge_into(totals: dict[Key, Kind], name: Key, value: Kind, *, most: int) -
     return True
 
 
-def _copied(value: Total) -> Total:
+def _copy(value: Total) -> Total:
     """One of its own, which merging may change."""
     if isinstance(value, Trend):
         own = Histogram()

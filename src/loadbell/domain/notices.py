@@ -12,8 +12,8 @@ from enum import StrEnum
 import msgspec
 
 from loadbell.domain.events import EventName
-from loadbell.domain.figures import compared, figure, label_of, milliseconds, written
 from loadbell.domain.ids import SECOND, Micros, to_datetime
+from loadbell.domain.metrics import compare_metrics, format_metric, format_milliseconds, format_number, metric_label
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Threshold
 
 LATE: Micros = 60 * SECOND
@@ -110,7 +110,7 @@ def judged_by(threshold: Threshold) -> str | None:
     """The value that the threshold was judged by, with its unit; None: it is not known."""
     if threshold.value is None:
         return None
-    return milliseconds(threshold.value) if threshold.unit == "ms" else figure(threshold.value)
+    return format_milliseconds(threshold.value) if threshold.unit == "ms" else format_number(threshold.value)
 
 
 def test_hook_notice(*, organization: str, who: str, now: Micros) -> Notice:
@@ -196,12 +196,12 @@ def _why(run: Run) -> str | None:
 
 
 def _metrics(run: Run, earlier: Run | None) -> tuple[Fact, ...]:
-    facts = {name: written(name, value) for name, value in list(run.shown_metrics.items())[:MOST_METRICS]}
+    facts = {name: format_metric(name, value) for name, value in list(run.shown_metrics.items())[:MOST_METRICS]}
     if earlier is not None:
-        for one in compared(run.metrics, earlier.metrics):
+        for one in compare_metrics(run.metrics, earlier.metrics):
             if one.name in facts:
-                facts[one.name] += f", {one.in_words} than in run {earlier.id} ({one.earlier})"
-    return tuple(Fact(label_of(name), value) for name, value in facts.items())
+                facts[one.name] += f", {one.description} than in run {earlier.id} ({one.earlier})"
+    return tuple(Fact(metric_label(name), value) for name, value in facts.items())
 
 
 def _crossed(thresholds: Sequence[Threshold]) -> str | None:

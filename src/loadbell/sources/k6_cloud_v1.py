@@ -26,7 +26,7 @@ from litestar.params import FromPath
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from loadbell.domain.errors import FieldError, Invalid, NotFound, RateLimited, Refused, Unauthenticated
-from loadbell.domain.measurements import Measurements, Point, TooMuchWork, condensed
+from loadbell.domain.measurements import Measurements, Point, TooMuchWork, condense
 from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
@@ -36,7 +36,7 @@ from loadbell.entry.problems import MalformedBody, TooLarge, refuse
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest, AppContext
 from loadbell.notify.channels import names_of_paused
-from loadbell.runs import lifecycle, metrics
+from loadbell.runs import lifecycle, measurements
 from loadbell.sources import k6_create, k6_points
 from loadbell.sources.k6_json import decode_json
 from loadbell.sources.turns import Turns
@@ -234,9 +234,9 @@ async def push(
     try:
         packed, key = await k6.pushed(), k6.key()
         measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, selections)))
-        shall_stop = await k6.write(metrics.take, run_id, measured, key=key)
+        shall_stop = await k6.write(measurements.record_push, run_id, measured, key=key)
     except (MalformedBody, TooLarge, Invalid, RateLimited):
-        if await k6.write(metrics.note_alive, run_id):
+        if await k6.write(measurements.note_alive, run_id):
             return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
         raise
     if shall_stop:
@@ -317,7 +317,7 @@ async def _create_run(
         )
     except NotFound as missing:
         raise NotFound(f"{missing} {_WHERE_PROJECT}" if test.project_id else str(missing)) from None
-    await metrics.expect(unit.tx, run, test.expressions)
+    await measurements.expect_thresholds(unit.tx, run, test.expressions)
     config = {
         "testRunDetails": f"{unit.installation.base_url}/runs/{run.id}",
         "tracesEnabled": False,  # else k6 connects to a host of Grafana's
@@ -330,22 +330,22 @@ async def _create_run(
 async def _selections(unit: UnitOfWork[Principal], run_id: str) -> tuple[int, int, tuple[str, ...] | None]:
     """The run, its organization, and the selections of series that its thresholds ask for."""
     run = integer_id(run_id, _NOUN)  # no stranger learns what is wrong with it
-    return run, unit.principal.organization_id, await metrics.asked_of(unit, run)
+    return run, unit.principal.organization_id, await measurements.get_selections(unit, run)
 
 
 async def _end_run(unit: UnitOfWork[Principal], run_id: str, end: _End) -> None:
     run = await lifecycle.lock_run(unit, integer_id(run_id, _NOUN))
     status = _status(end, run.status)
     verdicts = {key: {text: not failed for text, failed in of.items()} for key, of in (end.thresholds or {}).items()}
-    measured = await metrics.measured_by(unit.tx, run)
-    took = metrics.took_of(run, measured, unit.now)
-    thresholds = metrics.judged(measured, verdicts, took)
+    measured = await measurements.get_measurements(unit.tx, run)
+    took = measurements.run_duration_s(run, measured, unit.now)
+    thresholds = measurements.judge_thresholds(measured, verdicts, took)
     report = lifecycle.Report(
         status=status,
         result=_result(end, status, thresholds),
-        metrics=None if measured is None else metrics.totals_of(measured, took),
+        metrics=None if measured is None else measurements.summarize(measured, took),
         thresholds=thresholds,
-        note=metrics.told_checks(measured),
+        note=measurements.describe_failed_checks(measured),
     )
     await lifecycle.report_run(unit, run.id, report)
 
@@ -392,7 +392,7 @@ def _condensed(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ..
     """
     try:
         points, period = read()
-        return condensed(points, asked or (), period=period)
+        return condense(points, asked or (), period=period)
     except k6_points.BadPush as wrong:
         raise Invalid(FieldError("metrics", str(wrong))) from None
     except TooMuchWork:

@@ -47,7 +47,7 @@ async def get_timeline(tx: Transaction, run_id: int) -> list[Sample]:
 
 async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push: Measurements, now: int) -> None:
     """Counts ``push`` in ``measured``, which :func:`get_whole` gave, and keeps it. The caller has locked the run."""
-    touched = measured.touched(push, now)
+    touched = measured.touched_buckets(push, now)
     if touched is None and measured.span is not None:
         await _load_buckets(tx, run_id, measured, *measured.span)
     elif touched:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from loadbell.domain.figures import milliseconds
 from loadbell.domain.measurements import Measurements, Sample
+from loadbell.domain.metrics import format_milliseconds
 from loadbell.domain.thresholds import parse_expression
 
 _TOP = 4.0  # room above the greatest value
@@ -98,7 +98,7 @@ def _times_plot(samples: Sequence[Sample], title: str, limit: float | None) -> P
         ("main", "p95", lambda sample: sample.p95),
         ("side far", "p99", lambda sample: sample.p99),
     ]
-    return _plot("times", title, samples, series, milliseconds, limit=limit)
+    return _plot("times", title, samples, series, format_milliseconds, limit=limit)
 
 
 def _plot(  # noqa: PLR0913 - what is shown of what, and how it is written

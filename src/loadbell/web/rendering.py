@@ -13,8 +13,8 @@ from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
 from loadbell.domain.errors import NotFound
-from loadbell.domain.figures import figure, is_known, label_of, written
 from loadbell.domain.ids import SECOND, Micros, to_datetime
+from loadbell.domain.metrics import format_metric, format_number, is_known_metric, metric_label
 from loadbell.domain.notices import judged_by
 from loadbell.domain.orgs import Action, Principal
 from loadbell.store.delivery_stats import HELD_COUNTED
@@ -85,12 +85,12 @@ def _took(length: Micros) -> str:
 
 def _figure(value: float) -> str:
     """A number as people read it: thousands apart, and no more digits than say something."""
-    return f"{value:,.0f}" if abs(value) >= _THOUSAND and value < _MANY else figure(value)
+    return f"{value:,.0f}" if abs(value) >= _THOUSAND and value < _MANY else format_number(value)
 
 
 def _measured(name: str, value: float) -> str:
     """The value of a run's metric, with its unit where that is known."""
-    return written(name, value) if is_known(name) else _figure(value)
+    return format_metric(name, value) if is_known_metric(name) else _figure(value)
 
 
 def _iso(then: Micros) -> str:
@@ -109,7 +109,7 @@ def _templates(root: str) -> Environment:
         auto_reload=False,
     )
     templates.globals.update(root=root, static=f"{root}/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
-    templates.globals.update(judged_by=judged_by, label_of=label_of, measured=_measured)
+    templates.globals.update(judged_by=judged_by, label_of=metric_label, measured=_measured)
     templates.filters.update(figure=_figure, ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
     return templates
 

@@ -17,8 +17,8 @@ from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Sou
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import channels, deliveries, delivery_stats
-from loadbell.runs import lifecycle, metrics
-from loadbell.runs.metrics import Compared
+from loadbell.runs import lifecycle, measurements
+from loadbell.runs.measurements import RunComparison
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.charts import TimeSeries, build_time_series
 from loadbell.web.page import PageRequest
@@ -103,8 +103,8 @@ class RunView:
     channels: Mapping[int, str]
     paused: frozenset[int]
     timeline: TimeSeries | None
-    standing: Sequence[Threshold]  #: how its thresholds stand now, until the tool has told
-    compared: Compared | None
+    current_thresholds: Sequence[Threshold]  #: how its thresholds stand now, until the tool has told
+    comparison: RunComparison | None
 
     @property
     def delivered(self) -> int:
@@ -183,7 +183,7 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
     moves = await lifecycle.list_moves(unit, run_id)
     found, _ = await deliveries.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
     known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in found))
-    measured = await metrics.measured_by(unit.tx, run)
+    measured = await measurements.get_measurements(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return RunView(
         run=run,
@@ -192,9 +192,11 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
         deliveries=found,
         channels={channel.id: channel.name for channel in known.values()},
         paused=frozenset(channel.id for channel in known.values() if channel.paused),
-        timeline=build_time_series(measured, await metrics.get_timeline(unit.tx, run), ended=run.ended_at is not None),
-        standing=metrics.standing(measured) if measured is not None and untold else (),
-        compared=await metrics.compared_with_earlier(unit.tx, run),
+        timeline=build_time_series(
+            measured, await measurements.get_timeline(unit.tx, run), ended=run.ended_at is not None
+        ),
+        current_thresholds=measurements.judge_current_thresholds(measured) if measured is not None and untold else (),
+        comparison=await measurements.compare_with_earlier(unit.tx, run),
     )
 
 

@@ -34,7 +34,7 @@ RECEIVED = "data_received_bytes"
 SENT = "data_sent_bytes"
 LEFT_OUT = "values_left_out"  #: values that can't be counted, or for which there was no room
 
-ALIKE = 0.01
+TOLERANCE = 0.01
 """Up to this part of it, a figure counts as unchanged: 1 %."""
 
 _KIB = 1024
@@ -54,10 +54,10 @@ class Comparison:
     @property
     def label(self) -> str:
         """What people call it."""
-        return label_of(self.name)
+        return metric_label(self.name)
 
     @property
-    def in_words(self) -> str:
+    def description(self) -> str:
         """How it compares: "12 % worse", "8 % better", "no better or worse"; "than …" may follow."""
         if self.better is None:
             return "no better or worse"
@@ -65,22 +65,22 @@ class Comparison:
         return word if self.change is None else f"{abs(self.change) * 100:.0f} % {word}"
 
 
-def is_known(name: str) -> bool:
+def is_known_metric(name: str) -> bool:
     """Whether the metric ``name`` has a meaning here."""
     return name in _KNOWN
 
 
-def label_of(name: str) -> str:
+def metric_label(name: str) -> str:
     """What people call the metric ``name``."""
     return _KNOWN[name][0] if name in _KNOWN else name
 
 
-def written(name: str, value: float) -> str:
+def format_metric(name: str, value: float) -> str:
     """The value of the metric ``name`` with its unit: "812 ms", "0.3 %", "1.5 MiB"."""
-    return _KNOWN[name][1](value) if name in _KNOWN else figure(value)
+    return _KNOWN[name][1](value) if name in _KNOWN else format_number(value)
 
 
-def compared(now: Mapping[str, float], earlier: Mapping[str, float]) -> list[Comparison]:
+def compare_metrics(now: Mapping[str, float], earlier: Mapping[str, float]) -> list[Comparison]:
     """The figures by which two runs of a test are compared, as far as both have them: p95 and failed requests.
 
     The p95 is that of the requests, and only where there are none that of the iterations.
@@ -92,35 +92,35 @@ def compared(now: Mapping[str, float], earlier: Mapping[str, float]) -> list[Com
             continue
         value, former = now[name], earlier[name]
         change = (value - former) / former if former else None
-        same = value == former if change is None else abs(change) <= ALIKE
+        same = value == former if change is None else abs(change) <= TOLERANCE
         better = None if same else value < former
-        found.append(Comparison(name, written(name, value), written(name, former), change, better))
+        found.append(Comparison(name, format_metric(name, value), format_metric(name, former), change, better))
     return found
 
 
-def figure(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as people read it: six digits, or all before the point if those are more: "812.25", "1234567"."""
     return f"{value:.0f}" if 10**5 <= abs(value) < 10**15 else f"{value:g}"
 
 
-def milliseconds(value: float) -> str:
+def format_milliseconds(value: float) -> str:
     """A time as precise as one cares for: "4.21 ms", "812 ms", "12,400 ms"."""
     return f"{value:,.0f} ms" if abs(value) >= _EXACT_BELOW else f"{value:.3g} ms"
 
 
-def _percent(value: float) -> str:
+def _format_percent(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def _count(value: float) -> str:
+def _format_count(value: float) -> str:
     return f"{value:,.0f}"
 
 
-def _rate(value: float) -> str:
+def _format_rate(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= _EXACT_BELOW else f"{value:.3g}"
 
 
-def _bytes(value: float) -> str:
+def _format_bytes(value: float) -> str:
     units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
     at = 0
     while abs(value) >= _KIB and at < len(units) - 1:
@@ -129,30 +129,30 @@ def _bytes(value: float) -> str:
 
 
 _KNOWN: dict[str, tuple[str, Callable[[float], str]]] = {
-    VUS: ("VUs", _count),
-    REQUESTS: ("Requests", _count),
-    REQUEST_RATE: ("Requests/s", _rate),
-    FAILED_RATE: ("Failed requests", _percent),
-    P95: ("p95", milliseconds),
-    MEDIAN: ("p50", milliseconds),
-    P99: ("p99", milliseconds),
-    GRPC_REQUESTS: ("gRPC requests", _count),
-    GRPC_REQUEST_RATE: ("gRPC requests/s", _rate),
-    GRPC_P95: ("gRPC p95", milliseconds),
-    GRPC_MEDIAN: ("gRPC p50", milliseconds),
-    GRPC_P99: ("gRPC p99", milliseconds),
-    WS_SESSIONS: ("WebSocket sessions", _count),
-    WS_CONNECTING_P95: ("WebSocket connecting p95", milliseconds),
-    WS_MEDIAN: ("WebSocket session p50", milliseconds),
-    WS_P95: ("WebSocket session p95", milliseconds),
-    WS_MESSAGES_SENT: ("WebSocket messages sent", _count),
-    WS_MESSAGES_RECEIVED: ("WebSocket messages received", _count),
-    ITERATION_P95: ("Iteration p95", milliseconds),
-    ITERATION_MEDIAN: ("Iteration p50", milliseconds),
-    ITERATION_P99: ("Iteration p99", milliseconds),
-    ITERATIONS: ("Iterations", _count),
-    CHECKS_RATE: ("Checks passed", _percent),
-    RECEIVED: ("Data received", _bytes),
-    SENT: ("Data sent", _bytes),
-    LEFT_OUT: ("Values left out", _count),
+    VUS: ("VUs", _format_count),
+    REQUESTS: ("Requests", _format_count),
+    REQUEST_RATE: ("Requests/s", _format_rate),
+    FAILED_RATE: ("Failed requests", _format_percent),
+    P95: ("p95", format_milliseconds),
+    MEDIAN: ("p50", format_milliseconds),
+    P99: ("p99", format_milliseconds),
+    GRPC_REQUESTS: ("gRPC requests", _format_count),
+    GRPC_REQUEST_RATE: ("gRPC requests/s", _format_rate),
+    GRPC_P95: ("gRPC p95", format_milliseconds),
+    GRPC_MEDIAN: ("gRPC p50", format_milliseconds),
+    GRPC_P99: ("gRPC p99", format_milliseconds),
+    WS_SESSIONS: ("WebSocket sessions", _format_count),
+    WS_CONNECTING_P95: ("WebSocket connecting p95", format_milliseconds),
+    WS_MEDIAN: ("WebSocket session p50", format_milliseconds),
+    WS_P95: ("WebSocket session p95", format_milliseconds),
+    WS_MESSAGES_SENT: ("WebSocket messages sent", _format_count),
+    WS_MESSAGES_RECEIVED: ("WebSocket messages received", _format_count),
+    ITERATION_P95: ("Iteration p95", format_milliseconds),
+    ITERATION_MEDIAN: ("Iteration p50", format_milliseconds),
+    ITERATION_P99: ("Iteration p99", format_milliseconds),
+    ITERATIONS: ("Iterations", _format_count),
+    CHECKS_RATE: ("Checks passed", _format_percent),
+    RECEIVED: ("Data received", _format_bytes),
+    SENT: ("Data sent", _format_bytes),
+    LEFT_OUT: ("Values left out", _format_count),
 }

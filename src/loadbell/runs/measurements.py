@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from loadbell.domain import figures
-from loadbell.domain.figures import Comparison
+from loadbell.domain import metrics
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.measurements import (
     TIMED,
@@ -24,6 +23,7 @@ from loadbell.domain.measurements import (
     Trend,
     failed_checks,
 )
+from loadbell.domain.metrics import Comparison
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import EndedBy, Run, RunStatus, Threshold
 from loadbell.domain.thresholds import LONGEST_EXPRESSION, LONGEST_SELECTION, parse_expression, parse_selection
@@ -48,19 +48,19 @@ _LONGEST_CHECK = 100
 
 
 @dataclass(frozen=True)
-class Compared:
+class RunComparison:
     """A run beside the one before it."""
 
     run_id: int
-    figures: list[Comparison]
+    metrics: list[Comparison]
 
 
-async def expect(tx: Transaction, run: Run, thresholds: Mapping[str, list[str]]) -> None:
+async def expect_thresholds(tx: Transaction, run: Run, thresholds: Mapping[str, list[str]]) -> None:
     """Keeps what will be asked of the run's measurements, so that the values are there when verdicts are."""
-    await store.put_whole(tx, run.id, Measurements(announced=True, thresholds=_bounded(thresholds)))
+    await store.put_whole(tx, run.id, Measurements(announced=True, thresholds=_limit_thresholds(thresholds)))
 
 
-async def asked_of(unit: UnitOfWork[Principal], run_id: int) -> tuple[str, ...] | None:
+async def get_selections(unit: UnitOfWork[Principal], run_id: int) -> tuple[str, ...] | None:
     """The selections of series that the run's thresholds ask for; None: its source has not said.
 
     Raises:
@@ -81,7 +81,7 @@ async def note_alive(unit: UnitOfWork[Principal], run_id: int) -> bool:
     return await lifecycle.heartbeat(unit, run_id, None)
 
 
-async def take(unit: UnitOfWork[Principal], run_id: int, push: Measurements, *, key: str | None) -> bool:
+async def record_push(unit: UnitOfWork[Principal], run_id: int, push: Measurements, *, key: str | None) -> bool:
     """Counts what one push says; whether the source shall stop the load. A push of a known ``key`` counts once.
 
     A run that was announced and has not begun is Running from its first push on.
@@ -93,13 +93,13 @@ async def take(unit: UnitOfWork[Principal], run_id: int, push: Measurements, *, 
     if run.status in {RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING}:
         await lifecycle.report_run(unit, run_id, Report(RunStatus.RUNNING))
     measured = await store.get_whole(unit.tx, run_id) or Measurements()
-    if key is None or not measured.has_taken(key):
+    if key is None or not measured.has_key(key):
         await store.merge_push(unit.tx, run_id, measured, push, unit.now // SECOND)
-    figures_now = totals_of(measured, took_of(run, measured))
-    return await lifecycle.heartbeat(unit, run_id, figures_now)
+    metrics_now = summarize(measured, run_duration_s(run, measured))
+    return await lifecycle.heartbeat(unit, run_id, metrics_now)
 
 
-async def measured_by(tx: Transaction, run: Run) -> Measurements | None:
+async def get_measurements(tx: Transaction, run: Run) -> Measurements | None:
     """What is kept of what ``run`` has measured as a whole; None: nothing was said of it."""
     return await store.get_whole(tx, run.id)
 
@@ -109,16 +109,16 @@ async def get_timeline(tx: Transaction, run: Run) -> list[Sample]:
     return await store.get_timeline(tx, run.id)
 
 
-async def compared_with_earlier(tx: Transaction, run: Run) -> Compared | None:
+async def compare_with_earlier(tx: Transaction, run: Run) -> RunComparison | None:
     """The run beside the last one of the same test that came to its own end; None if there is nothing to compare."""
     if not run.status.came_to_its_end:
         return None
     earlier = await earlier_run(tx, run)
-    found = [] if earlier is None else figures.compared(run.metrics, earlier.metrics)
-    return None if earlier is None or not found else Compared(earlier.id, found)
+    found = [] if earlier is None else metrics.compare_metrics(run.metrics, earlier.metrics)
+    return None if earlier is None or not found else RunComparison(earlier.id, found)
 
 
-def took_of(run: Run, measured: Measurements | None, now: Micros | None = None) -> float | None:
+def run_duration_s(run: Run, measured: Measurements | None, now: Micros | None = None) -> float | None:
     """How many seconds the run took by our clock, if its source began and ended it, or ends it ``now``; else None.
 
     A tool divides by the time that it ran, which whole periods only come near to.
@@ -129,59 +129,60 @@ def took_of(run: Run, measured: Measurements | None, now: Micros | None = None) 
     return (ended - run.started_at) / SECOND
 
 
-def totals_of(measured: Measurements, took: float | None = None) -> dict[str, float]:
-    """The figures of the whole run so far, by the names of ``domain/figures.py``; what was not measured is left out.
+def summarize(measured: Measurements, duration_s: float | None = None) -> dict[str, float]:
+    """The figures of the whole run so far, by the names of ``domain/metrics.py``; what was not measured is left out.
 
-    ``took``: see :func:`took_of`.
+    ``duration_s``: see :func:`run_duration_s`.
     """
-    totals, seconds = measured.totals, measured.lasted(took)
+    totals, seconds = measured.totals, measured.measured_s(duration_s)
     requests = _sum(totals.get("http_reqs"))
     times, grpc, iterations = (totals.get(name) for name in TIMED)
     connecting, sessions = totals.get("ws_connecting"), totals.get("ws_session_duration")
-    calls = _times_taken(grpc)
+    calls = _count(grpc)
     vus = totals.get("vus")
     found = {
-        figures.VUS: vus.greatest if isinstance(vus, Gauge) else None,
-        figures.REQUESTS: requests,
-        figures.REQUEST_RATE: requests / seconds if requests is not None and seconds else None,
-        figures.FAILED_RATE: _share(totals.get("http_req_failed")),
-        figures.P95: _percentile(times, 95),
-        figures.MEDIAN: _percentile(times, 50),
-        figures.P99: _percentile(times, 99),
-        figures.GRPC_REQUESTS: calls,
-        figures.GRPC_REQUEST_RATE: calls / seconds if calls is not None and seconds else None,
-        figures.GRPC_P95: _percentile(grpc, 95),
-        figures.GRPC_MEDIAN: _percentile(grpc, 50),
-        figures.GRPC_P99: _percentile(grpc, 99),
-        figures.WS_SESSIONS: _sum(totals.get("ws_sessions")),
-        figures.WS_CONNECTING_P95: _percentile(connecting, 95),
-        figures.WS_P95: _percentile(sessions, 95),
-        figures.WS_MEDIAN: _percentile(sessions, 50),
-        figures.WS_MESSAGES_SENT: _sum(totals.get("ws_msgs_sent")),
-        figures.WS_MESSAGES_RECEIVED: _sum(totals.get("ws_msgs_received")),
-        figures.ITERATIONS: _sum(totals.get("iterations")),
-        figures.CHECKS_RATE: _share(totals.get("checks")),
-        figures.RECEIVED: _sum(totals.get("data_received")),
-        figures.SENT: _sum(totals.get("data_sent")),
-        figures.ITERATION_P95: _percentile(iterations, 95),
-        figures.ITERATION_MEDIAN: _percentile(iterations, 50),
-        figures.ITERATION_P99: _percentile(iterations, 99),
-        figures.LEFT_OUT: measured.left_out or None,
+        metrics.VUS: vus.greatest if isinstance(vus, Gauge) else None,
+        metrics.REQUESTS: requests,
+        metrics.REQUEST_RATE: requests / seconds if requests is not None and seconds else None,
+        metrics.FAILED_RATE: _share(totals.get("http_req_failed")),
+        metrics.P95: _percentile(times, 95),
+        metrics.MEDIAN: _percentile(times, 50),
+        metrics.P99: _percentile(times, 99),
+        metrics.GRPC_REQUESTS: calls,
+        metrics.GRPC_REQUEST_RATE: calls / seconds if calls is not None and seconds else None,
+        metrics.GRPC_P95: _percentile(grpc, 95),
+        metrics.GRPC_MEDIAN: _percentile(grpc, 50),
+        metrics.GRPC_P99: _percentile(grpc, 99),
+        metrics.WS_SESSIONS: _sum(totals.get("ws_sessions")),
+        metrics.WS_CONNECTING_P95: _percentile(connecting, 95),
+        metrics.WS_P95: _percentile(sessions, 95),
+        metrics.WS_MEDIAN: _percentile(sessions, 50),
+        metrics.WS_MESSAGES_SENT: _sum(totals.get("ws_msgs_sent")),
+        metrics.WS_MESSAGES_RECEIVED: _sum(totals.get("ws_msgs_received")),
+        metrics.ITERATIONS: _sum(totals.get("iterations")),
+        metrics.CHECKS_RATE: _share(totals.get("checks")),
+        metrics.RECEIVED: _sum(totals.get("data_received")),
+        metrics.SENT: _sum(totals.get("data_sent")),
+        metrics.ITERATION_P95: _percentile(iterations, 95),
+        metrics.ITERATION_MEDIAN: _percentile(iterations, 50),
+        metrics.ITERATION_P99: _percentile(iterations, 99),
+        metrics.LEFT_OUT: measured.left_out or None,
     }
     return {name: round(value, 6) for name, value in found.items() if value is not None}
 
 
-def judged(
-    measured: Measurements | None, verdicts: Mapping[str, Mapping[str, bool]], took: float | None = None
+def judge_thresholds(
+    measured: Measurements | None, verdicts: Mapping[str, Mapping[str, bool]], duration_s: float | None = None
 ) -> tuple[Threshold, ...]:
     """The tool's verdicts (selection → expression → whether it held), each with the value that it was judged by."""
     told = ((key, expression, ok) for key, of_key in verdicts.items() for expression, ok in of_key.items())
     return tuple(
-        _threshold(measured, key, expression, ok=ok, took=took) for key, expression, ok in islice(told, MOST_THRESHOLDS)
+        _threshold(measured, key, expression, ok=ok, duration_s=duration_s)
+        for key, expression, ok in islice(told, MOST_THRESHOLDS)
     )
 
 
-def standing(measured: Measurements) -> tuple[Threshold, ...]:
+def judge_current_thresholds(measured: Measurements) -> tuple[Threshold, ...]:
     """How the thresholds that the run asks for stand now, by our own reckoning; those without a value are left out."""
     found = []
     for key, expressions in measured.thresholds.items():
@@ -192,7 +193,7 @@ def standing(measured: Measurements) -> tuple[Threshold, ...]:
     return tuple(found)
 
 
-def told_checks(measured: Measurements | None) -> str | None:
+def describe_failed_checks(measured: Measurements | None) -> str | None:
     """Which checks failed, in a sentence; None if none did."""
     failed = [] if measured is None else failed_checks(measured)
     if not failed:
@@ -203,18 +204,18 @@ def told_checks(measured: Measurements | None) -> str | None:
 
 
 def _threshold(
-    measured: Measurements | None, key: str, expression: str, *, ok: bool, took: float | None = None
+    measured: Measurements | None, key: str, expression: str, *, ok: bool, duration_s: float | None = None
 ) -> Threshold:
-    value = None if measured is None else measured.value_of(key, expression, took)
+    value = None if measured is None else measured.value_of(key, expression, duration_s)
     criterion = parse_expression(expression)
     timed = criterion is not None and criterion.aggregation not in {"count", "rate"}
     unit = "ms" if timed and _TIMES.fullmatch(parse_selection(key).metric) else None
-    is_empty = value is None and measured is not None and measured.measured_nothing(key)
+    is_empty = value is None and measured is not None and measured.is_empty_metric(key)
     shown = f"{key[:LONGEST_SHOWN]}: {expression}"[:LONGEST_SHOWN]
     return Threshold(shown, ok, None if value is None else round(value, 6), unit, is_empty)
 
 
-def _bounded(thresholds: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+def _limit_thresholds(thresholds: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     room = MOST_THRESHOLDS
     kept: dict[str, list[str]] = {}
     for key, expressions in thresholds.items():
@@ -226,7 +227,7 @@ def _bounded(thresholds: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     return kept
 
 
-def _times_taken(total: Total | None) -> float | None:
+def _count(total: Total | None) -> float | None:
     return float(total.histogram.count) if isinstance(total, Trend) else None
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadbell.domain.figures import Comparison, compared, label_of, written
+from loadbell.domain.metrics import Comparison, compare_metrics, format_metric, metric_label
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from loadbell.domain.figures import Comparison, compared, label_of, written
 )
 def test_a_figure_in_words(name: str, value: float, label: str, text: str) -> None:
     """Known ones have a label and a unit, another one stays as it is."""
-    assert (label, text) == (label_of(name), written(name, value))
+    assert (label, text) == (metric_label(name), format_metric(name, value))
 
 
 @pytest.mark.parametrize(
@@ -42,9 +42,11 @@ def test_a_figure_in_words(name: str, value: float, label: str, text: str) -> No
 )
 def test_two_runs_compare(now: dict[str, float], earlier: dict[str, float], words: list[str]) -> None:
     """By p95 and failed requests, as far as both have them; 1 % is no difference."""
-    assert words == [one.in_words for one in compared(now, earlier)]
+    assert words == [one.description for one in compare_metrics(now, earlier)]
 
 
 def test_a_comparison_says_what_was() -> None:
     """Both values, each with its unit."""
-    assert [Comparison("p95_ms", "812 ms", "725 ms", 0.12, better=False)] == compared({"p95_ms": 812}, {"p95_ms": 725})
+    assert [Comparison("p95_ms", "812 ms", "725 ms", 0.12, better=False)] == compare_metrics(
+        {"p95_ms": 812}, {"p95_ms": 725}
+    )
