@@ -32,7 +32,7 @@ rendered: list[Principal] = []
 @get("/organizations/{organization_id:int}/name/live")
 async def name_page(page: NamedDependency[PageRequest], organization_id: FromPath[int]) -> Stream:
     """The organization's name, as many times as the query says, and the reader's role."""
-    return await page.follow("name", organization_id, render_name, int(page.asked("times") or 1))
+    return await page.follow("name", organization_id, render_name, int(page.query_param("times") or 1))
 
 
 @get("/organizations/{organization_id:int}/log/live")

@@ -35,25 +35,25 @@ class SessionView:
 @get("/account")
 async def show_account(page: NamedDependency[PageRequest]) -> Response[str]:
     """Name, password and sessions."""
-    return await _show(page, done=page.asked("done"))
+    return await _show(page, done=page.query_param("done"))
 
 
 @post("/account")
 async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     """Changes one's name."""
-    await page.person()
+    await page.require_account()
     name = (await page.form()).get("name", "").strip()
     if not 1 <= len(name) <= _LONGEST_NAME:
         wrong = Invalid(FieldError("name", f"give a name of 1 to {_LONGEST_NAME} characters"))
         return await _show(page, refusal=wrong, part="name", name=name)
     await page.write(account.rename, name)
-    return page.go("/account?done=name")
+    return page.redirect("/account?done=name")
 
 
 @post("/account/password")
 async def set_password(page: NamedDependency[PageRequest]) -> Response[str]:
     """Changes one's password; all other sessions end."""
-    await page.person()
+    await page.require_account()
     form, context = await page.form(), page.context
     current, new = form.get("current_password", ""), form.get("new_password", "")
     try:
@@ -61,24 +61,24 @@ async def set_password(page: NamedDependency[PageRequest]) -> Response[str]:
         await account.change_password(context.database, context.passwords, who, current, new)
     except (Invalid, RateLimited, Conflict) as refusal:
         return await _show(page, refusal=refusal, part="password")
-    return page.go("/account?done=password")
+    return page.redirect("/account?done=password")
 
 
 @post("/account/sessions/{session_id:str}/end")
 async def end(page: NamedDependency[PageRequest]) -> Response[str]:
     """Ends one of one's sessions; the present one: signs out."""
-    await page.person()
+    await page.require_account()
     await page.form()
     if await page.write(_end_session, page.integer_id("session_id", "session")):
-        page.drop_session()
-        return page.go("/login")
-    return page.go("/account?done=session")
+        page.clear_session_cookie()
+        return page.redirect("/login")
+    return page.redirect("/account?done=session")
 
 
 async def _show(
     page: PageRequest, *, refusal: Refused | None = None, part: str = "", name: str | None = None, done: str = ""
 ) -> Response[str]:
-    person = await page.person()
+    person = await page.require_account()
     return await page.show(
         "account",
         refusal=refusal,

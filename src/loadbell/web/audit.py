@@ -57,12 +57,12 @@ class AuditLogView:
 @get("/organizations/{organization_id:str}/audit")
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """Who changed what, when and from where, newest first."""
-    await page.person()
+    await page.require_account()
     organization_id = _id(page)
     refusal: Refused | None = None
     try:
         filter_ = _parse_filter(page)
-        before = PageQuery(cursor=page.asked("cursor") or None).before_id()
+        before = PageQuery(cursor=page.query_param("cursor") or None).before_id()
     except (Invalid, NotFound) as wrong:  # NotFound: nobody can have that id
         refusal, filter_, before = wrong, AuditFilter(), None
     listed = await page.read_in(organization_id, _entries_and_people, filter_, before)
@@ -84,7 +84,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 @get("/organizations/{organization_id:str}/audit/export")
 async def export(page: NamedDependency[PageRequest]) -> Stream:
     """All entries that the filters leave, as JSON lines, newest first. If it can't be finished, the file is cut."""
-    await page.person()
+    await page.require_account()
     organization_id, filter_ = _id(page), _parse_filter(page)
     lines = await exported(lambda before: page.read_in(organization_id, _list_entries, filter_, before, AT_ONCE))
     name = f'attachment; filename="audit-{organization_id}.jsonl"'
@@ -131,12 +131,12 @@ def _parse_filter(page: PageRequest) -> AuditFilter:
         Invalid: a time is none.
         NotFound: nobody can have the user's id.
     """
-    user = page.asked("user_id")
+    user = page.query_param("user_id")
     filter_ = AuditFilter(
         integer_id(user, "user") if user else None,
-        page.asked("action").strip().replace("\x00", "")[:100],
-        page.asked("since"),
-        page.asked("until"),
+        page.query_param("action").strip().replace("\x00", "")[:100],
+        page.query_param("since"),
+        page.query_param("until"),
     )
     instant_in(filter_.since, "since")
     instant_in(filter_.until, "until")

@@ -60,7 +60,7 @@ class ReplayPreview:
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The channel."""
     organization_id, channel_id = await _find(page)
-    return await _show(page, organization_id, channel_id, done=page.asked("done"))
+    return await _show(page, organization_id, channel_id, done=page.query_param("done"))
 
 
 @post("/channels/{channel_id:str}")
@@ -77,7 +77,7 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
         back = f"/channels/{channel_id}"
         return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=True, ticked=ticked)
     done = "ticked" if ticked else "saved"
-    return page.go(f"/channels/{channel_id}?done={done}#settings")
+    return page.redirect(f"/channels/{channel_id}?done={done}#settings")
 
 
 @post("/channels/{channel_id:str}/test")
@@ -99,7 +99,7 @@ async def pause(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     form = await page.form()
     await page.write_in(organization_id, resuming.pause, channel_id)
-    return page.go(page.local_path(form["next"]) if form.get("next") else f"/channels/{channel_id}?done=paused")
+    return page.redirect(page.local_path(form["next"]) if form.get("next") else f"/channels/{channel_id}?done=paused")
 
 
 @post("/channels/{channel_id:str}/resume")
@@ -108,7 +108,7 @@ async def resume(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     held = Held.DROP if (await page.form()).get("held") == Held.DROP else Held.DELIVER
     await page.write_in(organization_id, resuming.resume, channel_id, held)
-    return page.go(f"/channels/{channel_id}?done=resumed")
+    return page.redirect(f"/channels/{channel_id}?done=resumed")
 
 
 @post("/channels/{channel_id:str}/rotate-secret")
@@ -129,7 +129,7 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     organization_id, channel_id = await _find(page)
     await page.form()
     await page.write_in(organization_id, channels.delete_channel, channel_id)
-    return page.go(f"/organizations/{organization_id}/notifications?done=deleted")
+    return page.redirect(f"/organizations/{organization_id}/notifications?done=deleted")
 
 
 @post("/channels/{channel_id:str}/replay")
@@ -147,7 +147,7 @@ async def send_again(page: NamedDependency[PageRequest]) -> Response[str]:
     if not is_sure:
         preview = ReplayPreview(count, form.get("since", ""), form.get("until", ""), tuple(form.all("statuses")))
         return await _show(page, organization_id, channel_id, part="replay", form=form, preview=preview)
-    return page.go(f"/channels/{channel_id}?done=replayed#replay")
+    return page.redirect(f"/channels/{channel_id}?done=replayed#replay")
 
 
 async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
@@ -183,7 +183,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
 
 async def _find(page: PageRequest) -> tuple[int, int]:
     channel_id = page.integer_id("channel_id", "channel")
-    return await page.whose("channel", channel_id), channel_id
+    return await page.organization_of("channel", channel_id), channel_id
 
 
 async def _channel_view(unit: UnitOfWork[Principal], channel_id: int, form: Form | None) -> ChannelView:

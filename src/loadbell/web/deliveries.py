@@ -103,11 +103,11 @@ class DeliveryView:
 @get("/organizations/{organization_id:str}/deliveries")
 async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
     """The log of the organization, newest first."""
-    await page.person()
+    await page.require_account()
     organization_id = _organization(page)
     refusal: Refused | None = None
     try:
-        filter_, before = _parse_filter(page), PageQuery(cursor=page.asked("cursor") or None).before_uuid()
+        filter_, before = _parse_filter(page), PageQuery(cursor=page.query_param("cursor") or None).before_uuid()
         listed = await page.read_in(organization_id, _list_deliveries, filter_, before)
     except Invalid as wrong:
         refusal, filter_, before = wrong, DeliveryFilter(), None
@@ -140,7 +140,7 @@ async def follow_log(page: NamedDependency[PageRequest]) -> Stream:
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """One delivery."""
     organization_id, delivery_id = await _find(page)
-    return await _show(page, organization_id, delivery_id, done=page.asked("done"))
+    return await _show(page, organization_id, delivery_id, done=page.query_param("done"))
 
 
 @get("/deliveries/{delivery_id:str}/live")
@@ -159,7 +159,7 @@ async def redeliver(page: NamedDependency[PageRequest]) -> Response[str]:
         await page.write_in(organization_id, deliveries.redeliver, delivery_id)
     except Conflict as refusal:
         return await _show(page, organization_id, delivery_id, refusal=refusal)
-    return page.go(f"/deliveries/{delivery_id}?done=redelivered")
+    return page.redirect(f"/deliveries/{delivery_id}?done=redelivered")
 
 
 @post("/deliveries/{delivery_id:str}/cancel")
@@ -171,7 +171,7 @@ async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
         await page.write_in(organization_id, deliveries.cancel, delivery_id)
     except (Conflict, IllegalMove) as refusal:
         return await _show(page, organization_id, delivery_id, refusal=refusal)
-    return page.go(f"/deliveries/{delivery_id}?done=cancelled")
+    return page.redirect(f"/deliveries/{delivery_id}?done=cancelled")
 
 
 async def _show(
@@ -247,15 +247,15 @@ def _parse_filter(page: PageRequest) -> DeliveryFilter:
         Invalid: a filter names nothing that there is.
         NotFound: nothing can have the channel's id.
     """
-    channel, status, event = page.asked("channel_id"), page.asked("status"), page.asked("event")
+    channel, status, event = page.query_param("channel_id"), page.query_param("status"), page.query_param("event")
     try:
         filter_ = DeliveryFilter(
             channel_id=integer_id(channel, "channel") if channel else None,
             status=DeliveryStatus(status) if status else None,
             event=EventName(event) if event else None,
-            since=page.asked("since"),
-            until=page.asked("until"),
-            period="week" if page.asked("period") == "week" else "day",
+            since=page.query_param("since"),
+            until=page.query_param("until"),
+            period="week" if page.query_param("period") == "week" else "day",
         )
     except ValueError:
         raise Invalid(FieldError("filter", "it names nothing that there is; choose one of the lists")) from None
@@ -270,7 +270,7 @@ def _organization(page: PageRequest) -> int:
 
 async def _find(page: PageRequest) -> tuple[int, UUID]:
     delivery_id = page.uuid("delivery_id", "delivery")
-    return await page.whose("delivery", delivery_id), delivery_id
+    return await page.organization_of("delivery", delivery_id), delivery_id
 
 
 def _words() -> dict[str, Any]:

@@ -25,7 +25,7 @@ async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
         joined = await accept_invitation(
             context.database,
             context.passwords,
-            page.in_path("token"),
+            page.path_param("token"),
             form.get("name") or None,
             password,
             address=page.address,
@@ -38,12 +38,12 @@ async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
         return await page.show("invitation", refusal=refusal, invited=invited, name=form.get("name", ""))
     made = joined.session
     assert made is not None, "it was asked for"
-    page.keep_session(made.session, made.expires_at)
+    page.set_session_cookie(made.session, made.expires_at)
     return page.show_once("joined", organization=invited.organization, token=joined.token)
 
 
 async def _look(page: PageRequest) -> Invited:
-    token = page.in_path("token")
+    token = page.path_param("token")
     return await page.context.database.read(lambda tx: look_at_invitation(tx, token))
 
 

@@ -16,7 +16,7 @@ _RUN = "k6 run --out cloud script.js"
 @get("/k6")
 async def show_k6(page: NamedDependency[PageRequest]) -> Response[str]:
     """The ways to set k6 up, with this server's address."""
-    await page.person()
+    await page.require_account()
     return await page.show(
         "k6", snippets=_snippets(page.context.installation.base_url), base_url=page.context.installation.base_url
     )

@@ -34,14 +34,14 @@ class MemberListView:
 @get("/organizations/{organization_id:str}/members")
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """Who belongs to the organization, as what, and who is invited."""
-    await page.person()
-    return await _show(page, done=page.asked("done"))
+    await page.require_account()
+    return await _show(page, done=page.query_param("done"))
 
 
 @post("/organizations/{organization_id:str}/members")
 async def invite(page: NamedDependency[PageRequest]) -> Response[str]:
     """Invites somebody; the link is shown this once."""
-    await page.person()
+    await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
         made = await page.write_in(organization_id, _invite, organization_id, form)
@@ -53,36 +53,36 @@ async def invite(page: NamedDependency[PageRequest]) -> Response[str]:
 @post("/organizations/{organization_id:str}/members/invitations/{invitation_id:str}/revoke")
 async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes the link of an invitation useless."""
-    await page.person()
+    await page.require_account()
     await page.form()
     organization_id = _id(page)
-    await page.write_in(organization_id, _revoke_invitation, page.in_path("invitation_id"))
-    return page.go(f"/organizations/{organization_id}/members?done=revoked")
+    await page.write_in(organization_id, _revoke_invitation, page.path_param("invitation_id"))
+    return page.redirect(f"/organizations/{organization_id}/members?done=revoked")
 
 
 @get("/organizations/{organization_id:str}/members/{user_id:str}")
 async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
     """One member: role, projects, and taking the person out."""
-    await page.person()
+    await page.require_account()
     return await _show_one(page)
 
 
 @post("/organizations/{organization_id:str}/members/{user_id:str}")
 async def change(page: NamedDependency[PageRequest]) -> Response[str]:
     """Gives a member another role and other projects."""
-    await page.person()
+    await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
-        await page.write_in(organization_id, _update_member, organization_id, page.in_path("user_id"), form)
+        await page.write_in(organization_id, _update_member, organization_id, page.path_param("user_id"), form)
     except (Invalid, Conflict) as refusal:
         return await _show_one(page, refusal=refusal)
-    return page.go(f"/organizations/{organization_id}/members?done=changed")
+    return page.redirect(f"/organizations/{organization_id}/members?done=changed")
 
 
 @post("/organizations/{organization_id:str}/members/{user_id:str}/remove")
 async def remove(page: NamedDependency[PageRequest]) -> Response[str]:
     """Takes a member out of the organization."""
-    person = await page.person()
+    person = await page.require_account()
     await page.form()
     organization_id = _id(page)
     user_id = page.integer_id("user_id", "member")
@@ -91,8 +91,8 @@ async def remove(page: NamedDependency[PageRequest]) -> Response[str]:
     except (Conflict, Forbidden) as refusal:
         return await _show_one(page, refusal=refusal)
     if user_id == person.user_id:
-        return page.go("/organizations?done=left")
-    return page.go(f"/organizations/{organization_id}/members?done=removed")
+        return page.redirect("/organizations?done=left")
+    return page.redirect(f"/organizations/{organization_id}/members?done=removed")
 
 
 async def _show(
@@ -104,7 +104,7 @@ async def _show(
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-    query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
+    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE)
     team = await page.read_in(organization_id, _member_list_view, organization_id, query)
     address = f"/organizations/{organization_id}/members"
     return await page.show(

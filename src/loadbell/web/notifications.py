@@ -69,14 +69,14 @@ class NotificationsView:
 @get("/organizations/{organization_id:str}/notifications")
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The channels of the organization."""
-    await page.person()
-    return await _show(page, done=page.asked("done"))
+    await page.require_account()
+    return await _show(page, done=page.query_param("done"))
 
 
 @post("/organizations/{organization_id:str}/notifications")
 async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds a further channel of any kind; a WebHook's signing secret is shown this once."""
-    await page.person()
+    await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
         channel, secret = await page.write_in(organization_id, _add_channel, form)
@@ -84,14 +84,14 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
         return await _show(page, refusal=refusal, part="add", form=form)
     if secret is not None:
         return await page.show("channel_secret", back=f"/channels/{channel.id}", channel=channel, secret=secret)
-    return page.go(f"/channels/{channel.id}?done=added")
+    return page.redirect(f"/channels/{channel.id}?done=added")
 
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}")
 async def save(page: NamedDependency[PageRequest]) -> Response[str]:
     """Saves the channel of a section: the oldest of its kind, or a first one."""
-    await page.person()
-    form, organization_id, kind = await page.form(), _id(page), forms.parse_kind(page.in_path("kind"))
+    await page.require_account()
+    form, organization_id, kind = await page.form(), _id(page), forms.parse_kind(page.path_param("kind"))
     try:
         channel, secret, moved = await page.write_in(organization_id, _save_section, kind, form)
     except (Invalid, Conflict) as refusal:
@@ -101,14 +101,14 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
         back = f"/organizations/{organization_id}/notifications"
         return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=moved, ticked=ticked)
     done = f"{kind.value}-ticked" if ticked else kind.value
-    return page.go(f"/organizations/{organization_id}/notifications?done={done}#{kind.value}")
+    return page.redirect(f"/organizations/{organization_id}/notifications?done={done}#{kind.value}")
 
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}/test")
 async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     """Test Hook: tests what stands in the form of a section, and shows the provider's answer in place."""
-    await page.person()
-    form, organization_id, kind = await page.form(), _id(page), forms.parse_kind(page.in_path("kind"))
+    await page.require_account()
+    form, organization_id, kind = await page.form(), _id(page), forms.parse_kind(page.path_param("kind"))
     channel = await page.read_in(organization_id, _section_channel, kind)
     try:
         tested = await forms.test_form(page, organization_id, kind, form, None if channel is None else channel.id)

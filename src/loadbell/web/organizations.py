@@ -32,21 +32,21 @@ class OrganizationSettingsView:
 @get("/")
 async def home(page: NamedDependency[PageRequest]) -> Response[str]:
     """Leads to the runs."""
-    await page.person()
-    return page.go("/runs")
+    await page.require_account()
+    return page.redirect("/runs")
 
 
 @get("/organizations")
 async def show_organizations(page: NamedDependency[PageRequest]) -> Response[str]:
     """Where one belongs, what one is there, and a form to add another."""
-    await page.person()
-    return await page.show("organizations", name="", done=page.asked("done"))
+    await page.require_account()
+    return await page.show("organizations", name="", done=page.query_param("done"))
 
 
 @post("/organizations")
 async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds an organization of one's own, and shows its API token this once."""
-    await page.person()
+    await page.require_account()
     form = await page.form()
     try:
         name = _name(form)
@@ -55,62 +55,62 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
         return await page.show(
             "organizations", refusal=refusal, back="/organizations", name=form.get("name", ""), done=""
         )
-    page.turn_to(made.organization_id)
+    page.select_organization(made.organization_id)
     return await page.show("organization_added", back="/organizations", made=made, name=name)
 
 
 @get("/organizations/{organization_id:str}/settings")
 async def show_settings(page: NamedDependency[PageRequest]) -> Response[str]:
     """The settings of one organization."""
-    await page.person()
-    return await _show(page, done=page.asked("done"))
+    await page.require_account()
+    return await _show(page, done=page.query_param("done"))
 
 
 @post("/organizations/{organization_id:str}/settings")
 async def change(page: NamedDependency[PageRequest]) -> Response[str]:
     """Renames the organization and chooses its default project."""
-    await page.person()
+    await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
         await page.write_in(organization_id, _update_organization, form)
     except Invalid as refusal:
         return await _show(page, refusal=refusal, part="name", name=form.get("name", ""))
-    return page.go(f"/organizations/{organization_id}/settings?done=saved")
+    return page.redirect(f"/organizations/{organization_id}/settings?done=saved")
 
 
 @post("/organizations/{organization_id:str}/transfer")
 async def transfer(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes another member the owner; whoever was becomes an admin."""
-    await page.person()
+    await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
         await page.write_in(organization_id, _transfer, form)
     except Invalid as refusal:
         return await _show(page, refusal=refusal, part="owner")
-    return page.go(f"/organizations/{organization_id}/settings?done=transferred")
+    return page.redirect(f"/organizations/{organization_id}/settings?done=transferred")
 
 
 @post("/organizations/{organization_id:str}/leave")
 async def leave(page: NamedDependency[PageRequest]) -> Response[str]:
     """Takes whoever asks out of the organization."""
-    await page.person()
+    await page.require_account()
     await page.form()
     try:
         await page.write_in(_id(page), _leave)
     except Conflict as refusal:
         return await _show(page, refusal=refusal, part="end")
-    return page.go("/organizations?done=left")
+    return page.redirect("/organizations?done=left")
 
 
 @post("/organizations/{organization_id:str}/delete")
 async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     """Deletes the organization with all that belongs to it."""
-    await page.person()
+    await page.require_account()
     await page.form()
     organization_id = _id(page)
     loss = await page.read_in(organization_id, organizations.look_at_loss, organization_id)
     await page.write_in(organization_id, organizations.delete_organization, organization_id, loss)
-    return page.go("/organizations?done=deleted")
+    return page.redirect("/organizations?done=deleted")
 
 
 async def _show(

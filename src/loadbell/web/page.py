@@ -65,22 +65,22 @@ class PageRequest(SessionRequest):
         self._live = live
         self.path = str(request.scope["path"])
         self.cookies: list[Cookie] = []  #: that the answer sets
-        self._sent = read_cookies(request.scope, (SESSION, ORGANIZATION, self._visitor))
+        self._received_cookies = read_cookies(request.scope, (SESSION, ORGANIZATION, self._visitor))
         self._account: Account | None = None
-        self._looked = False
+        self._account_loaded = False
         self._principal: Principal | None = None
-        self._turned_to: int | None = None
+        self._selected_organization: int | None = None
 
     def credential(self) -> str | None:
         """The session in the cookie."""
-        value = self._sent.get(SESSION, "")
+        value = self._received_cookies.get(SESSION, "")
         return value if value.startswith(Prefix.SESSION) else None
 
-    def asked(self, name: str) -> str:
+    def query_param(self, name: str) -> str:
         """The value of ``name`` in the query string, or nothing."""
         return self._query.get(name, "")
 
-    def in_path(self, name: str) -> str:
+    def path_param(self, name: str) -> str:
         """The text at ``name`` in the path."""
         return str(self._request.path_params[name])
 
@@ -90,29 +90,29 @@ class PageRequest(SessionRequest):
         return self.context.root
 
     @property
-    def here(self) -> str:
+    def current_url(self) -> str:
         """The address of this page, to come back to."""
         query = self._request.scope["query_string"].decode("latin-1")
         here = quote(self.path) + (f"?{query}" if query else "")
         return here if _LOCAL.fullmatch(here) else "/"
 
-    async def guest(self) -> Account | None:
+    async def find_account(self) -> Account | None:
         """Who has signed in, if anybody."""
-        if not self._looked:
+        if not self._account_loaded:
             try:
                 self._account = await self.read(get_account)
             except Unauthenticated:
                 self._account = None
-            self._looked = True
+            self._account_loaded = True
         return self._account
 
-    async def person(self) -> Account:
+    async def require_account(self) -> Account:
         """Who has signed in.
 
         Raises:
             Unauthenticated: nobody; the answer leads to the page where one signs in, and from there back.
         """
-        account = await self.guest()
+        account = await self.find_account()
         if account is None:
             raise Unauthenticated("Sign in to see this page.")
         return account
@@ -120,37 +120,37 @@ class PageRequest(SessionRequest):
     async def organization(self) -> Membership | None:
         """Which of the organizations of whoever has signed in this page is about.
 
-        The one that :meth:`turn_to`, :meth:`read_in` or :meth:`write_in` was asked for; else the one that this browser
-        looked at last; else the first by name.
+        The one that :meth:`select_organization`, :meth:`read_in` or :meth:`write_in` was asked for; else the one that
+        this browser looked at last; else the first by name.
         """
-        person = await self.guest()
+        person = await self.find_account()
         if person is None or not person.organizations:
             return None
-        if self._turned_to is not None:
-            wanted = str(self._turned_to)
+        if self._selected_organization is not None:
+            wanted = str(self._selected_organization)
         elif self._principal is not None:
             wanted = str(self._principal.organization_id)
         else:
-            wanted = self._sent.get(ORGANIZATION, "")
+            wanted = self._received_cookies.get(ORGANIZATION, "")
         found = (one for one in person.organizations if str(one.organization_id) == wanted)
         return next(found, person.organizations[0])
 
-    async def whose(self, noun: Noun, thing_id: int | UUID) -> int:
+    async def organization_of(self, noun: Noun, thing_id: int | UUID) -> int:
         """The organization of the ``noun`` with this id, among those of the person; whether he may see it is not asked.
 
         Raises:
             Unauthenticated: nobody has signed in.
             NotFound: none of them has it.
         """
-        person = await self.person()
+        person = await self.require_account()
         found = await self.context.database.read(lambda tx: organization_of(tx, person.user_id, noun, thing_id))
         if found is None:
             raise NotFound(f"There is no {noun} {thing_id}.")
         return found
 
-    def turn_to(self, organization_id: int) -> None:
+    def select_organization(self, organization_id: int) -> None:
         """From now on this page is about that organization, which the person may have come into only just now."""
-        self._turned_to, self._looked = organization_id, False
+        self._selected_organization, self._account_loaded = organization_id, False
 
     async def read_in(
         self, organization_id: int, use_case: UseCase[Principal, P, T], *args: P.args, **kwargs: P.kwargs
@@ -221,7 +221,7 @@ class PageRequest(SessionRequest):
             TooLarge, MalformedBody, UnsupportedMediaType: it is not a form.
             Invalid: a field holds what can't be stored.
         """
-        raw = await self.read_body(None if await self.guest() else LARGEST_OF_STRANGER)
+        raw = await self.read_body(None if await self.find_account() else LARGEST_OF_STRANGER)
         form, token = read_form(raw, self.header("content-type") or "")
         await self._check_token(token or self.header("x-csrf-token") or "")
         form.check()
@@ -242,18 +242,18 @@ class PageRequest(SessionRequest):
         if organization is not None:
             principal, paused, waiting = await self.read_in(organization.organization_id, _frame_values)
             chosen = str(organization.organization_id)
-            if self._sent.get(ORGANIZATION) != chosen:
-                self._keep(ORGANIZATION, chosen, _YEAR_S)
+            if self._received_cookies.get(ORGANIZATION) != chosen:
+                self._set_cookie(ORGANIZATION, chosen, _YEAR_S)
         shown = {
             "organization": organization,
             "principal": principal,
             "paused": paused,
             "waiting": waiting,
             **values,
-            "account": await self.guest(),
+            "account": await self.find_account(),
             "csrf_token": await self._csrf_token(),
             "errors": {error.field: error.message for error in refusal.errors} if isinstance(refusal, Invalid) else {},
-            "here": back or self.here,
+            "here": back or self.current_url,
             "now": self.context.database.clock(),
             "refusal": refusal,
             "theme": theme(self._request),
@@ -266,7 +266,7 @@ class PageRequest(SessionRequest):
         """As :meth:`show`, of a page without forms that belongs to a session which begins with it."""
         return render(template, {**values, "theme": theme(self._request)}, root=self.root, cookies=self.cookies)
 
-    def go(self, target: str) -> Response[str]:
+    def redirect(self, target: str) -> Response[str]:
         """Sends the browser to ``target``, a path of ours."""
         return redirect(target, self.cookies, root=self.root)
 
@@ -277,18 +277,18 @@ class PageRequest(SessionRequest):
         """
         return without_root(target, self.root) if _LOCAL.fullmatch(target) else "/"
 
-    def keep_session(self, session: str, expires_at: Micros) -> None:
+    def set_session_cookie(self, session: str, expires_at: Micros) -> None:
         """Lets the browser keep ``session``; whoever it was before is forgotten."""
-        self._keep(SESSION, session, max(expires_at - self.context.database.clock(), 0) // SECOND)
-        self._keep(self._visitor, "", 0)
+        self._set_cookie(SESSION, session, max(expires_at - self.context.database.clock(), 0) // SECOND)
+        self._set_cookie(self._visitor, "", 0)
 
-    def drop_session(self) -> None:
+    def clear_session_cookie(self) -> None:
         """Lets the browser forget its session."""
-        self._keep(SESSION, "", 0)
+        self._set_cookie(SESSION, "", 0)
 
-    def keep_theme(self, chosen: str) -> None:
+    def set_theme_cookie(self, chosen: str) -> None:
         """Lets the browser remember the theme; one that we don't have is the system's."""
-        self._keep(THEME, chosen if chosen in THEMES else "", _YEAR_S if chosen in THEMES else 0)
+        self._set_cookie(THEME, chosen if chosen in THEMES else "", _YEAR_S if chosen in THEMES else 0)
 
     async def _act_in(
         self,
@@ -310,7 +310,7 @@ class PageRequest(SessionRequest):
             return VISITOR
         return (_SECURE if self.root else _HOST_ONLY) + VISITOR
 
-    def _keep(self, name: str, value: str, seconds: int | None) -> None:
+    def _set_cookie(self, name: str, value: str, seconds: int | None) -> None:
         path = self.root or "/"
         self.cookies.append(
             Cookie(name, value=value, path=path, max_age=seconds, httponly=True, samesite="lax", secure=self._secure)
@@ -327,14 +327,14 @@ class PageRequest(SessionRequest):
         if secret is None:
             random = self.context.database.entropy(32).hex()
             secret = await self.context.database.read(lambda tx: new_visitor(tx, random))
-            self._keep(self._visitor, secret, None)
+            self._set_cookie(self._visitor, secret, None)
         return token_of(secret)
 
     async def _csrf_secret(self) -> str | None:
         """What this browser has of us and no other site knows: its session, or the cookie that we gave a visitor."""
-        if await self.guest() is not None:
+        if await self.find_account() is not None:
             return self.credential()
-        cookie = self._sent.get(self._visitor, "")
+        cookie = self._received_cookies.get(self._visitor, "")
         ours = bool(cookie) and await self.context.database.read(lambda tx: is_visitor(tx, cookie))
         return cookie if ours else None
 

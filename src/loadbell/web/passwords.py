@@ -50,18 +50,18 @@ async def reset(page: NamedDependency[PageRequest]) -> Response[str]:
         await complete_reset(
             context.database,
             context.passwords,
-            page.in_path("token"),
+            page.path_param("token"),
             form.get("password", ""),
             address=page.address,
         )
     except (Invalid, RateLimited) as refusal:
         return await page.show("reset_password", refusal=refusal, email=await _look(page))
-    page.drop_session()
-    return page.go("/login?notice=password")
+    page.clear_session_cookie()
+    return page.redirect("/login?notice=password")
 
 
 async def _look(page: PageRequest) -> str:
-    token = page.in_path("token")
+    token = page.path_param("token")
     return await page.context.database.read(lambda tx: find_reset(tx, token))
 
 

@@ -23,70 +23,70 @@ PAGE = 50
 @get("/organizations/{organization_id:str}/projects")
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The projects, newest first."""
-    await page.person()
-    return await _render_list(page, done=page.asked("done"))
+    await page.require_account()
+    return await _render_list(page, done=page.query_param("done"))
 
 
 @post("/organizations/{organization_id:str}/projects")
 async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     """Adds a project."""
-    await page.person()
+    await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
         await page.write_in(organization_id, _add_project, organization_id, form)
     except (Conflict, Invalid) as refusal:
         return await _render_list(page, refusal=refusal, name=form.get("name", ""))
-    return page.go(f"/organizations/{organization_id}/projects?done=added")
+    return page.redirect(f"/organizations/{organization_id}/projects?done=added")
 
 
 @get("/organizations/{organization_id:str}/projects/{project_id:str}")
 async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
     """One project: its name, archiving it, deleting it with what is lost."""
-    await page.person()
+    await page.require_account()
     return await _show_one(page)
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}")
 async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     """Renames the project."""
-    await page.person()
+    await page.require_account()
     form = await page.form()
     try:
-        await page.write_in(_id(page), _rename_project, page.in_path("project_id"), form)
+        await page.write_in(_id(page), _rename_project, page.path_param("project_id"), form)
     except Invalid as refusal:
         return await _show_one(page, refusal=refusal, name=form.get("name", ""))
-    return page.go(f"/organizations/{_id(page)}/projects?done=changed")
+    return page.redirect(f"/organizations/{_id(page)}/projects?done=changed")
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}/archive")
 async def archive(page: NamedDependency[PageRequest]) -> Response[str]:
     """Archives the project, or restores it with ``restore`` in the form."""
-    await page.person()
+    await page.require_account()
     archived = "restore" not in await page.form()
     try:
         await page.write_in(_id(page), projects.update_project, _project_id(page), archived=archived)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)
-    return page.go(f"/organizations/{_id(page)}/projects?done={'archived' if archived else 'restored'}")
+    return page.redirect(f"/organizations/{_id(page)}/projects?done={'archived' if archived else 'restored'}")
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}/default")
 async def make_default(page: NamedDependency[PageRequest]) -> Response[str]:
     """Lets runs that name no project go to this one."""
-    await page.person()
+    await page.require_account()
     await page.form()
     organization_id = _id(page)
     try:
         await page.write_in(organization_id, _make_default, organization_id, _project_id(page))
     except (Conflict, Invalid) as refusal:
         return await _show_one(page, refusal=refusal)
-    return page.go(f"/organizations/{organization_id}/projects?done=default")
+    return page.redirect(f"/organizations/{organization_id}/projects?done=default")
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}/delete")
 async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     """Deletes the project with all that belongs to it."""
-    await page.person()
+    await page.require_account()
     await page.form()
     organization_id, project_id = _id(page), _project_id(page)
     try:
@@ -94,14 +94,14 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
         await page.write_in(organization_id, projects.delete_project, project_id, loss)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)
-    return page.go(f"/organizations/{organization_id}/projects?done=deleted")
+    return page.redirect(f"/organizations/{organization_id}/projects?done=deleted")
 
 
 async def _render_list(
     page: PageRequest, *, refusal: Refused | None = None, name: str = "", done: str = ""
 ) -> Response[str]:
     organization_id = _id(page)
-    query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
+    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE)
     listed, older = await page.read_in(organization_id, _list_projects, organization_id, query)
     address = f"/organizations/{organization_id}/projects"
     return await page.show(

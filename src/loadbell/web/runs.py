@@ -117,10 +117,10 @@ async def show_list(page: NamedDependency[PageRequest]) -> Response[str]:
     """The runs that the person sees in one organization, newest first."""
     organization_id = await _organization(page)
     if organization_id is None:
-        return page.go("/organizations")
+        return page.redirect("/organizations")
     refusal: Refused | None = None
     try:
-        filter_, before = _parse_filter(page), PageQuery(cursor=page.asked("cursor") or None).before_id()
+        filter_, before = _parse_filter(page), PageQuery(cursor=page.query_param("cursor") or None).before_id()
         listed = await page.read_in(organization_id, _list_runs, filter_, before)
     except (Invalid, NotFound) as wrong:  # NotFound: of the project that is asked for
         refusal, filter_, before = wrong, RunFilter(), None
@@ -143,7 +143,7 @@ async def follow_list(page: NamedDependency[PageRequest]) -> Stream:
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """One run."""
     organization_id, run_id = await _find(page)
-    return await _show(page, organization_id, run_id, done=page.asked("done"))
+    return await _show(page, organization_id, run_id, done=page.query_param("done"))
 
 
 @get("/runs/{run_id:str}/live")
@@ -162,7 +162,7 @@ async def abort(page: NamedDependency[PageRequest]) -> Response[str]:
         run = await page.write_in(organization_id, lifecycle.abort_run, run_id)
     except IllegalMove as refusal:
         return await _show(page, organization_id, run_id, refusal=refusal)
-    return page.go(f"/runs/{run_id}?done={'ended' if run.status.is_final else 'asked'}")
+    return page.redirect(f"/runs/{run_id}?done={'ended' if run.status.is_final else 'asked'}")
 
 
 async def _show(
@@ -241,8 +241,8 @@ async def _list_runs(unit: UnitOfWork[Principal], filter_: RunFilter, before: in
 
 async def _organization(page: PageRequest) -> int | None:
     """Which organization the list is of: the one that is asked for, else the one that was looked at last."""
-    await page.person()
-    asked = page.asked("organization_id")
+    await page.require_account()
+    asked = page.query_param("organization_id")
     if asked:
         return integer_id(asked, "organization")
     chosen = await page.organization()
@@ -251,7 +251,7 @@ async def _organization(page: PageRequest) -> int | None:
 
 async def _find(page: PageRequest) -> tuple[int, int]:
     run_id = page.integer_id("run_id", "run")
-    return await page.whose("run", run_id), run_id
+    return await page.organization_of("run", run_id), run_id
 
 
 def _parse_filter(page: PageRequest) -> RunFilter:
@@ -261,7 +261,7 @@ def _parse_filter(page: PageRequest) -> RunFilter:
         Invalid: a filter names nothing that there is.
         NotFound: nothing can have the project's id.
     """
-    text, project = page.asked("q"), page.asked("project_id")
+    text, project = page.query_param("q"), page.query_param("project_id")
     if "\x00" in text:
         raise Invalid(FieldError("q", "the character U+0000 can't be looked for; remove it"))
     return RunFilter(
@@ -270,12 +270,12 @@ def _parse_filter(page: PageRequest) -> RunFilter:
         status=_chosen(page, "status", lambda value: RunStatus(int(value))),
         result=_chosen(page, "result", Result),
         source=_chosen(page, "source", Source),
-        open_only=bool(page.asked("open")),
+        open_only=bool(page.query_param("open")),
     )
 
 
 def _chosen(page: PageRequest, field: str, read: Callable[[str], T]) -> T | None:
-    value = page.asked(field)
+    value = page.query_param(field)
     if not value:
         return None
     try:

@@ -18,7 +18,7 @@ _DONE = "loadbell is already set up here. Nothing was changed."
 async def show_setup(page: NamedDependency[PageRequest]) -> Response[str]:
     """Asks who the first owner is; afterwards it leads to where one signs in."""
     if not await page.context.database.read(is_first_start):
-        return page.go("/login")
+        return page.redirect("/login")
     return await _show(page, Form(()))
 
 
@@ -45,8 +45,8 @@ async def set_up(page: NamedDependency[PageRequest]) -> Response[str]:
         return await page.show("set_up_already", refusal=Conflict(_DONE), back="/login")
     except (Invalid, RateLimited) as refusal:
         return await _show(page, form, refusal)
-    page.keep_session(made.session, made.expires_at)
-    return page.go("/welcome")
+    page.set_session_cookie(made.session, made.expires_at)
+    return page.redirect("/welcome")
 
 
 async def _show(page: PageRequest, said: Form, refusal: Refused | None = None) -> Response[str]:

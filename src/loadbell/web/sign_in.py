@@ -19,12 +19,12 @@ _NOTICES = {"password": "Your new password is set. Sign in with it."}
 @get("/login")
 async def show_login(page: NamedDependency[PageRequest]) -> Response[str]:
     """Where one signs in; whoever has done so goes on, and while there is nobody who could, the first start begins."""
-    onward = page.local_path(page.asked("next"))
-    if await page.guest() is not None:
-        return page.go(onward)
+    onward = page.local_path(page.query_param("next"))
+    if await page.find_account() is not None:
+        return page.redirect(onward)
     if await page.context.database.read(is_first_start):
-        return page.go("/setup")
-    return await page.show("login", email="", next=onward, notice=_NOTICES.get(page.asked("notice")))
+        return page.redirect("/setup")
+    return await page.show("login", email="", next=onward, notice=_NOTICES.get(page.query_param("notice")))
 
 
 @post("/login")
@@ -44,8 +44,8 @@ async def log_in(page: NamedDependency[PageRequest]) -> Response[str]:
         )
     except (Unauthenticated, RateLimited) as refusal:
         return await page.show("login", refusal=refusal, email=email, next=onward, notice=None, back="/login")
-    page.keep_session(made.session, made.expires_at)
-    return page.go(onward)
+    page.set_session_cookie(made.session, made.expires_at)
+    return page.redirect(onward)
 
 
 @post("/logout")
@@ -55,19 +55,19 @@ async def log_out(page: NamedDependency[PageRequest]) -> Response[str]:
     Browsers send no cookie with another site's form, so that the answer to one must not set any either.
     """
     page.refuse_foreign()
-    if await page.guest() is not None:
+    if await page.find_account() is not None:
         await page.form()
         await page.write(_end_own_session)
-        page.drop_session()
-    return page.go("/login")
+        page.clear_session_cookie()
+    return page.redirect("/login")
 
 
 @post("/theme")
 async def choose_theme(page: NamedDependency[PageRequest]) -> Response[str]:
     """Keeps whether pages are light, dark, or as the system is; goes back to the page."""
     form = await page.form()
-    page.keep_theme(form.get("theme", ""))
-    return page.go(page.local_path(form.get("next", "")))
+    page.set_theme_cookie(form.get("theme", ""))
+    return page.redirect(page.local_path(form.get("next", "")))
 
 
 async def _end_own_session(unit: UnitOfWork[SignedIn]) -> None:

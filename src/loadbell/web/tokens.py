@@ -52,14 +52,14 @@ class TokenListView:
 @get("/organizations/{organization_id:str}/tokens")
 async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     """The tokens of everybody in the organization, newest first."""
-    await page.person()
-    return await _show(page, done=page.asked("done"))
+    await page.require_account()
+    return await _show(page, done=page.query_param("done"))
 
 
 @post("/organizations/{organization_id:str}/tokens")
 async def make(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a token of one's own; it is shown this once."""
-    await page.person()
+    await page.require_account()
     form = await page.form()
     try:
         made = await page.write_in(_id(page), _create_token, form)
@@ -71,10 +71,10 @@ async def make(page: NamedDependency[PageRequest]) -> Response[str]:
 @post("/organizations/{organization_id:str}/tokens/{token_id:str}/revoke")
 async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
     """Removes a token; whoever sends it is nobody from now on."""
-    await page.person()
+    await page.require_account()
     await page.form()
-    await page.write_in(_id(page), _revoke_token, page.in_path("token_id"))
-    return page.go(f"/organizations/{_id(page)}/tokens?done=revoked")
+    await page.write_in(_id(page), _revoke_token, page.path_param("token_id"))
+    return page.redirect(f"/organizations/{_id(page)}/tokens?done=revoked")
 
 
 async def _show(
@@ -86,7 +86,7 @@ async def _show(
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-    query = PageQuery(cursor=page.asked("cursor") or None, limit=PAGE)
+    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE)
     listed = await page.read_in(organization_id, _list_tokens, query)
     address = f"/organizations/{organization_id}/tokens"
     return await page.show(

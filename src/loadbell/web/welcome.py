@@ -48,19 +48,19 @@ class WelcomeView:
 @get("/welcome")
 async def show_welcome(page: NamedDependency[PageRequest]) -> Response[str]:
     """The ways to report a run to the organization, or where one gets into one."""
-    await page.person()
-    if page.asked("organization_id"):
-        return await _show(page, _id(page.asked("organization_id")))
+    await page.require_account()
+    if page.query_param("organization_id"):
+        return await _show(page, _id(page.query_param("organization_id")))
     organization = await page.organization()
     if organization is None:
-        return page.go("/organizations")
+        return page.redirect("/organizations")
     return await _show(page, organization.organization_id)
 
 
 @post("/welcome/token")
 async def make_token(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a token that may report runs of one project, and shows it this once, in the commands."""
-    await page.person()
+    await page.require_account()
     form = await page.form()
     organization_id = _id(form.get("organization_id", ""))
     try:
@@ -73,7 +73,7 @@ async def make_token(page: NamedDependency[PageRequest]) -> Response[str]:
 @get("/welcome/live")
 async def follow_welcome(page: NamedDependency[PageRequest]) -> Stream:
     """The line that waits, until the first run is there and whenever a newer one is."""
-    return await page.follow("run", _id(page.asked("organization_id")), _render_first_run)
+    return await page.follow("run", _id(page.query_param("organization_id")), _render_first_run)
 
 
 async def _show(
