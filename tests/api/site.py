@@ -34,7 +34,7 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import assign_project, insert_member, insert_project
 from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
-from loadbell.web.live import Limits, Live
+from loadbell.web.live import Live, StreamLimits
 from loadbell.web.page import PageRequest, error_page
 from tests.support.server import Client
 from tests.support.stores import HOLD_FOR, INSTALLATION, LOOPBACK, PAUSE_AFTER, as_dict, opened, unit_of
@@ -225,7 +225,7 @@ def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test 
     sends_mail: bool = True,
     base_url: str | None = "https://loadbell.example.org",
     pages: Sequence[HTTPRouteHandler] = (),
-    limits: Limits | None = None,
+    limits: StreamLimits | None = None,
     quotas: Quotas | None = None,
 ) -> Iterator[ApiSite]:
     """Serves the API on the migrated store at ``store_url``; ``settle`` makes two organizations in an empty one.

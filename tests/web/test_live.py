@@ -16,7 +16,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.organizations import assign_project, insert_member
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import insert_user
-from loadbell.web.live import Limits
+from loadbell.web.live import StreamLimits
 from loadbell.web.page import PageRequest
 from tests.api.conftest import NewStore
 from tests.api.site import ApiSite, served
@@ -32,13 +32,13 @@ rendered: list[Principal] = []
 @get("/organizations/{organization_id:int}/name/live")
 async def name_page(page: NamedDependency[PageRequest], organization_id: FromPath[int]) -> Stream:
     """The organization's name, as many times as the query says, and the reader's role."""
-    return await page.follow("name", organization_id, render_name, int(page.query_param("times") or 1))
+    return await page.stream("name", organization_id, render_name, int(page.query_param("times") or 1))
 
 
 @get("/organizations/{organization_id:int}/log/live")
 async def log_page(page: NamedDependency[PageRequest], organization_id: FromPath[int]) -> Stream:
     """Something that members may not see."""
-    return await page.follow("log", organization_id, render_log)
+    return await page.stream("log", organization_id, render_log)
 
 
 async def render_name(unit: UnitOfWork[Principal], times: int) -> str:
@@ -60,7 +60,7 @@ PAGES = [name_page, log_page]
 @pytest.fixture(scope="module")
 def live_site(new_store: NewStore) -> Iterator[ApiSite]:
     """The served pages with the two above; what changes is shown at once."""
-    with served(new_store(), with_worker=False, pages=PAGES, limits=Limits(between=0.01)) as site:
+    with served(new_store(), with_worker=False, pages=PAGES, limits=StreamLimits(min_interval_s=0.01)) as site:
         yield site
 
 
@@ -233,7 +233,7 @@ def test_a_slow_reader_gets_the_latest(live_site: ApiSite) -> None:
 
 def test_streams_have_limits(new_store: NewStore) -> None:
     """A session and a process have so many; one too many is told when to try again, and a closed one makes room."""
-    limits = Limits(streams=3, streams_of_session=2, comment_every=0.05)
+    limits = StreamLimits(max_streams=3, max_streams_per_session=2, keepalive_interval_s=0.05)
     with served(new_store(), with_worker=False, pages=PAGES, limits=limits) as site, ExitStack() as stack:
         busy, other, third = joined(site), joined(site), joined(site)
         first = stack.enter_context(ExitStack())
@@ -256,7 +256,7 @@ def test_streams_have_limits(new_store: NewStore) -> None:
 
 def test_an_idle_stream_is_kept_and_not_for_ever(new_store: NewStore) -> None:
     """Where nothing happens a comment passes now and then, and after a while the stream ends."""
-    limits = Limits(comment_every=0.02, lasts=0.5)
+    limits = StreamLimits(keepalive_interval_s=0.02, max_age_s=0.5)
     with (
         served(new_store(), with_worker=False, pages=PAGES, limits=limits) as site,
         open_stream(joined(site), name_of(site)) as stream,

@@ -131,9 +131,9 @@ async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/deliveries/live")
-async def follow_log(page: NamedDependency[PageRequest]) -> Stream:
+async def stream_log(page: NamedDependency[PageRequest]) -> Stream:
     """The first page of the log whenever it has changed."""
-    return await page.follow("log", _organization(page), _render_log, _parse_filter(page))
+    return await page.stream("log", _organization(page), _render_log, _parse_filter(page))
 
 
 @get("/deliveries/{delivery_id:str}")
@@ -144,10 +144,10 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 @get("/deliveries/{delivery_id:str}/live")
-async def follow(page: NamedDependency[PageRequest]) -> Stream:
+async def stream_delivery(page: NamedDependency[PageRequest]) -> Stream:
     """The delivery whenever something has changed about it."""
     organization_id, delivery_id = await _find(page)
-    return await page.follow("delivery", organization_id, _render_delivery, delivery_id)
+    return await page.stream("delivery", organization_id, _render_delivery, delivery_id)
 
 
 @post("/deliveries/{delivery_id:str}/redeliver")
@@ -282,4 +282,4 @@ def _words() -> dict[str, Any]:
     }
 
 
-HANDLERS: Sequence[Any] = [show_log, follow_log, show, follow, redeliver, cancel]
+HANDLERS: Sequence[Any] = [show_log, stream_log, show, stream_delivery, redeliver, cancel]

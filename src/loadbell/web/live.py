@@ -31,23 +31,25 @@ log = structlog.get_logger()
 Render = Callable[..., Coroutine[Any, Any, str]]
 """Makes the text of a view of a ``UnitOfWork[Principal]`` and the view's ``args``."""
 
-_AT_ONCE = 2  # renderings; more would take the database's readers from those who wait for an answer
-_IN_A_ROW = 8  # pages that are sent something before others have their turn: 500 at once take tens of milliseconds
-_BREATH_SECONDS = 0.004  # and how long that turn is: 500 pages are told within a third of a second
+_MAX_RENDERINGS = 2  # renderings; more would take the database's readers from those who wait for an answer
+_MAX_SENDS_IN_A_ROW = (
+    8  # pages that are sent something before others have their turn: 500 at once take tens of milliseconds
+)
+_PAUSE_S = 0.004  # and how long that turn is: 500 pages are told within a third of a second
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _COMMENT = b":\n\n"
 _HEADERS = {**HEADERS, "X-Accel-Buffering": "no"}  # a proxy must not wait until it has more
 
 
 @dataclass(frozen=True)
-class Limits:
+class StreamLimits:
     """How much of a process live pages may take; times in seconds."""
 
-    streams: int = 2_000
-    streams_of_session: int = 20
-    between: float = 1.0  #: two renderings of a view
-    comment_every: float = 25.0  #: so that proxies keep an idle stream, and one whose client is gone is noticed
-    lasts: float = 3_600.0  #: a stream; the page connects again
+    max_streams: int = 2_000
+    max_streams_per_session: int = 20
+    min_interval_s: float = 1.0  #: two renderings of a view
+    keepalive_interval_s: float = 25.0  #: so that proxies keep an idle stream, and one whose client is gone is noticed
+    max_age_s: float = 3_600.0  #: a stream; the page connects again
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ class View:
     render: Render
 
     @classmethod
-    def of(cls, name: str, principal: Principal, args: tuple[Hashable, ...], render: Render) -> "View":
+    def for_principal(cls, name: str, principal: Principal, args: tuple[Hashable, ...], render: Render) -> "View":
         """What ``principal`` sees, and everybody else with the same role and projects."""
         return cls(name, replace(principal, user_id=0, address=None), args, render)
 
 
-class Follower:
+class ClientStream:
     """One open page: it gets the latest text of its view, and what it was too slow for it never gets."""
 
     def __init__(self, session_id: int) -> None:
@@ -96,13 +98,13 @@ class Follower:
         if self._ended:
             raise self._why or Unavailable("This page has changed meanwhile. Load it again.")
 
-    async def frames(self, limits: Limits) -> AsyncIterator[bytes]:
+    async def frames(self, limits: StreamLimits) -> AsyncIterator[bytes]:
         """What goes over the wire."""
         clock = asyncio.get_running_loop().time
-        until = clock() + limits.lasts
+        until = clock() + limits.max_age_s
         while not self._ended and (left := until - clock()) > 0:
             try:
-                async with asyncio.timeout(min(left, limits.comment_every)):
+                async with asyncio.timeout(min(left, limits.keepalive_interval_s)):
                     await self._news.wait()
             except TimeoutError:
                 yield _COMMENT
@@ -113,56 +115,56 @@ class Follower:
                 yield self._sent
 
 
-class _Showing:
+class _SharedView:
     """A view while somebody follows it."""
 
     def __init__(self, view: View) -> None:
         self.view = view
-        self.followers: set[Follower] = set()
+        self.followers: set[ClientStream] = set()
         self.due = asyncio.Event()
         self.task: asyncio.Task[None] | None = None
         self._text: str | None = None
         self._frame = b""
 
-    async def show(self, text: str, to: Sequence[Follower]) -> None:
+    async def show(self, text: str, to: Sequence[ClientStream]) -> None:
         """Sends ``text`` to those of ``to`` who have not got it. Who joined meanwhile gets the next one."""
         if text != self._text:
             self._text, self._frame = text, event(self.view.name, text)
-        for start in range(0, len(to), _IN_A_ROW):
-            for follower in to[start : start + _IN_A_ROW]:
-                follower.show(self._frame)
-            await asyncio.sleep(_BREATH_SECONDS)
+        for start in range(0, len(to), _MAX_SENDS_IN_A_ROW):
+            for client in to[start : start + _MAX_SENDS_IN_A_ROW]:
+                client.show(self._frame)
+            await asyncio.sleep(_PAUSE_S)
 
 
 class Live:
     """All live pages of this process, between :meth:`start` and :meth:`stop`."""
 
-    def __init__(self, database: Database, installation: Installation, limits: Limits | None = None) -> None:
+    def __init__(self, database: Database, installation: Installation, limits: StreamLimits | None = None) -> None:
         self._database = database
         self._installation = installation
-        self._limits = limits or Limits()
-        self._showing: dict[int, dict[View, _Showing]] = {}  # by organization
+        self._limits = limits or StreamLimits()
+        self._showing: dict[int, dict[View, _SharedView]] = {}  # by organization
         self._of_session: Counter[int] = Counter()
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_RENDERINGS)
         self._stopped = False
 
     async def start(self) -> None:
         """From now on changes are seen."""
-        await self._database.watch_changes(self._changed)
+        await self._database.watch_changes(self._on_changes)
 
     async def stop(self) -> None:
         """Ends every stream at once, and lets no other begin."""
         self._stopped = True
         tasks = []
-        for showing in self._all():
-            for follower in showing.followers:
-                follower.end(_stopping())
-            if showing.task is not None:
-                showing.task.cancel()
-                tasks.append(showing.task)
+        for shared in self._all():
+            for client in shared.followers:
+                client.end(_shutting_down())
+            if shared.task is not None:
+                shared.task.cancel()
+                tasks.append(shared.task)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def follow(self, view: View, session_id: int) -> Stream:
+    async def stream(self, view: View, session_id: int) -> Stream:
         """The answer that sends ``view`` as it is now and whenever it has changed, as long as the session may see it.
 
         Raises:
@@ -170,96 +172,96 @@ class Live:
             Refused: the view can't be shown to whoever asks.
         """
         if self._stopped:
-            raise _stopping()
-        if self._of_session.total() >= self._limits.streams:
+            raise _shutting_down()
+        if self._of_session.total() >= self._limits.max_streams:
             raise Unavailable(
                 "Too many pages are open here just now. This one shows no changes until you load it again."
             )
-        if self._of_session[session_id] >= self._limits.streams_of_session:
+        if self._of_session[session_id] >= self._limits.max_streams_per_session:
             raise Unavailable(
                 "You have too many pages open. Close some; this one shows no changes until you load it again."
             )
-        follower = Follower(session_id)
-        showing = self._join(view, follower)
+        client = ClientStream(session_id)
+        shared = self._join(view, client)
         try:
-            await follower.begin()
+            await client.begin()
         except BaseException:
-            self._leave(showing, follower)
+            self._leave(shared, client)
             raise
         return Stream(
-            follower.frames(self._limits),
+            client.frames(self._limits),
             media_type="text/event-stream",
             headers=_HEADERS,
-            background=BackgroundTask(self._left, showing, follower),  # run however the response ended
+            background=BackgroundTask(self._has_left, shared, client),  # run however the response ended
         )
 
-    def _all(self) -> list[_Showing]:
-        return [showing for views in self._showing.values() for showing in views.values()]
+    def _all(self) -> list[_SharedView]:
+        return [shared for views in self._showing.values() for shared in views.values()]
 
-    def _changed(self, organizations: frozenset[int] | None) -> None:
+    def _on_changes(self, organizations: frozenset[int] | None) -> None:
         if organizations is None:
             concerned = self._all()
         else:
-            concerned = [showing for one in organizations for showing in self._showing.get(one, {}).values()]
-        for showing in concerned:
-            showing.due.set()
+            concerned = [shared for one in organizations for shared in self._showing.get(one, {}).values()]
+        for shared in concerned:
+            shared.due.set()
 
-    def _join(self, view: View, follower: Follower) -> _Showing:
+    def _join(self, view: View, client: ClientStream) -> _SharedView:
         views = self._showing.setdefault(view.principal.organization_id, {})
-        showing = views.get(view)
-        if showing is None:
-            showing = views[view] = _Showing(view)
-            showing.task = asyncio.create_task(self._keep_showing(showing), name=f"live-{view.name}")
-        showing.followers.add(follower)
-        self._of_session[follower.session_id] += 1
-        showing.due.set()  # it may have changed between the page and its stream
-        return showing
+        shared = views.get(view)
+        if shared is None:
+            shared = views[view] = _SharedView(view)
+            shared.task = asyncio.create_task(self._keep_rendering(shared), name=f"live-{view.name}")
+        shared.followers.add(client)
+        self._of_session[client.session_id] += 1
+        shared.due.set()  # it may have changed between the page and its stream
+        return shared
 
-    def _leave(self, showing: _Showing, follower: Follower) -> None:
-        showing.followers.discard(follower)
-        self._of_session[follower.session_id] -= 1
-        if not self._of_session[follower.session_id]:
-            del self._of_session[follower.session_id]
-        if not showing.followers:
-            organization_id = showing.view.principal.organization_id
+    def _leave(self, shared: _SharedView, client: ClientStream) -> None:
+        shared.followers.discard(client)
+        self._of_session[client.session_id] -= 1
+        if not self._of_session[client.session_id]:
+            del self._of_session[client.session_id]
+        if not shared.followers:
+            organization_id = shared.view.principal.organization_id
             views = self._showing[organization_id]
-            del views[showing.view]
+            del views[shared.view]
             if not views:
                 del self._showing[organization_id]
-            if showing.task is not None:
-                showing.task.cancel()
+            if shared.task is not None:
+                shared.task.cancel()
 
-    async def _left(self, showing: _Showing, follower: Follower) -> None:
-        self._leave(showing, follower)
+    async def _has_left(self, shared: _SharedView, client: ClientStream) -> None:
+        self._leave(shared, client)
 
-    async def _keep_showing(self, showing: _Showing) -> None:
+    async def _keep_rendering(self, shared: _SharedView) -> None:
         while True:
-            await showing.due.wait()
-            showing.due.clear()
+            await shared.due.wait()
+            shared.due.clear()
             try:
                 async with self._slots:
-                    await self._show(showing)
+                    await self._show(shared)
             except Unavailable as error:
                 log.warning("A live page could not be brought up to date; it will be tried again", error=str(error))
-                showing.due.set()
+                shared.due.set()
             except Exception as error:
                 if not isinstance(error, Refused):  # as when a run was deleted: the page says so when it connects again
-                    log.exception("A live page could not be rendered", view=showing.view.name)
-                for follower in showing.followers:
-                    follower.end(error)
-            await asyncio.sleep(self._limits.between)
+                    log.exception("A live page could not be rendered", view=shared.view.name)
+                for client in shared.followers:
+                    client.end(error)
+            await asyncio.sleep(self._limits.min_interval_s)
 
-    async def _show(self, showing: _Showing) -> None:
+    async def _show(self, shared: _SharedView) -> None:
         """Renders the view for those who may still see it, and ends the streams of the others."""
-        view = showing.view
-        followers = list(showing.followers)
-        sessions = {follower.session_id for follower in followers}
+        view = shared.view
+        followers = list(shared.followers)
+        sessions = {client.session_id for client in followers}
         allowed, text = await self._database.read(lambda tx: self._render(tx, view, sessions))
-        for follower in followers:
-            if follower.session_id not in allowed:
-                follower.end()
+        for client in followers:
+            if client.session_id not in allowed:
+                client.end()
         if text is not None:
-            await showing.show(text, [follower for follower in followers if follower.session_id in allowed])
+            await shared.show(text, [client for client in followers if client.session_id in allowed])
 
     async def _render(self, tx: Transaction, view: View, sessions: set[int]) -> tuple[set[int], str | None]:
         """Which of ``sessions`` may still see the view, and its text if any may."""
@@ -276,5 +278,5 @@ def event(name: str, text: str) -> bytes:
     return f"event: {name}\n{data}\n".encode()
 
 
-def _stopping() -> Unavailable:
+def _shutting_down() -> Unavailable:
     return Unavailable("loadbell is stopping. Load the page again in a moment.")

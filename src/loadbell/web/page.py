@@ -177,7 +177,7 @@ class PageRequest(SessionRequest):
         lock = Lock.EXCLUSIVE if is_exclusive(use_case) else Lock.SHARED
         return await self.write(self._act_in, organization_id, lock, lambda unit: use_case(unit, *args, **kwargs))
 
-    async def follow(
+    async def stream(
         self,
         name: str,
         organization_id: int,
@@ -198,7 +198,7 @@ class PageRequest(SessionRequest):
         """
         principal = await self.read_in(organization_id, _get_principal)
         assert self._who is not None, "read_in has found out who asks"
-        return await self._live.follow(View.of(name, principal, args, render), self._who.session_id)
+        return await self._live.stream(View.for_principal(name, principal, args, render), self._who.session_id)
 
     @property
     def is_local(self) -> bool:

@@ -131,12 +131,12 @@ async def show_list(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 @get("/runs/live")
-async def follow_list(page: NamedDependency[PageRequest]) -> Stream:
+async def stream_list(page: NamedDependency[PageRequest]) -> Stream:
     """The first page of the list whenever it has changed."""
     organization_id = await _organization(page)
     if organization_id is None:
         raise NotFound("You belong to no organization.")
-    return await page.follow("runs", organization_id, _render_list, _parse_filter(page))
+    return await page.stream("runs", organization_id, _render_list, _parse_filter(page))
 
 
 @get("/runs/{run_id:str}")
@@ -147,10 +147,10 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 @get("/runs/{run_id:str}/live")
-async def follow(page: NamedDependency[PageRequest]) -> Stream:
+async def stream_run(page: NamedDependency[PageRequest]) -> Stream:
     """The run whenever something has changed about it, or about who was told."""
     organization_id, run_id = await _find(page)
-    return await page.follow("run", organization_id, _render_run, run_id)
+    return await page.stream("run", organization_id, _render_run, run_id)
 
 
 @post("/runs/{run_id:str}/abort")
@@ -294,4 +294,4 @@ def _words() -> dict[str, Any]:
     }
 
 
-HANDLERS: Sequence[Any] = [show_list, follow_list, show, follow, abort]
+HANDLERS: Sequence[Any] = [show_list, stream_list, show, stream_run, abort]

@@ -71,9 +71,9 @@ async def make_token(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 @get("/welcome/live")
-async def follow_welcome(page: NamedDependency[PageRequest]) -> Stream:
+async def stream_welcome(page: NamedDependency[PageRequest]) -> Stream:
     """The line that waits, until the first run is there and whenever a newer one is."""
-    return await page.follow("run", _id(page.query_param("organization_id")), _render_first_run)
+    return await page.stream("run", _id(page.query_param("organization_id")), _render_first_run)
 
 
 async def _show(
@@ -151,4 +151,4 @@ def _id(text: str) -> int:
     return integer_id(text, "organization")
 
 
-HANDLERS: list[Any] = [show_welcome, make_token, follow_welcome]
+HANDLERS: list[Any] = [show_welcome, make_token, stream_welcome]
