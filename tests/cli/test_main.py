@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadbell import __version__
-from loadbell.cli.exits import Exit, GaveUp, explain
+from loadbell.cli.errors import CommandError, ExitCode, explain
 from loadbell.domain.errors import Forbidden, Unavailable
 from loadbell.setting_texts import BadSetting
 
@@ -121,7 +121,7 @@ def test_a_bad_setting() -> None:
 @pytest.mark.parametrize(
     ("error", "line", "code"),
     [
-        (GaveUp("No.", Exit.UNREACHABLE), "No.", 3),
+        (CommandError("No.", ExitCode.UNREACHABLE), "No.", 3),
         (Unavailable("Later."), "Later.", 3),
         (Forbidden("Ask an owner."), "Ask an owner.", 1),
         (BadSetting("LOADBELL_X: no."), "LOADBELL_X: no.", 4),

@@ -5,8 +5,8 @@ import time
 import pytest
 import typer
 
-from loadbell.cli.moments import earlier, later
 from loadbell.cli.tables import when
+from loadbell.cli.times import parse_future_time, parse_past_time
 from loadbell.domain.ids import SECOND, rfc3339
 from tests.api.site import ApiSite
 from tests.cli.conftest import Ask
@@ -47,18 +47,18 @@ def test_times_are_said_as_people_say_them(away: int, said: str) -> None:
 @pytest.mark.parametrize("text", ["2026-12-31T00:00:00Z", "2026-12-31T00:00:00.5+02:00"])
 def test_a_moment_is_handed_on_as_it_was_written(text: str) -> None:
     """An exact moment goes to the server in the user's own words."""
-    assert (text, text) == (later(text, "--expires"), earlier(text, "--since"))
+    assert (text, text) == (parse_future_time(text, "--expires"), parse_past_time(text, "--since"))
 
 
 def test_a_span_counts_from_now() -> None:
     """A duration means so long from now, or so long ago; nothing given is no limit."""
-    assert "in 90 d" == when(later("90d", "--expires") or "")
-    assert "1 d ago" in when(earlier("24h", "--since") or "")
-    assert (None, None) == (later(None, "--expires"), earlier(None, "--since"))
+    assert "in 90 d" == when(parse_future_time("90d", "--expires") or "")
+    assert "1 d ago" in when(parse_past_time("24h", "--since") or "")
+    assert (None, None) == (parse_future_time(None, "--expires"), parse_past_time(None, "--since"))
 
 
 @pytest.mark.parametrize("text", ["", "soon", "90", "2026-12-31T00:00:00", "-1d", "99999d", "1" * 400 + "d"])
 def test_what_is_no_moment_is_wrong_usage(text: str) -> None:
     """A moment needs a time zone, a duration a unit; both have to be writable."""
     with pytest.raises(typer.BadParameter, match="2026-12-31T00:00:00Z"):
-        later(text, "--expires")
+        parse_future_time(text, "--expires")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from litestar.testing import RequestFactory
 
-from loadbell.cli.exits import Exit
+from loadbell.cli.errors import ExitCode
 from loadbell.domain.errors import Unavailable
 from loadbell.entry.hosts import in_url
 from loadbell.entry.problems import refuse
@@ -62,7 +62,7 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
     assert line == again
     assert (refused.status, answer.status) == (422, 303)
     assert afterwards == []
-    assert again_by_command.returncode == Exit.WRONG_STATE
+    assert again_by_command.returncode == ExitCode.WRONG_STATE
     assert line.rpartition(" ")[2] not in server.log.read_text()
 
 

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from loadbell.cli.exits import GaveUp
-from loadbell.cli.here import on_store
+from loadbell.cli.errors import CommandError
+from loadbell.cli.local import run_with_database
 from loadbell.cli.members import find_member
-from loadbell.cli.moments import earlier
 from loadbell.cli.remote import ask_all, ask_lines, own_organization
 from loadbell.cli.tables import AsJson, show_list, when
+from loadbell.cli.times import parse_past_time
 from loadbell.client.api import one_line
 
 _AT_ONCE = 500  # entries that are read in one transaction
@@ -41,7 +41,7 @@ def list_entries(  # noqa: PLR0913, PLR0917 - one argument for each filter
     as_json: AsJson = False,
 ) -> None:
     """List what was changed in the organization, newest first."""
-    path, filters = _asked(user, action, since, until)
+    path, filters = _build_query(user, action, since, until)
     found = ask_all(path, limit=limit, **filters)
     rows = [
         (when(one["created_at"]), _who(one), one["address"] or "-", one["action"], one["subject"], _changes(one))
@@ -69,11 +69,13 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each filter
 ) -> None:
     """Print the audit log as JSON lines, one entry a line, newest first."""
     if database:
-        _export_database(user, action, organization, earlier(since, "--since"), earlier(until, "--until"))
+        _export_database(
+            user, action, organization, parse_past_time(since, "--since"), parse_past_time(until, "--until")
+        )
         return
     if organization is not None:
         raise typer.BadParameter("the token says which one; only --database needs it", param_hint="--organization")
-    path, filters = _asked(user, action, since, until)
+    path, filters = _build_query(user, action, since, until)
     for entry in ask_lines(f"{path}/export", **filters):
         print(json.dumps(entry))
 
@@ -95,7 +97,7 @@ def _export_database(
             return Filters(None if user is None else int(user), action, *span)
         found = await find_user_by_email(tx, user)
         if found is None:
-            raise GaveUp(f"{one_line(user)} has no account here. `loadbell users list` shows who has one.")
+            raise CommandError(f"{one_line(user)} has no account here. `loadbell users list` shows who has one.")
         return Filters(found.id, action, *span)
 
     async def export_whole(database: Database) -> None:
@@ -110,13 +112,13 @@ def _export_database(
                 print(json.dumps({"organization_id": owner, "user": found.pop("email"), **found}))
             before = entries[-1][1].id
 
-    on_store(export_whole)
+    run_with_database(export_whole)
 
 
-def _asked(
+def _build_query(
     user: str | None, action: str | None, since: str | None, until: str | None
 ) -> tuple[str, dict[str, str | int | None]]:
-    spans = {"since": earlier(since, "--since"), "until": earlier(until, "--until")}
+    spans = {"since": parse_past_time(since, "--since"), "until": parse_past_time(until, "--until")}
     organization_id = own_organization()
     user_id = None
     if user is not None:

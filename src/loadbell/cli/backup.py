@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from loadbell.cli.exits import Exit, GaveUp
-from loadbell.cli.here import server_settings
+from loadbell.cli.errors import CommandError, ExitCode
+from loadbell.cli.local import server_settings
 from loadbell.cli.tables import AsJson, show
 
 
@@ -29,25 +29,25 @@ def backup(
 
     settings = server_settings()
     if settings.sqlite_path is None:
-        raise GaveUp(
+        raise CommandError(
             "This command copies a SQLite database, and LOADBELL_DATABASE_URL names PostgreSQL. Use PostgreSQL's own: "
             'pg_dump --format=custom --file=FILE "$LOADBELL_DATABASE_URL"',
-            Exit.WRONG_STATE,
+            ExitCode.WRONG_STATE,
         )
     try:
         size = back_up(settings.sqlite_path, file)
     except FileExistsError:
-        raise GaveUp(
+        raise CommandError(
             f"{file} exists already, and is left as it is. Name another file, or move that one away."
         ) from None
     except OSError as error:
-        raise GaveUp(
+        raise CommandError(
             f"{file} can't be written: {error.strerror}. Check the folder, its owner and its free space."
         ) from None
     except Unreachable as error:
-        raise GaveUp(str(error), Exit.UNREACHABLE) from None
+        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
     except WrongState as error:
-        raise GaveUp(str(error), Exit.WRONG_STATE) from None
+        raise CommandError(str(error), ExitCode.WRONG_STATE) from None
     key_file = None if settings.secret_key else str(settings.data_dir / KEY_FILE)
     told = f"{file} has the database as it was just now ({size:,} bytes).\n"
     told += f"The secret key is not in it. Keep that, too, and somewhere else: {key_file or 'LOADBELL_SECRET_KEY'}"

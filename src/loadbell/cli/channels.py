@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperCommand
 
-from loadbell.cli.exits import Exit
+from loadbell.cli.errors import ExitCode
 from loadbell.cli.remote import ask, ask_all, own_organization
 from loadbell.cli.tables import AsJson, show, show_list
 from loadbell.cli.values import HOW, read_value
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Whom to tell: list, add, test, pause, resume and delete channels.", no_args_is_help=True)
     group.command("list")(list_channels)
     group.command("add", cls=_Add)(add)
-    group.command("test")(try_channel)
+    group.command("test")(send_test)
     for command in (pause, resume, delete):
         group.command()(command)
     app.add_typer(group, name="channels")
@@ -38,7 +38,7 @@ class _Add(TyperCommand):
 
         lines = ["Settings of each kind, for --set:"]
         for kind in channel_types():
-            lines += [f"{kind.value} {_told(setting)}" for setting in settings_of(kind)]
+            lines += [f"{kind.value} {_describe_setting(setting)}" for setting in settings_of(kind)]
         self.epilog = "\n\n".join(lines)
         super().format_help(ctx, formatter)
 
@@ -84,7 +84,7 @@ def add(
     show(made, told, as_json=as_json)
 
 
-def try_channel(channel_id: ChannelId, as_json: AsJson = False) -> None:
+def send_test(channel_id: ChannelId, as_json: AsJson = False) -> None:
     """Send a Test Hook and tell what the receiver answered. Exits with 1 if it was not delivered."""
     delivery = ask("POST", f"/channels/{channel_id}/test", {})
     delivered = delivery["status"] == "delivered"
@@ -93,10 +93,10 @@ def try_channel(channel_id: ChannelId, as_json: AsJson = False) -> None:
     else:
         told = one_line(delivery["message"] or "The server has sent nothing yet. Look into the delivery log later.")
         print(f"{'Delivered' if delivered else 'Not delivered'}. {told}")
-        if not delivered and (said := _said(delivery)):
+        if not delivered and (said := _describe_delivery(delivery)):
             print(f"The answer was: {said}")
     if not delivered:
-        raise typer.Exit(Exit.FAILED)
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def pause(channel_id: ChannelId, as_json: AsJson = False) -> None:
@@ -138,13 +138,13 @@ def _state(channel: dict[str, Any]) -> str:
     return "on" if channel["enabled"] else "off"
 
 
-def _said(delivery: dict[str, Any]) -> str:
+def _describe_delivery(delivery: dict[str, Any]) -> str:
     """The body of the receiver's last answer, on one line; empty if none came."""
     response = delivery["attempts"][-1]["response"] if delivery["attempts"] else None
     return one_line((response or {}).get("body") or "")
 
 
-def _told(setting: "Setting") -> str:
+def _describe_setting(setting: "Setting") -> str:
     example = f"{setting.name}.NAME" if setting.value_type is dict else setting.name
     return f"{example}={'true|false' if setting.value_type is bool else '…'}: {setting.help}"
 

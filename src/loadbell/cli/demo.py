@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
-from loadbell.cli.exits import GaveUp
+from loadbell.cli.errors import CommandError
 
 if TYPE_CHECKING:
     from loadbell.cli.demo_show import Show
@@ -51,7 +51,7 @@ def demo(
                 _stay(show, stage, news)
     except Left as left:
         if not seen:
-            raise GaveUp("the demo was stopped; nothing is left of it.", _BY_SIGNAL + left.number) from None
+            raise CommandError("the demo was stopped; nothing is left of it.", _BY_SIGNAL + left.number) from None
         show.title("The demo is over; nothing is left of it.")
         return
     _suggest(show)
@@ -116,7 +116,9 @@ def _add_channels(show: "Show", stage: "Stage", news: _News) -> None:
         channel = stage.api.call("POST", f"/organizations/{stage.organization_id}/channels", new, timeout=_CALL_S)
         delivery = stage.api.call("POST", f"/channels/{channel['id']}/test", {}, timeout=_CALL_S)
         if delivery["status"] != "delivered":
-            raise GaveUp(f"the {kind} Test Hook was not delivered: {delivery.get('message') or delivery['status']}")
+            raise CommandError(
+                f"the {kind} Test Hook was not delivered: {delivery.get('message') or delivery['status']}"
+            )
         show.step(f"{kind} channel to {channel['settings']['url']} added; Test Hook: delivered")
         news.tell("the Test Hook")
 
@@ -146,7 +148,7 @@ def _prove(show: "Show", stage: "Stage", news: _News) -> None:
         raise _failure(f"{', '.join(missing)}: did not arrive. The server's log:", log)
     run_ids = news.run_ids()
     if len(run_ids) != 1:
-        raise GaveUp(f"the notifications tell of different runs: {run_ids}")
+        raise CommandError(f"the notifications tell of different runs: {run_ids}")
     show.title("Delivery log")
     show.delivery_log(_deliveries(stage, run_ids.pop()))
     show.step(f"{_STARTED} and {_FINISHED} arrived everywhere; Locust made {stage.requests} requests")
@@ -181,5 +183,5 @@ def _stay(show: "Show", stage: "Stage", news: _News) -> NoReturn:
     raise _failure("the demo's server has ended. Its log:", stage.log("server"))
 
 
-def _failure(what: str, log: list[str]) -> GaveUp:
-    return GaveUp("\n".join([what, *log]))
+def _failure(what: str, log: list[str]) -> CommandError:
+    return CommandError("\n".join([what, *log]))

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from loadbell.cli.exits import Exit, GaveUp
+from loadbell.cli.errors import CommandError, ExitCode
 from loadbell.client.api import Server
 
 LOAD = ["--headless", "-u", "5", "-r", "5", "-t", "10s", "--only-summary", "--csv", "load"]
@@ -40,7 +40,7 @@ def find_locust() -> list[str]:
         return [sys.executable, "-P", "-m", "locust"]
     if found := shutil.which("locust"):
         return [found]
-    raise GaveUp(
+    raise CommandError(
         "The demo runs a real Locust load test, and Locust isn't installed. Get it beside loadbell with: "
         f"{sys.executable} -m pip install locust — or anywhere on the PATH with: pipx install locust"
     )
@@ -166,7 +166,7 @@ class Stage:
             while setup.poll() is None:
                 self.patience.wait()
             if setup.returncode != 0:
-                raise GaveUp("The demo's server could not be set up:\n" + "\n".join(self.log("setup")))
+                raise CommandError("The demo's server could not be set up:\n" + "\n".join(self.log("setup")))
         made = json.loads((self.folder / "setup.json").read_bytes())
         self.token, self.organization_id = made["token"], made["organization_id"]
 
@@ -177,7 +177,9 @@ class Stage:
         deadline = time.monotonic() + _READY_S
         while not (line := out.read_text(encoding="utf-8")).endswith("\n"):
             if not self.serving or time.monotonic() > deadline:
-                raise GaveUp("The demo's server did not start:\n" + "\n".join(self.log("server")), Exit.UNREACHABLE)
+                raise CommandError(
+                    "The demo's server did not start:\n" + "\n".join(self.log("server")), ExitCode.UNREACHABLE
+                )
             self.patience.wait()
         self.url = line.strip().removeprefix(_ANNOUNCED)
 

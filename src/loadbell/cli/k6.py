@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from loadbell.cli.exits import Exit, GaveUp
+from loadbell.cli.errors import CommandError, ExitCode
 from loadbell.client import k6
 from loadbell.client.address import read_address, read_token
 
@@ -26,14 +26,14 @@ def k6_config(
     Reads LOADBELL_URL and LOADBELL_TOKEN; without a token a placeholder stands for it. Nothing is sent.
     """
     if not os.environ.get("LOADBELL_URL", "").strip():
-        raise GaveUp(f"LOADBELL_URL is not set. {_ASKING}", Exit.USAGE)
+        raise CommandError(f"LOADBELL_URL is not set. {_ASKING}", ExitCode.USAGE)
     try:
         url = read_address(os.environ["LOADBELL_URL"]).url
         token = read_token(os.environ.get("LOADBELL_TOKEN", "")) or k6.PLACEHOLDER
     except ValueError as error:
-        raise GaveUp(f"{error}.", Exit.USAGE) from None
+        raise CommandError(f"{error}.", ExitCode.USAGE) from None
     if env and as_json:
-        raise GaveUp("--env and --json print different things. Choose one.", Exit.USAGE)
+        raise CommandError("--env and --json print different things. Choose one.", ExitCode.USAGE)
     if env:
         print(k6.exports(url, token))
     elif as_json:

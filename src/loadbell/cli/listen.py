@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
-from loadbell.cli.exits import GaveUp
+from loadbell.cli.errors import CommandError
 from loadbell.cli.values import HOW, read_value
 
 if TYPE_CHECKING:
-    from loadbell.cli.forwarding import Forwarded
+    from loadbell.cli.forward import ForwardResult
     from loadbell.testing import FakeHipChat, FakeSlack, Received, ScriptedReceiver
 
 PORT = 8026
@@ -33,7 +33,7 @@ _SHOWN_ELSEWHERE = frozenset({"content-length", "host", "user-agent", "webhook-i
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ReceivedEvent:
     """One request, and what became of it: in words, and as it stands in the JSON."""
 
     request: "Received"
@@ -42,7 +42,7 @@ class Arrival:
     became: Mapping[str, Any] = field(default_factory=dict)
 
 
-Arrivals = SimpleQueue[Arrival | None]
+Arrivals = SimpleQueue[ReceivedEvent | None]
 """What is to be shown; None: somebody has asked the command to end. Its ``put`` may be called by a signal handler."""
 
 
@@ -72,7 +72,7 @@ def listen(
             ending.enter_context(receiver)
         except OSError as error:
             why = os.strerror(error.errno or 0)
-            raise GaveUp(f"it can't listen on port {port}: {why}. Choose another with --port.") from None
+            raise CommandError(f"it can't listen on port {port}: {why}. Choose another with --port.") from None
         try:
             _announce(receiver, kind, sys.stderr if as_json else sys.stdout)
             while (arrival := arrivals.get()) is not None:
@@ -90,40 +90,40 @@ def _receiver(kind: Kind, port: int, forward_to: str | None, arrivals: Arrivals)
             url = read_value(forward_to)
         except ValueError as error:
             raise typer.BadParameter(f"the file can't be read: {error}", param_hint="--forward-to") from None
-        return ScriptedReceiver(_forwarding(kind, url, arrivals), port=port)
+        return ScriptedReceiver(_make_receiver(kind, url, arrivals), port=port)
     if kind == "slack":
         slack = FakeSlack(port=port)
-        slack.watch(_judged(slack, _read_in_slack, arrivals))
+        slack.watch(_make_fake(slack, _read_in_slack, arrivals))
         return slack
     if kind == "hipchat":
         hipchat = FakeHipChat(port=port)
-        hipchat.watch(_judged(hipchat, readable, arrivals))
+        hipchat.watch(_make_fake(hipchat, readable, arrivals))
         return hipchat
     plain = ScriptedReceiver(port=port)
-    plain.watch(lambda request: arrivals.put(Arrival(request)))
+    plain.watch(lambda request: arrivals.put(ReceivedEvent(request)))
     return plain
 
 
-def _forwarding(kind: Kind, url: str, arrivals: Arrivals) -> "Callable[[Received], Any]":
-    from loadbell.cli.forwarding import forwarder  # noqa: PLC0415 - only when it forwards
+def _make_receiver(kind: Kind, url: str, arrivals: Arrivals) -> "Callable[[Received], Any]":
+    from loadbell.cli.forward import make_forwarder  # noqa: PLC0415 - only when it forwards
 
     if kind != "webhook":
         raise typer.BadParameter("A fake answers by itself. Leave --as or --forward-to away.")
 
-    def done(request: "Received", forwarded: "Forwarded") -> None:
+    def done(request: "Received", forwarded: "ForwardResult") -> None:
         words = f"forwarded: no answer ({forwarded.error}), so 502 was answered"
         if forwarded.error is None:
             words = f"forwarded: {forwarded.status} was answered"
         told = {"status": forwarded.status, "error": forwarded.error}
-        arrivals.put(Arrival(request, words=words, became={"forwarded": told}))
+        arrivals.put(ReceivedEvent(request, words=words, became={"forwarded": told}))
 
     try:
-        return forwarder(url, done)
+        return make_forwarder(url, done)
     except ValueError as error:
         raise typer.BadParameter(f"This is {error}.", param_hint="--forward-to") from None
 
 
-def _judged(
+def _make_fake(
     fake: "FakeSlack | FakeHipChat", readable: Callable[[Mapping[str, Any]], str], arrivals: Arrivals
 ) -> "Callable[[Received], None]":
     """Notes what ``fake`` makes of each request: it takes one at a time."""
@@ -135,7 +135,7 @@ def _judged(
         counted[:] = len(posted), len(refused)
         words = "taken" if taken else f"refused: {code}" if code else "answered, nothing posted"
         text = readable(posted[-1]) if taken else None
-        arrivals.put(Arrival(request, text, words, {"taken": taken, "refused": code, "text": text}))
+        arrivals.put(ReceivedEvent(request, text, words, {"taken": taken, "refused": code, "text": text}))
 
     return seen
 
@@ -157,14 +157,14 @@ def _read_in_slack(message: Mapping[str, Any]) -> str:
     return html.unescape(re.sub(r"<(https?://[^<|>]+)\|([^<>]*)>", r"\2: \1", message.get("text", "")))
 
 
-def _as_json(arrival: Arrival) -> str:
+def _as_json(arrival: ReceivedEvent) -> str:
     request = arrival.request
     try:
         body = json.loads(request.body)
     except (ValueError, RecursionError):
         body = request.body.decode("utf-8", "replace")
     told = {
-        "at": _at(request).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": _format_time(request).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "event": request.header("X-LoadImpact-Event"),
         "id": request.header("X-LoadImpact-ID"),
         "method": request.method,
@@ -176,19 +176,19 @@ def _as_json(arrival: Arrival) -> str:
     return json.dumps(told)
 
 
-def _as_text(arrival: Arrival) -> str:
+def _as_text(arrival: ReceivedEvent) -> str:
     """A head of two lines, then the text that a person would read or else the body, then what became of it."""
     request = arrival.request
     event = request.header("X-LoadImpact-Event") or "a request of something else than loadbell"
-    head = f"{_at(request):%H:%M:%S} UTC  {event}  {request.header('X-LoadImpact-ID') or ''}"
+    head = f"{_format_time(request):%H:%M:%S} UTC  {event}  {request.header('X-LoadImpact-ID') or ''}"
     content = arrival.text if arrival.text is not None else _pretty(request.body)
-    told = [f"{request.method} {request.path.partition('?')[0]}  {_in_short(request)}", "", *content.splitlines()]
+    told = [f"{request.method} {request.path.partition('?')[0]}  {_summarize(request)}", "", *content.splitlines()]
     if arrival.words:
         told += ["", f"-> {arrival.words}"]
     return "\n".join(["", _printable(head).rstrip(), *(f"  {_printable(line)}".rstrip() for line in told)])
 
 
-def _in_short(request: "Received") -> str:
+def _summarize(request: "Received") -> str:
     """The headers that say something, with their values only where these can't be secret."""
     shown = []
     for name, value in request.headers:
@@ -213,5 +213,5 @@ def _printable(line: str) -> str:
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 
-def _at(request: "Received") -> datetime:
+def _format_time(request: "Received") -> datetime:
     return datetime.fromtimestamp(request.arrived_at / 1_000_000, UTC)

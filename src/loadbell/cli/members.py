@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from loadbell.cli.confirming import Yes, confirm
-from loadbell.cli.exits import GaveUp
+from loadbell.cli.confirm import Yes, confirm
+from loadbell.cli.errors import CommandError
 from loadbell.cli.remote import ask, ask_all, own_organization
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.client.api import one_line
@@ -139,7 +139,7 @@ def find_member(organization_id: int, who: str) -> dict[str, Any]:
     for one in _members(organization_id):
         if who.strip().lower() in {one["email"], str(one["user_id"])}:
             return one
-    raise GaveUp(f"{one_line(who)} is no member of the organization. `loadbell members list` shows who is.")
+    raise CommandError(f"{one_line(who)} is no member of the organization. `loadbell members list` shows who is.")
 
 
 def _members(organization_id: int) -> list[dict[str, Any]]:

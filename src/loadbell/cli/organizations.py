@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from loadbell.cli.confirming import DryRun, Yes, delete_named
+from loadbell.cli.confirm import DryRun, Yes, delete_named
 from loadbell.cli.remote import ask, ask_all, own_organization
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.client.api import one_line

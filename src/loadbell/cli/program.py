@@ -24,7 +24,7 @@ from loadbell.cli import (
     users,
     wrap,
 )
-from loadbell.cli.exits import explain
+from loadbell.cli.errors import explain
 
 _COMMANDS = (
     *(channels, organizations, members, projects, tokens, audit, users, demo, listen, server, backup, wrap, k6, runs),

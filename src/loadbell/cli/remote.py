@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlencode
 
-from loadbell.cli.exits import Exit, GaveUp
+from loadbell.cli.errors import CommandError, ExitCode
 from loadbell.client.api import Refused, Server, Unreachable
 
 PATIENCE_S = 60.0
@@ -76,15 +76,15 @@ def _server() -> Iterator[Server]:
     url, token = (os.environ.get(name, "").strip() for name in ("LOADBELL_URL", "LOADBELL_TOKEN"))
     if not url or not token:
         missing, wanted = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
-        raise GaveUp(f"{missing} is not set. Set it to {wanted}.", Exit.USAGE)
+        raise CommandError(f"{missing} is not set. Set it to {wanted}.", ExitCode.USAGE)
     try:
         server = Server(url, token)
     except Refused as error:
-        raise GaveUp(f"{error}.", Exit.USAGE) from None
+        raise CommandError(f"{error}.", ExitCode.USAGE) from None
     try:
         yield server
     except Refused as error:
-        raise GaveUp(f"the server refused: {error}") from None
+        raise CommandError(f"the server refused: {error}") from None
     except Unreachable as error:
         advice = "Check LOADBELL_URL, and that the server runs."
-        raise GaveUp(f"the server at {url} can't be reached: {error}. {advice}", Exit.UNREACHABLE) from None
+        raise CommandError(f"the server at {url} can't be reached: {error}. {advice}", ExitCode.UNREACHABLE) from None

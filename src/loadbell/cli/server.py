@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from loadbell.cli.exits import Exit, GaveUp
-from loadbell.cli.here import run_here, server_settings
+from loadbell.cli.errors import CommandError, ExitCode
+from loadbell.cli.local import run_local, server_settings
 
 _New = Annotated[
     bool,
@@ -66,9 +66,9 @@ def setup(
             await database.close()
 
     try:
-        made = run_here(make())
+        made = run_local(make())
     except Conflict as error:
-        raise GaveUp(str(error), Exit.WRONG_STATE) from None
+        raise CommandError(str(error), ExitCode.WRONG_STATE) from None
     answer: dict[str, int | str] = {
         "organization_id": made.organization_id,
         "project_id": made.project_id,
@@ -111,9 +111,9 @@ def serve(
             print(f"The first start asks for this code: {code}", flush=True)
 
     try:
-        run_here(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce, new=new))
+        run_local(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce, new=new))
     except CannotListen as error:
-        raise GaveUp(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 def worker() -> None:
@@ -122,7 +122,7 @@ def worker() -> None:
 
     settings = server_settings()
     configure_logging(settings)
-    run_here(work(settings))
+    run_local(work(settings))
 
 
 def migrate() -> None:
@@ -130,5 +130,5 @@ def migrate() -> None:
     from loadbell.store.open import migrate as run_migrations  # noqa: PLC0415 - server modules load only here
 
     settings = server_settings()
-    run_here(run_migrations(settings))
+    run_local(run_migrations(settings))
     print("The database has the schema of this version.")

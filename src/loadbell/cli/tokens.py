@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from loadbell.cli.moments import later
 from loadbell.cli.remote import ask, ask_all
 from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.cli.times import parse_future_time
 
 
 class TokenScope(StrEnum):
@@ -61,7 +61,7 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each property
     as_json: AsJson = False,
 ) -> None:
     """Add a token of your own, and print it; it is shown this once."""
-    optional = {"trigger": trigger, "project_id": project, "expires_at": later(expires, "--expires")}
+    optional = {"trigger": trigger, "project_id": project, "expires_at": parse_future_time(expires, "--expires")}
     given = {key: value for key, value in optional.items() if value is not None}
     made = ask("POST", "/tokens", {"name": name, "scope": scope.value, **given})
     ends = "" if made["expires_at"] is None else f" It expires {when(made['expires_at'])}."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from loadbell.cli.here import on_store
+from loadbell.cli.local import run_with_database
 from loadbell.cli.tables import AsJson, show, show_list, when
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def list_users(as_json: AsJson = False) -> None:
     from loadbell.domain.ids import rfc3339  # noqa: PLC0415 - server modules load only when their command runs
     from loadbell.store.users import list_users as stored_users  # noqa: PLC0415 - as above
 
-    found = on_store(lambda database: database.read(stored_users))
+    found = run_with_database(lambda database: database.read(stored_users))
     users = [
         {"user_id": one.id, "email": one.email, "name": one.name, "created_at": rfc3339(one.created_at)}
         for one in found
@@ -55,7 +55,7 @@ def reset_password(
         password_hash = await Passwords().hash(password)
         return await database.write(lambda tx: reset(tx, email, password_hash))
 
-    ended = on_store(work)
+    ended = run_with_database(work)
     answer = {"email": email, "sessions_ended": ended} | ({} if password_stdin else {"password": password})
     told = [f"{email} has a new password, and was signed out everywhere. The person's API tokens go on working."]
     if not password_stdin:

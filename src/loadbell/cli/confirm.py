@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadbell.cli.exits import Exit, GaveUp
+from loadbell.cli.errors import CommandError, ExitCode
 from loadbell.cli.remote import ask
 from loadbell.cli.tables import show
 from loadbell.client.api import one_line
@@ -29,10 +29,10 @@ def confirm(name: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise GaveUp("nothing was done: there is no terminal to confirm it at. Add --yes.", Exit.USAGE)
+        raise CommandError("nothing was done: there is no terminal to confirm it at. Add --yes.", ExitCode.USAGE)
     print(f"Type {one_line(name)} to go on: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != one_line(name):
-        raise GaveUp("nothing was done: this is not what was asked for. Try again.")
+        raise CommandError("nothing was done: this is not what was asked for. Try again.")
 
 
 def delete_named(path: str, name: str, what: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:  # noqa: PLR0913 - what and how
@@ -40,14 +40,14 @@ def delete_named(path: str, name: str, what: str, *, dry_run: bool, yes: bool, a
     if dry_run or not yes:
         loss = ask("DELETE", f"{path}?dry_run=true")
         if dry_run:
-            show(loss, _lost(loss, f"{what} ({one_line(name)}) would take with it:"), as_json=as_json)
+            show(loss, _format_loss(loss, f"{what} ({one_line(name)}) would take with it:"), as_json=as_json)
             return
-        typer.echo(_lost(loss, f"{what} ({one_line(name)}) takes with it:"), err=True)
+        typer.echo(_format_loss(loss, f"{what} ({one_line(name)}) takes with it:"), err=True)
     confirm(name, yes=yes)
     loss = ask("DELETE", path)
-    show(loss, f"{_lost(loss, f'{what} took with it:')}\n{what} is deleted.", as_json=as_json)
+    show(loss, f"{_format_loss(loss, f'{what} took with it:')}\n{what} is deleted.", as_json=as_json)
 
 
-def _lost(loss: dict[str, Any], title: str) -> str:
+def _format_loss(loss: dict[str, Any], title: str) -> str:
     lines = [f"  {count:>6}  {_LOSSES.get(name, name.replace('_', ' '))}" for name, count in loss.items()]
     return "\n".join([title, *lines])

@@ -5,7 +5,7 @@ from enum import IntEnum
 from pathlib import Path
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """What an exit code of ours means."""
 
     DONE = 0
@@ -15,10 +15,10 @@ class Exit(IntEnum):
     WRONG_STATE = 4  #: already set up, locked, old schema, bad setting
 
 
-class GaveUp(Exception):  # noqa: N818 - reads as what happened
+class CommandError(Exception):
     """A command can't go on: what happened and what to do, for a person, and the code to exit with."""
 
-    def __init__(self, message: str, code: int = Exit.FAILED) -> None:
+    def __init__(self, message: str, code: int = ExitCode.FAILED) -> None:
         self.code = code
         super().__init__(message)
 
@@ -29,20 +29,20 @@ def explain(error: Exception) -> tuple[str, int]:
     from loadbell.setting_texts import BadSetting  # noqa: PLC0415 - as above
 
     match error:
-        case GaveUp():
+        case CommandError():
             return str(error), error.code
         case Unavailable():
-            return str(error), Exit.UNREACHABLE
+            return str(error), ExitCode.UNREACHABLE
         case Refused():
-            return str(error), Exit.FAILED
+            return str(error), ExitCode.FAILED
         case BadSetting():
-            return str(error), Exit.WRONG_STATE
+            return str(error), ExitCode.WRONG_STATE
         case OSError() if error.strerror:
             at = f"{error.filename}: " if error.filename else ""
             return (
                 f"{at}{error.strerror}. Check that it is there, may be used, and has space.",
-                Exit.FAILED,
+                ExitCode.FAILED,
             )
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
-    return f"unexpected error, please report it: {type(error).__name__}: {error} ({place})", Exit.FAILED
+    return f"unexpected error, please report it: {type(error).__name__}: {error} ({place})", ExitCode.FAILED

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from loadbell.cli.exits import Exit, GaveUp
+from loadbell.cli.errors import CommandError, ExitCode
 
 if TYPE_CHECKING:
     from loadbell.store.db import Database
@@ -27,7 +27,7 @@ def server_settings() -> Any:
     return load_settings(os.environ)
 
 
-def run_here(work: Coroutine[Any, Any, T]) -> T:
+def run_local(work: Coroutine[Any, Any, T]) -> T:
     """Runs ``work`` to its end on uvloop.
 
     Raises:
@@ -41,19 +41,19 @@ def run_here(work: Coroutine[Any, Any, T]) -> T:
     try:
         result: T = uvloop.run(work)
     except Unreachable as error:
-        raise GaveUp(str(error), Exit.UNREACHABLE) from None
+        raise CommandError(str(error), ExitCode.UNREACHABLE) from None
     except Unavailable as error:
-        raise GaveUp(error.for_operator or str(error), Exit.UNREACHABLE) from None
+        raise CommandError(error.for_operator or str(error), ExitCode.UNREACHABLE) from None
     except WrongState as error:
-        raise GaveUp(str(error), Exit.WRONG_STATE) from None
+        raise CommandError(str(error), ExitCode.WRONG_STATE) from None
     return result
 
 
-def on_store(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T:
+def run_with_database(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T:
     """What ``work`` gives on the store that the settings name, beside whoever else uses it.
 
     Raises:
-        GaveUp: as :func:`run_here`.
+        GaveUp: as :func:`run_local`.
         BadSetting: a setting is wrong.
     """
     from loadbell.store.open import open_beside  # noqa: PLC0415 - only when a server command runs
@@ -65,4 +65,4 @@ def on_store(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T:
         finally:
             await database.close()
 
-    return run_here(whole())
+    return run_local(whole())

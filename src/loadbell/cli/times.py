@@ -5,25 +5,25 @@ import time
 import typer
 
 
-def later(text: str | None, option: str) -> str | None:
+def parse_future_time(text: str | None, option: str) -> str | None:
     """The RFC 3339 moment that ``text`` names: itself, or so long from now ("90d").
 
     Raises:
         typer.BadParameter: it is neither.
     """
-    return _moment(text, option, 1)
+    return _parse_time(text, option, 1)
 
 
-def earlier(text: str | None, option: str) -> str | None:
+def parse_past_time(text: str | None, option: str) -> str | None:
     """The RFC 3339 moment that ``text`` names: itself, or so long ago ("24h").
 
     Raises:
         typer.BadParameter: it is neither.
     """
-    return _moment(text, option, -1)
+    return _parse_time(text, option, -1)
 
 
-def _moment(text: str | None, option: str, direction: int) -> str | None:
+def _parse_time(text: str | None, option: str, direction: int) -> str | None:
     from datetime import datetime  # noqa: PLC0415 - only when a moment is given
 
     from loadbell.domain.ids import rfc3339  # noqa: PLC0415 - as above

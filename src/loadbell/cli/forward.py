@@ -15,7 +15,7 @@ TIMEOUT_S = 30.0
 """How long one step of the exchange may take: to connect, to send, to get the next part of the answer."""
 
 # RFC 9110 section 7.6.1, and what the next connection decides anew.
-_OF_ONE_CONNECTION = frozenset(
+_HOP_BY_HOP_HEADERS = frozenset(
     {
         "connection",
         "content-length",
@@ -34,7 +34,7 @@ _OF_ONE_CONNECTION = frozenset(
 
 
 @dataclass(frozen=True)
-class Forwarded:
+class ForwardResult:
     """What came back; ``error`` says in a few words why nothing did."""
 
     status: int
@@ -43,7 +43,7 @@ class Forwarded:
     error: str | None = None
 
 
-def forwarder(url: str, done: Callable[[Received, Forwarded], None]) -> Callable[[Received], Behaviour]:
+def make_forwarder(url: str, done: Callable[[Received, ForwardResult], None]) -> Callable[[Received], Behaviour]:
     """A script that sends each request on to ``url`` and answers with its answer, or with 502 if none comes.
 
     ``done`` is called after each, from a thread of the request's own.
@@ -58,9 +58,9 @@ def forwarder(url: str, done: Callable[[Received, Forwarded], None]) -> Callable
     def script(request: Received) -> Behaviour:
         async def behave(writer: asyncio.StreamWriter) -> bool:
             loop = asyncio.get_running_loop()
-            answer: asyncio.Future[Forwarded] = loop.create_future()
+            answer: asyncio.Future[ForwardResult] = loop.create_future()
 
-            def give(forwarded: Forwarded) -> None:
+            def give(forwarded: ForwardResult) -> None:
                 if not answer.done():  # cancelled: the receiver is ending
                     answer.set_result(forwarded)
 
@@ -80,7 +80,7 @@ def forwarder(url: str, done: Callable[[Received, Forwarded], None]) -> Callable
     return script
 
 
-def _send(target: SplitResult, request: Received) -> Forwarded:
+def _send(target: SplitResult, request: Received) -> ForwardResult:
     connection = _connection(target)
     try:
         connection.putrequest(
@@ -88,16 +88,16 @@ def _send(target: SplitResult, request: Received) -> Forwarded:
             (target.path or "/") + (f"?{target.query}" if target.query else ""),
             skip_accept_encoding=True,
         )
-        for name, value in _passed_on(request.headers):
+        for name, value in _end_to_end_headers(request.headers):
             connection.putheader(name, value)
         connection.putheader("Content-Length", str(len(request.body)))
         connection.endheaders(request.body)
         answer = connection.getresponse()
-        return Forwarded(answer.status, dict(_passed_on(answer.getheaders())), answer.read())
+        return ForwardResult(answer.status, dict(_end_to_end_headers(answer.getheaders())), answer.read())
     except (OSError, ValueError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         line = f"loadbell listen got no answer from the --forward-to address: {why}.\n"
-        return Forwarded(502, {"Content-Type": "text/plain; charset=utf-8"}, line.encode(), why)
+        return ForwardResult(502, {"Content-Type": "text/plain; charset=utf-8"}, line.encode(), why)
     finally:
         connection.close()
 
@@ -109,5 +109,5 @@ def _connection(target: SplitResult) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(host, target.port, timeout=TIMEOUT_S)
 
 
-def _passed_on(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in headers if name.lower() not in _OF_ONE_CONNECTION]
+def _end_to_end_headers(headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP_HEADERS]
