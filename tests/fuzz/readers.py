@@ -36,8 +36,8 @@ from loadbell.sources.k6_cloud_v1 import _tool, _without_prefix
 from loadbell.store.secrets import SecretBox
 from loadbell.web import channel_forms, members, organizations, projects, tokens
 from loadbell.web.csrf import is_visitor, token_of
+from loadbell.web.datetimes import parse_datetime
 from loadbell.web.form import Form, read_form
-from loadbell.web.moments import instant_in
 from loadbell.web.page import _LOCAL, ORGANIZATION, SESSION, THEME, VISITOR
 
 NOW = 1_800_000_000_000_000
@@ -121,7 +121,7 @@ def _page_form(raw: bytes) -> object:
 
 _OF_FORMS: tuple[Callable[[Form], object], ...] = (
     channel_forms.parse_name, channel_forms.parse_subscription, members._role, members._projects, organizations._name,
-    projects._name, tokens._name, tokens._project, lambda form: instant_in(form.get("since", ""), "since"),
+    projects._name, tokens._name, tokens._project, lambda form: parse_datetime(form.get("since", ""), "since"),
     *(lambda form, kind=kind: channel_forms.parse_settings(kind, form, None) for kind in channel_types()),
     *(lambda form, kind=kind: channel_forms.build_fields(kind, None, form) for kind in channel_types()),
 )  # fmt: skip
@@ -163,7 +163,7 @@ READERS: Mapping[str, Reader] = {
     "a page's form": (_page_form, (Refused,)),
     "a page's form's media type": (_text(lambda text: read_form(b"a=b", text)), (Refused,)),
     "where to go on": (_text(_onward), ()),
-    "a date of a form": (_text(lambda text: instant_in(text, "since")), (Refused,)),
+    "a date of a form": (_text(lambda text: parse_datetime(text, "since")), (Refused,)),
     "an id in a path": (_text(lambda text: integer_id(text, "run")), (Refused,)),
     "a UUID in a path": (_text(lambda text: uuid_id(text, "delivery")), (Refused,)),
     "a Host": (lambda raw: _HOSTS.check(_scope(b"host")(raw)), (Refused,)),

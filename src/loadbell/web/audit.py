@@ -18,7 +18,7 @@ from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.store.audit import Entry
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.moments import instant_in
+from loadbell.web.datetimes import parse_datetime
 from loadbell.web.page import PageRequest
 from loadbell.web.rendering import HEADERS
 
@@ -77,7 +77,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
         wanted=filter_,
         query=filter_.query(),
         older=None if older is None else f"{address}?{filter_.query(cursor=older)}",
-        told=told,
+        told=describe_changes,
     )
 
 
@@ -91,14 +91,14 @@ async def export(page: NamedDependency[PageRequest]) -> Stream:
     return Stream(lines, media_type=JSON_LINES, headers={**HEADERS, "Content-Disposition": name})
 
 
-def told(changes: Mapping[str, Any]) -> list[str]:
+def describe_changes(changes: Mapping[str, Any]) -> list[str]:
     """What an entry says, a line for each thing."""
     lines = []
     for name, change in changes.items():
         if isinstance(change, Mapping) and set(change) == {"before", "after"}:
-            lines.append(f"{name}: {_written(change['before'])} → {_written(change['after'])}")
+            lines.append(f"{name}: {_to_text(change['before'])} → {_to_text(change['after'])}")
         else:
-            lines.append(f"{name}: {_written(change)}")
+            lines.append(f"{name}: {_to_text(change)}")
     return lines
 
 
@@ -117,8 +117,8 @@ async def _list_entries(
         unit.principal.organization_id,
         user_id=filter_.user_id,
         action=filter_.action or None,
-        since=instant_in(filter_.since, "since"),
-        until=instant_in(filter_.until, "until"),
+        since=parse_datetime(filter_.since, "since"),
+        until=parse_datetime(filter_.until, "until"),
         before=before,
         limit=limit,
     )
@@ -138,12 +138,12 @@ def _parse_filter(page: PageRequest) -> AuditFilter:
         page.query_param("since"),
         page.query_param("until"),
     )
-    instant_in(filter_.since, "since")
-    instant_in(filter_.until, "until")
+    parse_datetime(filter_.since, "since")
+    parse_datetime(filter_.until, "until")
     return filter_
 
 
-def _written(value: Any) -> str:
+def _to_text(value: Any) -> str:
     if value is None:
         return "none"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -17,10 +17,10 @@ from loadbell.notify import channels, deliveries, delivery_stats, replay, resumi
 from loadbell.notify.resuming import Held
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
+from loadbell.web.advice import ADVICE
+from loadbell.web.datetimes import parse_datetime
 from loadbell.web.form import Form
-from loadbell.web.moments import instant_in
 from loadbell.web.page import PageRequest
-from loadbell.web.reasons import ADVICE
 
 SHOWN = 10
 """Deliveries that the page shows; the log has them all."""
@@ -237,7 +237,7 @@ async def _replay(unit: UnitOfWork[Principal], channel_id: int, form: Form, coun
     """How many deliveries the form asks for; sends them once they have been ``counted``."""
     await channels.get_channel(unit, channel_id)
     unit.principal.require(Action.MANAGE_DELIVERIES)  # before what is wrong with the form
-    since = instant_in(form.get("since", ""), "since")
+    since = parse_datetime(form.get("since", ""), "since")
     if since is None:
         raise Invalid(FieldError("since", "say from when on"))
     try:
@@ -248,7 +248,7 @@ async def _replay(unit: UnitOfWork[Principal], channel_id: int, form: Form, coun
         unit,
         channel_id,
         since=since,
-        until=instant_in(form.get("until", ""), "until"),
+        until=parse_datetime(form.get("until", ""), "until"),
         statuses=statuses,
         dry_run=counted is None,
         counted=counted,

@@ -20,9 +20,9 @@ from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
 from loadbell.notify import channels, deliveries, delivery_stats
 from loadbell.store.unit_of_work import UnitOfWork
-from loadbell.web.moments import instant_in
+from loadbell.web.advice import ADVICE
+from loadbell.web.datetimes import parse_datetime
 from loadbell.web.page import PageRequest
-from loadbell.web.reasons import ADVICE
 from loadbell.web.rendering import render_part
 
 PAGE = 50
@@ -218,8 +218,8 @@ async def _list_deliveries(
         channel_id=channel_id,
         status=filter_.status,
         event=filter_.event,
-        since=instant_in(filter_.since, "since"),
-        until=instant_in(filter_.until, "until"),
+        since=parse_datetime(filter_.since, "since"),
+        until=parse_datetime(filter_.until, "until"),
         before=before,
         limit=PAGE,
     )
@@ -259,8 +259,8 @@ def _parse_filter(page: PageRequest) -> DeliveryFilter:
         )
     except ValueError:
         raise Invalid(FieldError("filter", "it names nothing that there is; choose one of the lists")) from None
-    instant_in(filter_.since, "since")
-    instant_in(filter_.until, "until")
+    parse_datetime(filter_.since, "since")
+    parse_datetime(filter_.until, "until")
     return filter_
 
 

@@ -22,9 +22,9 @@ from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source, Thresh
 from loadbell.notify import channels, delivery_stats
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
+from loadbell.web.advice import ADVICE
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
-from loadbell.web.reasons import ADVICE
 
 MOST_CHANNELS = 200
 """Channels that the page lists; beyond that the API does it."""
@@ -193,7 +193,7 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
     sample = _sample(unit.principal, unit.now)
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         rows = tuple(ChannelRow(channel, forms.title_of(channel), None, None, None) for channel in shown)
-        return NotificationsView((), rows, more, {}, _told(sample))
+        return NotificationsView((), rows, more, {}, _describe_sample(sample))
     projects = await names_of_projects(unit)
     in_sections = {channel.id for channel in first.values()}
     last = await delivery_stats.last_deliveries(unit, in_sections | {channel.id for channel in listed})
@@ -205,7 +205,7 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
         further=tuple(_channel_row(channel, last, projects) for channel in shown if channel.id not in in_sections),
         more=more,
         projects=projects,
-        sample=_told(sample),
+        sample=_describe_sample(sample),
     )
 
 
@@ -267,7 +267,7 @@ def _sample(principal: Principal, now: Micros) -> Run:
     )
 
 
-def _told(sample: Run) -> Notice:
+def _describe_sample(sample: Run) -> Notice:
     now = sample.last_report_at
     notice = run_notice(sample, EventName.FINISHED, project="Web shop", who="you", now=now)
     return replace(notice, links=())

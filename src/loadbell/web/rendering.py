@@ -49,7 +49,7 @@ _MANY = 10**15
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
-def _ago(then: Micros, now: Micros) -> str:
+def _format_age(then: Micros, now: Micros) -> str:
     """How long before ``now`` it was, or how long it will take, as people say it."""
     seconds = abs(now - then) // SECOND
     name, length = next(((name, length) for name, length in _UNITS if seconds >= length), ("", 1))
@@ -60,17 +60,17 @@ def _ago(then: Micros, now: Micros) -> str:
     return f"{span} ago" if then <= now else f"in {span}"
 
 
-def _moment(then: Micros) -> str:
+def _format_datetime(then: Micros) -> str:
     """The exact instant, as people read it."""
     return to_datetime(then).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def _clock(then: Micros) -> str:
+def _format_time(then: Micros) -> str:
     """The time of day alone, where the day is clear."""
     return to_datetime(then).strftime("%H:%M:%S")
 
 
-def _took(length: Micros) -> str:
+def _format_duration(length: Micros) -> str:
     """How long something took, as people say it: "142 ms", "12 s", "12 m 04 s", "8 h 00 m", "3 d 04 h"."""
     if length < SECOND:
         return f"{max(length, 0) // 1000} ms"
@@ -83,17 +83,17 @@ def _took(length: Micros) -> str:
     raise AssertionError("unreachable: a minute is the smallest size")
 
 
-def _figure(value: float) -> str:
+def _format_count(value: float) -> str:
     """A number as people read it: thousands apart, and no more digits than say something."""
     return f"{value:,.0f}" if abs(value) >= _THOUSAND and value < _MANY else format_number(value)
 
 
-def _measured(name: str, value: float) -> str:
+def _format_metric(name: str, value: float) -> str:
     """The value of a run's metric, with its unit where that is known."""
-    return format_metric(name, value) if is_known_metric(name) else _figure(value)
+    return format_metric(name, value) if is_known_metric(name) else _format_count(value)
 
 
-def _iso(then: Micros) -> str:
+def _format_iso(then: Micros) -> str:
     return to_datetime(then).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -109,8 +109,15 @@ def _templates(root: str) -> Environment:
         auto_reload=False,
     )
     templates.globals.update(root=root, static=f"{root}/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
-    templates.globals.update(judged_by=judged_by, label_of=metric_label, measured=_measured)
-    templates.filters.update(figure=_figure, ago=_ago, clock=_clock, iso=_iso, moment=_moment, took=_took)
+    templates.globals.update(judged_by=judged_by, label_of=metric_label, measured=_format_metric)
+    templates.filters.update(
+        figure=_format_count,
+        ago=_format_age,
+        clock=_format_time,
+        iso=_format_iso,
+        moment=_format_datetime,
+        took=_format_duration,
+    )
     return templates
 
 

@@ -15,8 +15,8 @@ from loadbell.domain.runs import Trigger
 from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
+from loadbell.web.datetimes import parse_datetime
 from loadbell.web.form import Form
-from loadbell.web.moments import instant_in
 from loadbell.web.page import PageRequest
 
 PAGE = 50
@@ -113,7 +113,7 @@ async def _create_token(unit: UnitOfWork[Principal], form: Form) -> tuple[Token,
         name=_name(form),
         scope=_one_of(Scope, form.get("scope", ""), "scope"),
         trigger=_one_of(Trigger, form.get("trigger", ""), "trigger"),
-        expires_at=instant_in(form.get("expires_at", ""), "expires_at"),
+        expires_at=parse_datetime(form.get("expires_at", ""), "expires_at"),
         project_id=_project(form),
     )
 

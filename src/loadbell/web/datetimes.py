@@ -6,7 +6,7 @@ from loadbell.domain.errors import FieldError, Invalid
 from loadbell.domain.ids import Micros, from_datetime
 
 
-def instant_in(text: str, field: str) -> Micros | None:
+def parse_datetime(text: str, field: str) -> Micros | None:
     """The instant that ``text``, of the field of that name, says; None: it is empty.
 
     Raises:
