@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from loadbell.domain.errors import Invalid, NotFound
 from loadbell.domain.ids import MAX_ID
-from loadbell.entry.identifiers import check_id, integer_id, uuid_id
 from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.path_ids import check_id, parse_integer_id, parse_uuid_id
 
 
 @given(st.integers(1, MAX_ID))
@@ -55,16 +55,16 @@ def test_a_short_page_is_the_last() -> None:
 def test_what_cannot_be_an_id_is_not_found(text: str) -> None:
     """Only the one decimal form of 1 to 2**63 - 1 is an id."""
     with pytest.raises(NotFound):
-        integer_id(text, "run")
+        parse_integer_id(text, "run")
 
 
 def test_an_id_is_itself() -> None:
     """The smallest and the largest id are read; a UUID is read in either case."""
     value = uuid4()
 
-    assert [1, MAX_ID] == [integer_id("1", "run"), integer_id(str(MAX_ID), "run")]
-    assert value == uuid_id(str(value).upper(), "delivery")
+    assert [1, MAX_ID] == [parse_integer_id("1", "run"), parse_integer_id(str(MAX_ID), "run")]
+    assert value == parse_uuid_id(str(value).upper(), "delivery")
     with pytest.raises(NotFound):
-        uuid_id(value.hex, "delivery")
+        parse_uuid_id(value.hex, "delivery")
     with pytest.raises(NotFound):
         check_id(2**63, "project")

@@ -25,9 +25,9 @@ from loadbell.domain.thresholds import parse_expression, parse_selection
 from loadbell.entry.bodies import decode_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
-from loadbell.entry.identifiers import integer_id, uuid_id
 from loadbell.entry.paging import PageQuery
 from loadbell.entry.parameters import read_cookies, read_query
+from loadbell.entry.path_ids import parse_integer_id, parse_uuid_id
 from loadbell.entry.paths import without_root
 from loadbell.outbound.contract import Reply
 from loadbell.outbound.urls import BadUrl, parse_url
@@ -164,8 +164,8 @@ READERS: Mapping[str, Reader] = {
     "a page's form's media type": (_text(lambda text: read_form(b"a=b", text)), (Refused,)),
     "where to go on": (_text(_onward), ()),
     "a date of a form": (_text(lambda text: parse_datetime(text, "since")), (Refused,)),
-    "an id in a path": (_text(lambda text: integer_id(text, "run")), (Refused,)),
-    "a UUID in a path": (_text(lambda text: uuid_id(text, "delivery")), (Refused,)),
+    "an id in a path": (_text(lambda text: parse_integer_id(text, "run")), (Refused,)),
+    "a UUID in a path": (_text(lambda text: parse_uuid_id(text, "delivery")), (Refused,)),
     "a Host": (lambda raw: _HOSTS.check(_scope(b"host")(raw)), (Refused,)),
     "a Host of this machine": (lambda raw: _HOSTS.is_local(_scope(b"host")(raw)), ()),
     "an Origin": (lambda raw: _HOSTS.refuse_foreign(_scope(b"origin")(raw)), (Refused,)),

@@ -15,7 +15,7 @@ from loadbell.api.sessions import KnownPassword
 from loadbell.api.tokens import CreatedToken, NewTokenBody, make_token
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Role, SignedIn
-from loadbell.entry.identifiers import check_id
+from loadbell.entry.path_ids import check_id
 from loadbell.entry.requests import SessionRequest
 from loadbell.store.unit_of_work import UnitOfWork
 

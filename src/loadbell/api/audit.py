@@ -10,9 +10,9 @@ from loadbell.api.answers import Page
 from loadbell.api.bodies import InstantText, span
 from loadbell.api.routes import route
 from loadbell.domain.orgs import Principal, SignedIn
-from loadbell.entry.audit_lines import AT_ONCE, JSON_LINES, AuditEntry, exported, shown
-from loadbell.entry.identifiers import check_id
+from loadbell.entry.audit_export import BATCH_SIZE, JSON_LINES, AuditEntry, export_entries, to_audit_entry
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.path_ids import check_id
 from loadbell.entry.requests import ApiRequest
 from loadbell.store.audit import Entry
 from loadbell.store.unit_of_work import UnitOfWork
@@ -64,7 +64,7 @@ async def list_audit(unit: UnitOfWork[Principal], organization_id: int, query: A
 )
 async def export_audit(request: ApiRequest, organization_id: int, query: ExportQuery) -> Stream:
     """The whole log as JSON lines, one entry a line, newest first. If it can't be finished, the connection is cut."""
-    lines = await exported(lambda before: request.read(_list_entries, organization_id, query, before, AT_ONCE))
+    lines = await export_entries(lambda before: request.read(_list_entries, organization_id, query, before, BATCH_SIZE))
     return Stream(lines, media_type=JSON_LINES, headers={"Cache-Control": "no-store"})
 
 
@@ -91,7 +91,7 @@ async def _list_entries(
 
 
 def _page(entries: list[Entry], following: int | None) -> AuditPage:
-    return AuditPage([shown(entry) for entry in entries], cursor_after(following))
+    return AuditPage([to_audit_entry(entry) for entry in entries], cursor_after(following))
 
 
 HANDLERS: list[Any] = [list_audit, export_audit, list_account_audit]

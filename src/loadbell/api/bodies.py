@@ -12,8 +12,8 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros, from_datetime
 from loadbell.domain.run_times import LONGEST
 from loadbell.entry.fields import convert_fields
-from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.path_ids import check_id
 from loadbell.notify.resuming import Held
 from loadbell.runs.lifecycle import NewRun, Report
 

@@ -12,8 +12,8 @@ from loadbell.api.routes import route
 from loadbell.domain import orgs
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, SignedIn
-from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.path_ids import check_id
 from loadbell.entry.requests import ApiRequest
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 

@@ -11,8 +11,8 @@ from loadbell.domain import runs
 from loadbell.domain.errors import Invalid
 from loadbell.domain.ids import Micros, from_datetime
 from loadbell.domain.orgs import Principal
-from loadbell.entry.identifiers import check_id
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.path_ids import check_id
 from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaType
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest

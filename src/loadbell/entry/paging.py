@@ -9,7 +9,7 @@ from uuid import UUID
 import msgspec
 
 from loadbell.domain.errors import FieldError, Invalid, NotFound
-from loadbell.entry.identifiers import integer_id, uuid_id
+from loadbell.entry.path_ids import parse_integer_id, parse_uuid_id
 
 DEFAULT_LIMIT = 50
 LARGEST_LIMIT = 200
@@ -34,7 +34,7 @@ class PageQuery(msgspec.Struct, kw_only=True):
         Raises:
             Invalid: the cursor is not one of ours.
         """
-        return None if self.cursor is None else _opened(self.cursor, integer_id)
+        return None if self.cursor is None else _opened(self.cursor, parse_integer_id)
 
     def before_uuid(self) -> UUID | None:
         """The UUID that the page begins after.
@@ -42,7 +42,7 @@ class PageQuery(msgspec.Struct, kw_only=True):
         Raises:
             Invalid: the cursor is not one of ours.
         """
-        return None if self.cursor is None else _opened(self.cursor, uuid_id)
+        return None if self.cursor is None else _opened(self.cursor, parse_uuid_id)
 
 
 def split(found: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[Sequence[T], str | None]:

@@ -30,7 +30,7 @@ from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.domain.quotas import Quotas
-from loadbell.entry import identifiers
+from loadbell.entry import path_ids
 from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER, decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
@@ -87,7 +87,7 @@ class AppRequest(Generic[Who]):
         Raises:
             NotFound: nothing can have that id.
         """
-        return identifiers.integer_id(self._request.path_params[name], noun)
+        return path_ids.parse_integer_id(self._request.path_params[name], noun)
 
     def uuid(self, name: str, noun: str) -> UUID:
         """The UUID of a ``noun`` at ``name`` in the path.
@@ -95,7 +95,7 @@ class AppRequest(Generic[Who]):
         Raises:
             NotFound: nothing can have that id.
         """
-        return identifiers.uuid_id(self._request.path_params[name], noun)
+        return path_ids.parse_uuid_id(self._request.path_params[name], noun)
 
     def query(self, wanted: type[S]) -> S:
         """The query string as ``wanted``, a Struct; names that it does not have are ignored.

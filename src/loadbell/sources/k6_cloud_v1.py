@@ -31,7 +31,7 @@ from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
 from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks
-from loadbell.entry.identifiers import check_id, integer_id
+from loadbell.entry.path_ids import check_id, parse_integer_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest, AppContext
@@ -329,12 +329,12 @@ async def _create_run(
 
 async def _selections(unit: UnitOfWork[Principal], run_id: str) -> tuple[int, int, tuple[str, ...] | None]:
     """The run, its organization, and the selections of series that its thresholds ask for."""
-    run = integer_id(run_id, _NOUN)  # no stranger learns what is wrong with it
+    run = parse_integer_id(run_id, _NOUN)  # no stranger learns what is wrong with it
     return run, unit.principal.organization_id, await measurements.get_selections(unit, run)
 
 
 async def _end_run(unit: UnitOfWork[Principal], run_id: str, end: _End) -> None:
-    run = await lifecycle.lock_run(unit, integer_id(run_id, _NOUN))
+    run = await lifecycle.lock_run(unit, parse_integer_id(run_id, _NOUN))
     status = _status(end, run.status)
     verdicts = {key: {text: not failed for text, failed in of.items()} for key, of in (end.thresholds or {}).items()}
     measured = await measurements.get_measurements(unit.tx, run)

@@ -13,9 +13,9 @@ from litestar.response import Stream
 from loadbell.accounts import audit, members
 from loadbell.domain.errors import Invalid, NotFound, Refused
 from loadbell.domain.orgs import Principal
-from loadbell.entry.audit_lines import AT_ONCE, JSON_LINES, exported
-from loadbell.entry.identifiers import integer_id
+from loadbell.entry.audit_export import BATCH_SIZE, JSON_LINES, export_entries
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.audit import Entry
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.datetimes import parse_datetime
@@ -86,7 +86,9 @@ async def export(page: NamedDependency[PageRequest]) -> Stream:
     """All entries that the filters leave, as JSON lines, newest first. If it can't be finished, the file is cut."""
     await page.require_account()
     organization_id, filter_ = _id(page), _parse_filter(page)
-    lines = await exported(lambda before: page.read_in(organization_id, _list_entries, filter_, before, AT_ONCE))
+    lines = await export_entries(
+        lambda before: page.read_in(organization_id, _list_entries, filter_, before, BATCH_SIZE)
+    )
     name = f'attachment; filename="audit-{organization_id}.jsonl"'
     return Stream(lines, media_type=JSON_LINES, headers={**HEADERS, "Content-Disposition": name})
 
@@ -133,7 +135,7 @@ def _parse_filter(page: PageRequest) -> AuditFilter:
     """
     user = page.query_param("user_id")
     filter_ = AuditFilter(
-        integer_id(user, "user") if user else None,
+        parse_integer_id(user, "user") if user else None,
         page.query_param("action").strip().replace("\x00", "")[:100],
         page.query_param("since"),
         page.query_param("until"),

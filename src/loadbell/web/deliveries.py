@@ -16,8 +16,8 @@ from loadbell.domain.errors import Conflict, FieldError, IllegalMove, Invalid, R
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal
-from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.notify import channels, deliveries, delivery_stats
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.advice import ADVICE
@@ -250,7 +250,7 @@ def _parse_filter(page: PageRequest) -> DeliveryFilter:
     channel, status, event = page.query_param("channel_id"), page.query_param("status"), page.query_param("event")
     try:
         filter_ = DeliveryFilter(
-            channel_id=integer_id(channel, "channel") if channel else None,
+            channel_id=parse_integer_id(channel, "channel") if channel else None,
             status=DeliveryStatus(status) if status else None,
             event=EventName(event) if event else None,
             since=page.query_param("since"),

@@ -11,8 +11,8 @@ from loadbell.accounts import invitations, members
 from loadbell.accounts.projects import names_of_projects
 from loadbell.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, RateLimited, Refused
 from loadbell.domain.orgs import Action, Invitation, Member, Principal, Role
-from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
@@ -147,13 +147,13 @@ async def _invite(unit: UnitOfWork[Principal], organization_id: int, form: Form)
 @exclusive
 async def _revoke_invitation(unit: UnitOfWork[Principal], invitation_id: str) -> None:
     unit.principal.require(Action.MANAGE_MEMBERS)
-    await invitations.revoke_invitation(unit, integer_id(invitation_id, "invitation"))
+    await invitations.revoke_invitation(unit, parse_integer_id(invitation_id, "invitation"))
 
 
 @exclusive
 async def _update_member(unit: UnitOfWork[Principal], organization_id: int, user: str, form: Form) -> None:
     unit.principal.require(Action.MANAGE_MEMBERS)
-    user_id = integer_id(user, "member")
+    user_id = parse_integer_id(user, "member")
     role = None if user_id == unit.principal.user_id and unit.principal.role is Role.OWNER else _role(form)
     await members.update_member(unit, organization_id, user_id, role=role, project_ids=_projects(form))
 
@@ -184,7 +184,7 @@ def _role(form: Form) -> Role:
 
 def _projects(form: Form) -> tuple[int, ...]:
     try:
-        return tuple(integer_id(text, "project") for text in form.all("project_ids"))
+        return tuple(parse_integer_id(text, "project") for text in form.all("project_ids"))
     except NotFound:
         raise Invalid(FieldError("project_ids", "choose among the boxes of the form")) from None
 

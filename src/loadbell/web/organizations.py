@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from loadbell.accounts import members, organizations, projects
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role
-from loadbell.entry.identifiers import integer_id
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
@@ -134,7 +134,7 @@ async def _update_organization(unit: UnitOfWork[Principal], form: Form) -> None:
     unit.principal.require(Action.MANAGE_ORGANIZATION)  # before what is wrong with the form
     organization_id, name = unit.principal.organization_id, _name(form)
     try:
-        project_id = integer_id(form["default_project_id"], "project") if form.get("default_project_id") else None
+        project_id = parse_integer_id(form["default_project_id"], "project") if form.get("default_project_id") else None
         await organizations.update_organization(unit, organization_id, name=name, default_project_id=project_id)
     except NotFound:  # it was there when the form was made
         wrong = "this project is not there any more; choose another"
@@ -148,7 +148,7 @@ async def _update_organization(unit: UnitOfWork[Principal], form: Form) -> None:
 async def _transfer(unit: UnitOfWork[Principal], form: Form) -> None:
     unit.principal.require(Action.TRANSFER_ORGANIZATION)
     try:
-        user_id = integer_id(form.get("user_id", ""), "member")
+        user_id = parse_integer_id(form.get("user_id", ""), "member")
         if user_id == unit.principal.user_id:
             raise Invalid(FieldError("user_id", "you are the owner already; choose somebody else"))
         await members.update_member(unit, unit.principal.organization_id, user_id, role=Role.OWNER)

@@ -10,8 +10,8 @@ from loadbell.accounts import projects
 from loadbell.accounts.organizations import LONGEST_NAME, update_organization
 from loadbell.domain.errors import Conflict, FieldError, Invalid, Refused
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
-from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
@@ -142,7 +142,7 @@ async def _add_project(unit: UnitOfWork[Principal], organization_id: int, form: 
 @exclusive
 async def _rename_project(unit: UnitOfWork[Principal], project_id: str, form: Form) -> None:
     unit.principal.require(Action.MANAGE_PROJECTS)
-    await projects.update_project(unit, integer_id(project_id, "project"), name=_name(form))
+    await projects.update_project(unit, parse_integer_id(project_id, "project"), name=_name(form))
 
 
 @exclusive

@@ -14,8 +14,8 @@ from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.errors import FieldError, IllegalMove, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import Result, Run, RunCounts, RunMove, RunStatus, Source, Threshold, Trigger
-from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, cursor_after
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.notify import channels, deliveries, delivery_stats
 from loadbell.runs import lifecycle, measurements
 from loadbell.runs.measurements import RunComparison
@@ -244,7 +244,7 @@ async def _organization(page: PageRequest) -> int | None:
     await page.require_account()
     asked = page.query_param("organization_id")
     if asked:
-        return integer_id(asked, "organization")
+        return parse_integer_id(asked, "organization")
     chosen = await page.organization()
     return None if chosen is None else chosen.organization_id
 
@@ -266,7 +266,7 @@ def _parse_filter(page: PageRequest) -> RunFilter:
         raise Invalid(FieldError("q", "the character U+0000 can't be looked for; remove it"))
     return RunFilter(
         text=text.strip()[:LONGEST_SEARCH],
-        project_id=integer_id(project, "project") if project else None,
+        project_id=parse_integer_id(project, "project") if project else None,
         status=_chosen(page, "status", lambda value: RunStatus(int(value))),
         result=_chosen(page, "result", Result),
         source=_chosen(page, "source", Source),

@@ -12,8 +12,8 @@ from loadbell.accounts.projects import names_of_projects
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Principal, Scope, Token
 from loadbell.domain.runs import Trigger
-from loadbell.entry.identifiers import integer_id
 from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.datetimes import parse_datetime
 from loadbell.web.form import Form
@@ -121,7 +121,7 @@ async def _create_token(unit: UnitOfWork[Principal], form: Form) -> tuple[Token,
 @exclusive
 async def _revoke_token(unit: UnitOfWork[Principal], token_id: str) -> None:
     try:
-        await tokens.revoke_token(unit, integer_id(token_id, "token"))
+        await tokens.revoke_token(unit, parse_integer_id(token_id, "token"))
     except NotFound:
         unit.principal.require(Action.READ_TOKENS)  # whoever may not look is told so, not whether it is there
         raise
@@ -152,7 +152,7 @@ def _one_of(kind: Any, text: str, field: str) -> Any:
 def _project(form: Form) -> int | None:
     text = form.get("project_id", "")
     try:
-        return integer_id(text, "project") if text else None
+        return parse_integer_id(text, "project") if text else None
     except NotFound:
         raise Invalid(FieldError("project_id", "choose one of the list")) from None
 

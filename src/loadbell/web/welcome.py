@@ -15,7 +15,7 @@ from loadbell.client import k6
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Principal, Scope
 from loadbell.domain.runs import Run
-from loadbell.entry.identifiers import integer_id
+from loadbell.entry.path_ids import parse_integer_id
 from loadbell.notify.channels import list_channels
 from loadbell.runs.lifecycle import list_runs
 from loadbell.store.unit_of_work import UnitOfWork
@@ -96,7 +96,7 @@ async def _show(
 async def _make_token(unit: UnitOfWork[Principal], form: Form) -> IssuedToken:
     unit.principal.require(Action.MANAGE_TOKENS)  # before what is wrong with the form
     try:
-        project = await projects.get_project(unit, integer_id(form.get("project_id", ""), "project"))
+        project = await projects.get_project(unit, parse_integer_id(form.get("project_id", ""), "project"))
     except NotFound:
         raise Invalid(FieldError("project_id", "this project is not there any more; choose another")) from None
     _, value = await create_token(
@@ -148,7 +148,7 @@ def _commands(base_url: str, token: str) -> dict[str, str]:
 
 
 def _id(text: str) -> int:
-    return integer_id(text, "organization")
+    return parse_integer_id(text, "organization")
 
 
 HANDLERS: list[Any] = [show_welcome, make_token, stream_welcome]

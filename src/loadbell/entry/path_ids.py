@@ -9,14 +9,14 @@ from loadbell.domain.ids import MAX_ID, parse_uuid
 _LONGEST_SHOWN = 40
 
 
-def integer_id(text: str, noun: str) -> int:
+def parse_integer_id(text: str, noun: str) -> int:
     """The id that ``text`` writes in its only decimal form; ``noun`` names the thing in the refusal.
 
     Raises:
         NotFound: nothing can have that id.
     """
     if not re.fullmatch(r"[1-9][0-9]{0,18}", text):
-        raise _nothing(text, noun)
+        raise _not_found(text, noun)
     return check_id(int(text), noun)
 
 
@@ -27,11 +27,11 @@ def check_id(number: int, noun: str) -> int:
         NotFound: nothing can.
     """
     if not 1 <= number <= MAX_ID:
-        raise _nothing(str(number), noun)
+        raise _not_found(str(number), noun)
     return number
 
 
-def uuid_id(text: str, noun: str) -> UUID:
+def parse_uuid_id(text: str, noun: str) -> UUID:
     """The UUID that ``text`` writes.
 
     Raises:
@@ -39,10 +39,10 @@ def uuid_id(text: str, noun: str) -> UUID:
     """
     found = parse_uuid(text)
     if found is None:
-        raise _nothing(text, noun)
+        raise _not_found(text, noun)
     return found
 
 
-def _nothing(text: str, noun: str) -> NotFound:
+def _not_found(text: str, noun: str) -> NotFound:
     shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
     return NotFound(f"There is no {noun} {shown}.")

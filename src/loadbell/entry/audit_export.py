@@ -10,7 +10,7 @@ from loadbell.store.audit import Entry
 
 JSON_LINES = "application/jsonl"
 
-AT_ONCE = 500
+BATCH_SIZE = 500
 """Entries that an export reads in one transaction, and holds in memory."""
 
 
@@ -31,35 +31,35 @@ class AuditEntry(msgspec.Struct):
     created_at: Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 
 
-Look = Callable[[int | None], Awaitable[tuple[list[Entry], int | None]]]
+ReadPage = Callable[[int | None], Awaitable[tuple[list[Entry], int | None]]]
 """Reads the entries before an id, the newest first, and says where the next look begins."""
 
 
-def shown(found: Entry) -> AuditEntry:
+def to_audit_entry(entry: Entry) -> AuditEntry:
     """An entry as it is shown."""
     return AuditEntry(
-        id=found.id,
-        user_id=found.user_id,
-        user=found.email,
-        token_id=found.token_id,
-        address=found.address,
-        action=found.action,
-        subject=found.subject,
-        changes=found.changes,
-        created_at=rfc3339(found.created_at),
+        id=entry.id,
+        user_id=entry.user_id,
+        user=entry.email,
+        token_id=entry.token_id,
+        address=entry.address,
+        action=entry.action,
+        subject=entry.subject,
+        changes=entry.changes,
+        created_at=rfc3339(entry.created_at),
     )
 
 
-async def exported(look: Look) -> AsyncIterator[bytes]:
+async def export_entries(read_page: ReadPage) -> AsyncIterator[bytes]:
     """All entries as JSON lines, once the first look has succeeded: whoever is refused gets no broken stream."""
-    first = await look(None)
+    first = await read_page(None)
 
     async def lines() -> AsyncIterator[bytes]:
         entries, following = first
         while True:
-            yield msgspec.json.Encoder().encode_lines([shown(entry) for entry in entries])
+            yield msgspec.json.Encoder().encode_lines([to_audit_entry(entry) for entry in entries])
             if following is None:
                 return
-            entries, following = await look(following)
+            entries, following = await read_page(following)
 
     return lines()
