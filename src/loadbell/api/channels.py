@@ -7,7 +7,7 @@ from litestar import Response
 
 from loadbell.api import answers, bodies
 from loadbell.api.routes import route
-from loadbell.api.waiting import answer_of_test
+from loadbell.api.test_hooks import wait_for_test
 from loadbell.domain.channels import Subscription
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
@@ -85,7 +85,7 @@ async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
 @route("POST", "/channels/{channel_id}/test", "Test a channel", refusals=(404, 429), answers=_TESTED)
 async def test_channel(request: ApiRequest, channel_id: int) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
-    return await answer_of_test(request, await request.write_once(_test_saved, request.context.test_hooks, channel_id))
+    return await wait_for_test(request, await request.write_once(_test_saved, request.context.test_hooks, channel_id))
 
 
 @route(
@@ -98,7 +98,7 @@ async def test_channel(request: ApiRequest, channel_id: int) -> Response[bytes]:
 async def test_form(request: ApiRequest, organization_id: int, body: bodies.FormBody) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
     started = await request.write_once(_test_form, request.context.test_hooks, organization_id, body)
-    return await answer_of_test(request, started)
+    return await wait_for_test(request, started)
 
 
 @route("POST", "/channels/{channel_id}/rotate-secret", "Rotate a signing secret", refusals=(404,))

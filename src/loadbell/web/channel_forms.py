@@ -19,8 +19,8 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
+from loadbell.entry.polling import poll_until
 from loadbell.entry.rate_limits import RateLimit
-from loadbell.entry.waiting import wait_until
 from loadbell.notify import channels, deliveries
 from loadbell.outbound.contract import MASK
 from loadbell.outbound.urls import leads_elsewhere
@@ -30,7 +30,7 @@ from loadbell.web.page import PageRequest
 
 LONGEST_NAME = 200
 
-_PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
+_GRACE: Micros = 5 * SECOND
 PRESETS: dict[str, tuple[str, str, Subscription]] = {
     "all": ("All", "Every start and every end, whatever the result.", Subscription()),
     "failures": (
@@ -210,11 +210,11 @@ async def test_form(
 
 async def wait_for(page: PageRequest, organization_id: int, delivery_id: UUID) -> HookResult:
     """What came of a Test Hook that was started, once it has ended or taken too long."""
-    patience = page.context.send_timeout + _PATIENCE_BEYOND_SENDING
-    return await wait_until(
+    max_wait = page.context.send_timeout + _GRACE
+    return await poll_until(
         lambda test: test.delivery.status in ENDED,
         lambda: page.read_in(organization_id, _get_test, delivery_id),
-        patience,
+        max_wait,
     )
 
 

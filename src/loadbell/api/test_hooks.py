@@ -9,13 +9,13 @@ from litestar import Response
 from loadbell.api.deliveries import read_delivery
 from loadbell.domain.deliveries import ENDED
 from loadbell.domain.ids import SECOND, Micros
+from loadbell.entry.polling import poll_until
 from loadbell.entry.requests import ApiRequest, answer
-from loadbell.entry.waiting import wait_until
 
-PATIENCE_BEYOND_SENDING: Micros = 5 * SECOND
+GRACE: Micros = 5 * SECOND
 
 
-async def answer_of_test(request: ApiRequest, started: msgspec.Raw) -> Response[bytes]:
+async def wait_for_test(request: ApiRequest, started: msgspec.Raw) -> Response[bytes]:
     """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it stands if that is late.
 
     So it is, too, when this process stops meanwhile: the delivery goes back, and the next process makes it.
@@ -24,8 +24,8 @@ async def answer_of_test(request: ApiRequest, started: msgspec.Raw) -> Response[
     """
     delivery_id = msgspec.json.decode(started, type=UUID)
 
-    patience = request.context.send_timeout + PATIENCE_BEYOND_SENDING
-    delivery = await wait_until(
-        lambda seen: seen.status in ENDED, lambda: request.read(read_delivery, delivery_id), patience
+    max_wait = request.context.send_timeout + GRACE
+    delivery = await poll_until(
+        lambda seen: seen.status in ENDED, lambda: request.read(read_delivery, delivery_id), max_wait
     )
     return answer(HTTPStatus.OK if delivery.status in ENDED else HTTPStatus.ACCEPTED, delivery)
