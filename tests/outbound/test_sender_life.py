@@ -197,7 +197,7 @@ def test_the_thread_survives_a_fault_of_libcurl_itself() -> None:
                 break
             except pycurl.error:
                 await asyncio.sleep(0.001)
-        sender._engine._waiting.wake()
+        sender._engine._epoll.wake()
         return no_reply(await pending), reply(await sender.send(message(fast.url)))
 
     with ScriptedReceiver([hang()]) as dead, ScriptedReceiver() as fast:

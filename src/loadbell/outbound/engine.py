@@ -23,6 +23,7 @@ from loadbell.domain.deliveries import Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.contract import Message, NoReply, Reply
+from loadbell.outbound.epoll import Epoll
 from loadbell.outbound.failures import (
     BLOCKED,
     INTERNAL,
@@ -37,7 +38,6 @@ from loadbell.outbound.resolve import Lookup, Resolver, ResolverThreads
 from loadbell.outbound.transfer import Transfer
 from loadbell.outbound.trust import trust_file
 from loadbell.outbound.urls import Address, BadUrl, Target, literal, parse_url
-from loadbell.outbound.waiting import Waiting
 from loadbell.settings import Proxy
 
 # Traces are logged as text: a renderer that shows the variables of each frame would show secrets.
@@ -110,8 +110,8 @@ class Engine:
         self._hand_over = hand_over
         self._lifetime = ExitStack()
         self._ca_file = trust_file(ca_file, self._lifetime)
-        self._waiting = Waiting()
-        self._lifetime.callback(self._waiting.close)
+        self._epoll = Epoll()
+        self._lifetime.callback(self._epoll.close)
         self._resolvers = ResolverThreads(resolver, self._looked_up)
         self._lifetime.callback(self._resolvers.close)
         self._stopping = False
@@ -125,12 +125,12 @@ class Engine:
     def submit(self, exchanges: Sequence[Exchange], on_done: OnDone) -> None:
         """Queues ``exchanges``; from any thread."""
         self._inbox.append((exchanges, on_done))
-        self._waiting.wake()
+        self._epoll.wake()
 
     def stop(self) -> None:
         """Ends :meth:`run` and all that is under way; from any thread."""
         self._stopping = True
-        self._waiting.wake()
+        self._epoll.wake()
 
     def run(self) -> None:
         """The thread's life. An error in a turn ends what is under way as ``internal``, never the thread."""
@@ -161,7 +161,7 @@ class Engine:
             done, self._done = self._done, []
             self._hand_over(done)
         if not self._can_begin():
-            self._waiting.wait(self._longest_wait())
+            self._epoll.wait(self._longest_wait())
 
     def _can_begin(self) -> bool:
         return bool(self._queue) and len(self._resolving) + len(self._flying) < self._max_in_flight
@@ -214,7 +214,7 @@ class Engine:
     def _looked_up(self, lookup: Lookup) -> None:
         """Called in a resolver thread."""
         self._answers.append(lookup)
-        self._waiting.wake()
+        self._epoll.wake()
 
     def _take_answer(self, lookup: Lookup) -> None:
         del self._lookups[lookup.host, lookup.port]
@@ -273,7 +273,7 @@ class Engine:
             self._look_up(flight, self._proxy.host, self._proxy.port, flight.started + self._timeout)
 
     def _new_transfer(self) -> Transfer:
-        return Transfer(self._policy, self._ca_file, self._waiting.watch, self._proxy)
+        return Transfer(self._policy, self._ca_file, self._epoll.register, self._proxy)
 
     def _use_proxy(self, flight: _Flight, answers: Sequence[str]) -> None:
         assert self._proxy is not None

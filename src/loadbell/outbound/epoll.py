@@ -11,7 +11,7 @@ import threading
 from contextlib import suppress
 
 
-class Waiting:
+class Epoll:
     """An epoll and a pipe that wakes it."""
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class Waiting:
         self._lock = threading.Lock()
         self._closed = False
 
-    def watch(self, descriptor: int) -> None:
+    def register(self, descriptor: int) -> None:
         """From now on anything that happens to this connection ends a wait.
 
         libcurl works on a duplicate of the descriptor; the registration lives as long as either of them is open.
