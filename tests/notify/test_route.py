@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
 from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
-from loadbell.notify.route import Happening, is_change, wants
+from loadbell.notify.route import RoutingFacts, is_change, matches
 from tests.domain.test_payloads import RUN
 from tests.support.stores import Play, Site
 
 T = TypeVar("T")
-STARTED = Happening(EventName.STARTED, replace(RUN, project_id=7, trigger=Trigger.CI), changed=False)
-FINISHED = Happening(
+STARTED = RoutingFacts(EventName.STARTED, replace(RUN, project_id=7, trigger=Trigger.CI), changed=False)
+FINISHED = RoutingFacts(
     EventName.FINISHED,
     replace(RUN, project_id=7, trigger=Trigger.CI, status=RunStatus.FAILED_THRESHOLD, result=Result.FAILED),
     changed=False,
@@ -52,7 +52,7 @@ PASSED, FAILED, UNKNOWN = Result.PASSED, Result.FAILED, Result.UNKNOWN
 )
 def test_what_a_subscription_wants(subscription: Subscription, started: bool, finished: bool) -> None:
     """An empty list is all; what is about ends narrows test.finished only; all filters must agree."""
-    assert (started, finished) == (wants(subscription, STARTED), wants(subscription, FINISHED))
+    assert (started, finished) == (matches(subscription, STARTED), matches(subscription, FINISHED))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_what_is_a_failure(status: int, result: Result, expected: bool) -> None:
     run = replace(RUN, status=RunStatus(status), result=result)
     subscription = Subscription(events=(EventName.FINISHED,), only_failures=True)
 
-    assert expected is wants(subscription, Happening(EventName.FINISHED, run, changed=False))
+    assert expected is matches(subscription, RoutingFacts(EventName.FINISHED, run, changed=False))
 
 
 def some(values: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
@@ -122,12 +122,12 @@ def test_any_subscription_wants_what_the_contract_says(  # noqa: PLR0913, PLR091
             subscription.only_failures and not (result == "failed" or status.value in {4, 8, 9, 11, 12}),
         ]
 
-    assert (not any(silent)) is wants(subscription, Happening(name, run, changed=changed))
+    assert (not any(silent)) is matches(subscription, RoutingFacts(name, run, changed=changed))
 
 
 def test_a_change_is_wanted() -> None:
     """With only_on_change an end that differs is told."""
-    assert wants(Subscription(only_on_change=True), replace(FINISHED, changed=True))
+    assert matches(Subscription(only_on_change=True), replace(FINISHED, changed=True))
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Outcomes:
 
 
 @dataclass(frozen=True)
-class Told:
+class DeliveryCounts:
     """How the deliveries of one run stand. Sending counts as pending; what a paused channel holds is not pending."""
 
     delivered: int = 0
@@ -90,10 +90,10 @@ async def outcomes_over_time(
     return Outcomes(tuple(buckets), min(share.oldest for share in shares) if cut else None)
 
 
-async def told_of(unit: UnitOfWork[Principal], run_ids: Collection[int]) -> dict[int, Told]:
+async def count_by_run(unit: UnitOfWork[Principal], run_ids: Collection[int]) -> dict[int, DeliveryCounts]:
     """How the deliveries stand of each of these runs that the asker sees; zeros for one that nobody is told of."""
     unit.principal.require(Action.READ_DELIVERIES)
-    told = dict.fromkeys(run_ids, Told())
+    told = dict.fromkeys(run_ids, DeliveryCounts())
     for row in await store.stats_of_runs(unit.tx, unit.principal.organization_id, run_ids):
         if unit.principal.sees_project(row["project_id"]):
             status = DeliveryStatus(row["status"])

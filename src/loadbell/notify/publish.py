@@ -8,7 +8,7 @@ moves the run: either all of it happened or none of it.
 from loadbell.domain.events import Event, EventName, run_payload
 from loadbell.domain.notices import encode_notice, run_notice
 from loadbell.domain.runs import Result, Run
-from loadbell.notify.route import Happening, is_change, wants
+from loadbell.notify.route import RoutingFacts, is_change, matches
 from loadbell.store.channels import listeners
 from loadbell.store.db import Transaction
 from loadbell.store.deliveries import insert_event
@@ -20,7 +20,7 @@ from loadbell.store.runs import earlier_run, lock_last_result, set_last_result
 
 async def publish_started(tx: Transaction, run: Run) -> None:
     """Tells that ``run`` became Running."""
-    await _publish(tx, Happening(EventName.STARTED, run, changed=False))
+    await _publish(tx, RoutingFacts(EventName.STARTED, run, changed=False))
 
 
 async def publish_finished(tx: Transaction, run: Run) -> None:
@@ -28,27 +28,27 @@ async def publish_finished(tx: Transaction, run: Run) -> None:
     last = await lock_last_result(tx, run.test_id) if run.names_a_test else None
     if run.names_a_test and run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
         await set_last_result(tx, run.test_id, run.result)
-    happening = Happening(EventName.FINISHED, run, changed=is_change(run.result, last))
-    await _publish(tx, happening)
+    facts = RoutingFacts(EventName.FINISHED, run, changed=is_change(run.result, last))
+    await _publish(tx, facts)
 
 
-async def _publish(tx: Transaction, happening: Happening) -> None:
-    run = happening.run
-    compares = happening.name is EventName.FINISHED and run.status.came_to_its_end and run.metrics
+async def _publish(tx: Transaction, facts: RoutingFacts) -> None:
+    run = facts.run
+    compares = facts.name is EventName.FINISHED and run.status.came_to_its_end and run.metrics
     earlier = await earlier_run(tx, run) if compares else None
     project, who = await names(tx, run.project_id, run.user_id)
     event = Event(
         id=tx.new_uuid(),
         organization_id=run.organization_id,
-        name=happening.name,
+        name=facts.name,
         occurred_at=tx.now,
-        payload=run_payload(run, happening.name),
-        notice=encode_notice(run_notice(run, happening.name, project=project, who=who, now=tx.now, earlier=earlier)),
+        payload=run_payload(run, facts.name),
+        notice=encode_notice(run_notice(run, facts.name, project=project, who=who, now=tx.now, earlier=earlier)),
         run_id=run.id,
         project_id=run.project_id,
     )
     await insert_event(tx, event)
-    channels = [item for item in await listeners(tx, run.organization_id) if wants(item.subscription, happening)]
+    channels = [item for item in await listeners(tx, run.organization_id) if matches(item.subscription, facts)]
     unanswered = await lock_unanswered(tx, run.id)
     deliveries = [
         NewDelivery(tx.new_uuid(), channel.id, channel.kind, after=unanswered.get(channel.id)) for channel in channels

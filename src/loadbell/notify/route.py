@@ -8,7 +8,7 @@ from loadbell.domain.runs import FAILURES, Result, Run
 
 
 @dataclass(frozen=True)
-class Happening:
+class RoutingFacts:
     """What routing looks at. ``changed``: this end differs from the last one of the same test that passed or failed."""
 
     name: EventName
@@ -16,23 +16,23 @@ class Happening:
     changed: bool
 
 
-def wants(subscription: Subscription, happening: Happening) -> bool:
+def matches(subscription: Subscription, facts: RoutingFacts) -> bool:
     """Whether a channel with this subscription is told.
 
     ``statuses``, ``results``, ``only_on_change`` and ``only_failures`` narrow test.finished only.
     """
-    run = happening.run
+    run = facts.run
     told = (
-        _in(happening.name, subscription.events)
-        and _in(run.project_id, subscription.projects)
-        and _in(run.trigger, subscription.triggers)
+        _matches_any(facts.name, subscription.events)
+        and _matches_any(run.project_id, subscription.projects)
+        and _matches_any(run.trigger, subscription.triggers)
     )
-    if not told or happening.name is not EventName.FINISHED:
+    if not told or facts.name is not EventName.FINISHED:
         return told
     return (
-        _in(run.status, subscription.statuses)
-        and _in(run.result, subscription.results)
-        and (happening.changed or not subscription.only_on_change)
+        _matches_any(run.status, subscription.statuses)
+        and _matches_any(run.result, subscription.results)
+        and (facts.changed or not subscription.only_on_change)
         and (is_failure(run) or not subscription.only_failures)
     )
 
@@ -42,9 +42,9 @@ def is_failure(run: Run) -> bool:
     return run.result is Result.FAILED or run.status in FAILURES
 
 
-def wants_pauses(subscription: Subscription) -> bool:
+def matches_pauses(subscription: Subscription) -> bool:
     """Whether a channel with this subscription is told that another one was paused; only ``events`` narrows that."""
-    return _in(EventName.CHANNEL_PAUSED, subscription.events)
+    return _matches_any(EventName.CHANNEL_PAUSED, subscription.events)
 
 
 def is_change(result: Result | None, last: Result | None) -> bool:
@@ -57,5 +57,5 @@ def is_change(result: Result | None, last: Result | None) -> bool:
     return result is Result.PASSED and last is Result.FAILED
 
 
-def _in(value: object, wanted: tuple[object, ...]) -> bool:
+def _matches_any(value: object, wanted: tuple[object, ...]) -> bool:
     return not wanted or value in wanted

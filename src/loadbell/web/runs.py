@@ -86,7 +86,7 @@ class RunListView:
     """A page of runs, with what stands around them."""
 
     runs: Sequence[Run]
-    told: Mapping[int, delivery_stats.Told]
+    delivery_counts: Mapping[int, delivery_stats.DeliveryCounts]
     counts: RunCounts
     projects: Mapping[int, str]
     following: int | None
@@ -232,7 +232,7 @@ async def _list_runs(unit: UnitOfWork[Principal], filter_: RunFilter, before: in
     )
     return RunListView(
         runs=runs,
-        told=await delivery_stats.told_of(unit, [run.id for run in runs]),
+        delivery_counts=await delivery_stats.count_by_run(unit, [run.id for run in runs]),
         counts=await lifecycle.count_runs(unit),
         projects=await names_of_projects(unit),
         following=following,

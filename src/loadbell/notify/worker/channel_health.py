@@ -14,7 +14,7 @@ from loadbell.domain.deliveries import Reason, without_quotes
 from loadbell.domain.events import Event, EventName, channel_paused_payload
 from loadbell.domain.ids import Micros, to_datetime
 from loadbell.domain.notices import encode_notice, pause_notice
-from loadbell.notify.route import wants_pauses
+from loadbell.notify.route import matches_pauses
 from loadbell.store import pauses as store
 from loadbell.store.audit import append_system_entry
 from loadbell.store.channels import Throttle, throttle_channels
@@ -162,7 +162,7 @@ async def _tell(tx: Transaction, channel: store.ChannelHealth, reason: str) -> N
     changes = {"name": channel.name, **changed_fields({"paused_reason": None}, {"paused_reason": reason})}
     await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes)
     told = [
-        other for other in await store.told_of_pauses(tx, channel.organization_id) if wants_pauses(other.subscription)
+        other for other in await store.told_of_pauses(tx, channel.organization_id) if matches_pauses(other.subscription)
     ]
     if not told:
         return
