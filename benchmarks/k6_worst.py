@@ -19,8 +19,8 @@ from loadbell.domain.measurements import Measurements, TooMuchWork, condense
 from loadbell.sources import k6_points
 from tests.support.k6_worst import AT, THRESHOLDS, WORST, snapped
 
-LARGEST_CPU_S = 0.5
-LARGEST_GROWTH_MIB = 64
+MAX_CPU_S = 0.5
+MAX_GROWTH_MIB = 64
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
             f"{name:<36} {len(packed) / 1024:8,.0f} KiB  {cpu * 1000:6.0f} ms  {growth:+6.1f} MiB  {outcome}",
             flush=True,
         )
-        if cpu > LARGEST_CPU_S or growth > LARGEST_GROWTH_MIB:
+        if cpu > MAX_CPU_S or growth > MAX_GROWTH_MIB:
             too_expensive.append(name)
     if too_expensive:
         raise SystemExit(f"too expensive: {', '.join(too_expensive)}")

@@ -25,7 +25,7 @@ from loadbell.notify.sweeper import Sweeper
 from loadbell.notify.worker.due_times import DueTimes
 from loadbell.store import sqlite
 from loadbell.store.clock_steps import follow_step_back
-from loadbell.store.idempotency import KEPT
+from loadbell.store.idempotency import RETENTION
 from loadbell.store.migrate import upgrade_sqlite
 from loadbell.store.tokens import delete_token
 from tests.support.crowds import hold, put_keys, put_runs
@@ -83,7 +83,7 @@ async def _expire(site: Site, _channel: int, _project: int) -> None:
 
 
 async def _forget(site: Site, _channel: int, _project: int) -> None:
-    site.clock.advance(KEPT + 1)
+    site.clock.advance(RETENTION + 1)
 
 
 async def _revoke(site: Site, _channel: int, _project: int) -> None:

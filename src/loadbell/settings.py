@@ -60,7 +60,7 @@ DEFAULTS: dict[str, str] = {
 """Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
 
 
-_MOST = 1_000_000  # of anything that is counted
+_MAX_COUNT = 1_000_000  # of anything that is counted
 
 
 @dataclass(frozen=True)
@@ -148,8 +148,10 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
     def number(name: str) -> int:
         written = text(name)
-        if not (written.isascii() and written.isdigit() and 0 < int(written) <= _MOST):
-            raise BadSetting(f"{name}: {written!r} is not a whole number from 1 to {_MOST:,}. Write it without commas.")
+        if not (written.isascii() and written.isdigit() and 0 < int(written) <= _MAX_COUNT):
+            raise BadSetting(
+                f"{name}: {written!r} is not a whole number from 1 to {_MAX_COUNT:,}. Write it without commas."
+            )
         return int(written)
 
     log_format = text("LOADBELL_LOG_FORMAT")

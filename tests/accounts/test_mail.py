@@ -21,7 +21,7 @@ from tests.support.stores import Play, Site
 
 HOUR = 3600 * SECOND
 LINK = "https://loadbell.example.org/reset-password/lbr_s3cret"
-PATIENCE = 20.0
+TIMEOUT_S = 20.0
 
 
 async def _queue(site: Site, **given: Any) -> None:
@@ -35,7 +35,7 @@ async def _queue(site: Site, **given: Any) -> None:
     await site.do(queue_mail, **values)
 
 
-def _mailer(site: Site, server: MailServer, *, ca_file: Path | None = None, seconds: float = PATIENCE) -> Mailer:
+def _mailer(site: Site, server: MailServer, *, ca_file: Path | None = None, seconds: float = TIMEOUT_S) -> Mailer:
     return Mailer(site.database, server, ca_file=ca_file, exchange_seconds=seconds)
 
 

@@ -19,7 +19,7 @@ from loadbell.notify.channels import create_channel
 from tests.accounts.asking import ask, token_of
 from tests.support.stores import Play, Site
 
-MOST = 3
+MAX_COUNT = 3
 
 
 def _channel(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
@@ -77,14 +77,14 @@ def test_of_many_at_once_no_more_are_added_than_may_be(play: Play, name: str, co
         token = await token_of(site, site.owner)
         query = f"SELECT count(*) AS count FROM {counted} WHERE organization_id = :id"
         (found,) = await site.rows(query, id=site.organization_id)
-        most = MOST + (1 if name == "members" else found["count"])  # the owner is a member
+        most = MAX_COUNT + (1 if name == "members" else found["count"])  # the owner is a member
         quotas = replace(DEFAULT_QUOTAS, **{name: most})
         outcomes = await asyncio.gather(
-            *(add(site, token, quotas, number) for number in range(2 * MOST)), return_exceptions=True
+            *(add(site, token, quotas, number) for number in range(2 * MAX_COUNT)), return_exceptions=True
         )
         refusals = [str(outcome) for outcome in outcomes if isinstance(outcome, Conflict)]
 
-        assert (MOST, MOST) == (len(refusals), 2 * MOST - len(refusals))
+        assert (MAX_COUNT, MAX_COUNT) == (len(refusals), 2 * MAX_COUNT - len(refusals))
         assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
         for part in (f"quota of {name} ({most})", "operator", f"LOADBELL_MAX_{name.upper()}"):
             assert all(part in told for told in refusals)
@@ -98,22 +98,22 @@ def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: P
     async def scenario(site: Site) -> None:
         token = await token_of(site, site.owner)
         who = SignedIn(site.owner.user_id, 1, None)
-        few = replace(site.installation, quotas=replace(DEFAULT_QUOTAS, organizations=1 + MOST))
+        few = replace(site.installation, quotas=replace(DEFAULT_QUOTAS, organizations=1 + MAX_COUNT))
         outcomes = await asyncio.gather(
             *(
                 ask(site, token, create_organization, f"o{number}", installation=few, hold=Lock.SHARED)
                 if number % 2
                 else site.do(add_organization, who, f"o{number}", installation=few)
-                for number in range(2 * MOST)
+                for number in range(2 * MAX_COUNT)
             ),
             return_exceptions=True,
         )
         refusals = [str(outcome) for outcome in outcomes if isinstance(outcome, Conflict)]
         other = await site.person(Role.ADMIN)
 
-        assert (MOST, 2 * MOST) == (len(refusals), len(outcomes))
+        assert (MAX_COUNT, 2 * MAX_COUNT) == (len(refusals), len(outcomes))
         assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
-        for part in (f"({1 + MOST})", "operator", "LOADBELL_MAX_ORGANIZATIONS"):
+        for part in (f"({1 + MAX_COUNT})", "operator", "LOADBELL_MAX_ORGANIZATIONS"):
             assert all(part in told for told in refusals)
         await site.do(create_organization, other, "theirs", installation=few)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from loadbell.accounts.account import change_password, get_account, rename, reset_password
-from loadbell.accounts.sessions import SESSION_LASTS, act_in, end_session, list_sessions
+from loadbell.accounts.sessions import SESSION_LIFETIME, act_in, end_session, list_sessions
 from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Role, Scope
@@ -28,14 +28,14 @@ def test_a_session_lasts_thirty_days_to_the_microsecond(play: Play) -> None:
         entrance = Entrance(site)
         user_id = await entrance.add()
         session = await entrance.enter()
-        site.clock.advance(SESSION_LASTS - 1)
+        site.clock.advance(SESSION_LIFETIME - 1)
         who = await entrance.who(session)
         site.clock.advance(1)
         with pytest.raises(Unauthenticated, match="over"):
             await entrance.who(session)
 
         assert (user_id, session.id, HOME) == (who.user_id, who.session_id, who.address)
-        assert session.created_at + SESSION_LASTS == session.expires_at
+        assert session.created_at + SESSION_LIFETIME == session.expires_at
         assert [] == await site.do(list_sessions, who, before=None, limit=9)
 
     play(scenario)
@@ -126,7 +126,7 @@ def test_sessions_are_forgotten_when_their_user_signs_in_again(play: Play) -> No
         await entrance.add("lee@example.org")
         await entrance.enter()
         lees = await entrance.enter("lee@example.org")
-        site.clock.advance(SESSION_LASTS)
+        site.clock.advance(SESSION_LIFETIME)
         fresh = await entrance.enter()
 
         assert [lees.id, fresh.id] == [row["id"] for row in await site.rows("SELECT id FROM sessions ORDER BY id")]
@@ -194,7 +194,7 @@ def test_very_many_sessions_end_at_once(play: Play) -> None:
         with pytest.raises(Unauthenticated, match="over"):
             await entrance.who(mine)
         assert IN == await entrance.attempt(password="one more horse")
-        site.clock.advance(-2 * SESSION_LASTS)
+        site.clock.advance(-2 * SESSION_LIFETIME)
         with pytest.raises(Unauthenticated, match="over"):
             await entrance.who(mine)
 
@@ -209,7 +209,7 @@ def test_very_many_sessions_are_forgotten_a_few_at_a_time(play: Play) -> None:
         await entrance.add()
         first = await entrance.enter()
         await put_sessions(site.database, first.user_id, MANY, site.clock())
-        site.clock.advance(SESSION_LASTS)
+        site.clock.advance(SESSION_LIFETIME)
         counting = Counting(site.database)
         counted: Any = counting
         entrance = Entrance(replace(site, database=counted))

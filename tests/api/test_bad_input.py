@@ -26,7 +26,7 @@ from tests.api.site import ApiSite
 from tests.support.server import Answer, Client
 
 ROUTES = (*RUNS_AND_CHANNELS, *PEOPLE)
-CAP = 1024 * 1024
+MAX_BODY_SIZE = 1024 * 1024
 TITLES = {
     400: {"malformed_body"}, 401: {"unauthenticated"}, 403: {"forbidden"}, 404: {"not_found"},
     405: {"method_not_allowed"}, 409: {"conflict", "illegal_move"}, 413: {"too_large"},
@@ -263,7 +263,7 @@ def test_another_content_type_is_refused(things: Things, route: Route) -> None:
 def test_a_body_over_the_cap_is_refused(things: Things, route: Route) -> None:
     """1 MiB and a byte is 413, announced by Content-Length or sent in chunks; so is far more."""
     asker = things.clients[route.asker]
-    large = json.dumps({**(route.body or {}), "x": "x" * CAP}).encode()
+    large = json.dumps({**(route.body or {}), "x": "x" * MAX_BODY_SIZE}).encode()
     found = [
         ("announced", _wrong(_send(asker, route, things.ours, body=large), 413)),
         (
@@ -325,7 +325,7 @@ def test_wrong_queries_are_named(things: Things, route: Route) -> None:
 def test_the_cap_itself_is_accepted(still_site: ApiSite, things: Things) -> None:
     """A body of exactly 1 MiB is read: it fails for its content, not its size."""
     frame = len(json.dumps({"name": "", "x": ""}))
-    answer = still_site.client.call("POST", "/runs", {"name": "", "x": "x" * (CAP - frame)})
+    answer = still_site.client.call("POST", "/runs", {"name": "", "x": "x" * (MAX_BODY_SIZE - frame)})
 
     assert [] == _wrong(answer, 422, "name")
 
@@ -336,7 +336,10 @@ def test_a_connection_survives_a_refusal(still_site: ApiSite) -> None:
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     headers = {"Authorization": f"Bearer {still_site.client.token}", "Content-Type": "application/json"}
     statuses = []
-    for method, path, body in (("POST", "/api/v1/runs", b" " * 3 * CAP), ("GET", "/api/v1/runs?limit=1", None)):
+    for method, path, body in (
+        ("POST", "/api/v1/runs", b" " * 3 * MAX_BODY_SIZE),
+        ("GET", "/api/v1/runs?limit=1", None),
+    ):
         connection.request(method, path, body, headers)
         response = connection.getresponse()
         response.read()

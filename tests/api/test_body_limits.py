@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER
+from loadbell.entry.bodies import MAX_BODY_SIZE, MAX_UNAUTHENTICATED_BODY_SIZE
 from tests.api.site import ApiSite
 from tests.support.server import Client
 
@@ -49,7 +49,7 @@ def test_a_stranger_does_not_fill_the_memory(
     still_site: ApiSite, path: str, headers: dict[str, str], status: int, announced: int | None
 ) -> None:
     """Over 64 KiB the answer comes before the rest of the body: who asks is looked at first."""
-    sent = 2_000 if announced is not None else LARGEST_OF_STRANGER + 2_000
+    sent = 2_000 if announced is not None else MAX_UNAUTHENTICATED_BODY_SIZE + 2_000
 
     assert status == half(still_site, path, headers, announced=announced, sent=sent)
 
@@ -57,8 +57,8 @@ def test_a_stranger_does_not_fill_the_memory(
 def test_a_good_credential_may_send_more(still_site: ApiSite) -> None:
     """1 MiB with a token, announced or in chunks; its room is free again afterwards, however often it is taken."""
     parts = urlsplit(still_site.url)
-    body = b'{"name": "n", "x": "' + b"x" * (LARGEST_BODY - 22) + b'"}'
-    assert len(body) == LARGEST_BODY
+    body = b'{"name": "n", "x": "' + b"x" * (MAX_BODY_SIZE - 22) + b'"}'
+    assert len(body) == MAX_BODY_SIZE
     headers = {"Authorization": f"Bearer {still_site.ours.token}", "Content-Type": "application/json"}
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
     try:

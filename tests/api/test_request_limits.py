@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadbell.entry.request_limits import LARGEST_HEADERS, LONGEST_PATH, LONGEST_QUERY, MOST_HEADERS
+from loadbell.entry.request_limits import MAX_HEADERS, MAX_HEADERS_SIZE, MAX_PATH_LENGTH, MAX_QUERY_LENGTH
 from tests.api.site import ApiSite
 from tests.support.server import Answer
 
@@ -23,7 +23,7 @@ LONG_PATHS = {
     "escapes": "/" + "%" * 60_000,
     "of a page": "/runs/" + "1" * 60_000,
     "of REST": "/api/v1/runs/" + "1" * 60_000,
-    "a byte too many": "/" * (LONGEST_PATH + 1),
+    "a byte too many": "/" * (MAX_PATH_LENGTH + 1),
 }
 
 
@@ -58,15 +58,15 @@ def test_a_long_path_is_refused_at_once(still_site: ApiSite, path: str, method: 
 
 def test_a_path_within_the_limit_is_routed(still_site: ApiSite) -> None:
     """The longest that is taken leads where it leads: to the root, nowhere, or to k6's part of it."""
-    assert 303 == ask(still_site, "/" * LONGEST_PATH).status
-    assert 303 == ask(still_site, "/" + "%2F" * ((LONGEST_PATH - 1) // 3)).status
-    assert 404 == ask(still_site, "/" + "%2e" * ((LONGEST_PATH - 1) // 3)).status
+    assert 303 == ask(still_site, "/" * MAX_PATH_LENGTH).status
+    assert 303 == ask(still_site, "/" + "%2F" * ((MAX_PATH_LENGTH - 1) // 3)).status
+    assert 404 == ask(still_site, "/" + "%2e" * ((MAX_PATH_LENGTH - 1) // 3)).status
     assert 401 == ask(still_site, "/x" * 1_000 + "/v1/tests", method="POST").status
 
 
 def test_a_long_query_is_refused(still_site: ApiSite) -> None:
     """414 over the limit; up to it any number of fields is read."""
-    most = "a=&" * (LONGEST_QUERY // 3)
+    most = "a=&" * (MAX_QUERY_LENGTH // 3)
 
     assert 200 == still_site.client.call("GET", f"/runs?{most}").status
     assert 414 == still_site.client.call("GET", f"/runs?{most}limit=1").status
@@ -76,9 +76,9 @@ def test_a_long_query_is_refused(still_site: ApiSite) -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        [("X-Many", "1")] * (MOST_HEADERS + 1),
-        [("X-Long", "x" * LARGEST_HEADERS)],
-        [("Cookie", "a=b; " * (LARGEST_HEADERS // 5 + 1))],
+        [("X-Many", "1")] * (MAX_HEADERS + 1),
+        [("X-Long", "x" * MAX_HEADERS_SIZE)],
+        [("Cookie", "a=b; " * (MAX_HEADERS_SIZE // 5 + 1))],
         [("X-Forwarded-For", "10.0.0.1," * 6_000)],
         [("X-Part", "x" * 1_000)] * 40,
         [("X-Endless", "x" * 300_000)],

@@ -50,7 +50,7 @@ _IDLE_BUTTONS = """
     && !(button.form && button.type === "submit") && !button.href)
   .map((button) => `the button “${button.textContent.trim()}” does nothing without script`)
 """
-_MOST_STOPS = 500
+_MAX_STOPS = 500
 
 
 def set_look(page: Page, width: int, theme: str) -> None:
@@ -95,7 +95,7 @@ def focus_issues(page: Page) -> list[str]:
     page.evaluate("document.activeElement.blur()")
     issues = []
     passed: set[str] = set()
-    for _ in range(_MOST_STOPS):
+    for _ in range(_MAX_STOPS):
         page.keyboard.press("Tab")
         stop: dict[str, Any] | None = page.evaluate(_FOCUSED)
         if stop is None or stop["number"] in passed:

@@ -18,7 +18,7 @@ from tests.support.chromium import MISSING, find_chromium
 WIDTHS = (1280, 390)
 THEMES = ("light", "dark")
 HEIGHT = 900
-PATIENCE_MS = 15_000
+TIMEOUT_MS = 15_000
 
 _TELL_REFUSED = """
 document.addEventListener("securitypolicyviolation", (refused) =>
@@ -60,7 +60,7 @@ class Tab:
             reduced_motion="reduce",
             permissions=["clipboard-read", "clipboard-write"],
         )
-        self.context.set_default_timeout(PATIENCE_MS)
+        self.context.set_default_timeout(TIMEOUT_MS)
         self.context.add_init_script(_TELL_REFUSED)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._told)

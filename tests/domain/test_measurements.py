@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from loadbell.domain.histograms import Histogram
 from loadbell.domain.measurements import (
-    KEYS_KEPT,
     MAX_BUCKETS,
-    MOST_CHECKS,
-    MOST_METRICS,
-    MOST_SELECTIONS,
+    MAX_CHECKS,
+    MAX_KEYS,
+    MAX_METRICS,
+    MAX_SELECTIONS,
     Counter,
     Gauge,
     Measurements,
@@ -114,9 +114,9 @@ def test_a_run_of_strange_metrics_is_bounded() -> None:
         measured.merge(condense(points, thresholds), NOW)
         measured.has_key(str(push))
 
-    assert len(measured.totals) <= MOST_METRICS
-    assert len(measured.selected) <= MOST_SELECTIONS
-    assert len(measured.checks) <= MOST_CHECKS
+    assert len(measured.totals) <= MAX_METRICS
+    assert len(measured.selected) <= MAX_SELECTIONS
+    assert len(measured.checks) <= MAX_CHECKS
     assert len(measured.buckets) <= MAX_BUCKETS
     assert 90_000 < measured.left_out
     assert len(msgspec.msgpack.encode(measured)) < 200_000
@@ -144,7 +144,7 @@ def test_a_push_is_taken_once() -> None:
     measured = Measurements()
 
     assert [False, True] == [measured.has_key("a"), measured.has_key("a")]
-    for number in range(KEYS_KEPT):
+    for number in range(MAX_KEYS):
         measured.has_key(str(number))
     assert not measured.has_key("a")
 

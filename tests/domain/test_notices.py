@@ -11,7 +11,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.metrics import format_number
 from loadbell.domain.notices import (
     LATE,
-    MOST_METRICS,
+    MAX_METRICS,
     Fact,
     Notice,
     Tone,
@@ -203,9 +203,9 @@ def test_the_first_link_leads_to_the_run() -> None:
 
 def test_the_first_metrics_are_told() -> None:
     """As many metrics as a message holds, in their order, as people write numbers."""
-    notice = told(metrics={f"m{number}": number + 0.5 for number in range(MOST_METRICS + 5)})
+    notice = told(metrics={f"m{number}": number + 0.5 for number in range(MAX_METRICS + 5)})
 
-    assert MOST_METRICS == len(notice.metrics)
+    assert MAX_METRICS == len(notice.metrics)
     assert [Fact("m0", "0.5"), Fact("m1", "1.5")] == list(notice.metrics[:2])
 
 

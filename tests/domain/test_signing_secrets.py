@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadbell.domain.channels import MOST_SECRETS, SigningSecret, live_secrets, rotate
+from loadbell.domain.channels import MAX_SECRETS, SigningSecret, live_secrets, rotate
 from loadbell.domain.errors import Conflict
 from loadbell.domain.ids import SECOND
 
@@ -47,10 +47,10 @@ def test_there_are_never_more_than_the_limit(overlaps: list[int]) -> None:
         try:
             secrets = rotate(secrets, str(step), until=now + overlap, now=now)
         except Conflict:
-            assert MOST_SECRETS == len(live)
+            assert MAX_SECRETS == len(live)
         else:
             assert str(step) == secrets[0].secret
-            assert len(live_secrets(secrets, now)) <= MOST_SECRETS
+            assert len(live_secrets(secrets, now)) <= MAX_SECRETS
 
 
 def test_a_secret_is_not_shown() -> None:
@@ -61,7 +61,7 @@ def test_a_secret_is_not_shown() -> None:
 def test_the_limit_is_refused_with_a_way_out() -> None:
     """A sixth live secret is refused, and the sentence says what to do."""
     secrets: tuple[SigningSecret, ...] = (SigningSecret("0"),)
-    for number in range(1, MOST_SECRETS):
+    for number in range(1, MAX_SECRETS):
         secrets = rotate(secrets, str(number), until=NOW + 1000, now=NOW)
 
     with pytest.raises(Conflict, match="5 live signing secrets"):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from loadbell.notify.replay import AT_ONCE
+from loadbell.notify.replay import MAX_PENDING
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.support.server import Client, DidNotStart, Server, set_up, wait_until
 
@@ -76,7 +76,7 @@ def test_a_replay_survives_kill(tmp_path: Path, place: str) -> None:
 
     assert FAILED == replay["count"] == shown["count"] == shown["done"]
     assert set(ids) == set(sent), "each is sent, and nothing else is"
-    assert sent.total() <= FAILED + (1 + KILLS) * AT_ONCE
+    assert sent.total() <= FAILED + (1 + KILLS) * MAX_PENDING
     for row in rows:
         assert "delivered" == row["status"]
         assert list(range(1, len(row["attempts"]) + 1)) == [attempt["number"] for attempt in row["attempts"]]

@@ -7,8 +7,8 @@ import pytest
 
 from loadbell.api.bodies import NewChannelBody, NewRunBody
 from loadbell.domain.errors import Invalid, Refused
-from loadbell.entry.bodies import LARGEST_BODY, decode_body
-from loadbell.entry.fields import MOST_ERRORS
+from loadbell.entry.bodies import MAX_BODY_SIZE, decode_body
+from loadbell.entry.fields import MAX_ERRORS
 
 FROZEN_SECONDS = 5.0
 
@@ -31,7 +31,7 @@ WORST = {
 @pytest.mark.parametrize("wanted", [NewRunBody, NewChannelBody])
 def test_the_worst_body_freezes_nobody(raw: bytes, wanted: type[NewRunBody | NewChannelBody]) -> None:
     """No more than twenty fields are named, and soon."""
-    assert len(raw) <= LARGEST_BODY
+    assert len(raw) <= MAX_BODY_SIZE
     refusal: Refused | None = None
     began = time.monotonic()
     try:
@@ -42,7 +42,7 @@ def test_the_worst_body_freezes_nobody(raw: bytes, wanted: type[NewRunBody | New
 
     assert took < FROZEN_SECONDS
     assert len(str(refusal)) < 20_000
-    assert len(getattr(refusal, "errors", ())) <= MOST_ERRORS
+    assert len(getattr(refusal, "errors", ())) <= MAX_ERRORS
 
 
 def test_what_is_wrong_in_depth_is_still_named() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadbell.domain.errors import FieldError, Invalid
-from loadbell.entry.bodies import LARGEST_BODY, decode_body
+from loadbell.entry.bodies import MAX_BODY_SIZE, decode_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.problems import MalformedBody, UnsupportedMediaType
 
@@ -131,7 +131,7 @@ _FIELDS = ("name", "colour", "colours", "part", "parts", "numbers", "when", "lim
 def test_no_json_does_more_than_be_refused(tree: dict[str, Any]) -> None:
     """Any JSON object becomes the Struct, or each wrong field is named by a path that begins with one of its fields."""
     raw = msgspec.json.encode(tree)
-    assert len(raw) <= LARGEST_BODY
+    assert len(raw) <= MAX_BODY_SIZE
     told: tuple[FieldError, ...] | None = None
     try:
         decode_body(raw, "application/json", Whole)

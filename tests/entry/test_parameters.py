@@ -10,7 +10,7 @@ import pytest
 from litestar import _parsers
 
 from loadbell.entry.parameters import read_cookies, read_query
-from loadbell.entry.request_limits import LARGEST_HEADERS, LONGEST_QUERY
+from loadbell.entry.request_limits import MAX_HEADERS_SIZE, MAX_QUERY_LENGTH
 from tests.api.conftest import _quiet, new_store, still_site
 from tests.api.site import ApiSite
 from tests.support.server import Client
@@ -52,7 +52,7 @@ def test_a_query() -> None:
 @pytest.mark.parametrize("letters", ["\\", '\\"', "\\0", "\\377", ";", "=", "%", '"', "; a=", "a"])
 def test_a_cookie_costs_little(letters: str) -> None:
     """Whatever stands in it, as long as all headers may be: Python's own reader took seconds, for quotation marks."""
-    header = 'a="' + letters * (LARGEST_HEADERS // len(letters)) + '"'
+    header = 'a="' + letters * (MAX_HEADERS_SIZE // len(letters)) + '"'
     began = time.thread_time()
     cookies(header)
 
@@ -74,8 +74,8 @@ def test_nothing_of_a_request_is_kept(still_site: ApiSite) -> None:
     tracemalloc.start()
     try:
         for number in range(300):
-            read_query("&".join(f"{number}x{at:x}" for at in range(LONGEST_QUERY // 8)).encode())
-            cookies("; ".join(f"{number}y{at:x}=" for at in range(LARGEST_HEADERS // 9)))
+            read_query("&".join(f"{number}x{at:x}" for at in range(MAX_QUERY_LENGTH // 8)).encode())
+            cookies("; ".join(f"{number}y{at:x}=" for at in range(MAX_HEADERS_SIZE // 9)))
         gc.collect()
         assert tracemalloc.get_traced_memory()[0] < MIB
     finally:

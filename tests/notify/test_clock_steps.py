@@ -19,7 +19,7 @@ from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.support.crowds import hold
 from tests.support.leasing import BROKEN, delivery_rows, done, lease, lease_all, limited, record
 from tests.support.stores import DAY, Play, Site, WallClock, opened, settle
-from tests.support.working import PATIENCE, reasons, until, until_status, working
+from tests.support.working import TIMEOUT_S, reasons, until, until_status, working
 
 HOUR: Micros = 3600 * SECOND
 
@@ -56,7 +56,7 @@ def _at_work(url: str, scenario: Callable[[Site, _Clocks], Coroutine[Any, Any, N
             async with working(database, schedule, clock=clocks.system, monotonic=clocks.steady):
                 await scenario(site, clocks)
 
-    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+    asyncio.run(asyncio.wait_for(whole(), 3 * TIMEOUT_S))
 
 
 @pytest.mark.parametrize("answer", [respond(500), respond(429, {"Retry-After": "1"})], ids=["failure", "rate-limit"])
@@ -117,7 +117,7 @@ def test_a_clock_that_is_set_back_in_the_middle_of_a_turn(store_url: str) -> Non
 
                 assert 2 == len(receiver.requests)
 
-    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+    asyncio.run(asyncio.wait_for(whole(), 3 * TIMEOUT_S))
 
 
 def test_what_is_under_way_while_the_process_stands_still_is_not_sent_again(store_url: str) -> None:

@@ -10,7 +10,7 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Cause, FinalStatus, Reason
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
-from loadbell.notify.worker.attempt import KEPT_BYTES, build_request, judge_result
+from loadbell.notify.worker.attempt import MAX_EXCERPT_SIZE, build_request, judge_result
 from loadbell.outbound.contract import NoReply, Reply
 from loadbell.store.outbox import Completion, Leased
 from tests.support.leasing import BASE_URL, OK, SILENT, WAITS
@@ -91,13 +91,13 @@ def test_any_bytes_of_an_answer_can_be_kept(body: bytes, shown: str) -> None:
     assert (shown, (("X-Odd", "a\ufffd\xff"),)) == (exchange.response_body, exchange.response_headers)
 
 
-@pytest.mark.parametrize(("size", "cut"), [(KEPT_BYTES, False), (KEPT_BYTES + 1, True)])
+@pytest.mark.parametrize(("size", "cut"), [(MAX_EXCERPT_SIZE, False), (MAX_EXCERPT_SIZE + 1, True)])
 def test_a_long_answer_is_kept_in_part_and_flagged(size: int, cut: bool) -> None:
     """Its status is judged all the same."""
     done = _made(replace(OK, body=b"x" * size))
     assert done.attempt.exchange is not None
 
-    assert (KEPT_BYTES, cut) == (len(done.attempt.exchange.response_body), done.attempt.exchange.truncated)
+    assert (MAX_EXCERPT_SIZE, cut) == (len(done.attempt.exchange.response_body), done.attempt.exchange.truncated)
     assert FinalStatus.DELIVERED is done.verdict.final
 
 

@@ -176,7 +176,7 @@ def test_other_pending_deliveries_never_expire(play: Play) -> None:
 
 def test_a_batch_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much expires at once, one transaction ends no more than a batch; the next one goes on."""
-    monkeypatch.setattr(pauses, "LARGEST_BATCH", 4)
+    monkeypatch.setattr(pauses, "MAX_BATCH_SIZE", 4)
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()

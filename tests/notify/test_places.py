@@ -13,7 +13,7 @@ from loadbell.notify.channels import update_channel
 from loadbell.notify.worker import capacity, loop
 from loadbell.testing.receiver import ScriptedReceiver, hang
 from tests.support.stores import Site, WallClock, opened, settle
-from tests.support.working import PATIENCE, at_work, until, until_ended, working
+from tests.support.working import TIMEOUT_S, at_work, until, until_ended, working
 
 MAX_IN_FLIGHT = 8
 
@@ -40,7 +40,7 @@ def _filling(url: str, scenario: Callable[[Site, str], Coroutine[Any, Any, None]
                 site.clock = WallClock()
                 await scenario(site, silent.url)
 
-    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+    asyncio.run(asyncio.wait_for(whole(), 3 * TIMEOUT_S))
 
 
 async def _due(site: Site, url: str, count: int, *, retries: bool = False) -> None:

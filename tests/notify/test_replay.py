@@ -11,7 +11,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel, update_channel
-from loadbell.notify.replay import AT_ONCE, get_replay
+from loadbell.notify.replay import MAX_PENDING, get_replay
 from tests.support.leasing import BROKEN, OK, delivery_rows, done, lease_all, limited, record
 from tests.support.replaying import (
     CANCELLED,
@@ -76,7 +76,7 @@ def test_a_few_at_a_time_oldest_first(play: Play) -> None:
         assert replay_id is not None
         for _ in range(3):
             await look(site)
-            assert ids[:AT_ONCE] == await open_ones(site)
+            assert ids[:MAX_PENDING] == await open_ones(site)
         first, second = await lease_in_order(site)
         await record(site, done(site, second, BROKEN))
         await look(site)
@@ -306,7 +306,7 @@ def test_replayers_share_the_work(play: Play) -> None:
         sent: list[str] = []
         for _ in range(8):
             await asyncio.gather(*(look(site) for _ in range(4)))
-            assert len(await open_ones(site)) <= AT_ONCE
+            assert len(await open_ones(site)) <= MAX_PENDING
             for leased in await lease_in_order(site):
                 sent.append(str(leased.id))
                 await record(site, done(site, leased, OK))

@@ -8,12 +8,12 @@ from typing import Any
 from loadbell.domain.channels import Channel
 from loadbell.domain.replays import Replay
 from loadbell.notify.channels import delete_channel
-from loadbell.notify.replay import AT_ONCE, get_replay
+from loadbell.notify.replay import MAX_PENDING, get_replay
 from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, respond
 from tests.support.leasing import delivery_rows
 from tests.support.replaying import FAILED, ended, open_ones, replay
 from tests.support.stores import Site, WallClock, opened, settle
-from tests.support.working import PATIENCE, reasons, until, working
+from tests.support.working import TIMEOUT_S, reasons, until, working
 
 Scenario = Callable[[Site, Channel, list[str]], Coroutine[Any, Any, None]]
 
@@ -28,13 +28,13 @@ def with_failed(url: str, receiver: ScriptedReceiver, count: int, scenario: Scen
             channel = await site.channel(receiver.url)
             await scenario(site, channel, await ended(site, *[FAILED] * count))
 
-    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+    asyncio.run(asyncio.wait_for(whole(), 3 * TIMEOUT_S))
 
 
 async def finished(site: Site, channel: Channel, replay_id: int | None) -> Replay:
     """The replay, once it has finished."""
     assert replay_id is not None
-    end = asyncio.get_running_loop().time() + PATIENCE
+    end = asyncio.get_running_loop().time() + TIMEOUT_S
     while True:
         found = await site.do(get_replay, site.owner, channel.id, replay_id)
         if found.finished_at is not None:
@@ -65,7 +65,7 @@ def test_a_replay_goes_on_beside_live_news(store_url: str) -> None:
             assert (60, 60) == (count, found.done)
             assert there < 61
             assert Counter([*ids, live]) == Counter(sent(receiver))
-            assert all(abs(ids.index(str(key)) - position) < AT_ONCE for position, key in enumerate(replayed))
+            assert all(abs(ids.index(str(key)) - position) < MAX_PENDING for position, key in enumerate(replayed))
             assert [("manual", "ok")] == await reasons(site, ids[0])
 
     with ScriptedReceiver() as receiver:
@@ -146,7 +146,7 @@ def test_two_workers_share_a_replay(postgres_store: str) -> None:
 
             assert 50 == found.done
             assert Counter(ids) == Counter(sent(receiver))
-            assert 0 < most <= AT_ONCE
+            assert 0 < most <= MAX_PENDING
 
     with ScriptedReceiver() as receiver:
         with_failed(postgres_store, receiver, 50, scenario)

@@ -16,7 +16,7 @@ from loadbell.notify.channels import delete_channel, get_channel
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import Sweeper
 from loadbell.runs.lifecycle import get_run, list_runs
-from loadbell.store.idempotency import KEPT, claim_key
+from loadbell.store.idempotency import RETENTION, claim_key
 from loadbell.store.sweeps import BATCH
 from tests.support.counting import Counting
 from tests.support.crowds import hold, put_keys, put_runs
@@ -24,10 +24,10 @@ from tests.support.deleting import delete_organization, delete_project
 from tests.support.leasing import OK, delivery_rows, done, lease_all, record
 from tests.support.stores import HOLD_FOR, Play, Site
 
-MOST_CHANGED = 3 * BATCH
+MAX_CHANGED = 3 * BATCH
 """Rows that one transaction may change: a batch, each of its rows in two tables, and what is said of it."""
 
-MANY = MOST_CHANGED + BATCH + 50
+MANY = MAX_CHANGED + BATCH + 50
 """More rows than one transaction may change, and no whole number of batches."""
 
 
@@ -71,7 +71,7 @@ async def _delete_organization(site: Site, _channel: int, _project: int) -> None
 
 async def _expire(site: Site, channel_id: int, _project: int) -> None:
     await site.do(pause, site.owner, channel_id)
-    site.clock.advance(HOLD_FOR + KEPT)
+    site.clock.advance(HOLD_FOR + RETENTION)
 
 
 OPERATIONS: list[tuple[Callable[[Site, int, int], Coroutine[Any, Any, None]], dict[str, int]]] = [
@@ -101,7 +101,7 @@ def test_no_transaction_grows_with_the_data(
         looks = await sweep(site)
 
         assert looks >= 2
-        assert max(counting.changed) <= MOST_CHANGED
+        assert max(counting.changed) <= MAX_CHANGED
         assert after == await statuses(site)
         assert [] == await site.rows("SELECT id FROM sweeps")
         left = {} if operation is _delete_project else {"crowd": MANY}
@@ -280,7 +280,7 @@ def test_old_keys_are_forgotten_a_few_at_a_time(play: Play) -> None:
         token = site.owner.token_id
         assert token is not None
         await put_keys(site.database, token, MANY, site.clock())
-        site.clock.advance(KEPT + SECOND)
+        site.clock.advance(RETENTION + SECOND)
         counting: Any = Counting(site.database)
         site.database = counting
         claimed = await site.do(claim_key, token, "7", "another request")

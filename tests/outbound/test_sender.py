@@ -12,7 +12,7 @@ import pytest
 
 from loadbell.domain.deliveries import Reason
 from loadbell.outbound.contract import Message, Reply
-from loadbell.outbound.sender import BODY_LIMIT, Sender
+from loadbell.outbound.sender import MAX_BODY_SIZE, Sender
 from loadbell.testing import (
     Behaviour,
     ScriptedReceiver,
@@ -224,7 +224,9 @@ def test_headers_cannot_break_out_of_their_line(header: tuple[str, str]) -> None
         assert (Reason.BAD_SETTINGS, 0) == (result.reason, receiver.connects)
 
 
-@pytest.mark.parametrize(("size", "truncated"), [(BODY_LIMIT, False), (BODY_LIMIT + 1, True), (16 * 1024 * 1024, True)])
+@pytest.mark.parametrize(
+    ("size", "truncated"), [(MAX_BODY_SIZE, False), (MAX_BODY_SIZE + 1, True), (16 * 1024 * 1024, True)]
+)
 def test_an_answer_is_read_up_to_64_kib_and_judged_by_its_status(size: int, *, truncated: bool) -> None:
     """A longer body is cut off with its connection and flagged; the status still counts; the next exchange is sound."""
 
@@ -234,7 +236,7 @@ def test_an_answer_is_read_up_to_64_kib_and_judged_by_its_status(size: int, *, t
     with ScriptedReceiver([respond(503, body=b"x" * size), respond(204)]) as receiver:
         cut, following = scenario(play)
 
-        assert (503, min(size, BODY_LIMIT), truncated) == (cut.status, len(cut.body), cut.truncated)
+        assert (503, min(size, MAX_BODY_SIZE), truncated) == (cut.status, len(cut.body), cut.truncated)
         assert (204, 1 + truncated) == (following.status, receiver.connects)
 
 
@@ -251,7 +253,7 @@ def test_endless_bodies_do_not_fill_the_memory() -> None:
         answers = scenario(play)
         grown = psutil.Process().memory_info().rss - before
 
-    assert {(200, BODY_LIMIT, True)} == {(answer.status, len(answer.body), answer.truncated) for answer in answers}
+    assert {(200, MAX_BODY_SIZE, True)} == {(answer.status, len(answer.body), answer.truncated) for answer in answers}
     assert grown < 32 * 1024 * 1024
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from loadbell.domain.measurements import condense
 from loadbell.sources import k6_points
-from loadbell.sources.k6_points import LARGEST_PUSH, LARGEST_TEXT, MOST_POINTS, BadPush, points_of_json
+from loadbell.sources.k6_points import MAX_POINTS, MAX_PUSH_SIZE, MAX_TEXT_SIZE, BadPush, points_of_json
 from loadbell.sources.k6_points import points_of_protobuf as points_of
 from tests.api.site import ApiSite
 from tests.sources.recordings import NAMES, recording
@@ -70,7 +70,7 @@ BROKEN = {
     "framed": bytes(cramjam.snappy.compress(b"x" * 100)),
     "not packed": b"\x0a\x04name",
     "a bomb": length_said(2**32 - 1),
-    "larger than a push may be": bytes(cramjam.snappy.compress_raw(b"\x0a" * (LARGEST_PUSH + 1))),
+    "larger than a push may be": bytes(cramjam.snappy.compress_raw(b"\x0a" * (MAX_PUSH_SIZE + 1))),
     "no protobuf": bytes(cramjam.snappy.compress_raw(b"\xff" * 100)),
     "a text that is a number": bytes(cramjam.snappy.compress_raw(b"\x1a\x02\x08\x01" + b"\x0a")),
     "no UTF-8": bytes(cramjam.snappy.compress_raw(b"\x1a\x04\x0a\x02\xff\xfe")),
@@ -164,7 +164,7 @@ BROKEN_JSON = {
     "NaN in the middle of nothing": gzip.compress(json.dumps([SAMPLE]).replace('"value": 1', "NaN").encode()),
     "a number for a name": gzip.compress(json.dumps([SAMPLE]).replace('"m"', "1e400").encode()),
     "a number for a sample": gzip.compress(f"[{json.dumps(SAMPLE)}, 1e400]".encode()),
-    "too many": gzip.compress(json.dumps([SAMPLE] * (MOST_POINTS + 1)).encode()),
+    "too many": gzip.compress(json.dumps([SAMPLE] * (MAX_POINTS + 1)).encode()),
 }
 
 
@@ -234,7 +234,7 @@ def test_a_push_with_uncountable_values_is_a_sign_of_life(still_site: ApiSite, r
         still_site.client.ok("PATCH", f"/runs/{run}", {"metrics": {f"m{number}": 1 for number in range(200)}})
     still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id", id=run)
     sample = json.dumps(SAMPLE).replace('"value": 1', '"value": 1e400')
-    body = gzip.compress(f"[{','.join([sample] * MOST_POINTS)}]".encode())
+    body = gzip.compress(f"[{','.join([sample] * MAX_POINTS)}]".encode())
 
     assert status == client.call("POST", f"//v1/metrics/{run}", body).status
     assert 1 == still_site.sql("UPDATE runs SET last_report_at = 1 WHERE id = :id AND last_report_at > 1", id=run)
@@ -339,7 +339,7 @@ def test_a_push_with_flipped_bits_is_never_more_than_a_bad_push(data: st.DataObj
         (points_of, BROKEN["a bomb"]),
         (points_of, BROKEN["larger than a push may be"]),
         (points_of_json, BROKEN_JSON["a bomb"]),
-        (points_of_json, gzip.compress(b"[" + b"{}," * (LARGEST_TEXT // 3))),
+        (points_of_json, gzip.compress(b"[" + b"{}," * (MAX_TEXT_SIZE // 3))),
         (points_of_json, BROKEN_JSON["too many"]),
     ],
     ids=["snappy bomb", "large snappy", "gzip bomb", "many objects", "many samples"],

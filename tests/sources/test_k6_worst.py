@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.k6_worst import take
 from loadbell.sources import k6_points
-from loadbell.sources.k6_wire import MOST_MESSAGES, MOST_PARTS, NotWire, TooManyParts, check_size
+from loadbell.sources.k6_wire import MAX_MESSAGES, MAX_PARTS, NotWire, TooManyParts, check_size
 from tests.api.site import ApiSite
 from tests.sources.test_k6_api import create, k6
 from tests.support.k6_worst import COUNTER, WORST, field, label, metric, snapped, varint
@@ -33,10 +33,10 @@ def test_the_worst_push_is_cheap(name: str) -> None:
     ("message", "refused"),
     [
         (b"", None),
-        (field(3, b"") * MOST_MESSAGES, None),
-        (field(3, b"") * (MOST_MESSAGES + 1), TooManyParts),
-        (b"\x08\x01" * MOST_PARTS, None),
-        (b"\x08\x01" * (MOST_PARTS + 1), TooManyParts),
+        (field(3, b"") * MAX_MESSAGES, None),
+        (field(3, b"") * (MAX_MESSAGES + 1), TooManyParts),
+        (b"\x08\x01" * MAX_PARTS, None),
+        (b"\x08\x01" * (MAX_PARTS + 1), TooManyParts),
         (field(3, field(3, label(0) + COUNTER)), None),
         (b"\x1a", NotWire),
         (b"\x1a\x05a", NotWire),

@@ -17,7 +17,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import Run, RunStatus
 from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel
-from loadbell.notify.replay import AT_ONCE, Replayer, start_replay
+from loadbell.notify.replay import MAX_PENDING, Replayer, start_replay
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.outbound.contract import NoReply, Reply
@@ -335,7 +335,7 @@ class DeliveryRows(RuleBasedStateMachine):
         """Every row moved legally and is whole."""
         rows, answered = self._rows(), self._answered()
         replayed = Counter(row["replay_id"] for row in rows.values())
-        assert all(count <= AT_ONCE for replay_id, count in replayed.items() if replay_id is not None)
+        assert all(count <= MAX_PENDING for replay_id, count in replayed.items() if replay_id is not None)
         numbers: dict[str, set[int]] = {}
         for entry in self._do(attempts(self.site)):
             numbers.setdefault(entry["delivery_id"], set()).add(entry["number"])

@@ -3,7 +3,7 @@
 from loadbell.domain.orgs import Role
 from loadbell.notify.channels import update_channel
 from loadbell.store.audit import (
-    LOOKED_AT,
+    MAX_SCANNED,
     Filters,
     append_account_entry,
     append_operator_entry,
@@ -15,11 +15,11 @@ from tests.support.stores import Play, Site
 
 
 def test_a_look_goes_on_where_the_last_one_ended(play: Play) -> None:
-    """With a filter that little meets, a look ends after ``LOOKED_AT`` entries and says where the next one begins."""
+    """With a filter that little meets, a look ends after ``MAX_SCANNED`` entries and says where the next one begins."""
 
     async def scenario(site: Site) -> None:
         await site.channel()
-        await site.run_sql(FILL, **filling(site.organization_id, site.owner.user_id, 2 * LOOKED_AT + 10))
+        await site.run_sql(FILL, **filling(site.organization_id, site.owner.user_id, 2 * MAX_SCANNED + 10))
         wanted, looks, before = Filters(action="channel.created"), [], None
         for _ in range(3):
             found, before = await site.do(list_entries, site.organization_id, wanted, before=before, limit=5)
@@ -34,7 +34,7 @@ def test_an_exact_look_is_the_last(play: Play) -> None:
     """When there are just as many entries as one look passes, none is left out and nothing is promised twice."""
 
     async def scenario(site: Site) -> None:
-        await site.run_sql(FILL, **filling(site.organization_id, site.owner.user_id, LOOKED_AT))
+        await site.run_sql(FILL, **filling(site.organization_id, site.owner.user_id, MAX_SCANNED))
         total, before = 0, None
         while True:
             found, before = await site.do(list_entries, site.organization_id, Filters(), before=before, limit=9_000)
@@ -42,7 +42,7 @@ def test_an_exact_look_is_the_last(play: Play) -> None:
             if before is None:
                 break
 
-        assert LOOKED_AT == total
+        assert MAX_SCANNED == total
 
     play(scenario)
 
@@ -68,7 +68,7 @@ def test_what_the_operator_does_to_an_account_is_in_its_log(play: Play) -> None:
     async def scenario(site: Site) -> None:
         me, other = site.owner.user_id, (await site.person(Role.ADMIN)).user_id
         await site.do(append_operator_entry, me, "account.password_reset", {"sessions_ended": 1})
-        await site.run_sql(FILL, **filling(site.organization_id, None, LOOKED_AT))
+        await site.run_sql(FILL, **filling(site.organization_id, None, MAX_SCANNED))
         await site.do(append_account_entry, me, "127.0.0.1", "account.signed_in", {})
         await site.do(append_operator_entry, other, "account.password_reset", {})
         looks, before = [], None

@@ -5,14 +5,14 @@ import asyncio
 from loadbell.store.db import Transaction
 from loadbell.store.locks import ORGANIZATION_LOCKS, lock_organization
 from tests.support.stores import Play, Site
-from tests.support.working import PATIENCE
+from tests.support.working import TIMEOUT_S
 
 _WAITING = "SELECT 1 AS one FROM pg_locks WHERE locktype = 'advisory' AND classid = :locks AND NOT granted"
 
 
 async def _wait_for(site: Site, count: int) -> None:
     """Returns once so many transactions wait for an organization."""
-    end = asyncio.get_running_loop().time() + PATIENCE
+    end = asyncio.get_running_loop().time() + TIMEOUT_S
     while len(await site.rows(_WAITING, locks=ORGANIZATION_LOCKS)) != count:
         assert asyncio.get_running_loop().time() < end, f"{count} don't wait"
         await asyncio.sleep(0.01)

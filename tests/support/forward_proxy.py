@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 from types import TracebackType
 from typing import Self
 
-_HEAD_LIMIT = 64 * 1024
+_MAX_HEAD_SIZE = 64 * 1024
 
 
 class ForwardProxy:
@@ -53,7 +53,7 @@ class ForwardProxy:
 
     async def _run(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context, limit=_HEAD_LIMIT)
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context, limit=_MAX_HEAD_SIZE)
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         await self._ended.wait()
@@ -90,7 +90,7 @@ class ForwardProxy:
 
 async def _copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
     with suppress(OSError):
-        while piece := await source.read(_HEAD_LIMIT):
+        while piece := await source.read(_MAX_HEAD_SIZE):
             sink.write(piece)
             await sink.drain()
     with suppress(OSError):

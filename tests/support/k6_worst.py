@@ -8,7 +8,7 @@ from typing import Any
 
 import cramjam
 
-from loadbell.sources.k6_points import LARGEST_PUSH, LARGEST_TEXT
+from loadbell.sources.k6_points import MAX_PUSH_SIZE, MAX_TEXT_SIZE
 
 AT = 1_800_000_000
 THRESHOLDS = tuple(f"http_req_duration{{a:{number},b:1}}" for number in range(50)) + tuple(
@@ -65,7 +65,7 @@ MILLI = b"\xfc\xa9\xf1\xd2\x4d\x62\x50\x3f"
 
 
 def _filled(part: bytes) -> bytes:
-    return part * ((LARGEST_PUSH - 100) // len(part))
+    return part * ((MAX_PUSH_SIZE - 100) // len(part))
 
 
 def _sample(**changes: Any) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _sample(**changes: Any) -> dict[str, Any]:
 
 
 def _texts(part: str) -> bytes:
-    return gzip.compress(f"[{','.join([part] * (LARGEST_TEXT // (len(part) + 1) - 1))}]".encode(), 1)
+    return gzip.compress(f"[{','.join([part] * (MAX_TEXT_SIZE // (len(part) + 1) - 1))}]".encode(), 1)
 
 
 def _packed(sample: dict[str, Any], times: int) -> bytes:
@@ -129,12 +129,12 @@ WORST: Mapping[str, tuple[int, Callable[[], bytes]]] = {
     ),
     "small histograms": (2, lambda: metric(field(3, histogram(5, 1)) * 9_900)),
     "noise that can't be packed": (
-        2, lambda: metric(field(3, field(15, random.Random(6).randbytes(LARGEST_PUSH // 2)))),
+        2, lambda: metric(field(3, field(15, random.Random(6).randbytes(MAX_PUSH_SIZE // 2)))),
     ),
     "JSON of empty objects": (1, lambda: _texts("{}")),
     "JSON of empty lists": (1, lambda: _texts("[]")),
     "JSON of numbers": (1, lambda: _texts("1")),
-    "JSON, nested": (1, lambda: gzip.compress(b"[" * (LARGEST_TEXT - 1), 1)),
+    "JSON, nested": (1, lambda: gzip.compress(b"[" * (MAX_TEXT_SIZE - 1), 1)),
     "JSON of samples": (1, lambda: _texts(json.dumps(_sample(), separators=(",", ":")))),
     "JSON of most samples": (
         1, lambda: _packed(_sample(), 14_900),
@@ -146,7 +146,7 @@ WORST: Mapping[str, tuple[int, Callable[[], bytes]]] = {
         1, lambda: _packed(_sample(value=None, values={str(n): n for n in range(200)}), 99),
     ),
     "JSON of one text": (
-        1, lambda: _packed(_sample(tags={"a": "🔔" + "x" * (LARGEST_TEXT - 200)}), 1),
+        1, lambda: _packed(_sample(tags={"a": "🔔" + "x" * (MAX_TEXT_SIZE - 200)}), 1),
     ),
     "JSON of long times": (1, lambda: _texts(json.dumps(_sample(time="9" * 4_000)))),
     "JSON of most samples with infinite values": (

@@ -26,7 +26,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Self
 
-_LARGEST = 1 << 20
+_MAX_MESSAGE_SIZE = 1 << 20
 _IMPORTED = (
     *(
         "loadbell.app",
@@ -211,7 +211,7 @@ def _fork_when_asked(path: str) -> list[str] | None:
             _tell_end(ended, *running.pop(ended))
         if listener in ready:
             connection, _ = listener.accept()
-            said, descriptors, _, _ = socket.recv_fds(connection, _LARGEST, 3)
+            said, descriptors, _, _ = socket.recv_fds(connection, _MAX_MESSAGE_SIZE, 3)
             pid = os.fork()
             if pid == 0:
                 for of_template in (listener, connection, *(waits for _, waits in running.values())):

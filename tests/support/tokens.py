@@ -1,7 +1,7 @@
 """Tokens that are there already: nobody made them, so the log has nothing of them."""
 
 from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
-from loadbell.accounts.tokens import SHOWN
+from loadbell.accounts.tokens import PREFIX_LENGTH
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
@@ -30,7 +30,7 @@ async def given_token(  # noqa: PLR0913 - one argument for each property
         scope=scope,
         trigger=trigger,
         token_hash=hash_credential(value),
-        prefix=value[:SHOWN],
+        prefix=value[:PREFIX_LENGTH],
         expires_at=expires_at,
         project_id=project_id,
     )

@@ -20,7 +20,7 @@ from loadbell.testing.receiver import Received
 from tests.support.leasing import DeliveryRow, delivery_rows
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, opened, settle, use
 
-PATIENCE = 20.0
+TIMEOUT_S = 20.0
 """Seconds after which what should happen is believed not to; ten times what it ever takes."""
 
 
@@ -75,12 +75,12 @@ def at_work(
             async with working(database, schedule, **given):
                 await scenario(site)
 
-    asyncio.run(asyncio.wait_for(whole(), 3 * PATIENCE))
+    asyncio.run(asyncio.wait_for(whole(), 3 * TIMEOUT_S))
 
 
 async def until(site: Site, holds: Callable[[list[DeliveryRow]], bool]) -> list[DeliveryRow]:
     """Every delivery, oldest first, once ``holds`` of them."""
-    end = asyncio.get_running_loop().time() + PATIENCE
+    end = asyncio.get_running_loop().time() + TIMEOUT_S
     while True:
         rows = await delivery_rows(site)
         if holds(rows):

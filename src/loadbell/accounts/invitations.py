@@ -31,12 +31,12 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.store.users import UserRow, find_user_by_email, insert_user, lock_user
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 PER_ORGANIZATION = Pace(60 * SECOND, 30)
 PER_RECIPIENT = Pace(3600 * SECOND, 5)
 """Over all organizations: so that nobody's mailbox is filled through this server."""
 
-_LONGEST_IN_SUBJECT = 60
+_MAX_NAME_LENGTH_IN_SUBJECT = 60
 
 
 @dataclass(frozen=True)
@@ -253,8 +253,8 @@ async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
     organization, inviter = (" ".join(name.split()) for name in names)  # no name forges a line of the text
     until = to_datetime(invitation.expires_at)
     short = organization
-    if len(short) > _LONGEST_IN_SUBJECT:
-        short = organization[: _LONGEST_IN_SUBJECT - 1] + "…"
+    if len(short) > _MAX_NAME_LENGTH_IN_SUBJECT:
+        short = organization[: _MAX_NAME_LENGTH_IN_SUBJECT - 1] + "…"
     await queue_mail(
         tx,
         recipient=invitation.email,
@@ -270,8 +270,8 @@ async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
 
 def _check_name(name: str) -> str:
     name = name.strip()
-    if not 0 < len(name) <= LONGEST_NAME or "\x00" in name:
-        raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters, without U+0000"))
+    if not 0 < len(name) <= MAX_NAME_LENGTH or "\x00" in name:
+        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters, without U+0000"))
     return name
 
 

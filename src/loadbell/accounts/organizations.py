@@ -28,7 +28,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.store.users import insert_user
 
 DEFAULT_PROJECT = "Default project"
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def check_setup(organization: str, email: str, password: str, name: str | None =
         Invalid: something is wrong with them; the message never shows the password.
     """
     errors = []
-    if not 0 < len(organization.strip()) <= LONGEST_NAME:
-        errors.append(FieldError("organization", f"give a name of 1 to {LONGEST_NAME} characters"))
-    if name is not None and not 0 < len(name.strip()) <= LONGEST_NAME:
-        errors.append(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
+    if not 0 < len(organization.strip()) <= MAX_NAME_LENGTH:
+        errors.append(FieldError("organization", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
+    if name is not None and not 0 < len(name.strip()) <= MAX_NAME_LENGTH:
+        errors.append(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
     if not is_email(email):
         errors.append(FieldError("email", "give an address such as ann@example.org"))
     try:

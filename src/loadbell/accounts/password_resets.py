@@ -6,7 +6,7 @@ from loadbell.accounts.credentials import Prefix, hash_credential, new_credentia
 from loadbell.accounts.mail import queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.rate_limit import Bucket, network_of, take_tokens
-from loadbell.accounts.sessions import SESSION_LASTS, end_all_sessions
+from loadbell.accounts.sessions import SESSION_LIFETIME, end_all_sessions
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
@@ -48,7 +48,7 @@ async def request_reset(
 
     async def ask(tx: Transaction) -> None:
         user = await find_user_by_email(tx, email)
-        known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LASTS)
+        known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
         await take_tokens(tx, _buckets(email, address, known=network_of(address) in map(network_of, known)))
         if user is not None:
             await _send_link(tx, user, address, base_url=installation.base_url)

@@ -16,11 +16,11 @@ from loadbell.domain.ids import SECOND, Entropy
 
 T = TypeVar("T")
 
-SHORTEST_PASSWORD = 10
-LONGEST_PASSWORD = 1000
+MIN_PASSWORD_LENGTH = 10
+MAX_PASSWORD_LENGTH = 1000
 _THREADS = 2
-_LONGEST_LINE = 40
-_BUSY_FOR = 2 * SECOND
+_MAX_QUEUE_LENGTH = 40
+_RETRY_AFTER = 2 * SECOND
 
 
 def check_password(password: str, field: str = "password") -> None:
@@ -29,8 +29,8 @@ def check_password(password: str, field: str = "password") -> None:
     Raises:
         Invalid: it may not; the message never shows it.
     """
-    if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
-        raise Invalid(FieldError(field, f"give {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters"))
+    if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
+        raise Invalid(FieldError(field, f"give {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"))
     if "\x00" in password:
         raise Invalid(FieldError(field, "the character U+0000 can't be stored; remove it"))
     if not password.isascii() and any("\ud800" <= character <= "\udfff" for character in password):
@@ -53,7 +53,7 @@ class Passwords:
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
         self._hasher = hasher or argon2.PasswordHasher()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
-        self._room = threading.Semaphore(_THREADS + _LONGEST_LINE)
+        self._room = threading.Semaphore(_THREADS + _MAX_QUEUE_LENGTH)
         self._nobodys_hash = _hash_of_nothing(self._hasher)
 
     async def hash(self, password: str) -> str:
@@ -86,7 +86,7 @@ class Passwords:
 
     async def _in_line(self, work: Callable[[], T]) -> T:
         if not self._room.acquire(blocking=False):
-            raise RateLimited("Too many people sign in just now. Try again in a few seconds.", _BUSY_FOR)
+            raise RateLimited("Too many people sign in just now. Try again in a few seconds.", _RETRY_AFTER)
         future = self._threads.submit(work)
         future.add_done_callback(lambda _: self._room.release())
         return await asyncio.wrap_future(future)

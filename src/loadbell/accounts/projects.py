@@ -12,7 +12,7 @@ from loadbell.store.organizations import insert_project
 from loadbell.store.quotas import require_room
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
-MOST_NAMES = 1_000
+MAX_NAMES = 1_000
 """Projects whose names a page knows; runs of others are shown with the project's number."""
 
 
@@ -30,9 +30,9 @@ async def list_projects(
 
 
 async def names_of_projects(unit: UnitOfWork[Principal]) -> dict[int, str]:
-    """By id, the names of the newest projects whose runs the asker sees; at most ``MOST_NAMES`` are looked at."""
+    """By id, the names of the newest projects whose runs the asker sees; at most ``MAX_NAMES`` are looked at."""
     unit.principal.require(Action.READ_RUNS)
-    listed = await store.list_projects(unit.tx, unit.principal.organization_id, before=None, limit=MOST_NAMES)
+    listed = await store.list_projects(unit.tx, unit.principal.organization_id, before=None, limit=MAX_NAMES)
     return {one.id: one.name for one in listed if unit.principal.sees_project(one.id)}
 
 

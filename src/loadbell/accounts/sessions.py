@@ -27,11 +27,11 @@ from loadbell.store.sessions import (
 from loadbell.store.tokens import find_token
 from loadbell.store.unit_of_work import UnitOfWork
 
-SESSION_LASTS: Micros = 30 * 86_400 * SECOND
+SESSION_LIFETIME: Micros = 30 * 86_400 * SECOND
 """From signing in, however it is used."""
 
-_LONGEST_AGENT = 200
-_USE_IS_NOTED_EACH: Micros = 60 * SECOND
+_MAX_AGENT_LENGTH = 200
+_USE_INTERVAL: Micros = 60 * SECOND
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,10 @@ async def start_session(
     ended = None if former is None else await find_session(tx, hash_credential(former))
     if ended is not None and await expire_session(tx, ended.user_id, ended.id):
         await append_account_entry(tx, ended.user_id, address, "session.ended", {"session_id": ended.id})
-    await forget_sessions(tx, user_id, tx.now - SESSION_LASTS)
+    await forget_sessions(tx, user_id, tx.now - SESSION_LIFETIME)
     session = new_credential(Prefix.SESSION, tx.random)
-    shown = "".join(filter(str.isprintable, agent or ""))[:_LONGEST_AGENT]
-    expires_at = tx.now + SESSION_LASTS
+    shown = "".join(filter(str.isprintable, agent or ""))[:_MAX_AGENT_LENGTH]
+    expires_at = tx.now + SESSION_LIFETIME
     session_id = await insert_session(
         tx,
         user_id=user_id,
@@ -103,7 +103,7 @@ async def authenticate_session(tx: Transaction, session: str | None, *, address:
         raise Unauthenticated("This session is not known here. Sign in with POST /api/v1/sessions.")
     if found.expires_at <= tx.now:
         raise Unauthenticated("This session is over. Sign in again with POST /api/v1/sessions.")
-    return SignedIn(found.user_id, found.id, address, use_is_due=tx.now - found.last_used_at >= _USE_IS_NOTED_EACH)
+    return SignedIn(found.user_id, found.id, address, use_is_due=tx.now - found.last_used_at >= _USE_INTERVAL)
 
 
 async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock = Lock.NONE) -> Principal:

@@ -4,7 +4,7 @@ from contextlib import suppress
 
 from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.rate_limit import Bucket, network_of, return_tokens, take_tokens
-from loadbell.accounts.sessions import SESSION_LASTS, NewSession, start_session
+from loadbell.accounts.sessions import SESSION_LIFETIME, NewSession, start_session
 from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
@@ -38,7 +38,7 @@ async def prove_user(
     async def take(tx: Transaction) -> tuple[UserRow | None, list[Bucket]]:
         user = await find_user_by_email(tx, email)
         # Asked for nobody, too, so that it takes as long.
-        known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LASTS)
+        known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
         asked = [*buckets]
         if here not in map(network_of, known):
             asked.append(Bucket(PER_USER, ("email", email)))

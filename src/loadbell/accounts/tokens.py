@@ -17,8 +17,8 @@ from loadbell.store.quotas import require_room
 from loadbell.store.tokens import find_token, insert_token, note_token_use
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
-SHOWN = 8  # characters of the token that lists show, so that a person finds it again
-_USE_IS_NOTED_EACH: Micros = 60 * SECOND
+PREFIX_LENGTH = 8  # characters of the token that lists show, so that a person finds it again
+_USE_INTERVAL: Micros = 60 * SECOND
 _REACH = {Scope.REPORT: {Scope.REPORT}, Scope.READ: {Scope.READ}, Scope.MANAGE: set(Scope)}
 
 
@@ -71,7 +71,7 @@ async def authenticate(
         address=address,
         project_token=token.project_id is not None,
         expires_at=token.expires_at,
-        use_is_due=token.last_used_at is None or tx.now - token.last_used_at >= _USE_IS_NOTED_EACH,
+        use_is_due=token.last_used_at is None or tx.now - token.last_used_at >= _USE_INTERVAL,
     )
 
 
@@ -180,13 +180,13 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
         scope=scope,
         trigger=trigger,
         token_hash=hash_credential(value),
-        prefix=value[:SHOWN],
+        prefix=value[:PREFIX_LENGTH],
         expires_at=expires_at,
         project_id=project_id,
     )
     changes = {
         "name": name,
-        "prefix": value[:SHOWN],
+        "prefix": value[:PREFIX_LENGTH],
         "scope": scope,
         "trigger": trigger,
         "project_id": project_id,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from loadbell.accounts import account
-from loadbell.accounts.passwords import LONGEST_PASSWORD, SHORTEST_PASSWORD
+from loadbell.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
 from loadbell.accounts.sessions import act_in
 from loadbell.accounts.tokens import Lock
 from loadbell.api.answers import Time
@@ -19,7 +19,7 @@ from loadbell.entry.path_ids import check_id
 from loadbell.entry.requests import SessionRequest
 from loadbell.store.unit_of_work import UnitOfWork
 
-NewPassword = Annotated[str, msgspec.Meta(min_length=SHORTEST_PASSWORD, max_length=LONGEST_PASSWORD)]
+NewPassword = Annotated[str, msgspec.Meta(min_length=MIN_PASSWORD_LENGTH, max_length=MAX_PASSWORD_LENGTH)]
 
 
 class Membership(msgspec.Struct):

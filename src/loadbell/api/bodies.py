@@ -10,7 +10,7 @@ from loadbell.domain import channels, runs
 from loadbell.domain.deliveries import DeliveryStatus, FinalStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros, from_datetime
-from loadbell.domain.run_times import LONGEST
+from loadbell.domain.run_times import MAX_DURATION
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.paging import PageQuery
 from loadbell.entry.path_ids import check_id
@@ -28,11 +28,12 @@ Metrics = Annotated[
     dict[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], float],
     msgspec.Meta(max_length=200, description="Finite numbers by name."),
 ]
-_LONGEST_S = LONGEST // SECOND
+_MAX_DURATION_S = MAX_DURATION // SECOND
 DurationS = Annotated[
-    float, msgspec.Meta(ge=0, le=_LONGEST_S, description="Seconds that the load was on, by the source's own clock.")
+    float,
+    msgspec.Meta(ge=0, le=_MAX_DURATION_S, description="Seconds that the load was on, by the source's own clock."),
 ]
-_MANY = msgspec.Meta(max_length=1_000)
+_MAX_ITEMS = msgspec.Meta(max_length=1_000)
 
 
 class Nothing(msgspec.Struct):
@@ -130,11 +131,11 @@ class HeartbeatBody(msgspec.Struct):
 class SubscriptionBody(msgspec.Struct, kw_only=True):
     """What the channel wants to hear; a list that is absent or empty means all. It replaces the former one whole."""
 
-    events: Annotated[list[EventName], _MANY] | None = None
-    statuses: Annotated[list[runs.RunStatus], _MANY] | None = None
-    results: Annotated[list[runs.Result], _MANY] | None = None
-    projects: Annotated[list[int], _MANY] | None = None
-    triggers: Annotated[list[runs.Trigger], _MANY] | None = None
+    events: Annotated[list[EventName], _MAX_ITEMS] | None = None
+    statuses: Annotated[list[runs.RunStatus], _MAX_ITEMS] | None = None
+    results: Annotated[list[runs.Result], _MAX_ITEMS] | None = None
+    projects: Annotated[list[int], _MAX_ITEMS] | None = None
+    triggers: Annotated[list[runs.Trigger], _MAX_ITEMS] | None = None
     only_on_change: bool | None = None
     only_failures: (
         Annotated[bool, msgspec.Meta(description="Of ends only those with result failed or status 4, 8, 9, 11, 12.")]

@@ -9,7 +9,7 @@ from loadbell.api.answers import Page, Time, page
 from loadbell.api.bodies import Name
 from loadbell.api.routes import route
 from loadbell.domain import orgs
-from loadbell.domain.emails import LONGEST_EMAIL
+from loadbell.domain.emails import MAX_EMAIL_LENGTH
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal, Role
 from loadbell.entry.paging import PageQuery
@@ -20,7 +20,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 class NewInvitationBody(msgspec.Struct, kw_only=True):
     """Whom to invite, as what. `project_ids` are for the role member: the projects that the person will see."""
 
-    email: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_EMAIL)]
+    email: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EMAIL_LENGTH)]
     role: Literal["admin", "member"]
     project_ids: Annotated[list[int], msgspec.Meta(max_length=1_000)] | None = None
 

@@ -16,9 +16,9 @@ from loadbell import __version__
 from loadbell.api import webhooks
 from loadbell.api.operations import Credential, Operation
 from loadbell.api.settings_schemas import tell_settings
-from loadbell.entry.bodies import LARGEST_BODY
+from loadbell.entry.bodies import MAX_BODY_SIZE
 from loadbell.entry.problems import CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
-from loadbell.entry.requests import LONGEST_KEY
+from loadbell.entry.requests import MAX_KEY_LENGTH
 
 PREFIX = "/api/v1"
 _REF = "#/components/schemas/{name}"
@@ -32,7 +32,7 @@ Reports of load test runs come in, notifications go out.
 * Send `Idempotency-Key` with a POST to be able to repeat it: for 24 hours the same key and body give the same answer.
 * Lists are newest first; pass `next_cursor` as `cursor` for the next page.
 * A refusal is a Problem (RFC 9457). `code` is one of: {", ".join(CODES)}.
-* A body has at most {LARGEST_BODY:,} bytes.
+* A body has at most {MAX_BODY_SIZE:,} bytes.
 """.strip()
 
 _WHEN = {
@@ -217,5 +217,5 @@ _IDEMPOTENCY_KEY = {
     "in": "header",
     "required": False,
     "description": "For 24 hours the same key and body give the same answer; another body is refused with 409.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[ -~]+$"},
+    "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
 }

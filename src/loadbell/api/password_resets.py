@@ -6,14 +6,14 @@ import msgspec
 
 from loadbell.accounts import password_resets
 from loadbell.api.routes import route
-from loadbell.domain.emails import LONGEST_EMAIL
+from loadbell.domain.emails import MAX_EMAIL_LENGTH
 from loadbell.entry.requests import PublicRequest
 
 
 class ForgottenBody(msgspec.Struct):
     """Whose password is forgotten."""
 
-    email: Annotated[str, msgspec.Meta(min_length=1, max_length=LONGEST_EMAIL)]
+    email: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EMAIL_LENGTH)]
 
 
 class ResetBody(msgspec.Struct):

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 import msgspec
 
 from loadbell.accounts import sessions
-from loadbell.accounts.passwords import LONGEST_PASSWORD
+from loadbell.accounts.passwords import MAX_PASSWORD_LENGTH
 from loadbell.accounts.sign_in import sign_in
 from loadbell.api.answers import Page, Time, page
 from loadbell.api.routes import route
-from loadbell.domain.emails import LONGEST_EMAIL
+from loadbell.domain.emails import MAX_EMAIL_LENGTH
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import SignedIn
 from loadbell.entry.paging import PageQuery
@@ -17,8 +17,8 @@ from loadbell.entry.requests import PublicRequest
 from loadbell.store.sessions import SessionRow
 from loadbell.store.unit_of_work import UnitOfWork
 
-Email = Annotated[str, msgspec.Meta(max_length=LONGEST_EMAIL)]
-KnownPassword = Annotated[str, msgspec.Meta(max_length=LONGEST_PASSWORD)]
+Email = Annotated[str, msgspec.Meta(max_length=MAX_EMAIL_LENGTH)]
+KnownPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD_LENGTH)]
 """One that is compared, not kept: what it must look like is nobody's business then."""
 
 

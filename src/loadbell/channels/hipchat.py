@@ -29,25 +29,25 @@ from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, le
 
 SENDER = "loadbell"
 
-LONGEST_MESSAGE = 10_000  # HipChat's own limits, as are the next four
-LONGEST_TITLE = 500
-LONGEST_DESCRIPTION = 1_000
-LONGEST_LABEL = 50
-MOST_ATTRIBUTES = 10
+MAX_MESSAGE_LENGTH = 10_000  # HipChat's own limits, as are the next four
+MAX_TITLE_LENGTH = 500
+MAX_DESCRIPTION_LENGTH = 1_000
+MAX_LABEL_LENGTH = 50
+MAX_ATTRIBUTES = 10
 
 # Ours, in characters as they stand in the message, escapes included.
-LONGEST_SUBJECT = 500
-LONGEST_WHY = 2_000
-LONGEST_VALUE = 200
-LONGEST_URL = 2_000
-MOST_THRESHOLDS = 10
+MAX_SUBJECT_LENGTH = 500
+MAX_EXPLANATION_LENGTH = 2_000
+MAX_VALUE_LENGTH = 200
+MAX_URL_LENGTH = 2_000
+MAX_THRESHOLDS = 10
 
-FURTHEST_RESET: Micros = 3_600 * SECOND
+MAX_RESET_DELAY: Micros = 3_600 * SECOND
 """HipChat's windows last a minute and five minutes. A reset further off than this is not believed."""
 
 _COLORS = {Tone.NEWS: "gray", Tone.GOOD: "green", Tone.WARNING: "yellow", Tone.BAD: "red"}
 _RATES = ("FloodControl", "Ratelimit")
-_LONGEST_SAID = 150
+_MAX_ERROR_LENGTH = 150
 _MAYBE_SECRET = re.compile(r"[\w%+/=.-]{30,}")
 
 _NEW_URL = "Get the room's URL anew and enter it, whole, in the channel's settings."
@@ -138,7 +138,7 @@ CHANNEL = HipChat()
 def _message(headline: str, notice: Notice, links: Sequence[Link]) -> str:
     """The notification in HTML. Lines that have no room are counted at its end."""
     lines = list(_lines(headline, notice, links))
-    room = LONGEST_MESSAGE - length(_more(len(lines)))
+    room = MAX_MESSAGE_LENGTH - length(_more(len(lines)))
     taken = lines[0]
     for number, line in enumerate(lines[1:], 1):
         longer = f"{taken}<br>{line}"
@@ -154,21 +154,21 @@ def _more(count: int) -> str:
 
 def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str]:
     """The story, a line each: every line is whole HTML."""
-    told = f"<strong>{_html(headline, LONGEST_VALUE)}</strong>"
-    subject = _html(notice.subject, LONGEST_SUBJECT)
+    told = f"<strong>{_html(headline, MAX_VALUE_LENGTH)}</strong>"
+    subject = _html(notice.subject, MAX_SUBJECT_LENGTH)
     if links:
-        told = f"{told}: {_anchor(links[0], subject or _html(links[0].title, LONGEST_VALUE))}"
+        told = f"{told}: {_anchor(links[0], subject or _html(links[0].title, MAX_VALUE_LENGTH))}"
     elif subject:
         told = f"{told}: {subject}"
     yield told
     if notice.why:
-        yield _html(notice.why, LONGEST_WHY)
-    for verdict in verdicts(notice.thresholds, MOST_THRESHOLDS, LONGEST_VALUE):
+        yield _html(notice.why, MAX_EXPLANATION_LENGTH)
+    for verdict in verdicts(notice.thresholds, MAX_THRESHOLDS, MAX_VALUE_LENGTH):
         yield html.escape(verdict)
     for fact in (*notice.facts, *notice.metrics):
-        yield f"{_html(fact.label, LONGEST_VALUE)}: {_html(fact.value, LONGEST_VALUE)}"
+        yield f"{_html(fact.label, MAX_VALUE_LENGTH)}: {_html(fact.value, MAX_VALUE_LENGTH)}"
     for link in links[1:]:
-        yield _anchor(link, _html(link.title, LONGEST_VALUE))
+        yield _anchor(link, _html(link.title, MAX_VALUE_LENGTH))
     yield moment(notice.occurred_at)
 
 
@@ -182,10 +182,10 @@ def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) ->
         "style": "application",
         "id": card_id,
         "format": "medium",
-        "title": fitted(title, LONGEST_TITLE),
+        "title": fitted(title, MAX_TITLE_LENGTH),
     }
-    story = [notice.why or "", "; ".join(verdicts(notice.thresholds, MOST_THRESHOLDS, LONGEST_VALUE))]
-    if description := _html(" ".join(story), LONGEST_DESCRIPTION):
+    story = [notice.why or "", "; ".join(verdicts(notice.thresholds, MAX_THRESHOLDS, MAX_VALUE_LENGTH))]
+    if description := _html(" ".join(story), MAX_DESCRIPTION_LENGTH):
         card["description"] = {"value": description, "format": "html"}
     if attributes := _attributes((*notice.facts, *notice.metrics)):
         card["attributes"] = attributes
@@ -195,7 +195,7 @@ def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) ->
 
 
 def _attributes(facts: Sequence[Fact]) -> list[dict[str, Any]]:
-    shown = facts if len(facts) <= MOST_ATTRIBUTES else facts[: MOST_ATTRIBUTES - 1]
+    shown = facts if len(facts) <= MAX_ATTRIBUTES else facts[: MAX_ATTRIBUTES - 1]
     attributes = [_attribute(fact.label, fact.value) for fact in shown]
     if len(shown) < len(facts):
         attributes.append(_attribute("…", f"and {len(facts) - len(shown)} more"))
@@ -204,7 +204,7 @@ def _attributes(facts: Sequence[Fact]) -> list[dict[str, Any]]:
 
 def _attribute(label: str, value: str) -> dict[str, Any]:
     """A label and a value; HipChat wants at least one character of each."""
-    texts = (fitted(readable(label), LONGEST_LABEL), fitted(readable(value), LONGEST_VALUE))
+    texts = (fitted(readable(label), MAX_LABEL_LENGTH), fitted(readable(value), MAX_VALUE_LENGTH))
     label, value = (text or "–" for text in texts)  # noqa: RUF001 - a dash stands for nothing
     return {"label": label, "value": {"label": value}}
 
@@ -218,7 +218,7 @@ def _anchor(link: Link, inside: str) -> str:
 
 
 def _usable(links: Sequence[Link]) -> list[Link]:
-    return [link for link in links if leads_to_web(link.url) and length(html.escape(link.url)) <= LONGEST_URL]
+    return [link for link in links if leads_to_web(link.url) and length(html.escape(link.url)) <= MAX_URL_LENGTH]
 
 
 def _said(body: bytes) -> str:
@@ -228,7 +228,7 @@ def _said(body: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
         return ""
     text = readable(told).replace('"', "'") if isinstance(told, str) else ""
-    return f': "{fitted(_MAYBE_SECRET.sub("…", text), _LONGEST_SAID)}"' if text else ""
+    return f': "{fitted(_MAYBE_SECRET.sub("…", text), _MAX_ERROR_LENGTH)}"' if text else ""
 
 
 def _spent(reply: Reply) -> tuple[str, ...]:
@@ -240,4 +240,4 @@ def _reset(reply: Reply, now: Micros, rates: Sequence[str]) -> Micros | None:
     """How long until all of ``rates`` are whole again, by HipChat's clock; None if it doesn't say or has passed."""
     told = [(reply.header(f"X-{name}-Reset") or "").strip() for name in rates]
     waits = [int(reset) * SECOND - now for reset in told if re.fullmatch(r"[0-9]{1,12}", reset)]
-    return max((wait for wait in waits if 0 < wait <= FURTHEST_RESET), default=None)
+    return max((wait for wait in waits if 0 < wait <= MAX_RESET_DELAY), default=None)

@@ -20,7 +20,7 @@ _ENTER_AGAIN = (
     "The URL leads to another scheme, host or port, and what is saved here is not sent there. Enter it again, or empty "
     "it to remove it."
 )
-_LONGEST_NAME_SHOWN = 50
+_MAX_NAME_LENGTH = 50
 
 
 def parse_settings(
@@ -42,7 +42,7 @@ def parse_settings(
     channel = channel_type(kind)
     fields = {one.name: one for one in settings_of(kind)}
     errors = [
-        FieldError(f"settings.{name[:_LONGEST_NAME_SHOWN]}", f"A {channel.title} channel has no such setting.")
+        FieldError(f"settings.{name[:_MAX_NAME_LENGTH]}", f"A {channel.title} channel has no such setting.")
         for name in raw
         if name not in fields
     ]

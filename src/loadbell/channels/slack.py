@@ -30,18 +30,18 @@ from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
 
-LONGEST_HEADER = 150  # Slack's own limit
-LONGEST_BUTTON = 75  # Slack's own limit; further links are named as briefly
-LONGEST_URL = 3_000  # Slack's own limit for a button
-MOST_FIELDS = 10  # Slack's own limit for a section
+MAX_HEADER_LENGTH = 150  # Slack's own limit
+MAX_BUTTON_LENGTH = 75  # Slack's own limit; further links are named as briefly
+MAX_URL_LENGTH = 3_000  # Slack's own limit for a button
+MAX_FIELDS = 10  # Slack's own limit for a section
 
 # Ours, so that the whole stays below what Slack takes. A section may have 3,000, a field 2,000, a text 4,000.
-LONGEST_STORY = 1_500
-LONGEST_VALUE = 100
-LONGEST_LINKS = 1_000
-LONGEST_TITLE = 300
-LONGEST_TEXT = 2_000
-MOST_THRESHOLDS = 10
+MAX_STORY_LENGTH = 1_500
+MAX_VALUE_LENGTH = 100
+MAX_LINKS_LENGTH = 1_000
+MAX_TITLE_LENGTH = 300
+MAX_TEXT_LENGTH = 2_000
+MAX_THRESHOLDS = 10
 
 _SYMBOLS = {Tone.NEWS: "🔔", Tone.GOOD: "✅", Tone.WARNING: "⚠️", Tone.BAD: "❌"}
 _SLACK = re.compile(r"(?:.+\.)?slack(?:-gov)?\.com")
@@ -171,9 +171,9 @@ def _title(notice: Notice, now: Micros) -> str:
 
 
 def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(fitted(title, LONGEST_HEADER, _escaped))}]
+    blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(fitted(title, MAX_HEADER_LENGTH, _escaped))}]
     if story := _story(notice):
-        blocks.append({"type": "section", "text": _plain(fitted("\n".join(story), LONGEST_STORY, _escaped))})
+        blocks.append({"type": "section", "text": _plain(fitted("\n".join(story), MAX_STORY_LENGTH, _escaped))})
     blocks += [
         {"type": "section", "fields": [_marked(text) for text in _fields(facts)]}
         for facts in (notice.facts, notice.metrics)
@@ -181,7 +181,7 @@ def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
     ]
     links = _usable(notice.links)
     if links:
-        name = fitted(readable(links[0].title) or links[0].url, LONGEST_BUTTON, _escaped)
+        name = fitted(readable(links[0].title) or links[0].url, MAX_BUTTON_LENGTH, _escaped)
         button = {"type": "button", "text": _plain(name), "url": links[0].url}
         blocks.append({"type": "actions", "elements": [button]})
     if further := _linked(links[1:]):
@@ -193,44 +193,44 @@ def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
 def _text(title: str, notice: Notice) -> str:
     """The story in one text, for notifications and for servers that know no blocks."""
     details = [
-        f"{readable(fact.label)}: {fitted(readable(fact.value), LONGEST_VALUE)}"
+        f"{readable(fact.label)}: {fitted(readable(fact.value), MAX_VALUE_LENGTH)}"
         for fact in (*notice.facts, *notice.metrics)
     ]
-    told = "\n".join([fitted(title, LONGEST_TITLE), *_story(notice), " · ".join(details)]).rstrip("\n")
+    told = "\n".join([fitted(title, MAX_TITLE_LENGTH), *_story(notice), " · ".join(details)]).rstrip("\n")
     links = _linked(_usable(notice.links))
     if not links:
-        return fitted(told, LONGEST_TEXT, _inert)
-    return fitted(told, LONGEST_TEXT - length(links) - 1, _inert) + "\n" + links
+        return fitted(told, MAX_TEXT_LENGTH, _inert)
+    return fitted(told, MAX_TEXT_LENGTH - length(links) - 1, _inert) + "\n" + links
 
 
 def _story(notice: Notice) -> list[str]:
     """Why it ended so: a line of words, then one for each threshold."""
     why = readable(notice.why or "")
-    lines = [fitted(why, LONGEST_STORY // 2)] if why else []
-    return lines + verdicts(notice.thresholds, MOST_THRESHOLDS, LONGEST_VALUE)
+    lines = [fitted(why, MAX_STORY_LENGTH // 2)] if why else []
+    return lines + verdicts(notice.thresholds, MAX_THRESHOLDS, MAX_VALUE_LENGTH)
 
 
 def _fields(facts: Sequence[Fact]) -> list[str]:
-    shown = facts if len(facts) <= MOST_FIELDS else facts[: MOST_FIELDS - 1]
+    shown = facts if len(facts) <= MAX_FIELDS else facts[: MAX_FIELDS - 1]
     texts = []
     for fact in shown:
-        label, value = (fitted(readable(part), LONGEST_VALUE, _inert) for part in (fact.label, fact.value))
+        label, value = (fitted(readable(part), MAX_VALUE_LENGTH, _inert) for part in (fact.label, fact.value))
         texts.append(f"*{label}*\n{value}" if value else f"*{label}*")
     return texts if len(shown) == len(facts) else [*texts, f"… and {len(facts) - len(shown)} more"]
 
 
 def _usable(links: Sequence[Link]) -> list[Link]:
-    return [link for link in links if leads_to_web(link.url) and length(link.url) <= LONGEST_URL]
+    return [link for link in links if leads_to_web(link.url) and length(link.url) <= MAX_URL_LENGTH]
 
 
 def _linked(links: Sequence[Link]) -> str:
-    """Links in a row, as many as fit in ``LONGEST_LINKS``, and how many did not."""
+    """Links in a row, as many as fit in ``MAX_LINKS_LENGTH``, and how many did not."""
     row = ""
     for index, link in enumerate(links):
         url = _escaped(link.url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
-        name = fitted(readable(link.title) or link.url, LONGEST_BUTTON, _inert)
+        name = fitted(readable(link.title) or link.url, MAX_BUTTON_LENGTH, _inert)
         longer = row + (" · " if row else "") + f"<{url}|{name}>"
-        if length(longer) > LONGEST_LINKS:
+        if length(longer) > MAX_LINKS_LENGTH:
             return f"{row} … and {len(links) - index} more".strip()
         row = longer
     return row

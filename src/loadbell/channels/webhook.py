@@ -22,10 +22,10 @@ from loadbell.domain.notices import Notice
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
 from loadbell.outbound.signing import sign
 
-MOST_HEADERS = 20
-LONGEST_HEADER_NAME = 100
-LONGEST_HEADER_VALUE = 4_000
-LONGEST_CREDENTIAL = 1_000
+MAX_HEADERS = 20
+MAX_HEADER_NAME_LENGTH = 100
+MAX_HEADER_VALUE_LENGTH = 4_000
+MAX_CREDENTIAL_LENGTH = 1_000
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _VISIBLE = re.compile(r"[\x20-\x7e]*")
@@ -56,8 +56,8 @@ def check_url(url: str) -> str | None:
 
 def check_headers(headers: Mapping[str, str]) -> str | None:
     """What is wrong with a channel's own headers, in a sentence that shows no value; None when nothing is."""
-    if len(headers) > MOST_HEADERS:
-        return f"There are {len(headers)} headers. Keep at most {MOST_HEADERS}."
+    if len(headers) > MAX_HEADERS:
+        return f"There are {len(headers)} headers. Keep at most {MAX_HEADERS}."
     if len({name.lower() for name in headers}) < len(headers):
         return "A header is given twice, in different case. Keep one of them."
     return next((wrong for name, value in headers.items() if (wrong := _wrong(name, value)) is not None), None)
@@ -72,8 +72,8 @@ def check_username(username: str) -> str | None:
 
 def check_password(password: str) -> str | None:
     """What is wrong with a password, in a sentence that doesn't show it; None when nothing is."""
-    if len(password) > LONGEST_CREDENTIAL:
-        return f"This is longer than {LONGEST_CREDENTIAL:,} characters. Shorten it."
+    if len(password) > MAX_CREDENTIAL_LENGTH:
+        return f"This is longer than {MAX_CREDENTIAL_LENGTH:,} characters. Shorten it."
     if _CONTROL.search(password):
         return "This contains a line break or another control character. Remove it."
     return None
@@ -81,8 +81,8 @@ def check_password(password: str) -> str | None:
 
 def check_bearer_token(token: str) -> str | None:
     """What is wrong with a bearer token, in a sentence that doesn't show it; None when nothing is."""
-    if len(token) > LONGEST_HEADER_VALUE:
-        return f"This is longer than {LONGEST_HEADER_VALUE:,} characters. Shorten it."
+    if len(token) > MAX_HEADER_VALUE_LENGTH:
+        return f"This is longer than {MAX_HEADER_VALUE_LENGTH:,} characters. Shorten it."
     if not _UNBROKEN.fullmatch(token):
         return "This contains a space, a line break or a character beyond ASCII. Enter the token alone, without Bearer."
     return None
@@ -217,8 +217,8 @@ def _wrong(name: str, value: str) -> str | None:
 def _wrong_name(name: str) -> str | None:
     if not name:
         return "A header has no name. Give it one, or remove it."
-    if len(name) > LONGEST_HEADER_NAME:
-        return f"A header's name is longer than {LONGEST_HEADER_NAME} characters. Shorten it."
+    if len(name) > MAX_HEADER_NAME_LENGTH:
+        return f"A header's name is longer than {MAX_HEADER_NAME_LENGTH} characters. Shorten it."
     if not _TOKEN.fullmatch(name):
         return f"{name!a} is not a header name. Use letters, digits and hyphens only, without a colon."
     if _is_reserved(name):
@@ -227,8 +227,8 @@ def _wrong_name(name: str) -> str | None:
 
 
 def _wrong_value(name: str, value: str) -> str | None:
-    if len(value) > LONGEST_HEADER_VALUE:
-        return f"The value of {name} is longer than {LONGEST_HEADER_VALUE:,} characters. Shorten it."
+    if len(value) > MAX_HEADER_VALUE_LENGTH:
+        return f"The value of {name} is longer than {MAX_HEADER_VALUE_LENGTH:,} characters. Shorten it."
     if not _VISIBLE.fullmatch(value):
         return f"The value of {name} contains a line break or a character beyond ASCII. Write it in plain ASCII."
     if value != value.strip():

@@ -14,7 +14,7 @@ from loadbell.cli.tables import AsJson, show_list, when
 from loadbell.cli.times import parse_past_time
 from loadbell.client.api import one_line
 
-_AT_ONCE = 500  # entries that are read in one transaction
+_BATCH_SIZE = 500  # entries that are read in one transaction
 
 User = Annotated[
     str | None, typer.Option(metavar="EMAIL_OR_ID", help="Only what this person did. Who has left: by id.")
@@ -104,7 +104,7 @@ def _export_database(
         wanted, before = await database.read(filters), None
 
         async def page(tx: Transaction) -> list[tuple[int | None, Entry]]:
-            return await list_whole_log(tx, organization_id, wanted, before=before, limit=_AT_ONCE)
+            return await list_whole_log(tx, organization_id, wanted, before=before, limit=_BATCH_SIZE)
 
         while entries := await database.read(page):
             for owner, entry in entries:

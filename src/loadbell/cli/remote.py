@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from loadbell.cli.errors import CommandError, ExitCode
 from loadbell.client.api import Refused, Server, Unreachable
 
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 """How long a call may take: a Test Hook waits for its receiver, then some."""
 
 _AN_ADDRESS = "the server's address, such as http://127.0.0.1:8025"
@@ -24,7 +24,7 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str,
         GaveUp: the environment names no server or token, the server can't be reached, or it said no.
     """
     with _server() as server:
-        return server.call(method, path, body, timeout=PATIENCE_S)
+        return server.call(method, path, body, timeout=TIMEOUT_S)
 
 
 def ask_all(path: str, *, limit: int | None = None, **filters: str | int | None) -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ def ask_lines(path: str, **filters: str | int | None) -> Iterator[dict[str, Any]
         GaveUp: as :func:`ask`; or the answer broke off.
     """
     with _server() as server:
-        yield from server.lines(path + _query(filters), timeout=PATIENCE_S)
+        yield from server.lines(path + _query(filters), timeout=TIMEOUT_S)
 
 
 def own_organization() -> int:

@@ -14,9 +14,9 @@ from typing import Any
 
 from loadbell.client.address import read_address, read_token
 
-_ANSWER_CAP = 1024 * 1024
+_MAX_RESPONSE_SIZE = 1024 * 1024
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
-_DETAIL_CAP = 300
+_MAX_DETAIL_LENGTH = 300
 
 _Headers = Mapping[str, str]
 _NONE: _Headers = {}
@@ -82,7 +82,7 @@ class Server:
         """
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         with self._asked(method, path, content, timeout, headers) as response:
-            status, raw = response.status, response.read(_ANSWER_CAP)
+            status, raw = response.status, response.read(_MAX_RESPONSE_SIZE)
         return _answer(status, raw)
 
     def lines(self, path: str, *, timeout: float) -> Iterator[dict[str, Any]]:
@@ -92,8 +92,8 @@ class Server:
         """
         with self._asked("GET", path, b"", timeout, {"Accept": "application/jsonl"}) as response:
             if response.status != http.client.OK:
-                _answer(response.status, response.read(_ANSWER_CAP))
-            while line := response.readline(_ANSWER_CAP):
+                _answer(response.status, response.read(_MAX_RESPONSE_SIZE))
+            while line := response.readline(_MAX_RESPONSE_SIZE):
                 try:
                     item = json.loads(line)
                 except ValueError:
@@ -121,7 +121,7 @@ class Server:
 
 def one_line(text: str) -> str:
     """``text`` made fit for one line on a terminal: printable characters only, and not too many."""
-    return "".join(character if character.isprintable() else " " for character in text)[:_DETAIL_CAP].strip()
+    return "".join(character if character.isprintable() else " " for character in text)[:_MAX_DETAIL_LENGTH].strip()
 
 
 def _answer(status: int, raw: bytes) -> dict[str, Any]:

@@ -45,7 +45,7 @@ _GATLING_GOALS = {
     "sbt": ("gatling/", "gatling:", "gatlingit/", "gatling-it:"),
 }
 _LOCUSTFILE = "locustfile.py"
-_MOST_LAYERS = 12
+_MAX_LAYERS = 12
 _SCRIPT_OPTIONS = frozenset({"-f", "--locustfile", "-t", "--testfile", "-s", "--script", "--config", "--"})
 
 
@@ -102,7 +102,7 @@ class Command:
 def read_command(words: Sequence[str], environment: Mapping[str, str]) -> Command:
     """The command that these words call in the end, as far as that can be told."""
     command = Command("", tuple(words), environment)
-    for _ in range(_MOST_LAYERS):
+    for _ in range(_MAX_LAYERS):
         inner = _unwrapped(command)
         if inner is None:
             break

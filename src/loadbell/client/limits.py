@@ -36,7 +36,7 @@ _COMPARE: dict[str, Callable[[float, float], bool]] = {
 }
 _OPPOSITE = {"<": ">=", "<=": ">", ">": "<=", ">=": "<", "==": "!=", "!=": "=="}
 _FORM = re.compile(r"([A-Za-z_]\w*)\s*(<=|>=|==|!=|<|>)\s*(-?\d+(?:\.\d+)?)\s*(%|[A-Za-z]*)", re.ASCII)
-_LONGEST = 200
+_MAX_EXPRESSION_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,11 @@ class Limit:
         Raises:
             ValueError: it is not of the form, names an unknown metric, or could never fire; the message says which.
         """
-        match = _FORM.fullmatch(text.strip()) if len(text) <= _LONGEST else None
+        match = _FORM.fullmatch(text.strip()) if len(text) <= _MAX_EXPRESSION_LENGTH else None
         if match is None:
-            raise ValueError(f"{text[:_LONGEST]!r} is not of the form NAME OP NUMBER, such as 'failed_rate > 1%'")
+            raise ValueError(
+                f"{text[:_MAX_EXPRESSION_LENGTH]!r} is not of the form NAME OP NUMBER, such as 'failed_rate > 1%'"
+            )
         name, compare, number, unit = match.groups()
         if name not in OF_ANY_TOOL and _without_protocol(name) not in OF_REQUESTS:
             known = ", ".join((*OF_ANY_TOOL, *OF_REQUESTS))

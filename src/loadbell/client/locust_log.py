@@ -14,7 +14,7 @@ from loadbell.client.locust_options import LocustOptions
 
 _MAX_LOG_SIZE = 8 * 1024 * 1024
 _MAX_NAMED = 5
-_MAX_NAME = 200
+_MAX_NAME_LENGTH = 200
 _LINE = re.compile(r"\[(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)[^\]]{0,9}\] [^/ ]{1,255}/[A-Z]{1,20}/locust\.runners: (.*)")
 _READY = re.compile(r"(\S+) \(index \d+\) reported as ready\.")
 _LOST = re.compile(r"Worker (\S+) failed to send heartbeat, setting state to missing\.")
@@ -47,7 +47,7 @@ def find_lost_workers(command: Command, started_at: float) -> str | None:
 
 
 def _sentence(lost: list[str], total: int) -> str:
-    named = [name[:_MAX_NAME] for name in lost[:_MAX_NAMED]]
+    named = [name[:_MAX_NAME_LENGTH] for name in lost[:_MAX_NAMED]]
     if len(lost) > _MAX_NAMED:
         named.append(f"and {len(lost) - _MAX_NAMED} more")
     workers, were = ("worker" if total == 1 else "workers"), ("was" if len(lost) == 1 else "were")

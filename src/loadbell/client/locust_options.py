@@ -11,9 +11,9 @@ import re
 
 from loadbell.client.commands import Command
 
-_MOST_BYTES = 256 * 1024
+_MAX_FILE_SIZE = 256 * 1024
 _SPAN = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s?)?")
-_LONGEST_SPAN = 20
+_MAX_SPAN_LENGTH = 20
 _ON_ERROR = "--exit-code-on-error"
 
 
@@ -70,7 +70,7 @@ class LocustOptions:
         """How long the load shall be on; None: not limited, or not known."""
         text = (self._value(("-t", "--run-time"), "LOCUST_RUN_TIME") or "").replace(" ", "")
         match = _SPAN.fullmatch(text)
-        if not text or match is None or len(text) > _LONGEST_SPAN:
+        if not text or match is None or len(text) > _MAX_SPAN_LENGTH:
             return None
         hours, minutes, seconds = (int(part or 0) for part in match.groups())
         return hours * 3600 + minutes * 60 + seconds
@@ -100,7 +100,7 @@ def _is_true(value: str | None) -> bool:
 def _read(path: str) -> dict[str, str]:
     try:
         with open(os.path.expanduser(path), encoding="utf-8") as file:  # noqa: PTH111, PTH123 - pathlib is slow to import
-            text = file.read(_MOST_BYTES)
+            text = file.read(_MAX_FILE_SIZE)
     except (OSError, ValueError):
         return {}
     return _of_toml(text) if path.endswith(".toml") else _of_lines(text)

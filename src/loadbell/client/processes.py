@@ -11,7 +11,7 @@ from dataclasses import dataclass
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "zsh", "ksh"})
 _PR_SET_CHILD_SUBREAPER = 36
 _STAT_BYTES = 4096
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -97,8 +97,8 @@ def named(processes: list[Process]) -> str:
         f"{one.name} ({one.pid})" if one.name.replace("-", "").replace("_", "").isalnum() else str(one.pid)
         for one in processes
     ]
-    more = len(shown) - _MOST_NAMED
-    return ", ".join(shown[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(shown) - _MAX_NAMED
+    return ", ".join(shown[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_shell(pid: int) -> bool:

@@ -17,7 +17,7 @@ from loadbell.client.timeouts import Timeouts
 
 T = TypeVar("T")
 
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
+_MIN_WAIT_S, _MAX_WAIT_S = 0.25, 10.0
 
 
 class Reporter:
@@ -115,7 +115,7 @@ class Reporter:
 
     def _insist(self, call: Callable[[float], T]) -> T:
         """What ``call`` gives, called again while the server can't be reached: as long as the tool runs, and a bit."""
-        wait = _FIRST_WAIT_S
+        wait = _MIN_WAIT_S
         while True:
             was_over = self._ended.is_set()
             try:
@@ -127,9 +127,9 @@ class Reporter:
             if was_over:
                 time.sleep(wait)
             elif self._ended.wait(wait):
-                wait = _FIRST_WAIT_S
+                wait = _MIN_WAIT_S
                 continue
-            wait = min(wait * 2, _LONGEST_WAIT_S)
+            wait = min(wait * 2, _MAX_WAIT_S)
 
     def _time_left(self) -> float:
         return self._deadline - time.monotonic() if self._ended.is_set() else self._timeouts.call_s

@@ -14,7 +14,7 @@ from loadbell.client.locust_options import LocustOptions
 _CSV_LAG_S = 10.0
 """Locust's CSV files lack the last second or two, so none in a short one does not mean none."""
 
-_MOST_BYTES = 8 * 1024 * 1024
+_MAX_FILE_SIZE = 8 * 1024 * 1024
 
 
 def read_figures(command: Command, started_at: float) -> dict[str, float]:
@@ -58,8 +58,8 @@ def _of_locust_csv(path: str) -> dict[str, float]:
 
 def _text_of(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib is slow to import
-        text = file.read(_MOST_BYTES + 1)
-    if len(text) > _MOST_BYTES:
+        text = file.read(_MAX_FILE_SIZE + 1)
+    if len(text) > _MAX_FILE_SIZE:
         raise ValueError("too long")
     return text
 

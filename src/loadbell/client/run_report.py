@@ -27,7 +27,7 @@ from loadbell.client.tools import Execution, ToolResult
 T = TypeVar("T")
 
 _CREATED, _RUNNING = -1, 2
-_NAME_CAP = 10_000
+_MAX_NAME_LENGTH = 10_000
 _BY_SIGNAL = 128
 _STDIN = 0
 
@@ -109,7 +109,7 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
         say(f"no script names this test, so it is compared with no other run of {command.tool}; name it: --test NAME")
     origin = origin_of(environment, at_terminal=os.isatty(_STDIN) or os.isatty(STDERR))
     run: dict[str, Any] = {
-        "name": (options.test or command.name)[:_NAME_CAP],
+        "name": (options.test or command.name)[:_MAX_NAME_LENGTH],
         "status": status,
         "trigger": options.trigger or origin.trigger,
         "source": "wrap",

@@ -66,10 +66,10 @@ class Channel:
         return wait if wait is not None and wait.until > now and self.paused_reason is None else None
 
 
-MOST_SECRETS = 5
+MAX_SECRETS = 5
 """How many signing secrets of one channel may be live: each adds a signature to every request."""
 
-LONGEST_OVERLAP: Micros = 7 * 24 * 3600 * SECOND
+MAX_OVERLAP: Micros = 7 * 24 * 3600 * SECOND
 """How long former signing secrets may stay live."""
 
 
@@ -98,9 +98,9 @@ def rotate(secrets: Iterable[SigningSecret], fresh: str, *, until: Micros, now: 
         SigningSecret(one.secret, until if one.expires_at is None else min(one.expires_at, until)) for one in secrets
     ]
     kept = live_secrets(former, now)
-    if len(kept) >= MOST_SECRETS:
+    if len(kept) >= MAX_SECRETS:
         raise Conflict(
-            f"The channel has {MOST_SECRETS} live signing secrets, and there can't be more. "
+            f"The channel has {MAX_SECRETS} live signing secrets, and there can't be more. "
             'Wait until one has expired, or rotate with "overlap": "0s", which ends all former ones at once.'
         )
     return (SigningSecret(fresh), *kept)

@@ -47,10 +47,10 @@ MOVES: dict[FinalStatus | None, frozenset[FinalStatus]] = {
 }
 """Every legal move of the log; None: it has not ended yet. A Redeliver that fails moves nothing."""
 
-LONGEST_UNASKED_THROTTLE: Micros = 60 * SECOND
+MAX_UNREQUESTED_THROTTLE: Micros = 60 * SECOND
 """How long a rate-limited attempt holds up its channel at most, when the receiver did not say how long to wait."""
 
-TRUSTED_RATE_LIMITS = 2
+MAX_TRUSTED_RATE_LIMITS = 2
 """So many rate-limited answers in a row are believed how long to wait; from then on the schedule's steps count, too."""
 
 
@@ -208,9 +208,9 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     if limited:
         own, in_row = max(number - retry_index, 1), rate_limits + 1
         slow = schedule.wait_when_rate_limited(own, chance)
-        asked = max(slow if hint is None or own > TRUSTED_RATE_LIMITS else hint, hint or 0, SECOND)
-        held = max(min(slow, LONGEST_UNASKED_THROTTLE) if hint is None else hint, SECOND)
-        if in_row > TRUSTED_RATE_LIMITS:
+        asked = max(slow if hint is None or own > MAX_TRUSTED_RATE_LIMITS else hint, hint or 0, SECOND)
+        held = max(min(slow, MAX_UNREQUESTED_THROTTLE) if hint is None else hint, SECOND)
+        if in_row > MAX_TRUSTED_RATE_LIMITS:
             held = max(held, schedule.wait_when_rate_limited(in_row, chance))
         throttle, asked = now + held, max(asked, held)
     if final is not None and not (limited and is_replay):

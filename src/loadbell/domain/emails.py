@@ -4,7 +4,7 @@ import re
 from email.errors import HeaderDefect, HeaderParseError
 from email.headerregistry import Address
 
-LONGEST_EMAIL = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
+MAX_EMAIL_LENGTH = 254  # RFC 5321 section 4.5.3.1.3, without the angle brackets
 
 _WORD = r"[a-zA-Z0-9_!#$%&'*+/=?^`{|}~-]+"
 _LABEL = r"(?:[^\W_]|-)+"
@@ -18,11 +18,11 @@ def is_email(text: str) -> bool:
     before the @ has ASCII only. So it has no space, comma, bracket or control character: it can't become two
     recipients, or a header of its own.
     """
-    if len(text) > LONGEST_EMAIL or _EMAIL.fullmatch(text) is None:
+    if len(text) > MAX_EMAIL_LENGTH or _EMAIL.fullmatch(text) is None:
         return False
     try:
         mailed = mailed_as(text)
-        if len(mailed) > LONGEST_EMAIL:
+        if len(mailed) > MAX_EMAIL_LENGTH:
             return False
         Address(addr_spec=mailed)
         _, _, domain = text.lower().rpartition("@")

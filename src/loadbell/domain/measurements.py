@@ -20,19 +20,19 @@ from loadbell.domain.thresholds import Criterion, Selection, parse_expression, p
 MAX_BUCKETS = 240
 """Slots of a timeline; when one more is needed they are merged in pairs."""
 
-MOST_METRICS = 200
+MAX_METRICS = 200
 """Metrics that have totals. A script that makes up names while it runs would else grow the run without end."""
 
-MOST_SELECTIONS = 100
+MAX_SELECTIONS = 100
 """Selections of series that have totals: those of thresholds."""
 
-MOST_CHECKS = 100
+MAX_CHECKS = 100
 """Checks that are counted by name; the metric ``checks`` counts all."""
 
-LONGEST_NAME = 300
+MAX_NAME_LENGTH = 300
 """Characters of a metric's or a check's name that are kept."""
 
-KEYS_KEPT = 64
+MAX_KEYS = 64
 """Pushes that are recognized when they come again: a tool repeats one within seconds."""
 
 MAX_HISTOGRAM_BUCKETS = 2_048
@@ -44,7 +44,7 @@ MAX_HISTOGRAM_BUCKETS_PER_RUN = 60_000
 MAX_HISTOGRAM_BUCKETS_PER_SAMPLE = 512
 """Buckets of one histogram of one bucket."""
 
-MOST_WORK = 1_000_000
+MAX_WORK = 1_000_000
 """Steps that condensing one push may take: points, and buckets of histograms, times the selections they belong to."""
 
 TIMELINE_METRICS = frozenset(
@@ -199,7 +199,7 @@ class Measurements(msgspec.Struct):
         """Whether the push of that key was taken already; notes it if not."""
         if key in self.keys:
             return True
-        self.keys = [*self.keys, key][-KEYS_KEPT:]
+        self.keys = [*self.keys, key][-MAX_KEYS:]
         return False
 
     def merge(self, push: "Measurements", now: int) -> None:
@@ -250,11 +250,11 @@ class Measurements(msgspec.Struct):
 
     def _add_totals(self, push: "Measurements") -> None:
         for metric, total in push.totals.items():
-            self.left_out += not _merge_into(self.totals, metric, total, most=MOST_METRICS)
+            self.left_out += not _merge_into(self.totals, metric, total, most=MAX_METRICS)
         for name, total in push.selected.items():
-            _merge_into(self.selected, name, total, most=MOST_SELECTIONS)
+            _merge_into(self.selected, name, total, most=MAX_SELECTIONS)
         for check, rate in push.checks.items():
-            _merge_into(self.checks, check, rate, most=MOST_CHECKS)
+            _merge_into(self.checks, check, rate, most=MAX_CHECKS)
 
     def _bound_histograms(self) -> None:
         kept = [one.histogram for one in (*self.totals.values(), *self.selected.values()) if isinstance(one, Trend)]
@@ -270,7 +270,7 @@ class Measurements(msgspec.Struct):
         known = self.of_instances.setdefault(metric, {})
         known[at] = total = known.get(at, 0.0) + value
         gauge = Gauge(at, total, total, total)
-        _merge_into(self.totals, metric, gauge, most=MOST_METRICS)
+        _merge_into(self.totals, metric, gauge, most=MAX_METRICS)
         self.add_point(at, metric, gauge)
 
     @property
@@ -297,7 +297,7 @@ class Measurements(msgspec.Struct):
     def is_empty_metric(self, key: str) -> bool:
         """Whether it is certain that no point was measured of what the threshold on ``key`` asks for."""
         labels = parse_selection(key).labels
-        followed = not labels or key in islice(self.thresholds, MOST_SELECTIONS)
+        followed = not labels or key in islice(self.thresholds, MAX_SELECTIONS)
         if self.left_out or not followed or any(_is_internal_label(name) for name, _ in labels):
             return False  # it may be among what is not known here
         match self._selected_total(key):
@@ -359,9 +359,9 @@ def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int 
     selecting = _Selecting(thresholds)
     kinds: dict[str, type[Total]] = {}
     moments: dict[tuple[str, int], Total] = {}  # what all series of a metric say of one moment
-    room = MOST_WORK
+    room = MAX_WORK
     for point in points:
-        metric, value = point.metric[:LONGEST_NAME], point.value
+        metric, value = point.metric[:MAX_NAME_LENGTH], point.value
         if value is None or not _fits(kinds, metric, value):
             push.left_out += 1
             continue
@@ -370,15 +370,15 @@ def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int 
         if room < 0:
             raise TooMuchWork
         for key in selected:
-            _merge_into(push.selected, key, value, most=MOST_SELECTIONS)
+            _merge_into(push.selected, key, value, most=MAX_SELECTIONS)
         if metric in _SUMMED_OVER_INSTANCES and isinstance(value, Gauge):
             push.of_instances.setdefault(metric, {})[point.at] = value.last
             continue
-        _merge_into(moments, (metric, point.at), value, most=MOST_WORK)
+        _merge_into(moments, (metric, point.at), value, most=MAX_WORK)
         if metric == _CHECKS and isinstance(value, Rate):
-            _merge_into(push.checks, point.labels.get("check", "")[:LONGEST_NAME], value, most=MOST_CHECKS)
+            _merge_into(push.checks, point.labels.get("check", "")[:MAX_NAME_LENGTH], value, most=MAX_CHECKS)
     for (metric, at), total in moments.items():
-        _merge_into(push.totals, metric, total, most=MOST_METRICS)
+        _merge_into(push.totals, metric, total, most=MAX_METRICS)
         push.add_point(at, metric, total)
     instants = [at for _, at in moments] + [at for sums in push.of_instances.values() for at in sums]
     push.began_at, push.latest_at = min(instants, default=None), max(instants, default=None)
@@ -393,7 +393,7 @@ class _Selecting:
         self._last: tuple[str, Mapping[str, str]] | None = None
         self._keys: list[str] = []
         self.tried = 0  #: how many were compared with the last series
-        for key in islice(thresholds, MOST_SELECTIONS):
+        for key in islice(thresholds, MAX_SELECTIONS):
             selection = parse_selection(key)
             if selection.labels:
                 of_metric = self._by_label.setdefault(selection.metric, {})
@@ -486,7 +486,7 @@ Kind = TypeVar("Kind", Total, Rate)
 def _fits(kinds: dict[str, type[Total]], metric: str, value: Total) -> bool:
     """Whether there is room for one more metric, and the value is of the metric's kind."""
     kind = kinds.get(metric)
-    if kind is None and len(kinds) < MOST_METRICS:
+    if kind is None and len(kinds) < MAX_METRICS:
         kind = kinds[metric] = type(value)
     return kind is type(value)
 

@@ -19,7 +19,7 @@ from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Threshol
 LATE: Micros = 60 * SECOND
 """A message that is sent longer than this after its event says so."""
 
-MOST_METRICS = 10
+MAX_METRICS = 10
 """How many metrics of a run a notice carries: the first that were reported."""
 
 
@@ -196,7 +196,7 @@ def _why(run: Run) -> str | None:
 
 
 def _metrics(run: Run, earlier: Run | None) -> tuple[Fact, ...]:
-    facts = {name: format_metric(name, value) for name, value in list(run.shown_metrics.items())[:MOST_METRICS]}
+    facts = {name: format_metric(name, value) for name, value in list(run.shown_metrics.items())[:MAX_METRICS]}
     if earlier is not None:
         for one in compare_metrics(run.metrics, earlier.metrics):
             if one.name in facts:

@@ -16,8 +16,8 @@ SYSTEM_CERTIFICATES = "system"
 FILES = ("passfile", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 """Parameters that name a file."""
 
-_HIGHEST_PORT = 65_535
-_LONGEST_CONNECT_S = 600
+_MAX_PORT = 65_535
+_MAX_CONNECT_TIMEOUT_S = 600
 _TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
 
 _ANY = frozenset({"host", "port", "dbname", "user", "password", "application_name", "fallback_application_name"}) | {
@@ -113,8 +113,8 @@ def _hosts(authority: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
 def _port(text: str) -> int:
     if not text:
         return 5432
-    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) <= _HIGHEST_PORT:
-        raise ValueError(f"a port in it is not a number from 1 to {_HIGHEST_PORT:,}")
+    if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) <= _MAX_PORT:
+        raise ValueError(f"a port in it is not a number from 1 to {_MAX_PORT:,}")
     return int(text)
 
 
@@ -146,8 +146,8 @@ def _check(given: Mapping[str, str]) -> None:
         if name in _ONE_OF and value not in _ONE_OF[name]:
             raise ValueError(f"{name} may only be {' or '.join(_ONE_OF[name])} with loadbell")
     seconds = given.get("connect_timeout", "1")
-    if not re.fullmatch(r"[0-9]{1,3}", seconds) or not 0 < int(seconds) <= _LONGEST_CONNECT_S:
-        raise ValueError(f"connect_timeout is not a whole number of seconds from 1 to {_LONGEST_CONNECT_S}")
+    if not re.fullmatch(r"[0-9]{1,3}", seconds) or not 0 < int(seconds) <= _MAX_CONNECT_TIMEOUT_S:
+        raise ValueError(f"connect_timeout is not a whole number of seconds from 1 to {_MAX_CONNECT_TIMEOUT_S}")
     if given.get("sslrootcert") == SYSTEM_CERTIFICATES and given.get("sslmode", "verify-full") != "verify-full":
         raise ValueError("sslrootcert=system needs sslmode=verify-full")
     if given.get("sslnegotiation") == "direct" and given.get("sslmode", "") not in _ONE_OF["sslmode"][3:]:

@@ -14,12 +14,12 @@ from loadbell.domain.ids import SECOND, Micros, from_datetime
 JITTER = 0.2
 """Each wait is stretched or shrunk by up to this share, so that failures that began together don't return together."""
 
-LONGEST_HINT: Micros = 3600 * SECOND
+MAX_RETRY_AFTER: Micros = 3600 * SECOND
 """A receiver's Retry-After beyond this is obeyed as this, then looked at again: it may be an instant sent as a span."""
 
 _UNITS = {"ms": SECOND // 1000, "s": SECOND, "m": 60 * SECOND, "h": 3600 * SECOND, "d": 86400 * SECOND}
 
-LONGEST_DURATION: Micros = 36_500 * 86_400 * SECOND
+MAX_DURATION: Micros = 36_500 * 86_400 * SECOND
 """Added to the present, a longer one would soon be no instant that can be stored or written down."""
 
 
@@ -33,7 +33,7 @@ def parse_duration(text: str) -> Micros:
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 2m, 10h or 7d")
     span = round(float(match[1]) * _UNITS[match[2]])
-    if span > LONGEST_DURATION:
+    if span > MAX_DURATION:
         raise ValueError(f"{text!r} is longer than a hundred years")
     return span
 
@@ -71,7 +71,7 @@ class RetrySchedule:
         steps = max(len(self.waits), 1)
         wait = max(self.wait(min(refusals, steps) - 1, chance) or 0, SECOND)
         doublings = min(max(refusals - steps, 0), 12)  # 12 make an hour of a second
-        return max(wait, min(wait << doublings, LONGEST_HINT))
+        return max(wait, min(wait << doublings, MAX_RETRY_AFTER))
 
 
 def parse_retry_after(value: str, now: Micros) -> Micros | None:
@@ -82,10 +82,10 @@ def parse_retry_after(value: str, now: Micros) -> Micros | None:
     """
     text = value.strip()
     if re.fullmatch(r"\d+(\.\d+)?", text, re.ASCII):
-        return round(min(float(text), LONGEST_HINT / SECOND) * SECOND)
+        return round(min(float(text), MAX_RETRY_AFTER / SECOND) * SECOND)
     try:
         moment: datetime = parsedate_to_datetime(text)
         moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return min(max(from_datetime(moment) - now, 0), LONGEST_HINT)
+        return min(max(from_datetime(moment) - now, 0), MAX_RETRY_AFTER)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

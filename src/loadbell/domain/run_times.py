@@ -11,10 +11,10 @@ from loadbell.domain.errors import FieldError, Invalid
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import Run, RunMove, RunStatus
 
-SKEW: Micros = 60 * SECOND
+MAX_CLOCK_SKEW: Micros = 60 * SECOND
 """How far a source's clock may be ahead of ours."""
 
-LONGEST: Micros = 31 * 86_400 * SECOND
+MAX_DURATION: Micros = 31 * 86_400 * SECOND
 """How long a run may take, and how long ago it may have begun when it is first told of."""
 
 
@@ -27,10 +27,10 @@ def start_of(told: Micros, *, sent_at: Micros | None, now: Micros) -> Micros:
         Invalid: that is ahead of us, or too long ago.
     """
     age = (now if sent_at is None else sent_at) - told
-    if age < -SKEW:
+    if age < -MAX_CLOCK_SKEW:
         raise Invalid(FieldError("started_at", "lies in the future; send the moment at which the load began"))
-    if age > LONGEST:
-        raise Invalid(FieldError("started_at", f"lies more than {LONGEST // (86_400 * SECOND)} days in the past"))
+    if age > MAX_DURATION:
+        raise Invalid(FieldError("started_at", f"lies more than {MAX_DURATION // (86_400 * SECOND)} days in the past"))
     return now - max(age, 0)
 
 
@@ -58,7 +58,7 @@ def of_new_run(
     began = None if started_at is None else start_of(started_at, sent_at=sent_at, now=now)
     if not status.is_final:
         return (now if began is None and status is RunStatus.RUNNING else began), None
-    if began is not None and duration is not None and began + duration > now + SKEW:
+    if began is not None and duration is not None and began + duration > now + MAX_CLOCK_SKEW:
         raise Invalid(FieldError("duration_s", "would end the run in the future; check it and started_at"))
     return end_of(began, duration, now)
 

@@ -15,10 +15,10 @@ from typing import Literal
 
 Aggregation = Literal["value", "count", "rate", "avg", "min", "max", "med", "p"]
 
-LONGEST_EXPRESSION = 200
+MAX_EXPRESSION_LENGTH = 200
 """Characters of an expression that are understood; one that is longer is not even looked at."""
 
-LONGEST_SELECTION = 1_000
+MAX_SELECTION_LENGTH = 1_000
 """Characters of a selection of series that are understood; one that is longer selects nothing."""
 
 # What may follow a repeat never begins with what it repeats, so that there is only one way to read a text.
@@ -67,7 +67,7 @@ class Selection:
 
 def parse_expression(text: str) -> Criterion | None:
     """What the expression asks; None if it is none that is known here."""
-    found = _EXPRESSION.fullmatch(text.strip()) if len(text) <= LONGEST_EXPRESSION else None
+    found = _EXPRESSION.fullmatch(text.strip()) if len(text) <= MAX_EXPRESSION_LENGTH else None
     if found is None:
         return None
     limit, percent = float(found["limit"]), found["percent"]
@@ -80,8 +80,8 @@ def parse_expression(text: str) -> Criterion | None:
 
 def parse_selection(text: str) -> Selection:
     """The series that the key of a threshold names; a key that can't be read names a metric of that name."""
-    if len(text) > LONGEST_SELECTION:
-        return Selection(text[:LONGEST_SELECTION])
+    if len(text) > MAX_SELECTION_LENGTH:
+        return Selection(text[:MAX_SELECTION_LENGTH])
     name, brace, rest = text.partition("{")
     rest = rest.strip()
     if not brace or not rest.endswith("}"):

@@ -12,29 +12,30 @@ import msgspec
 from litestar import Request
 
 from loadbell.domain.errors import FieldError, Invalid
-from loadbell.entry.fields import MOST_ERRORS, convert_fields, describe
+from loadbell.entry.fields import MAX_ERRORS, convert_fields, describe
 from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaType
 
-LARGEST_BODY = 1024 * 1024
+MAX_BODY_SIZE = 1024 * 1024
 """Bytes of a request's body that are read; a longer one is refused."""
 
-LARGEST_OF_STRANGER = 64 * 1024
+MAX_UNAUTHENTICATED_BODY_SIZE = 64 * 1024
 """Bytes that are read of somebody whose credential was not looked up, or who has none."""
 
 WHOLE_BODY = "body"
 """How an error names the body as a whole."""
 
-_LONGEST_PATH = 500  # characters of where something is wrong
+_MAX_PATH_LENGTH = 500  # characters of where something is wrong
 
 T = TypeVar("T")
 
 
 async def read_body(
-    request: Request[Any, Any, Any], largest: int, make_room: Callable[[int], Awaitable[None]]
+    request: Request[Any, Any, Any], max_size: int, make_room: Callable[[int], Awaitable[None]]
 ) -> bytes:
-    """The body as it came. Never holds more of it than ``largest`` bytes, announced or not.
+    """The body as it came. Never holds more of it than ``max_size`` bytes, announced or not.
 
-    ``make_room`` is asked before more than ``LARGEST_OF_STRANGER`` of it are taken, with the bytes that it may have.
+    ``make_room`` is asked before more than ``MAX_UNAUTHENTICATED_BODY_SIZE`` of it are taken, with the bytes that it
+    may have.
 
     Raises:
         TooLarge: it is longer than the cap.
@@ -43,16 +44,16 @@ async def read_body(
     """
     said = request.headers.get("content-length", "")
     announced = int(said[:20]) if said.isascii() and said.isdigit() else None
-    if announced is not None and announced > largest:
-        raise _too_large(largest)
+    if announced is not None and announced > max_size:
+        raise _too_large(max_size)
     chunks: list[bytes] = []
-    length, room = 0, LARGEST_OF_STRANGER
+    length, room = 0, MAX_UNAUTHENTICATED_BODY_SIZE
     async for chunk in body_chunks(request):
         length += len(chunk)
-        if length > largest:
-            raise _too_large(largest)
+        if length > max_size:
+            raise _too_large(max_size)
         if max(length, announced or 0) > room:
-            room = largest if announced is None else announced
+            room = max_size if announced is None else announced
             await make_room(room)
         chunks.append(chunk)
     return b"".join(chunks)
@@ -97,14 +98,14 @@ def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
         raise Invalid(FieldError(WHOLE_BODY, "must be a JSON object"))
     if b"\\u0000" in raw:  # JSON has no other way to write it
         message = "the character U+0000 can't be stored; remove it"
-        found = [FieldError(path or WHOLE_BODY, message) for path in islice(_nul(tree), MOST_ERRORS)]
+        found = [FieldError(path or WHOLE_BODY, message) for path in islice(_nul(tree), MAX_ERRORS)]
         if found:
             raise Invalid(*found)
     return convert_fields(tree, wanted)
 
 
-def _too_large(largest: int) -> TooLarge:
-    return TooLarge(f"The body is longer than {largest:,} bytes. Send less at a time.")
+def _too_large(max_size: int) -> TooLarge:
+    return TooLarge(f"The body is longer than {max_size:,} bytes. Send less at a time.")
 
 
 def _check_media_type(content_type: str | None) -> None:
@@ -129,7 +130,7 @@ def _parse(raw: bytes) -> Any:
     except RecursionError:
         raise MalformedBody("The body is nested too deeply.") from None
     except msgspec.ValidationError:  # well-formed, but a number is too large to hold
-        raise Invalid(*islice(_unreadable_numbers(raw), MOST_ERRORS)) from None
+        raise Invalid(*islice(_unreadable_numbers(raw), MAX_ERRORS)) from None
     except msgspec.DecodeError as error:
         raise MalformedBody(f"The body is not well-formed JSON. {error}.") from None
 
@@ -183,5 +184,5 @@ def _path(here: _Place | None) -> str:
     steps: list[str] = []
     while here is not None:
         here, step = here
-        steps.append(str(step)[:_LONGEST_PATH])
-    return ".".join(reversed(steps))[:_LONGEST_PATH]
+        steps.append(str(step)[:_MAX_PATH_LENGTH])
+    return ".".join(reversed(steps))[:_MAX_PATH_LENGTH]

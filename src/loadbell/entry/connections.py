@@ -19,8 +19,8 @@ from loadbell.settings import Network
 
 log = structlog.get_logger()
 
-_TOLD_EVERY_SECONDS = 60.0
-_KEPT_OF_BODIES = 0.75  # of the bytes that may wait, so that making room is not done for each byte
+_LOG_INTERVAL_S = 60.0
+_TARGET_BODY_SHARE = 0.75  # of the bytes that may wait, so that making room is not done for each byte
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,11 @@ class ConnectionLimits:
     unread: float = 30.0  #: for an answer to be taken, or ``rate`` times as many bytes of it
     linger: float = 5.0  #: what still comes after an answer is read past, so that the client gets to see it
     stopping: float = 3.0  #: while this process stops
-    most: int = 8_192  #: connections
-    most_of_place: int = 4_096  #: connections from one address, or one /64 of IPv6; a trusted proxy may have more
-    most_waiting: int = 32 * 2**20  #: bytes of bodies that are not whole yet
+    max_connections: int = 8_192  #: connections
+    max_connections_per_network: int = (
+        4_096  #: connections from one address, or one /64 of IPv6; a trusted proxy may have more
+    )
+    max_waiting: int = 32 * 2**20  #: bytes of bodies that are not whole yet
 
 
 class Connection(Protocol):
@@ -80,10 +82,12 @@ class Connections:
         self._open.add(connection)
         self._of_place[connection.place] += 1
         self.wait(connection)
-        if self._of_place[connection.place] > self.limits.most_of_place and not self._is_trusted(connection.place):
+        if self._of_place[connection.place] > self.limits.max_connections_per_network and not self._is_trusted(
+            connection.place
+        ):
             groups = ((connection.place, served) for served in (False, True))
             self._drop_oldest(max(groups, key=self._size), now)
-        if len(self._open) > self.limits.most:
+        if len(self._open) > self.limits.max_connections:
             groups_by_greed = max(self._groups, key=lambda group: (not self._is_trusted(group[0]), self._size(group)))
             self._drop_oldest(groups_by_greed, now)
 
@@ -118,7 +122,7 @@ class Connections:
         self._body_bytes += length - self._bodies.pop(connection, 0)
         if length:
             self._bodies[connection] = length
-        if self._body_bytes > self.limits.most_waiting:
+        if self._body_bytes > self.limits.max_waiting:
             self._drop_bodies(now)
 
     def _size(self, group: Group) -> int:
@@ -141,7 +145,7 @@ class Connections:
             of_place[connection.place] += length
         greediest_first = sorted(self._bodies, key=lambda one: of_place[one.place], reverse=True)  # else the oldest
         for connection in greediest_first:
-            if self._body_bytes <= self.limits.most_waiting * _KEPT_OF_BODIES:
+            if self._body_bytes <= self.limits.max_waiting * _TARGET_BODY_SHARE:
                 return
             self._drop(connection, now)
 
@@ -149,7 +153,7 @@ class Connections:
         self.remove(connection)
         connection.drop()
         self._dropped += 1
-        if now - self._told_at >= _TOLD_EVERY_SECONDS:
+        if now - self._told_at >= _LOG_INTERVAL_S:
             log.warning(
                 "There is no room for more connections: those that have let the server wait longest are closed",
                 closed=self._dropped,

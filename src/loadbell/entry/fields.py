@@ -12,7 +12,7 @@ import msgspec
 
 from loadbell.domain.errors import FieldError, Invalid
 
-MOST_ERRORS = 20
+MAX_ERRORS = 20
 """How many wrong fields one answer names."""
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ _WORDS = {
 }
 _BOUND = {"<=": "at most", ">=": "at least"}
 _COUNTED = {"str": "characters", "array": "entries", "object": "entries"}
-_LONGEST_KEY_SHOWN = 60
+_MAX_KEY_LENGTH = 60
 
 
 def convert_fields(tree: Mapping[str, Any], wanted: type[T], *, strict: bool = True) -> T:
@@ -40,13 +40,13 @@ def convert_fields(tree: Mapping[str, Any], wanted: type[T], *, strict: bool = T
     ``strict`` False reads numbers, booleans and times from texts, as a query string needs.
 
     Raises:
-        Invalid: some fields are wrong; it names up to ``MOST_ERRORS``.
+        Invalid: some fields are wrong; it names up to ``MAX_ERRORS``.
     """
     try:
         return msgspec.convert(tree, wanted, strict=strict)
     except (msgspec.ValidationError, OverflowError) as error:
         # Only now is it worth looking at each field by itself.
-        found = list(islice(_wrong_fields(tree, wanted, "", strict=strict), MOST_ERRORS))
+        found = list(islice(_wrong_fields(tree, wanted, "", strict=strict), MAX_ERRORS))
         raise Invalid(*(found or [FieldError("body", str(error))])) from None
 
 
@@ -97,14 +97,14 @@ def _wrong_entries(value: dict[str, Any], wanted: Any, path: str, problem: str) 
             msgspec.convert({key: part}, wanted)
         except OverflowError:
             found = True
-            yield FieldError(f"{path}.{key[:_LONGEST_KEY_SHOWN]}", "this number is too large")
+            yield FieldError(f"{path}.{key[:_MAX_KEY_LENGTH]}", "this number is too large")
         except msgspec.ValidationError as error:
             found = True
             _, sentence = describe(str(error), path, wanted)
             if "`key` in" in str(error):
                 yield FieldError(path, f"a name in it {sentence}")
             else:
-                yield FieldError(f"{path}.{key[:_LONGEST_KEY_SHOWN]}", sentence)
+                yield FieldError(f"{path}.{key[:_MAX_KEY_LENGTH]}", sentence)
     if not found:
         yield FieldError(*describe(problem, path, wanted))
 

@@ -11,7 +11,7 @@ from loadbell.entry.requests import AppContext
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import any_user
 
-PATIENCE_SECONDS = 2.0
+TIMEOUT_S = 2.0
 """How long the database may take to answer a read before this process counts as not ready."""
 
 ANY_HOST = {"any_host": True}
@@ -32,12 +32,12 @@ def health_handlers(context: AppContext) -> list[HTTPRouteHandler]:
     async def readyz() -> Response[bytes]:
         """200 when the database answers a read, else 503."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_S):
                 await context.database.read(_look)
         except Unavailable as refusal:
             return refuse(refusal)
         except TimeoutError:
-            return refuse(Unavailable(f"The database did not answer a read within {PATIENCE_SECONDS:g} s."))
+            return refuse(Unavailable(f"The database did not answer a read within {TIMEOUT_S:g} s."))
         return Response(b'{"status":"ready"}', media_type=MediaType.JSON, headers=_NO_STORE)
 
     return [healthz, readyz]

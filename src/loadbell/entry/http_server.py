@@ -17,11 +17,11 @@ from loadbell.settings import Network
 
 log = structlog.get_logger()
 
-_MOST_DESCRIPTORS = 65_536
-_OF_OUR_OWN = 256  # descriptors for the database, files and pipes
-_FEWEST = 64
-_FEW = 1_000
-_MOST_AT_ONCE = 3_000  # open pages, which may be 2,000, among them
+_MAX_DESCRIPTORS = 65_536
+_RESERVED_DESCRIPTORS = 256  # descriptors for the database, files and pipes
+_MIN_CONNECTIONS = 64
+_WARN_BELOW_CONNECTIONS = 1_000
+_MAX_CONCURRENT_REQUESTS = 3_000  # open pages, which may be 2,000, among them
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Room:
     @property
     def at_once(self) -> int:
         """How many requests may be worked on: so there is always a connection that waits, and can make room."""
-        return min(self.limits.most * 3 // 4, _MOST_AT_ONCE)
+        return min(self.limits.max_connections * 3 // 4, _MAX_CONCURRENT_REQUESTS)
 
 
 def room_for_connections(beside: int) -> Room:
@@ -45,24 +45,24 @@ def room_for_connections(beside: int) -> Room:
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
-        wanted = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+        wanted = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MAX_DESCRIPTORS)
         if wanted > soft:
             with contextlib.suppress(ValueError, OSError):  # a system that lists a limit higher than it grants
                 resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
                 soft = wanted
-    descriptors = _MOST_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    descriptors = _MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
     limits = ConnectionLimits()
-    backlog = min(1_024, max(descriptors // 8, _FEWEST))
-    most = min(limits.most, max(descriptors - beside - _OF_OUR_OWN - backlog, _FEWEST))
-    if most < _FEW:
+    backlog = min(1_024, max(descriptors // 8, _MIN_CONNECTIONS))
+    most = min(limits.max_connections, max(descriptors - beside - _RESERVED_DESCRIPTORS - backlog, _MIN_CONNECTIONS))
+    if most < _WARN_BELOW_CONNECTIONS:
         log.warning(
             "This process may open few files, so that few clients can be connected at the same time. "
             "Raise the limit (ulimit -n, LimitNOFILE in systemd).",
             files=descriptors,
             clients=most,
         )
-    of_place = min(limits.most_of_place, most // 2)
-    return Room(replace(limits, most=most, most_of_place=of_place), backlog)
+    of_place = min(limits.max_connections_per_network, most // 2)
+    return Room(replace(limits, max_connections=most, max_connections_per_network=of_place), backlog)
 
 
 def http_config(

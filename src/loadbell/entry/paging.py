@@ -12,7 +12,7 @@ from loadbell.domain.errors import FieldError, Invalid, NotFound
 from loadbell.entry.path_ids import parse_integer_id, parse_uuid_id
 
 DEFAULT_LIMIT = 50
-LARGEST_LIMIT = 200
+MAX_LIMIT = 200
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 class PageQuery(msgspec.Struct, kw_only=True):
     """Which page of a list."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=LARGEST_LIMIT, description="How many items, at most.")] = DEFAULT_LIMIT
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="How many items, at most.")] = DEFAULT_LIMIT
     cursor: Annotated[str, msgspec.Meta(description="`next_cursor` of the page before.")] | None = None
 
     @property

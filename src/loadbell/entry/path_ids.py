@@ -6,7 +6,7 @@ from uuid import UUID
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import MAX_ID, parse_uuid
 
-_LONGEST_SHOWN = 40
+_MAX_ID_LENGTH = 40
 
 
 def parse_integer_id(text: str, noun: str) -> int:
@@ -44,5 +44,5 @@ def parse_uuid_id(text: str, noun: str) -> UUID:
 
 
 def _not_found(text: str, noun: str) -> NotFound:
-    shown = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+    shown = text if len(text) <= _MAX_ID_LENGTH else f"{text[:_MAX_ID_LENGTH]}…"
     return NotFound(f"There is no {noun} {shown}.")

@@ -21,20 +21,20 @@ from loadbell.accounts.rate_limit import network_of
 from loadbell.entry.connections import Connections
 from loadbell.entry.problems import BAD_REQUEST, MEDIA_TYPE, REQUEST_TIMEOUT, problem
 from loadbell.entry.request_limits import (
-    LARGEST_HEADERS,
-    LONGEST_PATH,
-    LONGEST_QUERY,
-    MOST_HEADERS,
+    MAX_HEADERS,
+    MAX_HEADERS_SIZE,
+    MAX_PATH_LENGTH,
+    MAX_QUERY_LENGTH,
     address_too_long,
     headers_too_large,
 )
 from loadbell.entry.targets import HostOfTarget
 
-LARGEST_HEAD = 2 * LARGEST_HEADERS
+MAX_HEAD_SIZE = 2 * MAX_HEADERS_SIZE
 """Bytes of a head that has no end yet. What is whole below it is judged by ``RequestLimits``."""
 
-LONGEST_TARGET = 4 * (LONGEST_PATH + LONGEST_QUERY)
-MOST_AHEAD = 16
+MAX_TARGET_LENGTH = 4 * (MAX_PATH_LENGTH + MAX_QUERY_LENGTH)
+MAX_PIPELINED_REQUESTS = 16
 """Requests that may be sent before the first is answered."""
 
 _UNKNOWN_BODY = 64 * 1024  # bytes that are taken from whom nobody knows; what comes after is counted where it is known
@@ -125,12 +125,12 @@ class LimitedProtocol(HostOfTarget):
             return
         if self._receiving is Phase.HEAD:
             self._head_bytes += len(data)
-            if self._head_bytes > LARGEST_HEAD:
-                self._refuse(address_too_long() if len(self.url) > LONGEST_TARGET else headers_too_large())
+            if self._head_bytes > MAX_HEAD_SIZE:
+                self._refuse(address_too_long() if len(self.url) > MAX_TARGET_LENGTH else headers_too_large())
                 return
         elif self._receiving is Phase.BODY:
             self._barren_bytes = 0 if self._body_bytes != before else self._barren_bytes + len(data)
-            if self._barren_bytes > LARGEST_HEAD:
+            if self._barren_bytes > MAX_HEAD_SIZE:
                 self._refuse(problem(BAD_REQUEST, "The body has far more framing than content."))
                 return
         self._settle()
@@ -159,17 +159,17 @@ class LimitedProtocol(HostOfTarget):
         """Takes a header; what stands behind a body is none."""
         if self._receiving is Phase.BODY:
             return
-        if len(self.headers) >= MOST_HEADERS:
+        if len(self.headers) >= MAX_HEADERS:
             self._judgement = headers_too_large()
             raise _Stop
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Lets the request be answered."""
-        if len(self.url) > LONGEST_TARGET:
+        if len(self.url) > MAX_TARGET_LENGTH:
             self._judgement = address_too_long()
             raise _Stop
-        if len(self.pipeline) >= MOST_AHEAD or self.parser.get_method() == b"CONNECT":
+        if len(self.pipeline) >= MAX_PIPELINED_REQUESTS or self.parser.get_method() == b"CONNECT":
             raise _Stop
         if self.parser.should_upgrade():
             return

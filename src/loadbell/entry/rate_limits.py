@@ -4,7 +4,7 @@ from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import Micros
 from loadbell.domain.pace import Pace
 
-_MOST_BUCKETS = 10_000
+_MAX_BUCKETS = 10_000
 
 
 class RateLimit:
@@ -29,7 +29,7 @@ class RateLimit:
         full_at = self._full_at.get(key, 0)
         if not self._pace.allowed(full_at, now):
             raise RateLimited(self._message, self._pace.next_at(full_at) - now)
-        if len(self._full_at) >= _MOST_BUCKETS:
+        if len(self._full_at) >= _MAX_BUCKETS:
             self._full_at = {one: instant for one, instant in self._full_at.items() if instant > now}
         self._full_at[key] = self._pace.after(full_at, now, 1)
 

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 _FIT = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _HEADER = b"x-request-id"
-_LONGEST_LOGGED = 2_048
+_MAX_LOGGED_LENGTH = 2_048
 _CREDENTIAL = re.compile(rf"({'|'.join(Prefix)})[\w-]+")
 
 
@@ -61,7 +61,7 @@ class RequestIds:
 
 def loggable(path: str) -> str:
     """``path`` without the credential that the link of a mail carries in it."""
-    return _CREDENTIAL.sub(r"\1…", path[:_LONGEST_LOGGED])
+    return _CREDENTIAL.sub(r"\1…", path[:_MAX_LOGGED_LENGTH])
 
 
 FAILED = "loadbell failed on this request. Its X-Request-ID finds the reason in the server's log."

@@ -13,14 +13,14 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from loadbell.domain.errors import Unavailable
 from loadbell.entry.problems import HEADERS_TOO_LARGE, URI_TOO_LONG, problem, refuse, send_problem
 
-LONGEST_PATH = 2_048
+MAX_PATH_LENGTH = 2_048
 """Bytes of a path as it comes over the wire."""
 
-LONGEST_QUERY = 8_192
+MAX_QUERY_LENGTH = 8_192
 """Bytes of what follows the path."""
 
-MOST_HEADERS = 100
-LARGEST_HEADERS = 32 * 1024
+MAX_HEADERS = 100
+MAX_HEADERS_SIZE = 32 * 1024
 """Bytes of all headers, names and values."""
 
 
@@ -64,23 +64,23 @@ class RequestLimits:
 
 def address_too_long() -> Response[bytes]:
     """The answer to a path or query string over the limit."""
-    detail = f"A path may have {LONGEST_PATH:,} bytes and a query string {LONGEST_QUERY:,}. Shorten the address."
+    detail = f"A path may have {MAX_PATH_LENGTH:,} bytes and a query string {MAX_QUERY_LENGTH:,}. Shorten the address."
     return problem(URI_TOO_LONG, detail)
 
 
 def headers_too_large() -> Response[bytes]:
     """The answer to headers over a limit."""
     detail = (
-        f"A request may have {MOST_HEADERS} headers of {LARGEST_HEADERS // 1024} KiB in all. "
+        f"A request may have {MAX_HEADERS} headers of {MAX_HEADERS_SIZE // 1024} KiB in all. "
         "Send fewer; in a browser, delete the cookies of this site."
     )
     return problem(HEADERS_TOO_LARGE, detail)
 
 
 def _refusal(scope: Scope) -> Response[bytes] | None:
-    if len(scope["raw_path"]) > LONGEST_PATH or len(scope["query_string"]) > LONGEST_QUERY:
+    if len(scope["raw_path"]) > MAX_PATH_LENGTH or len(scope["query_string"]) > MAX_QUERY_LENGTH:
         return address_too_long()
     headers = list(scope["headers"])
-    if len(headers) > MOST_HEADERS or sum(len(name) + len(value) for name, value in headers) > LARGEST_HEADERS:
+    if len(headers) > MAX_HEADERS or sum(len(name) + len(value) for name, value in headers) > MAX_HEADERS_SIZE:
         return headers_too_large()
     return None

@@ -31,7 +31,7 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.domain.quotas import Quotas
 from loadbell.entry import path_ids
-from loadbell.entry.bodies import LARGEST_BODY, LARGEST_OF_STRANGER, decode_body, read_body
+from loadbell.entry.bodies import MAX_BODY_SIZE, MAX_UNAUTHENTICATED_BODY_SIZE, decode_body, read_body
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
 from loadbell.entry.parameters import read_query
@@ -48,7 +48,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
 UseCase = Callable[Concatenate[UnitOfWork[Who], P], Coroutine[Any, Any, T]]
 
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class AppContext:
 class AppRequest(Generic[Who]):
     """One request, from whomever its route expects; see :class:`ApiRequest` and its siblings."""
 
-    largest_body = LARGEST_BODY
+    max_body_size = MAX_BODY_SIZE
 
     def __init__(self, context: AppContext, request: Request[Any, Any, Any]) -> None:
         self.context = context
@@ -157,7 +157,7 @@ class AppRequest(Generic[Who]):
         """What the body ``raw`` says, as ``wanted``; raises as :meth:`body`."""
         return decode_body(raw, self._request.headers.get("content-type"), wanted)
 
-    async def read_body(self, largest: int | None = None) -> bytes:
+    async def read_body(self, max_size: int | None = None) -> bytes:
         """The body as it came. More than a stranger may send is read only from whom we know, and takes room.
 
         Raises:
@@ -166,7 +166,7 @@ class AppRequest(Generic[Who]):
             MalformedBody: the client went away in the middle of it.
             RateLimited, Unavailable: there is no room for it.
         """
-        return await read_body(self._request, largest or self.largest_body, self.make_room)
+        return await read_body(self._request, max_size or self.max_body_size, self.make_room)
 
     async def make_room(self, length: int) -> None:
         """Keeps room for ``length`` bytes until this request has ended.
@@ -248,8 +248,10 @@ class ApiRequest(AppRequest[Principal]):
             Invalid: it is too long, or not printable.
         """
         key = self.header(self.key_header)
-        if key is not None and not (1 <= len(key) <= LONGEST_KEY and all(" " <= character <= "~" for character in key)):
-            message = f"must have 1 to {LONGEST_KEY} printable ASCII characters"
+        if key is not None and not (
+            1 <= len(key) <= MAX_KEY_LENGTH and all(" " <= character <= "~" for character in key)
+        ):
+            message = f"must have 1 to {MAX_KEY_LENGTH} printable ASCII characters"
             raise Invalid(FieldError(self.key_header, message))
         return key
 
@@ -302,7 +304,7 @@ class SessionRequest(AppRequest[SignedIn]):
 class PublicRequest(AppRequest[Visitor]):
     """A request that needs no credential."""
 
-    largest_body = LARGEST_OF_STRANGER
+    max_body_size = MAX_UNAUTHENTICATED_BODY_SIZE
 
     async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> Visitor:
         del tx, bearer, lock

@@ -20,7 +20,7 @@ from loadbell.accounts.rate_limit import network_of
 from loadbell.domain.errors import RateLimited, Unavailable
 from loadbell.domain.ids import SECOND
 
-_REMEMBERED = 10_000  # credentials
+_MAX_KNOWN_CREDENTIALS = 10_000  # credentials
 _MIB = 2**20
 
 
@@ -62,7 +62,7 @@ class Shares:
         hashed = hash_credential(credential)
         self._remembered[hashed] = whose
         self._remembered.move_to_end(hashed)
-        if len(self._remembered) > _REMEMBERED:
+        if len(self._remembered) > _MAX_KNOWN_CREDENTIALS:
             self._remembered.popitem(last=False)
 
     @asynccontextmanager

@@ -25,7 +25,7 @@ from loadbell.store.quotas import require_room
 from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel
 from loadbell.store.unit_of_work import UnitOfWork
 
-MOST_PAUSED = 20
+MAX_PAUSED = 20
 """Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
 
 NOTED_AFTER: Micros = 15 * 60 * SECOND
@@ -142,9 +142,9 @@ class PausedNotice:
 
 
 async def paused_channels(unit: UnitOfWork[Principal]) -> list[PausedNotice]:
-    """The paused channels of the organization, up to ``MOST_PAUSED``, the last paused first."""
+    """The paused channels of the organization, up to ``MAX_PAUSED``, the last paused first."""
     unit.principal.require(Action.READ_CHANNELS)
-    found = await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MOST_PAUSED)
+    found = await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MAX_PAUSED)
     return [
         PausedNotice(one.id, one.name, one.kind, one.since, one.reason, await count_held(unit.tx, one.id))
         for one in found
@@ -161,18 +161,18 @@ class WaitingNotice:
 
 
 async def waiting_channels(unit: UnitOfWork[Principal]) -> list[WaitingNotice]:
-    """The channels that have waited for ``NOTED_AFTER`` or longer, up to ``MOST_PAUSED``, newest first."""
+    """The channels that have waited for ``NOTED_AFTER`` or longer, up to ``MAX_PAUSED``, newest first."""
     unit.principal.require(Action.READ_CHANNELS)
     found = await store.waiting_channels(
-        unit.tx, unit.principal.organization_id, before=unit.now - NOTED_AFTER, limit=MOST_PAUSED
+        unit.tx, unit.principal.organization_id, before=unit.now - NOTED_AFTER, limit=MAX_PAUSED
     )
     return [WaitingNotice(*one) for one in found]
 
 
 async def names_of_paused(unit: UnitOfWork[Principal]) -> list[str]:
-    """The names of the organization's paused channels, up to ``MOST_PAUSED``: no more than whoever reports needs."""
+    """The names of the organization's paused channels, up to ``MAX_PAUSED``: no more than whoever reports needs."""
     unit.principal.require(Action.REPORT_RUNS)
-    return [one.name for one in await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MOST_PAUSED)]
+    return [one.name for one in await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MAX_PAUSED)]
 
 
 async def update_channel(  # noqa: PLR0913 - one argument for each property

@@ -24,7 +24,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()
 
-AT_ONCE = 2
+MAX_PENDING = 2
 """How many deliveries of one replay are pending or being sent at the same time."""
 
 _LOOK_SECONDS = 1.0  # a backstop: recorded attempts wake it
@@ -127,14 +127,14 @@ class Replayer:
         """Lets go what there is room for; gives the seconds until there may be something to do."""
 
         async def find(tx: Transaction) -> tuple[list[int], Micros | None]:
-            return await store.replays_with_room(tx, at_once=AT_ONCE)
+            return await store.replays_with_room(tx, at_once=MAX_PENDING)
 
         ready, due = await self._database.read(find)
         more = False
         for replay_id in ready:
 
             async def advance(tx: Transaction, replay_id: int = replay_id) -> bool:
-                return await store.advance_replay(tx, replay_id, at_once=AT_ONCE)
+                return await store.advance_replay(tx, replay_id, at_once=MAX_PENDING)
 
             try:
                 more |= await self._database.write(advance)

@@ -1,7 +1,7 @@
 """Use case: a channel gets a new signing secret, and the former ones stay live for a while."""
 
 from loadbell.channels import channel_type
-from loadbell.domain.channels import LONGEST_OVERLAP, rotate
+from loadbell.domain.channels import MAX_OVERLAP, rotate
 from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Principal
@@ -43,6 +43,6 @@ def _overlap(text: str) -> Micros:
         span = parse_duration(text)
     except ValueError as error:
         raise Invalid(FieldError("overlap", str(error))) from None
-    if span > LONGEST_OVERLAP:
+    if span > MAX_OVERLAP:
         raise Invalid(FieldError("overlap", "must be at most 7d"))
     return span

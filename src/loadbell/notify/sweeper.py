@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 _LOOK_SECONDS = 0.5
 _BREATH_SECONDS = 0.005  # between two batches: others who wait for the writer come first
-_SWEEPS_AT_ONCE = 20
+_MAX_SWEEPS = 20
 
 
 async def find_late(tx: Transaction, *, hold_for: Micros) -> list[pauses.Late]:
@@ -69,7 +69,7 @@ class Sweeper:
 
         async def find(tx: Transaction) -> tuple[list[int], list[pauses.Late], bool]:
             late = await find_late(tx, hold_for=self._hold_for)
-            return await ready_sweeps(tx, limit=_SWEEPS_AT_ONCE), late, await any_old_key(tx)
+            return await ready_sweeps(tx, limit=_MAX_SWEEPS), late, await any_old_key(tx)
 
         ready, late, old_keys = await self._database.read(find)
         more = bool(ready)  # the next of the same channel may be ready then
@@ -90,7 +90,7 @@ class Sweeper:
             expired = await self._database.write(lambda tx: expire_held(tx, late, hold_for=self._hold_for))
             if expired:
                 log.warning("Deliveries that waited too long were given up", deliveries=expired)
-            more |= expired >= pauses.LARGEST_BATCH
+            more |= expired >= pauses.MAX_BATCH_SIZE
         if old_keys:
             more |= await self._database.write(lambda tx: forget_keys(tx, limit=BATCH)) >= BATCH
         return more

@@ -43,12 +43,14 @@ from loadbell.settings import Proxy
 # Traces are logged as text: a renderer that shows the variables of each frame would show secrets.
 _log = structlog.get_logger(__name__)
 
-_MOST_ADDRESSES = 8  # of a name, tried in turn
-_LONGEST_WAIT = 1.0  # seconds without a look at libcurl while something is under way: a safety net, not a poll
-_BULK_WAIT = 0.005  # seconds; libcurl writes a large body block by block, without an edge in between
+_MAX_ADDRESSES = 8  # of a name, tried in turn
+_MAX_WAIT_S = 1.0  # seconds without a look at libcurl while something is under way: a safety net, not a poll
+_BULK_WAIT_S = 0.005  # seconds; libcurl writes a large body block by block, without an edge in between
 _SHARE_OF_LOOKUP = 3  # of the deadline, the part after which a name is handed over to the proxy
 _PAUSE_AFTER_FAULT = 0.05  # seconds
-_BEGUN_AT_ONCE = 16  # exchanges, before libcurl works on them: the first shall not wait for the last of a large batch
+_MAX_STARTS_PER_TURN = (
+    16  # exchanges, before libcurl works on them: the first shall not wait for the last of a large batch
+)
 _FALLS_BACK = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT})
 _FIRST_FINAL_STATUS = 200
 
@@ -151,7 +153,7 @@ class Engine:
         while self._answers:
             self._take_answer(self._answers.popleft())
         self._expire_lookups()
-        for _ in range(_BEGUN_AT_ONCE):
+        for _ in range(_MAX_STARTS_PER_TURN):
             if not self._can_begin():
                 break
             flight = _Flight(*self._queue.popleft(), started=_now())
@@ -171,9 +173,9 @@ class Engine:
         limits = []
         if self._flying:
             wish = self._multi.timeout()  # milliseconds; -1: none
-            limits.append(min(wish / 1000, _LONGEST_WAIT) if wish >= 0 else _LONGEST_WAIT)
+            limits.append(min(wish / 1000, _MAX_WAIT_S) if wish >= 0 else _MAX_WAIT_S)
             if any(flight.transfer is not None and flight.transfer.bulky for flight in self._flying.values()):
-                limits.append(_BULK_WAIT)
+                limits.append(_BULK_WAIT_S)
         if self._resolving:
             limits.append(max(0, min(self._resolving.values()) - _now()) / SECOND)
         return min(limits, default=None)
@@ -253,7 +255,7 @@ class Engine:
             _log.warning("address_refused", origin=target.origin, addresses=refused)
             self._fail(flight, Failure(Reason.BLOCKED_ADDRESS, BLOCKED))
             return
-        self._load(flight, target, [ipaddress.ip_address(answer) for answer in answers[:_MOST_ADDRESSES]])
+        self._load(flight, target, [ipaddress.ip_address(answer) for answer in answers[:_MAX_ADDRESSES]])
 
     def _load(self, flight: _Flight, target: Target, hosts: Sequence[Address | str]) -> None:
         """Takes a handle for the exchange, which then takes off: at once, or when it is known where the proxy is."""

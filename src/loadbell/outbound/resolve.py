@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 Resolver = Callable[[str, int], list[str]]
 """All addresses of a host and port. Blocks; raises what ``socket.getaddrinfo`` raises when there are none."""
 
-MOST_THREADS = 64
+MAX_THREADS = 64
 """Lookups at a time; further ones wait in order."""
 
-_LONGEST_JOIN = 0.5  # seconds
+_MAX_JOIN_S = 0.5  # seconds
 
 
 def system_resolver(host: str, port: int) -> list[str]:
@@ -59,7 +59,7 @@ class ResolverThreads:
         lookup = Lookup(host, port)
         with self._lock:
             self._unfinished += 1
-            if len(self._threads) < min(self._unfinished, MOST_THREADS):
+            if len(self._threads) < min(self._unfinished, MAX_THREADS):
                 thread = threading.Thread(target=self._run, name="loadbell-resolver", daemon=True)
                 self._threads.append(thread)
                 thread.start()
@@ -71,7 +71,7 @@ class ResolverThreads:
         self._closed = True
         for _ in self._threads:
             self._queue.put(None)
-        latest = time.monotonic() + _LONGEST_JOIN
+        latest = time.monotonic() + _MAX_JOIN_S
         for thread in self._threads:
             thread.join(max(0.0, latest - time.monotonic()))
 

@@ -21,10 +21,10 @@ from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.contract import Message, NoReply, Reply
 from loadbell.outbound.engine import Engine, Exchange, OnDone, Result
 from loadbell.outbound.resolve import Resolver, system_resolver
-from loadbell.outbound.transfer import BODY_LIMIT, HEADER_LIMIT
+from loadbell.outbound.transfer import MAX_BODY_SIZE, MAX_HEADERS_SIZE
 from loadbell.settings import Proxy
 
-__all__ = ["BODY_LIMIT", "HEADER_LIMIT", "Exchange", "OnDone", "Resolver", "Result", "Sender", "system_resolver"]
+__all__ = ["MAX_BODY_SIZE", "MAX_HEADERS_SIZE", "Exchange", "OnDone", "Resolver", "Result", "Sender", "system_resolver"]
 
 _log = structlog.get_logger(__name__)
 
@@ -36,8 +36,8 @@ class Sender:
     exchange does; at most ``max_in_flight`` are under way, the others wait in order. ``ca_file`` (PEM) is trusted
     beside the system's certificates. With a ``proxy`` everything goes through it.
 
-    An answer's body is read up to :data:`BODY_LIMIT`, its headers up to :data:`HEADER_LIMIT`. A request that a kept
-    connection lost before any byte of an answer is sent again on a new one, as HTTP clients do.
+    An answer's body is read up to :data:`MAX_BODY_SIZE`, its headers up to :data:`MAX_HEADERS_SIZE`. A request that a
+    kept connection lost before any byte of an answer is sent again on a new one, as HTTP clients do.
     """
 
     def __init__(  # noqa: PLR0913 - what an operator may set, and the tests' resolver

@@ -23,16 +23,16 @@ from loadbell.outbound.failures import BLOCKED, HEADERS_TOO_LONG, INTERNAL, Fail
 from loadbell.outbound.urls import Address, Target, literal
 from loadbell.settings import Proxy
 
-BODY_LIMIT = 64 * 1024
+MAX_BODY_SIZE = 64 * 1024
 """Bytes of an answer's body that are read; the rest is cut off with its connection."""
 
-HEADER_LIMIT = 64 * 1024
+MAX_HEADERS_SIZE = 64 * 1024
 """Bytes of an answer's headers that are read, those of interim (1xx) answers included; more is a failure."""
 
 _SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name
 _FIRST_FINAL_STATUS = 200
 _FIRST_SERVER_ERROR = 500
-_SENT_AT_ONCE = 32 * 1024  # libcurl writes up to 64 KiB, headers included, in one go
+_UPLOAD_BUFFER_SIZE = 32 * 1024  # libcurl writes up to 64 KiB, headers included, in one go
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\x20-\x7e\t]*")  # RFC 9110 section 5
 _OURS = ("host:", "content-length:", "transfer-encoding:")
 _ADDED_BY_LIBCURL = ("Accept", "Content-Type", "Expect", "User-Agent")
@@ -90,7 +90,7 @@ class Transfer:
             ValueError: a header can't be sent as it stands; the message names none of its values.
         """
         self._secure = target.scheme == "https"
-        self.bulky = len(message.body) > _SENT_AT_ONCE
+        self.bulky = len(message.body) > _UPLOAD_BUFFER_SIZE
         self.curl.setopt(pycurl.URL, target.origin + target.path)
         if message.method == "GET":
             self.curl.setopt(pycurl.HTTPGET, 1)
@@ -130,18 +130,18 @@ class Transfer:
         return self._phase() is Phase.TUNNEL and status >= _FIRST_SERVER_ERROR
 
     def reply(self, duration: Micros) -> Reply:
-        """The answer that came, once the transfer has ended well or was cut off by :data:`BODY_LIMIT`."""
+        """The answer that came, once the transfer has ended well or was cut off by :data:`MAX_BODY_SIZE`."""
         return Reply(self._status, tuple(self._headers), bytes(self._body), self._truncated, duration)
 
     def failure(self, code: int, text: str, timeout: Micros) -> Failure | None:
-        """Why ``code`` of libcurl ended the transfer; None when :data:`BODY_LIMIT` did, so that there is a reply."""
+        """Why ``code`` of libcurl ended the transfer; None when :data:`MAX_BODY_SIZE` did, so that there is a reply."""
         if self._truncated:
             return None
         if self._blocked:
             return Failure(Reason.BLOCKED_ADDRESS, BLOCKED)
         if self._no_socket:
             return Failure(Reason.INTERNAL, INTERNAL)
-        if self._header_bytes > HEADER_LIMIT:
+        if self._header_bytes > MAX_HEADERS_SIZE:
             return Failure(Reason.PROTOCOL, HEADERS_TOO_LONG)
         phase = self._phase()
         if self._proxy is not None and phase in {Phase.PROXY, Phase.TUNNEL}:
@@ -202,7 +202,9 @@ class Transfer:
             return pycurl.SOCKET_BAD
         try:
             opened = _LentSocket(family, kind, protocol)
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BODY_LIMIT)  # the kernel shall not take more either
+            opened.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, MAX_BODY_SIZE
+            )  # the kernel shall not take more either
             self._watch(opened.fileno())
         except OSError:
             self._no_socket = True
@@ -211,7 +213,7 @@ class Transfer:
 
     def _on_header(self, line: bytes) -> int:
         self._header_bytes += len(line)
-        if self._header_bytes > HEADER_LIMIT:
+        if self._header_bytes > MAX_HEADERS_SIZE:
             return 0
         if self._head_is_over:
             if self._status < _FIRST_FINAL_STATUS:  # the first line, or the one after an interim answer
@@ -231,7 +233,7 @@ class Transfer:
         return len(line)
 
     def _on_body(self, block: bytes) -> int:
-        room = BODY_LIMIT - len(self._body)
+        room = MAX_BODY_SIZE - len(self._body)
         self._truncated = len(block) > room
         self._body += block[:room]
         return 0 if self._truncated else len(block)

@@ -14,14 +14,14 @@ from urllib.parse import quote, unquote
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-LONGEST_URL = 4_000
+MAX_URL_LENGTH = 4_000
 """Characters; longer than any provider's webhook URL."""
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_HIGHEST_PORT = 65_535
-_HIGHEST_BYTE = 255
+_MAX_PORT = 65_535
+_MAX_BYTE = 255
 _IPV4_PARTS = 4
-_LONGEST_HOST = 253
+_MAX_HOST_LENGTH = 253
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
 
@@ -54,8 +54,8 @@ def parse_url(url: str) -> Target:
     Raises:
         BadUrl: it can't be used; the message says why and what to do.
     """
-    if len(url) > LONGEST_URL:
-        raise BadUrl(f"The URL is longer than {LONGEST_URL:,} characters. Copy it again from the receiver.")
+    if len(url) > MAX_URL_LENGTH:
+        raise BadUrl(f"The URL is longer than {MAX_URL_LENGTH:,} characters. Copy it again from the receiver.")
     if " " in url or not url.isprintable():
         raise BadUrl("The URL contains white space or control characters. Copy it again without them.")
     match = re.fullmatch(r"(https?)://([^/?#]*)((?:[/?][^#]*)?)(?:#.*)?", url, re.IGNORECASE)
@@ -68,8 +68,8 @@ def parse_url(url: str) -> Target:
     if ports is None:
         raise BadUrl("The URL's host or port is not valid. Write it as https://host/ or https://host:port/.")
     port = int(ports[2]) if ports[2] else _DEFAULT_PORTS[scheme]
-    if not 0 < port <= _HIGHEST_PORT:
-        raise BadUrl(f"The URL's port is not between 1 and {_HIGHEST_PORT:,}. Correct the number after the host.")
+    if not 0 < port <= _MAX_PORT:
+        raise BadUrl(f"The URL's port is not between 1 and {_MAX_PORT:,}. Correct the number after the host.")
     host, address = _host(ports[1])
     path = quote(rest if rest.startswith("/") else f"/{rest}", safe=string.punctuation)
     return Target(scheme, host, port, path, address)
@@ -121,11 +121,11 @@ def _ascii_name(text: str) -> str:
     """
     try:
         decoded = unquote(text, errors="strict")
-        name = decoded if decoded.isascii() else decoded[:_LONGEST_HOST].encode("idna").decode("ascii")
+        name = decoded if decoded.isascii() else decoded[:_MAX_HOST_LENGTH].encode("idna").decode("ascii")
     except UnicodeError:
         name = ""
     name = name.lower()
-    if len(name) > _LONGEST_HOST or not _NAME.fullmatch(name):
+    if len(name) > _MAX_HOST_LENGTH or not _NAME.fullmatch(name):
         raise BadUrl("The URL's host is not a valid name or address. Check its spelling.")
     return name
 
@@ -144,7 +144,7 @@ def _ipv4(name: str) -> ipaddress.IPv4Address | None:
         heads, tail = [], -1
     if (
         len(heads) >= _IPV4_PARTS
-        or any(head > _HIGHEST_BYTE for head in heads)
+        or any(head > _MAX_BYTE for head in heads)
         or not 0 <= tail < 256 ** (_IPV4_PARTS - len(heads))
     ):
         raise BadUrl("The URL's host ends in a number but is not a valid IPv4 address. Correct the address.")

@@ -39,10 +39,10 @@ from loadbell.store.db import Transaction
 from loadbell.store.projects import get_project, projects_that_take_runs
 from loadbell.store.unit_of_work import UnitOfWork
 
-MOST_MOVES = 100
+MAX_MOVES = 100
 """Statuses of a run that are shown: the table of moves has no circle, so there are never so many."""
 
-MOST_METRICS = 200
+MAX_METRICS = 200
 """Names of metrics that a run keeps, over all of its reports."""
 
 NOT_TOLD = "The source can't be told to stop, so the run was ended here; the load may still be on."
@@ -278,7 +278,7 @@ async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
         NotFound: the asker does not see the run.
     """
     run = await get_run(unit, run_id)
-    moves = await run_moves.list_moves(unit.tx, run.id, limit=MOST_MOVES)
+    moves = await run_moves.list_moves(unit.tx, run.id, limit=MAX_MOVES)
     return moves if run.corrected else [run_times.of_move(move, run) for move in moves]
 
 
@@ -365,8 +365,8 @@ def _check_result(status: RunStatus, result: Result | None) -> None:
 
 def _merged(run: Run, metrics: dict[str, float] | None) -> dict[str, float]:
     merged = {**run.metrics, **(metrics or {})}
-    if len(merged) > MOST_METRICS:
-        raise Invalid(FieldError("metrics", f"a run keeps at most {MOST_METRICS} metrics; report totals, not series"))
+    if len(merged) > MAX_METRICS:
+        raise Invalid(FieldError("metrics", f"a run keeps at most {MAX_METRICS} metrics; report totals, not series"))
     return merged
 
 

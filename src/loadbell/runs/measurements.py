@@ -26,7 +26,7 @@ from loadbell.domain.measurements import (
 from loadbell.domain.metrics import Comparison
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import EndedBy, Run, RunStatus, Threshold
-from loadbell.domain.thresholds import LONGEST_EXPRESSION, LONGEST_SELECTION, parse_expression, parse_selection
+from loadbell.domain.thresholds import MAX_EXPRESSION_LENGTH, MAX_SELECTION_LENGTH, parse_expression, parse_selection
 from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import Report
 from loadbell.store import measurements as store
@@ -34,17 +34,17 @@ from loadbell.store.db import Transaction
 from loadbell.store.runs import earlier_run
 from loadbell.store.unit_of_work import UnitOfWork
 
-MOST_THRESHOLDS = 200
+MAX_THRESHOLDS = 200
 """Expressions that a run keeps."""
 
-LONGEST_SHOWN = 1_000
+MAX_THRESHOLD_LENGTH = 1_000
 """Characters of a threshold that are kept to be shown: its selection and its expression."""
 
 _TIMES = re.compile(
     r"(http_req_(?!failed)|iteration_duration|group_duration|ws_(?!msgs|sessions)|grpc_req_|browser_).*"
 )
-_FAILED_CHECKS_NAMED = 5
-_LONGEST_CHECK = 100
+_MAX_FAILED_CHECKS = 5
+_MAX_CHECK_LENGTH = 100
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def judge_thresholds(
     told = ((key, expression, ok) for key, of_key in verdicts.items() for expression, ok in of_key.items())
     return tuple(
         _threshold(measured, key, expression, ok=ok, duration_s=duration_s)
-        for key, expression, ok in islice(told, MOST_THRESHOLDS)
+        for key, expression, ok in islice(told, MAX_THRESHOLDS)
     )
 
 
@@ -198,7 +198,7 @@ def describe_failed_checks(measured: Measurements | None) -> str | None:
     failed = [] if measured is None else failed_checks(measured)
     if not failed:
         return None
-    named = [f"{_short(name)} ({misses:,} of {total:,})" for name, misses, total in failed[:_FAILED_CHECKS_NAMED]]
+    named = [f"{_short(name)} ({misses:,} of {total:,})" for name, misses, total in failed[:_MAX_FAILED_CHECKS]]
     more = len(failed) - len(named)
     return f"Failed checks: {', '.join(named)}{f' and {more} more' if more else ''}."
 
@@ -211,15 +211,15 @@ def _threshold(
     timed = criterion is not None and criterion.aggregation not in {"count", "rate"}
     unit = "ms" if timed and _TIMES.fullmatch(parse_selection(key).metric) else None
     is_empty = value is None and measured is not None and measured.is_empty_metric(key)
-    shown = f"{key[:LONGEST_SHOWN]}: {expression}"[:LONGEST_SHOWN]
+    shown = f"{key[:MAX_THRESHOLD_LENGTH]}: {expression}"[:MAX_THRESHOLD_LENGTH]
     return Threshold(shown, ok, None if value is None else round(value, 6), unit, is_empty)
 
 
 def _limit_thresholds(thresholds: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
-    room = MOST_THRESHOLDS
+    room = MAX_THRESHOLDS
     kept: dict[str, list[str]] = {}
     for key, expressions in thresholds.items():
-        fitting = (one for one in expressions if len(one) <= LONGEST_EXPRESSION and len(key) <= LONGEST_SELECTION)
+        fitting = (one for one in expressions if len(one) <= MAX_EXPRESSION_LENGTH and len(key) <= MAX_SELECTION_LENGTH)
         taken = list(islice(fitting, room))
         room -= len(taken)
         if taken:
@@ -245,4 +245,4 @@ def _percentile(total: Total | None, percent: float) -> float | None:
 
 def _short(name: str) -> str:
     shown = name.replace("\x00", "\ufffd")  # which no text can keep
-    return shown if len(shown) <= _LONGEST_CHECK else f"{shown[:_LONGEST_CHECK]}…"
+    return shown if len(shown) <= _MAX_CHECK_LENGTH else f"{shown[:_MAX_CHECK_LENGTH]}…"

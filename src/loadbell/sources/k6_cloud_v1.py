@@ -30,7 +30,7 @@ from loadbell.domain.measurements import Measurements, Point, TooMuchWork, conde
 from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
 from loadbell.entry.asgi import failed, unroutable
-from loadbell.entry.bodies import LARGEST_OF_STRANGER, body_chunks
+from loadbell.entry.bodies import MAX_UNAUTHENTICATED_BODY_SIZE, body_chunks
 from loadbell.entry.path_ids import check_id, parse_integer_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
 from loadbell.entry.rate_limits import RateLimit
@@ -44,22 +44,22 @@ from loadbell.store.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 
-LARGEST_PACKED = 8 * 2**20
+MAX_COMPRESSED_SIZE = 8 * 2**20
 """Bytes of a push as it comes. k6's largest has a few hundred thousand."""
 
-READ_AT_ONCE = 2
+MAX_CONCURRENT_READS = 2
 """Pushes that are being read; each may take half a second of CPU time and 64 MiB."""
 
-MOST_WAITING = 4 * LARGEST_PACKED
+MAX_WAITING_SIZE = 4 * MAX_COMPRESSED_SIZE
 """Bytes of one organization's pushes that wait to be read."""
 
-PATIENCE_S = 10.0
+QUEUE_TIMEOUT_S = 10.0
 """Seconds that a push waits to be read. k6 gives up after 60, and sends it again when it is refused."""
 
 ABORT = 4
 """The error code by which k6 learns that it shall stop (with status 403)."""
 
-_KEPT_OF_ARCHIVE = 4 * 2**20  # bytes in memory
+_MAX_ARCHIVE_BUFFER_SIZE = 4 * 2**20  # bytes in memory
 
 _TOKEN = "token "  # noqa: S105 - the word before it
 _NOUN = "run"
@@ -119,7 +119,7 @@ class K6Request(ApiRequest):
             await self.check_credential()
         try:
             if has_archive:
-                await self.make_room(_KEPT_OF_ARCHIVE)
+                await self.make_room(_MAX_ARCHIVE_BUFFER_SIZE)
                 test = await k6_create.of_form(body_chunks(self._request), content_type)
                 self._raw = msgspec.json.encode(test)
                 return test
@@ -135,7 +135,7 @@ class K6Request(ApiRequest):
         Raises:
             TooLarge: it is longer than the cap.
         """
-        return await self.read_body(LARGEST_PACKED)
+        return await self.read_body(MAX_COMPRESSED_SIZE)
 
     async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
         """What ``work`` gives, which is called off when the client, whose body was read, hangs up.
@@ -173,7 +173,7 @@ class TokenRequest(K6Request):
 
     async def look(self) -> bool:
         """Whether the token is good."""
-        self.token = decode_json(await self.read_body(LARGEST_OF_STRANGER), _Token).token
+        self.token = decode_json(await self.read_body(MAX_UNAUTHENTICATED_BODY_SIZE), _Token).token
         try:
             await self.check_credential()
         except Unauthenticated:
@@ -286,7 +286,7 @@ def router(context: AppContext) -> Router:
     def asked(request: Request[Any, Any, Any]) -> TokenRequest:
         return TokenRequest(context, request)
 
-    turns = Turns(READ_AT_ONCE, most_waiting=MOST_WAITING, patience=PATIENCE_S)
+    turns = Turns(MAX_CONCURRENT_READS, most_waiting=MAX_WAITING_SIZE, patience=QUEUE_TIMEOUT_S)
     return Router(
         "/",
         route_handlers=[create, push, end, validate_token, out_of_scope, only_post],

@@ -11,17 +11,17 @@ from loadbell.domain.ids import MAX_ID
 from loadbell.entry.problems import MalformedBody, TooLarge
 from loadbell.sources.k6_json import decode_json
 
-LARGEST_ARCHIVE = 256 * 2**20
+MAX_ARCHIVE_SIZE = 256 * 2**20
 """Bytes of a form. The archive in it is read past and never kept."""
 
-LONGEST_NAME = 10_000
+MAX_NAME_LENGTH = 10_000
 """Characters of a run's name; a longer one is cut, for no load test should fail over its name."""
 
-_LONGEST_FIELD = 10_000
-_METADATA_WITHIN = 2**20  # bytes of the archive in which its first member, the options, is looked for
+_MAX_FIELD_SIZE = 10_000
+_MAX_METADATA_SIZE = 2**20  # bytes of the archive in which its first member, the options, is looked for
 _TAR_BLOCK = 512
 _NAME, _SIZE = slice(0, 100), slice(124, 136)  # in the header of a member
-_LONGEST_SIZE = 7  # octal digits of a size within what is read
+_MAX_SIZE_DIGITS = 7  # octal digits of a size within what is read
 _NAMELESS = "k6 test"
 
 
@@ -47,7 +47,7 @@ class NewTest(msgspec.Struct):
     @property
     def run_name(self) -> str:
         """The name of the run, fit to be kept."""
-        return self.name.replace("\x00", "\ufffd")[:LONGEST_NAME] or _NAMELESS
+        return self.name.replace("\x00", "\ufffd")[:MAX_NAME_LENGTH] or _NAMELESS
 
 
 class _Options(msgspec.Struct):
@@ -89,18 +89,18 @@ async def of_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
         with multipart.PushMultipartParser(boundary, max_segment_count=50) as parser:
             async for chunk in chunks:
                 length += len(chunk)
-                if length > LARGEST_ARCHIVE:
+                if length > MAX_ARCHIVE_SIZE:
                     raise TooLarge(
-                        f"The archive is larger than {LARGEST_ARCHIVE // 2**20} MiB. Add --no-archive-upload."
+                        f"The archive is larger than {MAX_ARCHIVE_SIZE // 2**20} MiB. Add --no-archive-upload."
                     )
                 for part in parser.parse(chunk):
                     if isinstance(part, multipart.MultipartSegment):
                         name = part.name
                     elif part and name == "file":
-                        archive += part[: max(_METADATA_WITHIN - len(archive), 0)]
+                        archive += part[: max(_MAX_METADATA_SIZE - len(archive), 0)]
                     elif part:
                         value = fields.setdefault(name, bytearray())
-                        value += part[: max(_LONGEST_FIELD * 4 - len(value), 0)]
+                        value += part[: max(_MAX_FIELD_SIZE * 4 - len(value), 0)]
     except multipart.MultipartError:
         raise MalformedBody("The form is not whole, or not multipart/form-data.") from None
     project = fields.get("project_id", b"0").decode("ascii", "replace")
@@ -126,7 +126,7 @@ def _first_member(archive: bytes, name: bytes) -> bytes:
     """
     header = archive[:_TAR_BLOCK]
     size = header[_SIZE].strip(b" \x00").lstrip(b"0")
-    if header[_NAME].rstrip(b"\x00") != name or len(size) > _LONGEST_SIZE or not set(size) <= set(b"01234567"):
+    if header[_NAME].rstrip(b"\x00") != name or len(size) > _MAX_SIZE_DIGITS or not set(size) <= set(b"01234567"):
         return b""
     return archive[_TAR_BLOCK : _TAR_BLOCK + int(size or b"0", 8)]
 

@@ -24,27 +24,27 @@ from loadbell.domain.histograms import RESOLUTION, Histogram, bucket_of
 from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend, labelled, looked_at
 from loadbell.sources.k6_wire import NotWire, TooManyParts, check_size
 
-LARGEST_PUSH = 8 * 2**20
+MAX_PUSH_SIZE = 8 * 2**20
 """Bytes that a push may have once it is unpacked. k6's largest, 1,000 series of histograms, have about one million."""
 
-MOST_POINTS = 20_000
+MAX_POINTS = 20_000
 """Points that one push may hold."""
 
-LONGEST_PERIOD = 3600
+MAX_PERIOD_S = 3600
 """Seconds that a point may speak of; k6 aggregates over 3."""
 
-LARGEST_TEXT = 8 * 2**20
+MAX_TEXT_SIZE = 8 * 2**20
 """Bytes that a push of version 1 may have once it is unpacked; as text it takes several times that in memory."""
 
-MOST_BUCKETS = 8192
+MAX_BUCKETS = 8192
 """Buckets of a histogram; the last ones hold values of about 2 ** 60."""
 
-MOST_JSON_PARTS = 300_000
+MAX_JSON_PARTS = 300_000
 """Objects, lists and commas of a push of version 1."""
 
-_LARGEST_COUNT = 2**53
-_LATEST = 2**40  # seconds since 1970, far beyond any clock
-_LONGEST_TIME = 20  # digits
+_MAX_COUNT = 2**53
+_MAX_TIME_S = 2**40  # seconds since 1970, far beyond any clock
+_MAX_TIME_DIGITS = 20  # digits
 _NO_NUMBER = re.compile(rb":[ ]?(?:NaN|[+-]?Inf(?:inity)?)")
 """What k6 up to 0.47 writes for a value that is none or infinite, which is no JSON."""
 
@@ -147,9 +147,9 @@ def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tup
         for series in metric.time_series:
             its_labels = {label.name: label.value for label in series.labels} if labels else _NO_LABELS
             points.extend(_points_of_series(name, its_labels, series, trends=trends))
-            if len(points) > MOST_POINTS:
+            if len(points) > MAX_POINTS:
                 raise BadPush(_too_many("K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"))
-    return points, min(max(read.aggregation_period, 1), LONGEST_PERIOD)
+    return points, min(max(read.aggregation_period, 1), MAX_PERIOD_S)
 
 
 def points_of_json(packed: bytes) -> list[Point]:
@@ -159,12 +159,12 @@ def points_of_json(packed: bytes) -> list[Point]:
         BadPush: it is not one.
     """
     text = _gunzipped(packed)
-    if text.count(b",") + text.count(b"{") + text.count(b"[") > MOST_JSON_PARTS:  # at least as many as objects
+    if text.count(b",") + text.count(b"{") + text.count(b"[") > MAX_JSON_PARTS:  # at least as many as objects
         raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     points: list[Point] = []
     for sample in _samples(text):
         points.extend(_points_of_sample(sample))
-        if len(points) > MOST_POINTS:
+        if len(points) > MAX_POINTS:
             raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     return points
 
@@ -202,8 +202,8 @@ def _sample(text: msgspec.Raw) -> "_Sample":
 
 def _unsnapped(packed: bytes) -> bytes:
     try:
-        if cramjam.snappy.decompress_raw_len(packed) > LARGEST_PUSH:
-            raise BadPush(f"the metrics are larger than {LARGEST_PUSH // 2**20} MiB")
+        if cramjam.snappy.decompress_raw_len(packed) > MAX_PUSH_SIZE:
+            raise BadPush(f"the metrics are larger than {MAX_PUSH_SIZE // 2**20} MiB")
         return bytes(cramjam.snappy.decompress_raw(packed))
     except cramjam.DecompressionError:
         raise BadPush("the metrics are not in snappy's block format, or were cut off") from None
@@ -212,11 +212,11 @@ def _unsnapped(packed: bytes) -> bytes:
 def _gunzipped(packed: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
-        text = unpacker.decompress(packed, LARGEST_TEXT)
+        text = unpacker.decompress(packed, MAX_TEXT_SIZE)
     except zlib.error:
         raise BadPush("the metrics are not in gzip's format") from None
     if unpacker.unconsumed_tail:
-        raise BadPush(f"the metrics are larger than {LARGEST_TEXT // 2**20} MiB")
+        raise BadPush(f"the metrics are larger than {MAX_TEXT_SIZE // 2**20} MiB")
     if not unpacker.eof:
         raise BadPush("the metrics were cut off")
     return text
@@ -233,12 +233,12 @@ def _points_of_series(metric: str, labels: Mapping[str, str], series: Any, *, tr
 
 def _point(metric: str, labels: Mapping[str, str], at: int, value: Total | None) -> Point:
     """A point, without a value if it has no name or no time."""
-    fits = metric and 0 <= at <= _LATEST
+    fits = metric and 0 <= at <= _MAX_TIME_S
     return Point(metric, labels, at, value if fits else None)
 
 
 def _counter(value: float) -> Counter | None:
-    return Counter(value) if 0 <= value <= _LARGEST_COUNT else None
+    return Counter(value) if 0 <= value <= _MAX_COUNT else None
 
 
 def _rate(value: Any) -> Rate | None:
@@ -283,14 +283,14 @@ def _buckets(value: Any) -> dict[int, int] | None:
     None: the spans go beyond any value, or name more buckets than are counted.
     """
     counters = list(value.counters)
-    if len(value.spans) > MOST_BUCKETS:
+    if len(value.spans) > MAX_BUCKETS:
         return None
     buckets: dict[int, int] = {}
     taken = bucket = 0
     for span in value.spans:
         bucket += span.offset
         until = taken + span.length
-        if bucket + span.length > MOST_BUCKETS or until > len(counters):
+        if bucket + span.length > MAX_BUCKETS or until > len(counters):
             return None
         for count in counters[taken:until]:
             if count:
@@ -331,7 +331,7 @@ _COUNTERS = frozenset({"http_reqs", "iterations", "data_sent", "data_received", 
 def _points_of_sample(sample: _Sample) -> Iterator[Point]:
     data = sample.data
     time, tags = str(data.time), data.tags or {}
-    is_time = time.isascii() and time.isdecimal() and len(time) <= _LONGEST_TIME
+    is_time = time.isascii() and time.isdecimal() and len(time) <= _MAX_TIME_DIGITS
     at = int(time) // 1_000_000 if is_time else -1
     labels = {name: text for name, text in tags.items() if isinstance(text, str) and name not in _SKIPPED_TAGS}
     if data.values is None:
@@ -363,8 +363,8 @@ def _total(kind: str, at: int, value: Any) -> Total | None:
 
 def _is_finite(value: float) -> bool:
     """Whether ``value`` can be counted: NaN is no less than anything."""
-    return abs(value) <= _LARGEST_COUNT
+    return abs(value) <= _MAX_COUNT
 
 
 def _too_many(setting: str) -> str:
-    return f"a push may hold {MOST_POINTS:,} points, with all that belongs to them; lower {setting}"
+    return f"a push may hold {MAX_POINTS:,} points, with all that belongs to them; lower {setting}"

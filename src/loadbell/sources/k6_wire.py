@@ -9,24 +9,24 @@ inside of a part is left to protobuf.
 
 from collections.abc import Mapping
 
-MOST_MESSAGES = 30_000
+MAX_MESSAGES = 30_000
 """Metrics and series of one push, with the lists of their values and the histograms. k6 sends some 3,000 at a time."""
 
-MOST_PARTS = 150_000
+MAX_PARTS = 150_000
 """All that is repeated in one push: metrics, series, labels, values, spans. 1,000 series of histograms have 50,000."""
 
-MOST_COUNTERS = 200_000
+MAX_COUNTERS = 200_000
 """Bytes of all counters of the histograms of one push."""
 
-MOST_TEXT = 2 * 2**20
+MAX_TEXT_SIZE = 2 * 2**20
 """Bytes of all names and labels of one push; as text each may take four times that in memory."""
 
 _MORE = 0x80  # a byte of a number that another follows is no less than this
-_LONGEST_VARINT = 10
-_LARGEST = 2**32 - 1  # tag or length
+_MAX_VARINT_SIZE = 10
+_MAX_UINT32 = 2**32 - 1  # tag or length
 _OF_LENGTH = 2  # the kind of field whose length stands before it
 _LENGTHS = {1: 8, 5: 4}  # of the kinds that have one
-_BOUNDED = {"text": MOST_TEXT, "counters": MOST_COUNTERS, "messages": MOST_MESSAGES}
+_BOUNDED = {"text": MAX_TEXT_SIZE, "counters": MAX_COUNTERS, "messages": MAX_MESSAGES}
 
 # What a field of that number leads to, by level; one that is not listed is passed over.
 _LEVELS: Mapping[str, Mapping[int, str]] = {
@@ -62,7 +62,7 @@ class _Count:
 
     def __init__(self, message: bytes) -> None:
         self._message = message
-        self._parts = MOST_PARTS
+        self._parts = MAX_PARTS
         self._room = dict(_BOUNDED)
 
     def walk(self, at: int, end: int, level: str) -> None:
@@ -72,11 +72,11 @@ class _Count:
             self._parts -= 1
             if self._parts < 0:
                 raise TooManyParts
-            tag, at = (message[at], at + 1) if message[at] < _MORE else self._varint(at, end, _LARGEST)
+            tag, at = (message[at], at + 1) if message[at] < _MORE else self._varint(at, end, _MAX_UINT32)
             kind = tag & 7
             if kind == _OF_LENGTH:
                 length, at = (
-                    (message[at], at + 1) if at < end and message[at] < _MORE else self._varint(at, end, _LARGEST)
+                    (message[at], at + 1) if at < end and message[at] < _MORE else self._varint(at, end, _MAX_UINT32)
                 )
                 if length > end - at:
                     raise NotWire
@@ -103,7 +103,7 @@ class _Count:
 
     def _varint(self, at: int, end: int, largest: int = 2**70) -> tuple[int, int]:
         value = 0
-        for shift in range(min(_LONGEST_VARINT, end - at)):
+        for shift in range(min(_MAX_VARINT_SIZE, end - at)):
             byte = self._message[at + shift]
             value |= (byte & 0x7F) << (7 * shift)
             if byte < _MORE and value <= largest:

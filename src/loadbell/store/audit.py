@@ -28,7 +28,7 @@ _CONDITIONS = {
     **{name: audit_entries.c[name] == sa.bindparam(name) for name in ("organization_id", "user_id", "action")},
 }
 
-LOOKED_AT = 20_000
+MAX_SCANNED = 20_000
 """How many entries one look at the log passes at most: what filters leave of them may be few, or none."""
 
 
@@ -62,8 +62,8 @@ async def list_entries(
 ) -> tuple[list[Entry], int | None]:
     """Up to ``limit`` entries of the organization, newest first, with an id below ``before``.
 
-    With them comes the ``before`` of the next look; None: there is nothing more. A look passes ``LOOKED_AT`` entries at
-    most, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
+    With them comes the ``before`` of the next look; None: there is nothing more. A look passes ``MAX_SCANNED`` entries
+    at most, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
     """
     asked = _given(asdict(filters))
     return await _look(tx, {"organization_id": organization_id}, asked, before=before, limit=limit)
@@ -74,7 +74,7 @@ async def list_account_entries(
 ) -> tuple[list[Entry], int | None]:
     """As :func:`list_entries`, of what concerns the account of a user and no organization.
 
-    What the operator did to it is in it, too: a look passes ``LOOKED_AT`` entries that name no user at most.
+    What the operator did to it is in it, too: a look passes ``MAX_SCANNED`` entries that name no user at most.
     """
     start = MAX_ID if before is None else before
     own = await tx.first(_last_looked_at("user_id"), user_id=user_id, before=start)
@@ -190,7 +190,7 @@ def _last_looked_at(whose: str) -> Statement:
         .where(audit_entries.c[whose] == sa.bindparam(whose), audit_entries.c.id < sa.bindparam("before"))
         .order_by(audit_entries.c.id.desc())
         .limit(1)
-        .offset(LOOKED_AT - 1)
+        .offset(MAX_SCANNED - 1)
     )
 
 
@@ -261,7 +261,7 @@ _LAST_OF_NOBODY = Statement(
     .where(audit_entries.c.user_id.is_(None), audit_entries.c.id < sa.bindparam("before"))
     .order_by(audit_entries.c.id.desc())
     .limit(1)
-    .offset(LOOKED_AT - 1)
+    .offset(MAX_SCANNED - 1)
 )
 
 

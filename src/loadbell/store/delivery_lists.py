@@ -17,7 +17,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.deliveries import COLUMNS, STATUS, WITH_WORK, as_deliveries
 from loadbell.store.statements import Statement
 
-LOOKED_AT = 20_000
+MAX_SCANNED = 20_000
 """How many deliveries one look passes at most: what filters leave of them may be few, or none."""
 
 _FIRST, _LAST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
@@ -63,7 +63,7 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
     """Up to ``limit`` deliveries of the organization that pass the filters, newest first, with an id below ``before``.
 
     ``since`` is included, ``until`` is not. With them comes the ``before`` of the next look; None: there is nothing
-    more. A look passes ``LOOKED_AT`` deliveries at most, so with filters that few of them meet it may give fewer than
+    more. A look passes ``MAX_SCANNED`` deliveries at most, so with filters that few of them meet it may give fewer than
     ``limit``, even none, and go on.
     """
     given = {
@@ -87,7 +87,7 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
     few = way in {"ended", "open"} and filters == {"status"} and status is not DeliveryStatus.SENDING
     if filters and way != "run" and not few:
         look = {name: asked[name] for name in ("status", *by_index) if f":{name}" in _FOUND_BY_INDEX[way]}
-        last = await tx.first(_window_end(way), **where, **look, passed=LOOKED_AT - 1)
+        last = await tx.first(_window_end(way), **where, **look, passed=MAX_SCANNED - 1)
         if last is not None:
             where["after"] = more = last["id"]
     rows = await tx.all(_page(way, filters), **where, **asked, limit=limit + 1)

@@ -8,10 +8,10 @@ from loadbell.domain.ids import Micros, first_uuid
 from loadbell.store.db import Row, Transaction
 from loadbell.store.statements import Statement
 
-COUNTED = 20_000
+MAX_COUNTED = 20_000
 """How many deliveries are counted at most: more would take longer than a page may."""
 
-HELD_COUNTED = 1_000
+MAX_HELD_COUNTED = 1_000
 """How many deliveries that a channel holds are counted at most: the number stands on every page while it is paused."""
 
 _OVER_TIME = (
@@ -59,8 +59,8 @@ async def stats_over_time(  # noqa: PLR0913 - whose, and the steps of time
 ) -> tuple[list[Share], bool]:
     """How the deliveries stand that were created from ``start`` until before ``end``, in steps of ``width``.
 
-    They are those of the organization, or of one of its channels. True: there are more than ``COUNTED``, of which the
-    oldest are not in it.
+    They are those of the organization, or of one of its channels. True: there are more than ``MAX_COUNTED``, of which
+    the oldest are not in it.
     """
     where = {
         "organization_id": organization_id,
@@ -68,14 +68,14 @@ async def stats_over_time(  # noqa: PLR0913 - whose, and the steps of time
         "width": width,
         "first": str(first_uuid(start)),
         "end": str(first_uuid(end)),
-        "limit": COUNTED + 1,
+        "limit": MAX_COUNTED + 1,
     }
     if channel_id is None:
         rows = await tx.all(_OF_ORGANIZATION, **where)
     else:
         rows = await tx.all(_OF_CHANNEL, **where, channel_id=channel_id)
     shares = [Share(row["step"], DeliveryStatus(row["status"]), row["count"], row["oldest"]) for row in rows]
-    return shares, sum(share.count for share in shares) > COUNTED
+    return shares, sum(share.count for share in shares) > MAX_COUNTED
 
 
 async def stats_of_runs(tx: Transaction, organization_id: int, run_ids: Collection[int]) -> list[Row]:
@@ -87,7 +87,7 @@ async def stats_of_runs(tx: Transaction, organization_id: int, run_ids: Collecti
 
 
 async def count_held(tx: Transaction, channel_id: int) -> int:
-    """How many deliveries wait in the channel, up to ``HELD_COUNTED``. Test Hooks have keys of their own."""
-    row = await tx.first(_HELD, channel_id=channel_id, limit=HELD_COUNTED)
+    """How many deliveries wait in the channel, up to ``MAX_HELD_COUNTED``. Test Hooks have keys of their own."""
+    row = await tx.first(_HELD, channel_id=channel_id, limit=MAX_HELD_COUNTED)
     assert row is not None
     return int(row["count"])

@@ -8,7 +8,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.schema import idempotency_keys
 from loadbell.store.statements import Statement, delete_some
 
-KEPT: Micros = 24 * 3600 * SECOND
+RETENTION: Micros = 24 * 3600 * SECOND
 
 _CLAIM = Statement(
     # A key that is too old counts for nothing, whether or not it has been forgotten yet.
@@ -39,7 +39,9 @@ async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str)
     Raises:
         Conflict: the key was used for another request.
     """
-    if await tx.run(_CLAIM, token_id=token_id, key=key, request_hash=request_hash, now=tx.now, until=tx.now - KEPT):
+    if await tx.run(
+        _CLAIM, token_id=token_id, key=key, request_hash=request_hash, now=tx.now, until=tx.now - RETENTION
+    ):
         return None
     row = await tx.first(_GET, token_id=token_id, key=key)
     if row is None or row["request_hash"] != request_hash:
@@ -57,9 +59,9 @@ async def keep_answer(tx: Transaction, token_id: int, key: str, answer: str) -> 
 
 async def forget_keys(tx: Transaction, *, limit: int) -> int:
     """Removes up to ``limit`` keys that are too old to count; gives how many."""
-    return await tx.run(_FORGET, until=tx.now - KEPT, limit=limit)
+    return await tx.run(_FORGET, until=tx.now - RETENTION, limit=limit)
 
 
 async def any_old_key(tx: Transaction) -> bool:
     """Whether there are keys for :func:`forget_keys` to remove."""
-    return await tx.first(_ANY_OLD, until=tx.now - KEPT) is not None
+    return await tx.first(_ANY_OLD, until=tx.now - RETENTION) is not None

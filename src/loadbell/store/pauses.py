@@ -19,7 +19,7 @@ from loadbell.store.deliveries import Ending
 from loadbell.store.ordering import release
 from loadbell.store.statements import Statement
 
-LARGEST_BATCH = 200
+MAX_BATCH_SIZE = 200
 """How many deliveries that waited too long are ended in one transaction, about."""
 
 _LATELY: Micros = 10 * SECOND  # a channel that keeps being rate-limited is throttled again within this
@@ -171,9 +171,9 @@ class Late:
 async def find_late(tx: Transaction, *, before: Micros) -> list[Late]:
     """What has waited since ``before`` for a paused channel, or has met rate limits since then until now.
 
-    A Redeliver counts from when it was asked for. There may be more from :data:`LARGEST_BATCH` on.
+    A Redeliver counts from when it was asked for. There may be more from :data:`MAX_BATCH_SIZE` on.
     """
-    rows = await tx.all(_FIND_LATE, before=before, lately=tx.now - _LATELY, limit=LARGEST_BATCH)
+    rows = await tx.all(_FIND_LATE, before=before, lately=tx.now - _LATELY, limit=MAX_BATCH_SIZE)
     return [Late(row["id"], row["channel_id"], bool(row["paused"])) for row in rows]
 
 

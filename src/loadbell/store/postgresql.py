@@ -30,7 +30,7 @@ WORKER_LOCKS = 0x10AD_BE11
 
 _WAKE_CHANNEL = "loadbell_deliveries"
 _CHANGES_CHANNEL = "loadbell_changes"
-_LONGEST_PAYLOAD = 7_999
+_MAX_PAYLOAD_SIZE = 7_999
 """What PostgreSQL carries in one notification, in bytes."""
 _TRIES = 4
 _RECONNECT_SECONDS = 0.5
@@ -79,7 +79,7 @@ class _PostgresTransaction(Transaction):
             told.append((_WAKE_CHANNEL, ""))
         if self.organizations:
             listed = ",".join(map(str, sorted(self.organizations)))
-            told.append((_CHANGES_CHANNEL, listed if len(listed) <= _LONGEST_PAYLOAD else ""))
+            told.append((_CHANGES_CHANNEL, listed if len(listed) <= _MAX_PAYLOAD_SIZE else ""))
         if told:
             calls = ", ".join(f"pg_notify(${at}, ${at + 1})" for at in range(1, 2 * len(told), 2))
             await self._connection.fetchrow(f"SELECT {calls}", *(part for one in told for part in one))

@@ -17,13 +17,13 @@ from loadbell.store.db import Transaction
 from loadbell.store.runs import IN_A_PROJECT, as_run
 from loadbell.store.statements import Statement
 
-LOOKED_AT = 20_000
+MAX_SCANNED = 20_000
 """How many runs one look passes at most: what filters leave of them may be few, or none."""
 
-COUNTED = 1_000
+MAX_COUNTED = 1_000
 """How many runs are counted at most: the numbers stand on a page that is looked at often."""
 
-_SMALLEST_WINDOW = 500  # in each project, for somebody who sees very many
+_MIN_WINDOW_SIZE = 500  # in each project, for somebody who sees very many
 _SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)  # as both databases make them below
 
 _Way = Literal["organization", "open", "result", "project", "projects"]
@@ -75,7 +75,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
 
     ``projects`` narrows to what the asker may see; None: all. ``text`` is a part of the name, where A to Z are as good
     as a to z. With the runs comes the ``before`` of the next look; None: there is nothing more. A look passes about
-    ``LOOKED_AT`` runs, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
+    ``MAX_SCANNED`` runs, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
     """
     if projects is not None and project_id is not None:
         projects = projects & {project_id}
@@ -96,9 +96,9 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     after = 0
     if filters:
         look = {name: asked[name] for name in (way, f"{way}_id") if name in asked}
-        window = LOOKED_AT
+        window = MAX_SCANNED
         if way == "projects" and projects is not None:
-            window = max(LOOKED_AT // len(projects), _SMALLEST_WINDOW)
+            window = max(MAX_SCANNED // len(projects), _MIN_WINDOW_SIZE)
         last = await tx.first(
             _window_end(way), **look, organization_id=organization_id, before=start, passed=window - 1
         )
@@ -118,7 +118,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
 
 
 async def count_runs(tx: Transaction, organization_id: int, *, projects: frozenset[int] | None) -> RunCounts:
-    """How the newest ``COUNTED`` runs of the organization stand; ``projects`` as in :func:`list_runs`."""
+    """How the newest ``MAX_COUNTED`` runs of the organization stand; ``projects`` as in :func:`list_runs`."""
     asked = {} if projects is None else {"projects": sorted(projects)}
     rows = await tx.all(
         _newest("result", _way(asked.keys(), open_only=False), frozenset()),
@@ -126,16 +126,16 @@ async def count_runs(tx: Transaction, organization_id: int, *, projects: frozens
         organization_id=organization_id,
         before=MAX_ID,
         after=0,
-        limit=COUNTED + 1,
+        limit=MAX_COUNTED + 1,
     )
-    counted = Counter(row["result"] for row in rows[:COUNTED])  # those without a result have not ended
+    counted = Counter(row["result"] for row in rows[:MAX_COUNTED])  # those without a result have not ended
     return RunCounts(
         all=counted.total(),
         running=counted[None],
         failed=counted[Result.FAILED],
         passed=counted[Result.PASSED],
         unknown=counted[Result.UNKNOWN],
-        more=len(rows) > COUNTED,
+        more=len(rows) > MAX_COUNTED,
     )
 
 

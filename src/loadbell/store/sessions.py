@@ -20,7 +20,7 @@ MAX_COUNTED = 200
 MAX_KNOWN = 1_000
 """The newest sessions of a user whose addresses are known."""
 
-_MAX_FORGOTTEN = 200  # by one sign-in
+_DELETE_BATCH_SIZE = 200  # by one sign-in
 _INSERT = Statement(
     insert_into(sessions, "user_id", "hash", "address", "agent", "created_at", "last_used_at", "expires_at").returning(
         sessions.c.id
@@ -150,7 +150,7 @@ async def addresses_since(tx: Transaction, user_id: int, since: Micros) -> Seque
 
 async def forget_sessions(tx: Transaction, user_id: int, until: Micros) -> None:
     """Removes the oldest of the user's sessions that began ``until`` then."""
-    await tx.run(_FORGET, user_id=user_id, until=until, limit=_MAX_FORGOTTEN)
+    await tx.run(_FORGET, user_id=user_id, until=until, limit=_DELETE_BATCH_SIZE)
 
 
 def _session(row: Row) -> SessionRow:

@@ -29,7 +29,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _READERS = 2
-_LARGEST_GROUP = 512
+_MAX_GROUP_SIZE = 512
 _BUSY_SECONDS = 5.0
 _LOG_EVERY_SECONDS = 10.0
 
@@ -195,7 +195,7 @@ class SqliteDatabase:
             job = self._jobs.get()
             while job is not None:
                 group.append(job)
-                if len(group) == _LARGEST_GROUP:
+                if len(group) == _MAX_GROUP_SIZE:
                     break
                 try:
                     job = self._jobs.get_nowait()

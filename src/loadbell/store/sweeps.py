@@ -22,7 +22,7 @@ BATCH = 200
 MORE_THAN_COUNTED = f"more than {BATCH}"
 """How many deliveries have their turn, while a sweep goes on."""
 
-_RUNS_AT_ONCE = 50
+_RUN_BATCH_SIZE = 50
 
 _INSERT = Statement(
     insert_into(
@@ -189,14 +189,14 @@ async def _deliver(tx: Transaction, row: Row) -> tuple[int, bool]:
 async def _remove_project(tx: Transaction, row: Row) -> tuple[int, bool]:
     """Newest runs first: what is pending is of those."""
     project = {"project_id": row["project_id"]}
-    runs = [each["id"] for each in await tx.all(_RUNS, **project, limit=_RUNS_AT_ONCE)]
+    runs = [each["id"] for each in await tx.all(_RUNS, **project, limit=_RUN_BATCH_SIZE)]
     if runs:
         pending = [each["delivery_id"] for each in await tx.all(_PENDING_OF_RUNS, ids=runs, limit=BATCH)]
         await cancel_in_line(tx, pending, row["message"], tx.now)
         if len(pending) == BATCH or await _fills_a_batch(tx, _PARTS_OF_RUNS, ids=runs):
             return 0, False
         await tx.run(_DELETE_RUNS, ids=runs)
-        if len(runs) == _RUNS_AT_ONCE:
+        if len(runs) == _RUN_BATCH_SIZE:
             return 0, False
     if await _fills_a_batch(tx, _PARTS_OF_PROJECT, **project):
         return 0, False

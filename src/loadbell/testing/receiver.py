@@ -23,7 +23,7 @@ from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 
-LONGEST_REQUEST = 16 * 1024 * 1024
+MAX_REQUEST_SIZE = 16 * 1024 * 1024
 """A request with a longer head or body is not read; its connection is closed."""
 
 
@@ -258,7 +258,7 @@ class ScriptedReceiver:
     async def _run(self, ready: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._connected, sock=self._socket, limit=LONGEST_REQUEST)
+        server = await asyncio.start_server(self._connected, sock=self._socket, limit=MAX_REQUEST_SIZE)
         ready.set()
         await self._stop.wait()
         server.close()
@@ -314,7 +314,7 @@ async def _read(reader: asyncio.StreamReader, number: int) -> Received | None:
     method, path, _ = request_line.split(" ", 2)
     headers = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
     length = next((int(value) for name, value in headers if name.lower() == "content-length"), 0)
-    body = await reader.readexactly(min(length, LONGEST_REQUEST))
+    body = await reader.readexactly(min(length, MAX_REQUEST_SIZE))
     return Received(time.time_ns() // 1000, method, path, headers, body, number)
 
 

@@ -20,12 +20,12 @@ from loadbell.testing.receiver import Behaviour, Received, respond
 
 PATH = "/services/T0FAKETEAM/B0FAKEHOOK/notARealTokenButAsLong24"
 
-LONGEST_TEXT = 40_000
+MAX_TEXT_LENGTH = 40_000
 """A longer text is cut by Slack, not refused."""
 
-LONGEST_BLOCKS = 13_200
-MOST_BLOCKS = 50
-MOST_ATTACHMENTS = 100
+MAX_BLOCKS_LENGTH = 13_200
+MAX_BLOCKS = 50
+MAX_ATTACHMENTS = 100
 
 
 class _Refused(Exception):  # noqa: N818 - reads as what happened
@@ -100,16 +100,16 @@ def _read(request: Received) -> dict[str, Any]:
         raise _Refused("invalid_payload")
     if not (message.get("text", "").strip() or blocks or attachments):
         raise _Refused("no_text")
-    if len(attachments) > MOST_ATTACHMENTS:
+    if len(attachments) > MAX_ATTACHMENTS:
         raise _Refused("too_many_attachments")
-    if len(blocks) > MOST_BLOCKS:
+    if len(blocks) > MAX_BLOCKS:
         raise _Refused("invalid_blocks")
     for block in blocks:
         _block(block)
-    if sum(map(_length, _texts(blocks))) > LONGEST_BLOCKS:
+    if sum(map(_length, _texts(blocks))) > MAX_BLOCKS_LENGTH:
         raise _Refused("msg_blocks_too_long")
     if "text" in message:
-        message["text"] = message["text"][:LONGEST_TEXT]
+        message["text"] = message["text"][:MAX_TEXT_LENGTH]
     return message
 
 

@@ -15,8 +15,8 @@ from loadbell.domain.orgs import SignedIn
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.page import PageRequest
 
-_LONGEST_NAME = 200
-_MOST_SESSIONS = 50
+_MAX_NAME_LENGTH = 200
+_MAX_SESSIONS = 50
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     """Changes one's name."""
     await page.require_account()
     name = (await page.form()).get("name", "").strip()
-    if not 1 <= len(name) <= _LONGEST_NAME:
-        wrong = Invalid(FieldError("name", f"give a name of 1 to {_LONGEST_NAME} characters"))
+    if not 1 <= len(name) <= _MAX_NAME_LENGTH:
+        wrong = Invalid(FieldError("name", f"give a name of 1 to {_MAX_NAME_LENGTH} characters"))
         return await _show(page, refusal=wrong, part="name", name=name)
     await page.write(account.rename, name)
     return page.redirect("/account?done=name")
@@ -101,7 +101,7 @@ async def _sessions(unit: UnitOfWork[SignedIn]) -> Sequence[SessionView]:
             session.last_used_at,
             session.expires_at,
         )
-        for session in await list_sessions(unit, before=None, limit=_MOST_SESSIONS)
+        for session in await list_sessions(unit, before=None, limit=_MAX_SESSIONS)
     ]
 
 

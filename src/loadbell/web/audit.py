@@ -22,11 +22,11 @@ from loadbell.web.datetimes import parse_datetime
 from loadbell.web.page import PageRequest
 from loadbell.web.rendering import HEADERS
 
-PAGE = 50
+PAGE_SIZE = 50
 """Entries that one page lists."""
 
-_MOST_MEMBERS = 1_000  # to choose from
-_LONGEST_VALUE = 300
+_MAX_MEMBERS = 1_000  # to choose from
+_MAX_VALUE_LENGTH = 300
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def describe_changes(changes: Mapping[str, Any]) -> list[str]:
 
 
 async def _entries_and_people(unit: UnitOfWork[Principal], filter_: AuditFilter, before: int | None) -> AuditLogView:
-    entries, following = await _list_entries(unit, filter_, before, PAGE)
-    people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MOST_MEMBERS)
+    entries, following = await _list_entries(unit, filter_, before, PAGE_SIZE)
+    people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MAX_MEMBERS)
     emails = ((member.user_id, member.email) for member in people)
     return AuditLogView(entries, following, sorted(emails, key=lambda pair: pair[1]))
 
@@ -149,7 +149,7 @@ def _to_text(value: Any) -> str:
     if value is None:
         return "none"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return text if len(text) <= _LONGEST_VALUE else text[:_LONGEST_VALUE] + "…"
+    return text if len(text) <= _MAX_VALUE_LENGTH else text[:_MAX_VALUE_LENGTH] + "…"
 
 
 def _id(page: PageRequest) -> int:

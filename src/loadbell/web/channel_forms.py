@@ -28,7 +28,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 
 _GRACE: Micros = 5 * SECOND
 PRESETS: dict[str, tuple[str, str, Subscription]] = {
@@ -188,8 +188,8 @@ def parse_name(form: Form) -> str:
         Invalid: it is empty or too long.
     """
     name = form.get("name", "").strip()
-    if not 1 <= len(name) <= LONGEST_NAME:
-        raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
+    if not 1 <= len(name) <= MAX_NAME_LENGTH:
+        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
     return name
 
 

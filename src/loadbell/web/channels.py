@@ -22,7 +22,7 @@ from loadbell.web.datetimes import parse_datetime
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
-SHOWN = 10
+MAX_DELIVERIES = 10
 """Deliveries that the page shows; the log has them all."""
 
 OVERLAPS = (("24h", "for a day"), ("1h", "for an hour"), ("7d", "for a week"), ("0s", "not at all: they end now"))
@@ -193,7 +193,7 @@ async def _channel_view(unit: UnitOfWork[Principal], channel_id: int, form: Form
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         return ChannelView(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
     projects = await names_of_projects(unit)
-    found, _ = await deliveries.list_log(unit, channel_id=channel_id, limit=SHOWN)
+    found, _ = await deliveries.list_log(unit, channel_id=channel_id, limit=MAX_DELIVERIES)
     outcomes = await delivery_stats.outcomes_over_time(unit, channel_id=channel_id, period=delivery_stats.Period.DAY)
     paused = next((notice for notice in await channels.paused_channels(unit) if notice.id == channel_id), None)
     return ChannelView(

@@ -25,10 +25,10 @@ from loadbell.web.datetimes import parse_datetime
 from loadbell.web.page import PageRequest
 from loadbell.web.rendering import render_part
 
-PAGE = 50
+PAGE_SIZE = 50
 """Deliveries that one page lists."""
 
-MOST_CHANNELS = 200
+MAX_CHANNELS = 200
 """Channels to choose from; the others have a link on their own page."""
 
 STATUSES = {
@@ -221,7 +221,7 @@ async def _list_deliveries(
         since=parse_datetime(filter_.since, "since"),
         until=parse_datetime(filter_.until, "until"),
         before=before,
-        limit=PAGE,
+        limit=PAGE_SIZE,
     )
     known = await channels.names_of_channels(unit, [*(delivery.channel_id for delivery in found), channel_id])
     return DeliveryListView(
@@ -236,7 +236,7 @@ async def _list_deliveries(
 
 
 async def _channels_by_name(unit: UnitOfWork[Principal]) -> list[tuple[int, str]]:
-    listed = await channels.list_channels(unit, unit.principal.organization_id, before=None, limit=MOST_CHANNELS)
+    listed = await channels.list_channels(unit, unit.principal.organization_id, before=None, limit=MAX_CHANNELS)
     return sorted(((channel.id, channel.name) for channel in listed), key=lambda pair: pair[1].lower())
 
 

@@ -8,7 +8,7 @@ from loadbell.entry.problems import MalformedBody, UnsupportedMediaType
 
 CSRF_TOKEN = "csrf_token"  # noqa: S105 - the name of its field
 
-_MOST_FIELDS = 1_000  # a check box for each project is one
+_MAX_FIELDS = 1_000  # a check box for each project is one
 
 
 class Form(dict[str, str]):
@@ -44,7 +44,7 @@ def read_form(raw: bytes, content_type: str) -> tuple[Form, str]:
         raise UnsupportedMediaType("Send the form as application/x-www-form-urlencoded.")
     try:
         pairs = parse_qsl(
-            raw.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict", encoding="utf-8"
+            raw.decode(), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict", encoding="utf-8"
         )
     except ValueError:  # UnicodeDecodeError is one
         raise MalformedBody("The form can't be read. Go back and send it again.") from None

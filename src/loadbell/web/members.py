@@ -17,7 +17,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
-PAGE = 50
+PAGE_SIZE = 50
 """Members that one page lists, and invitations."""
 
 
@@ -104,7 +104,7 @@ async def _show(
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE)
+    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE_SIZE)
     team = await page.read_in(organization_id, _member_list_view, organization_id, query)
     address = f"/organizations/{organization_id}/members"
     return await page.show(
@@ -161,7 +161,7 @@ async def _update_member(unit: UnitOfWork[Principal], organization_id: int, user
 async def _member_list_view(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> MemberListView:
     rows = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
     listed, older = split(rows, query.limit, lambda member: member.user_id)
-    open_invitations = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE)
+    open_invitations = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE_SIZE)
     return MemberListView(listed, older, open_invitations, await names_of_projects(unit))
 
 

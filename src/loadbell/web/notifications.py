@@ -26,7 +26,7 @@ from loadbell.web.advice import ADVICE
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
-MOST_CHANNELS = 200
+MAX_CHANNELS = 200
 """Channels that the page lists; beyond that the API does it."""
 
 
@@ -188,8 +188,8 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
     """What the page shows; ``form``: of the section ``part``, as it was sent and not saved."""
     organization_id = unit.principal.organization_id
     first = await channels.first_channels(unit, organization_id)
-    listed = await channels.list_channels(unit, organization_id, before=None, limit=MOST_CHANNELS + 1)
-    shown, more = listed[:MOST_CHANNELS], len(listed) > MOST_CHANNELS
+    listed = await channels.list_channels(unit, organization_id, before=None, limit=MAX_CHANNELS + 1)
+    shown, more = listed[:MAX_CHANNELS], len(listed) > MAX_CHANNELS
     sample = _sample(unit.principal, unit.now)
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         rows = tuple(ChannelRow(channel, forms.title_of(channel), None, None, None) for channel in shown)

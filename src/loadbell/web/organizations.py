@@ -16,7 +16,7 @@ from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
 _NOUN = "organization"
-_MOST = 1_000  # to choose from; beyond that the API does it
+_MAX_ITEMS = 1_000  # to choose from; beyond that the API does it
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ async def _settings_view(unit: UnitOfWork[Principal]) -> OrganizationSettingsVie
     heirs: list[tuple[int | str, str]] = []
     loss = None
     if principal.may(Action.MANAGE_ORGANIZATION):
-        listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
+        listed = await projects.list_projects(unit, organization_id, before=None, limit=_MAX_ITEMS)
         choice = [("", "Leave as it is"), *((row.id, row.name) for row in listed if row.archived_at is None)]
     if principal.may(Action.TRANSFER_ORGANIZATION):
-        everybody = await members.list_members(unit, organization_id, before=None, limit=_MOST)
+        everybody = await members.list_members(unit, organization_id, before=None, limit=_MAX_ITEMS)
         others = (member for member in everybody if member.user_id != principal.user_id)
         heirs = [(member.user_id, f"{member.name} ({member.email})") for member in others]
     if principal.may(Action.DELETE_ORGANIZATION):
@@ -185,8 +185,8 @@ def _id(page: PageRequest) -> int:
 
 def _name(form: Form) -> str:
     name = form.get("name", "").strip()
-    if not 1 <= len(name) <= organizations.LONGEST_NAME:
-        raise Invalid(FieldError("name", f"give a name of 1 to {organizations.LONGEST_NAME} characters"))
+    if not 1 <= len(name) <= organizations.MAX_NAME_LENGTH:
+        raise Invalid(FieldError("name", f"give a name of 1 to {organizations.MAX_NAME_LENGTH} characters"))
     return name
 
 

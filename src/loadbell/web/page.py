@@ -20,7 +20,7 @@ from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
-from loadbell.entry.bodies import LARGEST_OF_STRANGER
+from loadbell.entry.bodies import MAX_UNAUTHENTICATED_BODY_SIZE
 from loadbell.entry.parameters import read_cookies
 from loadbell.entry.paths import without_root
 from loadbell.entry.problems import INTERNAL, Problem, refuse
@@ -221,7 +221,7 @@ class PageRequest(SessionRequest):
             TooLarge, MalformedBody, UnsupportedMediaType: it is not a form.
             Invalid: a field holds what can't be stored.
         """
-        raw = await self.read_body(None if await self.find_account() else LARGEST_OF_STRANGER)
+        raw = await self.read_body(None if await self.find_account() else MAX_UNAUTHENTICATED_BODY_SIZE)
         form, token = read_form(raw, self.header("content-type") or "")
         await self._check_token(token or self.header("x-csrf-token") or "")
         form.check()

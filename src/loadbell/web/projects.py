@@ -7,7 +7,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import projects
-from loadbell.accounts.organizations import LONGEST_NAME, update_organization
+from loadbell.accounts.organizations import MAX_NAME_LENGTH, update_organization
 from loadbell.domain.errors import Conflict, FieldError, Invalid, Refused
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
 from loadbell.entry.paging import PageQuery, split
@@ -16,7 +16,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
-PAGE = 50
+PAGE_SIZE = 50
 """Projects that one page lists."""
 
 
@@ -101,7 +101,7 @@ async def _render_list(
     page: PageRequest, *, refusal: Refused | None = None, name: str = "", done: str = ""
 ) -> Response[str]:
     organization_id = _id(page)
-    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE)
+    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE_SIZE)
     listed, older = await page.read_in(organization_id, _list_projects, organization_id, query)
     address = f"/organizations/{organization_id}/projects"
     return await page.show(
@@ -166,8 +166,8 @@ async def _project_with_loss(unit: UnitOfWork[Principal], project_id: int) -> tu
 
 def _name(form: Form) -> str:
     name = form.get("name", "").strip()
-    if not 1 <= len(name) <= LONGEST_NAME:
-        raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
+    if not 1 <= len(name) <= MAX_NAME_LENGTH:
+        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
     return name
 
 

@@ -17,7 +17,7 @@ from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.metrics import format_metric, format_number, is_known_metric, metric_label
 from loadbell.domain.notices import judged_by
 from loadbell.domain.orgs import Action, Principal
-from loadbell.store.delivery_stats import HELD_COUNTED
+from loadbell.store.delivery_stats import MAX_HELD_COUNTED
 from loadbell.store.unit_of_work import UnitOfWork
 
 HEADERS = {
@@ -108,7 +108,7 @@ def _templates(root: str) -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    templates.globals.update(root=root, static=f"{root}/static/{VERSION}", Action=Action, HELD_COUNTED=HELD_COUNTED)
+    templates.globals.update(root=root, static=f"{root}/static/{VERSION}", Action=Action, HELD_COUNTED=MAX_HELD_COUNTED)
     templates.globals.update(judged_by=judged_by, label_of=metric_label, measured=_format_metric)
     templates.filters.update(
         figure=_format_count,

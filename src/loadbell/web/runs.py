@@ -24,13 +24,13 @@ from loadbell.web.charts import TimeSeries, build_time_series
 from loadbell.web.page import PageRequest
 from loadbell.web.rendering import render_part
 
-PAGE = 50
+PAGE_SIZE = 50
 """Runs that one page lists."""
 
-LONGEST_SEARCH = 200
+MAX_SEARCH_LENGTH = 200
 """Characters of a test's name that are looked for."""
 
-MOST_DELIVERIES = 200
+MAX_DELIVERIES = 200
 """Deliveries that the page of a run lists: a run has two or three for each channel."""
 
 SOURCES = {Source.K6: "k6", Source.WRAP: "wrap", Source.LOCUST: "Locust", Source.REST: "REST"}
@@ -181,7 +181,7 @@ async def _render_run(unit: UnitOfWork[Principal], run_id: int) -> str:
 async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
     run = await lifecycle.get_run(unit, run_id)
     moves = await lifecycle.list_moves(unit, run_id)
-    found, _ = await deliveries.list_for_run(unit, run_id, before=None, limit=MOST_DELIVERIES)
+    found, _ = await deliveries.list_for_run(unit, run_id, before=None, limit=MAX_DELIVERIES)
     known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in found))
     measured = await measurements.get_measurements(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
@@ -213,7 +213,7 @@ def _list_values(listed: RunListView, filter_: RunFilter, organization_id: int) 
         "wanted": filter_,
         "base": f"organization_id={organization_id}",
         "older": None if cursor is None else f"/runs?{filter_.query(organization_id, cursor=cursor)}",
-        "page_length": PAGE,
+        "page_length": PAGE_SIZE,
         **_words(),
     }
 
@@ -228,7 +228,7 @@ async def _list_runs(unit: UnitOfWork[Principal], filter_: RunFilter, before: in
         text=filter_.text or None,
         open_only=filter_.open_only,
         before=before,
-        limit=PAGE,
+        limit=PAGE_SIZE,
     )
     return RunListView(
         runs=runs,
@@ -265,7 +265,7 @@ def _parse_filter(page: PageRequest) -> RunFilter:
     if "\x00" in text:
         raise Invalid(FieldError("q", "the character U+0000 can't be looked for; remove it"))
     return RunFilter(
-        text=text.strip()[:LONGEST_SEARCH],
+        text=text.strip()[:MAX_SEARCH_LENGTH],
         project_id=parse_integer_id(project, "project") if project else None,
         status=_chosen(page, "status", lambda value: RunStatus(int(value))),
         result=_chosen(page, "result", Result),

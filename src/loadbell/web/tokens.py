@@ -19,12 +19,12 @@ from loadbell.web.datetimes import parse_datetime
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
-PAGE = 50
+PAGE_SIZE = 50
 """Tokens that one page lists."""
 
-LONGEST_NAME = 200
+MAX_NAME_LENGTH = 200
 
-_MOST_MEMBERS = 1_000  # whose addresses the list knows
+_MAX_MEMBERS = 1_000  # whose addresses the list knows
 
 SCOPES = {
     Scope.REPORT: "report: announce, report and abort runs",
@@ -86,7 +86,7 @@ async def _show(
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
-    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE)
+    query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE_SIZE)
     listed = await page.read_in(organization_id, _list_tokens, query)
     address = f"/organizations/{organization_id}/tokens"
     return await page.show(
@@ -130,15 +130,15 @@ async def _revoke_token(unit: UnitOfWork[Principal], token_id: str) -> None:
 async def _list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenListView:
     rows = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
     listed, older = split(rows, query.limit, lambda token: token.id)
-    people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MOST_MEMBERS)
+    people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MAX_MEMBERS)
     emails = {member.user_id: member.email for member in people}
     return TokenListView(listed, older, emails, await names_of_projects(unit))
 
 
 def _name(form: Form) -> str:
     name = form.get("name", "").strip()
-    if not 1 <= len(name) <= LONGEST_NAME:
-        raise Invalid(FieldError("name", f"give a name of 1 to {LONGEST_NAME} characters"))
+    if not 1 <= len(name) <= MAX_NAME_LENGTH:
+        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
     return name
 
 

@@ -23,8 +23,8 @@ from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 from loadbell.web.rendering import render_part
 
-_MOST = 1_000  # projects to choose from; beyond that the API does it
-_LONGEST_NAME = 200
+_MAX_PROJECTS = 1_000  # projects to choose from; beyond that the API does it
+_MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ async def _make_token(unit: UnitOfWork[Principal], form: Form) -> IssuedToken:
         raise Invalid(FieldError("project_id", "this project is not there any more; choose another")) from None
     _, value = await create_token(
         unit,
-        name=f"welcome: {project.name}"[:_LONGEST_NAME],
+        name=f"welcome: {project.name}"[:_MAX_NAME_LENGTH],
         scope=Scope.REPORT,
         trigger=None,
         expires_at=None,
@@ -114,7 +114,7 @@ async def _welcome_view(unit: UnitOfWork[Principal]) -> WelcomeView:
     organization_id = unit.principal.organization_id
     choice: list[tuple[int | str, str]] = []
     if unit.principal.may(Action.MANAGE_TOKENS):
-        listed = await projects.list_projects(unit, organization_id, before=None, limit=_MOST)
+        listed = await projects.list_projects(unit, organization_id, before=None, limit=_MAX_PROJECTS)
         listed.sort(key=lambda project: (not project.is_default, project.name))
         choice = [(project.id, project.name) for project in listed if project.archived_at is None]
     channels = await list_channels(unit, organization_id, before=None, limit=1)

@@ -22,10 +22,10 @@ from loadbell.store.outbox import Completion, Leased
 
 log = structlog.get_logger()
 
-KEPT_BYTES = 4096
+MAX_EXCERPT_SIZE = 4096
 """How much of an answer's body the log keeps."""
 
-_SHORTEST_SECRET = 6  # characters; masking shorter ones would garble the log and hide nothing
+_MIN_SECRET_LENGTH = 6  # characters; masking shorter ones would garble the log and hide nothing
 _TOOK_THE_LAST = "The receiver took a message and said that it takes no more until then."
 _QUOTED = re.compile('"[^"]*"')
 _RECEIVERS_SECRETS = ("cookie", "cookie2", "authorization", "authentication-info", "token", "secret", "api-key")
@@ -151,8 +151,8 @@ def _exchange(message: Message, result: Reply | NoReply) -> Exchange:
             (_mask(name, secrets), MASK if name.lower().endswith(_RECEIVERS_SECRETS) else _mask(value, secrets))
             for name, value in result.headers
         ),
-        response_body=_text(result.body[:KEPT_BYTES], secrets),
-        truncated=result.truncated or len(result.body) > KEPT_BYTES,
+        response_body=_text(result.body[:MAX_EXCERPT_SIZE], secrets),
+        truncated=result.truncated or len(result.body) > MAX_EXCERPT_SIZE,
     )
 
 
@@ -165,7 +165,7 @@ def _secrets(message: Message) -> tuple[str, ...]:
     found.update(value for name, value in message.headers if name.lower() in message.secret_headers)
     found.update(value.partition(" ")[2] for value in list(found))
     found.update(unquote(value) for value in list(found))
-    return tuple(sorted((item for item in found if len(item) >= _SHORTEST_SECRET), key=len, reverse=True))
+    return tuple(sorted((item for item in found if len(item) >= _MIN_SECRET_LENGTH), key=len, reverse=True))
 
 
 def _text(body: bytes, secrets: tuple[str, ...]) -> str:
