@@ -25,7 +25,7 @@ from loadbell.accounts.mail import Mailer
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.hosts import Hosts, hosts_of, in_url
-from loadbell.entry.http_server import HttpServer, http_config, room_for_connections
+from loadbell.entry.http_server import HttpServer, http_config, raise_capacity
 from loadbell.entry.rate_limits import limit_of_reports, limit_of_test_hooks
 from loadbell.entry.requests import AppContext
 from loadbell.notify.worker.capacity import MAX_IN_FLIGHT
@@ -252,9 +252,9 @@ def _http_server(
         test_hooks=limit_of_test_hooks(settings.quotas.pace_of_test_hooks),
     )
     routers = [*api.routers(context), *sources.routers(context), *web.routers(context, live)]
-    room = room_for_connections(beside=MAX_IN_FLIGHT)
-    application = build_asgi(context, routers, error_page, rewrite=at_any_prefix, at_once=room.at_once)
-    config = http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies, room=room)
+    room = raise_capacity(beside=MAX_IN_FLIGHT)
+    application = build_asgi(context, routers, error_page, rewrite=at_any_prefix, at_once=room.max_requests)
+    config = http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies, capacity=room)
     return HttpServer(config)
 
 

@@ -12,7 +12,7 @@ import uvloop
 from litestar.types import ASGIApp
 
 from loadbell.entry.connections import ConnectionLimits
-from loadbell.entry.http_server import HttpServer, Room, http_config
+from loadbell.entry.http_server import ConnectionCapacity, HttpServer, http_config
 from loadbell.entry.request_limits import RequestLimits
 from loadbell.settings import Network
 
@@ -93,8 +93,8 @@ def serving(trusted: Sequence[Network] = (), at_once: int = 1_000, **limits: Any
     """Serves with ``limits`` that differ from lenient ones."""
     loop, application = uvloop.new_event_loop(), Application()
     limited: ASGIApp = RequestLimits(application, at_once)
-    room = Room(replace(LENIENT, **limits), backlog=1_000)
-    server = HttpServer(http_config(limited, grace=2, trusted_proxies=trusted, room=room))
+    room = ConnectionCapacity(replace(LENIENT, **limits), backlog=1_000)
+    server = HttpServer(http_config(limited, grace=2, trusted_proxies=trusted, capacity=room))
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(sockets=[listener]),), name="serving")
     thread.start()

@@ -29,13 +29,11 @@ _MAX_PATH_LENGTH = 500  # characters of where something is wrong
 T = TypeVar("T")
 
 
-async def read_body(
-    request: Request[Any, Any, Any], max_size: int, make_room: Callable[[int], Awaitable[None]]
-) -> bytes:
+async def read_body(request: Request[Any, Any, Any], max_size: int, reserve: Callable[[int], Awaitable[None]]) -> bytes:
     """The body as it came. Never holds more of it than ``max_size`` bytes, announced or not.
 
-    ``make_room`` is asked before more than ``MAX_UNAUTHENTICATED_BODY_SIZE`` of it are taken, with the bytes that it
-    may have.
+    ``reserve`` is asked before more than ``MAX_UNAUTHENTICATED_BODY_SIZE`` of it are taken, with the bytes that it may
+    have.
 
     Raises:
         TooLarge: it is longer than the cap.
@@ -54,7 +52,7 @@ async def read_body(
             raise _too_large(max_size)
         if max(length, announced or 0) > room:
             room = max_size if announced is None else announced
-            await make_room(room)
+            await reserve(room)
         chunks.append(chunk)
     return b"".join(chunks)
 

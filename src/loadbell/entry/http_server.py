@@ -25,19 +25,19 @@ _MAX_CONCURRENT_REQUESTS = 3_000  # open pages, which may be 2,000, among them
 
 
 @dataclass(frozen=True)
-class Room:
+class ConnectionCapacity:
     """How many connections may be open, and how many may wait in the kernel to be accepted."""
 
     limits: ConnectionLimits
     backlog: int
 
     @property
-    def at_once(self) -> int:
+    def max_requests(self) -> int:
         """How many requests may be worked on: so there is always a connection that waits, and can make room."""
         return min(self.limits.max_connections * 3 // 4, _MAX_CONCURRENT_REQUESTS)
 
 
-def room_for_connections(beside: int) -> Room:
+def raise_capacity(beside: int) -> ConnectionCapacity:
     """Raises this process's limit of open files as far as it may, and gives the room that it makes.
 
     ``beside`` is how many connections we open ourselves. So descriptors don't run out while connections are accepted,
@@ -62,21 +62,25 @@ def room_for_connections(beside: int) -> Room:
             clients=most,
         )
     of_place = min(limits.max_connections_per_network, most // 2)
-    return Room(replace(limits, max_connections=most, max_connections_per_network=of_place), backlog)
+    return ConnectionCapacity(replace(limits, max_connections=most, max_connections_per_network=of_place), backlog)
 
 
 def http_config(
-    application: ASGIApp, *, grace: float, trusted_proxies: Sequence[Network] = (), room: Room | None = None
+    application: ASGIApp,
+    *,
+    grace: float,
+    trusted_proxies: Sequence[Network] = (),
+    capacity: ConnectionCapacity | None = None,
 ) -> uvicorn.Config:
     """How ``application`` is served; what is in flight has ``grace`` seconds to end.
 
     Who asks from where is what the connection says, unless that comes from one of the ``trusted_proxies``: then it is
     the last address in ``X-Forwarded-For`` that is none of theirs.
     """
-    room = room or Room(ConnectionLimits(), 1_024)
+    capacity = capacity or ConnectionCapacity(ConnectionLimits(), 1_024)
     return uvicorn.Config(
         application,
-        http=limited_protocol(Connections(room.limits, trusted_proxies)),
+        http=limited_protocol(Connections(capacity.limits, trusted_proxies)),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -84,7 +88,7 @@ def http_config(
         server_header=False,
         proxy_headers=bool(trusted_proxies),  # anybody can send them
         forwarded_allow_ips=[str(network) for network in trusted_proxies],
-        backlog=room.backlog,
+        backlog=capacity.backlog,
         timeout_graceful_shutdown=int(grace),
     )
 

@@ -166,9 +166,9 @@ class AppRequest(Generic[Who]):
             MalformedBody: the client went away in the middle of it.
             RateLimited, Unavailable: there is no room for it.
         """
-        return await read_body(self._request, max_size or self.max_body_size, self.make_room)
+        return await read_body(self._request, max_size or self.max_body_size, self.reserve)
 
-    async def make_room(self, length: int) -> None:
+    async def reserve(self, length: int) -> None:
         """Keeps room for ``length`` bytes until this request has ended.
 
         Raises:
@@ -177,9 +177,9 @@ class AppRequest(Generic[Who]):
         """
         if self._who is None:
             await self.check_credential()
-        whose, shares = _share_of(self._who), self.context.shares
-        await shares.take_room(whose, length)
-        self._request.scope["state"][AT_END].append(lambda: shares.give_room(whose, length))
+        key, shares = _share_of(self._who), self.context.shares
+        await shares.reserve(key, length)
+        self._request.scope["state"][AT_END].append(lambda: shares.release(key, length))
 
     async def read(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``use_case``, which changes nothing, gives on one snapshot.
@@ -225,7 +225,7 @@ class AppRequest(Generic[Who]):
 
         shares = self.context.shares
         try:
-            async with shares.turn(shares.whose(bearer, self.address)):
+            async with shares.slot(shares.key_of(bearer, self.address)):
                 return await transact(identified)
         finally:
             who = self._who

@@ -28,17 +28,17 @@ _MIB = 2**20
 class ShareLimits:
     """How much there is, and how much of it one organization gets."""
 
-    at_once: int = 64  #: units of work of one organization at the database
-    waiting: int = 512  #: more of them that wait for their turn
-    bodies: int = 64 * _MIB  #: bytes of large bodies in memory
-    bodies_of_one: int = 16 * _MIB  #: those of one organization; k6's largest push has half of that
-    patience: float = 10.0  #: seconds that a large body waits for room
+    max_running: int = 64  #: units of work of one organization at the database
+    max_waiting: int = 512  #: more of them that wait for their turn
+    max_bodies_size: int = 64 * _MIB  #: bytes of large bodies in memory
+    max_bodies_size_per_key: int = 16 * _MIB  #: those of one organization; k6's largest push has half of that
+    timeout_s: float = 10.0  #: seconds that a large body waits for room
 
 
-class _Line:
+class _Queue:
     def __init__(self, at_once: int) -> None:
-        self.turns = asyncio.Semaphore(at_once)
-        self.asking = 0
+        self.slots = asyncio.Semaphore(at_once)
+        self.users = 0
 
 
 class Shares:
@@ -46,72 +46,72 @@ class Shares:
 
     def __init__(self, limits: ShareLimits | None = None) -> None:
         self._limits = limits or ShareLimits()
-        self._lines: dict[Hashable, _Line] = {}
-        self._remembered: OrderedDict[object, Hashable] = OrderedDict()
+        self._queues: dict[Hashable, _Queue] = {}
+        self._known: OrderedDict[object, Hashable] = OrderedDict()
         self._bodies: Counter[Hashable] = Counter()
         self._body_bytes = 0
         self._freed = asyncio.Event()
 
-    def whose(self, credential: str | None, address: str | None) -> Hashable:
+    def key_of(self, credential: str | None, address: str | None) -> Hashable:
         """Whose share a request takes, by what is known of it before it is let in."""
-        known = self._remembered.get(hash_credential(credential)) if credential else None
+        known = self._known.get(hash_credential(credential)) if credential else None
         return network_of(address) if known is None else known
 
-    def remember(self, credential: str, whose: Hashable) -> None:
+    def remember(self, credential: str, key: Hashable) -> None:
         """The credential was good, and is theirs."""
         hashed = hash_credential(credential)
-        self._remembered[hashed] = whose
-        self._remembered.move_to_end(hashed)
-        if len(self._remembered) > _MAX_KNOWN_CREDENTIALS:
-            self._remembered.popitem(last=False)
+        self._known[hashed] = key
+        self._known.move_to_end(hashed)
+        if len(self._known) > _MAX_KNOWN_CREDENTIALS:
+            self._known.popitem(last=False)
 
     @asynccontextmanager
-    async def turn(self, whose: Hashable) -> AsyncIterator[None]:
-        """Waits until fewer than ``at_once`` of theirs are at work.
+    async def slot(self, key: Hashable) -> AsyncIterator[None]:
+        """Waits until fewer than ``max_running`` of theirs are at work.
 
         Raises:
             RateLimited: too many wait already.
         """
-        line = self._lines.setdefault(whose, _Line(self._limits.at_once))
-        if line.asking >= self._limits.at_once + self._limits.waiting:
+        queue = self._queues.setdefault(key, _Queue(self._limits.max_running))
+        if queue.users >= self._limits.max_running + self._limits.max_waiting:
             raise RateLimited("Too many requests of yours are waiting to be answered. Send fewer at once.", SECOND)
-        line.asking += 1
+        queue.users += 1
         try:
-            async with line.turns:
+            async with queue.slots:
                 yield
         finally:
-            line.asking -= 1
-            if not line.asking:
-                del self._lines[whose]
+            queue.users -= 1
+            if not queue.users:
+                del self._queues[key]
 
-    async def take_room(self, whose: Hashable, length: int) -> None:
-        """Waits until there is room for ``length`` more bytes of theirs, which :meth:`give_room` gives back.
+    async def reserve(self, key: Hashable, length: int) -> None:
+        """Waits until there is room for ``length`` more bytes of theirs, which :meth:`release` gives back.
 
         Raises:
             RateLimited: they have taken theirs.
             Unavailable: others have taken all of it.
         """
         try:
-            async with asyncio.timeout(self._limits.patience):
-                while not self._has_room(whose, length):
+            async with asyncio.timeout(self._limits.timeout_s):
+                while not self._has_room(key, length):
                     await self._freed.wait()
         except TimeoutError:
-            if self._bodies[whose] + length > self._limits.bodies_of_one:
+            if self._bodies[key] + length > self._limits.max_bodies_size_per_key:
                 message = "Too many large requests of yours are under way. Send fewer at once."
                 raise RateLimited(message, SECOND) from None
             raise Unavailable("Too many large requests are under way. Send the same request again.") from None
-        self._bodies[whose] += length
+        self._bodies[key] += length
         self._body_bytes += length
 
-    def give_room(self, whose: Hashable, length: int) -> None:
+    def release(self, key: Hashable, length: int) -> None:
         """Others may have it."""
         self._body_bytes -= length
-        self._bodies[whose] -= length
-        if not self._bodies[whose]:
-            del self._bodies[whose]
+        self._bodies[key] -= length
+        if not self._bodies[key]:
+            del self._bodies[key]
         freed, self._freed = self._freed, asyncio.Event()
         freed.set()
 
-    def _has_room(self, whose: Hashable, length: int) -> bool:
-        own, limits = self._bodies.get(whose, 0), self._limits
-        return own + length <= limits.bodies_of_one and self._body_bytes + length <= limits.bodies
+    def _has_room(self, key: Hashable, length: int) -> bool:
+        own, limits = self._bodies.get(key, 0), self._limits
+        return own + length <= limits.max_bodies_size_per_key and self._body_bytes + length <= limits.max_bodies_size

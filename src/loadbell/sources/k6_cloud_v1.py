@@ -38,8 +38,8 @@ from loadbell.entry.requests import ApiRequest, AppContext
 from loadbell.notify.channels import names_of_paused
 from loadbell.runs import lifecycle, measurements
 from loadbell.sources import k6_create, k6_points
+from loadbell.sources.fair_queue import FairQueue
 from loadbell.sources.k6_json import decode_json
-from loadbell.sources.turns import Turns
 from loadbell.store.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ class K6Request(ApiRequest):
             await self.check_credential()
         try:
             if has_archive:
-                await self.make_room(_MAX_ARCHIVE_BUFFER_SIZE)
+                await self.reserve(_MAX_ARCHIVE_BUFFER_SIZE)
                 test = await k6_create.of_form(body_chunks(self._request), content_type)
                 self._raw = msgspec.json.encode(test)
                 return test
@@ -223,7 +223,7 @@ async def create(k6: NamedDependency[K6Request]) -> Response[bytes]:
 
 @post(_METRICS, status_code=HTTPStatus.OK)
 async def push(
-    k6: NamedDependency[K6Request], turns: NamedDependency[Turns], request: Request[Any, Any, Any]
+    k6: NamedDependency[K6Request], turns: NamedDependency[FairQueue], request: Request[Any, Any, Any]
 ) -> Response[bytes]:
     """Takes metrics. Once somebody has asked to abort the run, they are kept and k6 is told to stop.
 
@@ -286,7 +286,7 @@ def router(context: AppContext) -> Router:
     def asked(request: Request[Any, Any, Any]) -> TokenRequest:
         return TokenRequest(context, request)
 
-    turns = Turns(MAX_CONCURRENT_READS, most_waiting=MAX_WAITING_SIZE, patience=QUEUE_TIMEOUT_S)
+    turns = FairQueue(MAX_CONCURRENT_READS, max_waiting=MAX_WAITING_SIZE, timeout_s=QUEUE_TIMEOUT_S)
     return Router(
         "/",
         route_handlers=[create, push, end, validate_token, out_of_scope, only_post],

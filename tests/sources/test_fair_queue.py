@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from loadbell.domain.errors import RateLimited
-from loadbell.sources.turns import Turns
+from loadbell.sources.fair_queue import FairQueue
 
 
 class Gate:
@@ -36,8 +36,8 @@ def test_one_organization_never_has_all_turns() -> None:
     async def run() -> None:
         begun: list[str] = []
         gates = {name: Gate(begun, name) for name in ("a1", "a2", "a3", "b1", "b2")}
-        turns = Turns(2, most_waiting=100, patience=30)
-        tasks = {name: asyncio.create_task(turns.run(ord(name[0]), 1, gate)) for name, gate in gates.items()}
+        queue = FairQueue(2, max_waiting=100, timeout_s=30)
+        tasks = {name: asyncio.create_task(queue.run(ord(name[0]), 1, gate)) for name, gate in gates.items()}
         await until(lambda: len(begun) == 2)
         assert {"a1", "b1"} == set(begun)
         gates["a1"].opened.set()
@@ -57,8 +57,8 @@ def test_waiting_is_shared_among_many() -> None:
         begun: list[str] = []
         names = ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "c1"]
         gates = {name: Gate(begun, name) for name in names}
-        turns = Turns(2, most_waiting=100, patience=30)
-        tasks = [asyncio.create_task(turns.run(ord(name[0]), 1, gate)) for name, gate in gates.items()]
+        queue = FairQueue(2, max_waiting=100, timeout_s=30)
+        tasks = [asyncio.create_task(queue.run(ord(name[0]), 1, gate)) for name, gate in gates.items()]
         await until(lambda: len(begun) == 2)
         for name in ("a1", "a2"):
             gates[name].opened.set()
@@ -77,16 +77,16 @@ def test_who_leaves_frees_the_place() -> None:
     async def run() -> None:
         begun: list[str] = []
         first, left, last = (Gate(begun, name) for name in ("first", "left", "last"))
-        turns = Turns(2, most_waiting=10, patience=30)
-        running = asyncio.create_task(turns.run(1, 5, first))
-        waiting = asyncio.create_task(turns.run(1, 5, left))
+        queue = FairQueue(2, max_waiting=10, timeout_s=30)
+        running = asyncio.create_task(queue.run(1, 5, first))
+        waiting = asyncio.create_task(queue.run(1, 5, left))
         await until(lambda: len(begun) == 1)
         with pytest.raises(RateLimited):
-            await turns.run(1, 1, last)
+            await queue.run(1, 1, last)
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        following = asyncio.create_task(turns.run(1, 5, last))
+        following = asyncio.create_task(queue.run(1, 5, last))
         first.opened.set()
         last.opened.set()
         assert ("first", "last") == (await running, await following)
@@ -101,16 +101,16 @@ def test_nobody_waits_for_ever() -> None:
     async def run() -> None:
         begun: list[str] = []
         gate = Gate(begun, "first")
-        turns = Turns(2, most_waiting=100, patience=0.05)
-        running = asyncio.create_task(turns.run(1, 0, gate))
+        queue = FairQueue(2, max_waiting=100, timeout_s=0.05)
+        running = asyncio.create_task(queue.run(1, 0, gate))
         await until(lambda: len(begun) == 1)
-        for work in (running, asyncio.create_task(turns.run(1, 0, gate))):
+        for work in (running, asyncio.create_task(queue.run(1, 0, gate))):
             with pytest.raises(RateLimited) as refused:
                 await work
             assert 1_000_000 == refused.value.wait
         assert ["first"] == begun
         gate.opened.set()
-        patient = Turns(2, most_waiting=1, patience=30)
+        patient = FairQueue(2, max_waiting=1, timeout_s=30)
         assert "first" == await patient.run(1, 0, gate)
 
     asyncio.run(run())
@@ -120,9 +120,9 @@ def test_work_that_fails_gives_its_turn_back() -> None:
     """Its error comes out, and the next has a turn."""
 
     async def run() -> None:
-        turns = Turns(2, most_waiting=1, patience=30)
+        queue = FairQueue(2, max_waiting=1, timeout_s=30)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
-                await turns.run(1, 0, lambda: 1 // 0)
+                await queue.run(1, 0, lambda: 1 // 0)
 
     asyncio.run(run())
