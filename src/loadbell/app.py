@@ -24,7 +24,7 @@ from loadbell.accounts.first_start import setup_code
 from loadbell.accounts.mail import Mailer
 from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
-from loadbell.entry.hosts import Hosts, hosts_of, in_url
+from loadbell.entry.hosts import Hosts, build_hosts, format_host
 from loadbell.entry.http_server import HttpServer, http_config, raise_capacity
 from loadbell.entry.rate_limits import limit_of_reports, limit_of_test_hooks
 from loadbell.entry.requests import AppContext
@@ -105,8 +105,8 @@ async def serve(  # noqa: PLR0913 - one argument for each option
         WrongState: the database can't be used as it stands.
     """
     with _listen(host, port) as listener:
-        address = f"http://{in_url(host)}:{listener.getsockname()[1]}"
-        hosts = hosts_of(settings.base_url, settings.allowed_hosts, host, listener)
+        address = f"http://{format_host(host)}:{listener.getsockname()[1]}"
+        hosts = build_hosts(settings.base_url, settings.allowed_hosts, host, listener)
         if hosts.any_address:
             log.warning(
                 "LOADBELL_BASE_URL is not set: links lead to this machine's own name. If people reach this server "

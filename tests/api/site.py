@@ -24,7 +24,7 @@ from loadbell.domain.quotas import Quotas
 from loadbell.domain.retry import RetrySchedule
 from loadbell.domain.runs import Trigger
 from loadbell.entry.asgi import PAGES, build_asgi
-from loadbell.entry.hosts import hosts_of
+from loadbell.entry.hosts import build_hosts
 from loadbell.entry.http_server import http_config
 from loadbell.entry.requests import AppContext
 from loadbell.notify.worker.loop import Worker
@@ -244,7 +244,7 @@ def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test 
             listener.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
             async with opened(store_url) as database:
-                hosts = hosts_of(base_url, (), "127.0.0.1", listener)
+                hosts = build_hosts(base_url, (), "127.0.0.1", listener)
                 installation = replace(
                     INSTALLATION, base_url=hosts.base_url, quotas=quotas or Quotas(), sends_mail=sends_mail
                 )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from loadbell.domain.errors import Forbidden
-from loadbell.entry.hosts import Hosts, host_name
+from loadbell.entry.hosts import Hosts, parse_host_name
 from loadbell.entry.problems import Misdirected
 
 HERE = Hosts("http://127.0.0.1:8025")
@@ -157,6 +157,6 @@ def test_somebody_who_may_be_elsewhere(hosts: Hosts, scope: Any) -> None:
 
 def test_names_are_compared_in_one_spelling() -> None:
     """Whichever way an operator writes a name or an address."""
-    assert host_name("Loadbell.Tools.SVC.") == "loadbell.tools.svc"
-    assert host_name("FD00:0::0007") == host_name("fd00::7%eth0") == "fd00::7"
-    assert host_name("a b") is None
+    assert parse_host_name("Loadbell.Tools.SVC.") == "loadbell.tools.svc"
+    assert parse_host_name("FD00:0::0007") == parse_host_name("fd00::7%eth0") == "fd00::7"
+    assert parse_host_name("a b") is None

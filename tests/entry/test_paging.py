@@ -8,14 +8,14 @@ from hypothesis import strategies as st
 
 from loadbell.domain.errors import Invalid, NotFound
 from loadbell.domain.ids import MAX_ID
-from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.paging import PageQuery, split_page
 from loadbell.entry.path_ids import check_id, parse_integer_id, parse_uuid_id
 
 
 @given(st.integers(1, MAX_ID))
 def test_a_cursor_leads_back_to_its_integer(number: int) -> None:
     """The cursor of a full page opens as the id of its last item, and needs no quoting in a URL."""
-    page, cursor = split([number, 0], 1, lambda item: item)
+    page, cursor = split_page([number, 0], 1, lambda item: item)
 
     assert [number] == page
     assert cursor is not None
@@ -26,7 +26,7 @@ def test_a_cursor_leads_back_to_its_integer(number: int) -> None:
 @given(st.uuids())
 def test_a_cursor_leads_back_to_its_uuid(value: UUID) -> None:
     """The same for lists of what has UUIDs; a cursor of the one is none of the other."""
-    _, cursor = split([value, value], 1, lambda item: item)
+    _, cursor = split_page([value, value], 1, lambda item: item)
 
     assert value == PageQuery(cursor=cursor).before_uuid()
     with pytest.raises(Invalid):
@@ -47,8 +47,8 @@ def test_no_text_is_more_than_refused_as_a_cursor(text: str) -> None:
 
 def test_a_short_page_is_the_last() -> None:
     """No more items than asked for: no cursor."""
-    assert ([3, 2], None) == split([3, 2], 2, lambda item: item)
-    assert ([], None) == split([], 2, lambda item: item)
+    assert ([3, 2], None) == split_page([3, 2], 2, lambda item: item)
+    assert ([], None) == split_page([], 2, lambda item: item)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "+1", "01", "1.0", "", " 1", "1\n", "\u0661", str(2**63), "9" * 500])

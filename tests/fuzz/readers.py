@@ -28,7 +28,7 @@ from loadbell.entry.hosts import Hosts
 from loadbell.entry.paging import PageQuery
 from loadbell.entry.parameters import read_cookies, read_query
 from loadbell.entry.path_ids import parse_integer_id, parse_uuid_id
-from loadbell.entry.paths import without_root
+from loadbell.entry.paths import strip_root
 from loadbell.outbound.contract import Reply
 from loadbell.outbound.urls import BadUrl, parse_url
 from loadbell.sources import k6_create, k6_points
@@ -128,7 +128,7 @@ _OF_FORMS: tuple[Callable[[Form], object], ...] = (
 
 
 def _onward(text: str) -> object:
-    return without_root(text, "/bell") if _LOCAL.fullmatch(text) else "/"
+    return strip_root(text, "/bell") if _LOCAL.fullmatch(text) else "/"
 
 
 READERS: Mapping[str, Reader] = {

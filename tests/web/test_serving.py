@@ -10,7 +10,7 @@ from litestar.testing import RequestFactory
 
 from loadbell.cli.errors import ExitCode
 from loadbell.domain.errors import Unavailable
-from loadbell.entry.hosts import in_url
+from loadbell.entry.hosts import format_host
 from loadbell.entry.problems import refuse
 from loadbell.web.page import error_page
 from tests.support.server import Client, Server, run_loadbell, set_up
@@ -95,12 +95,12 @@ def test_a_server_that_listens_everywhere_goes_by_its_machines_name(tmp_path: Pa
         client = Client(f"http://127.0.0.1:{port}", made["token"])
         run = client.ok("POST", "/runs", {"name": "Checkout"})
         asked = {name: client.call("GET", "/runs", headers={"Host": name}).status for name in (
-            f"127.0.0.1:{port}", f"localhost:{port}", urlsplit(run["url"]).netloc, f"{in_url(host)}:{port}",
+            f"127.0.0.1:{port}", f"localhost:{port}", urlsplit(run["url"]).netloc, f"{format_host(host)}:{port}",
             socket.gethostname(), "evil.example", f"evil.example:{port}", "203.0.113.9",
         )}  # fmt: skip
         log = server.log.read_text()
 
-    assert server.url == f"http://{in_url(host)}:{port}"
+    assert server.url == f"http://{format_host(host)}:{port}"
     assert urlsplit(run["url"]).port == port
     assert urlsplit(run["url"]).hostname in _own_names()
     assert list(asked.values()) == [200] * 5 + [421] * 3

@@ -10,7 +10,7 @@ import pytest
 
 from loadbell import web
 from loadbell.domain.orgs import Role
-from loadbell.entry.paths import without_root
+from loadbell.entry.paths import strip_root
 from loadbell.web import rendering
 from tests.api.conftest import NewStore
 from tests.api.site import ApiSite, served
@@ -205,11 +205,11 @@ def test_a_path_that_looks_like_one_of_ours(new_store: NewStore) -> None:
 
 def test_taking_the_path_away() -> None:
     """Only as a whole, and once; what remains is a path again."""
-    assert [without_root(path, "/a/b") for path in ("/a/b", "/a/b/", "/a/b/c", "/a/b?x=1")] == ["/", "/", "/c", "/?x=1"]
-    assert [without_root(path, "/a/b") for path in ("/", "/a", "/a/bc", "/c/a/b", "/a/b/a/b")] == [
+    assert [strip_root(path, "/a/b") for path in ("/a/b", "/a/b/", "/a/b/c", "/a/b?x=1")] == ["/", "/", "/c", "/?x=1"]
+    assert [strip_root(path, "/a/b") for path in ("/", "/a", "/a/bc", "/c/a/b", "/a/b/a/b")] == [
         "/", "/a", "/a/bc", "/c/a/b", "/a/b",
     ]  # fmt: skip
-    assert without_root("/a", "") == "/a"
+    assert strip_root("/a", "") == "/a"
 
 
 def test_no_template_writes_an_address_without_the_path() -> None:

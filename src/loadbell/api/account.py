@@ -62,15 +62,15 @@ class AccountTokenBody(NewTokenBody, kw_only=True):
 @route("GET", "/account", "Read your account")
 async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
     """Who you are, and in which organizations."""
-    return _shown(await account.get_account(unit))
+    return _to_json(await account.get_account(unit))
 
 
 @route("PATCH", "/account", "Change your account")
 async def change_account(unit: UnitOfWork[SignedIn], body: AccountChangeBody) -> Account:
     """Changes your name."""
     if body.name is None:
-        return _shown(await account.get_account(unit))
-    return _shown(await account.rename(unit, body.name))
+        return _to_json(await account.get_account(unit))
+    return _to_json(await account.rename(unit, body.name))
 
 
 @route("POST", "/account/password", "Change your password", refusals=(409, 429))
@@ -88,7 +88,7 @@ async def create_account_token(unit: UnitOfWork[SignedIn], body: AccountTokenBod
     return await make_token(unit.on_behalf_of(principal), body)
 
 
-def _shown(user: account.Account) -> Account:
+def _to_json(user: account.Account) -> Account:
     return Account(
         user_id=user.user_id,
         email=user.email,

@@ -9,7 +9,7 @@ from loadbell.channels.settings import masked_settings
 from loadbell.domain import channels, deliveries, events, replays, runs
 from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
-from loadbell.entry.paging import cursor_after, split
+from loadbell.entry.paging import cursor_after, split_page
 
 Item = TypeVar("Item")
 PageT = TypeVar("PageT")
@@ -233,7 +233,7 @@ def page(
     key: Callable[[Source], object],
 ) -> PageT:
     """The page that ``found``, one more than ``limit`` if there is, gives."""
-    items, next_cursor = split(found, limit, key)
+    items, next_cursor = split_page(found, limit, key)
     return made([shown(item) for item in items], next_cursor)
 
 

@@ -69,7 +69,7 @@ class Joined(msgspec.Struct):
     token: str
 
 
-def _shown(invitation: orgs.Invitation) -> dict[str, Any]:
+def _to_json(invitation: orgs.Invitation) -> dict[str, Any]:
     return {
         "id": invitation.id,
         "organization_id": invitation.organization_id,
@@ -99,7 +99,7 @@ async def create_invitation(
         role=Role(body.role),
         project_ids=tuple(body.project_ids or ()),
     )
-    return CreatedInvitation(**_shown(made.invitation), url=made.url, token=made.token, mailed=made.mailed)
+    return CreatedInvitation(**_to_json(made.invitation), url=made.url, token=made.token, mailed=made.mailed)
 
 
 @route("GET", "/organizations/{organization_id}/invitations", "List invitations", refusals=(404,))
@@ -110,7 +110,7 @@ async def list_invitations(unit: UnitOfWork[Principal], organization_id: int, qu
         InvitationPage,
         listed,
         query.limit,
-        lambda invitation: Invitation(**_shown(invitation)),
+        lambda invitation: Invitation(**_to_json(invitation)),
         lambda invitation: invitation.id,
     )
 

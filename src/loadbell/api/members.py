@@ -42,7 +42,7 @@ class MemberChangeBody(msgspec.Struct, kw_only=True):
 async def list_members(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> MemberPage:
     """The organization's members, the newest users first."""
     listed = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
-    return page(MemberPage, listed, query.limit, _shown, lambda member: member.user_id)
+    return page(MemberPage, listed, query.limit, _to_json, lambda member: member.user_id)
 
 
 @route("PATCH", "/organizations/{organization_id}/members/{user_id}", "Change a member", refusals=(404, 409))
@@ -52,7 +52,9 @@ async def update_member(
 ) -> Member:
     """Changes the role or the assigned projects. The owner makes another member the owner and becomes an admin."""
     project_ids = None if body.project_ids is None else tuple(body.project_ids)
-    return _shown(await members.update_member(unit, organization_id, user_id, role=body.role, project_ids=project_ids))
+    return _to_json(
+        await members.update_member(unit, organization_id, user_id, role=body.role, project_ids=project_ids)
+    )
 
 
 @route("DELETE", "/organizations/{organization_id}/members/{user_id}", "Remove a member, or leave", refusals=(404, 409))
@@ -65,7 +67,7 @@ async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_
     await members.remove_member(unit, organization_id, user_id)
 
 
-def _shown(member: orgs.Member) -> Member:
+def _to_json(member: orgs.Member) -> Member:
     return Member(
         member.user_id, member.email, member.name, member.role, list(member.project_ids), rfc3339(member.created_at)
     )

@@ -15,7 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 from loadbell import __version__
 from loadbell.api import webhooks
 from loadbell.api.operations import Credential, Operation
-from loadbell.api.settings_schemas import tell_settings
+from loadbell.api.settings_schemas import describe_settings
 from loadbell.entry.bodies import MAX_BODY_SIZE
 from loadbell.entry.problems import CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from loadbell.entry.requests import MAX_KEY_LENGTH
@@ -70,7 +70,7 @@ def document(tags: Iterable[tuple[str, Iterable[HTTPRouteHandler]]], base_url: s
     wanted = dict.fromkeys(kind for route in routes for kind in _types(route.operation))
     kinds = [*wanted, Problem, *webhooks.PAYLOADS.values()]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
-    tell_settings(components)
+    describe_settings(components)
     schema_of: _Schemas = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -89,7 +89,7 @@ def document(tags: Iterable[tuple[str, Iterable[HTTPRouteHandler]]], base_url: s
             "security": [{"token": []}],
             "tags": [{"name": name} for name in dict.fromkeys(route.tag for route in routes)],
             "paths": paths,
-            "webhooks": webhooks.described({name: schema_of[kind] for name, kind in webhooks.PAYLOADS.items()}),
+            "webhooks": webhooks.describe_webhooks({name: schema_of[kind] for name, kind in webhooks.PAYLOADS.items()}),
             "components": {
                 "schemas": components,
                 "securitySchemes": {

@@ -97,7 +97,7 @@ async def list_organizations(unit: UnitOfWork[Principal], query: PageQuery) -> O
         OrganizationPage,
         listed,
         query.limit,
-        lambda organization: _shown(organization, unit.principal),
+        lambda organization: _to_json(organization, unit.principal),
         lambda organization: organization.id,
     )
 
@@ -105,7 +105,7 @@ async def list_organizations(unit: UnitOfWork[Principal], query: PageQuery) -> O
 @route("GET", "/organizations/{organization_id}", "Read an organization", refusals=(404,))
 async def get_organization(unit: UnitOfWork[Principal], organization_id: int) -> Organization:
     """The organization as it stands."""
-    return _shown(await organizations.get_organization(unit, organization_id), unit.principal)
+    return _to_json(await organizations.get_organization(unit, organization_id), unit.principal)
 
 
 @route("PATCH", "/organizations/{organization_id}", "Change an organization", refusals=(404, 409))
@@ -121,7 +121,7 @@ async def update_organization(
         name=body.name,
         default_project_id=None if default is None else check_id(default, "project"),
     )
-    return _shown(changed, unit.principal)
+    return _to_json(changed, unit.principal)
 
 
 @route("DELETE", "/organizations/{organization_id}", "Delete an organization", refusals=(404,))
@@ -140,7 +140,7 @@ def _created(made: organizations.NewOrganization) -> CreatedOrganization:
     return CreatedOrganization(made.organization_id, made.project_id, made.token)
 
 
-def _shown(organization: orgs.Organization, principal: Principal) -> Organization:
+def _to_json(organization: orgs.Organization, principal: Principal) -> Organization:
     default = organization.default_project_id
     return Organization(
         id=organization.id,

@@ -61,27 +61,27 @@ class ProjectChangeBody(msgspec.Struct, kw_only=True):
 async def list_projects(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> ProjectPage:
     """The organization's projects, newest first, archived ones too."""
     listed = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
-    return page(ProjectPage, listed, query.limit, _shown, lambda project: project.id)
+    return page(ProjectPage, listed, query.limit, _to_json, lambda project: project.id)
 
 
 @route("POST", "/organizations/{organization_id}/projects", "Add a project", status=201, refusals=(404,))
 @exclusive
 async def create_project(unit: UnitOfWork[Principal], organization_id: int, body: NewProjectBody) -> Project:
     """Adds a project, to which nobody is assigned yet."""
-    return _shown(await projects.add_project(unit, organization_id, body.name))
+    return _to_json(await projects.add_project(unit, organization_id, body.name))
 
 
 @route("GET", "/projects/{project_id}", "Read a project", refusals=(404,))
 async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
     """One project as it stands."""
-    return _shown(await projects.get_project(unit, project_id))
+    return _to_json(await projects.get_project(unit, project_id))
 
 
 @route("PATCH", "/projects/{project_id}", "Change a project", refusals=(404, 409))
 @exclusive
 async def update_project(unit: UnitOfWork[Principal], project_id: int, body: ProjectChangeBody) -> Project:
     """Renames, archives or restores the project. The default one can't be archived."""
-    return _shown(await projects.update_project(unit, project_id, name=body.name, archived=body.archived))
+    return _to_json(await projects.update_project(unit, project_id, name=body.name, archived=body.archived))
 
 
 @route("DELETE", "/projects/{project_id}", "Delete a project", refusals=(404, 409))
@@ -96,7 +96,7 @@ async def delete_project(request: ApiRequest, project_id: int, query: DeletionQu
     return ProjectLoss(**asdict(loss))
 
 
-def _shown(project: orgs.Project) -> Project:
+def _to_json(project: orgs.Project) -> Project:
     return Project(
         id=project.id,
         organization_id=project.organization_id,

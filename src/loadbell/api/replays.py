@@ -9,7 +9,7 @@ from loadbell.api import answers, bodies
 from loadbell.api.routes import route
 from loadbell.domain.ids import from_datetime
 from loadbell.domain.orgs import Principal
-from loadbell.entry.requests import ApiRequest, answer
+from loadbell.entry.requests import ApiRequest, json_response
 from loadbell.notify import replay
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -28,7 +28,7 @@ async def start_replay(request: ApiRequest, channel_id: int, body: bodies.Replay
     """
     count = await request.read(_count, channel_id, body)
     started = await request.write_once(_start, channel_id, body, count)
-    return answer(HTTPStatus.OK if body.dry_run else HTTPStatus.ACCEPTED, started)
+    return json_response(HTTPStatus.OK if body.dry_run else HTTPStatus.ACCEPTED, started)
 
 
 @route("GET", "/channels/{channel_id}/replays/{replay_id}", "Read a replay", refusals=(404,))

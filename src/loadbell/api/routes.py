@@ -33,7 +33,7 @@ from loadbell.api.bodies import Nothing
 from loadbell.api.operations import Credential, Operation
 from loadbell.domain.errors import Refused
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
-from loadbell.entry.requests import ApiRequest, AppContext, AppRequest, PublicRequest, SessionRequest, answer
+from loadbell.entry.requests import ApiRequest, AppContext, AppRequest, PublicRequest, SessionRequest, json_response
 from loadbell.store.unit_of_work import UnitOfWork, exclusive, is_exclusive
 
 _REQUESTS: Mapping[Any, tuple[Credential, type[AppRequest[Any]]]] = {
@@ -63,18 +63,18 @@ class _Handler:
     async def respond(self, context: AppContext, received: Request[Any, Any, Any]) -> Response[Any]:
         request = self.request(context, received)
         body = None if self.body is None else await request.body(self.body)
-        given = {"body": body} if self.takes_body else {}
+        arguments = {"body": body} if self.takes_body else {}
         if self.is_unit:
-            result = await self._run(request, given)
+            result = await self._run(request, arguments)
         else:
-            result = await self.function(request, **await self._asked_by_known(request), **given)
+            result = await self.function(request, **await self._read_parameters_authenticated(request), **arguments)
         if isinstance(result, Response):
             return result
-        return Response(None, status_code=self.status) if result is None else answer(self.status, result)
+        return Response(None, status_code=self.status) if result is None else json_response(self.status, result)
 
-    async def _run(self, request: AppRequest[Any], given: Mapping[str, Any]) -> Any:
+    async def _run(self, request: AppRequest[Any], arguments: Mapping[str, Any]) -> Any:
         async def work(unit: UnitOfWork[Any]) -> Any:
-            return await self.function(unit, **self._asked(request), **given)
+            return await self.function(unit, **self._read_parameters(request), **arguments)
 
         if is_exclusive(self.function):
             work = exclusive(work)
@@ -84,22 +84,22 @@ class _Handler:
             return await request.write_once(work)
         return await request.write(work)
 
-    async def _asked_by_known(self, request: AppRequest[Any]) -> dict[str, Any]:
+    async def _read_parameters_authenticated(self, request: AppRequest[Any]) -> dict[str, Any]:
         try:
-            return self._asked(request)
+            return self._read_parameters(request)
         except Refused:  # whoever may not ask at all learns nothing of what else is wrong
             await request.check_credential()
             raise
 
-    def _asked(self, request: AppRequest[Any]) -> dict[str, Any]:
+    def _read_parameters(self, request: AppRequest[Any]) -> dict[str, Any]:
         """What path and query say."""
-        asked: dict[str, Any] = {}
+        parameters: dict[str, Any] = {}
         for name, kind in self.ids.items():
             noun = _NOUNS.get(name, name.removesuffix("_id"))
-            asked[name] = request.uuid(name, noun) if kind is UUID else request.integer_id(name, noun)
+            parameters[name] = request.uuid(name, noun) if kind is UUID else request.integer_id(name, noun)
         if self.query is not None:
-            asked["query"] = request.query(self.query)
-        return asked
+            parameters["query"] = request.query(self.query)
+        return parameters
 
 
 def route(  # noqa: PLR0913 - one argument for each thing that annotations don't say

@@ -66,7 +66,7 @@ async def heartbeat(request: ApiRequest, run_id: int) -> msgspec.Raw | answers.H
 @route("POST", "/runs/{run_id}/abort", "Ask a run to stop", status=202, refusals=(404, 409))
 async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> answers.Run:
     """Tells the source to stop. Where it can't be told, or nothing runs yet, the run ends here; its note says so."""
-    return _shown(unit, await lifecycle.abort_run(unit, run_id))
+    return _to_json(unit, await lifecycle.abort_run(unit, run_id))
 
 
 @route("GET", "/runs", "List runs", refusals=(404,))
@@ -84,13 +84,13 @@ async def list_runs(unit: UnitOfWork[Principal], query: bodies.RunsQuery) -> ans
         before=query.before_id(),
         limit=query.limit,
     )
-    return answers.RunPage([_shown(unit, run) for run in listed], cursor_after(following))
+    return answers.RunPage([_to_json(unit, run) for run in listed], cursor_after(following))
 
 
 @route("GET", "/runs/{run_id}", "Read a run", refusals=(404,))
 async def get_run(unit: UnitOfWork[Principal], run_id: int) -> answers.Run:
     """One run as it stands."""
-    return _shown(unit, await lifecycle.get_run(unit, run_id))
+    return _to_json(unit, await lifecycle.get_run(unit, run_id))
 
 
 @route("GET", "/runs/{run_id}/deliveries", "List a run's deliveries", refusals=(404,))
@@ -105,14 +105,14 @@ async def _create_run(
     unit: UnitOfWork[Principal], limit: RateLimit, body: bodies.NewRunBody, sent_at: Micros | None
 ) -> answers.Run:
     limit.take(unit.principal.token_id, unit.now)  # here: a request that is repeated with its key counts once
-    return _shown(unit, await lifecycle.create_run(unit, body.new_run(sent_at)))
+    return _to_json(unit, await lifecycle.create_run(unit, body.new_run(sent_at)))
 
 
 async def _report_run(
     unit: UnitOfWork[Principal], limit: RateLimit, run_id: int, body: bodies.ReportBody
 ) -> answers.Run:
     limit.take(unit.principal.token_id, unit.now)
-    return _shown(unit, await lifecycle.report_run(unit, run_id, body.report()))
+    return _to_json(unit, await lifecycle.report_run(unit, run_id, body.report()))
 
 
 async def _heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str, float] | None) -> answers.Heartbeat:
@@ -128,7 +128,7 @@ def _sent_at(request: ApiRequest) -> Micros | None:
     return None if moment.tzinfo is None else from_datetime(moment)
 
 
-def _shown(unit: UnitOfWork[Principal], run: runs.Run) -> answers.Run:
+def _to_json(unit: UnitOfWork[Principal], run: runs.Run) -> answers.Run:
     return answers.run(run, unit.installation.base_url)
 
 

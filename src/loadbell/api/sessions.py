@@ -76,7 +76,7 @@ async def list_sessions(unit: UnitOfWork[SignedIn], query: PageQuery) -> Session
     """Where you are signed in: your sessions that are not over, newest first."""
     listed = await sessions.list_sessions(unit, before=query.before_id(), limit=query.one_more)
     return page(
-        SessionPage, listed, query.limit, lambda session: _shown(session, unit.principal), lambda session: session.id
+        SessionPage, listed, query.limit, lambda session: _to_json(session, unit.principal), lambda session: session.id
     )
 
 
@@ -86,7 +86,7 @@ async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
     await sessions.end_session(unit, session_id)
 
 
-def _shown(session: SessionRow, who: SignedIn) -> Session:
+def _to_json(session: SessionRow, who: SignedIn) -> Session:
     return Session(
         id=session.id,
         current=session.id == who.session_id,

@@ -11,7 +11,7 @@ _WITH_KIND = (bodies.NewChannelBody, bodies.FormBody)
 _CHANGE = bodies.ChannelChangeBody
 
 
-def tell_settings(components: dict[str, Any]) -> None:
+def describe_settings(components: dict[str, Any]) -> None:
     """Puts into ``components`` what each kind takes: a body that names a kind becomes a choice of one for each kind.
 
     A change names none, so that its settings may be those of any kind; the channel's own are meant.

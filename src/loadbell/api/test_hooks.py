@@ -10,7 +10,7 @@ from loadbell.api.deliveries import read_delivery
 from loadbell.domain.deliveries import ENDED
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.entry.polling import poll_until
-from loadbell.entry.requests import ApiRequest, answer
+from loadbell.entry.requests import ApiRequest, json_response
 
 GRACE: Micros = 5 * SECOND
 
@@ -28,4 +28,4 @@ async def wait_for_test(request: ApiRequest, started: msgspec.Raw) -> Response[b
     delivery = await poll_until(
         lambda seen: seen.status in ENDED, lambda: request.read(read_delivery, delivery_id), max_wait
     )
-    return answer(HTTPStatus.OK if delivery.status in ENDED else HTTPStatus.ACCEPTED, delivery)
+    return json_response(HTTPStatus.OK if delivery.status in ENDED else HTTPStatus.ACCEPTED, delivery)

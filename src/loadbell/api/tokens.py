@@ -55,7 +55,7 @@ class NewTokenBody(msgspec.Struct, kw_only=True):
 async def list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenPage:
     """All tokens of the organization, whoseever they are, newest first; expired ones too."""
     listed = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
-    return page(TokenPage, listed, query.limit, lambda token: Token(**_shown(token)), lambda token: token.id)
+    return page(TokenPage, listed, query.limit, lambda token: Token(**_to_json(token)), lambda token: token.id)
 
 
 @route("POST", "/tokens", "Make an API token", status=201)
@@ -84,10 +84,10 @@ async def make_token(unit: UnitOfWork[Principal], body: NewTokenBody) -> Created
         project_id=body.project_id,
         expires_at=instant(body.expires_at),
     )
-    return CreatedToken(**_shown(token), token=value)
+    return CreatedToken(**_to_json(token), token=value)
 
 
-def _shown(token: orgs.Token) -> dict[str, Any]:
+def _to_json(token: orgs.Token) -> dict[str, Any]:
     return {
         "id": token.id,
         "user_id": token.user_id,

@@ -78,7 +78,7 @@ _HEADERS = {
 }
 
 
-def described(schemas: dict[EventName, dict[str, Any]]) -> dict[str, Any]:
+def describe_webhooks(schemas: dict[EventName, dict[str, Any]]) -> dict[str, Any]:
     """The ``webhooks`` section; ``schemas`` are those of :data:`PAYLOADS`."""
     return {
         name.value: {

@@ -20,7 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from loadbell.domain.errors import NotFound, Refused
 from loadbell.entry.health import ANY_HOST, health_handlers
-from loadbell.entry.paths import below_root
+from loadbell.entry.paths import mount_below_root
 from loadbell.entry.problems import INTERNAL, METHOD_NOT_ALLOWED, MalformedBody, Misdirected, problem, refuse
 from loadbell.entry.request_ids import FAILED, RequestIds, loggable
 from loadbell.entry.request_limits import RequestLimits
@@ -28,8 +28,8 @@ from loadbell.entry.requests import AppContext
 
 log = structlog.get_logger()
 
-Asked = Request[Any, Any, Any]
-ErrorPage = Callable[[Asked, Response[bytes], str], Response[Any]]
+AnyRequest = Request[Any, Any, Any]
+ErrorPage = Callable[[AnyRequest, Response[bytes], str], Response[Any]]
 """Makes the page that tells a person what a problem tells a program, for a server under the path that is given last."""
 
 PAGES = {"pages": True}
@@ -49,35 +49,35 @@ def build_asgi(
     ``rewrite`` may change where a request goes to before it is routed. ``at_once`` are answered at the same time.
     """
 
-    async def ours_only(request: Asked) -> Response[bytes] | None:
+    async def ours_only(request: AnyRequest) -> Response[bytes] | None:
         if not ANY_HOST.items() <= request.route_handler.opt.items():
             context.hosts.check(request.scope)
         return await _possible_methods(request)
 
-    def lost(request: Asked, error: HTTPException) -> Response[bytes]:
+    def lost(request: AnyRequest, error: HTTPException) -> Response[bytes]:
         try:
             context.hosts.check(request.scope)
         except Misdirected as refusal:
             return refuse(refusal)
-        return unroutable(request, error)
+        return handle_http_error(request, error)
 
     application = Litestar(
         [*health_handlers(context), *routers],
         before_request=ours_only,
         exception_handlers={
-            Refused: _told(context, _refused, error_page),
-            HTTPException: _told(context, lost, error_page),
-            Exception: _told(context, failed, error_page),
+            Refused: _as_page(context, _refuse, error_page),
+            HTTPException: _as_page(context, lost, error_page),
+            Exception: _as_page(context, handle_failure, error_page),
         },
         state=State({"context": context}),
         openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
         logging_config=None,
     )
-    routed = below_root(application if rewrite is None else rewrite(application), context.root, routers)
+    routed = mount_below_root(application if rewrite is None else rewrite(application), context.root, routers)
     return RequestIds(RequestLimits(_head_as_get(routed), at_once), context.database.entropy)
 
 
-async def _possible_methods(request: Asked) -> Response[bytes] | None:
+async def _possible_methods(request: AnyRequest) -> Response[bytes] | None:
     """The answer to OPTIONS. Litestar's own would name only the method that was registered first at the address."""
     if request.method != HttpMethod.OPTIONS:
         return None
@@ -120,34 +120,32 @@ def _head_as_get(application: ASGIApp) -> ASGIApp:
     return answer
 
 
-def _told(
-    context: AppContext, answer: Callable[[Asked, Any], Response[bytes]], error_page: ErrorPage | None
-) -> Callable[[Asked, Exception], Response[Any]]:
+def _as_page(
+    context: AppContext, answer: Callable[[AnyRequest, Any], Response[bytes]], error_page: ErrorPage | None
+) -> Callable[[AnyRequest, Exception], Response[Any]]:
     """``answer``, as a page if that is what was asked for."""
 
-    def told(request: Asked, error: Exception) -> Response[Any]:
+    def handle(request: AnyRequest, error: Exception) -> Response[Any]:
         answered = answer(request, error)
         return (
-            answered
-            if error_page is None or not _is_for_a_person(request)
-            else error_page(request, answered, context.root)
+            answered if error_page is None or not _wants_html(request) else error_page(request, answered, context.root)
         )
 
-    return told
+    return handle
 
 
-def _is_for_a_person(request: Asked) -> bool:
+def _wants_html(request: AnyRequest) -> bool:
     handler = request.scope.get("route_handler")
     if handler is not None:
         return "pages" in handler.opt
     return "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/")
 
 
-def _refused(_request: Asked, refusal: Refused) -> Response[bytes]:
+def _refuse(_request: AnyRequest, refusal: Refused) -> Response[bytes]:
     return refuse(refusal)
 
 
-def unroutable(request: Asked, error: HTTPException) -> Response[bytes]:
+def handle_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
     """The answer to what Litestar itself refuses, which after our own reading of requests is only where they go to."""
     if error.status_code == METHOD_NOT_ALLOWED.status:
         allow = _allow((error.headers or {}).get("allow", "").split(", "))
@@ -157,10 +155,10 @@ def unroutable(request: Asked, error: HTTPException) -> Response[bytes]:
         return refuse(NotFound("There is nothing at this address."))
     if error.status_code < INTERNAL.status:
         return refuse(MalformedBody("The request can't be understood."))
-    return failed(request, error)
+    return handle_failure(request, error)
 
 
-def failed(request: Asked, error: Exception) -> Response[bytes]:
+def handle_failure(request: AnyRequest, error: Exception) -> Response[bytes]:
     """The answer when loadbell itself failed, which is logged."""
     log.error("A request failed", method=request.method, path=loggable(request.scope["path"]), exc_info=error)
     return problem(INTERNAL, FAILED)

@@ -74,8 +74,8 @@ async def body_chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
             return
 
 
-def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
-    """What the JSON object ``raw`` says, as ``wanted`` (a Struct).
+def decode_body(raw: bytes, content_type: str | None, model: type[T]) -> T:
+    """What the JSON object ``raw`` says, as ``model`` (a Struct).
 
     No body at all says what ``{}`` does, whatever it is declared as.
 
@@ -86,7 +86,7 @@ def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
     """
     if not raw:
         try:
-            return convert_fields({}, wanted)
+            return convert_fields({}, model)
         except Invalid as missing:
             told = (FieldError(error.field, f"{error.message}, and the body is empty") for error in missing.errors)
             raise Invalid(*told) from None
@@ -99,7 +99,7 @@ def decode_body(raw: bytes, content_type: str | None, wanted: type[T]) -> T:
         found = [FieldError(path or WHOLE_BODY, message) for path in islice(_nul(tree), MAX_ERRORS)]
         if found:
             raise Invalid(*found)
-    return convert_fields(tree, wanted)
+    return convert_fields(tree, model)
 
 
 def _too_large(max_size: int) -> TooLarge:

@@ -34,8 +34,8 @@ _COUNTED = {"str": "characters", "array": "entries", "object": "entries"}
 _MAX_KEY_LENGTH = 60
 
 
-def convert_fields(tree: Mapping[str, Any], wanted: type[T], *, strict: bool = True) -> T:
-    """``tree`` as ``wanted``, a Struct. Keys that it does not have are ignored.
+def convert_fields(tree: Mapping[str, Any], model: type[T], *, strict: bool = True) -> T:
+    """``tree`` as ``model``, a Struct. Keys that it does not have are ignored.
 
     ``strict`` False reads numbers, booleans and times from texts, as a query string needs.
 
@@ -43,27 +43,27 @@ def convert_fields(tree: Mapping[str, Any], wanted: type[T], *, strict: bool = T
         Invalid: some fields are wrong; it names up to ``MAX_ERRORS``.
     """
     try:
-        return msgspec.convert(tree, wanted, strict=strict)
+        return msgspec.convert(tree, model, strict=strict)
     except (msgspec.ValidationError, OverflowError) as error:
         # Only now is it worth looking at each field by itself.
-        found = list(islice(_wrong_fields(tree, wanted, "", strict=strict), MAX_ERRORS))
+        found = list(islice(_wrong_fields(tree, model, "", strict=strict), MAX_ERRORS))
         raise Invalid(*(found or [FieldError("body", str(error))])) from None
 
 
-def describe(problem: str, path: str, wanted: Any = None) -> tuple[str, str]:
+def describe(error: str, path: str, model: Any = None) -> tuple[str, str]:
     """The dotted path and the sentence for what msgspec says of the value at ``path``."""
-    what, _, where = problem.partition(" - at ")
+    what, _, where = error.partition(" - at ")
     inner = where.replace("`", "").removeprefix("key in ").removeprefix("$")
     steps = [step for step in re.split(r"[.\[\]]+", inner) if step]
     missing = re.fullmatch(r"Object missing required field `(.+)`", what)
     if missing:
         steps.append(missing[1])
-    return ".".join([path, *steps] if path else steps), _sentence(what, wanted)
+    return ".".join([path, *steps] if path else steps), _sentence(what, model)
 
 
-def _wrong_fields(tree: Mapping[str, Any], wanted: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
-    hints = typing.get_type_hints(wanted, include_extras=True)
-    for field in msgspec.structs.fields(wanted):
+def _wrong_fields(tree: Mapping[str, Any], model: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
+    hints = typing.get_type_hints(model, include_extras=True)
+    for field in msgspec.structs.fields(model):
         here = f"{path}.{field.name}" if path else field.name
         if field.name in tree:
             yield from _wrong_value(tree[field.name], hints[field.name], here, strict=strict)
@@ -71,59 +71,59 @@ def _wrong_fields(tree: Mapping[str, Any], wanted: Any, path: str, *, strict: bo
             yield FieldError(here, "is required")
 
 
-def _wrong_value(value: Any, wanted: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
+def _wrong_value(value: Any, model: Any, path: str, *, strict: bool) -> Iterator[FieldError]:
     try:
-        msgspec.convert(value, wanted, strict=strict)
+        msgspec.convert(value, model, strict=strict)
     except OverflowError:
         yield FieldError(path, "this number is too large")
     except msgspec.ValidationError as error:
         struct = next(
-            (part for part in _parts(wanted) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None
+            (part for part in _parts(model) if isinstance(part, type) and issubclass(part, msgspec.Struct)), None
         )
-        plain = next((part for part in _parts(wanted) if typing.get_origin(part) is dict), None)
+        plain = next((part for part in _parts(model) if typing.get_origin(part) is dict), None)
         if isinstance(value, dict) and plain is not None:
             yield from _wrong_entries(value, plain, path, str(error))
         elif isinstance(value, dict) and struct is not None:
             yield from _wrong_fields(value, struct, path, strict=strict)
         else:
-            yield FieldError(*describe(str(error), path, wanted))
+            yield FieldError(*describe(str(error), path, model))
 
 
-def _wrong_entries(value: dict[str, Any], wanted: Any, path: str, problem: str) -> Iterator[FieldError]:
+def _wrong_entries(value: dict[str, Any], model: Any, path: str, problem: str) -> Iterator[FieldError]:
     """One error for each entry of an object with free keys that is wrong; else what is wrong with all of it."""
     found = False
     for key, part in value.items():
         try:
-            msgspec.convert({key: part}, wanted)
+            msgspec.convert({key: part}, model)
         except OverflowError:
             found = True
             yield FieldError(f"{path}.{key[:_MAX_KEY_LENGTH]}", "this number is too large")
         except msgspec.ValidationError as error:
             found = True
-            _, sentence = describe(str(error), path, wanted)
+            _, sentence = describe(str(error), path, model)
             if "`key` in" in str(error):
                 yield FieldError(path, f"a name in it {sentence}")
             else:
                 yield FieldError(f"{path}.{key[:_MAX_KEY_LENGTH]}", sentence)
     if not found:
-        yield FieldError(*describe(problem, path, wanted))
+        yield FieldError(*describe(problem, path, model))
 
 
-def _parts(wanted: Any) -> Iterator[Any]:
-    """``wanted`` itself without annotations, and the members of a union."""
-    origin = typing.get_origin(wanted)
+def _parts(model: Any) -> Iterator[Any]:
+    """``model`` itself without annotations, and the members of a union."""
+    origin = typing.get_origin(model)
     if origin is typing.Annotated:
-        yield from _parts(typing.get_args(wanted)[0])
+        yield from _parts(typing.get_args(model)[0])
     elif origin in {typing.Union, types.UnionType}:
-        for part in typing.get_args(wanted):
+        for part in typing.get_args(model):
             yield from _parts(part)
     else:
-        yield wanted
+        yield model
 
 
-def _sentence(what: str, wanted: Any) -> str:
+def _sentence(what: str, model: Any) -> str:
     if what.startswith("Invalid enum value"):
-        choices = list(_choices(wanted))
+        choices = list(_choices(model))
         return f"must be one of {', '.join(choices)}" if choices else "is none of the values that are known here"
     return next((say(match) for pattern, say in _SENTENCES if (match := pattern.match(what))), what)
 
@@ -132,9 +132,9 @@ def _in_words(names: str) -> str:
     return " or ".join(_WORDS.get(name, name) for name in names.split(" | "))
 
 
-def _choices(wanted: Any) -> Iterator[str]:
-    """The values of the first enum or Literal in ``wanted``, however deep."""
-    for part in _parts(wanted):
+def _choices(model: Any) -> Iterator[str]:
+    """The values of the first enum or Literal in ``model``, however deep."""
+    for part in _parts(model):
         if isinstance(part, enum.EnumType):
             members: Iterator[enum.Enum] = iter(part)
             yield from (str(member.value) for member in members)

@@ -43,7 +43,7 @@ class Hosts:
     """The names of this server: that of ``base_url``, those of loopback, and ``further`` ones."""
 
     base_url: str
-    further: frozenset[str] = frozenset()  #: as :func:`host_name` gives them
+    further: frozenset[str] = frozenset()  #: as :func:`parse_host_name` gives them
     any_address: bool = False  #: and whichever address of this machine the connection was made to
 
     def check(self, scope: Scope) -> None:
@@ -111,22 +111,22 @@ class Hosts:
         return origins
 
 
-def hosts_of(base_url: str | None, further: Sequence[str], host: str, listener: socket.socket) -> Hosts:
+def build_hosts(base_url: str | None, further: Sequence[str], host: str, listener: socket.socket) -> Hosts:
     """The names of the server that listens on ``listener``, for which somebody wrote ``host``.
 
     Without a base URL links lead to where it listens; from everywhere, to this machine's own name.
     """
     address, port = listener.getsockname()[:2]
-    names = {name for one in (*further, host, address) if (name := host_name(one)) is not None}
-    if base_url is not None or not is_everywhere(address):
-        return Hosts(base_url or f"http://{in_url(host.partition('%')[0])}:{port}", frozenset(names))
+    names = {name for one in (*further, host, address) if (name := parse_host_name(one)) is not None}
+    if base_url is not None or not is_any_address(address):
+        return Hosts(base_url or f"http://{format_host(host.partition('%')[0])}:{port}", frozenset(names))
     own = _own_names() or [_own_address()]
-    return Hosts(f"http://{in_url(own[0])}:{port}", frozenset({*names, *own}), any_address=True)
+    return Hosts(f"http://{format_host(own[0])}:{port}", frozenset({*names, *own}), any_address=True)
 
 
-def host_name(text: str) -> str | None:
+def parse_host_name(text: str) -> str | None:
     """A host's name or address as names are compared here; None: it is none. A dot at the end changes nothing."""
-    found = _parse_host(in_url(text.partition("%")[0]))
+    found = _parse_host(format_host(text.partition("%")[0]))
     return None if found is None else found[0]
 
 
@@ -153,12 +153,12 @@ def is_loopback(name: str) -> bool:
     return name == "localhost" if address is None else any(address in network for network in _LOOPBACK)
 
 
-def in_url(host: str) -> str:
+def format_host(host: str) -> str:
     """A host's name or address as a URL has it."""
     return f"[{host}]" if ":" in host else host
 
 
-def is_everywhere(name: str) -> bool:
+def is_any_address(name: str) -> bool:
     """Whether ``name`` means every address of a machine, so that nobody can be sent there."""
     address = _address(name)
     return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_unspecified
@@ -207,7 +207,7 @@ def _origin_of(text: str) -> Origin | None:
 
 def _own_names() -> list[str]:
     """What this machine calls itself, the name first that others are likeliest to know."""
-    named = (host_name(name) for name in (socket.getfqdn(), socket.gethostname()))
+    named = (parse_host_name(name) for name in (socket.getfqdn(), socket.gethostname()))
     names = {name for name in named if name is not None and name.split(".")[0] not in _NAMES_OF_LOOPBACK}
     return sorted(names, key=lambda name: ("." not in name, name))
 

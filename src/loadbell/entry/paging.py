@@ -34,7 +34,7 @@ class PageQuery(msgspec.Struct, kw_only=True):
         Raises:
             Invalid: the cursor is not one of ours.
         """
-        return None if self.cursor is None else _opened(self.cursor, parse_integer_id)
+        return None if self.cursor is None else _parse_cursor(self.cursor, parse_integer_id)
 
     def before_uuid(self) -> UUID | None:
         """The UUID that the page begins after.
@@ -42,14 +42,14 @@ class PageQuery(msgspec.Struct, kw_only=True):
         Raises:
             Invalid: the cursor is not one of ours.
         """
-        return None if self.cursor is None else _opened(self.cursor, parse_uuid_id)
+        return None if self.cursor is None else _parse_cursor(self.cursor, parse_uuid_id)
 
 
-def split(found: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[Sequence[T], str | None]:
-    """The page that ``found`` (one more than ``limit``, if there is) gives, and the cursor of the next."""
-    if len(found) <= limit:
-        return found, None
-    page = found[:limit]
+def split_page(items: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[Sequence[T], str | None]:
+    """The page that ``items`` (one more than ``limit``, if there is) gives, and the cursor of the next."""
+    if len(items) <= limit:
+        return items, None
+    page = items[:limit]
     return page, cursor_after(key(page[-1]))
 
 
@@ -58,7 +58,7 @@ def cursor_after(key: object | None) -> str | None:
     return None if key is None else base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 
-def _opened(cursor: str, parse: Callable[[str, str], T]) -> T:
+def _parse_cursor(cursor: str, parse: Callable[[str, str], T]) -> T:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
         return parse(text, "page")

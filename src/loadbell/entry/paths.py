@@ -7,7 +7,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 
-def without_root(path: str, root: str) -> str:
+def strip_root(path: str, root: str) -> str:
     """``path`` as it is below ``root``; a path that does not stand below it is as it is."""
     below = path.removeprefix(root)
     if below == path or not below.startswith(("/", "?")):
@@ -15,7 +15,7 @@ def without_root(path: str, root: str) -> str:
     return below if below.startswith("/") else f"/{below}"
 
 
-def below_root(application: ASGIApp, root: str, routers: Sequence[Router]) -> ASGIApp:
+def mount_below_root(application: ASGIApp, root: str, routers: Sequence[Router]) -> ASGIApp:
     """``application``, reached with ``root`` before its paths, or without it by a proxy that has taken it away.
 
     Where a path of ours begins like ``root`` nobody could tell the two apart: then the proxy has to take it away.
@@ -26,7 +26,7 @@ def below_root(application: ASGIApp, root: str, routers: Sequence[Router]) -> AS
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            path = without_root(scope["path"], root)
+            path = strip_root(scope["path"], root)
             if path != scope["path"]:
                 scope["path"], scope["raw_path"] = path, path.encode()
         await application(scope, receive, send)

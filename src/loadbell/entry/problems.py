@@ -101,7 +101,7 @@ INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "loadbell failed")
 CODES: tuple[str, ...] = tuple(kind.code for kind in (*_KINDS.values(), METHOD_NOT_ALLOWED, INTERNAL))
 """Every code that a route's answer may carry."""
 
-OF_THE_CONNECTION = (BAD_REQUEST, REQUEST_TIMEOUT, URI_TOO_LONG, HEADERS_TOO_LARGE)
+CONNECTION_PROBLEMS = (BAD_REQUEST, REQUEST_TIMEOUT, URI_TOO_LONG, HEADERS_TOO_LARGE)
 """What a request is refused with that reaches no route."""
 
 

@@ -28,7 +28,7 @@ from loadbell.entry.request_limits import (
     address_too_long,
     headers_too_large,
 )
-from loadbell.entry.targets import HostOfTarget
+from loadbell.entry.targets import TargetHost
 
 MAX_HEAD_SIZE = 2 * MAX_HEADERS_SIZE
 """Bytes of a head that has no end yet. What is whole below it is judged by ``RequestLimits``."""
@@ -57,7 +57,7 @@ class _Stop(Exception):  # noqa: N818 - no error: ends the parser's work
     """Leaves the parser: the answer is known already."""
 
 
-class LimitedProtocol(HostOfTarget):
+class LimitedProtocol(TargetHost):
     """One connection. ``room`` is shared by those of one server."""
 
     room: ClassVar[Connections]

@@ -97,17 +97,17 @@ class AppRequest(Generic[Who]):
         """
         return path_ids.parse_uuid_id(self._request.path_params[name], noun)
 
-    def query(self, wanted: type[S]) -> S:
-        """The query string as ``wanted``, a Struct; names that it does not have are ignored.
+    def query(self, model: type[S]) -> S:
+        """The query string as ``model``, a Struct; names that it does not have are ignored.
 
         Raises:
             Invalid: some fields are wrong.
         """
         said = self._query
-        nulls = [name for name in wanted.__struct_fields__ if said.get(name, "").lower() == "null"]
+        nulls = [name for name in model.__struct_fields__ if said.get(name, "").lower() == "null"]
         if nulls:  # which msgspec would read as absent, and the filter that somebody meant would be gone
             raise Invalid(*(FieldError(name, "can't be null; leave it out") for name in nulls))
-        return convert_fields(said, wanted, strict=False)
+        return convert_fields(said, model, strict=False)
 
     @cached_property
     def _query(self) -> dict[str, str]:
@@ -126,8 +126,8 @@ class AppRequest(Generic[Who]):
         """What the request shows to be let in."""
         return bearer_token(self._request)
 
-    async def body(self, wanted: type[T]) -> T:
-        """The body as ``wanted``, a Struct. Without a credential it is not even read.
+    async def body(self, model: type[T]) -> T:
+        """The body as ``model``, a Struct. Without a credential it is not even read.
 
         Raises:
             Unauthenticated: the credential is not good.
@@ -140,7 +140,7 @@ class AppRequest(Generic[Who]):
             await self.check_credential()
         try:
             self._raw = await self.read_body()
-            return self.decode(self._raw, wanted)
+            return self.decode(self._raw, model)
         except Refused:
             await self.check_credential()
             raise
@@ -153,9 +153,9 @@ class AppRequest(Generic[Who]):
         """
         return await self.read(_principal)
 
-    def decode(self, raw: bytes, wanted: type[T]) -> T:
-        """What the body ``raw`` says, as ``wanted``; raises as :meth:`body`."""
-        return decode_body(raw, self._request.headers.get("content-type"), wanted)
+    def decode(self, raw: bytes, model: type[T]) -> T:
+        """What the body ``raw`` says, as ``model``; raises as :meth:`body`."""
+        return decode_body(raw, self._request.headers.get("content-type"), model)
 
     async def read_body(self, max_size: int | None = None) -> bytes:
         """The body as it came. More than a stranger may send is read only from whom we know, and takes room.
@@ -177,7 +177,7 @@ class AppRequest(Generic[Who]):
         """
         if self._who is None:
             await self.check_credential()
-        key, shares = _share_of(self._who), self.context.shares
+        key, shares = _share_key(self._who), self.context.shares
         await shares.reserve(key, length)
         self._request.scope["state"][AT_END].append(lambda: shares.release(key, length))
 
@@ -187,9 +187,7 @@ class AppRequest(Generic[Who]):
         Raises:
             Refused: the credential is not good, or the use case refuses.
         """
-        return await self._noting_use(
-            self.context.database.read, Lock.NONE, lambda unit: use_case(unit, *args, **kwargs)
-        )
+        return await self._run(self.context.database.read, Lock.NONE, lambda unit: use_case(unit, *args, **kwargs))
 
     async def write(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``use_case`` gives, once it has been committed.
@@ -198,7 +196,7 @@ class AppRequest(Generic[Who]):
             Refused: the credential is not good, or the use case refuses; nothing was changed.
         """
         lock = Lock.EXCLUSIVE if is_exclusive(use_case) else Lock.SHARED
-        return await self._noting_use(self.context.database.write, lock, lambda unit: use_case(unit, *args, **kwargs))
+        return await self._run(self.context.database.write, lock, lambda unit: use_case(unit, *args, **kwargs))
 
     async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> Who:
         """Who is asking.
@@ -211,7 +209,7 @@ class AppRequest(Generic[Who]):
     async def _note_use(self, tx: Transaction, who: Who) -> None:
         """Keeps that the credential of ``who`` was used."""
 
-    async def _noting_use(
+    async def _run(
         self,
         transact: Callable[[Work[T]], Coroutine[Any, Any, T]],
         lock: Lock,
@@ -230,7 +228,7 @@ class AppRequest(Generic[Who]):
         finally:
             who = self._who
             if who is not None and bearer is not None:
-                shares.remember(bearer, _share_of(who))
+                shares.remember(bearer, _share_key(who))
             if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
                 with suppress(Unavailable):
                     await self.context.database.write(lambda tx: self._note_use(tx, who))
@@ -274,7 +272,7 @@ class ApiRequest(AppRequest[Principal]):
             tx, principal, key = unit.tx, unit.principal, self.key()
             assert key is not None
             assert principal.token_id is not None
-            fingerprint = hashlib.sha256(_rights(principal) + target + self._raw).hexdigest()
+            fingerprint = hashlib.sha256(_encode_rights(principal) + target + self._raw).hexdigest()
             result = await claim_key(tx, principal.token_id, key, fingerprint)
             if result is None:
                 result = msgspec.json.encode(await use_case(unit, *args, **kwargs)).decode()
@@ -317,24 +315,24 @@ def bearer_token(request: Request[Any, Any, Any]) -> str | None:
     return token.strip() or None if scheme.lower() == "bearer" else None
 
 
-def answer(status: int, shown: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
-    """``shown`` as JSON. It may hold what others must not see, so nobody keeps a copy on the way."""
+def json_response(status: int, body: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
+    """``body`` as JSON. It may hold what others must not see, so nobody keeps a copy on the way."""
     return Response(
-        msgspec.json.encode(shown),
+        msgspec.json.encode(body),
         status_code=status,
         media_type="application/json",
         headers={"Cache-Control": "no-store"},
     )
 
 
-def _share_of(who: Principal | SignedIn | Visitor | None) -> Hashable:
+def _share_key(who: Principal | SignedIn | Visitor | None) -> Hashable:
     """What counts as one when things are shared: an organization; a person where there is none; else an address."""
     if isinstance(who, Principal):
         return ("organization", who.organization_id)
     return ("person", who.user_id) if isinstance(who, SignedIn) else network_of(None if who is None else who.address)
 
 
-def _rights(principal: Principal) -> bytes:
+def _encode_rights(principal: Principal) -> bytes:
     projects = None if principal.projects is None else sorted(principal.projects)
     return f"{principal.role} {principal.scope} {projects}\n".encode()
 

@@ -7,7 +7,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 _END_OF_HOST = re.compile(rb"[/?#]")
 
 
-class HostOfTarget(HttpToolsProtocol):
+class TargetHost(HttpToolsProtocol):
     """uvicorn's protocol, which looks at path and query only, for ``GET http://host/path`` (RFC 9112 section 3.2.2)."""
 
     def on_headers_complete(self) -> None:

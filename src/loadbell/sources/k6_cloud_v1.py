@@ -29,7 +29,7 @@ from loadbell.domain.errors import FieldError, Invalid, NotFound, RateLimited, R
 from loadbell.domain.measurements import Measurements, Point, TooMuchWork, condense
 from loadbell.domain.orgs import Principal
 from loadbell.domain.runs import Result, RunStatus, Source, Threshold
-from loadbell.entry.asgi import failed, unroutable
+from loadbell.entry.asgi import handle_failure, handle_http_error
 from loadbell.entry.bodies import MAX_UNAUTHENTICATED_BODY_SIZE, body_chunks
 from loadbell.entry.path_ids import check_id, parse_integer_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
@@ -103,9 +103,9 @@ class K6Request(ApiRequest):
         shown = (self.header("authorization") or "").strip()
         return shown[len(_TOKEN) :].strip() or None if shown.lower().startswith(_TOKEN) else super().credential()
 
-    def decode(self, raw: bytes, wanted: type[T]) -> T:
+    def decode(self, raw: bytes, model: type[T]) -> T:
         """As k6's JSON is read: what it is declared as is not looked at."""
-        return decode_json(raw, wanted)
+        return decode_json(raw, model)
 
     async def announced(self) -> k6_create.NewTest:
         """What k6 says of a run that begins.
@@ -283,7 +283,7 @@ def router(context: AppContext) -> Router:
     def k6(request: Request[Any, Any, Any]) -> K6Request:
         return K6Request(context, request)
 
-    def asked(request: Request[Any, Any, Any]) -> TokenRequest:
+    def provide_token_request(request: Request[Any, Any, Any]) -> TokenRequest:
         return TokenRequest(context, request)
 
     turns = FairQueue(MAX_CONCURRENT_READS, max_waiting=MAX_WAITING_SIZE, timeout_s=QUEUE_TIMEOUT_S)
@@ -292,7 +292,7 @@ def router(context: AppContext) -> Router:
         route_handlers=[create, push, end, validate_token, out_of_scope, only_post],
         dependencies={
             "k6": Provide(k6, sync_to_thread=False),
-            "asked": Provide(asked, sync_to_thread=False),
+            "asked": Provide(provide_token_request, sync_to_thread=False),
             "turns": Provide(lambda: turns, sync_to_thread=False),
         },
         exception_handlers={
@@ -300,8 +300,8 @@ def router(context: AppContext) -> Router:
                 HTTPStatus.UNAUTHORIZED, _NO_TOKEN if k6(request).credential() is None else _WRONG_TOKEN
             ),
             Refused: lambda _, refusal: _told(refuse(refusal)),
-            HTTPException: lambda request, error: _told(unroutable(request, error)),
-            Exception: lambda request, error: _told(failed(request, error)),
+            HTTPException: lambda request, error: _told(handle_http_error(request, error)),
+            Exception: lambda request, error: _told(handle_failure(request, error)),
         },
     )
 

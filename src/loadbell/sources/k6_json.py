@@ -10,8 +10,8 @@ from loadbell.entry.bodies import decode_body
 T = TypeVar("T")
 
 
-def decode_json(raw: bytes, wanted: type[T]) -> T:
-    """What the JSON object ``raw`` says, as ``wanted`` (a Struct), whatever it declares itself as.
+def decode_json(raw: bytes, model: type[T]) -> T:
+    """What the JSON object ``raw`` says, as ``model`` (a Struct), whatever it declares itself as.
 
     Raises:
         MalformedBody: it is not JSON.
@@ -19,10 +19,10 @@ def decode_json(raw: bytes, wanted: type[T]) -> T:
     """
     cleaned = raw.replace(b"\\u0000", b"\\ufffd")  # no text can keep it
     try:
-        return decode_body(cleaned, "application/json", wanted)
+        return decode_body(cleaned, "application/json", model)
     except Invalid:  # perhaps a number that no float holds, in a field that is not read
         try:
-            return msgspec.json.decode(cleaned, type=wanted)
+            return msgspec.json.decode(cleaned, type=model)
         except msgspec.DecodeError:
             pass
         raise

@@ -140,10 +140,10 @@ def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tup
     except (NotWire, DecodeError):
         raise BadPush("the metrics are not a protobuf message of k6's format") from None
     points: list[Point] = []
-    wanted = None if asked is None else (looked_at(asked), labelled(asked))
+    model = None if asked is None else (looked_at(asked), labelled(asked))
     for metric in read.metrics:
         name = metric.name
-        trends, labels = (True, True) if wanted is None else (name in wanted[0], name in wanted[1])
+        trends, labels = (True, True) if model is None else (name in model[0], name in model[1])
         for series in metric.time_series:
             its_labels = {label.name: label.value for label in series.labels} if labels else _NO_LABELS
             points.extend(_points_of_series(name, its_labels, series, trends=trends))

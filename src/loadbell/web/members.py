@@ -11,7 +11,7 @@ from loadbell.accounts import invitations, members
 from loadbell.accounts.projects import names_of_projects
 from loadbell.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, RateLimited, Refused
 from loadbell.domain.orgs import Action, Invitation, Member, Principal, Role
-from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.paging import PageQuery, split_page
 from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.form import Form
@@ -160,7 +160,7 @@ async def _update_member(unit: UnitOfWork[Principal], organization_id: int, user
 
 async def _member_list_view(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> MemberListView:
     rows = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
-    listed, older = split(rows, query.limit, lambda member: member.user_id)
+    listed, older = split_page(rows, query.limit, lambda member: member.user_id)
     open_invitations = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE_SIZE)
     return MemberListView(listed, older, open_invitations, await names_of_projects(unit))
 

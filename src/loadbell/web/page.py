@@ -22,7 +22,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
 from loadbell.entry.bodies import MAX_UNAUTHENTICATED_BODY_SIZE
 from loadbell.entry.parameters import read_cookies
-from loadbell.entry.paths import without_root
+from loadbell.entry.paths import strip_root
 from loadbell.entry.problems import INTERNAL, Problem, refuse
 from loadbell.entry.requests import AppContext, SessionRequest, UseCase
 from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
@@ -275,7 +275,7 @@ class PageRequest(SessionRequest):
 
         Forms and links give it with the root before it; the path here has none, as all that the pages go by.
         """
-        return without_root(target, self.root) if _LOCAL.fullmatch(target) else "/"
+        return strip_root(target, self.root) if _LOCAL.fullmatch(target) else "/"
 
     def set_session_cookie(self, session: str, expires_at: Micros) -> None:
         """Lets the browser keep ``session``; whoever it was before is forgotten."""

@@ -10,7 +10,7 @@ from loadbell.accounts import projects
 from loadbell.accounts.organizations import MAX_NAME_LENGTH, update_organization
 from loadbell.domain.errors import Conflict, FieldError, Invalid, Refused
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
-from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.paging import PageQuery, split_page
 from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.form import Form
@@ -155,7 +155,7 @@ async def _list_projects(
     unit: UnitOfWork[Principal], organization_id: int, query: PageQuery
 ) -> tuple[Sequence[Project], str | None]:
     rows = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
-    return split(rows, query.limit, lambda project: project.id)
+    return split_page(rows, query.limit, lambda project: project.id)
 
 
 async def _project_with_loss(unit: UnitOfWork[Principal], project_id: int) -> tuple[Project, ProjectLoss | None]:

@@ -12,7 +12,7 @@ from loadbell.accounts.projects import names_of_projects
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Principal, Scope, Token
 from loadbell.domain.runs import Trigger
-from loadbell.entry.paging import PageQuery, split
+from loadbell.entry.paging import PageQuery, split_page
 from loadbell.entry.path_ids import parse_integer_id
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.web.datetimes import parse_datetime
@@ -129,7 +129,7 @@ async def _revoke_token(unit: UnitOfWork[Principal], token_id: str) -> None:
 
 async def _list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenListView:
     rows = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
-    listed, older = split(rows, query.limit, lambda token: token.id)
+    listed, older = split_page(rows, query.limit, lambda token: token.id)
     people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MAX_MEMBERS)
     emails = {member.user_id: member.email for member in people}
     return TokenListView(listed, older, emails, await names_of_projects(unit))
