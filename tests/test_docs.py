@@ -172,7 +172,7 @@ def test_the_documented_verification_accepts_us_and_nobody_else() -> None:
         uuid4(), events.EventName.TEST_HOOK, 1, time.time_ns() // 1000, events.test_hook_payload(), (secret,)
     )
     message = WebHook().render(
-        WebHookSettings("https://receiver.example"), notices.bare_notice(events.EventName.TEST_HOOK, 0), envelope
+        WebHookSettings("https://receiver.example"), notices.minimal_notice(events.EventName.TEST_HOOK, 0), envelope
     )
 
     assert namespace["receive"](secret, dict(message.headers), message.body) == {"event": "test.notification_channel"}

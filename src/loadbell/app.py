@@ -26,7 +26,7 @@ from loadbell.domain.ids import Micros
 from loadbell.entry.asgi import build_asgi
 from loadbell.entry.hosts import Hosts, build_hosts, format_host
 from loadbell.entry.http_server import HttpServer, http_config, raise_capacity
-from loadbell.entry.rate_limits import limit_of_reports, limit_of_test_hooks
+from loadbell.entry.rate_limits import make_report_limit, make_test_hook_limit
 from loadbell.entry.requests import AppContext
 from loadbell.notify.worker.capacity import MAX_IN_FLIGHT
 from loadbell.notify.worker.loop import Worker
@@ -248,8 +248,8 @@ def _http_server(
         installation,
         hosts=hosts,
         send_timeout=settings.send_timeout,
-        reports=limit_of_reports(settings.quotas.pace_of_reports),
-        test_hooks=limit_of_test_hooks(settings.quotas.pace_of_test_hooks),
+        reports=make_report_limit(settings.quotas.report_rate),
+        test_hooks=make_test_hook_limit(settings.quotas.test_hook_rate),
     )
     routers = [*api.routers(context), *sources.routers(context), *web.routers(context, live)]
     room = raise_capacity(beside=MAX_IN_FLIGHT)

@@ -3,7 +3,7 @@
 import pytest
 
 from loadbell.accounts.mail import Mailer, check_email, queue_mail
-from loadbell.domain.emails import mailed_as
+from loadbell.domain.emails import normalize_email
 from loadbell.domain.errors import Invalid
 from loadbell.domain.ids import SECOND
 from tests.support.mail import postbox
@@ -48,7 +48,7 @@ def test_mail_gets_to_every_address_that_is_taken(play: Play, address: str) -> N
             sent = await Mailer(site.database, box.settings, ca_file=None).send_due()
         (taken,) = box.taken
 
-        assert (1, [mailed_as(kept)], mailed_as(kept)) == (sent, taken.recipients, taken.message["To"])
+        assert (1, [normalize_email(kept)], normalize_email(kept)) == (sent, taken.recipients, taken.message["To"])
         assert taken.recipients[0].isascii()
 
     play(scenario)

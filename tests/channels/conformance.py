@@ -14,7 +14,7 @@ from loadbell.domain.events import EventName, channel_paused_payload, run_payloa
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Notice, pause_notice, run_notice
 from loadbell.domain.notices import test_hook_notice as hook_notice
-from loadbell.domain.runs import FINAL, Link, Result, Run, RunStatus, Source, Threshold, Trigger, result_of
+from loadbell.domain.runs import FINAL, Link, Result, Run, RunStatus, Source, Threshold, Trigger, derive_result
 from loadbell.outbound.contract import Envelope, Message, Reply
 from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver
 
@@ -74,7 +74,7 @@ def finished(status: RunStatus, result: Result | None) -> Run:
         Threshold("checks: rate>0.99", True, 1.0),
     )
     proven = thresholds if result in {Result.PASSED, Result.FAILED} else ()
-    return replace(RUN, status=status, result=result_of(status, result), ended_at=NOW, thresholds=proven)
+    return replace(RUN, status=status, result=derive_result(status, result), ended_at=NOW, thresholds=proven)
 
 
 def cases() -> dict[str, Case]:
@@ -82,7 +82,7 @@ def cases() -> dict[str, Case]:
     found = {"test.started running": run_case(RUN, EventName.STARTED)}
     for status in sorted(FINAL):
         for result in Result:
-            if result is Result.PASSED and result_of(status, None) is Result.FAILED:
+            if result is Result.PASSED and derive_result(status, None) is Result.FAILED:
                 continue  # no report may say so
             name = f"test.finished {status.text.lower()} {result.value}"
             found[name] = run_case(finished(status, result), EventName.FINISHED)

@@ -19,7 +19,7 @@ from loadbell.domain.deliveries import Reason
 from loadbell.domain.errors import Invalid
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
-from loadbell.domain.notices import Fact, Notice, Tone, bare_notice
+from loadbell.domain.notices import Fact, Notice, Tone, minimal_notice
 from loadbell.domain.runs import Link, Threshold
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.contract import Envelope, Reply
@@ -283,7 +283,7 @@ def test_a_note_of_white_space_alone_is_left_out(slack: FakeSlack) -> None:
 
 def test_an_event_of_the_past_makes_a_message(slack: FakeSlack) -> None:
     """An event that was stored before notices were is told by its name."""
-    notice = bare_notice(EventName.STARTED, NOW)
+    notice = minimal_notice(EventName.STARTED, NOW)
 
     assert "🔔 test.started" == message(notice)["text"]
     assert accepted(slack, notice)

@@ -19,7 +19,7 @@ from loadbell.domain.deliveries import Reason
 from loadbell.domain.errors import Invalid
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import to_datetime
-from loadbell.domain.notices import bare_notice
+from loadbell.domain.notices import minimal_notice
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.contract import Envelope, Reply
 from loadbell.outbound.signing import new_secret
@@ -33,7 +33,7 @@ DELIVERY = UUID("19c5d426-3b4d-43c3-8277-37ad7d457430")
 parse = partial(parse_settings, ChannelKind.WEBHOOK, check_url=partial(check_url, policy=AddressPolicy()))
 
 
-NOTICE = bare_notice(EventName.STARTED, 0)
+NOTICE = minimal_notice(EventName.STARTED, 0)
 
 
 def envelope(*, payload: bytes = b'{"event":"test.started"}', secrets: tuple[str, ...] = ()) -> Envelope:

@@ -13,7 +13,7 @@ from loadbell.channels.webhook import CHANNEL, WebHookSettings
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import Invalid
 from loadbell.domain.events import EventName
-from loadbell.domain.notices import bare_notice
+from loadbell.domain.notices import minimal_notice
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.contract import Envelope, Message
 
@@ -25,7 +25,7 @@ parse = partial(parse_settings, ChannelKind.WEBHOOK, check_url=partial(check_url
 
 def rendered(**settings: Any) -> Message:
     envelope = Envelope(UUID(int=1), EventName.STARTED, attempt=1, now=0, payload=b"{}")
-    return CHANNEL.render(WebHookSettings(URL, **settings), bare_notice(EventName.STARTED, 0), envelope)
+    return CHANNEL.render(WebHookSettings(URL, **settings), minimal_notice(EventName.STARTED, 0), envelope)
 
 
 def errors_of(raw: dict[str, Any], **more: Any) -> list[tuple[str, str]]:

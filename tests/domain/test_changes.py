@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from loadbell.domain.changes import changed_fields
+from loadbell.domain.changes import diff_fields
 
 
 @pytest.mark.parametrize(
@@ -19,14 +19,14 @@ from loadbell.domain.changes import changed_fields
 )
 def test_only_what_differs_is_told(before: dict[str, Any], after: dict[str, Any], changes: dict[str, Any]) -> None:
     """Each field with both of its values; nothing of a field that stayed as it was."""
-    assert changes == changed_fields(before, after)
+    assert changes == diff_fields(before, after)
 
 
 def test_a_new_secret_that_looks_like_the_former_one_shows() -> None:
     """The clear values are compared, the masked ones are told."""
     masked = {"before": "…", "after": "…"}
 
-    assert {"password": masked} == changed_fields(
+    assert {"password": masked} == diff_fields(
         {"password": "one", "name": "n"},
         {"password": "two", "name": "n"},
         shown=lambda state: {**state, "password": "…"},

@@ -10,18 +10,18 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.metrics import format_number
 from loadbell.domain.notices import (
-    LATE,
+    LATE_AFTER,
     MAX_METRICS,
     Fact,
     Notice,
     Tone,
-    bare_notice,
     decode_notice,
+    describe_threshold,
     encode_notice,
-    judged_by,
+    format_span,
+    minimal_notice,
     pause_notice,
     run_notice,
-    span,
 )
 from loadbell.domain.notices import test_hook_notice as hook_notice
 from loadbell.domain.runs import FINAL, EndedBy, Link, Result, Run, RunStatus, Source, Threshold, Trigger
@@ -89,14 +89,14 @@ def facts(notice: Notice) -> dict[str, str]:
 )
 def test_a_span_is_said_in_its_two_largest_units(length: Micros, said: str) -> None:
     """Whole units, rounded down; a unit of which there is none is left out; a negative span is none at all."""
-    assert said == span(length)
+    assert said == format_span(length)
 
 
 @given(st.integers(0, 40_000 * DAY))
 def test_a_span_is_never_longer_than_said(length: Micros) -> None:
     """What is said lies below the span, by less than the smaller unit that was said could have been."""
     sizes = {"ms": 1000, "s": SECOND, "min": MINUTE, "h": HOUR, "d": DAY}
-    words = span(length).split()
+    words = format_span(length).split()
     said = sum(int(count) * sizes[unit] for count, unit in zip(words[::2], words[1::2], strict=True))
 
     assert 0 <= length - said < max(sizes[words[1]], 1000)
@@ -104,11 +104,11 @@ def test_a_span_is_never_longer_than_said(length: Micros) -> None:
 
 @pytest.mark.parametrize(
     ("after", "said"),
-    [(-HOUR, None), (0, None), (LATE, None), (LATE + 1, "delayed 1 min"), (2 * HOUR, "delayed 2 h")],
+    [(-HOUR, None), (0, None), (LATE_AFTER, None), (LATE_AFTER + 1, "delayed 1 min"), (2 * HOUR, "delayed 2 h")],
 )
 def test_late_news_says_so(after: Micros, said: str | None) -> None:
     """Up to 60 s after the event a message is in time, and a clock that went back makes none late."""
-    assert said == bare_notice(EventName.STARTED, NOW).late_by(NOW + after)
+    assert said == minimal_notice(EventName.STARTED, NOW).late_by(NOW + after)
 
 
 NEWS, GOOD, WARNING, BAD = Tone.NEWS, Tone.GOOD, Tone.WARNING, Tone.BAD
@@ -252,7 +252,7 @@ def test_the_tool_is_named_with_its_version() -> None:
 )
 def test_by_what_a_threshold_was_judged(threshold: Threshold, said: str | None) -> None:
     """Its value with its unit, if it is known."""
-    assert said == judged_by(threshold)
+    assert said == describe_threshold(threshold)
 
 
 def test_a_test_hook_says_who_pressed_it() -> None:

@@ -14,11 +14,11 @@ from loadbell.domain.runs import (
     Result,
     RunStatus,
     Source,
-    abort_of,
+    abort_status,
     check_move,
+    derive_result,
     may_correct,
-    result_of,
-    silent_end,
+    timeout_status,
 )
 
 TEXTS = {
@@ -98,20 +98,20 @@ def test_the_result_that_a_status_gives(code: int) -> None:
     """None until the end; then 11 and 12 mean failed and all others unknown: no green tick without proof."""
     expected = None if code not in ENDS else Result.FAILED if code in {11, 12} else Result.UNKNOWN
 
-    assert expected is result_of(RunStatus(code), None)
+    assert expected is derive_result(RunStatus(code), None)
 
 
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("reported", Result)
 def test_a_reported_result_counts_from_the_end_on(code: int, reported: Result) -> None:
     """What the source says is the result once the run has ended, and nothing before."""
-    assert (reported if code in ENDS else None) is result_of(RunStatus(code), reported)
+    assert (reported if code in ENDS else None) is derive_result(RunStatus(code), reported)
 
 
 @pytest.mark.parametrize(("current", "end"), [(-1, 4), (0, 4), (1, 4), (2, 4), (5, 6), (7, 8), (10, 11)], ids=str)
 def test_how_silence_ends_a_run(current: int, end: int) -> None:
     """A silent run timed out; one that was being aborted is aborted by whoever asked."""
-    assert RunStatus(end) is silent_end(RunStatus(current))
+    assert RunStatus(end) is timeout_status(RunStatus(current))
 
 
 @pytest.mark.parametrize("told", [True, False])
@@ -120,7 +120,7 @@ def test_where_an_abort_leads(current: int, told: bool) -> None:
     """Only a Running run whose source can be told goes to 5; others end as 6 at once; an aborting one stays."""
     expected = current if current in {5, 7, 10} else 5 if current == 2 and told else 6
 
-    assert RunStatus(expected) is abort_of(RunStatus(current), can_be_told=told)
+    assert RunStatus(expected) is abort_status(RunStatus(current), can_abort=told)
 
 
 @pytest.mark.parametrize(

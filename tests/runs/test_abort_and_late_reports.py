@@ -5,7 +5,7 @@ import pytest
 from loadbell.domain.errors import Conflict, IllegalMove
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source
-from loadbell.runs.lifecycle import NOT_TOLD, abort_run, end_silent_run, get_run, heartbeat
+from loadbell.runs.lifecycle import NOT_STOPPED, abort_run, end_silent_run, get_run, heartbeat
 from tests.runs.test_lifecycle import events, everything
 from tests.support.stores import WATCHDOG, Play, Site
 
@@ -55,7 +55,7 @@ def test_a_source_that_can_not_be_told_is_aborted_at_once_and_the_answer_says_so
         ended = await site.do(abort_run, site.owner, run.id)
 
         assert (RunStatus.ABORTED_BY_USER, EndedBy.ABORT) == (ended.status, ended.ended_by)
-        assert (f"{note}\n{NOT_TOLD}" if note else NOT_TOLD) == ended.note
+        assert (f"{note}\n{NOT_STOPPED}" if note else NOT_STOPPED) == ended.note
         assert [STARTED, ABORTED] == await events(site)
 
     play(scenario)

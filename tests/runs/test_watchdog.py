@@ -41,14 +41,14 @@ class _Watched(Watchdog):
         while span > 0:
             self.advance(min(span, SECOND))
             span -= SECOND
-            ended += await self.look()
+            ended += await self.end_silent_runs()
         return ended
 
 
 async def _watching(site: Site) -> _Watched:
     """A watchdog that has seen what there is so far."""
     watchdog = _Watched(site)
-    assert 0 == await watchdog.look()
+    assert 0 == await watchdog.end_silent_runs()
     return watchdog
 
 
@@ -60,7 +60,7 @@ def test_silence_ends_a_run_as_timed_out(play: Play) -> None:
         watchdog = await _watching(site)
         early = await watchdog.pass_time(WATCHDOG - 1)
         watchdog.advance(1)
-        late = [await watchdog.look(), await watchdog.look()]
+        late = [await watchdog.end_silent_runs(), await watchdog.end_silent_runs()]
         ended = await site.do(get_run, site.owner, run.id)
 
         assert (0, [1, 0]) == (early, late)
@@ -138,7 +138,11 @@ def test_silence_while_this_process_stood_still_does_not_count(play: Play, gap_s
         watchdog = await _watching(site)
         before = await watchdog.pass_time(4 * SECOND)
         watchdog.advance(gap_s * SECOND)
-        ended = [await watchdog.look(), await watchdog.pass_time(5 * SECOND - 1), await watchdog.pass_time(SECOND)]
+        ended = [
+            await watchdog.end_silent_runs(),
+            await watchdog.pass_time(5 * SECOND - 1),
+            await watchdog.pass_time(SECOND),
+        ]
 
         assert (0, [0, 0, 1]) == (before, ended)
 
@@ -228,7 +232,7 @@ def test_silence_while_the_database_was_away_does_not_count() -> None:
                 await asyncio.to_thread(server.stop)
                 watchdog.advance(SECOND)
                 with pytest.raises(Unavailable):
-                    await watchdog.look()
+                    await watchdog.end_silent_runs()
                 await asyncio.to_thread(server.start)
 
                 assert [0, 0, 1] == [await watchdog.pass_time(part * SECOND) for part in (1, 4, 1)]
@@ -270,12 +274,12 @@ def test_a_thousand_silent_runs_end_in_turns(play_on_sqlite: Play) -> None:
         watchdog.advance(SECOND // 2)
         for _ in range(200):
             await site.run(watchdog=SECOND)
-        await watchdog.look()
+        await watchdog.end_silent_runs()
         watchdog.advance(SECOND)
-        first = await watchdog.look()
+        first = await watchdog.end_silent_runs()
         ended = await site.rows("SELECT id FROM runs WHERE ended_at IS NOT NULL")
 
-        assert [MAX_ENDED, MAX_ENDED, 30, 0] == [first, *[await watchdog.look() for _ in range(3)]]
+        assert [MAX_ENDED, MAX_ENDED, 30, 0] == [first, *[await watchdog.end_silent_runs() for _ in range(3)]]
         assert {run.id for run in older} <= {row["id"] for row in ended}
 
     play_on_sqlite(scenario)
@@ -292,7 +296,7 @@ def test_ending_many_runs_slowly_begins_no_run_anew(play_on_sqlite: Play) -> Non
         watchdog.advance(SECOND)
         watchdog.takes = SECOND
 
-        assert 6 == await watchdog.look()
+        assert 6 == await watchdog.end_silent_runs()
 
     play_on_sqlite(scenario)
 
@@ -307,7 +311,7 @@ def test_two_watchdogs_end_a_run_once(play: Play) -> None:
         for watchdog in watchdogs:
             watchdog.steady.advance(SECOND)
         site.clock.advance(SECOND)
-        ended = await asyncio.gather(*(watchdog.look() for watchdog in watchdogs))
+        ended = await asyncio.gather(*(watchdog.end_silent_runs() for watchdog in watchdogs))
 
         assert 5 == sum(ended)
         assert 10 == len(await events(site))

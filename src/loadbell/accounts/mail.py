@@ -14,7 +14,7 @@ from pathlib import Path
 
 import structlog
 
-from loadbell.domain.emails import is_email, mailed_as
+from loadbell.domain.emails import is_email, normalize_email
 from loadbell.domain.errors import FieldError, Invalid, Unavailable
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.outbound.smtp import NotHandedOver, hand_over, trust
@@ -100,7 +100,11 @@ class Mailer:
                 raise NotHandedOver("it was sealed with a key that is not in LOADBELL_SECRET_KEY")  # noqa: TRY301 - one place tells all failures
             message = self._message(mail, mail.body)
             await hand_over(
-                self._server, message, mailed_as(mail.recipient), context=self._context, seconds=self._exchange_seconds
+                self._server,
+                message,
+                normalize_email(mail.recipient),
+                context=self._context,
+                seconds=self._exchange_seconds,
             )
         except Exception as failure:  # noqa: BLE001 - whatever is wrong with one mail, the others are sent
             why = str(failure) if isinstance(failure, NotHandedOver) else type(failure).__name__
@@ -113,7 +117,7 @@ class Mailer:
         server = self._server
         message = EmailMessage(_POLICY)
         message["From"] = Address(server.sender_name, addr_spec=server.sender)
-        message["To"] = Address(addr_spec=mailed_as(mail.recipient))
+        message["To"] = Address(addr_spec=normalize_email(mail.recipient))
         message["Subject"] = mail.subject
         message["Date"] = to_datetime(mail.created_at).replace(tzinfo=dt.UTC)
         message["Message-ID"] = f"<loadbell.{mail.id}.{mail.created_at}@{server.sender.rpartition('@')[2]}>"

@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, ip_address
 
 from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import SECOND
-from loadbell.domain.notices import span
+from loadbell.domain.notices import format_span
 from loadbell.domain.pace import Pace
 from loadbell.store.db import Transaction
 from loadbell.store.rate_limits import delete_full_buckets, return_token, take_token
@@ -37,7 +37,7 @@ async def take_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
     await delete_full_buckets(tx)  # afterwards: what it deletes it holds, whatever its key
     if wait:
         seconds = -(-wait // SECOND)
-        raise RateLimited(f"There were too many attempts. Wait {span(seconds * SECOND)}, then try again.", wait)
+        raise RateLimited(f"There were too many attempts. Wait {format_span(seconds * SECOND)}, then try again.", wait)
 
 
 async def return_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:

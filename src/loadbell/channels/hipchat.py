@@ -22,7 +22,7 @@ from loadbell.channels.wording import fitted, leads_to_web, length, readable, ve
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.notices import Fact, Notice, Tone, moment
+from loadbell.domain.notices import Fact, Notice, Tone, format_instant
 from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Link
 from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
@@ -169,7 +169,7 @@ def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str
         yield f"{_html(fact.label, MAX_VALUE_LENGTH)}: {_html(fact.value, MAX_VALUE_LENGTH)}"
     for link in links[1:]:
         yield _anchor(link, _html(link.title, MAX_VALUE_LENGTH))
-    yield moment(notice.occurred_at)
+    yield format_instant(notice.occurred_at)
 
 
 def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) -> dict[str, Any]:

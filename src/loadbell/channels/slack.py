@@ -24,7 +24,7 @@ from loadbell.channels.wording import fitted, leads_to_web, length, readable, ve
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.notices import Fact, Notice, Tone, moment
+from loadbell.domain.notices import Fact, Notice, Tone, format_instant
 from loadbell.domain.pace import Pace
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
@@ -186,7 +186,7 @@ def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
         blocks.append({"type": "actions", "elements": [button]})
     if further := _linked(links[1:]):
         blocks.append({"type": "section", "text": _marked(further)})
-    blocks.append({"type": "context", "elements": [_plain(moment(notice.occurred_at))]})
+    blocks.append({"type": "context", "elements": [_plain(format_instant(notice.occurred_at))]})
     return blocks
 
 

@@ -4,7 +4,7 @@ import bisect
 import re
 from collections.abc import Callable, Sequence
 
-from loadbell.domain.notices import judged_by
+from loadbell.domain.notices import describe_threshold
 from loadbell.domain.runs import Threshold
 
 ELLIPSIS = "…"
@@ -44,7 +44,7 @@ def verdicts(thresholds: Sequence[Threshold], most: int, longest: int) -> list[s
     ordered = sorted(thresholds, key=lambda one: one.ok)
     lines = []
     for one in ordered[:most]:
-        was = judged_by(one)
+        was = describe_threshold(one)
         expression = fitted(readable(one.expression), longest)
         if one.ok and one.is_empty:
             lines.append(f"\u2013 {expression} — nothing was measured")

@@ -46,10 +46,10 @@ def when(moment: str) -> str:
     from datetime import datetime  # noqa: PLC0415 - only when something is listed
 
     from loadbell.domain.ids import SECOND  # noqa: PLC0415 - as above
-    from loadbell.domain.notices import span  # noqa: PLC0415 - as above
+    from loadbell.domain.notices import format_span  # noqa: PLC0415 - as above
 
     away = round(datetime.fromisoformat(moment).timestamp() - time.time())
     if away == 0:
         return "just now"
     length = abs(away) if abs(away) < _MINUTES_COUNT_FROM_S else (abs(away) + 30) // 60 * 60
-    return f"in {span(length * SECOND)}" if away > 0 else f"{span(length * SECOND)} ago"
+    return f"in {format_span(length * SECOND)}" if away > 0 else f"{format_span(length * SECOND)} ago"

@@ -6,7 +6,7 @@ from typing import Any
 State = Mapping[str, Any]
 
 
-def changed_fields(
+def diff_fields(
     before: State, after: State, *, shown: Callable[[State], State] = lambda state: state
 ) -> dict[str, dict[str, Any]]:
     """The fields in which two states differ: ``{"name": {"before": …, "after": …}}``; a field may be missing in one.

@@ -86,7 +86,9 @@ def live_secrets(secrets: Iterable[SigningSecret], now: Micros) -> tuple[Signing
     return tuple(one for one in secrets if one.expires_at is None or one.expires_at > now)
 
 
-def rotate(secrets: Iterable[SigningSecret], fresh: str, *, until: Micros, now: Micros) -> tuple[SigningSecret, ...]:
+def rotate_secrets(
+    secrets: Iterable[SigningSecret], fresh: str, *, until: Micros, now: Micros
+) -> tuple[SigningSecret, ...]:
     """The secrets of a channel, newest first, once ``fresh`` is the new one and all others end by ``until``.
 
     Former secrets that would have ended earlier still do: one that leaked is ended, with all others, by ``now``.

@@ -21,7 +21,7 @@ def is_email(text: str) -> bool:
     if len(text) > MAX_EMAIL_LENGTH or _EMAIL.fullmatch(text) is None:
         return False
     try:
-        mailed = mailed_as(text)
+        mailed = normalize_email(text)
         if len(mailed) > MAX_EMAIL_LENGTH:
             return False
         Address(addr_spec=mailed)
@@ -32,7 +32,7 @@ def is_email(text: str) -> bool:
         return False
 
 
-def mailed_as(email: str) -> str:
+def normalize_email(email: str) -> str:
     """``email`` in ASCII (RFC 3490), as a mail server takes it that knows nothing of international addresses.
 
     Raises:

@@ -406,7 +406,7 @@ class _Selecting:
             return ()
         if self._last is None or self._last[0] != metric or self._last[1] is not labels:  # several points of a series
             tried = [one for label in labels.items() for one in by_label.get(label, ())]
-            self._keys = [key for key, selection in tried if selection.takes(labels)]
+            self._keys = [key for key, selection in tried if selection.matches(labels)]
             self._last, self.tried = (metric, labels), sum(len(one.labels) for _, one in tried)
         return self._keys
 

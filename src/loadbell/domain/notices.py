@@ -16,7 +16,7 @@ from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.metrics import compare_metrics, format_metric, format_milliseconds, format_number, metric_label
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Threshold
 
-LATE: Micros = 60 * SECOND
+LATE_AFTER: Micros = 60 * SECOND
 """A message that is sent longer than this after its event says so."""
 
 MAX_METRICS = 10
@@ -59,7 +59,7 @@ class Notice:
 
     def late_by(self, now: Micros) -> str | None:
         """How late a message sent ``now`` is, as it says so itself ("delayed 2 h"); None when it is in time."""
-        return None if now - self.occurred_at <= LATE else f"delayed {span(now - self.occurred_at)}"
+        return None if now - self.occurred_at <= LATE_AFTER else f"delayed {format_span(now - self.occurred_at)}"
 
 
 def encode_notice(notice: Notice) -> str:
@@ -84,12 +84,12 @@ def run_notice(  # noqa: PLR0913 - what happened, in whose words, and beside wha
     if run.trigger.value != "unknown":
         facts.append(Fact("Trigger", run.trigger.value))
     if run.started_at is not None:
-        facts.append(Fact("Started", moment(run.started_at)))
+        facts.append(Fact("Started", format_instant(run.started_at)))
     if name is EventName.FINISHED:
         if run.ended_at is not None:
-            facts.append(Fact("Ended", moment(run.ended_at)))
+            facts.append(Fact("Ended", format_instant(run.ended_at)))
         if run.started_at is not None and run.ended_at is not None:
-            facts.append(Fact("Duration", span(run.ended_at - run.started_at)))
+            facts.append(Fact("Duration", format_span(run.ended_at - run.started_at)))
         facts.append(Fact("Status", run.status.text))
         if run.result is not None:
             facts.append(Fact("Result", run.result.value))
@@ -106,7 +106,7 @@ def run_notice(  # noqa: PLR0913 - what happened, in whose words, and beside wha
     )
 
 
-def judged_by(threshold: Threshold) -> str | None:
+def describe_threshold(threshold: Threshold) -> str | None:
     """The value that the threshold was judged by, with its unit; None: it is not known."""
     if threshold.value is None:
         return None
@@ -138,17 +138,17 @@ def pause_notice(*, channel_id: int, channel: str, title: str, reason: str, now:
     )
 
 
-def bare_notice(name: EventName, now: Micros) -> Notice:
+def minimal_notice(name: EventName, now: Micros) -> Notice:
     """What can be said of an event that was stored before notices were."""
     return Notice(headline=name.value, subject="", tone=Tone.NEWS, occurred_at=now)
 
 
-def moment(instant: Micros) -> str:
+def format_instant(instant: Micros) -> str:
     """``instant`` as people read it: "2026-11-23 18:04:05 UTC"."""
     return to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
-def span(length: Micros) -> str:
+def format_span(length: Micros) -> str:
     """``length`` as people say it, in its two largest units: "850 ms", "12 s", "3 min 20 s", "2 h", "1 d 4 h"."""
     if length < SECOND:
         return f"{max(length, 0) // 1000} ms"
@@ -187,8 +187,8 @@ def _why(run: Run) -> str | None:
     if run.corrected:
         reasons.append("This corrects an earlier message, which was sent when its reports had stopped.")
     elif run.ended_by is EndedBy.WATCHDOG and run.watchdog is not None:
-        reasons.append(f"Nothing was heard of it for {span(run.watchdog)}.")
-    if crossed := _crossed(run.thresholds):
+        reasons.append(f"Nothing was heard of it for {format_span(run.watchdog)}.")
+    if crossed := _describe_crossed(run.thresholds):
         reasons.append(crossed)
     if run.note:
         reasons.append(run.note)
@@ -196,7 +196,7 @@ def _why(run: Run) -> str | None:
 
 
 def _metrics(run: Run, earlier: Run | None) -> tuple[Fact, ...]:
-    facts = {name: format_metric(name, value) for name, value in list(run.shown_metrics.items())[:MAX_METRICS]}
+    facts = {name: format_metric(name, value) for name, value in list(run.visible_metrics.items())[:MAX_METRICS]}
     if earlier is not None:
         for one in compare_metrics(run.metrics, earlier.metrics):
             if one.name in facts:
@@ -204,7 +204,7 @@ def _metrics(run: Run, earlier: Run | None) -> tuple[Fact, ...]:
     return tuple(Fact(metric_label(name), value) for name, value in facts.items())
 
 
-def _crossed(thresholds: Sequence[Threshold]) -> str | None:
+def _describe_crossed(thresholds: Sequence[Threshold]) -> str | None:
     crossed = sum(not threshold.ok for threshold in thresholds)
     if not crossed:
         return None

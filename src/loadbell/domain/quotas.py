@@ -6,10 +6,10 @@ from typing import Literal
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
 
-Counted = Literal["channels", "projects", "tokens", "invitations", "members"]
+QuotaName = Literal["channels", "projects", "tokens", "invitations", "members"]
 """What is counted in an organization, by the name of its quota."""
 
-_WAYS_OUT: dict[Counted, str] = {
+_ADVICE: dict[QuotaName, str] = {
     "channels": "Delete a channel",
     "projects": "Delete a project",
     "tokens": "Revoke a token",
@@ -32,27 +32,27 @@ class Quotas:
     test_hooks_per_minute: int = 600
 
     @property
-    def pace_of_reports(self) -> Pace:
+    def report_rate(self) -> Pace:
         """How fast one token may report runs: a whole minute's worth at once after a rest."""
-        return _pace(self.reports_per_minute)
+        return _rate(self.reports_per_minute)
 
     @property
-    def pace_of_test_hooks(self) -> Pace:
+    def test_hook_rate(self) -> Pace:
         """How fast one organization may press Test Hook."""
-        return _pace(self.test_hooks_per_minute)
+        return _rate(self.test_hooks_per_minute)
 
 
 DEFAULT_QUOTAS = Quotas()
 
 
-def _pace(per_minute: int) -> Pace:
+def _rate(per_minute: int) -> Pace:
     return Pace(max(60 * SECOND // per_minute, 1), per_minute)
 
 
-def over_quota(name: Counted, most: int) -> str:
+def over_quota(name: QuotaName, most: int) -> str:
     """What somebody reads who asks for one more than the quota."""
     return (
-        f"The organization has reached its quota of {name} ({most:,}). {_WAYS_OUT[name]}, or ask the operator of this "
+        f"The organization has reached its quota of {name} ({most:,}). {_ADVICE[name]}, or ask the operator of this "
         f"server to raise LOADBELL_MAX_{name.upper()}."
     )
 

@@ -18,15 +18,15 @@ MAX_DURATION: Micros = 31 * 86_400 * SECOND
 """How long a run may take, and how long ago it may have begun when it is first told of."""
 
 
-def start_of(told: Micros, *, sent_at: Micros | None, now: Micros) -> Micros:
-    """When a run began that began at ``told`` by its source's clock.
+def resolve_start(reported: Micros, *, sent_at: Micros | None, now: Micros) -> Micros:
+    """When a run began that began at ``reported`` by its source's clock.
 
     ``sent_at`` is the time of the report by that same clock, if it was said: then only the span between them counts.
 
     Raises:
         Invalid: that is ahead of us, or too long ago.
     """
-    age = (now if sent_at is None else sent_at) - told
+    age = (now if sent_at is None else sent_at) - reported
     if age < -MAX_CLOCK_SKEW:
         raise Invalid(FieldError("started_at", "lies in the future; send the moment at which the load began"))
     if age > MAX_DURATION:
@@ -44,7 +44,7 @@ def check_duration(status: RunStatus, duration: Micros | None) -> None:
         raise Invalid(FieldError("duration_s", "a run has a duration only when it ends: send it with the final status"))
 
 
-def of_new_run(
+def resolve_times_of_new_run(
     status: RunStatus, started_at: Micros | None, sent_at: Micros | None, duration: Micros | None, now: Micros
 ) -> tuple[Micros | None, Micros | None]:
     """When a run began and ended that is first told of now, in ``status``; the rest is as its source says it.
@@ -55,22 +55,22 @@ def of_new_run(
     check_duration(status, duration)
     if started_at is not None and not (status.is_final or status is RunStatus.RUNNING):
         raise Invalid(FieldError("started_at", f"a run that is {status.text} has not begun"))
-    began = None if started_at is None else start_of(started_at, sent_at=sent_at, now=now)
+    began = None if started_at is None else resolve_start(started_at, sent_at=sent_at, now=now)
     if not status.is_final:
         return (now if began is None and status is RunStatus.RUNNING else began), None
     if began is not None and duration is not None and began + duration > now + MAX_CLOCK_SKEW:
         raise Invalid(FieldError("duration_s", "would end the run in the future; check it and started_at"))
-    return end_of(began, duration, now)
+    return resolve_end(began, duration, now)
 
 
-def of_move(move: RunMove, run: Run) -> RunMove:
+def resolve_times_of_move(move: RunMove, run: Run) -> RunMove:
     """The move of ``run`` at the time of which it tells; it may have been reported later."""
     if move.status is RunStatus.RUNNING and run.started_at is not None:
         return replace(move, at=run.started_at)
     return replace(move, at=run.ended_at) if move.status.is_final and run.ended_at is not None else move
 
 
-def end_of(started_at: Micros | None, duration: Micros | None, now: Micros) -> tuple[Micros | None, Micros]:
+def resolve_end(started_at: Micros | None, duration: Micros | None, now: Micros) -> tuple[Micros | None, Micros]:
     """When a run began and ended whose end is reported ``now``.
 
     Without a duration it has ended now. With one, what is told late ended before now, and what was heard of late began

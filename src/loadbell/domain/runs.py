@@ -41,7 +41,7 @@ class RunStatus(IntEnum):
         return self in FINAL
 
     @property
-    def came_to_its_end(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the load was on for as long as it was meant to be."""
         return self in {RunStatus.FINISHED, RunStatus.FAILED_THRESHOLD}
 
@@ -168,12 +168,12 @@ def check_move(current: RunStatus, wanted: RunStatus) -> None:
     )
 
 
-def silent_end(current: RunStatus) -> RunStatus:
+def timeout_status(current: RunStatus) -> RunStatus:
     """How a run that fell silent ends: as aborted if it was being aborted, else as timed out."""
     return _ABORTED_FROM.get(current, RunStatus.TIMED_OUT)
 
 
-def abort_of(current: RunStatus, *, can_be_told: bool) -> RunStatus:
+def abort_status(current: RunStatus, *, can_abort: bool) -> RunStatus:
     """Where a person's abort takes a run that has not ended.
 
     Before it is Running there is nothing to stop, and a source that can't be told to stop won't: both end at once.
@@ -181,7 +181,7 @@ def abort_of(current: RunStatus, *, can_be_told: bool) -> RunStatus:
     """
     if current.is_aborting:
         return current
-    if current is RunStatus.RUNNING and can_be_told:
+    if current is RunStatus.RUNNING and can_abort:
         return RunStatus.ABORTING_BY_USER
     return RunStatus.ABORTED_BY_USER
 
@@ -193,7 +193,7 @@ def may_correct(ended_by: EndedBy | None, ended_at: Micros | None, now: Micros, 
     )
 
 
-def result_of(status: RunStatus, reported: Result | None) -> Result | None:
+def derive_result(status: RunStatus, reported: Result | None) -> Result | None:
     """The result of a run in ``status``: none until it has ended, then as reported, else what the status proves."""
     if not status.is_final:
         return None
@@ -250,18 +250,18 @@ class Run:
     tool: str | None = None  #: what ran it, with its version
 
     @property
-    def shown_metrics(self) -> dict[str, float]:
+    def visible_metrics(self) -> dict[str, float]:
         """Its metrics as people read them: how long it took is said once, beside its start and end."""
         timed = self.started_at is not None and self.ended_at is not None
         return {name: value for name, value in self.metrics.items() if name != "duration_s" or not timed}
 
     @property
-    def names_a_test(self) -> bool:
+    def has_test(self) -> bool:
         """Whether it is one of the runs of a test: one that is named only for its tool is not."""
         return self.name != self.tool
 
     @property
-    def can_be_told_to_stop(self) -> bool:
+    def can_abort(self) -> bool:
         """Whether an abort reaches the tool: only a source that reports regularly hears our answer."""
         return self.watchdog is not None
 

@@ -60,7 +60,7 @@ class Selection:
     metric: str
     labels: tuple[tuple[str, str], ...] = ()
 
-    def takes(self, labels: Mapping[str, str]) -> bool:
+    def matches(self, labels: Mapping[str, str]) -> bool:
         """Whether a series of the metric with ``labels`` belongs to it."""
         return all(labels.get(name) == value for name, value in self.labels)
 
@@ -90,9 +90,9 @@ def parse_selection(text: str) -> Selection:
     for pair in rest[:-1].split(","):
         label, colon, value = pair.partition(":")
         if colon:
-            labels[_bare(label), _bare(value)] = None
+            labels[_unquote(label), _unquote(value)] = None
     return Selection(name.strip(), tuple(labels))
 
 
-def _bare(text: str) -> str:
+def _unquote(text: str) -> str:
     return text.strip().strip(_QUOTES)

@@ -34,7 +34,7 @@ class RateLimit:
         self._full_at[key] = self._pace.after(full_at, now, 1)
 
 
-def limit_of_reports(pace: Pace) -> RateLimit:
+def make_report_limit(pace: Pace) -> RateLimit:
     """The limit of the reports of each token."""
     return RateLimit(
         pace,
@@ -43,7 +43,7 @@ def limit_of_reports(pace: Pace) -> RateLimit:
     )
 
 
-def limit_of_test_hooks(pace: Pace) -> RateLimit:
+def make_test_hook_limit(pace: Pace) -> RateLimit:
     """The limit of the Test Hooks of each organization."""
     return RateLimit(
         pace,

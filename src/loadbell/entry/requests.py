@@ -35,7 +35,7 @@ from loadbell.entry.bodies import MAX_BODY_SIZE, MAX_UNAUTHENTICATED_BODY_SIZE, 
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.hosts import Hosts
 from loadbell.entry.parameters import read_query
-from loadbell.entry.rate_limits import RateLimit, limit_of_reports, limit_of_test_hooks
+from loadbell.entry.rate_limits import RateLimit, make_report_limit, make_test_hook_limit
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
 from loadbell.store.db import Database, Transaction, Work
@@ -60,8 +60,8 @@ class AppContext:
     hosts: Hosts
     send_timeout: Micros
     passwords: Passwords = field(default_factory=Passwords)
-    reports: RateLimit = field(default_factory=lambda: limit_of_reports(Quotas().pace_of_reports))
-    test_hooks: RateLimit = field(default_factory=lambda: limit_of_test_hooks(Quotas().pace_of_test_hooks))
+    reports: RateLimit = field(default_factory=lambda: make_report_limit(Quotas().report_rate))
+    test_hooks: RateLimit = field(default_factory=lambda: make_test_hook_limit(Quotas().test_hook_rate))
     shares: Shares = field(default_factory=Shares)
 
     @property

@@ -7,7 +7,7 @@ from typing import Any
 
 from loadbell.channels import channel_type, channel_types
 from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
-from loadbell.domain.changes import changed_fields
+from loadbell.domain.changes import diff_fields
 from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription, Waiting
 from loadbell.domain.errors import FieldError, Invalid, NotFound
 from loadbell.domain.ids import SECOND, Micros, rfc3339
@@ -322,13 +322,13 @@ def _told(channel: Channel) -> dict[str, Any]:
 
 def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:
     """What the audit log tells of a change: each setting by itself, masked."""
-    settings = changed_fields(
+    settings = diff_fields(
         asdict(stored_settings(former.kind, former.settings)),  # with what settings of the past did not have yet
         channel.settings,
         shown=lambda clear: masked_settings(channel.kind, clear),
     )
     named = {_SETTINGS + name: change for name, change in settings.items()}
-    return {**changed_fields(_told(former), _told(channel)), **named}
+    return {**diff_fields(_told(former), _told(channel)), **named}
 
 
 def _no_channel(channel_id: int) -> NotFound:

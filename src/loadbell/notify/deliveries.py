@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from loadbell.channels.settings import stored_settings
-from loadbell.domain.changes import changed_fields
+from loadbell.domain.changes import diff_fields
 from loadbell.domain.channels import Channel, ChannelKind
 from loadbell.domain.deliveries import Attempt, Cause, Delivery, DeliveryStatus, FinalStatus
 from loadbell.domain.errors import Conflict, IllegalMove, NotFound
@@ -120,7 +120,7 @@ async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
     await cancel_one(unit.tx, delivery_id)
     unit.tx.wake_workers()
     cancelled = await _reread(unit, delivery_id)
-    changes = {**_about(delivery), **changed_fields({"status": delivery.status}, {"status": cancelled.status})}
+    changes = {**_about(delivery), **diff_fields({"status": delivery.status}, {"status": cancelled.status})}
     await append_entry(unit.tx, unit.principal, "delivery.cancelled", f"delivery {delivery_id}", changes)
     return cancelled
 

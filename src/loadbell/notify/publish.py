@@ -25,8 +25,8 @@ async def publish_started(tx: Transaction, run: Run) -> None:
 
 async def publish_finished(tx: Transaction, run: Run) -> None:
     """Tells how ``run`` ended, and remembers its result for the next end of the same test."""
-    last = await lock_last_result(tx, run.test_id) if run.names_a_test else None
-    if run.names_a_test and run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
+    last = await lock_last_result(tx, run.test_id) if run.has_test else None
+    if run.has_test and run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
         await set_last_result(tx, run.test_id, run.result)
     facts = RoutingFacts(EventName.FINISHED, run, changed=is_change(run.result, last))
     await _publish(tx, facts)
@@ -34,7 +34,7 @@ async def publish_finished(tx: Transaction, run: Run) -> None:
 
 async def _publish(tx: Transaction, facts: RoutingFacts) -> None:
     run = facts.run
-    compares = facts.name is EventName.FINISHED and run.status.came_to_its_end and run.metrics
+    compares = facts.name is EventName.FINISHED and run.status.is_complete and run.metrics
     earlier = await earlier_run(tx, run) if compares else None
     project, who = await names(tx, run.project_id, run.user_id)
     event = Event(

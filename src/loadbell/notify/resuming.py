@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from loadbell.channels import channel_type
-from loadbell.domain.changes import changed_fields
+from loadbell.domain.changes import diff_fields
 from loadbell.domain.channels import Channel
 from loadbell.domain.orgs import Principal
 from loadbell.notify.channels import get_channel, lock_channel
@@ -33,7 +33,7 @@ async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
     _, who = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
     reason = f"Paused by {who or 'hand'}."
     if await store.pause_channel(unit.tx, channel_id, reason):
-        changes = changed_fields({"paused_reason": None}, {"paused_reason": reason})
+        changes = diff_fields({"paused_reason": None}, {"paused_reason": reason})
         await append_entry(unit.tx, unit.principal, "channel.paused", f"channel {channel_id}", changes)
     return await get_channel(unit, channel_id)
 
@@ -55,7 +55,7 @@ async def resume(unit: UnitOfWork[Principal], channel_id: int, held: Held) -> Ch
     count, were_all = await sweep_held(unit.tx, unit.principal.organization_id, channel_id, drop=drop)
     unit.tx.wake_workers()
     changes = {
-        **changed_fields({"paused_reason": channel.paused_reason}, {"paused_reason": None}),
+        **diff_fields({"paused_reason": channel.paused_reason}, {"paused_reason": None}),
         "held": held,
         "deliveries": count if were_all else MORE_THAN_COUNTED,
     }

@@ -1,7 +1,7 @@
 """Use case: a channel gets a new signing secret, and the former ones stay live for a while."""
 
 from loadbell.channels import channel_type
-from loadbell.domain.channels import MAX_OVERLAP, rotate
+from loadbell.domain.channels import MAX_OVERLAP, rotate_secrets
 from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Principal
@@ -31,7 +31,7 @@ async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: s
         raise Conflict(f"A {kind.title} channel has no signing secret. There is nothing to rotate.")
     until = unit.now + _overlap(overlap)
     fresh = new_secret(unit.random)
-    kept = rotate(await signing_secrets(unit.tx, channel_id), fresh, until=until, now=unit.now)
+    kept = rotate_secrets(await signing_secrets(unit.tx, channel_id), fresh, until=until, now=unit.now)
     await keep_signing_secrets(unit.tx, channel_id, kept)
     changes = {"previous_expires_at": rfc3339(until)}
     await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", changes)

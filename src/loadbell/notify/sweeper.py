@@ -12,7 +12,7 @@ import structlog
 
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import Micros
-from loadbell.domain.notices import span
+from loadbell.domain.notices import format_span
 from loadbell.store import pauses
 from loadbell.store.db import Database, Transaction
 from loadbell.store.idempotency import any_old_key, forget_keys
@@ -38,9 +38,9 @@ async def expire_held(tx: Transaction, late: Sequence[pauses.Late], *, hold_for:
     return await pauses.expire_late(
         tx,
         late,
-        held=f"The channel was paused, and this waited for longer than {span(hold_for)}. "
+        held=f"The channel was paused, and this waited for longer than {format_span(hold_for)}. "
         "Resume the channel, then redeliver this if it is still of use.",
-        limited=f"The receiver's rate limit left no room for this within {span(hold_for)}. "
+        limited=f"The receiver's rate limit left no room for this within {format_span(hold_for)}. "
         "Redeliver it if it is still of use.",
         before=tx.now - hold_for,
     )

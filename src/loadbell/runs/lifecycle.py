@@ -9,7 +9,7 @@ its event and its deliveries are therefore one commit.
 from dataclasses import dataclass, field, replace
 
 from loadbell.domain import run_times
-from loadbell.domain.changes import changed_fields
+from loadbell.domain.changes import diff_fields
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, Project
@@ -25,11 +25,11 @@ from loadbell.domain.runs import (
     Source,
     Threshold,
     Trigger,
-    abort_of,
+    abort_status,
     check_move,
+    derive_result,
     may_correct,
-    result_of,
-    silent_end,
+    timeout_status,
 )
 from loadbell.notify.publish import publish_finished, publish_started
 from loadbell.store import run_lists, run_moves
@@ -45,7 +45,7 @@ MAX_MOVES = 100
 MAX_METRICS = 200
 """Names of metrics that a run keeps, over all of its reports."""
 
-NOT_TOLD = "The source can't be told to stop, so the run was ended here; the load may still be on."
+NOT_STOPPED = "The source can't be told to stop, so the run was ended here; the load may still be on."
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Mover:
+class _Actor:
     """Who moves a run; ``user_id`` None: nobody asked for it."""
 
     by: EndedBy
@@ -110,7 +110,7 @@ async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
         watchdog = unit.installation.default_watchdog
     started, ended = new.status is RunStatus.RUNNING, new.status.is_final
     told = new.started_at, new.sent_at, new.duration
-    started_at, ended_at = run_times.of_new_run(new.status, *told, unit.now)
+    started_at, ended_at = run_times.resolve_times_of_new_run(new.status, *told, unit.now)
     run = Run(
         id=0,
         organization_id=unit.principal.organization_id,
@@ -119,7 +119,7 @@ async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
         user_id=unit.principal.user_id,
         name=new.name,
         status=new.status,
-        result=result_of(new.status, new.result),
+        result=derive_result(new.status, new.result),
         trigger=new.trigger or unit.principal.trigger,
         source=new.source,
         created_at=unit.now,
@@ -164,7 +164,7 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
     said = replace(
         run,
         last_report_at=unit.now,
-        metrics=_merged(run, report.metrics),
+        metrics=_merge_metrics(run, report.metrics),
         thresholds=run.thresholds if report.thresholds is None else report.thresholds,
         note=run.note if report.note is None else report.note,
     )
@@ -183,7 +183,7 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
         said = replace(said, corrected=True)
     else:
         check_move(run.status, wanted)
-    who = _Mover(EndedBy.REPORT, unit.principal.user_id)
+    who = _Actor(EndedBy.REPORT, unit.principal.user_id)
     return await _move(unit.tx, run, said, wanted, result=report.result, who=who, duration=report.duration)
 
 
@@ -199,11 +199,11 @@ async def heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str,
     unit.principal.require(Action.REPORT_RUNS)
     run = await lock_run(unit, run_id)
     if metrics:
-        said = replace(run, last_report_at=unit.now, metrics=_merged(run, metrics))
+        said = replace(run, last_report_at=unit.now, metrics=_merge_metrics(run, metrics))
         await store.update_run(unit.tx, said, expected=run.status)
     else:
         await store.note_heard(unit.tx, run.id)
-    fell_silent_aborting = run.ended_by is EndedBy.WATCHDOG and run.status is not silent_end(RunStatus.RUNNING)
+    fell_silent_aborting = run.ended_by is EndedBy.WATCHDOG and run.status is not timeout_status(RunStatus.RUNNING)
     return run.status.is_aborting or run.ended_by is EndedBy.ABORT or fell_silent_aborting
 
 
@@ -218,14 +218,14 @@ async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     run = await lock_run(unit, run_id)
     if run.status.is_final:
         check_move(run.status, RunStatus.ABORTED_BY_USER)
-    wanted = abort_of(run.status, can_be_told=run.can_be_told_to_stop)
+    wanted = abort_status(run.status, can_abort=run.can_abort)
     if wanted is run.status:
         return run
     untold = run.status is RunStatus.RUNNING and wanted.is_final
-    asked = replace(run, note=f"{run.note}\n{NOT_TOLD}" if run.note else NOT_TOLD) if untold else run
-    changes = changed_fields({"status": run.status}, {"status": wanted})
+    asked = replace(run, note=f"{run.note}\n{NOT_STOPPED}" if run.note else NOT_STOPPED) if untold else run
+    changes = diff_fields({"status": run.status}, {"status": wanted})
     await append_entry(unit.tx, unit.principal, "run.aborted", f"run {run.id}", changes)
-    who = _Mover(EndedBy.ABORT, unit.principal.user_id)
+    who = _Actor(EndedBy.ABORT, unit.principal.user_id)
     return await _move(unit.tx, run, asked, wanted, result=None, who=who)
 
 
@@ -236,8 +236,8 @@ async def end_silent_run(
     run = await store.lock_run(tx, organization_id, run_id)
     if run is None or run.status.is_final or run.watchdog is None or heard_at not in {None, run.last_report_at}:
         return None
-    wanted = silent_end(run.status)
-    who = _Mover(EndedBy.WATCHDOG, None)
+    wanted = timeout_status(run.status)
+    who = _Actor(EndedBy.WATCHDOG, None)
     return await _move(tx, run, run, wanted, result=None, who=who)
 
 
@@ -247,16 +247,20 @@ async def lock_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     Raises:
         NotFound: the asker does not see it.
     """
-    return _seen(unit.principal, run_id, await store.lock_run(unit.tx, unit.principal.organization_id, run_id))
+    return _require_visible(
+        unit.principal, run_id, await store.lock_run(unit.tx, unit.principal.organization_id, run_id)
+    )
 
 
-async def visible_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
+async def get_visible_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """The run, for its source, which may see it without being allowed to read runs.
 
     Raises:
         NotFound: the asker does not see it.
     """
-    return _seen(unit.principal, run_id, await store.get_run(unit.tx, unit.principal.organization_id, run_id))
+    return _require_visible(
+        unit.principal, run_id, await store.get_run(unit.tx, unit.principal.organization_id, run_id)
+    )
 
 
 async def get_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
@@ -266,7 +270,7 @@ async def get_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
         NotFound: the asker does not see it.
     """
     unit.principal.require(Action.READ_RUNS)
-    return await visible_run(unit, run_id)
+    return await get_visible_run(unit, run_id)
 
 
 async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
@@ -279,7 +283,7 @@ async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
     """
     run = await get_run(unit, run_id)
     moves = await run_moves.list_moves(unit.tx, run.id, limit=MAX_MOVES)
-    return moves if run.corrected else [run_times.of_move(move, run) for move in moves]
+    return moves if run.corrected else [run_times.resolve_times_of_move(move, run) for move in moves]
 
 
 async def count_runs(unit: UnitOfWork[Principal]) -> RunCounts:
@@ -310,7 +314,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     """
     unit.principal.require(Action.READ_RUNS)
     if project_id is not None:
-        await _seen_project(unit, project_id)
+        await _get_visible_project(unit, project_id)
     return await run_lists.list_runs(
         unit.tx,
         unit.principal.organization_id,
@@ -329,20 +333,20 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
 async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient values
     tx: Transaction,
     run: Run,
-    said: Run,
+    report: Run,
     wanted: RunStatus,
     *,
     result: Result | None,
-    who: _Mover,
+    who: _Actor,
     duration: Micros | None = None,
 ) -> Run:
     starts, ends = wanted is RunStatus.RUNNING, wanted.is_final
     at = max(tx.now, run.started_at or run.created_at)  # not before, although a clock was set back meanwhile
-    started_at, ended_at = run_times.end_of(run.started_at, duration, at)
+    started_at, ended_at = run_times.resolve_end(run.started_at, duration, at)
     moved = replace(
-        said,
+        report,
         status=wanted,
-        result=result_of(wanted, result),
+        result=derive_result(wanted, result),
         started_at=at if starts else started_at,
         ended_at=ended_at if ends else None,
         ended_by=who.by if ends else None,
@@ -359,18 +363,18 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
 def _check_result(status: RunStatus, result: Result | None) -> None:
     if result is not None and not status.is_final:
         raise Invalid(FieldError("result", "a run has a result only when it ends: send it with the final status"))
-    if result is Result.PASSED and result_of(status, None) is Result.FAILED:
+    if result is Result.PASSED and derive_result(status, None) is Result.FAILED:
         raise Invalid(FieldError("result", f"a run that ended as {status.text} ({status.value}) has not passed"))
 
 
-def _merged(run: Run, metrics: dict[str, float] | None) -> dict[str, float]:
+def _merge_metrics(run: Run, metrics: dict[str, float] | None) -> dict[str, float]:
     merged = {**run.metrics, **(metrics or {})}
     if len(merged) > MAX_METRICS:
         raise Invalid(FieldError("metrics", f"a run keeps at most {MAX_METRICS} metrics; report totals, not series"))
     return merged
 
 
-def _seen(principal: Principal, run_id: int, run: Run | None) -> Run:
+def _require_visible(principal: Principal, run_id: int, run: Run | None) -> Run:
     if run is None or not principal.sees_project(run.project_id):
         raise NotFound(f"There is no run {run_id}.")
     return run
@@ -388,7 +392,7 @@ async def _project(unit: UnitOfWork[Principal], project_id: int | None) -> int:
                 "to restore one or to assign you to another one."
             )
         raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
-    project = await _seen_project(unit, project_id)
+    project = await _get_visible_project(unit, project_id)
     if project.archived_at is not None:
         raise Conflict(
             f"Project {project_id} is archived and takes no new runs. Ask an admin of the organization to restore it, "
@@ -397,7 +401,7 @@ async def _project(unit: UnitOfWork[Principal], project_id: int | None) -> int:
     return project_id
 
 
-async def _seen_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
+async def _get_visible_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
     project = await get_project(unit.tx, unit.principal.organization_id, project_id)
     if project is None or not unit.principal.sees_project(project_id):
         raise NotFound(f"There is no project {project_id}.")

@@ -67,7 +67,7 @@ async def get_selections(unit: UnitOfWork[Principal], run_id: int) -> tuple[str,
         NotFound: the asker does not see the run.
     """
     unit.principal.require(Action.REPORT_RUNS)
-    run = await lifecycle.visible_run(unit, run_id)
+    run = await lifecycle.get_visible_run(unit, run_id)
     measured = await store.get_whole(unit.tx, run.id)
     return None if measured is None or not measured.announced else tuple(measured.thresholds)
 
@@ -111,7 +111,7 @@ async def get_timeline(tx: Transaction, run: Run) -> list[Sample]:
 
 async def compare_with_earlier(tx: Transaction, run: Run) -> RunComparison | None:
     """The run beside the last one of the same test that came to its own end; None if there is nothing to compare."""
-    if not run.status.came_to_its_end:
+    if not run.status.is_complete:
         return None
     earlier = await earlier_run(tx, run)
     found = [] if earlier is None else metrics.compare_metrics(run.metrics, earlier.metrics)

@@ -19,7 +19,7 @@ from loadbell.store.runs import watched_runs
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 1.0
+POLL_INTERVAL_S = 1.0
 MAX_GAP: Micros = 2 * SECOND
 """Two steps of the watchdog that are further apart, by either clock, have not seen one silence."""
 
@@ -48,20 +48,20 @@ class Watchdog:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def look(self) -> int:
+    async def end_silent_runs(self) -> int:
         """Ends runs whose silence has lasted as long as it may; gives how many.
 
         Raises:
             Unavailable: the database can't be reached; what was watched until now does not count.
         """
-        self._was_held_up()
+        self._was_delayed()
         try:
-            return await self._end(await self._silent())
+            return await self._end(await self._find_silent())
         except Unavailable:
             self._heard.clear()
             raise
 
-    def _was_held_up(self) -> bool:
+    def _was_delayed(self) -> bool:
         """Whether it is too long ago that this was asked; then nothing that was watched until now counts."""
         before, self._at = self._at, (self._monotonic(), self._clock())
         held_up = before is not None and _gap(before, self._at) > MAX_GAP
@@ -70,7 +70,7 @@ class Watchdog:
             self._heard.clear()
         return held_up
 
-    async def _silent(self) -> list[tuple[int, int, Micros]]:
+    async def _find_silent(self) -> list[tuple[int, int, Micros]]:
         """The runs that are to be ended, the longest silent first: organization, run, and its last report."""
         now = self._monotonic()
         watched = await self._database.read(watched_runs)
@@ -90,7 +90,7 @@ class Watchdog:
     async def _end(self, silent: list[tuple[int, int, Micros]]) -> int:
         ended = 0
         for organization_id, run_id, heard_at in silent:
-            if self._was_held_up():
+            if self._was_delayed():
                 break
 
             async def end(
@@ -113,14 +113,14 @@ class Watchdog:
     async def _run(self) -> None:
         while True:
             try:
-                ended = await self.look()
+                ended = await self.end_silent_runs()
                 if ended:
                     log.info("Runs fell silent and were ended", runs=ended)
             except Unavailable as error:
                 log.warning("The watchdog could not look; it will look again", error=str(error))
             except Exception:
                 log.exception("The watchdog failed; it will look again")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_INTERVAL_S)
 
 
 def _gap(before: tuple[Micros, Micros], after: tuple[Micros, Micros]) -> Micros:

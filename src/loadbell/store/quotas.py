@@ -1,7 +1,7 @@
 """Quotas of organizations: counted while nobody else adds to the same organization, so that two can't both be last."""
 
 from loadbell.domain.errors import Conflict
-from loadbell.domain.quotas import Counted, over_quota, too_many_organizations
+from loadbell.domain.quotas import QuotaName, over_quota, too_many_organizations
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
 from loadbell.store.users import lock_user
@@ -10,7 +10,7 @@ from loadbell.store.users import lock_user
 _LOCK = Statement("SELECT id FROM organizations WHERE id = :organization_id FOR NO KEY UPDATE")
 _OF = "SELECT count(*) AS count FROM {} WHERE organization_id = :organization_id"
 _OPEN_INVITATIONS = _OF.format("invitations") + " AND expires_at > :now"
-_COUNTS: dict[Counted, Statement] = {
+_COUNTS: dict[QuotaName, Statement] = {
     "channels": Statement(_OF.format("channels")),
     "projects": Statement(_OF.format("projects") + " AND deleted_at IS NULL"),
     "tokens": Statement(_OF.format("tokens")),
@@ -21,7 +21,7 @@ _OWNED = Statement("SELECT count(*) AS count FROM members WHERE user_id = :user_
 _NEEDS_NOW = {"invitations", "members"}
 
 
-async def require_room(tx: Transaction, organization_id: int, name: Counted, most: int) -> None:
+async def require_room(tx: Transaction, organization_id: int, name: QuotaName, most: int) -> None:
     """Does nothing if the organization may have one more; nobody else adds to it until this transaction ends.
 
     Raises:

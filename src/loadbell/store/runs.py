@@ -123,9 +123,9 @@ async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
 async def earlier_run(tx: Transaction, run: Run) -> Run | None:
     """The last run of the same test before ``run`` that came to its own end; only the last 50 are looked at.
 
-    None, too, for a run that is named for no test: see :attr:`loadbell.domain.runs.Run.names_a_test`.
+    None, too, for a run that is named for no test: see :attr:`loadbell.domain.runs.Run.has_test`.
     """
-    if not run.names_a_test:
+    if not run.has_test:
         return None
     row = await tx.first(_EARLIER, test_id=run.test_id, id=run.id)
     return None if row is None else as_run(row)

@@ -15,7 +15,7 @@ from litestar.params import FromPath
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.metrics import format_metric, format_number, is_known_metric, metric_label
-from loadbell.domain.notices import judged_by
+from loadbell.domain.notices import describe_threshold
 from loadbell.domain.orgs import Action, Principal
 from loadbell.store.delivery_stats import MAX_HELD_COUNTED
 from loadbell.store.unit_of_work import UnitOfWork
@@ -109,7 +109,7 @@ def _templates(root: str) -> Environment:
         auto_reload=False,
     )
     templates.globals.update(root=root, static=f"{root}/static/{VERSION}", Action=Action, HELD_COUNTED=MAX_HELD_COUNTED)
-    templates.globals.update(judged_by=judged_by, label_of=metric_label, measured=_format_metric)
+    templates.globals.update(judged_by=describe_threshold, label_of=metric_label, measured=_format_metric)
     templates.filters.update(
         figure=_format_count,
         ago=_format_age,

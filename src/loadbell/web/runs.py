@@ -169,7 +169,7 @@ async def _show(
     page: PageRequest, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
     whole = await page.read_in(organization_id, _run_view, run_id)
-    abort_text = ABORT[whole.run.source] if whole.run.can_be_told_to_stop else ABORT_UNHEARD
+    abort_text = ABORT[whole.run.source] if whole.run.can_abort else ABORT_UNHEARD
     values = {"whole": whole, "abort": abort_text, "done": done, **_words()}
     return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **values)
 

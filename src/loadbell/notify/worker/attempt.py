@@ -15,7 +15,7 @@ from loadbell.channels import channel_type
 from loadbell.channels.settings import stored_settings
 from loadbell.domain.deliveries import Attempt, Exchange, Outcome, Reason, after_attempt
 from loadbell.domain.ids import Micros
-from loadbell.domain.notices import Notice, bare_notice, decode_notice
+from loadbell.domain.notices import Notice, decode_notice, minimal_notice
 from loadbell.domain.retry import RetrySchedule
 from loadbell.outbound.contract import MASK, Envelope, Message, NoReply, Reply, masked_url
 from loadbell.store.outbox import Completion, Leased
@@ -57,7 +57,7 @@ def build_request(leased: Leased, now: Micros, base_url: str) -> Prepared:
 
 def _notice(leased: Leased, base_url: str) -> Notice:
     if leased.notice is None:
-        return bare_notice(leased.event, leased.occurred_at)
+        return minimal_notice(leased.event, leased.occurred_at)
     notice = decode_notice(leased.notice)
     links = [replace(link, url=base_url + link.url) if link.url.startswith("/") else link for link in notice.links]
     return replace(notice, links=tuple(links))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadbell.channels import channel_type
-from loadbell.domain.changes import changed_fields
+from loadbell.domain.changes import diff_fields
 from loadbell.domain.deliveries import Reason, without_quotes
 from loadbell.domain.events import Event, EventName, channel_paused_payload
 from loadbell.domain.ids import Micros, to_datetime
@@ -159,7 +159,7 @@ def _minute(instant: Micros) -> str:
 
 
 async def _tell(tx: Transaction, channel: store.ChannelHealth, reason: str) -> None:
-    changes = {"name": channel.name, **changed_fields({"paused_reason": None}, {"paused_reason": reason})}
+    changes = {"name": channel.name, **diff_fields({"paused_reason": None}, {"paused_reason": reason})}
     await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes)
     told = [
         other for other in await store.told_of_pauses(tx, channel.organization_id) if matches_pauses(other.subscription)
