@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from loadbell.sources.k6_points import _MetricSet, _unsnapped
+from loadbell.sources.k6_points import _decompress_snappy, _MetricSet
 from loadbell.testing.receiver import ScriptedReceiver
 from tests.sources.recordings import recording
 from tests.support.k6_pushes import empty, packed, trend
@@ -119,7 +119,7 @@ def push_all(url: str, token: str, ids: list[str], seconds: float) -> None:
 def largest() -> Any:
     """The largest push of the ramp."""
     pushes = [body for _, body in recording("v2-run-ramp").pushes]
-    return _MetricSet.FromString(_unsnapped(max(pushes, key=len)))
+    return _MetricSet.FromString(_decompress_snappy(max(pushes, key=len)))
 
 
 def large() -> Any:

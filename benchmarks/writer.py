@@ -66,15 +66,13 @@ async def _delete_channel(site: Site, channel: int, _project: int) -> None:
 
 async def _delete_project(site: Site, _channel: int, project: int) -> None:
 
-    loss = await site.database.read(lambda tx: projects.look_at_loss(unit_of(tx, site.owner), project))
+    loss = await site.database.read(lambda tx: projects.count_loss(unit_of(tx, site.owner), project))
     await site.do(projects.delete_project, site.owner, project, loss)
 
 
 async def _delete_organization(site: Site, _channel: int, _project: int) -> None:
 
-    loss = await site.database.read(
-        lambda tx: organizations.look_at_loss(unit_of(tx, site.owner), site.organization_id)
-    )
+    loss = await site.database.read(lambda tx: organizations.count_loss(unit_of(tx, site.owner), site.organization_id))
     await site.do(organizations.delete_organization, site.owner, site.organization_id, loss)
 
 

@@ -6,7 +6,7 @@ import certifi
 import pytest
 
 from loadbell.domain.ids import SECOND
-from loadbell.setting_texts import BadSetting, misspelt
+from loadbell.setting_texts import BadSetting, find_misspelled
 from loadbell.settings import DEFAULTS, load_settings
 
 MINUTE = 60 * SECOND
@@ -121,7 +121,7 @@ def test_a_line_for_a_shell_is_refused(tmp_path: Path) -> None:
 )
 def test_a_name_that_looks_misspelt_is_told(name: str, meant: str) -> None:
     """With the name that was probably meant, and without the value."""
-    (told,) = misspelt({name: SENTINEL}, DEFAULTS)
+    (told,) = find_misspelled({name: SENTINEL}, DEFAULTS)
 
     assert f"{name} is not a setting and is not read. Did you mean {meant}?" == told
 
@@ -130,4 +130,6 @@ def test_names_that_are_right_or_of_others_are_not_told() -> None:
     """Every setting, what commands read, and whatever else an environment holds."""
     names = [*DEFAULTS, "LOADBELL_URL", "LOADBELL_TOKEN", "LOADBELL_CONFIG_FILE", "LOADBELL_TEST_POSTGRES_URL"]
 
-    assert [] == misspelt(dict.fromkeys([*names, "LOADBELL_PORT", "DATA_DIR", "LOAD_URL", "PATH", ""], "x"), DEFAULTS)
+    assert [] == find_misspelled(
+        dict.fromkeys([*names, "LOADBELL_PORT", "DATA_DIR", "LOAD_URL", "PATH", ""], "x"), DEFAULTS
+    )

@@ -24,19 +24,19 @@ class BadSetting(Exception):  # noqa: N818 - reads as what happened
     """A setting can't be used; the message names it, says why, and never shows a secret value."""
 
 
-def given_values(environment: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+def read_values(environment: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
     """What the environment and the file named by its ``LOADBELL_CONFIG_FILE`` give, stripped; nothing empty.
 
     Raises:
         BadSetting: a value is none, or the file can't be read.
     """
     named = environment.get(CONFIG_FILE, "").strip()
-    values = _read_file(expanded(CONFIG_FILE, _checked(CONFIG_FILE, named)), known) if named else {}
+    values = _read_file(expand_path(CONFIG_FILE, _check(CONFIG_FILE, named)), known) if named else {}
     values |= {name: value.strip() for name, value in environment.items() if name in known and value.strip()}
-    return {name: _checked(name, value) for name, value in values.items() if value}
+    return {name: _check(name, value) for name, value in values.items() if value}
 
 
-def misspelt(environment: Mapping[str, str], known: Collection[str]) -> list[str]:
+def find_misspelled(environment: Mapping[str, str], known: Collection[str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is none."""
     names = {*known, CONFIG_FILE, *OF_COMMANDS}
     told = []
@@ -49,7 +49,7 @@ def misspelt(environment: Mapping[str, str], known: Collection[str]) -> list[str
     return told
 
 
-def expanded(name: str, text: str) -> Path:
+def expand_path(name: str, text: str) -> Path:
     """The path that ``text`` is, with ``~`` as the home folder.
 
     Raises:
@@ -88,7 +88,7 @@ def _read_file(path: Path, known: Collection[str]) -> dict[str, str]:
     return values
 
 
-def _checked(name: str, value: str) -> str:
+def _check(name: str, value: str) -> str:
     if any(unicodedata.category(character) in _NO_TEXT for character in value):
         raise BadSetting(f"{name}: the value has a line break or another control character in it, or is not UTF-8.")
     if value[-1] in _QUOTES or (value[0] in _QUOTES and name != _FREE_TEXT):

@@ -23,7 +23,7 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.postgresql_url import FILES, SYSTEM_CERTIFICATES, parse_postgresql_url
 from loadbell.domain.quotas import Quotas
 from loadbell.domain.retry import RetrySchedule, parse_duration
-from loadbell.setting_texts import BadSetting, expanded, given_values
+from loadbell.setting_texts import BadSetting, expand_path, read_values
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -129,7 +129,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         BadSetting: a value can't be used, or the file can't be read.
     """
-    values = given_values(environment, DEFAULTS)
+    values = read_values(environment, DEFAULTS)
 
     def text(name: str) -> str:
         return values.get(name, DEFAULTS[name])
@@ -192,7 +192,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 def _data_dir(text: str, *, needed: bool) -> Path:
     folder = Path()
     if text:
-        folder = expanded("LOADBELL_DATA_DIR", text)
+        folder = expand_path("LOADBELL_DATA_DIR", text)
     elif needed:
         with suppress(RuntimeError):  # nobody knows a home folder
             folder = Path(platformdirs.user_data_dir("loadbell"))
@@ -299,7 +299,7 @@ def _schedule(text: str) -> RetrySchedule:
 def _ca_file(text: str) -> Path | None:
     if not text:
         return None
-    path = expanded("LOADBELL_CA_FILE", text)
+    path = expand_path("LOADBELL_CA_FILE", text)
     if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a folder is closed to us
         raise BadSetting(f"LOADBELL_CA_FILE: {text} is not a file.")
     try:

@@ -31,7 +31,7 @@ def test_a_deleted_project_names_what_it_takes(play: Play) -> None:
         token = await token_of(site, site.owner, project_id=project)
         await site.run(project_id=project)
         await site.run()
-        looked = await site.do(projects.look_at_loss, site.owner, project)
+        looked = await site.do(projects.count_loss, site.owner, project)
         lost = await site.do(delete_project, site.owner, project)
         gone, kept = await delivery_rows(site)
         (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = 'project.deleted'")
@@ -164,7 +164,7 @@ def test_a_deleted_organization_is_out_of_reach(play: Play) -> None:
         with pytest.raises(Forbidden):
             await site.do(delete_organization, admin, site.organization_id)
         tokens = len(await site.rows("SELECT id FROM tokens"))
-        looked = await site.do(organizations.look_at_loss, site.owner, site.organization_id)
+        looked = await site.do(organizations.count_loss, site.owner, site.organization_id)
         lost = await site.do(delete_organization, site.owner, site.organization_id)
         (row,) = await delivery_rows(site)
         entries = await site.rows("SELECT * FROM audit_entries WHERE action = 'organization.deleted'")

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from loadbell.accounts.invitations import Browser, Joined, accept_invitation, revoke_invitation
+from loadbell.accounts.invitations import AcceptedInvitation, Browser, accept_invitation, revoke_invitation
 from loadbell.accounts.tokens import Lock, authenticate
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.orgs import Scope
@@ -50,7 +50,7 @@ def test_of_many_acceptances_at_once_exactly_one_wins(play: Play) -> None:
         made = await invited(site)
         outcomes = await asyncio.gather(*(accepted(site, made.token) for _ in range(6)), return_exceptions=True)
 
-        assert 1 == sum(isinstance(outcome, Joined) for outcome in outcomes)
+        assert 1 == sum(isinstance(outcome, AcceptedInvitation) for outcome in outcomes)
         assert 5 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
         assert (1, 1, 1) == await _bobs(site)
 
@@ -70,7 +70,7 @@ def test_of_many_acceptances_of_one_account_exactly_one_wins(play: Play) -> None
         made = await invited(site)
         outcomes = await asyncio.gather(*(accepted(site, made.token) for _ in range(4)), return_exceptions=True)
 
-        assert 1 == sum(isinstance(outcome, Joined) for outcome in outcomes)
+        assert 1 == sum(isinstance(outcome, AcceptedInvitation) for outcome in outcomes)
         assert 3 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
         assert (1, 1, 1) == await _bobs(site)
 
@@ -85,7 +85,7 @@ def test_one_person_accepts_for_two_organizations_at_once(play: Play) -> None:
         tokens = [ours.token, theirs.token]
         outcomes = await asyncio.gather(*(accepted(site, token) for token in tokens), return_exceptions=True)
         for token, outcome in zip(tokens, outcomes, strict=True):
-            assert isinstance(outcome, Joined | Conflict)
+            assert isinstance(outcome, AcceptedInvitation | Conflict)
             if isinstance(outcome, Conflict):
                 await accepted(site, token)
 
@@ -113,9 +113,12 @@ def test_revoking_and_accepting_at_once_agree(play: Play) -> None:
             revoking = asyncio.ensure_future(site.database.write(revoke))
             joined, revoked = await asyncio.gather(accepting, revoking, return_exceptions=True)
 
-            assert (isinstance(joined, Joined), isinstance(revoked, NotFound)) in {(True, True), (False, False)}
-            assert isinstance(joined, Joined | NotFound)
-            assert before + isinstance(joined, Joined) == await _members(site, site.organization_id)
+            assert (isinstance(joined, AcceptedInvitation), isinstance(revoked, NotFound)) in {
+                (True, True),
+                (False, False),
+            }
+            assert isinstance(joined, AcceptedInvitation | NotFound)
+            assert before + isinstance(joined, AcceptedInvitation) == await _members(site, site.organization_id)
 
     play(scenario)
 
@@ -136,7 +139,7 @@ def test_deleting_the_organization_and_accepting_at_once_agree(play: Play) -> No
         )
 
         assert not isinstance(outcomes[-1], BaseException)
-        assert all(isinstance(outcome, Joined | NotFound) for outcome in outcomes[:-1])
+        assert all(isinstance(outcome, AcceptedInvitation | NotFound) for outcome in outcomes[:-1])
         assert 0 == await _members(site, site.organization_id)
         assert (0, 0) == (await _bobs(site))[1:]
 
@@ -154,7 +157,7 @@ def test_joining_and_signing_in_are_one(play: Play) -> None:
         def runs_out(size: int) -> bytes:
             return next(draws)(size)
 
-        async def accept() -> Joined:
+        async def accept() -> AcceptedInvitation:
             with hashing() as passwords:
                 return await accept_invitation(
                     site.database,

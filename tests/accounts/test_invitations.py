@@ -7,12 +7,12 @@ import pytest
 
 from loadbell.accounts.invitations import (
     LIFETIME,
-    Joined,
+    AcceptedInvitation,
     NewInvitation,
     accept_invitation,
+    find_invitation,
     invite,
     list_invitations,
-    look_at_invitation,
     revoke_invitation,
 )
 from loadbell.accounts.mail import Mailer
@@ -38,7 +38,7 @@ async def invited(site: Site, who: Principal | None = None, *, sends_mail: bool 
     return await site.do(invite, asker, asker.organization_id, installation=installation, **values)
 
 
-async def accepted(site: Site, token: str, password: str = PASSWORD, name: str | None = None) -> Joined:
+async def accepted(site: Site, token: str, password: str = PASSWORD, name: str | None = None) -> AcceptedInvitation:
     """What becomes of somebody who follows a link."""
     with hashing() as passwords:
         return await accept_invitation(
@@ -79,7 +79,7 @@ def test_a_new_person_joins_with_an_account_of_their_own(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         made = await invited(site, email="Bob@Example.net", project_ids=(site.project_id, site.project_id))
-        seen = await site.do(look_at_invitation, made.token)
+        seen = await site.do(find_invitation, made.token)
         joined = await accepted(site, made.token)
         who = await site.do(authenticate, joined.token)
         (user,) = await site.rows("SELECT name, email, password_hash FROM users WHERE id = :id", id=joined.user_id)
@@ -104,7 +104,7 @@ def test_somebody_with_an_account_joins_by_the_present_password(play: Play) -> N
     async def scenario(site: Site) -> None:
         bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hashed(PASSWORD))
         made = await invited(site, role=Role.ADMIN)
-        seen = await site.do(look_at_invitation, made.token)
+        seen = await site.do(find_invitation, made.token)
         joined = await accepted(site, made.token, name="Robert")
         who = await site.do(authenticate, joined.token)
 
@@ -160,7 +160,7 @@ def test_a_link_works_once(play: Play) -> None:
             with pytest.raises(NotFound):
                 await accepted(site, token)
             with pytest.raises(NotFound):
-                await site.do(look_at_invitation, token)
+                await site.do(find_invitation, token)
 
         assert [] == await _open(site)
 
@@ -173,7 +173,7 @@ def test_a_link_ends_after_seven_days(play: Play) -> None:
     async def scenario(site: Site) -> None:
         made = await invited(site)
         site.clock.advance(LIFETIME - 1)
-        await site.do(look_at_invitation, made.token)
+        await site.do(find_invitation, made.token)
         listed = await _open(site)
         site.clock.advance(1)
         with pytest.raises(NotFound):

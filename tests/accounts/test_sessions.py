@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from loadbell.accounts.account import change_password, get_account, rename, reset_password
-from loadbell.accounts.sessions import SESSION_LIFETIME, act_in, end_session, list_sessions
+from loadbell.accounts.sessions import SESSION_LIFETIME, authorize, end_session, list_sessions
 from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.organizations import assign_project, insert_member
-from loadbell.store.sessions import rights_of
+from loadbell.store.sessions import get_rights
 from tests.support.counting import Counting
 from tests.support.crowds import put_sessions
 from tests.support.signing_in import HOME, IN, PASSWORD, QUICK, Entrance
@@ -178,7 +178,7 @@ def test_very_many_sessions_end_at_once(play: Play) -> None:
         counting = Counting(site.database)
         changed: Any = counting
         await change_password(changed, entrance.passwords, who, PASSWORD, "another horse")
-        rights = await site.do(rights_of, site.organization_id, [mine.id, later.id, later.id - 1])
+        rights = await site.do(get_rights, site.organization_id, [mine.id, later.id, later.id - 1])
         with pytest.raises(Unauthenticated, match="over"):
             await entrance.who(later)
         with pytest.raises(NotFound):
@@ -303,7 +303,7 @@ def test_a_person_acts_in_an_organization_with_its_role(play: Play, role: Role, 
             await site.run_sql("UPDATE members SET role = 'admin'")
         await site.do(insert_member, site.organization_id, user_id, role)
         await site.do(assign_project, site.project_id, user_id)
-        found = await site.do(act_in, who, site.organization_id, hold=hold)
+        found = await site.do(authorize, who, site.organization_id, hold=hold)
 
         projects = frozenset({site.project_id}) if role is Role.MEMBER else None
         assert (role, Scope.MANAGE, None, projects) == (found.role, found.scope, found.token_id, found.projects)
@@ -326,12 +326,12 @@ def test_nobody_acts_where_it_does_not_belong(play: Play) -> None:
         for organization_id in (site.organization_id, site.organization_id + 1):
             for hold in Lock:
                 with pytest.raises(NotFound, match=f"There is no organization {organization_id}."):
-                    await site.do(act_in, who, organization_id, hold=hold)
+                    await site.do(authorize, who, organization_id, hold=hold)
         await site.do(insert_member, site.organization_id, user_id, Role.ADMIN)
-        await site.do(act_in, who, site.organization_id)
+        await site.do(authorize, who, site.organization_id)
         await site.run_sql("DELETE FROM members WHERE role = 'admin'")
         with pytest.raises(NotFound):
-            await site.do(act_in, who, site.organization_id)
+            await site.do(authorize, who, site.organization_id)
 
         assert () == (await site.do(get_account, who)).organizations
 

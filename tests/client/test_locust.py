@@ -8,7 +8,7 @@ import pytest
 
 from loadbell.client.commands import Command, read_command
 from loadbell.client.locust_options import LocustOptions
-from loadbell.client.results import read_figures
+from loadbell.client.results import read_metrics
 from loadbell.client.tools import Execution, read_result
 from tests.client.conftest import Run, fake_tool
 from tests.client.stub import Stub
@@ -157,11 +157,11 @@ def test_figures_of_csv(folder: Path) -> None:
     began = stats.stat().st_mtime
     expected = {"requests": 311.0, "failed": 31.0, "failed_rate": 0.099678}
 
-    assert expected == read_figures(locust("--csv out"), began) == read_figures(locust(LOCUST_CSV="out"), began)
-    assert {} == read_figures(locust("--csv out"), began + 60) == read_figures(locust(), began)
+    assert expected == read_metrics(locust("--csv out"), began) == read_metrics(locust(LOCUST_CSV="out"), began)
+    assert {} == read_metrics(locust("--csv out"), began + 60) == read_metrics(locust(), began)
     stats.write_text("cut off,", encoding="utf-8")
-    assert {} == read_figures(locust("--csv out"), began)
-    assert {"requests": 0.0, "failed": 0.0} == read_figures(locust("--csv out"), began - 60)
+    assert {} == read_metrics(locust("--csv out"), began)
+    assert {"requests": 0.0, "failed": 0.0} == read_metrics(locust("--csv out"), began - 60)
 
 
 def test_a_short_run_whose_csv_is_behind(folder: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_short_run_whose_csv_is_behind(folder: Path) -> None:
     stats.write_text(f"{HEADER}\n,Aggregated,0,0,0\n", encoding="utf-8")
     execution = Execution(locust("--csv out -t 1s"), stats.stat().st_mtime, 1.2, {})
 
-    assert {} == read_figures(execution.command, execution.started_at)
+    assert {} == read_metrics(execution.command, execution.started_at)
     assert (3, "unknown") == (read_result(0, execution).status, read_result(0, execution).result)
     assert (12, "failed") == (read_result(1, execution).status, read_result(1, execution).result)
 
@@ -180,10 +180,10 @@ def test_figures_of_json(folder: Path) -> None:
     entries = [{"num_requests": 229, "num_failures": 0}, {"num_requests": 71, "num_failures": 30}]
     (folder / "out.json").write_text(json.dumps(entries), encoding="utf-8")
 
-    assert {"requests": 300.0, "failed": 30.0, "failed_rate": 0.1} == read_figures(locust("--json-file out"), 0)
+    assert {"requests": 300.0, "failed": 30.0, "failed_rate": 0.1} == read_metrics(locust("--json-file out"), 0)
     for text in ("{", "3", "[1]", '[{"num_requests": "x", "num_failures": 1}]', "[]" * 2):
         (folder / "out.json").write_text(text, encoding="utf-8")
-        assert {} == read_figures(locust("--json-file out"), 0)
+        assert {} == read_metrics(locust("--json-file out"), 0)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from uuid import uuid4
 import psutil
 import pytest
 
-from loadbell.client.processes import Process, named
+from loadbell.client.processes import Process, describe_processes
 from tests.client.conftest import wrap_command
 from tests.client.stub import Stub
 from tests.client.test_wrap_signals import wait_until
@@ -155,5 +155,5 @@ def test_names_of_what_is_left() -> None:
     """What could not be stopped is told by its program and number; a name that may hold anything is not."""
     left = [Process(5, 1, "vegeta", 0, has_ended=False), Process(6, 1, "https://u:p@h", 0, has_ended=False)]
 
-    assert "vegeta (5), 6" == named(left)
-    assert "vegeta (5), vegeta (5), vegeta (5), vegeta (5), vegeta (5) and 2 more" == named(left[:1] * 7)
+    assert "vegeta (5), 6" == describe_processes(left)
+    assert "vegeta (5), vegeta (5), vegeta (5), vegeta (5), vegeta (5) and 2 more" == describe_processes(left[:1] * 7)

@@ -35,7 +35,7 @@ from loadbell.sources import k6_create, k6_points
 from loadbell.sources.k6_cloud_v1 import _tool, _without_prefix
 from loadbell.store.secrets import SecretBox
 from loadbell.web import channel_forms, members, organizations, projects, tokens
-from loadbell.web.csrf import is_visitor, token_of
+from loadbell.web.csrf import derive_token, is_visitor_secret
 from loadbell.web.datetimes import parse_datetime
 from loadbell.web.form import Form, read_form
 from loadbell.web.page import _LOCAL, ORGANIZATION, SESSION, THEME, VISITOR
@@ -105,13 +105,13 @@ def _cookies(raw: bytes) -> object:
 
 
 def _credential(text: str) -> object:
-    return hash_credential(text), token_of(text), asyncio.run(is_visitor(_BOX, text))
+    return hash_credential(text), derive_token(text), asyncio.run(is_visitor_secret(_BOX, text))
 
 
 def _page_form(raw: bytes) -> object:
     """Everything that any page reads from a form, of the same one."""
     form, token = read_form(raw, "application/x-www-form-urlencoded; charset=utf-8")
-    found: list[object] = [token_of(token)]
+    found: list[object] = [derive_token(token)]
     for read in _OF_FORMS:
         with suppress(Refused):
             found.append(read(form))

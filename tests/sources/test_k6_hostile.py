@@ -322,7 +322,7 @@ def test_a_push_with_flipped_bits_is_never_more_than_a_bad_push(data: st.DataObj
     pushes = [body for version, body in recording(name).pushes if version == 2]
     if not pushes:
         return
-    damaged = bytearray(k6_points._unsnapped(pushes[0]))
+    damaged = bytearray(k6_points._decompress_snappy(pushes[0]))
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     try:

@@ -9,7 +9,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
-from loadbell.store.idempotency import claim_key, keep_answer
+from loadbell.store.idempotency import claim_key, save_response
 from loadbell.store.organizations import insert_project
 from loadbell.store.tokens import insert_token
 from tests.support.stores import Play, Site
@@ -27,7 +27,7 @@ async def _ask(site: Site, body: str = "body", token: int | None = None) -> tupl
         if earlier is not None:
             return earlier, False
         made = await insert_project(tx, site.organization_id, "made once")
-        await keep_answer(tx, asker, "key", f"project {made}")
+        await save_response(tx, asker, "key", f"project {made}")
         return f"project {made}", True
 
     return await site.database.write(once)

@@ -20,7 +20,7 @@ from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.leasing import lease_due
 from loadbell.settings import load_settings
 from loadbell.store.channels import get_channel as stored_channel
-from loadbell.store.idempotency import claim_key, keep_answer
+from loadbell.store.idempotency import claim_key, save_response
 from loadbell.store.migrate import upgrade_postgresql
 from loadbell.store.open import KEY_FILE, open_database
 from loadbell.store.problems import WrongState
@@ -53,7 +53,7 @@ async def _use_secrets(site: Site) -> list[str]:
     await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=SECRET_FORM)
     _, token = await site.do(create_token, site.owner, name="ci", scope=Scope.REPORT, trigger=None, expires_at=None)
     await site.do(claim_key, site.owner.token_id, "key", "hash")
-    await site.do(keep_answer, site.owner.token_id, "key", f'{{"signing_secret":"{SENTINEL}-answer"}}')
+    await site.do(save_response, site.owner.token_id, "key", f'{{"signing_secret":"{SENTINEL}-answer"}}')
     assert signing is not None
     return [signing, signing.removeprefix("whsec_"), token, SENTINEL]
 

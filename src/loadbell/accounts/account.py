@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.sessions import end_all_sessions
-from loadbell.accounts.sign_in import prove_user
+from loadbell.accounts.sign_in import verify_password
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Role, SignedIn
 from loadbell.store.audit import append_account_entry, append_operator_entry
 from loadbell.store.db import Database, Transaction
-from loadbell.store.organizations import memberships_of
+from loadbell.store.organizations import list_memberships
 from loadbell.store.password_resets import delete_resets
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import find_user_by_email, get_user, lock_user, set_name, set_password
@@ -40,7 +40,7 @@ async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
     """The asker's account."""
     user = await get_user(unit.tx, unit.principal.user_id)
     assert user is not None, "a session ends with its user"
-    memberships = [Membership(*one) for one in await memberships_of(unit.tx, unit.principal.user_id)]
+    memberships = [Membership(*one) for one in await list_memberships(unit.tx, unit.principal.user_id)]
     return Account(user.id, user.email, user.name, user.created_at, tuple(memberships))
 
 
@@ -66,7 +66,7 @@ async def change_password(database: Database, passwords: Passwords, who: SignedI
     check_password(new, "new_password")
     user = await database.read(lambda tx: get_user(tx, who.user_id))
     assert user is not None, "a session ends with its user"
-    proven = await prove_user(database, passwords, user.email, current, address=who.address)
+    proven = await verify_password(database, passwords, user.email, current, address=who.address)
     if proven is None:
         raise Invalid(FieldError("current_password", "this is not your present password; correct it"))
     password_hash = await passwords.hash(new)

@@ -18,7 +18,7 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
 from loadbell.store.db import Database, Transaction
-from loadbell.store.organizations import any_user
+from loadbell.store.organizations import has_user
 
 CODES_PER_NETWORK = Pace(60 * SECOND, 5)
 
@@ -39,7 +39,7 @@ class FirstOwner:
 
 async def is_first_start(tx: Transaction) -> bool:
     """Whether nobody has an account yet."""
-    return not await any_user(tx)
+    return not await has_user(tx)
 
 
 async def setup_code(tx: Transaction) -> str | None:
@@ -50,7 +50,7 @@ async def setup_code(tx: Transaction) -> str | None:
 async def set_up_and_sign_in(
     database: Database,
     passwords: Passwords,
-    said: FirstOwner,
+    first_owner: FirstOwner,
     *,
     address: str | None,
     browser: Browser,
@@ -62,19 +62,19 @@ async def set_up_and_sign_in(
         Invalid: the code is wrong, or something else that was said.
         RateLimited: codes were tried too often from there, or too many passwords are being hashed.
     """
-    if said.code is not None:
-        await _check_code(database, said.code, address=address)
-    check_setup(said.organization, said.email, said.password, said.name)
+    if first_owner.code is not None:
+        await _check_code(database, first_owner.code, address=address)
+    check_setup(first_owner.organization, first_owner.email, first_owner.password, first_owner.name)
     if not await database.read(is_first_start):  # before the slow work
         raise Conflict("loadbell is already set up here.")
-    password_hash = await passwords.hash(said.password)
+    password_hash = await passwords.hash(first_owner.password)
 
     async def make(tx: Transaction) -> NewSession:
         owner, _ = await make_first_owner(
             tx,
-            organization=said.organization,
-            email=said.email,
-            name=said.name,
+            organization=first_owner.organization,
+            email=first_owner.email,
+            name=first_owner.name,
             password_hash=password_hash,
             address=address,
         )
@@ -95,7 +95,7 @@ async def _check_code(database: Database, code: str, *, address: str | None) -> 
     right = await database.write(take)
     if right is None:
         raise Conflict("loadbell is already set up here.")
-    if not hmac.compare_digest(_bare(code).encode(), _bare(right).encode()):
+    if not hmac.compare_digest(_normalize_code(code).encode(), _normalize_code(right).encode()):
         raise Invalid(FieldError("code", "this is not the code; copy it from the output of loadbell serve"))
     await database.write(lambda tx: return_tokens(tx, buckets))
 
@@ -105,6 +105,6 @@ def _code(tx: Transaction) -> str:
     return "-".join(letters[at : at + _GROUP] for at in range(0, _GROUP * _GROUPS, _GROUP))
 
 
-def _bare(code: str) -> str:
+def _normalize_code(code: str) -> str:
     """The code however it was typed: with small letters, without its dashes, with spaces around it."""
     return "".join(filter(str.isalnum, code)).upper()

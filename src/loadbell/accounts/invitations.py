@@ -7,7 +7,7 @@ from loadbell.accounts.mail import check_email, queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.rate_limit import Bucket, take_tokens
 from loadbell.accounts.sessions import NewSession, start_session
-from loadbell.accounts.sign_in import prove_user
+from loadbell.accounts.sign_in import verify_password
 from loadbell.accounts.tokens import issue_token
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros, to_datetime
@@ -21,11 +21,11 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.locks import lock_organization
 from loadbell.store.organizations import (
     assign_project,
+    get_role,
     insert_member,
     organization_names,
-    role_in,
 )
-from loadbell.store.projects import projects_that_take_runs
+from loadbell.store.projects import list_open_projects
 from loadbell.store.quotas import require_room
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.store.users import UserRow, find_user_by_email, insert_user, lock_user
@@ -50,7 +50,7 @@ class NewInvitation:
 
 
 @dataclass(frozen=True)
-class Invited:
+class InvitationDetails:
     """What the bearer of an invitation's link may know before accepting it."""
 
     organization: str
@@ -61,7 +61,7 @@ class Invited:
 
 
 @dataclass(frozen=True)
-class Joined:
+class AcceptedInvitation:
     """A person who has become a member, with an API token of scope manage, shown this once."""
 
     user_id: int
@@ -98,10 +98,10 @@ async def invite(
     project_ids = tuple(dict.fromkeys(project_ids))
     if project_ids and role is not Role.MEMBER:
         raise Invalid(FieldError("project_ids", f"every {role.value} sees all projects; leave this out"))
-    if not set(project_ids) <= set(await projects_that_take_runs(unit.tx, organization_id)):
+    if not set(project_ids) <= set(await list_open_projects(unit.tx, organization_id)):
         raise Invalid(FieldError("project_ids", "name projects of this organization that are not archived"))
     user = await find_user_by_email(unit.tx, email)
-    if user is not None and await role_in(unit.tx, organization_id, user.id) is not None:
+    if user is not None and await get_role(unit.tx, organization_id, user.id) is not None:
         raise Conflict(f"{email} is a member already. Change the role or the projects of the member instead.")
     by_organization = Bucket(PER_ORGANIZATION, ("invitations by", str(organization_id)))
     await take_tokens(unit.tx, [by_organization, Bucket(PER_RECIPIENT, ("invitations to", email))])
@@ -150,7 +150,7 @@ async def revoke_invitation(unit: UnitOfWork[Principal], invitation_id: int) -> 
     await append_entry(unit.tx, unit.principal, "invitation.revoked", f"invitation {invitation_id}", changes)
 
 
-async def look_at_invitation(tx: Transaction, token: str) -> Invited:
+async def find_invitation(tx: Transaction, token: str) -> InvitationDetails:
     """What the link ``token`` invites to. It is not used up.
 
     Raises:
@@ -158,10 +158,10 @@ async def look_at_invitation(tx: Transaction, token: str) -> Invited:
     """
     invitation = await store.find_invitation(tx, hash_credential(token))
     if invitation is None:
-        raise _no_invitation()
+        raise _invalid_invitation()
     organization, inviter = await organization_names(tx, invitation.organization_id, invitation.invited_by)
     user = await find_user_by_email(tx, invitation.email)
-    return Invited(organization, invitation.email, invitation.role, inviter, user is not None)
+    return InvitationDetails(organization, invitation.email, invitation.role, inviter, user is not None)
 
 
 async def accept_invitation(  # noqa: PLR0913 - one argument for each property
@@ -173,7 +173,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
     *,
     address: str | None,
     browser: Browser | None = None,
-) -> Joined:
+) -> AcceptedInvitation:
     """Makes the bearer of the link a member, once; with ``browser``, signs in by the same transaction.
 
     Whoever has an account at the invited address proves it by its password, and ``name`` is ignored. Others get an
@@ -186,11 +186,11 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
         RateLimited: passwords were tried too often.
         Conflict: something of the sort happened at the same moment; nothing was changed.
     """
-    invited = await database.read(lambda tx: look_at_invitation(tx, token))
+    invited = await database.read(lambda tx: find_invitation(tx, token))
     proven: UserRow | None = None
     new_hash = ""
     if invited.has_account:
-        proven = await prove_user(database, passwords, invited.email, password, address=address)
+        proven = await verify_password(database, passwords, invited.email, password, address=address)
         if proven is None:
             raise _wrong_password(invited.email)
     else:
@@ -198,14 +198,14 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
         check_password(password)
         new_hash = await passwords.hash(password)
 
-    async def join(tx: Transaction) -> Joined:
+    async def join(tx: Transaction) -> AcceptedInvitation:
         invitation = await store.find_invitation(tx, hash_credential(token))
         if invitation is None:
-            raise _no_invitation()
+            raise _invalid_invitation()
         await lock_organization(tx, invitation.organization_id, exclusive=True)
         invitation = await store.take_invitation(tx, hash_credential(token))  # the wait for the lock may be long
         if invitation is None:
-            raise _no_invitation()
+            raise _invalid_invitation()
         if proven is None:
             user_id = await insert_user(tx, email=invitation.email, name=name or "", password_hash=new_hash)
             await append_account_entry(tx, user_id, address, "account.created", {"email": invitation.email})
@@ -214,7 +214,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
             if held is None or held.password_hash != proven.password_hash:  # it was changed while it was compared
                 raise _wrong_password(invitation.email)
             user_id = held.id
-            if await role_in(tx, invitation.organization_id, user_id) is not None:
+            if await get_role(tx, invitation.organization_id, user_id) is not None:
                 raise Conflict(f"{invitation.email} is a member already. Sign in instead.")
         joined = await _join(tx, invitation, user_id, address=address)
         if browser is None:
@@ -226,10 +226,10 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
     return await database.write(join)
 
 
-async def _join(tx: Transaction, invitation: Invitation, user_id: int, *, address: str | None) -> Joined:
+async def _join(tx: Transaction, invitation: Invitation, user_id: int, *, address: str | None) -> AcceptedInvitation:
     organization_id = invitation.organization_id
     await insert_member(tx, organization_id, user_id, invitation.role)
-    projects = sorted(set(invitation.project_ids) & set(await projects_that_take_runs(tx, organization_id)))
+    projects = sorted(set(invitation.project_ids) & set(await list_open_projects(tx, organization_id)))
     for project_id in projects:  # one that was archived or deleted since is passed over
         await assign_project(tx, project_id, user_id)
     assigned = frozenset(projects) if invitation.role is Role.MEMBER else None
@@ -245,7 +245,7 @@ async def _join(tx: Transaction, invitation: Invitation, user_id: int, *, addres
     token = await issue_token(
         tx, joined, name="The member's first token", scope=Scope.MANAGE, trigger=Trigger.UNKNOWN, expires_at=None
     )
-    return Joined(user_id, organization_id, token, None)
+    return AcceptedInvitation(user_id, organization_id, token, None)
 
 
 async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
@@ -279,5 +279,5 @@ def _wrong_password(email: str) -> Unauthenticated:
     return Unauthenticated(f"{email} has an account here, and this is not its password. Send its present password.")
 
 
-def _no_invitation() -> NotFound:
+def _invalid_invitation() -> NotFound:
     return NotFound("This invitation is not open: it was used, revoked, replaced or has expired. Ask for a new one.")

@@ -98,8 +98,8 @@ async def _demote_owner(unit: UnitOfWork[Principal]) -> None:
     await append_entry(unit.tx, unit.principal, "member.changed", f"member {owner_id}", changes)
 
 
-async def _check_projects(tx: Transaction, organization_id: int, wanted: tuple[int, ...]) -> None:
-    unknown = set(wanted) - set(await all_project_ids(tx, organization_id))
+async def _check_projects(tx: Transaction, organization_id: int, project_ids: tuple[int, ...]) -> None:
+    unknown = set(project_ids) - set(await all_project_ids(tx, organization_id))
     if unknown:
         listed = ", ".join(str(project) for project in sorted(unknown))
         raise Invalid(FieldError("project_ids", f"the organization has no project {listed}"))

@@ -15,8 +15,8 @@ from loadbell.store import organizations as store
 from loadbell.store.audit import append_account_entry, append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.organizations import (
-    any_user,
     claim_fact,
+    has_user,
     insert_member,
     insert_organization,
     insert_project,
@@ -78,7 +78,7 @@ async def set_up(tx: Transaction, *, organization: str, email: str, password_has
         password_hash=password_hash,
         address=None,
     )
-    return await _with_token(tx, owner, project_id)
+    return await _add_token(tx, owner, project_id)
 
 
 async def make_first_owner(  # noqa: PLR0913 - what the first owner is made of, and from where
@@ -86,11 +86,11 @@ async def make_first_owner(  # noqa: PLR0913 - what the first owner is made of, 
 ) -> tuple[Principal, int]:
     """As :func:`set_up`, without a token; gives what the owner is there, and the default project's id."""
     mine = base64.b16encode(tx.random(16)).decode("ascii")
-    if await any_user(tx) or await claim_fact(tx, "set_up", mine) != mine:
+    if await has_user(tx) or await claim_fact(tx, "set_up", mine) != mine:
         raise Conflict("loadbell is already set up here. Sign in, or use the token that setup printed then.")
     user_id = await insert_user(tx, email=email, name=name.strip(), password_hash=password_hash)
     await append_account_entry(tx, user_id, address, "account.created", {"email": email.lower()})
-    return await _found(tx, organization.strip(), user_id, address)
+    return await _add_organization(tx, organization.strip(), user_id, address)
 
 
 async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrganization:
@@ -101,7 +101,7 @@ async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrga
     """
     unit.principal.require(Action.CREATE_ORGANIZATION)
     await require_room_for_organization(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
-    made = await _make(unit.tx, name, unit.principal.user_id, unit.principal.address)
+    made = await _insert_organization(unit.tx, name, unit.principal.user_id, unit.principal.address)
     subject = f"organization {made.organization_id}"
     await append_entry(unit.tx, unit.principal, "organization.created", subject, {"name": name})
     return made
@@ -110,7 +110,7 @@ async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrga
 async def add_organization(unit: UnitOfWork[SignedIn], name: str) -> NewOrganization:
     """As :func:`create_organization`, for somebody who belongs to none, too: so that nobody is ever stuck."""
     await require_room_for_organization(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
-    return await _make(unit.tx, name, unit.principal.user_id, unit.principal.address)
+    return await _insert_organization(unit.tx, name, unit.principal.user_id, unit.principal.address)
 
 
 async def list_organizations(unit: UnitOfWork[Principal], *, before: int | None) -> list[Organization]:
@@ -127,7 +127,7 @@ async def get_organization(unit: UnitOfWork[Principal], organization_id: int) ->
     """
     check_organization(unit.principal, organization_id)
     unit.principal.require(Action.READ_ORGANIZATION)
-    return await _present(unit.tx, organization_id)
+    return await _require_organization(unit.tx, organization_id)
 
 
 @exclusive
@@ -142,7 +142,7 @@ async def update_organization(
     """
     check_organization(unit.principal, organization_id)
     unit.principal.require(Action.MANAGE_ORGANIZATION)
-    before = await _present(unit.tx, organization_id)
+    before = await _require_organization(unit.tx, organization_id)
     after = before if name is None else replace(before, name=name)
     if default_project_id is not None:
         project = await get_project(unit.tx, organization_id, default_project_id)
@@ -162,7 +162,7 @@ async def update_organization(
     return after
 
 
-async def look_at_loss(unit: UnitOfWork[Principal], organization_id: int) -> OrganizationLoss:
+async def count_loss(unit: UnitOfWork[Principal], organization_id: int) -> OrganizationLoss:
     """What deleting the organization would take with it; raises what deleting it would.
 
     To count takes long where there is much: it is for a look, never for a transaction that writes.
@@ -176,7 +176,7 @@ async def look_at_loss(unit: UnitOfWork[Principal], organization_id: int) -> Org
 async def delete_organization(unit: UnitOfWork[Principal], organization_id: int, loss: OrganizationLoss) -> None:
     """Takes everybody out of the organization, with its tokens, invitations and channels.
 
-    ``loss`` is what :func:`look_at_loss` gave just before. What was pending is cancelled. Its runs and
+    ``loss`` is what :func:`count_loss` gave just before. What was pending is cancelled. Its runs and
     logs are kept, where nobody reaches them.
 
     Raises:
@@ -184,24 +184,24 @@ async def delete_organization(unit: UnitOfWork[Principal], organization_id: int,
     """
     check_organization(unit.principal, organization_id)
     unit.principal.require(Action.DELETE_ORGANIZATION)
-    organization = await _present(unit.tx, organization_id)
+    organization = await _require_organization(unit.tx, organization_id)
     await deletions.delete_organization(unit.tx, organization_id)
     changes = {"name": organization.name, "lost": asdict(loss)}
     await append_entry(unit.tx, unit.principal, "organization.deleted", f"organization {organization_id}", changes)
 
 
-async def _present(tx: Transaction, organization_id: int) -> Organization:
+async def _require_organization(tx: Transaction, organization_id: int) -> Organization:
     found = await store.get_organization(tx, organization_id)
     assert found is not None, "the asker belongs to it"
     return found
 
 
-async def _make(tx: Transaction, name: str, user_id: int, address: str | None) -> NewOrganization:
-    owner, project_id = await _found(tx, name, user_id, address)
-    return await _with_token(tx, owner, project_id)
+async def _insert_organization(tx: Transaction, name: str, user_id: int, address: str | None) -> NewOrganization:
+    owner, project_id = await _add_organization(tx, name, user_id, address)
+    return await _add_token(tx, owner, project_id)
 
 
-async def _found(tx: Transaction, name: str, user_id: int, address: str | None) -> tuple[Principal, int]:
+async def _add_organization(tx: Transaction, name: str, user_id: int, address: str | None) -> tuple[Principal, int]:
     organization_id = await insert_organization(tx, name)
     await insert_member(tx, organization_id, user_id, Role.OWNER)
     project_id = await insert_project(tx, organization_id, DEFAULT_PROJECT)
@@ -211,7 +211,7 @@ async def _found(tx: Transaction, name: str, user_id: int, address: str | None) 
     return owner, project_id
 
 
-async def _with_token(tx: Transaction, owner: Principal, project_id: int) -> NewOrganization:
+async def _add_token(tx: Transaction, owner: Principal, project_id: int) -> NewOrganization:
     token = await issue_token(
         tx, owner, name="The owner's first token", scope=Scope.MANAGE, trigger=Trigger.UNKNOWN, expires_at=None
     )

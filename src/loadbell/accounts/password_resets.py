@@ -13,7 +13,7 @@ from loadbell.domain.pace import Pace
 from loadbell.store import password_resets as store
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Database, Transaction
-from loadbell.store.sessions import addresses_since
+from loadbell.store.sessions import list_addresses
 from loadbell.store.unit_of_work import Installation
 from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 
@@ -48,7 +48,7 @@ async def request_reset(
 
     async def ask(tx: Transaction) -> None:
         user = await find_user_by_email(tx, email)
-        known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
+        known = await list_addresses(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
         await take_tokens(tx, _buckets(email, address, known=network_of(address) in map(network_of, known)))
         if user is not None:
             await _send_link(tx, user, address, base_url=installation.base_url)

@@ -54,7 +54,7 @@ class Passwords:
         self._hasher = hasher or argon2.PasswordHasher()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="argon2")
         self._room = threading.Semaphore(_THREADS + _MAX_QUEUE_LENGTH)
-        self._nobodys_hash = _hash_of_nothing(self._hasher)
+        self._nobodys_hash = _dummy_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
         """What is stored of ``password``.
@@ -62,7 +62,7 @@ class Passwords:
         Raises:
             RateLimited: too many wait already.
         """
-        return await self._in_line(lambda: self._hasher.hash(password))
+        return await self._run_queued(lambda: self._hasher.hash(password))
 
     async def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether ``password`` is the one of that hash. None, for nobody, takes as long and is always False.
@@ -78,13 +78,13 @@ class Passwords:
             except (VerificationError, InvalidHashError, UnicodeEncodeError):
                 return False
 
-        return await self._in_line(compare)
+        return await self._run_queued(compare)
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether it was hashed with other parameters than those of today."""
         return self._hasher.check_needs_rehash(password_hash)
 
-    async def _in_line(self, work: Callable[[], T]) -> T:
+    async def _run_queued(self, work: Callable[[], T]) -> T:
         if not self._room.acquire(blocking=False):
             raise RateLimited("Too many people sign in just now. Try again in a few seconds.", _RETRY_AFTER)
         future = self._threads.submit(work)
@@ -92,7 +92,7 @@ class Passwords:
         return await asyncio.wrap_future(future)
 
 
-def _hash_of_nothing(hasher: argon2.PasswordHasher) -> str:
+def _dummy_hash(hasher: argon2.PasswordHasher) -> str:
     """A hash with the parameters of ``hasher`` that no password has: to compare with it takes the usual time."""
     salt, digest = (
         base64.b64encode(os.urandom(length)).decode("ascii").rstrip("=")

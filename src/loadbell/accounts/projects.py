@@ -29,7 +29,7 @@ async def list_projects(
     return await store.list_projects(unit.tx, organization_id, before=before, limit=limit)
 
 
-async def names_of_projects(unit: UnitOfWork[Principal]) -> dict[int, str]:
+async def list_project_names(unit: UnitOfWork[Principal]) -> dict[int, str]:
     """By id, the names of the newest projects whose runs the asker sees; at most ``MAX_NAMES`` are looked at."""
     unit.principal.require(Action.READ_RUNS)
     listed = await store.list_projects(unit.tx, unit.principal.organization_id, before=None, limit=MAX_NAMES)
@@ -42,7 +42,7 @@ async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
     Raises:
         NotFound: it is not of the asker's organization.
     """
-    return await _allowed(unit, project_id, Action.READ_PROJECTS)
+    return await _require_project(unit, project_id, Action.READ_PROJECTS)
 
 
 @exclusive
@@ -71,7 +71,7 @@ async def update_project(
         NotFound: it is not of the asker's organization.
         Conflict: the default project can't be archived.
     """
-    before = await _allowed(unit, project_id, Action.MANAGE_PROJECTS)
+    before = await _require_project(unit, project_id, Action.MANAGE_PROJECTS)
     after = before if name is None else replace(before, name=name)
     if archived is not None and archived is not (before.archived_at is not None):
         if archived and before.is_default:
@@ -91,18 +91,18 @@ async def update_project(
     return after
 
 
-async def look_at_loss(unit: UnitOfWork[Principal], project_id: int) -> ProjectLoss:
+async def count_loss(unit: UnitOfWork[Principal], project_id: int) -> ProjectLoss:
     """What deleting the project would take with it; raises what deleting it would.
 
     To count takes long where there is much: it is for a look, never for a transaction that writes.
     """
-    await _deletable(unit, project_id)
+    await _require_deletable(unit, project_id)
     return await deletions.count_project_loss(unit.tx, unit.principal.organization_id, project_id)
 
 
 @exclusive
 async def delete_project(unit: UnitOfWork[Principal], project_id: int, loss: ProjectLoss) -> None:
-    """Removes the project with its tests, runs and tokens. ``loss`` is what :func:`look_at_loss` gave just before.
+    """Removes the project with its tests, runs and tokens. ``loss`` is what :func:`count_loss` gave just before.
 
     Its deliveries stay in the organization's log, those that were pending as cancelled.
 
@@ -110,7 +110,7 @@ async def delete_project(unit: UnitOfWork[Principal], project_id: int, loss: Pro
         NotFound: it is not of the asker's organization.
         Conflict: the default project can't be deleted.
     """
-    project = await _deletable(unit, project_id)
+    project = await _require_deletable(unit, project_id)
     await deletions.delete_project(unit.tx, unit.principal.organization_id, project_id)
     changes = {"name": project.name, "lost": asdict(loss)}
     await append_entry(unit.tx, unit.principal, "project.deleted", f"project {project_id}", changes)
@@ -122,14 +122,14 @@ _DEFAULT = (
 )
 
 
-async def _deletable(unit: UnitOfWork[Principal], project_id: int) -> Project:
-    project = await _allowed(unit, project_id, Action.MANAGE_PROJECTS)
+async def _require_deletable(unit: UnitOfWork[Principal], project_id: int) -> Project:
+    project = await _require_project(unit, project_id, Action.MANAGE_PROJECTS)
     if project.is_default:
         raise Conflict(f"{_DEFAULT.format(project_id)}, then delete this one.")
     return project
 
 
-async def _allowed(unit: UnitOfWork[Principal], project_id: int, action: Action) -> Project:
+async def _require_project(unit: UnitOfWork[Principal], project_id: int, action: Action) -> Project:
     project = await store.get_project(unit.tx, unit.principal.organization_id, project_id)
     if project is None:
         raise NotFound(f"There is no project {project_id}.")

@@ -12,17 +12,17 @@ from loadbell.domain.runs import Trigger
 from loadbell.store.audit import append_account_entry
 from loadbell.store.db import Transaction
 from loadbell.store.locks import lock_organization
-from loadbell.store.organizations import assigned_projects, role_in
+from loadbell.store.organizations import get_role, list_assigned_projects
 from loadbell.store.sessions import (
     MAX_COUNTED,
     SessionRow,
+    delete_old_sessions,
     expire_session,
     expire_sessions,
     find_session,
-    forget_sessions,
+    get_rights,
     insert_session,
     list_sessions_of,
-    rights_of,
 )
 from loadbell.store.tokens import find_token
 from loadbell.store.unit_of_work import UnitOfWork
@@ -68,7 +68,7 @@ async def start_session(
     ended = None if former is None else await find_session(tx, hash_credential(former))
     if ended is not None and await expire_session(tx, ended.user_id, ended.id):
         await append_account_entry(tx, ended.user_id, address, "session.ended", {"session_id": ended.id})
-    await forget_sessions(tx, user_id, tx.now - SESSION_LIFETIME)
+    await delete_old_sessions(tx, user_id, tx.now - SESSION_LIFETIME)
     session = new_credential(Prefix.SESSION, tx.random)
     shown = "".join(filter(str.isprintable, agent or ""))[:_MAX_AGENT_LENGTH]
     expires_at = tx.now + SESSION_LIFETIME
@@ -106,7 +106,7 @@ async def authenticate_session(tx: Transaction, session: str | None, *, address:
     return SignedIn(found.user_id, found.id, address, use_is_due=tx.now - found.last_used_at >= _USE_INTERVAL)
 
 
-async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock = Lock.NONE) -> Principal:
+async def authorize(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock = Lock.NONE) -> Principal:
     """What a person who has signed in is in one organization at this moment. ``lock`` is as at ``authenticate``.
 
     Raises:
@@ -114,12 +114,12 @@ async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock
     """
     if lock is not Lock.NONE:
         await lock_organization(unit.tx, organization_id, exclusive=lock is Lock.EXCLUSIVE)
-    role = await role_in(unit.tx, organization_id, unit.principal.user_id)
+    role = await get_role(unit.tx, organization_id, unit.principal.user_id)
     if role is None:
         raise NotFound(f"There is no organization {organization_id}.")
     projects = None
     if role is Role.MEMBER:
-        projects = await assigned_projects(unit.tx, organization_id, unit.principal.user_id)
+        projects = await list_assigned_projects(unit.tx, organization_id, unit.principal.user_id)
     return Principal(
         unit.principal.user_id,
         organization_id,
@@ -135,8 +135,8 @@ async def act_in(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock
 async def get_session_states(
     tx: Transaction, organization_id: int, session_ids: Collection[int]
 ) -> dict[int, SessionState]:
-    """As :func:`act_in`, of many sessions by one look; those that let nobody in, any more, are left out."""
-    rights = await rights_of(tx, organization_id, session_ids)
+    """As :func:`authorize`, of many sessions by one look; those that let nobody in, any more, are left out."""
+    rights = await get_rights(tx, organization_id, session_ids)
     return {
         session_id: SessionState(role, projects if role is Role.MEMBER else None)
         for session_id, (role, projects) in rights.items()

@@ -9,17 +9,17 @@ from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
 from loadbell.store.db import Database, Transaction
-from loadbell.store.sessions import addresses_since
+from loadbell.store.sessions import list_addresses
 from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 
 PER_NETWORK_AND_USER = Pace(60 * SECOND, 5)
 PER_NETWORK = Pace(6 * SECOND, 50)
 PER_USER = Pace(60 * SECOND, 100)
 
-_WRONG = "The e-mail address or the password is wrong. Correct it, or have the password reset."
+_WRONG_CREDENTIALS = "The e-mail address or the password is wrong. Correct it, or have the password reset."
 
 
-async def prove_user(
+async def verify_password(
     database: Database,
     passwords: Passwords,
     email: str,
@@ -38,7 +38,7 @@ async def prove_user(
     async def take(tx: Transaction) -> tuple[UserRow | None, list[Bucket]]:
         user = await find_user_by_email(tx, email)
         # Asked for nobody, too, so that it takes as long.
-        known = await addresses_since(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
+        known = await list_addresses(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
         asked = [*buckets]
         if here not in map(network_of, known):
             asked.append(Bucket(PER_USER, ("email", email)))
@@ -71,11 +71,11 @@ async def sign_in(  # noqa: PLR0913 - who says what, from where
 
     Raises:
         Unauthenticated: the address is unknown or the password wrong; nobody learns which.
-        RateLimited: as :func:`prove_user`.
+        RateLimited: as :func:`verify_password`.
     """
-    user = await prove_user(database, passwords, email, password, address=address)
+    user = await verify_password(database, passwords, email, password, address=address)
     if user is None:
-        raise Unauthenticated(_WRONG)
+        raise Unauthenticated(_WRONG_CREDENTIALS)
     user_id, proven, renewed = user.id, user.password_hash, None
     if passwords.is_outdated(proven):
         with suppress(RateLimited):  # the next sign-in does it
@@ -84,7 +84,7 @@ async def sign_in(  # noqa: PLR0913 - who says what, from where
     async def start(tx: Transaction) -> NewSession:
         held = await lock_user(tx, user_id)
         if held is None or held.password_hash != proven:  # it was changed while it was compared
-            raise Unauthenticated(_WRONG)
+            raise Unauthenticated(_WRONG_CREDENTIALS)
         if renewed is not None:
             await set_password(tx, user_id, renewed)
         return await start_session(tx, user_id, address=address, agent=agent, former=former)

@@ -11,8 +11,8 @@ from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
 from loadbell.store.locks import lock_organization_of_token
-from loadbell.store.organizations import assigned_projects
-from loadbell.store.projects import projects_that_take_runs
+from loadbell.store.organizations import list_assigned_projects
+from loadbell.store.projects import list_open_projects
 from loadbell.store.quotas import require_room
 from loadbell.store.tokens import find_token, insert_token, note_token_use
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
@@ -56,7 +56,7 @@ async def authenticate(
         raise Unauthenticated("This API token has expired. Make a new one.")
     role, projects = token.role, None
     if token.role is Role.MEMBER:
-        projects = await assigned_projects(tx, token.organization_id, token.user_id)
+        projects = await list_assigned_projects(tx, token.organization_id, token.user_id)
     if token.project_id is not None:
         mine = frozenset({token.project_id})
         role, projects = Role.MEMBER, mine if projects is None else projects & mine
@@ -115,7 +115,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
         expires_at = expires_at or unit.principal.expires_at
     if project_id is not None and not (
         unit.principal.sees_project(project_id)
-        and project_id in await projects_that_take_runs(unit.tx, unit.principal.organization_id)
+        and project_id in await list_open_projects(unit.tx, unit.principal.organization_id)
     ):
         raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
     await require_room(unit.tx, unit.principal.organization_id, "tokens", unit.installation.quotas.tokens)

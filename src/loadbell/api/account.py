@@ -6,7 +6,7 @@ import msgspec
 
 from loadbell.accounts import account
 from loadbell.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
-from loadbell.accounts.sessions import act_in
+from loadbell.accounts.sessions import authorize
 from loadbell.accounts.tokens import Lock
 from loadbell.api.answers import Time
 from loadbell.api.bodies import Name
@@ -84,7 +84,7 @@ async def change_password(request: SessionRequest, body: PasswordChangeBody) -> 
 async def create_account_token(unit: UnitOfWork[SignedIn], body: AccountTokenBody) -> CreatedToken:
     """Makes an API token of yours in one of your organizations, if your role there allows it."""
     organization_id = check_id(body.organization_id, "organization")
-    principal = await act_in(unit, organization_id, lock=Lock.SHARED)
+    principal = await authorize(unit, organization_id, lock=Lock.SHARED)
     return await make_token(unit.on_behalf_of(principal), body)
 
 

@@ -130,7 +130,7 @@ async def delete_organization(request: ApiRequest, organization_id: int, query: 
 
     Its channels, tokens and invitations are gone at once; its runs and logs can't be reached any more.
     """
-    loss = await request.read(organizations.look_at_loss, organization_id)
+    loss = await request.read(organizations.count_loss, organization_id)
     if not query.dry_run:
         await request.write(organizations.delete_organization, organization_id, loss)
     return OrganizationLoss(**asdict(loss))

@@ -90,7 +90,7 @@ async def delete_project(request: ApiRequest, project_id: int, query: DeletionQu
 
     Its deliveries stay in the organization's log. The default project can't be deleted.
     """
-    loss = await request.read(projects.look_at_loss, project_id)
+    loss = await request.read(projects.count_loss, project_id)
     if not query.dry_run:
         await request.write(projects.delete_project, project_id, loss)
     return ProjectLoss(**asdict(loss))

@@ -19,10 +19,10 @@ def server_settings() -> Any:
     Raises:
         BadSetting: one is wrong.
     """
-    from loadbell.setting_texts import misspelt  # noqa: PLC0415 - only when a server command runs
+    from loadbell.setting_texts import find_misspelled  # noqa: PLC0415 - only when a server command runs
     from loadbell.settings import DEFAULTS, load_settings  # noqa: PLC0415 - as above
 
-    for sentence in misspelt(os.environ, DEFAULTS):
+    for sentence in find_misspelled(os.environ, DEFAULTS):
         print(f"loadbell: {sentence}", file=sys.stderr)
     return load_settings(os.environ)
 

@@ -74,20 +74,20 @@ class Child:
         self._events = select.poll()
         self._events.register(self._wake, select.POLLIN)
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _noted)
+        signal.signal(signal.SIGCHLD, _note_signal)
         for number in _PASSED_ON:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, _noted)
+                signal.signal(number, _note_signal)
         processes.adopt_orphans()  # before there are any
         self._process = subprocess.Popen(command, close_fds=False)  # noqa: S603 - running the user's command is the job
-        self._began = processes.began_at(self._process.pid)
-        self._witness = _Witness()
+        self._began = processes.get_start_time(self._process.pid)
+        self._witness = _GroupMember()
 
     def wait(self) -> int:
         """Waits for the end of the command, passing signals on; its exit code, or minus the signal that killed it."""
         while (code := self._process.poll()) is None:
             self._events.poll(self._milliseconds_left())
-            self._heed(self._woken_by())
+            self._install_handlers(self._woken_by())
             processes.reap_orphans(self._own)
             while self._steps and time.monotonic() >= self._steps[0][0]:
                 self._steps.pop(0)[1]()
@@ -102,7 +102,7 @@ class Child:
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes the main thread too, and a next call may come
             os.write(self._waker, b"\0")
 
-    def _heed(self, numbers: set[int]) -> None:
+    def _install_handlers(self, numbers: set[int]) -> None:
         if 0 in numbers and not self.aborted:
             self.aborted = True
             self._pass_on(signal.SIGINT)
@@ -122,8 +122,8 @@ class Child:
                 self._pass_on(number)
         else:
             also = self._woken_by() - {of_group}
-            self._witness = _Witness()
-            self._heed(also)
+            self._witness = _GroupMember()
+            self._install_handlers(also)
 
     def _pass_on(self, number: int) -> None:
         if self._process.poll() is not None:
@@ -163,14 +163,14 @@ class Child:
         return True
 
     def _name_survivors(self) -> None:
-        survivors = processes.named(self._running())
+        survivors = processes.describe_processes(self._running())
         if survivors and survivors != self.survivors:
             self._on_survivors(survivors)
         self.survivors = survivors
 
     def _running(self) -> list[Process]:
         """What runs of the command: itself and all that it has started."""
-        return processes.started_by(self._process.pid, self._began, not_pids=frozenset({self._witness.pid}))
+        return processes.list_started_by(self._process.pid, self._began, not_pids=frozenset({self._witness.pid}))
 
     @property
     def _own(self) -> frozenset[int]:
@@ -193,7 +193,7 @@ class Child:
         return max(0.0, (self._steps[0][0] - time.monotonic()) * 1000) if self._steps else None
 
 
-class _Witness:
+class _GroupMember:
     """An idle process in our group, which dies of whatever the group is sent. Without a ``cat`` it sees nothing."""
 
     def __init__(self) -> None:
@@ -230,5 +230,5 @@ class _Witness:
             return None
 
 
-def _noted(number: int, frame: FrameType | None) -> None:
+def _note_signal(number: int, frame: FrameType | None) -> None:
     """Does nothing: the wake-up pipe has told the main thread already."""

@@ -103,11 +103,11 @@ def read_command(words: Sequence[str], environment: Mapping[str, str]) -> Comman
     """The command that these words call in the end, as far as that can be told."""
     command = Command("", tuple(words), environment)
     for _ in range(_MAX_LAYERS):
-        inner = _unwrapped(command)
+        inner = _unwrap(command)
         if inner is None:
             break
         command = inner
-    return _called_by_name(command)
+    return _with_resolved_path(command)
 
 
 def base_name(path: str) -> str:
@@ -132,12 +132,12 @@ def _is_unsafe(word: str) -> bool:
     return "=" in word or "://" in word or any(character.isspace() for character in word)
 
 
-def _called_by_name(command: Command) -> Command:
+def _with_resolved_path(command: Command) -> Command:
     words = command.arguments
     return replace(command, tool=(program_name(words[0]) if words else "") or NAMELESS, arguments=words[1:])
 
 
-def _unwrapped(command: Command) -> Command | None:
+def _unwrap(command: Command) -> Command | None:
     """The command without its outermost layer; None: there is none, or what is in it can't be told."""
     if not command.arguments:
         return None

@@ -35,7 +35,7 @@ def adopt_orphans() -> None:
         pass
 
 
-def started_by(root: int, began: int, *, not_pids: frozenset[int]) -> list[Process]:
+def list_started_by(root: int, began: int, *, not_pids: frozenset[int]) -> list[Process]:
     """The living descendants of the process ``root`` of ours, and of the orphans that have come to us since ``began``.
 
     Parents come before their children. Processes that were our children before the command was started are not its.
@@ -53,7 +53,7 @@ def started_by(root: int, began: int, *, not_pids: frozenset[int]) -> list[Proce
     return [one for one in found if not one.has_ended]
 
 
-def began_at(pid: int) -> int:
+def get_start_time(pid: int) -> int:
     """When the process began, as :class:`Process` counts; 0 if that is not known."""
     process = _read(pid)
     return process.began if process else 0
@@ -91,7 +91,7 @@ def reap_orphans(own: frozenset[int]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
-def named(processes: list[Process]) -> str:
+def describe_processes(processes: list[Process]) -> str:
     """The processes as a person is told of them: "vegeta (4711), 4712"; no more of a command line than its program."""
     shown = [
         f"{one.name} ({one.pid})" if one.name.replace("-", "").replace("_", "").isalnum() else str(one.pid)

@@ -89,7 +89,7 @@ class Reporter:
             self._trouble = f"internal error {one_line(repr(error))}"
 
     def _report(self, server: Server) -> None:
-        run = self._run = self._insist(
+        run = self._run = self._retry(
             lambda limit: server.create_run(self._body, key=self._key, sent_at=self._now(), timeout=limit)
         )
         run_id = run.get("id")
@@ -97,9 +97,9 @@ class Reporter:
             self._run = None
             raise Refused("what stands at LOADBELL_URL is not loadbell")
         while not self._ended.wait(self._timeouts.heartbeat_s):
-            if self._asked_to_abort(server, run_id):
+            if self._is_abort_requested(server, run_id):
                 self._on_abort()
-        run = self._insist(lambda limit: server.update_run(run_id, self._end, timeout=limit))
+        run = self._retry(lambda limit: server.update_run(run_id, self._end, timeout=limit))
         self._outcome = one_line(f"{run.get('status_text')}, result {run.get('result')}: {run.get('url')}")
 
     def _now(self) -> float:
@@ -107,13 +107,13 @@ class Reporter:
         wall, monotonic = self._began
         return wall + time.monotonic() - monotonic
 
-    def _asked_to_abort(self, server: Server, run_id: int) -> bool:
+    def _is_abort_requested(self, server: Server, run_id: int) -> bool:
         try:
             return server.heartbeat(run_id, timeout=self._timeouts.heartbeat_call_s)
         except (Refused, Unreachable):
             return False
 
-    def _insist(self, call: Callable[[float], T]) -> T:
+    def _retry(self, call: Callable[[float], T]) -> T:
         """What ``call`` gives, called again while the server can't be reached: as long as the tool runs, and a bit."""
         wait = _MIN_WAIT_S
         while True:

@@ -17,15 +17,15 @@ _CSV_LAG_S = 10.0
 _MAX_FILE_SIZE = 8 * 1024 * 1024
 
 
-def read_figures(command: Command, started_at: float) -> dict[str, float]:
+def read_metrics(command: Command, started_at: float) -> dict[str, float]:
     """What ``command``, started at ``started_at`` by the clock of the file system, wrote of its run. Empty: nothing."""
     if command.tool != "locust" or command.elsewhere:
         return {}
     options = LocustOptions(command)
     try:
-        if options.json_file and was_written(options.json_file, started_at):
+        if options.json_file and is_fresh(options.json_file, started_at):
             return _of_locust_json(options.json_file)
-        if options.csv_prefix and was_written(path := f"{options.csv_prefix}_stats.csv", started_at):
+        if options.csv_prefix and is_fresh(path := f"{options.csv_prefix}_stats.csv", started_at):
             counted = _of_locust_csv(path)
             is_early = os.stat(path).st_mtime - started_at < _CSV_LAG_S  # noqa: PTH116 - pathlib is slow to import
             return {} if is_early and not counted["requests"] else counted
@@ -34,7 +34,7 @@ def read_figures(command: Command, started_at: float) -> dict[str, float]:
     return {}
 
 
-def was_written(path: str, started_at: float) -> bool:
+def is_fresh(path: str, started_at: float) -> bool:
     """Whether the file or folder at ``path`` was changed since then. Some file systems keep whole seconds only."""
     try:
         return os.stat(path).st_mtime >= started_at - 1  # noqa: PTH116 - pathlib is slow to import
@@ -46,14 +46,14 @@ def _of_locust_json(path: str) -> dict[str, float]:
     import json  # noqa: PLC0415 - costs time that the tool need not wait for
 
     entries = json.loads(_text_of(path))
-    return _counted((entry["num_requests"], entry["num_failures"]) for entry in entries)
+    return _summarize((entry["num_requests"], entry["num_failures"]) for entry in entries)
 
 
 def _of_locust_csv(path: str) -> dict[str, float]:
     import csv  # noqa: PLC0415 - as above
 
     rows: list[Mapping[str, str]] = list(csv.DictReader(_text_of(path).splitlines()))
-    return _counted((row["Request Count"], row["Failure Count"]) for row in rows if row["Name"] == "Aggregated")
+    return _summarize((row["Request Count"], row["Failure Count"]) for row in rows if row["Name"] == "Aggregated")
 
 
 def _text_of(path: str) -> str:
@@ -64,7 +64,7 @@ def _text_of(path: str) -> str:
     return text
 
 
-def _counted(entries: Iterable[tuple[object, object]]) -> dict[str, float]:
+def _summarize(entries: Iterable[tuple[object, object]]) -> dict[str, float]:
     pairs = [(int(str(requests)), int(str(failed))) for requests, failed in entries]
     if not pairs:
         return {"requests": 0.0, "failed": 0.0}

@@ -19,7 +19,7 @@ from loadbell.client.limits import Limit
 from loadbell.client.locust_log import find_lost_workers
 from loadbell.client.locust_options import LocustOptions
 from loadbell.client.report import Reporter
-from loadbell.client.results import read_figures
+from loadbell.client.results import read_metrics
 from loadbell.client.stderr import STDERR, say
 from loadbell.client.timeouts import Timeouts
 from loadbell.client.tools import Execution, ToolResult
@@ -41,7 +41,7 @@ class RunReport:
         self._child, self._limits, self._began = child, options.limits, began
         environment = options.environment
         nameless = Command(NAMELESS, (), environment)
-        self._command = _guarded(lambda: read_command(options.command, environment), nameless)
+        self._command = _suppress_errors(lambda: read_command(options.command, environment), nameless)
         self._reporter = _report(options, self._command, _RUNNING, timeouts, child, began=began)
 
     def end(self, code: int) -> int:
@@ -50,18 +50,18 @@ class RunReport:
         duration = round(child.ended - began[1], 3)
         exit_code = code if code >= 0 else _BY_SIGNAL - code
         nothing: dict[str, float] = {}
-        figures = _guarded(lambda: read_figures(self._command, began[0]), nothing)
+        figures = _suppress_errors(lambda: read_metrics(self._command, began[0]), nothing)
         execution = Execution(self._command, began[0], duration, figures)
         unread = ToolResult(
             tools.ABORTED_BY_SYSTEM if exit_code else tools.FINISHED, tools.UNKNOWN, f"exit code {exit_code}"
         )
-        end = _guarded(lambda: _read_result(child, code, execution), unread)
-        if lost := _guarded(lambda: find_lost_workers(self._command, began[0]), None):
+        end = _suppress_errors(lambda: _read_result(child, code, execution), unread)
+        if lost := _suppress_errors(lambda: find_lost_workers(self._command, began[0]), None):
             end = end.without_workers(lost)
         metrics = {"duration_s": duration, "exit_code": exit_code, **figures}
         judges_itself = code >= 0 and not child.aborted and child.stopped_by is None
-        report = _judged(end, self._limits if judges_itself else [], metrics)
-        _tell_end(self._reporter, report | {"metrics": metrics, "duration_s": duration})
+        report = _apply_limits(end, self._limits if judges_itself else [], metrics)
+        _send_end(self._reporter, report | {"metrics": metrics, "duration_s": duration})
         return exit_code
 
 
@@ -76,11 +76,11 @@ def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Ti
     reporter = _report(options, command, _CREATED, timeouts, None, began=(time.time(), time.monotonic()))
     note = f"{command.tool}: {'command not found' if code == tools.NOT_FOUND else 'could not be executed'}"
     end = ToolResult(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, note)
-    _tell_end(reporter, _judged(end, [], {}) | {"metrics": {"exit_code": code}})
+    _send_end(reporter, _apply_limits(end, [], {}) | {"metrics": {"exit_code": code}})
     return code
 
 
-def _guarded(work: Callable[[], T], otherwise: T) -> T:
+def _suppress_errors(work: Callable[[], T], otherwise: T) -> T:
     """What ``work`` gives, or ``otherwise``: the running tool must not suffer from what we can't read."""
     try:
         return work()
@@ -98,7 +98,7 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
     began: tuple[float, float],
 ) -> Reporter | None:
     environment = options.environment
-    if child and _guarded(lambda: _is_worker(command), otherwise=False):
+    if child and _suppress_errors(lambda: _is_worker(command), otherwise=False):
         say(f"a worker of {command.tool} only makes load for its master: wrap the master; this is not reported")
         return None
     url, token = environment.get("LOADBELL_URL", "").strip(), environment.get("LOADBELL_TOKEN", "").strip()
@@ -149,7 +149,7 @@ def _read_result(child: Child, code: int, execution: Execution) -> ToolResult:
     return tools.read_result(code, execution)
 
 
-def _judged(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
+def _apply_limits(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
     """The end as the API takes it. The user's own limits add to the tool's verdict and never soften it."""
     status, result, notes = end.status, end.result, [end.note] if end.note else []
     thresholds = [threshold for limit in limits if (threshold := limit.judge(metrics)) is not None]
@@ -171,7 +171,7 @@ def _judged(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str, floa
     return report
 
 
-def _tell_end(reporter: Reporter | None, report: dict[str, Any]) -> None:
+def _send_end(reporter: Reporter | None, report: dict[str, Any]) -> None:
     if reporter is not None and (line := reporter.end(report)):
         say(line)
 

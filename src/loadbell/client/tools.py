@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from loadbell.client.commands import Command
 from loadbell.client.locust_options import LocustOptions
-from loadbell.client.results import was_written
+from loadbell.client.results import is_fresh
 
 FINISHED, TIMED_OUT, ABORTED_BY_USER, ABORTED_BY_SYSTEM, SCRIPT_ERROR, FAILED_THRESHOLD = 3, 4, 6, 8, 9, 12
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
@@ -43,17 +43,17 @@ class ToolResult:
 class Execution:
     """One execution of a command, as far as what its exit code proves depends on it.
 
-    ``figures`` are the tool's own, by the names of the API: see :func:`loadbell.client.results.read_figures`.
+    ``metrics`` are the tool's own, by the names of the API: see :func:`loadbell.client.results.read_figures`.
     """
 
     command: Command
     started_at: float  #: by the clock of the file system, in seconds since the epoch
     duration_s: float = 0.0
-    figures: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
-    def wrote(self, path: str | None) -> bool:
+    def has_written(self, path: str | None) -> bool:
         """Whether the file or folder at ``path`` was written during the execution."""
-        return bool(path) and not self.command.elsewhere and was_written(path or "", self.started_at)
+        return bool(path) and not self.command.elsewhere and is_fresh(path or "", self.started_at)
 
 
 def read_result(code: int, execution: Execution) -> ToolResult:
@@ -68,7 +68,7 @@ def read_result(code: int, execution: Execution) -> ToolResult:
     if command.build and code != 0:
         return _failed_build(code, execution)
     if code == 0 and command.tool != "locust":
-        return ToolResult(FINISHED, UNKNOWN, _said_of_requests(execution.figures) or _UNSEEN.get(command.tool))
+        return ToolResult(FINISHED, UNKNOWN, _describe_requests(execution.metrics) or _UNSEEN.get(command.tool))
     return _TOOLS.get(command.tool, _other_tool)(code, execution)
 
 
@@ -122,7 +122,7 @@ def _locust(code: int, execution: Execution) -> ToolResult:
         return _locust_without_errors(execution, options)
     if str(code) == on_error:
         return _locust_with_errors(code, execution, options)
-    if code == 1 and not execution.figures:
+    if code == 1 and not execution.metrics:
         return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is broken, or Locust could not begin")
     if code == 2:  # noqa: PLR2004 - Locust's own code, named in the note
         return ToolResult(
@@ -134,13 +134,13 @@ def _locust(code: int, execution: Execution) -> ToolResult:
 
 
 def _locust_without_errors(execution: Execution, options: LocustOptions) -> ToolResult:
-    requests, failed = execution.figures.get("requests"), execution.figures.get("failed")
+    requests, failed = execution.metrics.get("requests"), execution.metrics.get("failed")
     if requests is None:
         note = "exit code 0: how many requests were made is not known"
         hint = "" if options.csv_prefix or options.json_file else "; with --csv PREFIX among Locust's options it is"
         return ToolResult(FINISHED, UNKNOWN, note + hint)
     if not requests or failed:
-        return ToolResult(FINISHED, UNKNOWN, _said_of_requests(execution.figures))
+        return ToolResult(FINISHED, UNKNOWN, _describe_requests(execution.metrics))
     if options.exit_code_on_error == "0":
         return ToolResult(FINISHED, UNKNOWN, "Locust's exit code for errors is switched off")
     if options.is_distributed:
@@ -150,21 +150,21 @@ def _locust_without_errors(execution: Execution, options: LocustOptions) -> Tool
 
 def _locust_with_errors(code: int, execution: Execution, options: LocustOptions) -> ToolResult:
     """How a run ended with the code for failed requests, which a broken locustfile has, too, if the code is 1."""
-    if execution.figures.get("failed"):
-        return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: {_said_of_requests(execution.figures)}")
-    if code == 1 and not execution.figures and (doubt := _doubt_of_locust(execution, options)):
+    if execution.metrics.get("failed"):
+        return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: {_describe_requests(execution.metrics)}")
+    if code == 1 and not execution.metrics and (doubt := _explain_locust_doubt(execution, options)):
         return doubt
     return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: requests failed, or the locustfile raised")
 
 
-def _doubt_of_locust(execution: Execution, options: LocustOptions) -> ToolResult | None:
+def _explain_locust_doubt(execution: Execution, options: LocustOptions) -> ToolResult | None:
     """How a run ended that may not have begun, as there are no figures of it; None: it did run."""
     if options.missing_file:
         return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is not there")
     results = [options.json_file] if options.json_file else []
     results += [f"{options.csv_prefix}_stats.csv"] if options.csv_prefix else []
     if results and not execution.command.elsewhere:
-        wrote = any(execution.wrote(path) for path in results)
+        wrote = any(execution.has_written(path) for path in results)
         return (
             None if wrote else ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1 and no results: the locustfile is broken")
         )
@@ -187,7 +187,7 @@ def _artillery(code: int, execution: Execution) -> ToolResult:
     if code != 1:
         return known.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
     report = command.option("--output", "-o")
-    if execution.wrote(report):
+    if execution.has_written(report):
         return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
     if command.elsewhere:
         return ToolResult(
@@ -229,7 +229,7 @@ def _failed_build(code: int, execution: Execution) -> ToolResult:
         return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the build failed")
     if code > NOT_FOUND:
         return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}")
-    if any(execution.wrote(folder) for folder in _gatling_results(command)):
+    if any(execution.has_written(folder) for folder in _gatling_results(command)):
         return ToolResult(
             FAILED_THRESHOLD, FAILED, f"exit code {code} after Gatling wrote its results: assertions failed"
         )
@@ -272,7 +272,7 @@ _TOOLS: Mapping[str, Callable[[int, Execution], ToolResult]] = {
 }
 
 
-def _said_of_requests(figures: Mapping[str, float]) -> str | None:
+def _describe_requests(figures: Mapping[str, float]) -> str | None:
     """What the figures say of the requests, when it is bad news; None: nothing."""
     requests, failed = figures.get("requests"), figures.get("failed")
     if requests == 0:

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], timeouts: Tim
     _fill_standard_streams()
     began = time.time(), time.monotonic()
     try:
-        child = Child(options.command, patience_s=timeouts.patience_s, on_survivors=_tell_survivors)
+        child = Child(options.command, patience_s=timeouts.patience_s, on_survivors=_warn_survivors)
     except OSError as error:
         from loadbell.client.run_report import report_not_started  # noqa: PLC0415 - as below
 
@@ -107,5 +107,5 @@ def _fill_standard_streams() -> None:
     os.close(descriptor)
 
 
-def _tell_survivors(names: str) -> None:
+def _warn_survivors(names: str) -> None:
     say(f"could not be stopped and still runs: {names}")

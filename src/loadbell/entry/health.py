@@ -9,7 +9,7 @@ from loadbell.domain.errors import Unavailable
 from loadbell.entry.problems import refuse
 from loadbell.entry.requests import AppContext
 from loadbell.store.db import Transaction
-from loadbell.store.organizations import any_user
+from loadbell.store.organizations import has_user
 
 TIMEOUT_S = 2.0
 """How long the database may take to answer a read before this process counts as not ready."""
@@ -44,4 +44,4 @@ def health_handlers(context: AppContext) -> list[HTTPRouteHandler]:
 
 
 async def _look(tx: Transaction) -> bool:
-    return await any_user(tx)
+    return await has_user(tx)

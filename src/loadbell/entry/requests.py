@@ -39,7 +39,7 @@ from loadbell.entry.rate_limits import RateLimit, make_report_limit, make_test_h
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
 from loadbell.store.db import Database, Transaction, Work
-from loadbell.store.idempotency import claim_key, keep_answer
+from loadbell.store.idempotency import claim_key, save_response
 from loadbell.store.sessions import note_session_use
 from loadbell.store.unit_of_work import Installation, UnitOfWork, Who, exclusive, is_exclusive
 
@@ -276,7 +276,7 @@ class ApiRequest(AppRequest[Principal]):
             result = await claim_key(tx, principal.token_id, key, fingerprint)
             if result is None:
                 result = msgspec.json.encode(await use_case(unit, *args, **kwargs)).decode()
-                await keep_answer(tx, principal.token_id, key, result)
+                await save_response(tx, principal.token_id, key, result)
             return result
 
         return msgspec.Raw((await self.write(exclusive(once) if is_exclusive(use_case) else once)).encode())

@@ -122,11 +122,13 @@ async def first_channels(unit: UnitOfWork[Principal], organization_id: int) -> d
     return await store.first_channels(unit.tx, organization_id)
 
 
-async def names_of_channels(unit: UnitOfWork[Principal], channel_ids: Iterable[int | None]) -> dict[int, store.Named]:
+async def names_of_channels(
+    unit: UnitOfWork[Principal], channel_ids: Iterable[int | None]
+) -> dict[int, store.ChannelName]:
     """By id, what the channels are called that the organization has of these; None is passed over."""
     unit.principal.require(Action.READ_CHANNELS)
     ids = {one for one in channel_ids if one is not None}
-    return {one.id: one for one in await store.names_of(unit.tx, unit.principal.organization_id, ids)} if ids else {}
+    return {one.id: one for one in await store.list_names(unit.tx, unit.principal.organization_id, ids)} if ids else {}
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     secret = None
     if channel_type(channel.kind).signs and leads_elsewhere(channel.settings["url"], former.settings["url"]):
         secret = new_secret(unit.random)
-        await store.keep_signing_secrets(unit.tx, channel_id, (SigningSecret(secret),))
+        await store.save_signing_secrets(unit.tx, channel_id, (SigningSecret(secret),))
         ends = {**named(channel), "previous_expires_at": rfc3339(unit.now)}
         await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", ends)
     return channel, secret

@@ -14,8 +14,8 @@ from loadbell.store.db import Transaction
 from loadbell.store.deliveries import insert_event
 from loadbell.store.enqueue import NewDelivery, enqueue
 from loadbell.store.ordering import bring_forward, lock_unanswered
-from loadbell.store.organizations import names
-from loadbell.store.runs import earlier_run, lock_last_result, set_last_result
+from loadbell.store.organizations import list_names
+from loadbell.store.runs import find_previous_run, lock_last_result, set_last_result
 
 
 async def publish_started(tx: Transaction, run: Run) -> None:
@@ -35,8 +35,8 @@ async def publish_finished(tx: Transaction, run: Run) -> None:
 async def _publish(tx: Transaction, facts: RoutingFacts) -> None:
     run = facts.run
     compares = facts.name is EventName.FINISHED and run.status.is_complete and run.metrics
-    earlier = await earlier_run(tx, run) if compares else None
-    project, who = await names(tx, run.project_id, run.user_id)
+    earlier = await find_previous_run(tx, run) if compares else None
+    project, who = await list_names(tx, run.project_id, run.user_id)
     event = Event(
         id=tx.new_uuid(),
         organization_id=run.organization_id,

@@ -9,7 +9,7 @@ from loadbell.domain.retry import parse_duration
 from loadbell.notify.channels import lock_channel
 from loadbell.outbound.signing import new_secret
 from loadbell.store.audit import append_entry
-from loadbell.store.channels import keep_signing_secrets, signing_secrets
+from loadbell.store.channels import save_signing_secrets, signing_secrets
 from loadbell.store.unit_of_work import UnitOfWork
 
 DEFAULT_OVERLAP = "24h"
@@ -32,7 +32,7 @@ async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: s
     until = unit.now + _overlap(overlap)
     fresh = new_secret(unit.random)
     kept = rotate_secrets(await signing_secrets(unit.tx, channel_id), fresh, until=until, now=unit.now)
-    await keep_signing_secrets(unit.tx, channel_id, kept)
+    await save_signing_secrets(unit.tx, channel_id, kept)
     changes = {"previous_expires_at": rfc3339(until)}
     await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", changes)
     return fresh, until

@@ -15,7 +15,7 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.notices import format_span
 from loadbell.store import pauses
 from loadbell.store.db import Database, Transaction
-from loadbell.store.idempotency import any_old_key, forget_keys
+from loadbell.store.idempotency import delete_expired_keys, has_expired_key
 from loadbell.store.sweeps import BATCH, go_on, ready_sweeps
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ class Sweeper:
 
         async def find(tx: Transaction) -> tuple[list[int], list[pauses.Late], bool]:
             late = await find_late(tx, hold_for=self._hold_for)
-            return await ready_sweeps(tx, limit=_MAX_SWEEPS), late, await any_old_key(tx)
+            return await ready_sweeps(tx, limit=_MAX_SWEEPS), late, await has_expired_key(tx)
 
         ready, late, old_keys = await self._database.read(find)
         more = bool(ready)  # the next of the same channel may be ready then
@@ -92,7 +92,7 @@ class Sweeper:
                 log.warning("Deliveries that waited too long were given up", deliveries=expired)
             more |= expired >= pauses.MAX_BATCH_SIZE
         if old_keys:
-            more |= await self._database.write(lambda tx: forget_keys(tx, limit=BATCH)) >= BATCH
+            more |= await self._database.write(lambda tx: delete_expired_keys(tx, limit=BATCH)) >= BATCH
         return more
 
     async def _run(self) -> None:

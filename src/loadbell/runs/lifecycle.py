@@ -36,7 +36,7 @@ from loadbell.store import run_lists, run_moves
 from loadbell.store import runs as store
 from loadbell.store.audit import append_entry
 from loadbell.store.db import Transaction
-from loadbell.store.projects import get_project, projects_that_take_runs
+from loadbell.store.projects import get_project, list_open_projects
 from loadbell.store.unit_of_work import UnitOfWork
 
 MAX_MOVES = 100
@@ -202,7 +202,7 @@ async def heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str,
         said = replace(run, last_report_at=unit.now, metrics=_merge_metrics(run, metrics))
         await store.update_run(unit.tx, said, expected=run.status)
     else:
-        await store.note_heard(unit.tx, run.id)
+        await store.touch_run(unit.tx, run.id)
     fell_silent_aborting = run.ended_by is EndedBy.WATCHDOG and run.status is not timeout_status(RunStatus.RUNNING)
     return run.status.is_aborting or run.ended_by is EndedBy.ABORT or fell_silent_aborting
 
@@ -382,7 +382,7 @@ def _require_visible(principal: Principal, run_id: int, run: Run | None) -> Run:
 
 async def _project(unit: UnitOfWork[Principal], project_id: int | None) -> int:
     if project_id is None:
-        open_ones = await projects_that_take_runs(unit.tx, unit.principal.organization_id)
+        open_ones = await list_open_projects(unit.tx, unit.principal.organization_id)
         visible = [project for project in open_ones if unit.principal.sees_project(project)]
         if visible:
             return visible[0]

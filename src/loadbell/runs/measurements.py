@@ -31,7 +31,7 @@ from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import Report
 from loadbell.store import measurements as store
 from loadbell.store.db import Transaction
-from loadbell.store.runs import earlier_run
+from loadbell.store.runs import find_previous_run
 from loadbell.store.unit_of_work import UnitOfWork
 
 MAX_THRESHOLDS = 200
@@ -113,7 +113,7 @@ async def compare_with_earlier(tx: Transaction, run: Run) -> RunComparison | Non
     """The run beside the last one of the same test that came to its own end; None if there is nothing to compare."""
     if not run.status.is_complete:
         return None
-    earlier = await earlier_run(tx, run)
+    earlier = await find_previous_run(tx, run)
     found = [] if earlier is None else metrics.compare_metrics(run.metrics, earlier.metrics)
     return None if earlier is None or not found else RunComparison(earlier.id, found)
 

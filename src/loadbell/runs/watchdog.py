@@ -15,7 +15,7 @@ from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.runs.lifecycle import end_silent_run
 from loadbell.store.db import Database, Transaction
-from loadbell.store.runs import watched_runs
+from loadbell.store.runs import list_watched_runs
 
 log = structlog.get_logger()
 
@@ -73,7 +73,7 @@ class Watchdog:
     async def _find_silent(self) -> list[tuple[int, int, Micros]]:
         """The runs that are to be ended, the longest silent first: organization, run, and its last report."""
         now = self._monotonic()
-        watched = await self._database.read(watched_runs)
+        watched = await self._database.read(list_watched_runs)
         seen_at = self._monotonic()  # after the read: what happened during it is not silence
         silent: list[tuple[Micros, tuple[int, int, Micros]]] = []
         heard: dict[int, tuple[Micros, Micros]] = {}

@@ -107,7 +107,7 @@ class K6Request(ApiRequest):
         """As k6's JSON is read: what it is declared as is not looked at."""
         return decode_json(raw, model)
 
-    async def announced(self) -> k6_create.NewTest:
+    async def get_selections(self) -> k6_create.NewTest:
         """What k6 says of a run that begins.
 
         Raises:
@@ -129,7 +129,7 @@ class K6Request(ApiRequest):
             await self.check_credential()  # what is wrong with it is told only to who may ask
             raise
 
-    async def pushed(self) -> bytes:
+    async def read_push(self) -> bytes:
         """The body of a push.
 
         Raises:
@@ -137,13 +137,13 @@ class K6Request(ApiRequest):
         """
         return await self.read_body(MAX_COMPRESSED_SIZE)
 
-    async def while_there(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run_while_connected(self, work: Coroutine[Any, Any, T]) -> T:
         """What ``work`` gives, which is called off when the client, whose body was read, hangs up.
 
         Raises:
             MalformedBody: it did.
         """
-        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._gone())
+        working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._wait_for_disconnect())
         try:
             await asyncio.wait({working, gone}, return_when=asyncio.FIRST_COMPLETED)
             if working.done():
@@ -153,7 +153,7 @@ class K6Request(ApiRequest):
             gone.cancel()
         raise MalformedBody("The connection ended before there was an answer.")
 
-    async def _gone(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
             pass
 
@@ -216,7 +216,7 @@ class _Answer(msgspec.Struct):
 @post("/v1/tests", status_code=HTTPStatus.OK)
 async def create(k6: NamedDependency[K6Request]) -> Response[bytes]:
     """Announces a run, which is Running from now on. Its id is a text that writes an integer, as k6 wants it."""
-    test = await k6.announced()
+    test = await k6.get_selections()
     tool = _tool(k6.header("user-agent") or "")
     return _json(HTTPStatus.OK, await k6.write_once(_create_run, k6.context.reports, test, tool))
 
@@ -232,8 +232,10 @@ async def push(
     run_id, organization_id, selections = await k6.read(_selections, request.path_params["run_id"])
     read = _of_version_2 if request.scope["path"].startswith("/v2/") else _of_version_1
     try:
-        packed, key = await k6.pushed(), k6.key()
-        measured = await k6.while_there(turns.run(organization_id, len(packed), lambda: read(packed, selections)))
+        packed, key = await k6.read_push(), k6.key()
+        measured = await k6.run_while_connected(
+            turns.run(organization_id, len(packed), lambda: read(packed, selections))
+        )
         shall_stop = await k6.write(measurements.record_push, run_id, measured, key=key)
     except (MalformedBody, TooLarge, Invalid, RateLimited):
         if await k6.write(measurements.note_alive, run_id):
@@ -299,9 +301,9 @@ def router(context: AppContext) -> Router:
             Unauthenticated: lambda request, _: _error(
                 HTTPStatus.UNAUTHORIZED, _NO_TOKEN if k6(request).credential() is None else _WRONG_TOKEN
             ),
-            Refused: lambda _, refusal: _told(refuse(refusal)),
-            HTTPException: lambda request, error: _told(handle_http_error(request, error)),
-            Exception: lambda request, error: _told(handle_failure(request, error)),
+            Refused: lambda _, refusal: _to_k6_error(refuse(refusal)),
+            HTTPException: lambda request, error: _to_k6_error(handle_http_error(request, error)),
+            Exception: lambda request, error: _to_k6_error(handle_failure(request, error)),
         },
     )
 
@@ -377,14 +379,14 @@ def _without_prefix(path: str) -> str:
 
 
 def _of_version_2(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    return _condensed(lambda: k6_points.points_of_protobuf(packed, asked), asked)
+    return _condense(lambda: k6_points.points_of_protobuf(packed, asked), asked)
 
 
 def _of_version_1(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    return _condensed(lambda: (k6_points.points_of_json(packed), 1), asked)
+    return _condense(lambda: (k6_points.points_of_json(packed), 1), asked)
 
 
-def _condensed(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ...] | None) -> Measurements:
+def _condense(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ...] | None) -> Measurements:
     """What the push says.
 
     Raises:
@@ -449,7 +451,7 @@ def _warnings(paused: list[str]) -> list[str]:
     return [f"loadbell: the {whose} {meaning}"]
 
 
-def _told(problem: Response[bytes]) -> Response[bytes]:
+def _to_k6_error(problem: Response[bytes]) -> Response[bytes]:
     """A refusal in the form that k6 shows to its user."""
     detail = msgspec.json.decode(problem.content, type=dict[str, Any])["detail"]
     return _error(problem.status_code or HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=problem.headers)

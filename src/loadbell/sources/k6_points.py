@@ -131,7 +131,7 @@ def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tup
     Raises:
         BadPush: it is not one.
     """
-    message = _unsnapped(packed)
+    message = _decompress_snappy(packed)
     try:
         check_size(message)
         read = _MetricSet.FromString(message)
@@ -158,7 +158,7 @@ def points_of_json(packed: bytes) -> list[Point]:
     Raises:
         BadPush: it is not one.
     """
-    text = _gunzipped(packed)
+    text = _decompress_gzip(packed)
     if text.count(b",") + text.count(b"{") + text.count(b"[") > MAX_JSON_PARTS:  # at least as many as objects
         raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     points: list[Point] = []
@@ -200,7 +200,7 @@ def _sample(text: msgspec.Raw) -> "_Sample":
         return msgspec.convert(json.loads(bytes(text), parse_int=float), _Sample)
 
 
-def _unsnapped(packed: bytes) -> bytes:
+def _decompress_snappy(packed: bytes) -> bytes:
     try:
         if cramjam.snappy.decompress_raw_len(packed) > MAX_PUSH_SIZE:
             raise BadPush(f"the metrics are larger than {MAX_PUSH_SIZE // 2**20} MiB")
@@ -209,7 +209,7 @@ def _unsnapped(packed: bytes) -> bytes:
         raise BadPush("the metrics are not in snappy's block format, or were cut off") from None
 
 
-def _gunzipped(packed: bytes) -> bytes:
+def _decompress_gzip(packed: bytes) -> bytes:
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     try:
         text = unpacker.decompress(packed, MAX_TEXT_SIZE)

@@ -65,8 +65,8 @@ async def list_entries(
     With them comes the ``before`` of the next look; None: there is nothing more. A look passes ``MAX_SCANNED`` entries
     at most, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
     """
-    asked = _given(asdict(filters))
-    return await _look(tx, {"organization_id": organization_id}, asked, before=before, limit=limit)
+    asked = _parameters(asdict(filters))
+    return await _list_page(tx, {"organization_id": organization_id}, asked, before=before, limit=limit)
 
 
 async def list_account_entries(
@@ -83,7 +83,7 @@ async def list_account_entries(
     rows = await tx.all(
         _ACCOUNT_PAGE, user_id=user_id, subject=_account(user_id), before=start, after=after, limit=limit + 1
     )
-    return _cut(rows, limit, after)
+    return _trim(rows, limit, after)
 
 
 async def list_whole_log(
@@ -95,7 +95,7 @@ async def list_whole_log(
     its organization, which an entry about an account has not. Those of a user have with them what the operator did to
     the user's account.
     """
-    asked = _given({"organization_id": organization_id, **asdict(filters)})
+    asked = _parameters({"organization_id": organization_id, **asdict(filters)})
     if filters.user_id is not None:
         asked["subject"] = _account(filters.user_id)
     start = MAX_ID if before is None else before
@@ -164,7 +164,7 @@ async def _append(  # noqa: PLR0913 - one argument for each column
     )
 
 
-async def _look(
+async def _list_page(
     tx: Transaction, log: dict[str, int], asked: dict[str, Any], *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
     (whose,) = log
@@ -172,10 +172,10 @@ async def _look(
     last = await tx.first(_last_looked_at(whose), **log, before=start)
     after = 0 if last is None else int(last["id"])
     rows = await tx.all(_page(whose, frozenset(asked)), **log, **asked, before=start, after=after, limit=limit + 1)
-    return _cut(rows, limit, after)
+    return _trim(rows, limit, after)
 
 
-def _cut(rows: Sequence[Row], limit: int, after: int) -> tuple[list[Entry], int | None]:
+def _trim(rows: Sequence[Row], limit: int, after: int) -> tuple[list[Entry], int | None]:
     entries = [_entry(row) for row in rows]
     if len(entries) > limit:
         return entries[:limit], entries[limit - 1].id
@@ -270,8 +270,8 @@ def _account(user_id: int) -> str:
     return f"user {user_id}"
 
 
-def _given(asked: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in asked.items() if value is not None}
+def _parameters(filters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value is not None}
 
 
 def _entry(row: Row) -> Entry:

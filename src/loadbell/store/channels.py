@@ -170,7 +170,7 @@ async def signing_secrets(tx: Transaction, channel_id: int) -> tuple[SigningSecr
     return read_secrets(tx.unseal(row["signing_secrets"]))
 
 
-async def keep_signing_secrets(tx: Transaction, channel_id: int, secrets: tuple[SigningSecret, ...]) -> None:
+async def save_signing_secrets(tx: Transaction, channel_id: int, secrets: tuple[SigningSecret, ...]) -> None:
     """Keeps ``secrets``, newest first, as those of a channel that this transaction has locked."""
     await tx.run(_KEEP_SECRETS, channel_id=channel_id, signing_secrets=tx.seal(_write_secrets(secrets)))
 
@@ -203,7 +203,7 @@ async def list_channels(tx: Transaction, organization_id: int, *, before: int | 
 
 
 @dataclass(frozen=True)
-class Named:
+class ChannelName:
     """A channel, as it is named beside its deliveries."""
 
     id: int
@@ -211,10 +211,10 @@ class Named:
     paused: bool
 
 
-async def names_of(tx: Transaction, organization_id: int, ids: Collection[int]) -> list[Named]:
+async def list_names(tx: Transaction, organization_id: int, ids: Collection[int]) -> list[ChannelName]:
     """Those of the channels with these ids that the organization has."""
     rows = await tx.all(_NAMES_OF, organization_id=organization_id, ids=sorted(ids))
-    return [Named(row["id"], row["name"], bool(row["paused"])) for row in rows]
+    return [ChannelName(row["id"], row["name"], bool(row["paused"])) for row in rows]
 
 
 async def first_channels(tx: Transaction, organization_id: int) -> dict[ChannelKind, Channel]:

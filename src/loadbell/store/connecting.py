@@ -67,10 +67,10 @@ async def connect(url: str) -> Any:
     try:
         return await asyncpg.connect(**arguments(url))
     except NO_CONNECTION as error:
-        raise unreachable(url, error) from None
+        raise unreachable_error(url, error) from None
 
 
-def unreachable(url: str, error: Exception) -> Unreachable:
+def unreachable_error(url: str, error: Exception) -> Unreachable:
     """What to tell when the server named by ``url`` can't be used, without any secret in it."""
     return Unreachable(
         f"The database at {parse_postgresql_url(url).where} can't be used: {type(error).__name__}: {error}. "

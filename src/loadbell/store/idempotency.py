@@ -52,16 +52,16 @@ async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str)
     return tx.unseal(row["answer"])
 
 
-async def keep_answer(tx: Transaction, token_id: int, key: str, answer: str) -> None:
+async def save_response(tx: Transaction, token_id: int, key: str, answer: str) -> None:
     """Keeps the answer to the request that claimed ``key`` in this transaction."""
     await tx.run(_KEEP, token_id=token_id, key=key, answer=tx.seal(answer))
 
 
-async def forget_keys(tx: Transaction, *, limit: int) -> int:
+async def delete_expired_keys(tx: Transaction, *, limit: int) -> int:
     """Removes up to ``limit`` keys that are too old to count; gives how many."""
     return await tx.run(_FORGET, until=tx.now - RETENTION, limit=limit)
 
 
-async def any_old_key(tx: Transaction) -> bool:
-    """Whether there are keys for :func:`forget_keys` to remove."""
+async def has_expired_key(tx: Transaction) -> bool:
+    """Whether there are keys for :func:`delete_expired_keys` to remove."""
     return await tx.first(_ANY_OLD, until=tx.now - RETENTION) is not None

@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from loadbell.store.connecting import connect, unreachable
+from loadbell.store.connecting import connect, unreachable_error
 from loadbell.store.problems import Unreachable, WrongState
 from loadbell.store.sqlite_trouble import trouble_with
 
@@ -127,7 +127,7 @@ async def _on_postgresql(url: str, work: Callable[[sa.Connection], None]) -> Non
         async with engine.begin() as connection:
             await connection.run_sync(work)
     except (OSError, TimeoutError, sa.exc.DBAPIError) as error:
-        raise unreachable(url, _original(error)) from None
+        raise unreachable_error(url, _original(error)) from None
     finally:
         await engine.dispose()
 

@@ -91,13 +91,13 @@ async def insert_member(tx: Transaction, organization_id: int, user_id: int, rol
     await tx.run(_INSERT_MEMBER, organization_id=organization_id, user_id=user_id, role=role.value, created_at=tx.now)
 
 
-async def role_in(tx: Transaction, organization_id: int, user_id: int) -> Role | None:
+async def get_role(tx: Transaction, organization_id: int, user_id: int) -> Role | None:
     """What the user is in the organization; None: no member of it."""
     row = await tx.first(_ROLE, organization_id=organization_id, user_id=user_id)
     return None if row is None else Role(row["role"])
 
 
-async def memberships_of(tx: Transaction, user_id: int) -> list[tuple[int, str, Role]]:
+async def list_memberships(tx: Transaction, user_id: int) -> list[tuple[int, str, Role]]:
     """The organizations that the user belongs to: id, name and role, by name."""
     return [(row["id"], row["name"], Role(row["role"])) for row in await tx.all(_MEMBERSHIPS, user_id=user_id)]
 
@@ -119,7 +119,7 @@ async def assign_project(tx: Transaction, project_id: int, user_id: int) -> None
     await tx.run(_INSERT_ASSIGNMENT, project_id=project_id, user_id=user_id)
 
 
-async def any_user(tx: Transaction) -> bool:
+async def has_user(tx: Transaction) -> bool:
     """Whether this installation has been set up."""
     return await tx.first(_ANY_USER) is not None
 
@@ -134,7 +134,7 @@ async def project_ids(tx: Transaction, organization_id: int) -> list[int]:
     return [int(row["id"]) for row in await tx.all(_PROJECTS, organization_id=organization_id)]
 
 
-async def names(tx: Transaction, project_id: int, user_id: int) -> tuple[str, str]:
+async def list_names(tx: Transaction, project_id: int, user_id: int) -> tuple[str, str]:
     """What people call the project and the user."""
     row = await tx.first(_NAMES, project_id=project_id, user_id=user_id)
     assert row is not None
@@ -148,7 +148,7 @@ async def organization_names(tx: Transaction, organization_id: int, user_id: int
     return row["organization"] or "", row["who"] or ""
 
 
-async def assigned_projects(tx: Transaction, organization_id: int, user_id: int) -> frozenset[int]:
+async def list_assigned_projects(tx: Transaction, organization_id: int, user_id: int) -> frozenset[int]:
     """The projects of the organization that a member is assigned to."""
     rows = await tx.all(_ASSIGNED, organization_id=organization_id, user_id=user_id)
     return frozenset(int(row["id"]) for row in rows)

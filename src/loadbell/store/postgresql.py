@@ -16,7 +16,7 @@ import structlog
 
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import Clock, Entropy, Micros
-from loadbell.store.connecting import NO_CONNECTION, OUT_OF_REACH, arguments, connect, unreachable
+from loadbell.store.connecting import NO_CONNECTION, OUT_OF_REACH, arguments, connect, unreachable_error
 from loadbell.store.db import Row, Transaction, Watcher, Work, system_clock
 from loadbell.store.problems import Unreachable
 from loadbell.store.secrets import SecretBox
@@ -113,7 +113,7 @@ class PostgresDatabase:
         try:
             pool = await asyncpg.create_pool(**arguments(url), min_size=1, max_size=10, command_timeout=60)
         except NO_CONNECTION as error:
-            raise unreachable(url, error) from None
+            raise unreachable_error(url, error) from None
         return cls(url, pool, box)
 
     async def write(self, work: Work[T]) -> T:

@@ -33,7 +33,7 @@ async def list_projects(tx: Transaction, organization_id: int, *, before: int | 
     return [_project(row) for row in rows]
 
 
-async def projects_that_take_runs(tx: Transaction, organization_id: int) -> list[int]:
+async def list_open_projects(tx: Transaction, organization_id: int) -> list[int]:
     """The organization's projects that are not archived: the default one, then the oldest ones first."""
     return [int(row["id"]) for row in await tx.all(_OPEN, organization_id=organization_id)]
 

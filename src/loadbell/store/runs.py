@@ -120,7 +120,7 @@ async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
         raise RuntimeError(f"run {run.id} left {expected.name} while it was locked")
 
 
-async def earlier_run(tx: Transaction, run: Run) -> Run | None:
+async def find_previous_run(tx: Transaction, run: Run) -> Run | None:
     """The last run of the same test before ``run`` that came to its own end; only the last 50 are looked at.
 
     None, too, for a run that is named for no test: see :attr:`loadbell.domain.runs.Run.has_test`.
@@ -131,12 +131,12 @@ async def earlier_run(tx: Transaction, run: Run) -> Run | None:
     return None if row is None else as_run(row)
 
 
-async def note_heard(tx: Transaction, run_id: int) -> None:
+async def touch_run(tx: Transaction, run_id: int) -> None:
     """Keeps that the run's source spoke at ``now``."""
     await tx.run(_HEARD, id=run_id, now=tx.now)
 
 
-async def watched_runs(tx: Transaction) -> list[WatchedRun]:
+async def list_watched_runs(tx: Transaction) -> list[WatchedRun]:
     """Every run that has not ended and is watched."""
     rows = await tx.all(_WATCHED)
     return [WatchedRun(row["id"], row["organization_id"], row["last_report_at"], row["watchdog"]) for row in rows]

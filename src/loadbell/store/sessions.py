@@ -128,7 +128,7 @@ async def expire_sessions(tx: Transaction, user_id: int, *, but: int | None = No
     return int(row["count"])
 
 
-async def rights_of(
+async def get_rights(
     tx: Transaction, organization_id: int, session_ids: Collection[int]
 ) -> dict[int, tuple[Role, frozenset[int]]]:
     """By session: the role of its user in the organization, and the projects that are assigned to a member.
@@ -143,12 +143,12 @@ async def rights_of(
     return rights
 
 
-async def addresses_since(tx: Transaction, user_id: int, since: Micros) -> Sequence[str | None]:
+async def list_addresses(tx: Transaction, user_id: int, since: Micros) -> Sequence[str | None]:
     """From where the user has signed in after ``since``, the last ``MAX_KNOWN`` times."""
     return [row["address"] for row in await tx.all(_ADDRESSES, user_id=user_id, since=since, limit=MAX_KNOWN)]
 
 
-async def forget_sessions(tx: Transaction, user_id: int, until: Micros) -> None:
+async def delete_old_sessions(tx: Transaction, user_id: int, until: Micros) -> None:
     """Removes the oldest of the user's sessions that began ``until`` then."""
     await tx.run(_FORGET, user_id=user_id, until=until, limit=_DELETE_BATCH_SIZE)
 

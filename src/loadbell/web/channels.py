@@ -7,7 +7,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from loadbell.accounts.projects import names_of_projects
+from loadbell.accounts.projects import list_project_names
 from loadbell.channels import channel_type
 from loadbell.domain.channels import Channel
 from loadbell.domain.deliveries import Delivery, FinalStatus
@@ -192,7 +192,7 @@ async def _channel_view(unit: UnitOfWork[Principal], channel_id: int, form: Form
     kind = channel_type(channel.kind)
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         return ChannelView(channel, kind.title, kind.signs, (), None, {}, (), 0, None)
-    projects = await names_of_projects(unit)
+    projects = await list_project_names(unit)
     found, _ = await deliveries.list_log(unit, channel_id=channel_id, limit=MAX_DELIVERIES)
     outcomes = await delivery_stats.outcomes_over_time(unit, channel_id=channel_id, period=delivery_stats.Period.DAY)
     paused = next((notice for notice in await channels.paused_channels(unit) if notice.id == channel_id), None)

@@ -10,18 +10,18 @@ from loadbell.store.problems import WrongState
 _VISITOR = "visitor "
 
 
-def token_of(secret: str) -> str:
+def derive_token(secret: str) -> str:
     """The CSRF token of the browser that holds ``secret``, which can't be found from it."""
     digest = hmac.digest(secret.encode(), b"loadbell csrf token", hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode("ascii").rstrip("=")
 
 
-async def new_visitor(tx: Transaction, random: str) -> str:
+async def make_visitor_secret(tx: Transaction, random: str) -> str:
     """The secret of a browser in which nobody has signed in; only our key can make one."""
     return tx.seal(_VISITOR + random)
 
 
-async def is_visitor(tx: Transaction, secret: str) -> bool:
+async def is_visitor_secret(tx: Transaction, secret: str) -> bool:
     """Whether ``secret`` is one that we have made for a visitor."""
     try:
         return tx.unseal(secret).startswith(_VISITOR)

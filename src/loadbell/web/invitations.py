@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from loadbell.accounts.invitations import Browser, Invited, accept_invitation, look_at_invitation
+from loadbell.accounts.invitations import Browser, InvitationDetails, accept_invitation, find_invitation
 from loadbell.domain.errors import Conflict, Invalid, RateLimited, Unauthenticated
 from loadbell.web.page import PageRequest
 
@@ -42,9 +42,9 @@ async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
     return page.show_once("joined", organization=invited.organization, token=joined.token)
 
 
-async def _look(page: PageRequest) -> Invited:
+async def _look(page: PageRequest) -> InvitationDetails:
     token = page.path_param("token")
-    return await page.context.database.read(lambda tx: look_at_invitation(tx, token))
+    return await page.context.database.read(lambda tx: find_invitation(tx, token))
 
 
 HANDLERS: list[Any] = [show_invitation, accept]

@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import invitations, members
-from loadbell.accounts.projects import names_of_projects
+from loadbell.accounts.projects import list_project_names
 from loadbell.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound, RateLimited, Refused
 from loadbell.domain.orgs import Action, Invitation, Member, Principal, Role
 from loadbell.entry.paging import PageQuery, split_page
@@ -162,7 +162,7 @@ async def _member_list_view(unit: UnitOfWork[Principal], organization_id: int, q
     rows = await members.list_members(unit, organization_id, before=query.before_id(), limit=query.one_more)
     listed, older = split_page(rows, query.limit, lambda member: member.user_id)
     open_invitations = await invitations.list_invitations(unit, organization_id, before=None, limit=PAGE_SIZE)
-    return MemberListView(listed, older, open_invitations, await names_of_projects(unit))
+    return MemberListView(listed, older, open_invitations, await list_project_names(unit))
 
 
 async def _member_and_projects(
@@ -172,7 +172,7 @@ async def _member_and_projects(
     rows = await members.list_members(unit, organization_id, before=user_id + 1, limit=1)
     if not rows or rows[0].user_id != user_id:
         raise NotFound(f"There is no member {user_id}.")
-    return rows[0], await names_of_projects(unit)
+    return rows[0], await list_project_names(unit)
 
 
 def _role(form: Form) -> Role:

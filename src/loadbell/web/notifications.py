@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get, post
 from litestar.di import NamedDependency
 
-from loadbell.accounts.projects import names_of_projects
+from loadbell.accounts.projects import list_project_names
 from loadbell.channels import channel_type
 from loadbell.channels.settings import masked_settings
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
@@ -194,7 +194,7 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
     if not unit.principal.may(Action.MANAGE_CHANNELS):
         rows = tuple(ChannelRow(channel, forms.title_of(channel), None, None, None) for channel in shown)
         return NotificationsView((), rows, more, {}, _describe_sample(sample))
-    projects = await names_of_projects(unit)
+    projects = await list_project_names(unit)
     in_sections = {channel.id for channel in first.values()}
     last = await delivery_stats.last_deliveries(unit, in_sections | {channel.id for channel in listed})
     return NotificationsView(

@@ -108,7 +108,7 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.require_account()
     await page.form()
     organization_id = _id(page)
-    loss = await page.read_in(organization_id, organizations.look_at_loss, organization_id)
+    loss = await page.read_in(organization_id, organizations.count_loss, organization_id)
     await page.write_in(organization_id, organizations.delete_organization, organization_id, loss)
     return page.redirect("/organizations?done=deleted")
 
@@ -175,7 +175,7 @@ async def _settings_view(unit: UnitOfWork[Principal]) -> OrganizationSettingsVie
         others = (member for member in everybody if member.user_id != principal.user_id)
         heirs = [(member.user_id, f"{member.name} ({member.email})") for member in others]
     if principal.may(Action.DELETE_ORGANIZATION):
-        loss = await organizations.look_at_loss(unit, organization_id)
+        loss = await organizations.count_loss(unit, organization_id)
     return OrganizationSettingsView(organization, choice, heirs, loss)
 
 

@@ -15,7 +15,7 @@ from litestar.response import Stream
 
 from loadbell.accounts.account import Account, Membership, get_account
 from loadbell.accounts.credentials import Prefix
-from loadbell.accounts.sessions import act_in
+from loadbell.accounts.sessions import authorize
 from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
@@ -28,7 +28,7 @@ from loadbell.entry.requests import AppContext, SessionRequest, UseCase
 from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
 from loadbell.store.ownership import Noun, organization_of
 from loadbell.store.unit_of_work import UnitOfWork, is_exclusive
-from loadbell.web.csrf import is_visitor, new_visitor, token_of
+from loadbell.web.csrf import derive_token, is_visitor_secret, make_visitor_secret
 from loadbell.web.form import Form, read_form
 from loadbell.web.live import Live, View
 from loadbell.web.rendering import redirect, render
@@ -297,7 +297,7 @@ class PageRequest(SessionRequest):
         lock: Lock,
         work: Callable[[UnitOfWork[Principal]], Coroutine[Any, Any, T]],
     ) -> T:
-        self._principal = await act_in(unit, organization_id, lock=lock)
+        self._principal = await authorize(unit, organization_id, lock=lock)
         return await work(unit.on_behalf_of(self._principal, is_exclusive=lock is Lock.EXCLUSIVE))
 
     @property
@@ -319,23 +319,23 @@ class PageRequest(SessionRequest):
     async def _check_token(self, token: str) -> None:
         self.refuse_foreign()
         secret = await self._csrf_secret()
-        if secret is None or not hmac.compare_digest(token_of(secret).encode(), token.encode()):
+        if secret is None or not hmac.compare_digest(derive_token(secret).encode(), token.encode()):
             raise Forbidden(_STALE)
 
     async def _csrf_token(self) -> str:
         secret = await self._csrf_secret()
         if secret is None:
             random = self.context.database.entropy(32).hex()
-            secret = await self.context.database.read(lambda tx: new_visitor(tx, random))
+            secret = await self.context.database.read(lambda tx: make_visitor_secret(tx, random))
             self._set_cookie(self._visitor, secret, None)
-        return token_of(secret)
+        return derive_token(secret)
 
     async def _csrf_secret(self) -> str | None:
         """What this browser has of us and no other site knows: its session, or the cookie that we gave a visitor."""
         if await self.find_account() is not None:
             return self.credential()
         cookie = self._received_cookies.get(self._visitor, "")
-        ours = bool(cookie) and await self.context.database.read(lambda tx: is_visitor(tx, cookie))
+        ours = bool(cookie) and await self.context.database.read(lambda tx: is_visitor_secret(tx, cookie))
         return cookie if ours else None
 
 

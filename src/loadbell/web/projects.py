@@ -90,7 +90,7 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.form()
     organization_id, project_id = _id(page), _project_id(page)
     try:
-        loss = await page.read_in(organization_id, projects.look_at_loss, project_id)
+        loss = await page.read_in(organization_id, projects.count_loss, project_id)
         await page.write_in(organization_id, projects.delete_project, project_id, loss)
     except Conflict as refusal:
         return await _show_one(page, refusal=refusal)
@@ -161,7 +161,7 @@ async def _list_projects(
 async def _project_with_loss(unit: UnitOfWork[Principal], project_id: int) -> tuple[Project, ProjectLoss | None]:
     """The project, and what deleting it would take; None: it is the default one and can't be deleted."""
     project = await projects.get_project(unit, project_id)
-    return project, None if project.is_default else await projects.look_at_loss(unit, project_id)
+    return project, None if project.is_default else await projects.count_loss(unit, project_id)
 
 
 def _name(form: Form) -> str:

@@ -9,7 +9,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.response import Stream
 
-from loadbell.accounts.projects import names_of_projects
+from loadbell.accounts.projects import list_project_names
 from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.errors import FieldError, IllegalMove, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Principal
@@ -187,7 +187,7 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
     untold = measured is not None and not run.thresholds and not run.ended_at
     return RunView(
         run=run,
-        project=(await names_of_projects(unit)).get(run.project_id, f"Project {run.project_id}"),
+        project=(await list_project_names(unit)).get(run.project_id, f"Project {run.project_id}"),
         moves=moves,
         deliveries=found,
         channels={channel.id: channel.name for channel in known.values()},
@@ -234,7 +234,7 @@ async def _list_runs(unit: UnitOfWork[Principal], filter_: RunFilter, before: in
         runs=runs,
         delivery_counts=await delivery_stats.count_by_run(unit, [run.id for run in runs]),
         counts=await lifecycle.count_runs(unit),
-        projects=await names_of_projects(unit),
+        projects=await list_project_names(unit),
         following=following,
     )
 

@@ -8,7 +8,7 @@ from litestar import Response, get, post
 from litestar.di import NamedDependency
 
 from loadbell.accounts import members, tokens
-from loadbell.accounts.projects import names_of_projects
+from loadbell.accounts.projects import list_project_names
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Refused
 from loadbell.domain.orgs import Action, Principal, Scope, Token
 from loadbell.domain.runs import Trigger
@@ -132,7 +132,7 @@ async def _list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenLi
     listed, older = split_page(rows, query.limit, lambda token: token.id)
     people = await members.list_members(unit, unit.principal.organization_id, before=None, limit=_MAX_MEMBERS)
     emails = {member.user_id: member.email for member in people}
-    return TokenListView(listed, older, emails, await names_of_projects(unit))
+    return TokenListView(listed, older, emails, await list_project_names(unit))
 
 
 def _name(form: Form) -> str:
