@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadbell.channels.wording import fitted, length, readable, verdicts
+from loadbell.channels.wording import length, readable, truncate, verdicts
 from loadbell.domain.runs import Threshold
 
 
@@ -61,13 +61,13 @@ def test_a_readable_text_can_be_sent(text: str) -> None:
 )
 def test_a_text_is_cut_where_it_shows(text: str, room: int, shown: str) -> None:
     """At the limit nothing is cut; above it "…" says so; no escape, surrogate pair or joined emoji is left half."""
-    assert shown == fitted(text, room, escaped)
+    assert shown == truncate(text, room, escaped)
 
 
 @given(st.text(st.sampled_from("a&<\u200d \U0001d538")), st.integers(1, 30))
 def test_a_cut_text_fits_and_begins_as_the_whole(text: str, room: int) -> None:
     """It is never longer than its room, whole if that fits, and otherwise the beginning of the text and "…"."""
-    shown = fitted(text, room, escaped)
+    shown = truncate(text, room, escaped)
 
     assert length(shown) <= room
     if length(escaped(text)) <= room:

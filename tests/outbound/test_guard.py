@@ -167,7 +167,7 @@ def test_the_socket_itself_is_checked_once_more(tmp_path: Path) -> None:
             target = parse_url(f"http://{pinned}:{good.port}/")
             assert target.address is not None
             transfer.load(message(f"http://{pinned}:{good.port}/"), target)
-            transfer.aim(target.address, 1_000_000, 1)
+            transfer.connect_to(target.address, 1_000_000, 1)
             if pinned == opened:
                 with pytest.raises(pycurl.error):
                     transfer.curl.perform()
@@ -189,7 +189,7 @@ def test_the_socket_is_checked_against_the_address_that_was_judged(tmp_path: Pat
         target = parse_url(url)
         assert target.address is not None
         transfer.load(message(url), target)
-        transfer.aim(target.address, 5_000_000, 1)
+        transfer.connect_to(target.address, 5_000_000, 1)
         transfer.curl.setopt(pycurl.CONNECT_TO, [f"::{OTHER}:"])
         with pytest.raises(pycurl.error):
             transfer.curl.perform()

@@ -225,7 +225,7 @@ def test_the_socket_may_lead_to_the_proxy_and_nowhere_else(tmp_path: Path) -> No
     target = parse_url("http://93.184.215.14/")
     assert target.address is not None
     transfer.load(message("http://93.184.215.14/"), target)
-    transfer.aim(target.address, 1_000_000, 1, [parse_url(f"http://{GOOD}/").address or target.address])
+    transfer.connect_to(target.address, 1_000_000, 1, [parse_url(f"http://{GOOD}/").address or target.address])
     for place, opened in (("93.184.215.14", False), ("127.0.0.2", False), (GOOD, True)):
         given = transfer._open_socket(0, (socket.AF_INET, socket.SOCK_STREAM, 6, (place, 3128)))
         assert opened == isinstance(given, socket.socket)

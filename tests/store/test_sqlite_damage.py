@@ -13,7 +13,7 @@ from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
 from loadbell.store.open import KEY_FILE, open_beside, open_database
 from loadbell.store.problems import StoreProblem
-from loadbell.store.sqlite_trouble import trouble_with
+from loadbell.store.sqlite_trouble import describe_storage_error
 from loadbell.store.statements import Statement
 from tests.support.commands import loadbell
 from tests.support.stores import KEY, opened, settle, sqlite_path
@@ -115,7 +115,7 @@ def test_each_kind_has_a_sentence_that_fits(tmp_path: Path) -> None:
     for code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN):
         error = sqlite3.OperationalError("what SQLite says")
         error.sqlite_errorcode = code | 0x100  # as an extended code has it
-        told[code] = trouble_with(path, error)
+        told[code] = describe_storage_error(path, error)
 
     assert all(str(path) in one.for_operator and str(path) not in one.for_everybody for one in told.values())
     assert "Make room" in told[sqlite3.SQLITE_FULL].for_operator

@@ -17,7 +17,7 @@ import structlog
 from loadbell.domain.emails import is_email, normalize_email
 from loadbell.domain.errors import FieldError, Invalid, Unavailable
 from loadbell.domain.ids import SECOND, Micros, to_datetime
-from loadbell.outbound.smtp import NotHandedOver, hand_over, trust
+from loadbell.outbound.smtp import MailRejected, send_mail, trust
 from loadbell.settings import MailServer
 from loadbell.store.db import Database, Transaction
 from loadbell.store.mail_outbox import QueuedMail, claim_mail, delete_mail, has_due_mail, insert_mail
@@ -97,9 +97,9 @@ class Mailer:
             return False
         try:
             if mail.body is None:
-                raise NotHandedOver("it was sealed with a key that is not in LOADBELL_SECRET_KEY")  # noqa: TRY301 - one place tells all failures
+                raise MailRejected("it was sealed with a key that is not in LOADBELL_SECRET_KEY")  # noqa: TRY301 - one place tells all failures
             message = self._message(mail, mail.body)
-            await hand_over(
+            await send_mail(
                 self._server,
                 message,
                 normalize_email(mail.recipient),
@@ -107,7 +107,7 @@ class Mailer:
                 seconds=self._exchange_seconds,
             )
         except Exception as failure:  # noqa: BLE001 - whatever is wrong with one mail, the others are sent
-            why = str(failure) if isinstance(failure, NotHandedOver) else type(failure).__name__
+            why = str(failure) if isinstance(failure, MailRejected) else type(failure).__name__
             log.warning("A mail was not sent; it will be tried again", to=domain, why=why)
             return False
         await self._database.write(lambda tx: delete_mail(tx, mail.id))

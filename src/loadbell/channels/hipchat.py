@@ -16,9 +16,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from loadbell.channels.answers import OUR_FAULT, answered, passing
 from loadbell.channels.products import wrong_product
-from loadbell.channels.wording import fitted, leads_to_web, length, readable, verdicts
+from loadbell.channels.replies import OUR_FAULT, describe_reply, judge_temporary
+from loadbell.channels.wording import is_web_url, length, readable, truncate, verdicts
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
@@ -100,7 +100,7 @@ class HipChat(ChannelType[HipChatSettings]):
         """The POST of the notification; every limit is kept by a cut that shows."""
         late = notice.late_by(envelope.now)
         headline = f"{notice.headline} ({late})" if late else notice.headline
-        links = _usable(notice.links)
+        links = _usable_links(notice.links)
         content: dict[str, Any] = {
             "message": _message(headline, notice, links),
             "message_format": "html",
@@ -118,17 +118,21 @@ class HipChat(ChannelType[HipChatSettings]):
         400 is our fault and pauses nothing; all else is worth another attempt. When HipChat says that nothing is left
         of a rate, the channel's next message waits for the reset that it names.
         """
-        said = answered(reply) + _said(reply.body)
+        said = describe_reply(reply) + _describe_error(reply.body)
         if reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            return Outcome(Reason.OK, f"{answered(reply)}.", retry_after=_reset(reply, now, _spent(reply)))
+            return Outcome(
+                Reason.OK,
+                f"{describe_reply(reply)}.",
+                retry_after=_seconds_to_reset(reply, now, _is_quota_spent(reply)),
+            )
         if reply.status in _PERMANENT:
             reason, advice = _PERMANENT[reply.status]
             return Outcome(reason, f"{said}. {advice}", pauses=True)
         if reply.status == HTTPStatus.BAD_REQUEST:
             return Outcome(Reason.BAD_PAYLOAD, f"{said}. {OUR_FAULT}")
-        outcome = passing(reply, now)
+        outcome = judge_temporary(reply, now)
         if outcome.reason is Reason.RATE_LIMITED and outcome.retry_after is None:
-            outcome = replace(outcome, retry_after=_reset(reply, now, _spent(reply) or _RATES))
+            outcome = replace(outcome, retry_after=_seconds_to_reset(reply, now, _is_quota_spent(reply) or _RATES))
         return outcome if outcome.reason is Reason.HTTP_3XX else replace(outcome, message=f"{said}.")
 
 
@@ -182,7 +186,7 @@ def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) ->
         "style": "application",
         "id": card_id,
         "format": "medium",
-        "title": fitted(title, MAX_TITLE_LENGTH),
+        "title": truncate(title, MAX_TITLE_LENGTH),
     }
     story = [notice.why or "", "; ".join(verdicts(notice.thresholds, MAX_THRESHOLDS, MAX_VALUE_LENGTH))]
     if description := _html(" ".join(story), MAX_DESCRIPTION_LENGTH):
@@ -204,39 +208,39 @@ def _attributes(facts: Sequence[Fact]) -> list[dict[str, Any]]:
 
 def _attribute(label: str, value: str) -> dict[str, Any]:
     """A label and a value; HipChat wants at least one character of each."""
-    texts = (fitted(readable(label), MAX_LABEL_LENGTH), fitted(readable(value), MAX_VALUE_LENGTH))
+    texts = (truncate(readable(label), MAX_LABEL_LENGTH), truncate(readable(value), MAX_VALUE_LENGTH))
     label, value = (text or "–" for text in texts)  # noqa: RUF001 - a dash stands for nothing
     return {"label": label, "value": {"label": value}}
 
 
 def _html(text: str, room: int) -> str:
-    return fitted(readable(text), room, html.escape)
+    return truncate(readable(text), room, html.escape)
 
 
 def _anchor(link: Link, inside: str) -> str:
     return f'<a href="{html.escape(link.url)}">{inside or html.escape(link.url)}</a>'
 
 
-def _usable(links: Sequence[Link]) -> list[Link]:
-    return [link for link in links if leads_to_web(link.url) and length(html.escape(link.url)) <= MAX_URL_LENGTH]
+def _usable_links(links: Sequence[Link]) -> list[Link]:
+    return [link for link in links if is_web_url(link.url) and length(html.escape(link.url)) <= MAX_URL_LENGTH]
 
 
-def _said(body: bytes) -> str:
+def _describe_error(body: bytes) -> str:
     """What HipChat's error says, as the end of a sentence; what might be a secret that it echoes is left out."""
     try:
         told = msgspec.json.decode(body)["error"]["message"]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
         return ""
     text = readable(told).replace('"', "'") if isinstance(told, str) else ""
-    return f': "{fitted(_MAYBE_SECRET.sub("…", text), _MAX_ERROR_LENGTH)}"' if text else ""
+    return f': "{truncate(_MAYBE_SECRET.sub("…", text), _MAX_ERROR_LENGTH)}"' if text else ""
 
 
-def _spent(reply: Reply) -> tuple[str, ...]:
+def _is_quota_spent(reply: Reply) -> tuple[str, ...]:
     """The rates of which nothing is left."""
     return tuple(name for name in _RATES if (reply.header(f"X-{name}-Remaining") or "").strip() == "0")
 
 
-def _reset(reply: Reply, now: Micros, rates: Sequence[str]) -> Micros | None:
+def _seconds_to_reset(reply: Reply, now: Micros, rates: Sequence[str]) -> Micros | None:
     """How long until all of ``rates`` are whole again, by HipChat's clock; None if it doesn't say or has passed."""
     told = [(reply.header(f"X-{name}-Reset") or "").strip() for name in rates]
     waits = [int(reset) * SECOND - now for reset in told if re.fullmatch(r"[0-9]{1,12}", reset)]

@@ -13,7 +13,7 @@ from loadbell.channels.reference import Setting, settings_of
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import FieldError, Invalid
 from loadbell.outbound.contract import MASK, ChannelSettings, masked_url
-from loadbell.outbound.urls import leads_elsewhere
+from loadbell.outbound.urls import has_other_host
 
 _MASKED = "This is the masked value that loadbell shows. Send the whole value, or leave the field out to keep it."
 _ENTER_AGAIN = (
@@ -47,7 +47,7 @@ def parse_settings(
         if name not in fields
     ]
     stored = current or {}
-    moves = _moves(raw, stored, check_url)
+    moves = _changes_host(raw, stored, check_url)
     values = dict(stored)
     for name, field in fields.items():
         if name in raw:
@@ -84,17 +84,17 @@ def masked_settings(kind: ChannelKind, stored: Mapping[str, Any]) -> dict[str, A
     for field in settings_of(kind):
         if stored.get(field.name, "") != "":
             value = stored[field.name]
-            shown[field.name] = _masked(field.name, value) if field.secret else value
+            shown[field.name] = _mask(field.name, value) if field.secret else value
     return shown
 
 
-def _moves(raw: Mapping[str, Any], stored: Mapping[str, Any], check_url: Callable[[str], str | None]) -> bool:
+def _changes_host(raw: Mapping[str, Any], stored: Mapping[str, Any], check_url: Callable[[str], str | None]) -> bool:
     """Whether ``raw`` has a channel with these ``stored`` settings lead elsewhere; a wrong URL doesn't."""
     url, former = raw.get("url"), stored.get("url")
-    return isinstance(url, str) and former is not None and check_url(url) is None and leads_elsewhere(url, former)
+    return isinstance(url, str) and former is not None and check_url(url) is None and has_other_host(url, former)
 
 
-def _masked(name: str, value: Any) -> Any:
+def _mask(name: str, value: Any) -> Any:
     if not value:
         return value
     if isinstance(value, Mapping):

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from loadbell.channels.answers import OUR_FAULT, answered, passing
 from loadbell.channels.products import wrong_product
-from loadbell.channels.wording import fitted, leads_to_web, length, readable, verdicts
+from loadbell.channels.replies import OUR_FAULT, describe_reply, judge_temporary
+from loadbell.channels.wording import is_web_url, length, readable, truncate, verdicts
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
@@ -136,18 +136,18 @@ class Slack(ChannelType[SlackSettings]):
             if reply.status == HTTPStatus.OK and (
                 reply.body.strip() == b"ok" or answer.get("ok") is True or answer.get("success") is True
             ):
-                return Outcome(Reason.OK, f"{answered(reply)}.")
+                return Outcome(Reason.OK, f"{describe_reply(reply)}.")
             advice = "Check that the URL is that of an incoming webhook."
-            return Outcome(Reason.REJECTED, _said(reply, code, f" without Slack's ok. {advice}"), retry=True)
+            return Outcome(Reason.REJECTED, _describe_error(reply, code, f" without Slack's ok. {advice}"), retry=True)
         if reply.status in _PERMANENT or (reply.status == HTTPStatus.BAD_REQUEST and code == "invalid_token"):
             reason = Reason.GONE if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} else Reason.HTTP_4XX
-            return Outcome(reason, _said(reply, code, f": it takes no messages. {_NEW_ONE}"), pauses=True)
+            return Outcome(reason, _describe_error(reply, code, f": it takes no messages. {_NEW_ONE}"), pauses=True)
         if reply.status == HTTPStatus.BAD_REQUEST and code in _PAYLOAD_CODES:
-            return Outcome(Reason.BAD_PAYLOAD, _said(reply, code))
-        outcome = passing(reply, now)
+            return Outcome(Reason.BAD_PAYLOAD, _describe_error(reply, code))
+        outcome = judge_temporary(reply, now)
         if outcome.reason is Reason.RATE_LIMITED and outcome.retry_after is None:
             outcome = replace(outcome, retry_after=parse_retry_after(str(answer.get("retry_after")), now))
-        return outcome if code is None else replace(outcome, message=_said(reply, code))
+        return outcome if code is None else replace(outcome, message=_describe_error(reply, code))
 
 
 CHANNEL = Slack()
@@ -171,42 +171,44 @@ def _title(notice: Notice, now: Micros) -> str:
 
 
 def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
-    blocks: list[dict[str, Any]] = [{"type": "header", "text": _plain(fitted(title, MAX_HEADER_LENGTH, _escaped))}]
+    blocks: list[dict[str, Any]] = [
+        {"type": "header", "text": _plain_text(truncate(title, MAX_HEADER_LENGTH, _escape))}
+    ]
     if story := _story(notice):
-        blocks.append({"type": "section", "text": _plain(fitted("\n".join(story), MAX_STORY_LENGTH, _escaped))})
+        blocks.append({"type": "section", "text": _plain_text(truncate("\n".join(story), MAX_STORY_LENGTH, _escape))})
     blocks += [
-        {"type": "section", "fields": [_marked(text) for text in _fields(facts)]}
+        {"type": "section", "fields": [_markdown(text) for text in _fields(facts)]}
         for facts in (notice.facts, notice.metrics)
         if facts
     ]
-    links = _usable(notice.links)
+    links = _usable_links(notice.links)
     if links:
-        name = fitted(readable(links[0].title) or links[0].url, MAX_BUTTON_LENGTH, _escaped)
-        button = {"type": "button", "text": _plain(name), "url": links[0].url}
+        name = truncate(readable(links[0].title) or links[0].url, MAX_BUTTON_LENGTH, _escape)
+        button = {"type": "button", "text": _plain_text(name), "url": links[0].url}
         blocks.append({"type": "actions", "elements": [button]})
-    if further := _linked(links[1:]):
-        blocks.append({"type": "section", "text": _marked(further)})
-    blocks.append({"type": "context", "elements": [_plain(format_instant(notice.occurred_at))]})
+    if further := _format_links(links[1:]):
+        blocks.append({"type": "section", "text": _markdown(further)})
+    blocks.append({"type": "context", "elements": [_plain_text(format_instant(notice.occurred_at))]})
     return blocks
 
 
 def _text(title: str, notice: Notice) -> str:
     """The story in one text, for notifications and for servers that know no blocks."""
     details = [
-        f"{readable(fact.label)}: {fitted(readable(fact.value), MAX_VALUE_LENGTH)}"
+        f"{readable(fact.label)}: {truncate(readable(fact.value), MAX_VALUE_LENGTH)}"
         for fact in (*notice.facts, *notice.metrics)
     ]
-    told = "\n".join([fitted(title, MAX_TITLE_LENGTH), *_story(notice), " · ".join(details)]).rstrip("\n")
-    links = _linked(_usable(notice.links))
+    told = "\n".join([truncate(title, MAX_TITLE_LENGTH), *_story(notice), " · ".join(details)]).rstrip("\n")
+    links = _format_links(_usable_links(notice.links))
     if not links:
-        return fitted(told, MAX_TEXT_LENGTH, _inert)
-    return fitted(told, MAX_TEXT_LENGTH - length(links) - 1, _inert) + "\n" + links
+        return truncate(told, MAX_TEXT_LENGTH, _neutralize)
+    return truncate(told, MAX_TEXT_LENGTH - length(links) - 1, _neutralize) + "\n" + links
 
 
 def _story(notice: Notice) -> list[str]:
     """Why it ended so: a line of words, then one for each threshold."""
     why = readable(notice.why or "")
-    lines = [fitted(why, MAX_STORY_LENGTH // 2)] if why else []
+    lines = [truncate(why, MAX_STORY_LENGTH // 2)] if why else []
     return lines + verdicts(notice.thresholds, MAX_THRESHOLDS, MAX_VALUE_LENGTH)
 
 
@@ -214,21 +216,21 @@ def _fields(facts: Sequence[Fact]) -> list[str]:
     shown = facts if len(facts) <= MAX_FIELDS else facts[: MAX_FIELDS - 1]
     texts = []
     for fact in shown:
-        label, value = (fitted(readable(part), MAX_VALUE_LENGTH, _inert) for part in (fact.label, fact.value))
+        label, value = (truncate(readable(part), MAX_VALUE_LENGTH, _neutralize) for part in (fact.label, fact.value))
         texts.append(f"*{label}*\n{value}" if value else f"*{label}*")
     return texts if len(shown) == len(facts) else [*texts, f"… and {len(facts) - len(shown)} more"]
 
 
-def _usable(links: Sequence[Link]) -> list[Link]:
-    return [link for link in links if leads_to_web(link.url) and length(link.url) <= MAX_URL_LENGTH]
+def _usable_links(links: Sequence[Link]) -> list[Link]:
+    return [link for link in links if is_web_url(link.url) and length(link.url) <= MAX_URL_LENGTH]
 
 
-def _linked(links: Sequence[Link]) -> str:
+def _format_links(links: Sequence[Link]) -> str:
     """Links in a row, as many as fit in ``MAX_LINKS_LENGTH``, and how many did not."""
     row = ""
     for index, link in enumerate(links):
-        url = _escaped(link.url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
-        name = fitted(readable(link.title) or link.url, MAX_BUTTON_LENGTH, _inert)
+        url = _escape(link.url.replace("<", "%3C").replace(">", "%3E").replace("|", "%7C"))
+        name = truncate(readable(link.title) or link.url, MAX_BUTTON_LENGTH, _neutralize)
         longer = row + (" · " if row else "") + f"<{url}|{name}>"
         if length(longer) > MAX_LINKS_LENGTH:
             return f"{row} … and {len(links) - index} more".strip()
@@ -236,25 +238,25 @@ def _linked(links: Sequence[Link]) -> str:
     return row
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     """Text from outside without markup: Slack's three escapes, so that ``<!channel>`` is only read."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _inert(text: str) -> str:
-    """As :func:`_escaped`, for where marks are read.
+def _neutralize(text: str) -> str:
+    """As :func:`_escape`, for where marks are read.
 
     On Mattermost ``@all`` pings nobody, ``](`` makes no link or picture, ``#`` no heading, and ``` opens no code block.
     """
-    broken = _escaped(text).replace("```", "'''").replace("](", "]\u200b(")
+    broken = _escape(text).replace("```", "'''").replace("](", "]\u200b(")
     return re.sub(r"(?m)^(?=[#|])|(?<=(?<!\w)@)(?=\w)", "\u200b", broken)
 
 
-def _plain(text: str) -> dict[str, Any]:
+def _plain_text(text: str) -> dict[str, Any]:
     return {"type": "plain_text", "text": text, "emoji": True}
 
 
-def _marked(text: str) -> dict[str, Any]:
+def _markdown(text: str) -> dict[str, Any]:
     """Text with marks of ours; ``verbatim``: Slack looks for no names and addresses of its own in it."""
     return {"type": "mrkdwn", "text": text, "verbatim": True}
 
@@ -274,5 +276,5 @@ def _code(body: bytes, answer: dict[str, Any]) -> str | None:
     return code if isinstance(code, str) and code in _MEANINGS else None
 
 
-def _said(reply: Reply, code: str | None, otherwise: str = ".") -> str:
-    return answered(reply) + (otherwise if code is None else f" with {code}: {_MEANINGS[code]}")
+def _describe_error(reply: Reply, code: str | None, otherwise: str = ".") -> str:
+    return describe_reply(reply) + (otherwise if code is None else f" with {code}: {_MEANINGS[code]}")

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
-from loadbell.channels.answers import answered, passing
 from loadbell.channels.products import wrong_product
+from loadbell.channels.replies import describe_reply, judge_temporary
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
@@ -184,15 +184,15 @@ class WebHook(ChannelType[WebHookSettings]):
         control = (reply.header("webhook-delivery") or "").strip().lower()
         if control == "disable":
             asked = "asked, by its header webhook-delivery, for no more messages"
-            return Outcome(Reason.GONE, f"{answered(reply)} and {asked}.", pauses=True)
+            return Outcome(Reason.GONE, f"{describe_reply(reply)} and {asked}.", pauses=True)
         if reply.status == HTTPStatus.GONE:
-            return Outcome(Reason.GONE, f"{answered(reply)}: it wants no more messages.", pauses=True)
+            return Outcome(Reason.GONE, f"{describe_reply(reply)}: it wants no more messages.", pauses=True)
         if reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            return Outcome(Reason.OK, f"{answered(reply)}.")
-        outcome = passing(reply, now)
+            return Outcome(Reason.OK, f"{describe_reply(reply)}.")
+        outcome = judge_temporary(reply, now)
         if control != "abort-message":
             return outcome
-        told = f"{answered(reply)} and asked, by its header webhook-delivery, not to get this message again."
+        told = f"{describe_reply(reply)} and asked, by its header webhook-delivery, not to get this message again."
         return Outcome(Reason.HTTP_4XX if outcome.reason is Reason.RATE_LIMITED else outcome.reason, told)
 
 

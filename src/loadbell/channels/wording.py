@@ -31,7 +31,7 @@ def length(text: str) -> int:
     return len(text) + sum(char > "\uffff" for char in text)
 
 
-def leads_to_web(url: str) -> bool:
+def is_web_url(url: str) -> bool:
     """Whether a message may carry ``url`` as a link: to the web, and in one piece that shows as it is."""
     return url.lower().startswith(("http://", "https://")) and url.isprintable() and " " not in url
 
@@ -45,7 +45,7 @@ def verdicts(thresholds: Sequence[Threshold], most: int, longest: int) -> list[s
     lines = []
     for one in ordered[:most]:
         was = describe_threshold(one)
-        expression = fitted(readable(one.expression), longest)
+        expression = truncate(readable(one.expression), longest)
         if one.ok and one.is_empty:
             lines.append(f"\u2013 {expression} — nothing was measured")
         else:
@@ -53,7 +53,7 @@ def verdicts(thresholds: Sequence[Threshold], most: int, longest: int) -> list[s
     return lines if len(ordered) <= most else [*lines, f"… and {len(ordered) - most} more"]
 
 
-def fitted(text: str, room: int, escape: Callable[[str], str] = str) -> str:
+def truncate(text: str, room: int, escape: Callable[[str], str] = str) -> str:
     """``escape(text)``, no longer than ``room`` in :func:`length` (1 or more).
 
     What doesn't fit is cut off before escaping, so never within an escape, and shows "…".

@@ -9,7 +9,7 @@ import typer
 from loadbell.cli.errors import CommandError
 from loadbell.cli.local import run_with_database
 from loadbell.cli.members import find_member
-from loadbell.cli.remote import ask_all, ask_lines, own_organization
+from loadbell.cli.remote import own_organization, request_all, request_lines
 from loadbell.cli.tables import AsJson, show_list, when
 from loadbell.cli.times import parse_past_time
 from loadbell.client.api import one_line
@@ -42,7 +42,7 @@ def list_entries(  # noqa: PLR0913, PLR0917 - one argument for each filter
 ) -> None:
     """List what was changed in the organization, newest first."""
     path, filters = _build_query(user, action, since, until)
-    found = ask_all(path, limit=limit, **filters)
+    found = request_all(path, limit=limit, **filters)
     rows = [
         (when(one["created_at"]), _who(one), one["address"] or "-", one["action"], one["subject"], _changes(one))
         for one in found
@@ -76,7 +76,7 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each filter
     if organization is not None:
         raise typer.BadParameter("the token says which one; only --database needs it", param_hint="--organization")
     path, filters = _build_query(user, action, since, until)
-    for entry in ask_lines(f"{path}/export", **filters):
+    for entry in request_lines(f"{path}/export", **filters):
         print(json.dumps(entry))
 
 

@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from loadbell.cli.errors import ExitCode
-from loadbell.cli.remote import ask, ask_all, own_organization
+from loadbell.cli.remote import own_organization, request, request_all
 from loadbell.cli.tables import AsJson, show, show_list
 from loadbell.cli.values import HOW, read_value
 from loadbell.client.api import one_line
@@ -45,7 +45,7 @@ class _Add(TyperCommand):
 
 def list_channels(as_json: AsJson = False) -> None:
     """List the organization's channels, newest first."""
-    channels = ask_all(f"/organizations/{own_organization()}/channels")
+    channels = request_all(f"/organizations/{own_organization()}/channels")
     rows = [(one["id"], one["kind"], one["name"], _place(one), _state(one)) for one in channels]
     empty = "There are no channels yet. Add one with: loadbell channels add"
     show_list(channels, rows, as_json=as_json, empty=empty)
@@ -77,7 +77,7 @@ def add(
     body: dict[str, Any] = {"kind": kind, "name": name, "settings": _settings(kind, settings or [])}
     if only_failures:
         body["subscription"] = {"events": ["test.finished"], "only_failures": True}
-    made = ask("POST", f"/organizations/{own_organization()}/channels", body)
+    made = request("POST", f"/organizations/{own_organization()}/channels", body)
     told = f"Channel {made['id']} is added: {_place(made)}"
     if secret := made.get("signing_secret"):
         told += f"\nSigning secret, shown this once: {secret}"
@@ -86,7 +86,7 @@ def add(
 
 def send_test(channel_id: ChannelId, as_json: AsJson = False) -> None:
     """Send a Test Hook and tell what the receiver answered. Exits with 1 if it was not delivered."""
-    delivery = ask("POST", f"/channels/{channel_id}/test", {})
+    delivery = request("POST", f"/channels/{channel_id}/test", {})
     delivered = delivery["status"] == "delivered"
     if as_json:
         print(json.dumps(delivery))
@@ -101,7 +101,7 @@ def send_test(channel_id: ChannelId, as_json: AsJson = False) -> None:
 
 def pause(channel_id: ChannelId, as_json: AsJson = False) -> None:
     """Pause a channel: it collects what it would tell, and tells nothing."""
-    show(ask("POST", f"/channels/{channel_id}/pause", {}), f"Channel {channel_id} is paused.", as_json=as_json)
+    show(request("POST", f"/channels/{channel_id}/pause", {}), f"Channel {channel_id} is paused.", as_json=as_json)
 
 
 def resume(
@@ -112,8 +112,8 @@ def resume(
     as_json: AsJson = False,
 ) -> None:
     """Let a paused channel tell again, and deliver what it has held, or drop that."""
-    was_paused = ask("GET", f"/channels/{channel_id}")["paused_reason"] is not None
-    channel = ask("POST", f"/channels/{channel_id}/resume", {"held": held})
+    was_paused = request("GET", f"/channels/{channel_id}")["paused_reason"] is not None
+    channel = request("POST", f"/channels/{channel_id}/resume", {"held": held})
     done = "What it held is being delivered." if held == "deliver" else "What it held is dropped."
     told = f"Channel {channel_id} tells again. {done}" if was_paused else f"Channel {channel_id} was not paused."
     show(channel, told, as_json=as_json)
@@ -121,7 +121,7 @@ def resume(
 
 def delete(channel_id: ChannelId) -> None:
     """Delete a channel. What it had still to tell is cancelled; its log stays in the organization's."""
-    ask("DELETE", f"/channels/{channel_id}")
+    request("DELETE", f"/channels/{channel_id}")
     print(f"Channel {channel_id} is deleted.")
 
 

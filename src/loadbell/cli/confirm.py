@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from loadbell.cli.errors import CommandError, ExitCode
-from loadbell.cli.remote import ask
+from loadbell.cli.remote import request
 from loadbell.cli.tables import show
 from loadbell.client.api import one_line
 
@@ -38,13 +38,13 @@ def confirm(name: str, *, yes: bool) -> None:
 def delete_named(path: str, name: str, what: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:  # noqa: PLR0913 - what and how
     """Deletes what stands at ``path``: says what is lost, asks for its ``name``, and says that it is gone."""
     if dry_run or not yes:
-        loss = ask("DELETE", f"{path}?dry_run=true")
+        loss = request("DELETE", f"{path}?dry_run=true")
         if dry_run:
             show(loss, _format_loss(loss, f"{what} ({one_line(name)}) would take with it:"), as_json=as_json)
             return
         typer.echo(_format_loss(loss, f"{what} ({one_line(name)}) takes with it:"), err=True)
     confirm(name, yes=yes)
-    loss = ask("DELETE", path)
+    loss = request("DELETE", path)
     show(loss, f"{_format_loss(loss, f'{what} took with it:')}\n{what} is deleted.", as_json=as_json)
 
 

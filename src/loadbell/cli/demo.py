@@ -33,23 +33,23 @@ def demo(
 ) -> None:
     """See it work: a real Locust run rings a fake Slack, a fake HipChat and a WebHook here, for half a minute."""
     from loadbell.cli.demo_show import Show  # noqa: PLC0415 - only when the demo runs
-    from loadbell.cli.demo_stage import Left, Patience, Stage, find_locust  # noqa: PLC0415 - as above
+    from loadbell.cli.demo_stage import Deadline, DemoFailed, Stage, find_locust  # noqa: PLC0415 - as above
     from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver  # noqa: PLC0415 - as above
 
     locust = find_locust()
     show = Show()
-    patience = Patience()
+    patience = Deadline()
     show.title("loadbell demo: a real Locust run rings Slack, HipChat and a WebHook")
     show.line("All on this machine; Slack and HipChat are stand-ins that judge as they do.")
     seen = False
     try:
         with ScriptedReceiver() as receiver, FakeSlack() as slack, FakeHipChat() as hipchat, Stage(patience) as stage:
-            news = _News(show, receiver, slack, hipchat)
+            news = _Arrivals(show, receiver, slack, hipchat)
             _perform(show, stage, news, locust)
             seen = True
             if keep:
-                _stay(show, stage, news)
-    except Left as left:
+                _keep_running(show, stage, news)
+    except DemoFailed as left:
         if not seen:
             raise CommandError("the demo was stopped; nothing is left of it.", _BY_SIGNAL + left.number) from None
         show.title("The demo is over; nothing is left of it.")
@@ -57,18 +57,18 @@ def demo(
     _suggest(show)
 
 
-def _perform(show: "Show", stage: "Stage", news: "_News", locust: list[str]) -> None:
+def _perform(show: "Show", stage: "Stage", news: "_Arrivals", locust: list[str]) -> None:
     from loadbell.client.api import Refused, Unreachable  # noqa: PLC0415 - only when the demo runs
 
     try:
         _add_channels(show, stage, news)
         _run_load_test(show, stage, news, locust)
-        _prove(show, stage, news)
+        _verify(show, stage, news)
     except (Refused, Unreachable) as error:
         raise _failure(f"the demo's server failed: {error}. Its log:", stage.log("server")) from None
 
 
-class _News:
+class _Arrivals:
     """Tells of what has come to the receiver, to Slack and to HipChat, each message once."""
 
     def __init__(self, show: "Show", receiver: "ScriptedReceiver", slack: "FakeSlack", hipchat: "FakeHipChat") -> None:
@@ -80,7 +80,7 @@ class _News:
             "webhook": f"{receiver.url}notifications",
         }
 
-    def tell(self, when: str) -> None:
+    def show(self, when: str) -> None:
         """Prints what is new."""
         for message in self._new("slack", self._slack.posted):
             self._show.slack(message, when)
@@ -109,7 +109,7 @@ class _News:
         return new
 
 
-def _add_channels(show: "Show", stage: "Stage", news: _News) -> None:
+def _add_channels(show: "Show", stage: "Stage", news: _Arrivals) -> None:
     show.step(f"server at {stage.url}, on a temporary SQLite database")
     for kind, url in news.urls.items():
         new = {"kind": kind, "name": f"Demo {kind}", "settings": {"url": url}}
@@ -120,19 +120,19 @@ def _add_channels(show: "Show", stage: "Stage", news: _News) -> None:
                 f"the {kind} Test Hook was not delivered: {delivery.get('message') or delivery['status']}"
             )
         show.step(f"{kind} channel to {channel['settings']['url']} added; Test Hook: delivered")
-        news.tell("the Test Hook")
+        news.show("the Test Hook")
 
 
-def _run_load_test(show: "Show", stage: "Stage", news: _News, locust: list[str]) -> None:
+def _run_load_test(show: "Show", stage: "Stage", news: _Arrivals, locust: list[str]) -> None:
     show.title("$ loadbell wrap -- locust --headless -u 5 -r 5 -t 10s --csv load")
     began = time.monotonic()
     run = stage.start_load_test(locust)
     while run.poll() is None:
-        news.tell(f"{time.monotonic() - began:.1f} s after the start")
+        news.show(f"{time.monotonic() - began:.1f} s after the start")
         stage.patience.wait()
     ended = time.monotonic()
     while news.missing() and time.monotonic() - ended < _ARRIVAL_S:
-        news.tell(f"{time.monotonic() - began:.1f} s after the start")
+        news.show(f"{time.monotonic() - began:.1f} s after the start")
         stage.patience.wait()
     if run.returncode != 0:
         raise _failure(f"Locust ended with exit code {run.returncode}. Its output:", stage.log("locust"))
@@ -142,7 +142,7 @@ def _run_load_test(show: "Show", stage: "Stage", news: _News, locust: list[str])
             show.line(line)
 
 
-def _prove(show: "Show", stage: "Stage", news: _News) -> None:
+def _verify(show: "Show", stage: "Stage", news: _Arrivals) -> None:
     if missing := news.missing():
         log = [*stage.log("server"), "What wrap and Locust wrote:", *stage.log("locust")]
         raise _failure(f"{', '.join(missing)}: did not arrive. The server's log:", log)
@@ -172,13 +172,13 @@ def _suggest(show: "Show") -> None:
     show.line("loadbell wrap -- k6 run x.js  and report any load test to it")
 
 
-def _stay(show: "Show", stage: "Stage", news: _News) -> NoReturn:
+def _keep_running(show: "Show", stage: "Stage", news: _Arrivals) -> NoReturn:
     show.title("The server stays up until Ctrl-C. Try it from another terminal; what arrives is shown here")
     show.line(f"export LOADBELL_URL={stage.url} LOADBELL_TOKEN={stage.token}")
     show.line("loadbell wrap -- sleep 3")
     show.line('curl -H "Authorization: Bearer $LOADBELL_TOKEN" "$LOADBELL_URL/api/v1/runs"')
     while stage.serving:
-        news.tell("just now")
+        news.show("just now")
         stage.patience.wait()
     raise _failure("the demo's server has ended. Its log:", stage.log("server"))
 

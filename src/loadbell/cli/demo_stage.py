@@ -46,7 +46,7 @@ def find_locust() -> list[str]:
     )
 
 
-class Left(Exception):  # noqa: N818 - reads as what happened
+class DemoFailed(Exception):  # noqa: N818 - reads as what happened
     """The person wants to leave, or the system wants the demo to end: by signal ``number``."""
 
     def __init__(self, number: int) -> None:
@@ -54,7 +54,7 @@ class Left(Exception):  # noqa: N818 - reads as what happened
         super().__init__(number)
 
 
-class Patience:
+class Deadline:
     """Waits, and notes meanwhile whether anybody asks the demo to end.
 
     A signal is heard where the demo waits, and nowhere else: raised at any other point it could leave a process or a
@@ -75,7 +75,7 @@ class Patience:
         if self._asked is None:
             time.sleep(_TICK_S)
         if self._asked is not None:
-            raise Left(self._asked)
+            raise DemoFailed(self._asked)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         self._asked = number
@@ -84,7 +84,7 @@ class Patience:
 class Stage:
     """A running server, set up, with a token; and a target for load. A context manager."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, patience: Deadline) -> None:
         self.patience = patience
         self.url = ""  #: of the server
         self.token = ""

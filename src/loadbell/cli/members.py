@@ -7,7 +7,7 @@ import typer
 
 from loadbell.cli.confirm import Yes, confirm
 from loadbell.cli.errors import CommandError
-from loadbell.cli.remote import ask, ask_all, own_organization
+from loadbell.cli.remote import own_organization, request, request_all
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.client.api import one_line
 
@@ -55,7 +55,7 @@ def invite(
 ) -> None:
     """Invite somebody, and print the link to join with. It is shown this once, and mailed if the server sends mail."""
     body = {"email": email, "role": role.value, "project_ids": projects or []}
-    made = ask("POST", f"/organizations/{own_organization()}/invitations", body)
+    made = request("POST", f"/organizations/{own_organization()}/invitations", body)
     mailed = "The link is being mailed." if made["mailed"] else "No mail was sent: give the link to the person."
     told = f"{one_line(made['email'])} is invited as {made['role']}. {mailed}"
     show(
@@ -67,7 +67,7 @@ def invite(
 
 def invitations(as_json: AsJson = False) -> None:
     """List the invitations that can still be accepted, newest first."""
-    found = ask_all(f"/organizations/{own_organization()}/invitations")
+    found = request_all(f"/organizations/{own_organization()}/invitations")
     rows = [
         (one["id"], one["email"], one["role"], _projects(one), f"expires {when(one['expires_at'])}") for one in found
     ]
@@ -78,7 +78,7 @@ def revoke(
     invitation_id: Annotated[int, typer.Argument(help="Its id; `loadbell members invitations` shows it.", min=1)],
 ) -> None:
     """Take an invitation back: its link no longer works."""
-    ask("DELETE", f"/invitations/{invitation_id}")
+    request("DELETE", f"/invitations/{invitation_id}")
     print(f"Invitation {invitation_id} is revoked.")
 
 
@@ -98,7 +98,7 @@ def change(
     if not body:
         raise typer.BadParameter("say what to change: --role, --project or --no-projects")
     organization_id = own_organization()
-    changed = ask("PATCH", _path(organization_id, find_member(organization_id, who)), body)
+    changed = request("PATCH", _path(organization_id, find_member(organization_id, who)), body)
     told = f"{one_line(changed['email'])} is {changed['role']} now and sees {_projects(changed)}."
     show(changed, told, as_json=as_json)
 
@@ -108,7 +108,7 @@ def transfer(who: Who, yes: Yes = False, as_json: AsJson = False) -> None:
     organization_id = own_organization()
     member = find_member(organization_id, who)
     confirm(member["email"], yes=yes)
-    changed = ask("PATCH", _path(organization_id, member), {"role": "owner"})
+    changed = request("PATCH", _path(organization_id, member), {"role": "owner"})
     told = f"{one_line(changed['email'])} is the owner of organization {organization_id} now, and you are an admin."
     show(changed, told, as_json=as_json)
 
@@ -118,15 +118,15 @@ def remove(who: Who, yes: Yes = False) -> None:
     organization_id = own_organization()
     member = find_member(organization_id, who)
     confirm(member["email"], yes=yes)
-    ask("DELETE", _path(organization_id, member))
+    request("DELETE", _path(organization_id, member))
     print(f"{one_line(member['email'])} is no longer a member, and has no tokens of this organization any more.")
 
 
 def leave(yes: Yes = False) -> None:
     """Leave the organization; your tokens of it end. The owner can't. Asks for the organization's name before."""
-    organization = ask("GET", f"/organizations/{own_organization()}")
+    organization = request("GET", f"/organizations/{own_organization()}")
     confirm(organization["name"], yes=yes)
-    ask("DELETE", _path(organization["id"], organization))
+    request("DELETE", _path(organization["id"], organization))
     print(f"You have left organization {organization['id']}. The tokens that you had for it no longer work.")
 
 
@@ -134,7 +134,7 @@ def find_member(organization_id: int, who: str) -> dict[str, Any]:
     """The member with that e-mail address, in any case, or that user id.
 
     Raises:
-        GaveUp: there is none; or as :func:`loadbell.cli.remote.ask`.
+        GaveUp: there is none; or as :func:`loadbell.cli.remote.request`.
     """
     for one in _members(organization_id):
         if who.strip().lower() in {one["email"], str(one["user_id"])}:
@@ -143,7 +143,7 @@ def find_member(organization_id: int, who: str) -> dict[str, Any]:
 
 
 def _members(organization_id: int) -> list[dict[str, Any]]:
-    return ask_all(f"/organizations/{organization_id}/members")
+    return request_all(f"/organizations/{organization_id}/members")
 
 
 def _path(organization_id: int, member: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from loadbell.cli.confirm import DryRun, Yes, delete_named
-from loadbell.cli.remote import ask, ask_all, own_organization
+from loadbell.cli.remote import own_organization, request, request_all
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.client.api import one_line
 
@@ -24,14 +24,14 @@ def register(app: typer.Typer) -> None:
 
 def list_organizations(as_json: AsJson = False) -> None:
     """List the organizations that the token sees: the one that it is for."""
-    found = ask_all("/organizations")
+    found = request_all("/organizations")
     rows = [(one["id"], one["name"], f"since {when(one['created_at'])}") for one in found]
     show_list(found, rows, as_json=as_json, empty="The token sees no organization. Ask for another one.")
 
 
 def show_organization(as_json: AsJson = False) -> None:
     """Show the token's organization: its id, name and default project."""
-    one = ask("GET", f"/organizations/{own_organization()}")
+    one = request("GET", f"/organizations/{own_organization()}")
     lines = {
         "organization": one["id"],
         "name": one_line(one["name"]),
@@ -43,14 +43,14 @@ def show_organization(as_json: AsJson = False) -> None:
 
 def add(name: Name, as_json: AsJson = False) -> None:
     """Add an organization that the token's user owns, and print a token for it, which is shown this once."""
-    made = ask("POST", "/organizations", {"name": name})
+    made = request("POST", "/organizations", {"name": name})
     told = f"Organization {made['id']} is added, with the default project {made['project_id']}."
     show(made, f"{told}\nToken, shown this once: {made['token']}", as_json=as_json)
 
 
 def rename(name: Name, as_json: AsJson = False) -> None:
     """Give the token's organization another name."""
-    changed = ask("PATCH", f"/organizations/{own_organization()}", {"name": name})
+    changed = request("PATCH", f"/organizations/{own_organization()}", {"name": name})
     show(changed, f"Organization {changed['id']} is now called {one_line(changed['name'])}.", as_json=as_json)
 
 
@@ -58,4 +58,4 @@ def delete(dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -
     """Delete the token's organization, so that nobody reaches it again. Its owner may. Asks for its name before."""
     own = own_organization()
     path = f"/organizations/{own}"
-    delete_named(path, ask("GET", path)["name"], f"Organization {own}", dry_run=dry_run, yes=yes, as_json=as_json)
+    delete_named(path, request("GET", path)["name"], f"Organization {own}", dry_run=dry_run, yes=yes, as_json=as_json)

@@ -6,7 +6,7 @@ import typer
 
 from loadbell.cli.confirm import DryRun, Yes, delete_named
 from loadbell.cli.organizations import Name
-from loadbell.cli.remote import ask, ask_all, own_organization
+from loadbell.cli.remote import own_organization, request, request_all
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.client.api import one_line
 
@@ -25,45 +25,45 @@ def register(app: typer.Typer) -> None:
 
 def list_projects(as_json: AsJson = False) -> None:
     """List the organization's projects, newest first."""
-    found = ask_all(f"/organizations/{own_organization()}/projects")
+    found = request_all(f"/organizations/{own_organization()}/projects")
     rows = [(one["id"], one["name"], _state(one), f"added {when(one['created_at'])}") for one in found]
     show_list(found, rows, as_json=as_json, empty="There are no projects. Add one with: loadbell projects add")
 
 
 def add(name: Name, as_json: AsJson = False) -> None:
     """Add a project to the organization, and print its id."""
-    made = ask("POST", f"/organizations/{own_organization()}/projects", {"name": name})
+    made = request("POST", f"/organizations/{own_organization()}/projects", {"name": name})
     show(made, f"Project {made['id']} is added.", as_json=as_json)
 
 
 def rename(project_id: ProjectId, name: Name, as_json: AsJson = False) -> None:
     """Give a project another name."""
-    changed = ask("PATCH", f"/projects/{project_id}", {"name": name})
+    changed = request("PATCH", f"/projects/{project_id}", {"name": name})
     show(changed, f"Project {project_id} is now called {one_line(changed['name'])}.", as_json=as_json)
 
 
 def archive(project_id: ProjectId, as_json: AsJson = False) -> None:
     """Let a project take no new runs. Those under way may end, and everything stays to be read."""
-    changed = ask("PATCH", f"/projects/{project_id}", {"archived": True})
+    changed = request("PATCH", f"/projects/{project_id}", {"archived": True})
     show(changed, f"Project {project_id} is archived: it takes no new runs.", as_json=as_json)
 
 
 def restore(project_id: ProjectId, as_json: AsJson = False) -> None:
     """Let an archived project take runs again."""
-    changed = ask("PATCH", f"/projects/{project_id}", {"archived": False})
+    changed = request("PATCH", f"/projects/{project_id}", {"archived": False})
     show(changed, f"Project {project_id} takes runs.", as_json=as_json)
 
 
 def make_default(project_id: ProjectId, as_json: AsJson = False) -> None:
     """Let runs that name no project go to this one."""
-    changed = ask("PATCH", f"/organizations/{own_organization()}", {"default_project_id": project_id})
+    changed = request("PATCH", f"/organizations/{own_organization()}", {"default_project_id": project_id})
     show(changed, f"Runs that name no project go to project {project_id}.", as_json=as_json)
 
 
 def delete(project_id: ProjectId, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
     """Delete a project with its tests and runs, for ever. Asks for its name before."""
     path = f"/projects/{project_id}"
-    delete_named(path, ask("GET", path)["name"], f"Project {project_id}", dry_run=dry_run, yes=yes, as_json=as_json)
+    delete_named(path, request("GET", path)["name"], f"Project {project_id}", dry_run=dry_run, yes=yes, as_json=as_json)
 
 
 def _state(project: dict[str, Any]) -> str:

@@ -17,7 +17,7 @@ _AN_ADDRESS = "the server's address, such as http://127.0.0.1:8025"
 _PAGE = 200  # the longest that the server gives
 
 
-def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+def request(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     """The server's answer to a request at ``path`` below ``/api/v1``.
 
     Raises:
@@ -27,20 +27,20 @@ def ask(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str,
         return server.call(method, path, body, timeout=TIMEOUT_S)
 
 
-def ask_all(path: str, *, limit: int | None = None, **filters: str | int | None) -> list[dict[str, Any]]:
+def request_all(path: str, *, limit: int | None = None, **filters: str | int | None) -> list[dict[str, Any]]:
     """The newest ``limit`` items of the list at ``path`` (None: every one), page by page, newest first.
 
     Raises:
-        GaveUp: as :func:`ask`.
+        GaveUp: as :func:`request`.
     """
     return list(islice(_items(path, _PAGE if limit is None else min(limit, _PAGE), filters), limit))
 
 
-def ask_lines(path: str, **filters: str | int | None) -> Iterator[dict[str, Any]]:
+def request_lines(path: str, **filters: str | int | None) -> Iterator[dict[str, Any]]:
     """The objects of a JSON Lines answer, each as it comes, however many there are.
 
     Raises:
-        GaveUp: as :func:`ask`; or the answer broke off.
+        GaveUp: as :func:`request`; or the answer broke off.
     """
     with _server() as server:
         yield from server.lines(path + _query(filters), timeout=TIMEOUT_S)
@@ -50,15 +50,15 @@ def own_organization() -> int:
     """The id of the organization that the token is for.
 
     Raises:
-        GaveUp: as :func:`ask`.
+        GaveUp: as :func:`request`.
     """
-    return int(ask("GET", "/organizations")["items"][0]["id"])
+    return int(request("GET", "/organizations")["items"][0]["id"])
 
 
 def _items(path: str, page_size: int, filters: dict[str, str | int | None]) -> Iterator[dict[str, Any]]:
     cursor: str | None = None
     while True:
-        page = ask("GET", path + _query({**filters, "limit": page_size, "cursor": cursor}))
+        page = request("GET", path + _query({**filters, "limit": page_size, "cursor": cursor}))
         yield from page["items"]
         cursor = page["next_cursor"]
         if cursor is None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadbell.cli.remote import ask, ask_all
+from loadbell.cli.remote import request, request_all
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.client.api import one_line
 
@@ -26,20 +26,20 @@ def register(app: typer.Typer) -> None:
 
 def list_runs(limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the runs that the token sees, newest first."""
-    found = ask_all("/runs", limit=limit)
+    found = request_all("/runs", limit=limit)
     rows = [(one["id"], _state(one), one["source"], when(one["created_at"]), one["name"]) for one in found]
     show_list(found, rows, as_json=as_json, empty="No run was reported yet.")
 
 
 def show_run(run_id: RunId, as_json: AsJson = False) -> None:
     """Show a run: how it stands, its figures and its thresholds."""
-    one = ask("GET", f"/runs/{run_id}")
+    one = request("GET", f"/runs/{run_id}")
     show(one, "\n".join(_lines(one)), as_json=as_json)
 
 
 def abort(run_id: RunId, as_json: AsJson = False) -> None:
     """Ask a run to stop. Its tool hears of it within seconds; where it can't be told, the run ends at once."""
-    asked = ask("POST", f"/runs/{run_id}/abort", {})
+    asked = request("POST", f"/runs/{run_id}/abort", {})
     ended = asked["ended_at"] is not None
     told = f"Run {run_id} is {'ended' if ended else 'asked to stop'}: {asked['status_text']}."
     show(asked, f"{told} {one_line(asked['note'])}" if ended and asked["note"] else told, as_json=as_json)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from loadbell.cli.remote import ask, ask_all
+from loadbell.cli.remote import request, request_all
 from loadbell.cli.tables import AsJson, show, show_list, when
 from loadbell.cli.times import parse_future_time
 
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def list_tokens(as_json: AsJson = False) -> None:
     """List all tokens of the organization, newest first: what they begin with, and when they were last used."""
-    found = ask_all("/tokens")
+    found = request_all("/tokens")
     rows = [
         (
             one["id"],
@@ -63,7 +63,7 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each property
     """Add a token of your own, and print it; it is shown this once."""
     optional = {"trigger": trigger, "project_id": project, "expires_at": parse_future_time(expires, "--expires")}
     given = {key: value for key, value in optional.items() if value is not None}
-    made = ask("POST", "/tokens", {"name": name, "scope": scope.value, **given})
+    made = request("POST", "/tokens", {"name": name, "scope": scope.value, **given})
     ends = "" if made["expires_at"] is None else f" It expires {when(made['expires_at'])}."
     show(made, f"Token {made['id']} is added.{ends}\nToken, shown this once: {made['token']}", as_json=as_json)
 
@@ -72,7 +72,7 @@ def revoke(
     token_id: Annotated[int, typer.Argument(help="Its id; `loadbell tokens list` shows it.", min=1)],
 ) -> None:
     """Take a token back: from now on it opens nothing."""
-    ask("DELETE", f"/tokens/{token_id}")
+    request("DELETE", f"/tokens/{token_id}")
     print(f"Token {token_id} is revoked.")
 
 

@@ -14,7 +14,7 @@ from loadbell.domain.ids import SECOND, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.signing import new_secret
-from loadbell.outbound.urls import leads_elsewhere
+from loadbell.outbound.urls import has_other_host
 from loadbell.store import channels as store
 from loadbell.store.audit import append_entry
 from loadbell.store.cancellation import CHANNEL_DELETED
@@ -219,7 +219,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         told = {**named(channel), **changes}
         await append_entry(unit.tx, unit.principal, "channel.changed", f"channel {channel_id}", told)
     secret = None
-    if channel_type(channel.kind).signs and leads_elsewhere(channel.settings["url"], former.settings["url"]):
+    if channel_type(channel.kind).signs and has_other_host(channel.settings["url"], former.settings["url"]):
         secret = new_secret(unit.random)
         await store.save_signing_secrets(unit.tx, channel_id, (SigningSecret(secret),))
         ends = {**named(channel), "previous_expires_at": rfc3339(unit.now)}

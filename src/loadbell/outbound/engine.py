@@ -32,12 +32,12 @@ from loadbell.outbound.failures import (
     PROXY_NOT_FOUND,
     Failure,
     Phase,
-    too_late,
+    timeout_failure,
 )
 from loadbell.outbound.resolve import Lookup, Resolver, ResolverThreads
 from loadbell.outbound.transfer import Transfer
 from loadbell.outbound.trust import trust_file
-from loadbell.outbound.urls import Address, BadUrl, Target, literal, parse_url
+from loadbell.outbound.urls import Address, BadUrl, Target, parse_literal, parse_url
 from loadbell.settings import Proxy
 
 # Traces are logged as text: a renderer that shows the variables of each frame would show secrets.
@@ -114,7 +114,7 @@ class Engine:
         self._ca_file = trust_file(ca_file, self._lifetime)
         self._epoll = Epoll()
         self._lifetime.callback(self._epoll.close)
-        self._resolvers = ResolverThreads(resolver, self._looked_up)
+        self._resolvers = ResolverThreads(resolver, self._on_lookup)
         self._lifetime.callback(self._resolvers.close)
         self._stopping = False
         self._inbox: collections.deque[tuple[Sequence[Exchange], OnDone]] = collections.deque()
@@ -142,7 +142,7 @@ class Engine:
                     self._turn()
                 except Exception:  # noqa: BLE001 - whatever it was, the next turn starts afresh
                     _log.error("sender_turn_failed", trace=traceback.format_exc())
-                    self._start_afresh()
+                    self._restart()
                     time.sleep(_PAUSE_AFTER_FAULT)
             self._close_multi()
 
@@ -154,7 +154,7 @@ class Engine:
             self._take_answer(self._answers.popleft())
         self._expire_lookups()
         for _ in range(_MAX_STARTS_PER_TURN):
-            if not self._can_begin():
+            if not self._can_start():
                 break
             flight = _Flight(*self._queue.popleft(), started=_now())
             self._step(flight, self._begin)
@@ -162,10 +162,10 @@ class Engine:
         if self._done:
             done, self._done = self._done, []
             self._hand_over(done)
-        if not self._can_begin():
+        if not self._can_start():
             self._epoll.wait(self._longest_wait())
 
-    def _can_begin(self) -> bool:
+    def _can_start(self) -> bool:
         return bool(self._queue) and len(self._resolving) + len(self._flying) < self._max_in_flight
 
     def _longest_wait(self) -> float | None:
@@ -213,7 +213,7 @@ class Engine:
             flight.lookup = self._lookups[host, port] = self._resolvers.look_up(host, port)
         self._resolving[flight] = latest
 
-    def _looked_up(self, lookup: Lookup) -> None:
+    def _on_lookup(self, lookup: Lookup) -> None:
         """Called in a resolver thread."""
         self._answers.append(lookup)
         self._epoll.wake()
@@ -231,7 +231,7 @@ class Engine:
         elif not lookup.addresses and self._proxy is None:
             self._fail(flight, _no_address(lookup))
         elif flight.started + self._timeout <= _now():
-            self._fail(flight, too_late(Phase.LOOKUP, self._timeout))
+            self._fail(flight, timeout_failure(Phase.LOOKUP, self._timeout))
         elif not lookup.addresses:
             self._load(flight, flight.target, [flight.target.host])
         else:
@@ -246,7 +246,7 @@ class Engine:
             elif flight.hosts:
                 self._use_proxy(flight, [])
             else:
-                self._fail(flight, too_late(Phase.LOOKUP, self._timeout))
+                self._fail(flight, timeout_failure(Phase.LOOKUP, self._timeout))
 
     def _judge(self, flight: _Flight, target: Target, answers: Sequence[str]) -> None:
         """Refuses the exchange if any of its host's addresses is refused; else it goes on."""
@@ -268,8 +268,8 @@ class Engine:
             self._fail(flight, Failure(Reason.BAD_SETTINGS, "A header of the message can't be sent as it stands."))
             return
         if self._proxy is None:
-            self._take_off(flight, transfer)
-        elif literal(self._proxy.host) is not None:
+            self._start_transfer(flight, transfer)
+        elif parse_literal(self._proxy.host) is not None:
             self._use_proxy(flight, [self._proxy.host])
         else:
             self._look_up(flight, self._proxy.host, self._proxy.port, flight.started + self._timeout)
@@ -285,12 +285,12 @@ class Engine:
             self._fail(flight, Failure(Reason.CONNECT, PROXY_NOT_FOUND.format(proxy=self._proxy.place)))
             return
         flight.proxies = [ipaddress.ip_address(answer) for answer in answers]
-        self._take_off(flight, flight.transfer)
+        self._start_transfer(flight, flight.transfer)
 
-    def _take_off(self, flight: _Flight, transfer: Transfer) -> None:
+    def _start_transfer(self, flight: _Flight, transfer: Transfer) -> None:
         """Begins the try of the next host."""
         remaining = flight.started + self._timeout - _now()
-        transfer.aim(flight.hosts[0], remaining, len(flight.hosts), flight.proxies)
+        transfer.connect_to(flight.hosts[0], remaining, len(flight.hosts), flight.proxies)
         del flight.hosts[0]
         self._flying[transfer.curl] = flight
         self._multi.add_handle(transfer.curl)
@@ -305,9 +305,9 @@ class Engine:
             for curl, code, text in [*((curl, pycurl.E_OK, "") for curl in succeeded), *failed]:
                 flight = self._flying.pop(curl)
                 self._multi.remove_handle(curl)
-                self._step(flight, partial(self._ended, code=code, text=text))
+                self._step(flight, partial(self._on_transfer_end, code=code, text=text))
 
-    def _ended(self, flight: _Flight, code: int, text: str) -> None:
+    def _on_transfer_end(self, flight: _Flight, code: int, text: str) -> None:
         """A transfer has ended: with a reply, for good, or so that the next address is tried."""
         transfer = flight.transfer
         assert transfer is not None
@@ -324,7 +324,7 @@ class Engine:
             and transfer.sent_nothing
             and _now() < flight.started + self._timeout
         ):
-            self._take_off(flight, transfer)
+            self._start_transfer(flight, transfer)
         else:
             if failure.reason is Reason.INTERNAL:
                 _log.error("transfer_failed", origin=flight.origin, code=code)
@@ -357,7 +357,7 @@ class Engine:
             with suppress(pycurl.error):
                 curl.close()
 
-    def _start_afresh(self) -> None:
+    def _restart(self) -> None:
         """Ends everything under way as ``internal`` and takes a new libcurl."""
         flights = [*self._resolving, *self._flying.values()]
         self._close_multi()

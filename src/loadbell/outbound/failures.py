@@ -51,7 +51,7 @@ class Phase(Enum):
     BODY = auto()  #: an answer has begun
 
 
-_TOO_LATE = {
+_TIMEOUTS = {
     Phase.LOOKUP: "The receiver's host name could not be looked up within {span}.",
     Phase.CONNECT: "The receiver could not be connected within {span}.",
     Phase.TLS: "The TLS handshake with the receiver was not finished within {span}.",
@@ -93,9 +93,9 @@ class Failure:
     message: str
 
 
-def too_late(phase: Phase, timeout: Micros) -> Failure:
+def timeout_failure(phase: Phase, timeout: Micros) -> Failure:
     """The deadline passed in ``phase``."""
-    return Failure(Reason.TIMEOUT, _TOO_LATE[phase].format(span=f"{timeout / SECOND:g} s"))
+    return Failure(Reason.TIMEOUT, _TIMEOUTS[phase].format(span=f"{timeout / SECOND:g} s"))
 
 
 def no_tunnel(code: int, status: int, proxy: str, timeout: Micros) -> Failure:
@@ -116,7 +116,7 @@ def no_tunnel(code: int, status: int, proxy: str, timeout: Micros) -> Failure:
 def explain(code: int, text: str, os_error: int, phase: Phase, timeout: Micros) -> Failure:  # noqa: PLR0911 - a table with conditions
     """What libcurl's error ``code`` with its ``text`` and errno means, given how far the exchange had come."""
     if code == pycurl.E_OPERATION_TIMEDOUT:
-        return too_late(phase, timeout)
+        return timeout_failure(phase, timeout)
     if code == pycurl.E_COULDNT_CONNECT:
         return Failure(Reason.CONNECT, _CONNECT.get(os_error, "The receiver could not be connected."))
     if code in _TLS:

@@ -19,7 +19,7 @@ from loadbell.outbound.trust import system_bundle
 from loadbell.settings import MailServer
 
 
-class NotHandedOver(Exception):  # noqa: N818 - reads as what happened
+class MailRejected(Exception):  # noqa: N818 - reads as what happened
     """The mail server has not taken the mail; why, in words that hold nothing of the mail and no secret."""
 
 
@@ -31,7 +31,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
-async def hand_over(
+async def send_mail(
     server: MailServer, message: EmailMessage, recipient: str, *, context: ssl.SSLContext, seconds: float
 ) -> None:
     """Returns once ``server`` has taken ``message`` for ``recipient``. The whole exchange may last ``seconds``.
@@ -56,7 +56,7 @@ async def hand_over(
         try:
             exchange.run()
         except Exception as error:  # noqa: BLE001 - the waiting side tells it
-            failure = NotHandedOver(_told(error))
+            failure = MailRejected(_describe_error(error))
         with contextlib.suppress(RuntimeError):  # nobody waits any more
             loop.call_soon_threadsafe(settle, failure)
 
@@ -66,7 +66,7 @@ async def hand_over(
         async with asyncio.timeout(seconds):
             await done
     except TimeoutError:
-        raise NotHandedOver(f"the mail server did not finish within {seconds:g} s") from None
+        raise MailRejected(f"the mail server did not finish within {seconds:g} s") from None
     finally:
         exchange.cut()
 
@@ -122,7 +122,7 @@ def _address_literal(smtp: smtplib.SMTP) -> str:
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
-def _told(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """What went wrong. Of the server's own words only the codes: the rest may repeat the recipient."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         ((code, text),) = error.recipients.values()

@@ -20,7 +20,7 @@ from loadbell.domain.ids import Micros
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.contract import Message, Reply
 from loadbell.outbound.failures import BLOCKED, HEADERS_TOO_LONG, INTERNAL, Failure, Phase, explain, no_tunnel
-from loadbell.outbound.urls import Address, Target, literal
+from loadbell.outbound.urls import Address, Target, parse_literal
 from loadbell.settings import Proxy
 
 MAX_BODY_SIZE = 64 * 1024
@@ -38,7 +38,7 @@ _OURS = ("host:", "content-length:", "transfer-encoding:")
 _ADDED_BY_LIBCURL = ("Accept", "Content-Type", "Expect", "User-Agent")
 
 
-class _LentSocket(socket.socket):
+class _DuplicateSocket(socket.socket):
     """A socket of which pycurl takes a duplicate before it drops it."""
 
     def __del__(self) -> None:
@@ -100,7 +100,9 @@ class Transfer:
         self.curl.setopt(pycurl.CUSTOMREQUEST, message.method)
         self.curl.setopt(pycurl.HTTPHEADER, _header_lines(message.headers))
 
-    def aim(self, host: Address | str, remaining: Micros, hosts_left: int, proxies: Collection[Address] = ()) -> None:
+    def connect_to(
+        self, host: Address | str, remaining: Micros, hosts_left: int, proxies: Collection[Address] = ()
+    ) -> None:
         """Pins the exchange to ``host``, an address that was judged, with ``remaining`` of its deadline.
 
         While further hosts are left, connecting to this one gets its share of the time only. With a proxy, which is
@@ -111,7 +113,7 @@ class Transfer:
         shown = str(host) if isinstance(host, str) or host.version != 6 else f"[{host}]"  # noqa: PLR2004 - IPv6
         milliseconds = max(1, remaining // 1000)
         self.curl.setopt(pycurl.CONNECT_TO, [f"::{shown}:"])
-        if self._proxy is not None and literal(self._proxy.host) is None:
+        if self._proxy is not None and parse_literal(self._proxy.host) is None:
             places = ",".join(map(str, proxies))
             self.curl.setopt(pycurl.RESOLVE, [f"{self._proxy.host}:{self._proxy.port}:{places}"])
         self.curl.setopt(pycurl.TIMEOUT_MS, milliseconds)
@@ -180,7 +182,7 @@ class Transfer:
     def _phase(self) -> Phase:
         if self._status:
             return Phase.BODY
-        if self._opened and self._proxy is not None and not self._tunnel_stands():
+        if self._opened and self._proxy is not None and not self._has_tunnel():
             return Phase.TUNNEL if self.curl.getinfo(pycurl.HTTP_CONNECTCODE) else Phase.PROXY
         if self._opened and not self.curl.getinfo(pycurl.CONNECT_TIME):
             return Phase.CONNECT
@@ -188,7 +190,7 @@ class Transfer:
             return Phase.TLS
         return Phase.ANSWER
 
-    def _tunnel_stands(self) -> bool:
+    def _has_tunnel(self) -> bool:
         status: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
         return status // 100 == 2  # noqa: PLR2004 - 2xx
 
@@ -201,7 +203,7 @@ class Transfer:
             self._blocked = True
             return pycurl.SOCKET_BAD
         try:
-            opened = _LentSocket(family, kind, protocol)
+            opened = _DuplicateSocket(family, kind, protocol)
             opened.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, MAX_BODY_SIZE
             )  # the kernel shall not take more either

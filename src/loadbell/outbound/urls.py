@@ -75,22 +75,22 @@ def parse_url(url: str) -> Target:
     return Target(scheme, host, port, path, address)
 
 
-def leads_elsewhere(url: str, former: str) -> bool:
+def has_other_host(url: str, former: str) -> bool:
     """Whether ``url`` leads to another scheme, host or port than ``former``; so does what can't be read.
 
     A host is the same in every spelling: case, trailing dot, punycode, and each form of an address.
     """
     try:
-        return _place(parse_url(url)) != _place(parse_url(former))
+        return _origin(parse_url(url)) != _origin(parse_url(former))
     except BadUrl:
         return True
 
 
-def _place(target: Target) -> tuple[str, str, int]:
+def _origin(target: Target) -> tuple[str, str, int]:
     return target.scheme, target.host.removesuffix("."), target.port
 
 
-def literal(host: str) -> Address | None:
+def parse_literal(host: str) -> Address | None:
     """The address that ``host`` is in its plain form; None: it is a name."""
     try:
         return ipaddress.ip_address(host)

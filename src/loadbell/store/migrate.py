@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from loadbell.store.connecting import connect, unreachable_error
 from loadbell.store.problems import Unreachable, WrongState
-from loadbell.store.sqlite_trouble import trouble_with
+from loadbell.store.sqlite_trouble import describe_storage_error
 
 _MIGRATION_LOCK = 0x10AD_BE12
 
@@ -73,7 +73,7 @@ def upgrade_sqlite(path: Path) -> None:
         with engine.begin() as connection:
             _upgrade(connection)
     except sa.exc.DBAPIError as error:
-        trouble = trouble_with(path, _original(error))
+        trouble = describe_storage_error(path, _original(error))
         raise WrongState(f"The database can't be migrated, and is as it was. {trouble.for_operator}") from None
     finally:
         engine.dispose()
@@ -91,7 +91,7 @@ def check_sqlite(path: Path) -> None:
         with engine.connect() as connection:
             _require_head(connection, "Start loadbell serve of this version once: it migrates the file.")
     except sa.exc.DBAPIError as error:
-        raise Unreachable(trouble_with(path, _original(error)).for_operator) from None
+        raise Unreachable(describe_storage_error(path, _original(error)).for_operator) from None
     finally:
         engine.dispose()
 

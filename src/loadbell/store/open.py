@@ -11,7 +11,7 @@ from loadbell.store.postgresql import PostgresDatabase
 from loadbell.store.problems import WrongState
 from loadbell.store.secrets import SecretBox, key_in_file
 from loadbell.store.sqlite import FileLock, SqliteDatabase
-from loadbell.store.sqlite_files import begin_anew, check_files, has_key
+from loadbell.store.sqlite_files import check_files, has_key, start_fresh
 
 KEY_FILE = "secret.key"
 
@@ -84,7 +84,7 @@ async def _open_sqlite(settings: Settings, *, new: bool) -> tuple[Database, Secr
     lock = FileLock(path)
     try:
         if new:
-            begin_anew(path, settings.data_dir / KEY_FILE)
+            start_fresh(path, settings.data_dir / KEY_FILE)
         check_files(path, settings.data_dir / KEY_FILE)
         if settings.secret_key:
             SecretBox(settings.secret_key)  # a bad key makes no database

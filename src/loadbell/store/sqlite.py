@@ -22,7 +22,7 @@ from loadbell.domain.ids import Clock, Entropy, Micros
 from loadbell.store.db import Row, Transaction, Watcher, Work, system_clock
 from loadbell.store.problems import Unreachable, WrongState
 from loadbell.store.secrets import SecretBox
-from loadbell.store.sqlite_trouble import is_trouble, trouble_with
+from loadbell.store.sqlite_trouble import describe_storage_error, is_storage_error
 from loadbell.store.statements import Statement
 
 T = TypeVar("T")
@@ -184,7 +184,7 @@ class SqliteDatabase:
             finally:
                 connection.execute("ROLLBACK")
         except sqlite3.DatabaseError as error:
-            if not is_trouble(error):
+            if not is_storage_error(error):
                 raise
             raise self._unavailable(error) from error
 
@@ -233,7 +233,7 @@ class SqliteDatabase:
             job.result = _drive(job.work(transaction))
             job.wakes, job.changed = transaction.wakes, transaction.organizations
         except Exception as error:  # noqa: BLE001 - a unit's error is its caller's, never the writer's end
-            job.error = self._unavailable(error) if is_trouble(error) else error
+            job.error = self._unavailable(error) if is_storage_error(error) else error
             if connection.in_transaction:
                 connection.execute("ROLLBACK TO unit")
         if connection.in_transaction:
@@ -243,7 +243,7 @@ class SqliteDatabase:
         """What to answer; the operator is told more, once in a while."""
         if isinstance(error, Unavailable):
             return error
-        trouble = trouble_with(self._path, error)
+        trouble = describe_storage_error(self._path, error)
         now = time.monotonic()
         if now - self._logged.get(trouble.for_operator, -_LOG_EVERY_SECONDS) >= _LOG_EVERY_SECONDS:
             self._logged[trouble.for_operator] = now
@@ -276,7 +276,7 @@ def connect(path: Path) -> sqlite3.Connection:
     try:
         return _connect(path)
     except sqlite3.Error as error:
-        raise Unreachable(trouble_with(path, error).for_operator) from None
+        raise Unreachable(describe_storage_error(path, error).for_operator) from None
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from loadbell.store.problems import WrongState
-from loadbell.store.sqlite_trouble import trouble_with
+from loadbell.store.sqlite_trouble import describe_storage_error
 
 _BESIDE = ("-wal", "-shm")
 
@@ -28,7 +28,7 @@ def check_files(path: Path, key_file: Path) -> None:
                 "Set LOADBELL_DATABASE_URL or LOADBELL_DATA_DIR to another place."
             )
         return
-    left = _left_behind(path, key_file)
+    left = _explain_leftover(path, key_file)
     if left is None:
         return
     state = "is missing" if not path.exists() else "is empty"
@@ -40,7 +40,7 @@ def check_files(path: Path, key_file: Path) -> None:
     )
 
 
-def begin_anew(path: Path, key_file: Path) -> None:
+def start_fresh(path: Path, key_file: Path) -> None:
     """Puts aside what an installation that is lost has left, so that a new one can begin.
 
     Raises:
@@ -53,7 +53,7 @@ def begin_anew(path: Path, key_file: Path) -> None:
         )
     for left in (key_file, *_files_beside(path)):
         if left.exists():
-            _put_aside(left)
+            _move_aside(left)
 
 
 def has_key(path: Path) -> bool:
@@ -70,10 +70,10 @@ def _tables(path: Path) -> set[str]:
         with closing(sqlite3.connect(path)) as connection:
             return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
-        raise WrongState(trouble_with(path, error).for_operator) from None
+        raise WrongState(describe_storage_error(path, error).for_operator) from None
 
 
-def _left_behind(path: Path, key_file: Path) -> Path | None:
+def _explain_leftover(path: Path, key_file: Path) -> Path | None:
     journal = path.with_name(path.name + _BESIDE[0])
     if journal.exists() and journal.stat().st_size:
         return journal
@@ -84,7 +84,7 @@ def _files_beside(path: Path) -> list[Path]:
     return [path.with_name(path.name + ending) for ending in _BESIDE]
 
 
-def _put_aside(file: Path) -> None:
+def _move_aside(file: Path) -> None:
     number = 1
     while (aside := file.with_name(f"{file.name}.old-{number}")).exists():
         number += 1

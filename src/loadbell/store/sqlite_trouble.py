@@ -11,31 +11,31 @@ _GO_ON = "loadbell goes on by itself then."
 
 
 @dataclass(frozen=True)
-class Trouble:
+class StorageError:
     """One kind of trouble. Only the operator is told where the file is."""
 
     for_operator: str
     for_everybody: str
 
 
-def is_trouble(error: BaseException) -> bool:
+def is_storage_error(error: BaseException) -> bool:
     """Whether ``error`` is about the file or its disk, and not about the statement that met it."""
     return isinstance(error, sqlite3.OperationalError) or (
         isinstance(error, sqlite3.DatabaseError) and _code(error) in _DAMAGED
     )
 
 
-def trouble_with(path: Path, error: BaseException) -> Trouble:  # noqa: PLR0911 - one for each kind
+def describe_storage_error(path: Path, error: BaseException) -> StorageError:  # noqa: PLR0911 - one for each kind
     """What ``error`` means for the database file ``path``."""
     code, name, said = _code(error), path.name, str(error)
     if path.is_dir():
-        return Trouble(
+        return StorageError(
             f"{path} is a folder, and should be the database file. Move it away, or set LOADBELL_DATABASE_URL to "
             "another file.",
             f"The database file {name} can't be opened. The server's log says why.",
         )
     if code in _DAMAGED:
-        return Trouble(
+        return StorageError(
             f"The database file {path} is damaged ({said}). Stop loadbell, check the file with: "
             f"sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup: copy it over "
             "the file, with the -wal and -shm files beside it removed.",
@@ -43,19 +43,19 @@ def trouble_with(path: Path, error: BaseException) -> Trouble:  # noqa: PLR0911 
             "shows what is wrong, and the last backup has to be restored.",
         )
     if code == sqlite3.SQLITE_FULL:
-        return Trouble(
+        return StorageError(
             f"The disk that {path} is on is full ({said}). Nothing was changed. Make room there: {_GO_ON}",
             f"The disk of the database is full ({said}). Nothing was changed. Tell the operator of this server, and "
             "try again when there is room.",
         )
     if code == sqlite3.SQLITE_READONLY:
-        return Trouble(
+        return StorageError(
             f"The database file {path} can't be written ({said}). Check the owner and mode of the file and its folder, "
             f"and that the disk is not mounted read-only; {_GO_ON}",
             f"The database file {name} is read-only ({said}). Nothing was changed. Tell the operator of this server.",
         )
     if code == sqlite3.SQLITE_IOERR:
-        return Trouble(
+        return StorageError(
             f"The disk failed under {path} ({said}). Look into the system's log. When the disk is well again, check "
             f"the file with: sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup "
             "if it finds anything.",
@@ -63,12 +63,12 @@ def trouble_with(path: Path, error: BaseException) -> Trouble:  # noqa: PLR0911 
             "integrity_check shows whether the last backup has to be restored.",
         )
     if code == sqlite3.SQLITE_CANTOPEN:
-        return Trouble(
+        return StorageError(
             f"The database file {path} can't be opened ({said}). Check that its folder exists, who owns both, and that "
             "the volume is mounted.",
             f"The database file {name} can't be opened ({said}). Tell the operator of this server.",
         )
-    return Trouble(
+    return StorageError(
         f"The database {path} can't be used just now ({said}). Nothing was changed.",
         f"The database can't be written just now ({said}). Nothing was changed: send the same request again.",
     )

@@ -23,7 +23,7 @@ from loadbell.entry.polling import poll_until
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.notify import channels, deliveries
 from loadbell.outbound.contract import MASK
-from loadbell.outbound.urls import leads_elsewhere
+from loadbell.outbound.urls import has_other_host
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
@@ -286,7 +286,7 @@ def _to_text(value: Any) -> str:
 
 def _changes_host(settings: Mapping[str, Any], saved: Mapping[str, Any] | None) -> bool:
     """Whether the form's URL, which is read first, leads elsewhere than the saved one."""
-    return saved is not None and "url" in settings and leads_elsewhere(settings["url"], saved["url"])
+    return saved is not None and "url" in settings and has_other_host(settings["url"], saved["url"])
 
 
 def _unmask(field: Setting, name: str, value: str, saved: Mapping[str, str]) -> str:
