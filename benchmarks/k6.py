@@ -26,7 +26,7 @@ import psutil
 from loadbell.sources.k6_points import _decompress_snappy, _MetricSet
 from loadbell.testing.receiver import ScriptedReceiver
 from tests.sources.recordings import recording
-from tests.support.k6_pushes import empty, packed, trend
+from tests.support.k6_pushes import compress, empty, trend
 from tests.support.server import Client, Server, set_up
 
 BETWEEN_PUSHES_S = 3.0
@@ -48,13 +48,13 @@ def main() -> None:
             }  # fmt: skip
             client.ok("POST", f"/organizations/{made['organization_id']}/channels", channel)
             process = psutil.Process(server.process.pid)
-            reported(client, receiver, 5)
-            idle = half(client, receiver, process, seconds)
+            report(client, receiver, 5)
+            idle = measure_half(client, receiver, process, seconds)
             ids = [client.ok("POST", "//v1/tests", {"name": f"ramp {n}"})["reference_id"] for n in range(runs)]
             pushing = multiprocessing.Process(target=push_all, args=(server.url, made["token"], ids, seconds + 6))
             pushing.start()
             time.sleep(BETWEEN_PUSHES_S)
-            busy = half(client, receiver, process, seconds)
+            busy = measure_half(client, receiver, process, seconds)
             pushing.join()
             kept = client.ok("GET", f"/runs/{ids[0]}")["metrics"]
             print(f"one run's metrics in the end: {kept}")
@@ -63,19 +63,19 @@ def main() -> None:
     print(f"deliveries beside the pushes: p50 x{busy[2] / idle[2]:.2f}, p99 x{busy[3] / idle[3]:.2f}")
 
 
-def half(
+def measure_half(
     client: Client, receiver: ScriptedReceiver, process: psutil.Process, seconds: float
 ) -> tuple[float, float, float, float]:
     """CPU seconds per minute, growth in MiB, p50 and p99 in ms."""
     before, memory, began = sum(process.cpu_times()[:2]), process.memory_info().rss, time.monotonic()
-    waits = reported(client, receiver, seconds)
+    waits = report(client, receiver, seconds)
     took = time.monotonic() - began
     cpu = (sum(process.cpu_times()[:2]) - before) * 60 / took
     growth = (process.memory_info().rss - memory) / MIB
     return cpu, growth, statistics.median(waits), statistics.quantiles(waits, n=100)[98]
 
 
-def reported(client: Client, receiver: ScriptedReceiver, seconds: float) -> list[float]:
+def report(client: Client, receiver: ScriptedReceiver, seconds: float) -> list[float]:
     """Milliseconds from each report to its arrival."""
     seen = len(receiver.requests)
     sent = []
@@ -105,7 +105,7 @@ def push_all(url: str, token: str, ids: list[str], seconds: float) -> None:
         moved = _MetricSet()
         moved.CopyFrom(said)
         shift(moved, int(time.time()) // 3 * 3 - first)
-        body = packed(moved)
+        body = compress(moved)
         for at, run_id in enumerate(ids):
             due = begin + (number + at / len(ids)) * BETWEEN_PUSHES_S
             time.sleep(max(due - time.monotonic(), 0))

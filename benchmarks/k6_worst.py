@@ -17,7 +17,7 @@ import msgspec
 
 from loadbell.domain.measurements import Measurements, TooMuchWork, condense
 from loadbell.sources import k6_points
-from tests.support.k6_worst import AT, THRESHOLDS, WORST, snapped
+from tests.support.k6_worst import AT, THRESHOLDS, WORST, compress
 
 MAX_CPU_S = 0.5
 MAX_GROWTH_MIB = 64
@@ -48,7 +48,7 @@ def main() -> None:
 def measure(version: int, pipe: Connection) -> None:
     """Takes the push that comes through ``pipe`` once."""
     packed = pipe.recv_bytes()
-    take(2, snapped(b""))  # what is imported or made once is not the push's
+    take(2, compress(b""))  # what is imported or made once is not the push's
     Path("/proc/self/clear_refs").write_text("5")  # forgets the largest size
     before, began = size("VmRSS"), time.process_time()
     outcome = take(version, packed)

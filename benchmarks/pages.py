@@ -150,7 +150,7 @@ def measure(kind: str, deliveries: int, runs: int, requests: int) -> dict[str, T
                 "Accept": "text/html,*/*;q=0.8",
             }
             return {
-                shown(path, query): ask(server.url, path, query, values, credentials, requests)
+                format_address(path, query): send_requests(server.url, path, query, values, credentials, requests)
                 for path, query in ADDRESSES
             }
 
@@ -198,7 +198,7 @@ def furnish(client: Client, made: dict[str, Any]) -> tuple[Place, dict[str, str]
     }
 
 
-def ask(  # noqa: PLR0913, PLR0917 - where, what, as whom and how often
+def send_requests(  # noqa: PLR0913, PLR0917 - where, what, as whom and how often
     url: str, path: str, query: dict[str, str], values: dict[str, str], credentials: dict[str, str], requests: int
 ) -> Times | None:
     """Asks for one address again and again on one connection; None: there is no such page."""
@@ -227,7 +227,7 @@ def ask(  # noqa: PLR0913, PLR0917 - where, what, as whom and how often
     return Times(statistics.median(taken), statistics.quantiles(taken, n=20)[-1])
 
 
-def shown(path: str, query: dict[str, str]) -> str:
+def format_address(path: str, query: dict[str, str]) -> str:
     """The address as it is printed."""
     return path + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else "")
 

@@ -28,8 +28,8 @@ from loadbell.store.clock_steps import follow_step_back
 from loadbell.store.idempotency import RETENTION
 from loadbell.store.migrate import upgrade_sqlite
 from loadbell.store.tokens import delete_token
-from tests.support.crowds import hold, put_keys, put_runs
-from tests.support.stores import HOLD_FOR, Site, opened, settle, unit_of
+from tests.support.crowds import hold_deliveries, put_keys, put_runs
+from tests.support.stores import HOLD_FOR, Site, open_store, settle, unit_of
 
 BASELINE_SECONDS = 3.0
 
@@ -124,11 +124,11 @@ async def _measure(name: str, rows: int, template: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "loadbell.sqlite3"
         path.write_bytes(template.read_bytes())  # noqa: ASYNC240 - nothing else runs yet
-        async with opened(f"sqlite:///{path}") as database:
+        async with open_store(f"sqlite:///{path}") as database:
             site = await settle(database)
             other = await settle_another(site)
             channel, project = await site.channel(), await site.project()
-            await hold(database, site.organization_id, channel.id, rows, site.clock())
+            await hold_deliveries(database, site.organization_id, channel.id, rows, site.clock())
             await put_runs(database, site.organization_id, project, rows, site.clock())
             assert site.owner.token_id is not None
             await put_keys(database, site.owner.token_id, rows, site.clock())

@@ -78,13 +78,13 @@ class _Skips:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Looks at a test that was skipped."""
-        self._look(report)
+        self._check(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Looks at a module that was skipped as a whole."""
-        self._look(report)
+        self._check(report)
 
-    def _look(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+    def _check(self, report: pytest.TestReport | pytest.CollectReport) -> None:
         if report.skipped and not hasattr(report, "wasxfail"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self._reasons[reason.removeprefix("Skipped: ")] += 1

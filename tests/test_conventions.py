@@ -7,7 +7,7 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.tree import ROOT, python_files, shown, text_files
+from tests.support.tree import ROOT, python_files, relative, text_files
 
 MAX_FILE_LINES = 400
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
@@ -32,7 +32,7 @@ def _is_marker(node: ast.expr, names: set[str]) -> bool:
 def test_every_test_states_its_promise() -> None:
     """A reader learns from the first line of each test what holds if it passes."""
     silent = [
-        f"{shown(path)}:{node.lineno} {node.name}"
+        f"{relative(path)}:{node.lineno} {node.name}"
         for path in python_files()
         if path.is_relative_to(ROOT / "tests")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -50,7 +50,7 @@ def test_no_file_is_long_without_a_reason() -> None:
     for path in python_files():
         lines = path.read_text(encoding="utf-8").splitlines()
         if len(lines) > MAX_FILE_LINES and not any(re.match(r"# long: \S", line) for line in lines[:20]):
-            long.append(f"{shown(path)}: {len(lines)} lines")
+            long.append(f"{relative(path)}: {len(lines)} lines")
 
     assert long == []
 
@@ -67,7 +67,7 @@ def test_no_check_is_silenced_without_a_reason() -> None:
                 comment,
             )
             if silences and not explained:
-                bare.append(f"{shown(path)}:{number} {comment}")
+                bare.append(f"{relative(path)}:{number} {comment}")
 
     assert bare == []
 
@@ -84,7 +84,7 @@ def test_no_test_is_skipped_without_a_reason() -> None:
                 if said or any(keyword.arg == "reason" for keyword in node.keywords):
                     explained.add(node.func)
         bare += [
-            f"{shown(path)}:{node.lineno} {ast.unparse(node)}"
+            f"{relative(path)}:{node.lineno} {ast.unparse(node)}"
             for node in ast.walk(tree)
             if isinstance(node, ast.Attribute)
             and _is_marker(node, {"skip", "skipif", "xfail"})
@@ -97,7 +97,7 @@ def test_no_test_is_skipped_without_a_reason() -> None:
 def test_modules_are_named_for_what_they_do() -> None:
     """No module or folder has a name that could hold anything."""
     vague = [
-        shown(path)
+        relative(path)
         for path in python_files()
         if BANNED_NAMES & {part.strip("_") for part in (*path.relative_to(ROOT).parts[:-1], path.stem)}
     ]
@@ -111,6 +111,6 @@ def test_no_file_names_a_registry_or_a_place_on_one_machine() -> None:
     for path in text_files():
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             if any(host in line.lower() for host in HOSTS) or MACHINE_PATHS.search(line):
-                found.append(f"{shown(path)}:{number} {line.strip()[:120]}")
+                found.append(f"{relative(path)}:{number} {line.strip()[:120]}")
 
     assert found == []

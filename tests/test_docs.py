@@ -27,9 +27,9 @@ from loadbell.outbound.contract import Envelope
 from loadbell.outbound.signing import new_secret
 from loadbell.settings import DEFAULTS
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.support.pages import rewritten
+from tests.support.pages import rewrite
 from tests.support.snippets import MISSING, has_curl, run_page, runs, snippets
-from tests.support.tree import ROOT, shown
+from tests.support.tree import ROOT, relative
 
 TOLD = {
     "docs/api.md": {"test.notification_channel", "test.started", "test.finished"},
@@ -106,7 +106,7 @@ def test_the_settings_of_each_kind_are_described() -> None:
     """docs/channels.md has what the code says of each kind's steps, settings and rate; `make docs` writes it."""
     page = _page("docs/channels.md")
 
-    assert page == rewritten(page)
+    assert page == rewrite(page)
 
 
 def test_every_route_is_described() -> None:
@@ -150,7 +150,7 @@ def test_every_reason_and_status_is_described() -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if runs(page)], ids=shown)
+@pytest.mark.parametrize("page", [page for page in PAGES if runs(page)], ids=relative)
 def test_what_a_page_tells_to_run_works(page: Path, tmp_path: Path) -> None:
     """The shell blocks of a page that are marked to run do, from top to bottom, against a real server and receiver."""
     if not has_curl() and "curl" in "".join(snippet.code for snippet in snippets(page)):
@@ -159,7 +159,7 @@ def test_what_a_page_tells_to_run_works(page: Path, tmp_path: Path) -> None:
         run_page(page, tmp_path, receiver.url)
         told = {request.header("X-LoadImpact-Event") for request in receiver.requests}
 
-    assert told == TOLD.get(shown(page), set())
+    assert told == TOLD.get(relative(page), set())
 
 
 def test_the_documented_verification_accepts_us_and_nobody_else() -> None:
@@ -180,7 +180,7 @@ def test_the_documented_verification_accepts_us_and_nobody_else() -> None:
         namespace["receive"](secret, dict(message.headers), message.body.replace(b"test", b"tost"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=shown)
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_lead_somewhere(page: Path) -> None:
     """Each link to another page, and to a heading of one, leads there."""
     broken = []

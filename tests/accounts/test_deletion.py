@@ -13,9 +13,9 @@ from loadbell.domain.orgs import OrganizationLoss, ProjectLoss, Role
 from loadbell.notify.channels import update_channel
 from loadbell.notify.deliveries import redeliver
 from loadbell.store.outbox import give_back, reap
-from tests.accounts.asking import token_of
+from tests.accounts.requesting import authorize
 from tests.support.deleting import delete_organization, delete_project
-from tests.support.leasing import BROKEN, LEASE, delivery_rows, done, lease, record
+from tests.support.leasing import BROKEN, LEASE, complete, delivery_rows, lease, record
 from tests.support.stores import Play, Site
 
 PROJECT_GONE = "The project was deleted before this was sent."
@@ -28,7 +28,7 @@ def test_a_deleted_project_names_what_it_takes(play: Play) -> None:
         project = await site.project()
         await site.channel()
         await site.person(Role.MEMBER, (project,))
-        token = await token_of(site, site.owner, project_id=project)
+        token = await authorize(site, site.owner, project_id=project)
         await site.run(project_id=project)
         await site.run()
         looked = await site.do(projects.count_loss, site.owner, project)
@@ -59,7 +59,7 @@ def test_what_is_being_sent_is_not_retried(play: Play, end: str) -> None:
         (item,) = await lease(site)
         await site.do(delete_project, site.owner, project)
         if end == "attempt":
-            await record(site, done(site, item, BROKEN))
+            await record(site, complete(site, item, BROKEN))
         elif end == "reaped":
             site.clock.advance(LEASE)
             await site.do(reap, owner=2)
@@ -101,7 +101,7 @@ def test_a_redelivered_one_returns_to_its_end(play: Play) -> None:
         project = await site.project()
         await site.channel()
         await site.run(project_id=project)
-        await record(site, *[done(site, item) for item in await lease(site)])
+        await record(site, *[complete(site, item) for item in await lease(site)])
         (row,) = await delivery_rows(site)
         await site.do(redeliver, site.owner, UUID(row["id"]))
         await site.do(delete_project, site.owner, project)
@@ -160,7 +160,7 @@ def test_a_deleted_organization_is_out_of_reach(play: Play) -> None:
     async def scenario(site: Site) -> None:
         await site.channel()
         await site.run()
-        admin, token = await site.person(Role.ADMIN), await token_of(site, site.owner)
+        admin, token = await site.person(Role.ADMIN), await authorize(site, site.owner)
         with pytest.raises(Forbidden):
             await site.do(delete_organization, admin, site.organization_id)
         tokens = len(await site.rows("SELECT id FROM tokens"))

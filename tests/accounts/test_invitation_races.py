@@ -11,7 +11,7 @@ from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.db import Transaction
-from tests.accounts.test_invitations import BOB, PASSWORD, accepted, another, hashed, invited
+from tests.accounts.test_invitations import BOB, PASSWORD, accept, create_invitation, create_other_owner, hash_password
 from tests.support.deleting import delete_organization
 from tests.support.hashing import hashing
 from tests.support.stores import Play, Site, unit_of, use
@@ -47,8 +47,8 @@ def test_of_many_acceptances_at_once_exactly_one_wins(play: Play) -> None:
     """There is one user, one member and one token; the others are told that the link is used."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site)
-        outcomes = await asyncio.gather(*(accepted(site, made.token) for _ in range(6)), return_exceptions=True)
+        made = await create_invitation(site)
+        outcomes = await asyncio.gather(*(accept(site, made.token) for _ in range(6)), return_exceptions=True)
 
         assert 1 == sum(isinstance(outcome, AcceptedInvitation) for outcome in outcomes)
         assert 5 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
@@ -61,14 +61,14 @@ def test_of_many_acceptances_of_one_account_exactly_one_wins(play: Play) -> None
     """The same when the person has an account already."""
 
     async def scenario(site: Site) -> None:
-        password_hash = await hashed(PASSWORD)
+        password_hash = await hash_password(PASSWORD)
         await site.run_sql(
             "INSERT INTO users (email, name, password_hash, created_at) VALUES (:email, 'Bob', :hash, 1)",
             email=BOB,
             hash=password_hash,
         )
-        made = await invited(site)
-        outcomes = await asyncio.gather(*(accepted(site, made.token) for _ in range(4)), return_exceptions=True)
+        made = await create_invitation(site)
+        outcomes = await asyncio.gather(*(accept(site, made.token) for _ in range(4)), return_exceptions=True)
 
         assert 1 == sum(isinstance(outcome, AcceptedInvitation) for outcome in outcomes)
         assert 3 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
@@ -81,13 +81,13 @@ def test_one_person_accepts_for_two_organizations_at_once(play: Play) -> None:
     """There is one account; the second acceptance is refused or joins it, and works when it is sent again."""
 
     async def scenario(site: Site) -> None:
-        ours, theirs = await invited(site), await invited(site, await another(site))
+        ours, theirs = await create_invitation(site), await create_invitation(site, await create_other_owner(site))
         tokens = [ours.token, theirs.token]
-        outcomes = await asyncio.gather(*(accepted(site, token) for token in tokens), return_exceptions=True)
+        outcomes = await asyncio.gather(*(accept(site, token) for token in tokens), return_exceptions=True)
         for token, outcome in zip(tokens, outcomes, strict=True):
             assert isinstance(outcome, AcceptedInvitation | Conflict)
             if isinstance(outcome, Conflict):
-                await accepted(site, token)
+                await accept(site, token)
 
         assert (1, 2, 2) == await _bobs(site)
 
@@ -100,16 +100,16 @@ def test_revoking_and_accepting_at_once_agree(play: Play) -> None:
     async def scenario(site: Site) -> None:
         owner = await _owners_token(site)
         for number in range(6):
-            made = await invited(site, email=f"p{number}@example.net")
+            made = await create_invitation(site, email=f"p{number}@example.net")
 
             async def revoke(tx: Transaction, invitation_id: int = made.invitation.id) -> None:
                 principal = await authenticate(tx, owner, lock=Lock.EXCLUSIVE)
                 await revoke_invitation(unit_of(tx, principal), invitation_id)
 
             before = await _members(site, site.organization_id)
-            accepting = asyncio.ensure_future(accepted(site, made.token))
+            accepting = asyncio.ensure_future(accept(site, made.token))
             if number % 2:  # to begin at about the time when the other one writes
-                await hashed("as long as this takes")
+                await hash_password("as long as this takes")
             revoking = asyncio.ensure_future(site.database.write(revoke))
             joined, revoked = await asyncio.gather(accepting, revoking, return_exceptions=True)
 
@@ -128,14 +128,14 @@ def test_deleting_the_organization_and_accepting_at_once_agree(play: Play) -> No
 
     async def scenario(site: Site) -> None:
         owner = await _owners_token(site)
-        made = await invited(site)
+        made = await create_invitation(site)
 
         async def remove(tx: Transaction) -> Any:
             principal = await authenticate(tx, owner, lock=Lock.EXCLUSIVE)
             return await delete_organization(unit_of(tx, principal), site.organization_id)
 
         outcomes = await asyncio.gather(
-            *(accepted(site, made.token) for _ in range(2)), site.database.write(remove), return_exceptions=True
+            *(accept(site, made.token) for _ in range(2)), site.database.write(remove), return_exceptions=True
         )
 
         assert not isinstance(outcomes[-1], BaseException)
@@ -150,7 +150,7 @@ def test_joining_and_signing_in_are_one(play: Play) -> None:
     """No password can be set between them: a session that can't begin leaves no member, and the link as it was."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site)
+        made = await create_invitation(site)
 
         draws = iter([site.chance.randbytes])  # for the API token, and none for the session
 

@@ -30,7 +30,9 @@ PASSWORD = "correct horse"
 BASE_URL = "https://loadbell.example.org"
 
 
-async def invited(site: Site, who: Principal | None = None, *, sends_mail: bool = False, **given: Any) -> NewInvitation:
+async def create_invitation(
+    site: Site, who: Principal | None = None, *, sends_mail: bool = False, **given: Any
+) -> NewInvitation:
     """A new invitation, to Bob as a member unless told otherwise."""
     asker = who or site.owner
     values: dict[str, Any] = {"email": BOB, "role": Role.MEMBER, "project_ids": (), **given}
@@ -38,7 +40,7 @@ async def invited(site: Site, who: Principal | None = None, *, sends_mail: bool 
     return await site.do(invite, asker, asker.organization_id, installation=installation, **values)
 
 
-async def accepted(site: Site, token: str, password: str = PASSWORD, name: str | None = None) -> AcceptedInvitation:
+async def accept(site: Site, token: str, password: str = PASSWORD, name: str | None = None) -> AcceptedInvitation:
     """What becomes of somebody who follows a link."""
     with hashing() as passwords:
         return await accept_invitation(
@@ -51,13 +53,13 @@ async def accepted(site: Site, token: str, password: str = PASSWORD, name: str |
         )
 
 
-async def hashed(password: str) -> str:
+async def hash_password(password: str) -> str:
     """What is stored of a password."""
     with hashing() as passwords:
         return await passwords.hash(password)
 
 
-async def another(site: Site) -> Principal:
+async def create_other_owner(site: Site) -> Principal:
     """The owner of another organization."""
     user = await site.do(insert_user, email="eve@example.net", name="Eve", password_hash="-")
     asker = replace(site.owner, user_id=user)
@@ -78,9 +80,9 @@ def test_a_new_person_joins_with_an_account_of_their_own(play: Play) -> None:
     """With the invited address and role, the assigned projects, a chosen password and a manage token."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site, email="Bob@Example.net", project_ids=(site.project_id, site.project_id))
+        made = await create_invitation(site, email="Bob@Example.net", project_ids=(site.project_id, site.project_id))
         seen = await site.do(find_invitation, made.token)
-        joined = await accepted(site, made.token)
+        joined = await accept(site, made.token)
         who = await site.do(authenticate, joined.token)
         (user,) = await site.rows("SELECT name, email, password_hash FROM users WHERE id = :id", id=joined.user_id)
 
@@ -102,10 +104,10 @@ def test_somebody_with_an_account_joins_by_the_present_password(play: Play) -> N
     """And stays the same user, under the same name."""
 
     async def scenario(site: Site) -> None:
-        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hashed(PASSWORD))
-        made = await invited(site, role=Role.ADMIN)
+        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hash_password(PASSWORD))
+        made = await create_invitation(site, role=Role.ADMIN)
         seen = await site.do(find_invitation, made.token)
-        joined = await accepted(site, made.token, name="Robert")
+        joined = await accept(site, made.token, name="Robert")
         who = await site.do(authenticate, joined.token)
 
         assert seen.has_account
@@ -119,13 +121,13 @@ def test_a_link_does_not_replace_the_password_of_an_account(play: Play) -> None:
     """Whoever has the link but not the password changes nothing, and can't try for long."""
 
     async def scenario(site: Site) -> None:
-        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hashed(PASSWORD))
-        made = await invited(site)
+        bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hash_password(PASSWORD))
+        made = await create_invitation(site)
         for _ in range(5):
             with pytest.raises(Unauthenticated):
-                await accepted(site, made.token, "wrong horse")
+                await accept(site, made.token, "wrong horse")
         with pytest.raises(RateLimited):
-            await accepted(site, made.token)
+            await accept(site, made.token)
 
         assert [] == await site.rows("SELECT role FROM members WHERE user_id = :id", id=bob)
         assert [made.invitation.id] == await _open(site)
@@ -140,10 +142,10 @@ def test_what_can_not_be_an_account_leaves_the_link_as_it_is(
     """The field is named, and the link still works."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site)
+        made = await create_invitation(site)
         with pytest.raises(Invalid) as refused:
-            await accepted(site, made.token, password, name)
-        await accepted(site, made.token, name="Bob B.")
+            await accept(site, made.token, password, name)
+        await accept(site, made.token, name="Bob B.")
 
         assert [field] == [error.field for error in refused.value.errors]
 
@@ -154,11 +156,11 @@ def test_a_link_works_once(play: Play) -> None:
     """Then it is as unknown as any other text."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site)
-        await accepted(site, made.token)
+        made = await create_invitation(site)
+        await accept(site, made.token)
         for token in (made.token, "lbi_" + "A" * 43, "", "x\ud800"[:1]):
             with pytest.raises(NotFound):
-                await accepted(site, token)
+                await accept(site, token)
             with pytest.raises(NotFound):
                 await site.do(find_invitation, token)
 
@@ -171,13 +173,13 @@ def test_a_link_ends_after_seven_days(play: Play) -> None:
     """To the microsecond: then it can be neither followed nor revoked, and is not listed."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site)
+        made = await create_invitation(site)
         site.clock.advance(LIFETIME - 1)
         await site.do(find_invitation, made.token)
         listed = await _open(site)
         site.clock.advance(1)
         with pytest.raises(NotFound):
-            await accepted(site, made.token)
+            await accept(site, made.token)
         with pytest.raises(NotFound):
             await site.do(revoke_invitation, site.owner, made.invitation.id)
 
@@ -192,10 +194,10 @@ def test_a_revoked_link_is_useless_at_once(play: Play) -> None:
     """And is gone from the list."""
 
     async def scenario(site: Site) -> None:
-        made, other = await invited(site), await invited(site, email="carol@example.net")
+        made, other = await create_invitation(site), await create_invitation(site, email="carol@example.net")
         await site.do(revoke_invitation, site.owner, made.invitation.id)
         with pytest.raises(NotFound):
-            await accepted(site, made.token)
+            await accept(site, made.token)
 
         assert [other.invitation.id] == await _open(site)
 
@@ -206,14 +208,14 @@ def test_inviting_again_replaces_the_former_link(play: Play) -> None:
     """Of the same address in the same organization; another organization's stays."""
 
     async def scenario(site: Site) -> None:
-        theirs = await invited(site, await another(site))
-        former, made = await invited(site), await invited(site, role=Role.ADMIN, email=BOB.upper())
+        theirs = await create_invitation(site, await create_other_owner(site))
+        former, made = await create_invitation(site), await create_invitation(site, role=Role.ADMIN, email=BOB.upper())
         with pytest.raises(NotFound):
-            await accepted(site, former.token)
-        joined = await accepted(site, made.token)
+            await accept(site, former.token)
+        joined = await accept(site, made.token)
 
         assert Role.ADMIN is (await site.do(authenticate, joined.token)).role
-        assert theirs.invitation.organization_id == (await accepted(site, theirs.token)).organization_id
+        assert theirs.invitation.organization_id == (await accept(site, theirs.token)).organization_id
 
     play(scenario)
 
@@ -223,7 +225,7 @@ def test_a_member_is_not_invited(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         with pytest.raises(Conflict, match="member already"):
-            await invited(site, email="Owner@Example.org")
+            await create_invitation(site, email="Owner@Example.org")
 
         assert [] == await _open(site)
 
@@ -245,7 +247,7 @@ def test_an_invitation_that_makes_no_sense_is_refused(play: Play, given: dict[st
 
     async def scenario(site: Site) -> None:
         with pytest.raises(Invalid) as refused:
-            await invited(site, **given)
+            await create_invitation(site, **given)
 
         assert [field] == [error.field for error in refused.value.errors]
         assert 0 == await _count(site, "invitations")
@@ -257,15 +259,15 @@ def test_only_open_projects_of_the_organization_are_assigned(play: Play) -> None
     """Another organization's and archived ones are refused; what is archived later is passed over."""
 
     async def scenario(site: Site) -> None:
-        theirs = await site.project((await another(site)).organization_id)
+        theirs = await site.project((await create_other_owner(site)).organization_id)
         archived, later = await site.project(), await site.project()
         await site.run_sql("UPDATE projects SET archived_at = 1 WHERE id = :id", id=archived)
         for project in (theirs, archived):
             with pytest.raises(Invalid, match="project_ids"):
-                await invited(site, project_ids=(site.project_id, project))
-        made = await invited(site, project_ids=(site.project_id, later))
+                await create_invitation(site, project_ids=(site.project_id, project))
+        made = await create_invitation(site, project_ids=(site.project_id, later))
         await site.run_sql("UPDATE projects SET archived_at = 1 WHERE id = :id", id=later)
-        joined = await accepted(site, made.token)
+        joined = await accept(site, made.token)
 
         assert frozenset({site.project_id}) == (await site.do(authenticate, joined.token)).projects
 
@@ -276,11 +278,11 @@ def test_inviting_is_the_business_of_owner_and_admins(play: Play) -> None:
     """A member may neither invite, nor list, nor revoke; a read token may only list; an admin may all of it."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site)
+        made = await create_invitation(site)
         member, admin = await site.person(Role.MEMBER), await site.person(Role.ADMIN)
         for who in (member, replace(admin, scope=Scope.READ), replace(admin, scope=Scope.REPORT)):
             with pytest.raises(Forbidden):
-                await invited(site, who)
+                await create_invitation(site, who)
             with pytest.raises(Forbidden):
                 await site.do(revoke_invitation, who, made.invitation.id)
         for who in (member, replace(admin, scope=Scope.REPORT)):
@@ -289,7 +291,7 @@ def test_inviting_is_the_business_of_owner_and_admins(play: Play) -> None:
         listed = await site.do(
             list_invitations, replace(admin, scope=Scope.READ), site.organization_id, before=None, limit=1
         )
-        again = await invited(site, admin, role=Role.ADMIN)
+        again = await create_invitation(site, admin, role=Role.ADMIN)
         await site.do(revoke_invitation, admin, again.invitation.id)
 
         assert [made.invitation] == listed
@@ -302,7 +304,7 @@ def test_another_organizations_invitations_are_not_there(play: Play) -> None:
     """Not to be listed, not to be revoked, and nobody is invited there."""
 
     async def scenario(site: Site) -> None:
-        made, theirs = await invited(site), await another(site)
+        made, theirs = await create_invitation(site), await create_other_owner(site)
         with pytest.raises(NotFound):
             await site.do(revoke_invitation, theirs, made.invitation.id)
         with pytest.raises(NotFound):
@@ -322,9 +324,12 @@ def test_the_audit_log_tells_who_invited_revoked_and_joined(play: Play) -> None:
     """From where and as what; no link, token or password is in it."""
 
     async def scenario(site: Site) -> None:
-        made, gone = await invited(site, project_ids=(site.project_id,)), await invited(site, email="c@example.net")
+        made, gone = (
+            await create_invitation(site, project_ids=(site.project_id,)),
+            await create_invitation(site, email="c@example.net"),
+        )
         await site.do(revoke_invitation, site.owner, gone.invitation.id)
-        joined = await accepted(site, made.token)
+        joined = await accept(site, made.token)
         rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
         told = [(row["action"], row["subject"], row["user_id"]) for row in rows]
         (token,) = await site.rows("SELECT id, prefix FROM tokens WHERE user_id = :user_id", user_id=joined.user_id)
@@ -351,7 +356,7 @@ def test_the_link_is_stored_as_a_hash(play: Play) -> None:
     """Whoever reads the database can't join."""
 
     async def scenario(site: Site) -> None:
-        made = await invited(site, sends_mail=True)
+        made = await create_invitation(site, sends_mail=True)
         rows = [*await site.rows("SELECT * FROM invitations"), *await site.rows("SELECT * FROM mails")]
 
         assert made.token not in str([tuple(row) for row in rows])  # type: ignore[arg-type]  # as above
@@ -366,7 +371,10 @@ def test_an_invitation_is_mailed_when_there_is_a_mail_server(play: Play) -> None
     async def scenario(site: Site) -> None:
         await site.run_sql("UPDATE organizations SET name = :name", name="Exämple\r\nBcc: eve@example.net")
         with postbox() as box:
-            unsent, made = await invited(site, email="carol@example.net"), await invited(site, sends_mail=True)
+            unsent, made = (
+                await create_invitation(site, email="carol@example.net"),
+                await create_invitation(site, sends_mail=True),
+            )
             await Mailer(site.database, box.settings, ca_file=None).send_due()
         (taken,) = box.taken
 

@@ -39,7 +39,7 @@ def _mailer(site: Site, server: MailServer, *, ca_file: Path | None = None, seco
     return Mailer(site.database, server, ca_file=ca_file, exchange_seconds=seconds)
 
 
-def _by_name(server: MailServer) -> MailServer:
+def _find_mail(server: MailServer) -> MailServer:
     """The server by the name that its certificate is for."""
     return replace(server, host="localhost")
 
@@ -113,7 +113,7 @@ def test_the_connection_is_encrypted_before_anything_is_said(play_on_sqlite: Pla
         login = ("bell", "pa:ss@w0rd") if tls == "starttls" else None
         with postbox(tls=tls, context=context, login=login) as box:
             await _queue(site)
-            assert 1 == await _mailer(site, _by_name(box.settings), ca_file=authority.ca_file).send_due()
+            assert 1 == await _mailer(site, _find_mail(box.settings), ca_file=authority.ca_file).send_due()
         (taken,) = box.taken
 
         assert (True, login and "bell") == (taken.encrypted, taken.user)
@@ -134,7 +134,7 @@ def test_a_server_that_can_not_be_trusted_gets_nothing(
         with postbox(tls=tls, context=context) as box, structlog.testing.capture_logs() as logs:
             await _queue(site)
             trusted = None if wrong == "unknown authority" else authority.ca_file
-            assert 0 == await _mailer(site, _by_name(box.settings), ca_file=trusted).send_due()
+            assert 0 == await _mailer(site, _find_mail(box.settings), ca_file=trusted).send_due()
 
         assert [] == box.taken
         assert [(1, 60)] == await _waiting(site)
@@ -215,7 +215,7 @@ def test_a_wrong_password_is_told_without_showing_it(play_on_sqlite: Play, tmp_p
             structlog.testing.capture_logs() as logs,
         ):
             await _queue(site)
-            assert 0 == await _mailer(site, _by_name(box.settings), ca_file=authority.ca_file).send_due()
+            assert 0 == await _mailer(site, _find_mail(box.settings), ca_file=authority.ca_file).send_due()
 
         assert "refused user or password with 535" in logs[0]["why"]
         assert "wr0ng" not in str(logs)

@@ -10,7 +10,7 @@ from loadbell.accounts.projects import update_project
 from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from loadbell.domain.orgs import Role
-from tests.accounts.asking import token_of
+from tests.accounts.requesting import authorize
 from tests.support.stores import Play, Site
 
 
@@ -62,9 +62,9 @@ def test_a_member_leaves_with_all_tokens(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         ann = await site.person(Role.MEMBER, (site.project_id,))
-        token = await token_of(site, ann)
+        token = await authorize(site, ann)
         await site.do(remove_member, ann, site.organization_id, ann.user_id)
-        owner = await site.do(authenticate, await token_of(site, site.owner, project_id=site.project_id))
+        owner = await site.do(authenticate, await authorize(site, site.owner, project_id=site.project_id))
 
         with pytest.raises(Unauthenticated):
             await site.do(authenticate, token)

@@ -37,7 +37,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(password_resets, "MIN_ANSWER_S", 0)
 
 
-async def _ask(site: Site, email: str = OWNER, address: str | None = HERE, *, sends_mail: bool = True) -> None:
+async def _request_reset(
+    site: Site, email: str = OWNER, address: str | None = HERE, *, sends_mail: bool = True
+) -> None:
     await request_reset(
         site.database,
         email,
@@ -78,12 +80,12 @@ def test_a_forgotten_password_is_replaced_by_a_mailed_link(play: Play) -> None:
             given_token, organization_id=site.organization_id, user_id=site.owner.user_id, name="ci",
             scope=Scope.REPORT, trigger=Trigger.CI, expires_at=None,
         )  # fmt: skip
-        await _ask(site)
+        await _request_reset(site)
         await _accept(site, (await _links(site))[0], "former horse")
         session = await _sign_in(site, "former horse")
         await site.run_sql("DELETE FROM mails")
         with postbox() as box:
-            await _ask(site, OWNER.upper())
+            await _request_reset(site, OWNER.upper())
             await Mailer(site.database, box.settings, ca_file=None).send_due()
         (mailed,) = box.taken
         (link,) = re.findall(r"^https://loadbell\.example\.org/reset-password/(lbr_\S+)\s*$", mailed.text, re.MULTILINE)
@@ -109,7 +111,7 @@ def test_nobody_learns_who_has_an_account(play: Play) -> None:
         for email, address in ((OWNER, "192.0.2.1"), (NOBODY, "198.51.100.1")):
             for number in range(12):
                 try:
-                    await _ask(site, email, address if number < 5 else f"2001:db8:{number}::1")
+                    await _request_reset(site, email, address if number < 5 else f"2001:db8:{number}::1")
                     said = "taken"
                 except RateLimited as refused:
                     said = f"{refused} {refused.wait}"
@@ -129,7 +131,7 @@ def test_without_a_mail_server_there_is_no_link(play: Play) -> None:
         said = []
         for email in (OWNER, NOBODY):
             with pytest.raises(Conflict, match="users reset-password") as refused:
-                await _ask(site, email, sends_mail=False)
+                await _request_reset(site, email, sends_mail=False)
             said.append(str(refused.value))
 
         assert said[0] == said[1]
@@ -142,7 +144,7 @@ def test_a_link_ends_after_an_hour(play: Play) -> None:
     """To the microsecond."""
 
     async def scenario(site: Site) -> None:
-        await _ask(site)
+        await _request_reset(site)
         (link,) = await _links(site)
         site.clock.advance(LIFETIME - 1)
         await site.do(find_reset, link)
@@ -159,8 +161,8 @@ def test_a_link_works_once_and_the_last_one_only(play: Play) -> None:
     """A new one replaces the former, and a used one is as unknown as any other text."""
 
     async def scenario(site: Site) -> None:
-        await _ask(site)
-        await _ask(site)
+        await _request_reset(site)
+        await _request_reset(site)
         former, link = await _links(site)
         with pytest.raises(NotFound):
             await _accept(site, former)
@@ -181,7 +183,7 @@ def test_a_link_ends_when_the_operator_sets_a_password(play: Play) -> None:
     """Whoever could read the mail can't undo it."""
 
     async def scenario(site: Site) -> None:
-        await _ask(site)
+        await _request_reset(site)
         await site.do(reset_password, OWNER, "-")
         with pytest.raises(NotFound):
             await _accept(site, (await _links(site))[0])
@@ -193,7 +195,7 @@ def test_of_many_that_follow_a_link_at_once_exactly_one_wins(play: Play) -> None
     """The password is that one's."""
 
     async def scenario(site: Site) -> None:
-        await _ask(site)
+        await _request_reset(site)
         (link,) = await _links(site)
         passwords = [f"password number {number}" for number in range(4)]
         outcomes = await asyncio.gather(*(_accept(site, link, each) for each in passwords), return_exceptions=True)
@@ -209,7 +211,7 @@ def test_of_two_that_ask_at_once_one_link_is_left(play: Play) -> None:
     """The later one's."""
 
     async def scenario(site: Site) -> None:
-        await asyncio.gather(*(_ask(site, address=f"192.0.2.{number}") for number in range(1, 5)))
+        await asyncio.gather(*(_request_reset(site, address=f"192.0.2.{number}") for number in range(1, 5)))
 
         assert 1 == len(await site.rows("SELECT hash FROM password_resets"))
 
@@ -220,16 +222,16 @@ def test_nobody_keeps_a_user_from_asking_where_he_is_known(play: Play) -> None:
     """Others who ask for him from everywhere use up what strangers may ask, not what he may."""
 
     async def scenario(site: Site) -> None:
-        await _ask(site)
+        await _request_reset(site)
         await _accept(site, (await _links(site))[0])
         await _sign_in(site, PASSWORD)
-        strangers = [_ask(site, address=f"198.51.100.{number}") for number in range(20)]
+        strangers = [_request_reset(site, address=f"198.51.100.{number}") for number in range(20)]
         outcomes = [type(outcome) for outcome in await asyncio.gather(*strangers, return_exceptions=True)]
         with pytest.raises(RateLimited):
-            await _ask(site, address="203.0.113.1")
-        await _ask(site)
+            await _request_reset(site, address="203.0.113.1")
+        await _request_reset(site)
         site.clock.advance(600 * SECOND)
-        await _ask(site, address="203.0.113.1")
+        await _request_reset(site, address="203.0.113.1")
 
         assert 11 == outcomes.count(RateLimited)  # the first one that asked was no stranger's, but not known yet either
 
@@ -240,7 +242,7 @@ def test_the_account_log_tells_of_links_and_what_came_of_them(play: Play) -> Non
     """From where; neither link nor password is in it, and no link is stored."""
 
     async def scenario(site: Site) -> None:
-        await _ask(site)
+        await _request_reset(site)
         (link,) = await _links(site)
         kept = str([tuple(row) for row in await site.rows("SELECT * FROM password_resets")])  # type: ignore[arg-type]  # both drivers' rows can be gone through
         await _accept(site, link)

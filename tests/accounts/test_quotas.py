@@ -16,7 +16,7 @@ from loadbell.domain.errors import Conflict
 from loadbell.domain.orgs import Role, Scope, SignedIn
 from loadbell.domain.quotas import DEFAULT_QUOTAS, Quotas
 from loadbell.notify.channels import create_channel
-from tests.accounts.asking import ask, token_of
+from tests.accounts.requesting import authorize, send
 from tests.support.stores import Play, Site
 
 MAX_COUNT = 3
@@ -29,11 +29,11 @@ def _channel(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
         "enabled": True,
         "installation": replace(site.installation, quotas=quotas),
     }
-    return ask(site, token, create_channel, site.organization_id, hold=Lock.SHARED, **given)
+    return send(site, token, create_channel, site.organization_id, hold=Lock.SHARED, **given)
 
 
 def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
-    return ask(
+    return send(
         site,
         token,
         add_project,
@@ -47,14 +47,14 @@ def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
 def _token(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     given: dict[str, Any] = {"scope": Scope.READ, "trigger": None, "expires_at": None}
     given["installation"] = replace(site.installation, quotas=quotas)
-    return ask(site, token, create_token, name=f"t{number}", hold=Lock.SHARED, **given)
+    return send(site, token, create_token, name=f"t{number}", hold=Lock.SHARED, **given)
 
 
 def _invitation(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     given: dict[str, Any] = {"role": Role.ADMIN, "project_ids": ()}
     given["installation"] = replace(site.installation, quotas=quotas)
     email = f"p{number}@example.org"
-    return ask(site, token, invite, site.organization_id, email=email, hold=Lock.EXCLUSIVE, **given)
+    return send(site, token, invite, site.organization_id, email=email, hold=Lock.EXCLUSIVE, **given)
 
 
 Add = Callable[[Site, str, Quotas, int], Coroutine[Any, Any, Any]]
@@ -74,7 +74,7 @@ def test_of_many_at_once_no_more_are_added_than_may_be(play: Play, name: str, co
     """The others are told which quota it is, its number, and who may raise it; another organization's don't count."""
 
     async def scenario(site: Site) -> None:
-        token = await token_of(site, site.owner)
+        token = await authorize(site, site.owner)
         query = f"SELECT count(*) AS count FROM {counted} WHERE organization_id = :id"
         (found,) = await site.rows(query, id=site.organization_id)
         most = MAX_COUNT + (1 if name == "members" else found["count"])  # the owner is a member
@@ -96,12 +96,12 @@ def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: P
     """Whatever way they are added; the others are told who may raise it, and somebody else's don't count."""
 
     async def scenario(site: Site) -> None:
-        token = await token_of(site, site.owner)
+        token = await authorize(site, site.owner)
         who = SignedIn(site.owner.user_id, 1, None)
         few = replace(site.installation, quotas=replace(DEFAULT_QUOTAS, organizations=1 + MAX_COUNT))
         outcomes = await asyncio.gather(
             *(
-                ask(site, token, create_organization, f"o{number}", installation=few, hold=Lock.SHARED)
+                send(site, token, create_organization, f"o{number}", installation=few, hold=Lock.SHARED)
                 if number % 2
                 else site.do(add_organization, who, f"o{number}", installation=few)
                 for number in range(2 * MAX_COUNT)

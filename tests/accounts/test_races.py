@@ -10,21 +10,21 @@ from loadbell.domain.orgs import Member, Project, Role, Scope
 from loadbell.domain.runs import Run
 from loadbell.runs.lifecycle import NewRun, create_run
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.accounts.asking import ask, token_of
+from tests.accounts.requesting import authorize, send
 from tests.support.deleting import delete_organization, delete_project
 from tests.support.stores import Play, Site
-from tests.support.working import at_work, until
+from tests.support.working import run_with_worker, wait_for_rows
 
 
 def test_of_two_transfers_at_once_one_wins(play: Play) -> None:
     """The other one asks as an admin by then; there is exactly one owner."""
 
     async def scenario(site: Site) -> None:
-        token = await token_of(site, site.owner)
+        token = await authorize(site, site.owner)
         heirs = [await site.person(Role.ADMIN) for _ in range(4)]
         outcomes = await asyncio.gather(
             *(
-                ask(
+                send(
                     site, token, update_member, site.organization_id, heir.user_id, role=Role.OWNER, hold=Lock.EXCLUSIVE
                 )
                 for heir in heirs
@@ -45,12 +45,14 @@ def test_a_role_that_is_taken_counts_for_what_comes_after(play: Play) -> None:
     """Each request of a demoted admin was done before, and noted before, or is refused."""
 
     async def scenario(site: Site) -> None:
-        owner, admin = await token_of(site, site.owner), await site.person(Role.ADMIN)
-        token = await token_of(site, admin)
+        owner, admin = await authorize(site, site.owner), await site.person(Role.ADMIN)
+        token = await authorize(site, admin)
         outcomes = await asyncio.gather(
-            *(ask(site, token, add_project, site.organization_id, f"p{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
-            ask(site, owner, update_member, site.organization_id, admin.user_id, role=Role.MEMBER, hold=Lock.EXCLUSIVE),
-            *(ask(site, token, add_project, site.organization_id, f"q{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
+            *(send(site, token, add_project, site.organization_id, f"p{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
+            send(
+                site, owner, update_member, site.organization_id, admin.user_id, role=Role.MEMBER, hold=Lock.EXCLUSIVE
+            ),
+            *(send(site, token, add_project, site.organization_id, f"q{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
             return_exceptions=True,
         )
         made = {outcome.id for outcome in outcomes if isinstance(outcome, Project)}
@@ -67,17 +69,17 @@ def test_a_removed_member_leaves_no_token(play: Play) -> None:
     """Tokens that are made while their user is removed are refused, or removed as well."""
 
     async def scenario(site: Site) -> None:
-        owner = await token_of(site, site.owner)
+        owner = await authorize(site, site.owner)
         for _ in range(3):
             admin = await site.person(Role.ADMIN)
-            token = await token_of(site, admin)
+            token = await authorize(site, admin)
             outcomes = await asyncio.gather(
                 *(
-                    ask(site, token, create_token, name=f"t{n}", scope=Scope.MANAGE, trigger=None, expires_at=None,
+                    send(site, token, create_token, name=f"t{n}", scope=Scope.MANAGE, trigger=None, expires_at=None,
                         hold=Lock.SHARED)
                     for n in range(4)
                 ),
-                ask(site, owner, remove_member, site.organization_id, admin.user_id, hold=Lock.EXCLUSIVE),
+                send(site, owner, remove_member, site.organization_id, admin.user_id, hold=Lock.EXCLUSIVE),
                 return_exceptions=True,
             )  # fmt: skip
 
@@ -92,14 +94,14 @@ def test_a_project_is_deleted_while_runs_are_reported(play: Play) -> None:
     """Each run was there before and went with it, or its report is refused; nothing of the project is left."""
 
     async def scenario(site: Site) -> None:
-        token = await token_of(site, site.owner)
+        token = await authorize(site, site.owner)
         await site.channel()
         for _ in range(3):
             project = await site.project()
             outcomes = await asyncio.gather(
-                *(ask(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
-                ask(site, token, delete_project, project, hold=Lock.EXCLUSIVE),
-                *(ask(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
+                *(send(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
+                send(site, token, delete_project, project, hold=Lock.EXCLUSIVE),
+                *(send(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
                 return_exceptions=True,
             )
             runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
@@ -118,7 +120,7 @@ def test_deletion_beside_reports_and_a_worker_leaves_nothing_pending(store_url: 
 
     async def scenario(site: Site) -> None:
         with ScriptedReceiver(lambda _: respond(500)) as receiver:
-            token = await token_of(site, site.owner)
+            token = await authorize(site, site.owner)
             for _ in range(3):
                 await site.channel(receiver.url)
             projects = [await site.project() for _ in range(3)]
@@ -126,18 +128,20 @@ def test_deletion_beside_reports_and_a_worker_leaves_nothing_pending(store_url: 
             async def report(project: int) -> None:
                 for _ in range(15):
                     try:
-                        await ask(site, token, create_run, NewRun("r", project), hold=Lock.SHARED)
+                        await send(site, token, create_run, NewRun("r", project), hold=Lock.SHARED)
                     except (NotFound, Unauthenticated):
                         return
 
             async def delete() -> None:
                 for project in projects[:2]:
                     await site.run(project_id=project)
-                    await ask(site, token, delete_project, project, hold=Lock.EXCLUSIVE)
-                await ask(site, token, delete_organization, site.organization_id, hold=Lock.EXCLUSIVE)
+                    await send(site, token, delete_project, project, hold=Lock.EXCLUSIVE)
+                await send(site, token, delete_organization, site.organization_id, hold=Lock.EXCLUSIVE)
 
             await asyncio.gather(*(report(project) for project in projects for _ in range(2)), delete())
-            rows = await until(site, lambda rows: all(row["status"] not in {"pending", "sending"} for row in rows))
+            rows = await wait_for_rows(
+                site, lambda rows: all(row["status"] not in {"pending", "sending"} for row in rows)
+            )
 
         assert {"failed", "cancelled"} >= {row["status"] for row in rows}
         told = {row["message"] for row in rows if row["status"] == "cancelled"}
@@ -146,4 +150,4 @@ def test_deletion_beside_reports_and_a_worker_leaves_nothing_pending(store_url: 
             "The organization was deleted before this was sent.",
         }
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)

@@ -17,7 +17,7 @@ from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid
 from loadbell.domain.orgs import Role, Scope, SignedIn
 from tests.support.deleting import delete_organization
-from tests.support.stores import Play, Site, opened
+from tests.support.stores import Play, Site, open_store
 
 GOOD: dict[str, Any] = {"organization": "Example", "email": "Ann@Example.org", "password_hash": "-"}
 
@@ -26,7 +26,7 @@ def test_of_two_setups_at_once_exactly_one_wins(store_url: str) -> None:
     """The other is told that it is done; there is one owner, one organization, one project and one token."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
 
             def once(number: int) -> Any:
                 return database.write(lambda tx: set_up(tx, **{**GOOD, "email": f"p{number}@example.org"}))
@@ -49,7 +49,7 @@ def test_a_setup_that_failed_may_be_tried_again(store_url: str) -> None:
     """What was rolled back leaves nothing that says "already"."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
 
             async def fail(tx: Any) -> None:
                 await set_up(tx, **GOOD)
@@ -134,7 +134,7 @@ def test_the_log_begins_with_the_setup(store_url: str) -> None:
     """Who the first owner is, which organization there is, and its token, without what proves it."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             made = await database.write(lambda tx: set_up(tx, **GOOD))
             site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
             rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")

@@ -134,7 +134,7 @@ def test_a_place_is_known_for_thirty_days(play_on_sqlite: Play) -> None:
 def test_unknown_addresses_are_treated_alike(play: Play) -> None:
     """The same attempts on somebody and on nobody have the same outcomes, texts and traces."""
 
-    async def told(entrance: Entrance, email: str, address: str) -> list[str]:
+    async def attempt_and_list(entrance: Entrance, email: str, address: str) -> list[str]:
         texts = []
         for _ in range(7):
             with pytest.raises((Unauthenticated, RateLimited)) as refused:
@@ -145,9 +145,9 @@ def test_unknown_addresses_are_treated_alike(play: Play) -> None:
     async def scenario(site: Site) -> None:
         entrance = Entrance(site)
         await entrance.add()
-        known = await told(entrance, "kim@example.org", "192.0.2.1")
+        known = await attempt_and_list(entrance, "kim@example.org", "192.0.2.1")
         traces = await site.rows("SELECT full_at FROM attempt_paces ORDER BY full_at")
-        unknown = await told(entrance, "nobody@example.org", "192.0.2.2")
+        unknown = await attempt_and_list(entrance, "nobody@example.org", "192.0.2.2")
         both = await site.rows("SELECT full_at FROM attempt_paces ORDER BY full_at")
 
         assert known == unknown

@@ -71,14 +71,14 @@ class Company:
         """The owner's requests."""
         return self.client("own")
 
-    def thing(self, name: str) -> Any:
+    def get_path(self, name: str) -> Any:
         """The id of one of its things, by its name in paths: the same one each time."""
         if name not in self._things:
             self._things[name] = _THINGS[name](self)
         return self._things[name]
 
 
-def found(site: ApiSite) -> Company:
+def find_request(site: ApiSite) -> Company:
     """A new one, its own in everything."""
     name = f"{os.urandom(6).hex()}.example.org"
     now = clock()
@@ -171,7 +171,7 @@ def _channel(company: Company) -> int:
 
 def _delivery(company: Company) -> str:
     """Held by a paused channel of its own, so that it stays pending."""
-    holding = company.thing("holding channel")
+    holding = company.get_path("holding channel")
     company.owner.ok("POST", f"/channels/{holding}/pause", {})
     run = company.owner.ok("POST", "/runs", {"name": "n"})
     told = company.owner.ok("GET", f"/runs/{run['id']}/deliveries")["items"]
@@ -189,21 +189,21 @@ _THINGS: dict[str, Callable[[Company], Any]] = {
     "run_id": lambda company: company.owner.ok("POST", "/runs", {"name": "n", "source": "k6"})["id"],
     "channel_id": _channel,
     "replay_id": lambda company: company.owner.ok(
-        "POST", f"/channels/{company.thing('channel_id')}/replay", {"since": SINCE, "statuses": ["failed"]}
+        "POST", f"/channels/{company.get_path('channel_id')}/replay", {"since": SINCE, "statuses": ["failed"]}
     )["id"],
     "holding channel": _channel,
     "delivery_id": _delivery,
     "user_id": lambda company: company.users["one"],
     "invitation": _invitation,
-    "invitation_id": lambda company: company.thing("invitation")["id"],
+    "invitation_id": lambda company: company.get_path("invitation")["id"],
     "project_id": lambda company: company.owner.ok("POST", f"/organizations/{company.id}/projects", {"name": "n"})[
         "id"
     ],
     "token_id": lambda company: company.owner.ok("POST", "/tokens", {"name": "n", "scope": "read"})["id"],
     "session_id": lambda company: company.sessions["ses"],
     "POST /deliveries/{delivery_id}/redeliver": lambda company: (
-        company.owner.ok("POST", f"/deliveries/{company.thing('delivery_id')}/cancel", {}),
-        company.owner.ok("POST", f"/channels/{company.thing('holding channel')}/resume", {"held": "drop"}),
+        company.owner.ok("POST", f"/deliveries/{company.get_path('delivery_id')}/cancel", {}),
+        company.owner.ok("POST", f"/channels/{company.get_path('holding channel')}/resume", {"held": "drop"}),
     ),
 }
 """How to make a thing of a company, by the name of its id; and what must be done before a line can succeed."""
@@ -236,7 +236,7 @@ BODIES: dict[str, Callable[[Company], dict[str, Any]]] = {
         "project_ids": [company.project_id],
     },
     "POST /invitations/accept": lambda company: {
-        "token": company.thing("invitation")["token"],
+        "token": company.get_path("invitation")["token"],
         "name": "new",
         "password": PASSWORD,
     },
@@ -277,9 +277,9 @@ class Parts:
 def parts(line: Line, company: Company, column: str) -> Parts:
     """A good request of the one in ``column``; what it needs is there."""
     if line.name in _THINGS:
-        company.thing(line.name)
+        company.get_path(line.name)
     whom = {"oneself": company.users[column], "the owner": company.users["own"]}.get(line.note)
-    ids = {name: company.thing(name) if whom is None or name != "user_id" else whom for name in line.ids}
+    ids = {name: company.get_path(name) if whom is None or name != "user_id" else whom for name in line.ids}
     query = _QUERIES[line.name](company) if line.name in _QUERIES else {}
     body = BODIES[line.name](company) if line.name in BODIES else {} if line.method == "POST" else None
     return Parts(ids, query, body)

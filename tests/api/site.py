@@ -37,7 +37,7 @@ from loadbell.store.users import insert_user
 from loadbell.web.live import Live, StreamLimits
 from loadbell.web.page import PageRequest, error_page
 from tests.support.server import Client
-from tests.support.stores import HOLD_FOR, INSTALLATION, LOOPBACK, PAUSE_AFTER, as_dict, opened, unit_of
+from tests.support.stores import HOLD_FOR, INSTALLATION, LOOPBACK, PAUSE_AFTER, as_dict, open_store, unit_of
 from tests.support.tokens import given_token
 
 T = TypeVar("T")
@@ -243,7 +243,7 @@ def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test 
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-            async with opened(store_url) as database:
+            async with open_store(store_url) as database:
                 hosts = build_hosts(base_url, (), "127.0.0.1", listener)
                 installation = replace(
                     INSTALLATION, base_url=hosts.base_url, quotas=quotas or Quotas(), sends_mail=sends_mail

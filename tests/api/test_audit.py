@@ -21,7 +21,7 @@ def _log(site: ApiSite) -> str:
     return f"/organizations/{site.ours.organization_id}/audit"
 
 
-def _exported(site: ApiSite, query: str = "") -> list[dict[str, Any]]:
+def _export(site: ApiSite, query: str = "") -> list[dict[str, Any]]:
     answer = site.client.call("GET", f"{_log(site)}/export{query}")
     assert (200, "application/jsonl") == (answer.status, answer.headers["content-type"].partition(";")[0])
     return [json.loads(line) for line in answer.body.splitlines()]
@@ -43,7 +43,7 @@ def test_an_entry_says_who_did_what_when_and_from_where(still_site: ApiSite) -> 
     } == entry["changes"]
     own = [token["id"] for token in site.client.ok("GET", "/tokens")["items"] if token["prefix"] == site.ours.token[:8]]
     assert own == [entry["token_id"]]
-    assert "secret-path" not in json.dumps(_exported(site))
+    assert "secret-path" not in json.dumps(_export(site))
 
 
 def test_the_pages_are_the_export(still_site: ApiSite) -> None:
@@ -51,7 +51,7 @@ def test_the_pages_are_the_export(still_site: ApiSite) -> None:
     site = still_site
     for number in range(5):
         site.client.ok("POST", "/tokens", {"name": f"t{number}", "scope": "read"})
-    whole = _exported(site)
+    whole = _export(site)
     pages: list[dict[str, Any]] = []
     query = "?limit=2"
     while True:
@@ -83,8 +83,8 @@ def test_the_filters(still_site: ApiSite) -> None:
             action=action,
         )
 
-    def found(query: str) -> list[str]:
-        exported = [f"{one['action']} {one['subject'].split()[1]}" for one in _exported(site, f"?since={start}{query}")]
+    def find(query: str) -> list[str]:
+        exported = [f"{one['action']} {one['subject'].split()[1]}" for one in _export(site, f"?since={start}{query}")]
         listed = site.client.ok("GET", f"{_log(site)}?since={start}{query}")["items"]
         assert exported == [f"{one['action']} {one['subject'].split()[1]}" for one in listed]
         return exported
@@ -92,14 +92,14 @@ def test_the_filters(still_site: ApiSite) -> None:
     revoked, second, first = (
         f"token.revoked {mine['id']}", f"token.created {hers['id']}", f"token.created {mine['id']}",
     )  # fmt: skip
-    assert [revoked, second, first] == found("")
-    assert [revoked, second] == found(f"&user_id={hers['user_id']}")
-    assert [second, first] == found("&action=token.created")
-    assert [] == found("&action=token")
-    assert [second] == found(f"&action=token.created&user_id={hers['user_id']}")
-    assert [first] == found(f"&until={then}")
+    assert [revoked, second, first] == find("")
+    assert [revoked, second] == find(f"&user_id={hers['user_id']}")
+    assert [second, first] == find("&action=token.created")
+    assert [] == find("&action=token")
+    assert [second] == find(f"&action=token.created&user_id={hers['user_id']}")
+    assert [first] == find(f"&until={then}")
     assert [revoked, second] == [
-        f"{one['action']} {one['subject'].split()[1]}" for one in _exported(site, f"?since={then}")
+        f"{one['action']} {one['subject'].split()[1]}" for one in _export(site, f"?since={then}")
     ]
 
 
@@ -143,10 +143,10 @@ def test_whoever_has_left_keeps_the_name(still_site: ApiSite) -> None:
     site = still_site
     admin = site.with_token(role=Role.ADMIN)
     made = admin.ok("POST", "/tokens", {"name": "t", "scope": "read"})
-    before = _exported(site, f"?user_id={made['user_id']}")
+    before = _export(site, f"?user_id={made['user_id']}")
     site.sql("DELETE FROM members WHERE user_id = :id", id=made["user_id"])
 
-    assert before == _exported(site, f"?user_id={made['user_id']}")
+    assert before == _export(site, f"?user_id={made['user_id']}")
     assert before[0]["user"].endswith("@example.org")
 
 

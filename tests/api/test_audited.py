@@ -47,7 +47,7 @@ AUDITED = {
 """What each route that takes an API token and changes something leaves in the log, in an order in which all can be."""
 
 
-def _changing(site: ApiSite) -> set[str]:
+def _change(site: ApiSite) -> set[str]:
     """Those routes, as the OpenAPI document has them."""
     return {
         f"{method.upper()} {path}"
@@ -126,4 +126,4 @@ def test_every_change_leaves_an_entry(site: ApiSite, receiver: ScriptedReceiver)
 
 def test_the_table_is_complete(site: ApiSite) -> None:
     """A new route that changes something has to say what it leaves in the log."""
-    assert _changing(site) == set(AUDITED)
+    assert _change(site) == set(AUDITED)

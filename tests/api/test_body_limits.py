@@ -15,7 +15,7 @@ MADE_UP = {"Authorization": "Bearer lb_" + "a" * 43}
 MADE_UP_COOKIE = {"Cookie": "loadbell_session=lbs_" + "a" * 43, "Content-Type": FORM}
 
 
-def half(site: ApiSite, path: str, headers: dict[str, str], *, announced: int | None, sent: int) -> int:
+def send_half(site: ApiSite, path: str, headers: dict[str, str], *, announced: int | None, sent: int) -> int:
     """The status that a POST gets of whose body only ``sent`` bytes come, in chunks if no length is announced."""
     parts = urlsplit(site.url)
     lines = [f"POST {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
@@ -51,7 +51,7 @@ def test_a_stranger_does_not_fill_the_memory(
     """Over 64 KiB the answer comes before the rest of the body: who asks is looked at first."""
     sent = 2_000 if announced is not None else MAX_UNAUTHENTICATED_BODY_SIZE + 2_000
 
-    assert status == half(still_site, path, headers, announced=announced, sent=sent)
+    assert status == send_half(still_site, path, headers, announced=announced, sent=sent)
 
 
 def test_a_good_credential_may_send_more(still_site: ApiSite) -> None:

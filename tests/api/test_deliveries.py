@@ -17,7 +17,7 @@ ATTEMPT_KEYS = [
 ]  # fmt: skip
 
 
-def _told(site: ApiSite, channel: dict[str, Any], status: str = "delivered") -> dict[str, Any]:
+def _deliver_run(site: ApiSite, channel: dict[str, Any], status: str = "delivered") -> dict[str, Any]:
     """A run's start, told to the channel with that outcome; its delivery as a list shows it."""
     run = site.client.ok("POST", "/runs", {"name": "n"})
     found: list[dict[str, Any]] = []
@@ -34,7 +34,7 @@ def _told(site: ApiSite, channel: dict[str, Any], status: str = "delivered") -> 
 def test_a_delivery_is_shown_whole(site: ApiSite, receiver: ScriptedReceiver) -> None:
     """Every key in its order, in lists without attempts, by itself with them, oldest first."""
     channel = site.channel(receiver.url, settings={"url": receiver.url, "headers": {"X-Key": "value"}})
-    listed = _told(site, channel)
+    listed = _deliver_run(site, channel)
     whole = site.client.ok("GET", f"/deliveries/{listed['id']}")
     (attempt,) = whole.pop("attempts")
 
@@ -63,7 +63,7 @@ def test_attempts_are_shown_oldest_first(site: ApiSite) -> None:
     """A delivery that took three attempts shows each with its own reason; the delivery's is the last one's."""
     with ScriptedReceiver([respond(503, body=b"busy"), respond(404), respond(200)]) as receiver:
         channel = site.channel(receiver.url)
-        whole = site.client.ok("GET", f"/deliveries/{_told(site, channel)['id']}")
+        whole = site.client.ok("GET", f"/deliveries/{_deliver_run(site, channel)['id']}")
 
     assert [(1, "http_5xx", 503), (2, "http_4xx", 404), (3, "ok", 200)] == [
         (attempt["number"], attempt["reason"], attempt["status_code"]) for attempt in whole["attempts"]
@@ -79,7 +79,7 @@ def test_a_failed_delivery_is_redelivered_by_hand(site: ApiSite) -> None:
     """
     with ScriptedReceiver([respond(410), respond(200)]) as receiver:
         channel = site.channel(receiver.url)
-        failed = _told(site, channel, "failed")
+        failed = _deliver_run(site, channel, "failed")
         refused = site.client.call("POST", f"/deliveries/{failed['id']}/redeliver")
         site.client.ok("POST", f"/channels/{channel['id']}/resume", {"held": "drop"})
         answer = site.client.call("POST", f"/deliveries/{failed['id']}/redeliver")
@@ -98,7 +98,7 @@ def test_a_failed_delivery_is_redelivered_by_hand(site: ApiSite) -> None:
 def test_pending_is_cancelled_once(still_site: ApiSite) -> None:
     """Cancel answers 200 with the cancelled delivery; a second one is 409 illegal_move."""
     site = still_site
-    delivery = _told(site, site.channel("http://127.0.0.1:9"), "pending")
+    delivery = _deliver_run(site, site.channel("http://127.0.0.1:9"), "pending")
     first = site.client.call("POST", f"/deliveries/{delivery['id']}/cancel", {})
     second = site.client.call("POST", f"/deliveries/{delivery['id']}/cancel")
 
@@ -109,7 +109,7 @@ def test_pending_is_cancelled_once(still_site: ApiSite) -> None:
 def test_what_is_being_sent_is_left_alone(still_site: ApiSite) -> None:
     """While an attempt is under way, redeliver and cancel are 409 conflict."""
     site = still_site
-    delivery = _told(site, site.channel("http://127.0.0.1:9"), "pending")
+    delivery = _deliver_run(site, site.channel("http://127.0.0.1:9"), "pending")
     sending = "UPDATE outbox SET lease_owner = 1, attempts_started = 1, lease_until = :until WHERE delivery_id = :id"
     site.sql(sending, id=delivery["id"], until=2**62)
     said = [site.client.call("POST", f"/deliveries/{delivery['id']}/{verb}") for verb in ("redeliver", "cancel")]
@@ -150,7 +150,7 @@ def test_the_log_is_filtered_and_paged(still_site: ApiSite) -> None:
 def test_a_member_sees_deliveries_without_bodies(site: ApiSite, receiver: ScriptedReceiver) -> None:
     """In an assigned project a member sees who was told, but neither bodies nor addresses, and may not act."""
     channel = site.channel(receiver.url)
-    delivery = _told(site, channel)
+    delivery = _deliver_run(site, channel)
     member = site.with_token(role=Role.MEMBER, projects=(site.ours.project_id,))
     stranger = site.with_token(role=Role.MEMBER)
     path = f"/deliveries/{delivery['id']}"

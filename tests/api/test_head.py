@@ -12,7 +12,7 @@ OWN = {"date", "x-request-id", "set-cookie"}
 """Headers that differ between any two answers."""
 
 
-def both(site: ApiSite, path: str, token: str | None = None) -> list[tuple[int, dict[str, str], bytes]]:
+def head_and_get(site: ApiSite, path: str, token: str | None = None) -> list[tuple[int, dict[str, str], bytes]]:
     """What HEAD and GET say on one connection: a body after HEAD's would be read as the head of GET's."""
     parts = urlsplit(site.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
@@ -47,7 +47,7 @@ def both(site: ApiSite, path: str, token: str | None = None) -> list[tuple[int, 
 )
 def test_head_says_what_get_says(still_site: ApiSite, path: str, status: int) -> None:
     """The same status and headers, Content-Length among them, and no body."""
-    head, got = both(still_site, path, still_site.ours.token)
+    head, got = head_and_get(still_site, path, still_site.ours.token)
 
     assert status == head[0]
     assert got[:2] == head[:2]
@@ -57,7 +57,7 @@ def test_head_says_what_get_says(still_site: ApiSite, path: str, status: int) ->
 
 def test_head_asks_for_the_same_credential(still_site: ApiSite) -> None:
     """401 without a token, as GET."""
-    head, got = both(still_site, "/api/v1/runs")
+    head, got = head_and_get(still_site, "/api/v1/runs")
 
     assert 401 == head[0]
     assert got[:2] == head[:2]

@@ -17,7 +17,7 @@ def _key(text: str | None = None) -> dict[str, str]:
     return {"Idempotency-Key": text or os.urandom(8).hex()}
 
 
-def _counted(site: ApiSite, table: str) -> int:
+def _count(site: ApiSite, table: str) -> int:
     return len(site.contents()[table])
 
 
@@ -135,7 +135,7 @@ def test_the_longest_key_works(still_site: ApiSite) -> None:
 def test_duplicates_at_the_same_time_happen_once(still_site: ApiSite) -> None:
     """Of eight identical requests that arrive together one is done, and all get its answer."""
     site, key = still_site, _key()
-    before = _counted(site, "runs")
+    before = _count(site, "runs")
     answers: list[Answer] = []
     start = threading.Barrier(8)
 
@@ -150,7 +150,7 @@ def test_duplicates_at_the_same_time_happen_once(still_site: ApiSite) -> None:
         thread.join()
 
     assert ({201}, 1) == ({answer.status for answer in answers}, len({answer.body for answer in answers}))
-    assert before + 1 == _counted(site, "runs")
+    assert before + 1 == _count(site, "runs")
 
 
 def test_the_answer_outlives_the_server(new_store: NewStore) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.matrix import LINES, Line
-from tests.api.matrix_requests import found, send
+from tests.api.matrix_requests import find_request, send
 from tests.api.site import ApiSite
 
 
@@ -24,6 +24,6 @@ def test_everybody_is_answered_as_the_table_says(site: ApiSite, line: Line) -> N
         site.sql(
             "DELETE FROM attempt_paces"
         )  # all cells come from one address; that it is slowed down is not the point
-        answered[column] = send(line, found(site), column).status
+        answered[column] = send(line, find_request(site), column).status
 
     assert line.expected == answered

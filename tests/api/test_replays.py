@@ -23,7 +23,7 @@ def _fail_pending(site: ApiSite, channel_id: int) -> None:
     )
 
 
-def _failed(site: ApiSite, receiver: ScriptedReceiver, count: int) -> tuple[dict[str, Any], list[str]]:
+def _fail_delivery(site: ApiSite, receiver: ScriptedReceiver, count: int) -> tuple[dict[str, Any], list[str]]:
     """A channel with so many failed deliveries, whose receiver is well again; their ids, oldest first."""
     receiver.play([respond(410)])
     channel = site.channel(receiver.url)
@@ -41,7 +41,7 @@ def _failed(site: ApiSite, receiver: ScriptedReceiver, count: int) -> tuple[dict
 def test_count_then_replay_then_watch(site: ApiSite) -> None:
     """A dry run counts; the replay sends each failed one again under its id, and says how far it has come."""
     with ScriptedReceiver() as receiver:
-        channel, ids = _failed(site, receiver, 3)
+        channel, ids = _fail_delivery(site, receiver, 3)
         path = f"/channels/{channel['id']}/replay"
         before = len(receiver.requests)
         dry = site.client.call("POST", path, {**FAILED, "dry_run": True})

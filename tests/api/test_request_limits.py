@@ -27,7 +27,9 @@ LONG_PATHS = {
 }
 
 
-def ask(site: ApiSite, target: str, headers: list[tuple[str, str]] | None = None, method: str = "GET") -> Answer:
+def send_request(
+    site: ApiSite, target: str, headers: list[tuple[str, str]] | None = None, method: str = "GET"
+) -> Answer:
     """One request, sent as it is."""
     parts = urlsplit(site.url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
@@ -47,7 +49,7 @@ def ask(site: ApiSite, target: str, headers: list[tuple[str, str]] | None = None
 def test_a_long_path_is_refused_at_once(still_site: ApiSite, path: str, method: str) -> None:
     """414 as a problem, without a credential, whatever the path is made of; nobody has to wait for it."""
     began = time.monotonic()
-    answer = ask(still_site, path, method=method)
+    answer = send_request(still_site, path, method=method)
     took = time.monotonic() - began
 
     assert 414 == answer.status
@@ -58,10 +60,10 @@ def test_a_long_path_is_refused_at_once(still_site: ApiSite, path: str, method: 
 
 def test_a_path_within_the_limit_is_routed(still_site: ApiSite) -> None:
     """The longest that is taken leads where it leads: to the root, nowhere, or to k6's part of it."""
-    assert 303 == ask(still_site, "/" * MAX_PATH_LENGTH).status
-    assert 303 == ask(still_site, "/" + "%2F" * ((MAX_PATH_LENGTH - 1) // 3)).status
-    assert 404 == ask(still_site, "/" + "%2e" * ((MAX_PATH_LENGTH - 1) // 3)).status
-    assert 401 == ask(still_site, "/x" * 1_000 + "/v1/tests", method="POST").status
+    assert 303 == send_request(still_site, "/" * MAX_PATH_LENGTH).status
+    assert 303 == send_request(still_site, "/" + "%2F" * ((MAX_PATH_LENGTH - 1) // 3)).status
+    assert 404 == send_request(still_site, "/" + "%2e" * ((MAX_PATH_LENGTH - 1) // 3)).status
+    assert 401 == send_request(still_site, "/x" * 1_000 + "/v1/tests", method="POST").status
 
 
 def test_a_long_query_is_refused(still_site: ApiSite) -> None:
@@ -70,7 +72,7 @@ def test_a_long_query_is_refused(still_site: ApiSite) -> None:
 
     assert 200 == still_site.client.call("GET", f"/runs?{most}").status
     assert 414 == still_site.client.call("GET", f"/runs?{most}limit=1").status
-    assert 414 == ask(still_site, "/login?next=" + "%2F" * 20_000).status
+    assert 414 == send_request(still_site, "/login?next=" + "%2F" * 20_000).status
 
 
 @pytest.mark.parametrize(
@@ -88,7 +90,7 @@ def test_a_long_query_is_refused(still_site: ApiSite) -> None:
 )
 def test_large_headers_are_refused(still_site: ApiSite, headers: list[tuple[str, str]]) -> None:
     """431 as a problem, also where the head is so large that its end is not awaited."""
-    answer = ask(still_site, "/login", headers)
+    answer = send_request(still_site, "/login", headers)
 
     assert 431 == answer.status
     assert "headers_too_large" == json.loads(answer.body)["code"]
@@ -119,7 +121,7 @@ def test_the_worst_header_within_the_limit_freezes_nobody(
     """Whatever reads a header takes time in step with its length: an answer that is none of a failure, soon."""
     token = [] if header[0] == "Authorization" else [("Authorization", f"Bearer {still_site.ours.token}")]
     began = time.monotonic()
-    answers = [ask(still_site, target, [*token, header], method) for method in ("GET", "POST")]
+    answers = [send_request(still_site, target, [*token, header], method) for method in ("GET", "POST")]
     took = time.monotonic() - began
 
     assert all(answer.status < 500 for answer in answers)

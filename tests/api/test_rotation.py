@@ -12,12 +12,12 @@ from tests.api.site import ApiSite, clock
 from tests.support.server import wait_until
 
 
-def _rotated(site: ApiSite, channel: dict[str, Any], **body: str) -> dict[str, Any]:
+def _rotate(site: ApiSite, channel: dict[str, Any], **body: str) -> dict[str, Any]:
     made: dict[str, Any] = site.client.ok("POST", f"/channels/{channel['id']}/rotate-secret", body)
     return made
 
 
-def _sent(site: ApiSite, channel: dict[str, Any], receiver: ScriptedReceiver) -> Received:
+def _last_request(site: ApiSite, channel: dict[str, Any], receiver: ScriptedReceiver) -> Received:
     """What a Test Hook of the channel brings to the receiver."""
     site.client.ok("POST", f"/channels/{channel['id']}/test", {})
     return receiver.requests[-1]
@@ -36,9 +36,9 @@ def _accepts(secret: str, request: Received, signature: str | None = None) -> bo
 def test_during_the_overlap_both_secrets_verify(site: ApiSite, receiver: ScriptedReceiver) -> None:
     """The reference library accepts what a real server sent by the new and by the former secret, newest first."""
     channel = site.channel(receiver.url)
-    before = _sent(site, channel, receiver)
-    rotated = _rotated(site, channel, overlap="1h")
-    during = _sent(site, channel, receiver)
+    before = _last_request(site, channel, receiver)
+    rotated = _rotate(site, channel, overlap="1h")
+    during = _last_request(site, channel, receiver)
     old, new = channel["signing_secret"], rotated["signing_secret"]
     first, second = str(during.header("webhook-signature")).split(" ")
 
@@ -52,13 +52,13 @@ def test_after_the_overlap_the_former_secret_is_refused(site: ApiSite, receiver:
     """Without an overlap, and when one is over, there is one signature, and the former secret verifies no more."""
     channel = site.channel(receiver.url)
     old = channel["signing_secret"]
-    newer = _rotated(site, channel, overlap="0s")["signing_secret"]
-    request = _sent(site, channel, receiver)
+    newer = _rotate(site, channel, overlap="0s")["signing_secret"]
+    request = _last_request(site, channel, receiver)
     assert [False, True] == [_accepts(secret, request) for secret in (old, newer)]
 
-    rotated = _rotated(site, channel, overlap="200ms")
+    rotated = _rotate(site, channel, overlap="200ms")
     wait_until(lambda: rfc3339(clock()) > rotated["previous_expires_at"])
-    request = _sent(site, channel, receiver)
+    request = _last_request(site, channel, receiver)
 
     assert 1 == len(str(request.header("webhook-signature")).split(" "))
     assert [False, False, True] == [_accepts(one, request) for one in (old, newer, rotated["signing_secret"])]
@@ -80,7 +80,7 @@ def test_a_sixth_live_secret_is_refused(site: ApiSite) -> None:
     """409 says what to do, changes nothing, and ending all former ones is always possible."""
     channel = site.channel("https://hooks.example.org")
     for _ in range(4):
-        _rotated(site, channel, overlap="7d")
+        _rotate(site, channel, overlap="7d")
     path = f"/channels/{channel['id']}/rotate-secret"
     before = site.contents()["channels"]
     refused = site.client.call("POST", path, {})
@@ -107,7 +107,7 @@ def test_a_rotation_is_in_the_audit_log_without_the_secret(still_site: ApiSite) 
     """Who rotated, which channel and until when the former secret lives are noted; no secret is stored in clear."""
     site = still_site
     channel = site.channel("https://hooks.example.org")
-    made = _rotated(site, channel, overlap="2h")
+    made = _rotate(site, channel, overlap="2h")
     contents = site.contents()
     entry = str(contents["audit_entries"][-1])
 

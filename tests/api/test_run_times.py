@@ -14,12 +14,12 @@ def moment(**ago: float) -> str:
     return (datetime.now(UTC) - timedelta(**ago)).isoformat()
 
 
-def between(run: dict[str, Any], first: str = "started_at", last: str = "ended_at") -> float:
+def seconds_between(run: dict[str, Any], first: str = "started_at", last: str = "ended_at") -> float:
     """The seconds from one time of the run to another."""
     return (datetime.fromisoformat(run[last]) - datetime.fromisoformat(run[first])).total_seconds()
 
 
-def new(site: ApiSite, **given: Any) -> dict[str, Any]:
+def create_run(site: ApiSite, **given: Any) -> dict[str, Any]:
     """A run, reported."""
     made: dict[str, Any] = site.client.ok("POST", "/runs", {"name": "Checkout", **given})
     return made
@@ -27,33 +27,33 @@ def new(site: ApiSite, **given: Any) -> dict[str, Any]:
 
 def test_a_run_that_is_told_of_afterwards(site: ApiSite) -> None:
     """It began and ended when its source says, and took as long; without times, no duration is made up."""
-    run = new(site, status=3, started_at=moment(hours=2), duration_s=600.5)
+    run = create_run(site, status=3, started_at=moment(hours=2), duration_s=600.5)
 
-    assert 600.5 == between(run)
-    assert 7190 < between(run, "started_at", "created_at") < 7260
-    assert 90 == between(new(site, status=12, duration_s=90))
-    assert None is new(site, status=3)["started_at"]
+    assert 600.5 == seconds_between(run)
+    assert 7190 < seconds_between(run, "started_at", "created_at") < 7260
+    assert 90 == seconds_between(create_run(site, status=12, duration_s=90))
+    assert None is create_run(site, status=3)["started_at"]
 
 
 def test_an_end_with_a_duration(site: ApiSite) -> None:
     """The duration that comes with an end is the run's, though its start was heard of late; sent twice, it stays."""
-    run = new(site)
+    run = create_run(site)
     ended, again = (
         site.client.ok("PATCH", f"/runs/{run['id']}", {"status": 3, "duration_s": 14.451}) for _ in range(2)
     )
 
     assert ended == again
-    assert 14.451 == pytest.approx(between(ended), abs=0.001)
+    assert 14.451 == pytest.approx(seconds_between(ended), abs=0.001)
     assert ended == site.client.ok("GET", f"/runs/{run['id']}")
 
 
 def test_a_start_that_is_told_late(site: ApiSite) -> None:
     """A run that began before the server could be told began then; by its end both times agree with its duration."""
-    run = new(site, started_at=moment(seconds=30))
+    run = create_run(site, started_at=moment(seconds=30))
     ended = site.client.ok("PATCH", f"/runs/{run['id']}", {"status": 3, "duration_s": 12})
 
-    assert 29 < between(run, "started_at", "created_at") < 60
-    assert (run["started_at"], 12) == (ended["started_at"], between(ended))
+    assert 29 < seconds_between(run, "started_at", "created_at") < 60
+    assert (run["started_at"], 12) == (ended["started_at"], seconds_between(ended))
 
 
 @pytest.mark.parametrize("wrong_by", [timedelta(hours=-3), timedelta(0), timedelta(days=400)])
@@ -63,7 +63,7 @@ def test_a_wrong_clock(site: ApiSite, wrong_by: timedelta) -> None:
     body = {"name": "Checkout", "started_at": (there - timedelta(seconds=8)).isoformat()}
     run = site.client.call("POST", "/runs", body, headers={"Date": format_datetime(there, usegmt=True)}).json
 
-    assert 8 == pytest.approx(between(run, "started_at", "created_at"), abs=0.002)
+    assert 8 == pytest.approx(seconds_between(run, "started_at", "created_at"), abs=0.002)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_times_that_can_not_be(still_site: ApiSite, given: dict[str, Any], field
 
 def test_a_duration_without_an_end(site: ApiSite) -> None:
     """A run that goes on has no duration yet."""
-    answer = site.client.call("PATCH", f"/runs/{new(site)['id']}", {"duration_s": 5})
+    answer = site.client.call("PATCH", f"/runs/{create_run(site)['id']}", {"duration_s": 5})
 
     assert (422, "duration_s") == (answer.status, answer.json["errors"][0]["field"])
 
@@ -97,7 +97,7 @@ def test_a_run_that_is_named_for_its_tool_only(site: ApiSite) -> None:
     """Runs that nothing but their tool names are of no test: a failure of one says nothing of the next."""
     channel = site.channel("http://127.0.0.1:9", subscription={"events": ["test.finished"], "only_on_change": True})
     for name, result in (("wrk", "failed"), ("wrk", "passed"), ("Named", "failed"), ("Named", "passed")):
-        new(site, name=name, tool="wrk", status=3, result=result)
+        create_run(site, name=name, tool="wrk", status=3, result=result)
 
     told = site.client.ok("GET", f"/channels/{channel['id']}/deliveries")["items"]
     runs = [site.client.ok("GET", f"/runs/{delivery['run_id']}") for delivery in told]

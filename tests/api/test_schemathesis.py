@@ -10,7 +10,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.schemas import BaseSchema
 
 from tests.api.matrix import LINES, Line
-from tests.api.matrix_requests import BODIES, Company, found, parts
+from tests.api.matrix_requests import BODIES, Company, find_request, parts
 from tests.api.site import ApiSite
 
 CONFIG = {
@@ -75,7 +75,7 @@ class Player:
         """
         self._site.sql("DELETE FROM attempt_paces")
         if self._company is None or self._line.method == "DELETE":  # which may leave nothing to go on with
-            self._company = found(self._site)
+            self._company = find_request(self._site)
         if zlib.crc32(repr((case.path_parameters, case.query, case.body)).encode()) % 4:
             self._refer(case, self._company)
         bearer = self._company.bearers[self._column]
@@ -85,7 +85,7 @@ class Player:
         assert case.meta is not None
         made = {location.value: info.mode.is_positive for location, info in case.meta.components.items()}
         if case.path_parameters and made.get("path"):
-            case.path_parameters = {name: company.thing(name) for name in case.path_parameters}
+            case.path_parameters = {name: company.get_path(name) for name in case.path_parameters}
         if isinstance(case.body, dict) and made.get("body"):
             good: dict[str, Any] = {
                 "organization_id": company.id,
@@ -107,7 +107,7 @@ def test_what_the_matrix_asks_is_answered_as_the_document_says(site: ApiSite, sc
     operation = schema[line.path][line.method]
     for column in ("own", "rep", "oth", "ses"):
         site.sql("DELETE FROM attempt_paces")
-        company = found(site)
+        company = find_request(site)
         good = parts(line, company, column)
         case = operation.Case(path_parameters=good.ids, query=good.query)
         if good.body is not None:

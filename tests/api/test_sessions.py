@@ -38,7 +38,7 @@ def _attempt(site: ApiSite, email: str, password: str = PASSWORD, **headers: str
     return site.nobody.call("POST", "/sessions", {"email": email, "password": password}, headers=headers)
 
 
-def _entered(site: ApiSite, email: str = "kim@example.org") -> Client:
+def _signed_in(site: ApiSite, email: str = "kim@example.org") -> Client:
     return Client(site.url, _attempt(site, email).json["session"])
 
 
@@ -88,11 +88,11 @@ def test_a_wrong_password_and_an_unknown_address_read_the_same(site: ApiSite) ->
     )
     took = time.monotonic() - began
 
-    def told(answer: Answer) -> tuple[int, bytes, set[str]]:
+    def summarize(answer: Answer) -> tuple[int, bytes, set[str]]:
         return answer.status, answer.body, set(answer.headers)
 
     assert [401] * 5 + [429] == [answer.status for answer in known]
-    assert [told(answer) for answer in known[:5]] == [told(answer) for answer in unknown[:5]]
+    assert [summarize(answer) for answer in known[:5]] == [summarize(answer) for answer in unknown[:5]]
     assert [(429, "rate_limited")] * 2 == [(one[5].status, one[5].json["code"]) for one in (known, unknown)]
     assert all(59 - took <= int(one[5].headers["retry-after"]) <= 60 for one in (known, unknown))
     assert "Bearer" == known[0].headers["www-authenticate"]
@@ -101,7 +101,7 @@ def test_a_wrong_password_and_an_unknown_address_read_the_same(site: ApiSite) ->
 def test_a_new_session_takes_the_place_of_the_one_that_came_along(site: ApiSite) -> None:
     """The former one is 401 at once; another one goes on and sees where else its user is signed in."""
     _person(site, "kim@example.org")
-    other, former = _entered(site), _entered(site)
+    other, former = _signed_in(site), _signed_in(site)
     answer = former.call("POST", "/sessions", {"email": "kim@example.org", "password": PASSWORD})
 
     assert 201 == answer.status
@@ -113,7 +113,7 @@ def test_a_new_session_takes_the_place_of_the_one_that_came_along(site: ApiSite)
 def test_an_api_token_opens_no_account(site: ApiSite) -> None:
     """403 on each route that is a person's, whoever's token it is; a session is 401 where a token is needed."""
     _person(site, "kim@example.org", Role.ADMIN)
-    kim = _entered(site)
+    kim = _signed_in(site)
     for method, path in (
         ("GET", "/sessions"),
         ("DELETE", "/sessions/1"),
@@ -131,7 +131,7 @@ def test_nobody_ends_the_session_of_somebody_else(site: ApiSite) -> None:
     """404, as for one that is not there."""
     _person(site, "kim@example.org")
     _person(site, "lee@example.org")
-    kim, lee = _entered(site), _entered(site, "lee@example.org")
+    kim, lee = _signed_in(site), _signed_in(site, "lee@example.org")
     (hers,) = kim.ok("GET", "/sessions")["items"]
 
     assert [404] * 3 == [lee.call("DELETE", f"/sessions/{one}").status for one in (hers["id"], 999_999, "x")]
@@ -141,7 +141,7 @@ def test_nobody_ends_the_session_of_somebody_else(site: ApiSite) -> None:
 def test_a_person_changes_its_name_and_password(site: ApiSite) -> None:
     """The name shows; a new password ends the other sessions; the former one does not let in any more."""
     _person(site, "kim@example.org")
-    kim, other = _entered(site), _entered(site)
+    kim, other = _signed_in(site), _signed_in(site)
 
     assert "Kim Lee" == kim.ok("PATCH", "/account", {"name": "Kim Lee"})["name"]
     assert "Kim Lee" == kim.ok("PATCH", "/account", {})["name"]
@@ -159,7 +159,7 @@ def test_a_person_makes_a_token_of_an_organization(site: ApiSite) -> None:
     """As POST /tokens: an admin does, a member is 403, others' organization 404; the token works and is hers."""
     _person(site, "kim@example.org", Role.ADMIN)
     _person(site, "lee@example.org", Role.MEMBER)
-    kim, lee = _entered(site), _entered(site, "lee@example.org")
+    kim, lee = _signed_in(site), _signed_in(site, "lee@example.org")
     body = {"organization_id": site.ours.organization_id, "name": "CI", "scope": "report", "trigger": "ci"}
     answer = kim.call("POST", "/account/tokens", {**body, "project_id": site.ours.project_id})
     run = Client(site.url, answer.json["token"]).ok("POST", "/runs", {"name": "n"})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.matrix import LINES, Line
-from tests.api.matrix_requests import PASSWORD, Company, found, parts, send
+from tests.api.matrix_requests import PASSWORD, Company, find_request, parts, send
 from tests.api.site import ApiSite
 from tests.support.server import Answer, Client
 
@@ -23,18 +23,18 @@ LISTS = [line for line in LINES if line.method == "GET" and line.expected["own"]
 @pytest.fixture(scope="module")
 def ours(still_site: ApiSite) -> Company:
     """A company with one of everything that routes name."""
-    return _complete(found(still_site))
+    return _complete(find_request(still_site))
 
 
 @pytest.fixture(scope="module")
 def theirs(still_site: ApiSite) -> Company:
     """Another one."""
-    return _complete(found(still_site))
+    return _complete(find_request(still_site))
 
 
 def _complete(company: Company) -> Company:
     for name in dict.fromkeys(name for line in LINES for name in line.ids):
-        company.thing(name)
+        company.get_path(name)
     return company
 
 
@@ -43,7 +43,7 @@ def _asker(line: Line) -> str:
     return "own" if line.expected["own"] < 300 else "ses"
 
 
-def _told(answer: Answer, *ids: Any) -> tuple[int, str]:
+def _without_ids(answer: Answer, *ids: Any) -> tuple[int, str]:
     """Status and body without the ids that were asked for."""
     said = answer.body.decode()
     for asked in sorted(map(str, ids), key=len, reverse=True):
@@ -60,10 +60,10 @@ def test_another_organizations_ids_lead_nowhere(
     swaps = [(name,) for name in line.ids] + [tuple(line.ids)]
     before = still_site.contents()
     for names in swaps:
-        foreign = {name: theirs.thing(name) for name in names}
+        foreign = {name: theirs.get_path(name) for name in names}
         unused = {name: NOBODYS_UUID if name == "delivery_id" else NOBODYS for name in names}
         answers = [
-            _told(send(line, ours, _asker(line), **others), *others.values(), *good.values())
+            _without_ids(send(line, ours, _asker(line), **others), *others.values(), *good.values())
             for others in (foreign, unused)
         ]
 
@@ -91,7 +91,7 @@ NAMED: dict[str, tuple[int, Callable[[Company, Any], tuple[str, str, Any]]]] = {
         422,
         lambda us, project: (
             "PATCH",
-            f"/channels/{us.thing('channel_id')}",
+            f"/channels/{us.get_path('channel_id')}",
             {"subscription": {"projects": [project]}},
         ),
     ),
@@ -126,7 +126,7 @@ def test_another_organizations_project_can_not_be_named(
     status, ask = NAMED[named]
     ask(ours, 0)  # makes what it is about
     before = still_site.contents()
-    answers = [_told(ours.owner.call(*ask(ours, project)), project) for project in (theirs.project_id, NOBODYS)]
+    answers = [_without_ids(ours.owner.call(*ask(ours, project)), project) for project in (theirs.project_id, NOBODYS)]
 
     assert status == answers[0][0], answers[0]
     assert answers[0] == answers[1]
@@ -142,7 +142,7 @@ def test_a_session_makes_no_token_beyond_its_organizations(
     foreign = theirs.id if field == "organization_id" else theirs.project_id
     before = still_site.contents()
     answers = [
-        _told(ours.client("ses").call("POST", "/account/tokens", {**body, field: value}), value)
+        _without_ids(ours.client("ses").call("POST", "/account/tokens", {**body, field: value}), value)
         for value in (foreign, NOBODYS)
     ]
 
@@ -166,7 +166,7 @@ def test_the_audit_log_is_not_filtered_by_strangers(
 @pytest.mark.parametrize("line", LISTS, ids=lambda line: line.name)
 def test_what_the_other_organization_has_does_not_show(still_site: ApiSite, line: Line) -> None:
     """Each answer of ours, and each page of it, stays the same to the byte when the neighbour gets something of all."""
-    us, neighbour = _complete(found(still_site)), found(still_site)
+    us, neighbour = _complete(find_request(still_site)), find_request(still_site)
     before = _pages(line, us)
     _complete(neighbour)
 
@@ -194,7 +194,7 @@ def _without_uses(answer: Answer) -> tuple[int, str]:
 
 def test_somebody_in_both_is_two_members(still_site: ApiSite) -> None:
     """Each organization sees and removes its own: the other's role, projects and tokens stay out of sight, and stay."""
-    us, them = found(still_site), found(still_site)
+    us, them = find_request(still_site), find_request(still_site)
     shared = us.users["mem"]
     invited = {"email": us.email("mem"), "role": "member", "project_ids": [them.project_id]}
     token = them.owner.ok("POST", f"/organizations/{them.id}/invitations", invited)["token"]

@@ -10,7 +10,7 @@ from tests.api.site import ApiSite
 from tests.support.server import Client
 
 
-def _listed(site: ApiSite, token: dict[str, Any]) -> dict[str, Any]:
+def _list(site: ApiSite, token: dict[str, Any]) -> dict[str, Any]:
     (found,) = [one for one in site.client.ok("GET", "/tokens?limit=200")["items"] if one["id"] == token["id"]]
     return dict(found)
 
@@ -70,7 +70,7 @@ def test_who_may_read_and_revoke_tokens(still_site: ApiSite) -> None:
 
     assert [403, 403, 200, 200, 401] == [client.call("GET", "/tokens").status for client in clients]
     assert [403, 403, 403, 404, 401] == [client.call("DELETE", f"/tokens/{made['id']}").status for client in clients]
-    assert made["id"] == _listed(site, made)["id"]
+    assert made["id"] == _list(site, made)["id"]
 
 
 def test_a_project_token_is_for_a_project_that_takes_runs(still_site: ApiSite) -> None:
@@ -130,18 +130,18 @@ def test_the_last_use_is_kept_once_a_minute(still_site: ApiSite, use: Callable[[
     site = still_site
     made = site.client.ok("POST", "/tokens", {"name": "t", "scope": "manage"})
     client = Client(site.url, made["token"])
-    assert _listed(site, made)["last_used_at"] is None
+    assert _list(site, made)["last_used_at"] is None
     use(client)
-    first = _listed(site, made)["last_used_at"]
+    first = _list(site, made)["last_used_at"]
     for _ in range(5):
         use(client)
 
     assert first is not None
-    assert first == _listed(site, made)["last_used_at"]
+    assert first == _list(site, made)["last_used_at"]
     site.sql("UPDATE tokens SET last_used_at = last_used_at - 60000000 WHERE id = :id", id=made["id"])
-    before = _listed(site, made)["last_used_at"]
+    before = _list(site, made)["last_used_at"]
     use(client)
-    assert before < first < _listed(site, made)["last_used_at"]
+    assert before < first < _list(site, made)["last_used_at"]
 
 
 def test_a_token_loses_with_its_user(still_site: ApiSite) -> None:

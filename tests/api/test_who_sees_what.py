@@ -16,7 +16,7 @@ PATH = "v2/room/1/notification?auth_token=x"
 
 
 @pytest.fixture
-def told(site: ApiSite) -> Iterator[tuple[str, str]]:
+def failed_delivery(site: ApiSite) -> Iterator[tuple[str, str]]:
     """A delivery that failed with a talkative answer, of a HipChat channel, which quotes it; its path and its run's."""
     headers = {
         "Location": f"https://{THEIRS.decode()}.example/",
@@ -47,9 +47,11 @@ def _attempt(client: Client, path: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("who", ["member", "project token read", "project token manage"])
-def test_who_may_not_read_the_log_sees_status_and_reason_only(site: ApiSite, told: tuple[str, str], who: str) -> None:
+def test_who_may_not_read_the_log_sees_status_and_reason_only(
+    site: ApiSite, failed_delivery: tuple[str, str], who: str
+) -> None:
     """No header, body, address or message of the receiver's reaches a member or a token of one project."""
-    path, listed = told
+    path, listed = failed_delivery
     projects = (site.ours.project_id,)
     client = {
         "member": lambda: site.with_token(role=Role.MEMBER, projects=projects, trigger=Trigger.CI),
@@ -71,9 +73,9 @@ def test_who_may_not_read_the_log_sees_status_and_reason_only(site: ApiSite, tol
 
 
 @pytest.mark.parametrize("who", ["owner", "admin", "owner's read token"])
-def test_the_leads_see_what_was_sent_and_answered(site: ApiSite, told: tuple[str, str], who: str) -> None:
+def test_the_leads_see_what_was_sent_and_answered(site: ApiSite, failed_delivery: tuple[str, str], who: str) -> None:
     """Owner and admins see headers, bodies and the receiver's words; but not the values of its own credentials."""
-    path, listed = told
+    path, listed = failed_delivery
     client = {
         "owner": lambda: site.client,
         "admin": lambda: site.with_token(role=Role.ADMIN),
@@ -90,9 +92,9 @@ def test_the_leads_see_what_was_sent_and_answered(site: ApiSite, told: tuple[str
     assert OURS.decode() in attempt["request"]["body"]
 
 
-def test_others_see_nothing(site: ApiSite, told: tuple[str, str]) -> None:
+def test_others_see_nothing(site: ApiSite, failed_delivery: tuple[str, str]) -> None:
     """A report token is 403, the other organization and a member of another project 404, nobody 401."""
-    path, listed = told
+    path, listed = failed_delivery
     stranger = site.with_token(role=Role.MEMBER)
     report = _project_token(site, Scope.REPORT)
 
@@ -102,9 +104,9 @@ def test_others_see_nothing(site: ApiSite, told: tuple[str, str]) -> None:
         assert all(THEIRS not in answer.body for answer in asked)
 
 
-def test_a_pause_quotes_nobody(site: ApiSite, told: tuple[str, str]) -> None:
+def test_a_pause_quotes_nobody(site: ApiSite, failed_delivery: tuple[str, str]) -> None:
     """Why a channel was paused is read by members and told to other channels: the receiver's words are not in it."""
-    path, _ = told
+    path, _ = failed_delivery
     channel = f"/channels/{site.client.ok('GET', path)['channel_id']}"
     wait_until(lambda: site.client.ok("GET", channel)["paused_reason"] is not None)
     reason = site.client.ok("GET", channel)["paused_reason"]

@@ -36,7 +36,7 @@ class Gallery:
         for tab in self._tabs.values():
             tab.close()
 
-    def look_at(self, picture: Picture) -> list[str]:
+    def inspect(self, picture: Picture) -> list[str]:
         """What is wrong with it, each as a sentence that says in which look."""
         tab = self._tab(picture.who)
         tab.problems.clear()
@@ -48,17 +48,17 @@ class Gallery:
             return [f"{picture.name}: {error}"]
         noted = [f"{picture.name}: {problem}" for problem in tab.problems]
         # What follows puts styles of its own into the page, which the page's policy rightly refuses.
-        noted += [issue for width in WIDTHS for issue in self._look(tab, picture, width)]
+        noted += [issue for width in WIDTHS for issue in self._inspect(tab, picture, width)]
         return noted + [f"{picture.name}: {issue}" for issue in self._by_keyboard(tab)]
 
-    def look_without_script(self, picture: Picture) -> list[str]:
+    def inspect_without_script(self, picture: Picture) -> list[str]:
         """What is wrong with it where JavaScript is off."""
         tab = self._tab(picture.who, script=False)
         tab.problems.clear()
         tab.go(picture.path(self.sample), status=picture.status)
         return [*tab.problems, *idle_buttons(tab.page)]
 
-    def _look(self, tab: Tab, picture: Picture, width: int) -> Iterator[str]:
+    def _inspect(self, tab: Tab, picture: Picture, width: int) -> Iterator[str]:
         for theme in THEMES:
             set_look(tab.page, width, theme)
             if self._folder is not None:

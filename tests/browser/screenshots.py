@@ -42,7 +42,7 @@ def main(names: list[str]) -> int:
 
 def _make(pictures: list[Picture], sample: Sample, folder: Path) -> list[str]:
     with chromium() as browser, Gallery(browser, sample, folder) as gallery:
-        return [issue for picture in pictures for issue in gallery.look_at(picture)]
+        return [issue for picture in pictures for issue in gallery.inspect(picture)]
 
 
 if __name__ == "__main__":

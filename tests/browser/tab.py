@@ -63,10 +63,10 @@ class Tab:
         self.context.set_default_timeout(TIMEOUT_MS)
         self.context.add_init_script(_TELL_REFUSED)
         self.page: Page = self.context.new_page()
-        self.page.on("console", self._told)
+        self.page.on("console", self._on_console)
         self.page.on("pageerror", lambda error: self._note(f"script failed: {error}"))
-        self.page.on("request", self._asked)
-        self.page.on("requestfailed", self._failed)
+        self.page.on("request", self._on_request)
+        self.page.on("requestfailed", self._on_failure)
 
     def expect(self, pattern: str) -> None:
         """From now on a problem that matches ``pattern`` is none: the test causes it on purpose."""
@@ -100,15 +100,15 @@ class Tab:
         if not any(pattern.search(what) for pattern in self._expected):
             self.problems.append(what)
 
-    def _told(self, message: ConsoleMessage) -> None:
+    def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning"}:
             self._note(f"console: {message.text} ({_place(message)})")
 
-    def _asked(self, request: Request) -> None:
+    def _on_request(self, request: Request) -> None:
         if not request.url.startswith(f"{self.url}/"):
             self._note(f"asked another host: {request.url}")
 
-    def _failed(self, request: Request) -> None:
+    def _on_failure(self, request: Request) -> None:
         if request.failure != "net::ERR_ABORTED":  # the page was left, and with it what it was still loading
             self._note(f"request failed: {request.method} {request.url}: {request.failure}")
 

@@ -27,20 +27,20 @@ def test_a_page_is_whole_and_everybody_can_use_it(gallery: Gallery, picture: Pic
 
     Going through it by keyboard, one sees where one is.
     """
-    assert [] == gallery.look_at(picture)
+    assert [] == gallery.inspect(picture)
 
 
 @pytest.mark.parametrize("picture", _THERE, ids=lambda one: one.name)
 def test_no_button_of_a_page_is_idle_without_script(gallery: Gallery, picture: Picture) -> None:
     """Where JavaScript is off, what can be pressed does something."""
-    assert [] == gallery.look_without_script(picture)
+    assert [] == gallery.inspect_without_script(picture)
 
 
 @pytest.mark.parametrize("picture", there(FIRST_START), ids=lambda one: one.name)
 def test_the_first_pages_of_all_are_whole(browser: Browser, tmp_path: Path, picture: Picture) -> None:
     """The same of what a new server shows."""
     with empty_server(tmp_path) as nothing, Gallery(browser, nothing) as seen:
-        assert [] == seen.look_at(picture)
+        assert [] == seen.inspect(picture)
 
 
 def test_every_page_has_a_picture() -> None:

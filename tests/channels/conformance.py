@@ -107,7 +107,7 @@ def cases() -> dict[str, Case]:
     return found
 
 
-def rendered(kind: ChannelKind, case: Case, url: str = URL) -> Message:
+def render(kind: ChannelKind, case: Case, url: str = URL) -> Message:
     """The request of ``kind`` for one case."""
     return channel_type(kind).render(stored_settings(kind, {"url": url}), case.notice, case.envelope)
 

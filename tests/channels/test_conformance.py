@@ -16,9 +16,9 @@ from loadbell.domain.events import EventName
 from loadbell.domain.notices import Fact
 from loadbell.domain.runs import Link, Result, RunStatus, Threshold
 from loadbell.outbound.contract import Reply, legacy_headers
-from tests.channels.conformance import FAKES, NOW, RUN, URL, cases, finished, post, rendered, run_case
+from tests.channels.conformance import FAKES, NOW, RUN, URL, cases, finished, post, render, run_case
 from tests.channels.conformance_verdicts import ANSWERS, STATUSES, Answer, Expected
-from tests.channels.golden import golden, kept
+from tests.channels.golden import golden, list_files
 
 KINDS = list(channel_types())
 
@@ -64,7 +64,7 @@ def test_every_request_is_as_it_was_reviewed() -> None:
     """Each kind's request for each event and status is the kept one; ``python -m tests.channels.golden`` rewrites."""
     wanted = golden()
 
-    assert set(wanted) == kept()
+    assert set(wanted) == list_files()
     for path, content in wanted.items():
         assert json.loads(path.read_text(encoding="utf-8")) == json.loads(content), path.name
 
@@ -73,7 +73,7 @@ def test_every_request_is_as_it_was_reviewed() -> None:
 def test_the_legacy_headers_come_first(kind: ChannelKind) -> None:
     """Every request of every kind carries the three headers of LoadImpact, then what it is."""
     for case in cases().values():
-        message = rendered(kind, case)
+        message = render(kind, case)
 
         assert legacy_headers(case.envelope) == message.headers[:3]
         assert ("Content-Type", "application/json") in message.headers
@@ -151,7 +151,7 @@ def test_settings_survive_storage_and_show_no_secret(kind: ChannelKind) -> None:
 
     assert parsed == stored_settings(kind, stored)
     assert "https://receiver.example/…" == masked_settings(kind, stored)["url"]
-    shown = f"{parsed!r} {masked_settings(kind, stored)} {rendered(kind, cases()['test.started running'])!r}"
+    shown = f"{parsed!r} {masked_settings(kind, stored)} {render(kind, cases()['test.started running'])!r}"
     assert "sentinel" not in shown.lower()
 
 
@@ -170,7 +170,7 @@ def test_every_case_is_accepted(kind: ChannelKind) -> None:
     """The kind's own server, with all its limits, takes every event and status, and the kind calls that a success."""
     with FAKES[kind]() as url:
         for name, case in cases().items():
-            reply = post(rendered(kind, case, url))
+            reply = post(render(kind, case, url))
 
             assert Reason.OK is channel_type(kind).judge(reply, NOW).reason, (name, reply)
 
@@ -193,6 +193,6 @@ def test_hostile_texts_are_accepted(kind: ChannelKind, hostile: str) -> None:
     told = replace(told, subject=hostile, facts=(*told.facts, Fact("Pressed by", hostile)))
 
     with FAKES[kind]() as url:
-        reply = post(rendered(kind, replace(case, notice=told), url))
+        reply = post(render(kind, replace(case, notice=told), url))
 
     assert Reason.OK is channel_type(kind).judge(reply, NOW).reason, reply

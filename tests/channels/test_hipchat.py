@@ -50,7 +50,7 @@ OUR_FAULT = "This is a fault of loadbell: please report it, with what the log sh
 parse = partial(parse_settings, ChannelKind.HIPCHAT, check_url=partial(check_url, policy=AddressPolicy()))
 
 
-def told(notice: Notice, now: int = NOW) -> dict[str, Any]:
+def render(notice: Notice, now: int = NOW) -> dict[str, Any]:
     """The notification as the room takes it; what the room would refuse is an error."""
     envelope = Envelope(DELIVERY, EventName.FINISHED, attempt=1, now=now, payload=b"{}")
     room = FakeHipChat()
@@ -99,12 +99,12 @@ def test_a_failed_run_is_told() -> None:
             ],
             "url": "https://loadbell.example/runs/7",
         },
-    } == told(FAILED)
+    } == render(FAILED)
 
 
 def test_the_least_that_can_be_told() -> None:
     """Nothing but a headline makes a message and a card without empty parts."""
-    notification = told(Notice(headline="Test Hook", subject="", tone=Tone.NEWS, occurred_at=NOW))
+    notification = render(Notice(headline="Test Hook", subject="", tone=Tone.NEWS, occurred_at=NOW))
 
     assert "<strong>Test Hook</strong><br>2026-11-18 11:06:40 UTC" == notification["message"]
     assert {"style": "application", "id": str(DELIVERY), "format": "medium", "title": "Test Hook"} == notification[
@@ -118,14 +118,14 @@ def test_the_least_that_can_be_told() -> None:
 )
 def test_the_tone_decides_colour_and_bell(tone: Tone, color: str, *, notify: bool) -> None:
     """People are notified of failures only."""
-    notification = told(replace(FAILED, tone=tone))
+    notification = render(replace(FAILED, tone=tone))
 
     assert (color, notify) == (notification["color"], notification["notify"])
 
 
 def test_late_news_says_so() -> None:
     """More than a minute after the event, message and card begin with how late it is."""
-    notification = told(FAILED, NOW + 7_200 * SECOND)
+    notification = render(FAILED, NOW + 7_200 * SECOND)
 
     assert notification["message"].startswith("<strong>Load test failed a threshold (delayed 2 h)</strong>: ")
     assert notification["card"]["title"].startswith("Load test failed a threshold (delayed 2 h): ")
@@ -148,7 +148,7 @@ def test_the_headers() -> None:
 )
 def test_only_links_to_the_web_are_made(link: str) -> None:
     """Any other link is left out of message and card."""
-    notification = told(replace(FAILED, links=(Link("x", link),)))
+    notification = render(replace(FAILED, links=(Link("x", link),)))
 
     assert "<a " not in notification["message"]
     assert "url" not in notification["card"]
@@ -158,7 +158,7 @@ def test_what_has_no_room_is_counted() -> None:
     """Beyond 10,000 characters whole lines go, beyond ten attributes whole attributes, and their number is told."""
     facts = tuple(Fact(f"fact {number:03}", "&" * 200) for number in range(100))
 
-    notification = told(replace(FAILED, facts=facts))
+    notification = render(replace(FAILED, facts=facts))
     lines = notification["message"].split("<br>")
     shown = [line for line in lines if line.startswith("fact")]
 
@@ -174,7 +174,7 @@ def test_of_many_failed_thresholds_ten_are_told(count: int, last: str) -> None:
     """They leave room for what else is known."""
     thresholds = tuple(Threshold(f"{number} x", ok=False, value=1.0) for number in range(count))
 
-    notification = told(replace(FAILED, thresholds=thresholds))
+    notification = render(replace(FAILED, thresholds=thresholds))
 
     assert f"<br>{last}<br>Project: " in notification["message"]
     assert notification["card"]["description"]["value"].endswith(f"; {last}")
@@ -185,7 +185,7 @@ def test_as_many_attributes_as_there_is_room_for(count: int) -> None:
     """Exactly ten are all shown."""
     facts = tuple(Fact(str(number), "") for number in range(count))
 
-    attributes = told(replace(FAILED, facts=facts, metrics=()))["card"]["attributes"]
+    attributes = render(replace(FAILED, facts=facts, metrics=()))["card"]["attributes"]
 
     assert [str(number) for number in range(count)] == [one["label"] for one in attributes]
 
@@ -193,7 +193,7 @@ def test_as_many_attributes_as_there_is_room_for(count: int) -> None:
 @pytest.mark.parametrize("length", [499, 500, 501, 10_000])
 def test_long_texts_are_cut_visibly(length: int) -> None:
     """At their limit they are whole; above it they end in an ellipsis, never inside an entity."""
-    notification = told(replace(FAILED, headline="x", subject="x" * length, why="&" * length))
+    notification = render(replace(FAILED, headline="x", subject="x" * length, why="&" * length))
 
     subject = notification["message"].partition('runs/7">')[2].partition("</a>")[0]
     assert (length > 500) == (subject == "x" * 499 + "…")
@@ -206,7 +206,7 @@ def test_no_text_from_outside_is_markup(subject: str, why: str, label: str, time
     """Whatever a test is called, the room takes the message, and its tags are ours."""
     notice = replace(FAILED, subject=subject * times, why=why, facts=(Fact(label, subject),), metrics=(), links=())
 
-    message = told(notice)["message"]
+    message = render(notice)["message"]
 
     assert 1 == message.count("<strong>") == message.count("</strong>")
     assert message.count("<") == 2 + message.count("<br>")
@@ -216,7 +216,7 @@ def test_no_text_from_outside_is_markup(subject: str, why: str, label: str, time
 @pytest.mark.parametrize("name", ["a\u202eb", "a\u2066b", "a\u200fb"])
 def test_the_writing_direction_stays(name: str) -> None:
     """Marks that would turn round what follows are gone from message and card."""
-    notification = json.dumps(told(replace(FAILED, subject=name)), ensure_ascii=False)
+    notification = json.dumps(render(replace(FAILED, subject=name)), ensure_ascii=False)
 
     assert name not in notification
     assert "ab" in notification

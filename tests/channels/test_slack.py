@@ -63,7 +63,7 @@ def texts(part: Any) -> list[str]:
     )
 
 
-def marked(content: dict[str, Any]) -> list[str]:
+def mark(content: dict[str, Any]) -> list[str]:
     """The texts in which marks are read: the fallback text, and what is said to be mrkdwn."""
     parts = [part for block in content["blocks"] for part in (block.get("text"), *block.get("fields", ()))]
     return [content["text"], *(part["text"] for part in parts if part and part["type"] == "mrkdwn")]
@@ -74,7 +74,7 @@ def block(content: dict[str, Any], kind: str) -> dict[str, Any]:
     return next(block for block in content["blocks"] if block["type"] == kind)
 
 
-def accepted(slack: FakeSlack, notice: Notice) -> bool:
+def render_accepted(slack: FakeSlack, notice: Notice) -> bool:
     """Whether Slack takes the message for ``notice``."""
     rendered = CHANNEL.render(
         SlackSettings(slack.webhook_url), notice, Envelope(DELIVERY, EventName.STARTED, 1, NOW, b"")
@@ -159,7 +159,7 @@ def test_a_link_that_slack_would_refuse_is_left_out(url: str, slack: FakeSlack) 
     notice = replace(NOTICE, links=(Link("Open", url),))
 
     assert url not in str(message(notice))
-    assert accepted(slack, notice)
+    assert render_accepted(slack, notice)
 
 
 def test_links_that_do_not_fit_are_counted() -> None:
@@ -167,7 +167,7 @@ def test_links_that_do_not_fit_are_counted() -> None:
     links = tuple(Link(f"Build {number}", f"https://ci.example/{number}?a=1&b=<|>" + "x" * 200) for number in range(20))
     content = message(replace(NOTICE, links=links))
 
-    for text in (marked(content)[0], marked(content)[-1]):
+    for text in (mark(content)[0], mark(content)[-1]):
         told = re.findall(r"<https://[^<>|]+\|Build \d+>", text)
         assert len(told) == text.count("<") > 0
         assert re.search(r" … and \d+ more$", text)
@@ -189,7 +189,7 @@ def test_a_name_pings_nobody(name: str) -> None:
     )
     content = message(notice)
 
-    assert not any(re.search(r"<(?!https://)|(?<![\w])@\w", text) for text in marked(content))
+    assert not any(re.search(r"<(?!https://)|(?<![\w])@\w", text) for text in mark(content))
     assert not any(re.search(r"<(?!https://)", text) for text in texts(content))
 
 
@@ -198,8 +198,8 @@ def test_text_from_outside_makes_no_link_picture_or_heading() -> None:
     note = "# Big [Sign in](https://evil.example/) ![x](https://evil.example/t.png)"
     content = message(replace(NOTICE, why=note, facts=(Fact("Note", note),)))
 
-    assert not any("](" in text or re.search(r"(?m)^#", text) for text in marked(content))
-    assert any("Sign in" in text for text in marked(content))
+    assert not any("](" in text or re.search(r"(?m)^#", text) for text in mark(content))
+    assert any("Sign in" in text for text in mark(content))
 
 
 def test_a_name_opens_no_code_block() -> None:
@@ -215,7 +215,7 @@ def test_the_header_keeps_its_limit(size: int, slack: FakeSlack, *, cut: bool) -
     header = block(message(notice), "header")["text"]["text"]
 
     assert min(size, 150) == length(header)
-    assert (cut, accepted(slack, notice)) == (header.endswith("…"), True)
+    assert (cut, render_accepted(slack, notice)) == (header.endswith("…"), True)
 
 
 def test_more_than_fits_is_counted(slack: FakeSlack) -> None:
@@ -225,7 +225,7 @@ def test_more_than_fits_is_counted(slack: FakeSlack) -> None:
 
     assert "✗ t9\n… and 2 more" in content["text"]
     assert "… and 2 more" == block({"blocks": content["blocks"][2:]}, "section")["fields"][-1]["text"]
-    assert accepted(slack, notice)
+    assert render_accepted(slack, notice)
 
 
 @pytest.mark.parametrize("size", [99, 100, 101, 10_000])
@@ -257,7 +257,7 @@ def test_the_longest_message_stays_below_what_slack_takes(slack: FakeSlack) -> N
 
     assert sum(map(length, texts(content))) < 13_200
     assert length(content["text"]) <= 2_000
-    assert accepted(slack, notice)
+    assert render_accepted(slack, notice)
 
 
 @given(
@@ -273,12 +273,12 @@ def test_the_longest_message_stays_below_what_slack_takes(slack: FakeSlack) -> N
 )
 def test_every_notice_makes_a_message(slack: FakeSlack, notice: Notice) -> None:
     """Whatever its texts, empty ones too, Slack takes the message."""
-    assert accepted(slack, notice)
+    assert render_accepted(slack, notice)
 
 
 def test_a_note_of_white_space_alone_is_left_out(slack: FakeSlack) -> None:
     """Slack refuses an empty section: a note with nothing to read makes none."""
-    assert accepted(slack, replace(NOTICE, why=" \x85\n", thresholds=()))
+    assert render_accepted(slack, replace(NOTICE, why=" \x85\n", thresholds=()))
 
 
 def test_an_event_of_the_past_makes_a_message(slack: FakeSlack) -> None:
@@ -286,7 +286,7 @@ def test_an_event_of_the_past_makes_a_message(slack: FakeSlack) -> None:
     notice = minimal_notice(EventName.STARTED, NOW)
 
     assert "🔔 test.started" == message(notice)["text"]
-    assert accepted(slack, notice)
+    assert render_accepted(slack, notice)
 
 
 @pytest.mark.parametrize("path", ["workflows/T0/A0/1/x", "triggers/T0/1/x"])

@@ -23,7 +23,7 @@ PAIR = {"username": "ann", "password": "sentinel-pass"}
 parse = partial(parse_settings, ChannelKind.WEBHOOK, check_url=partial(check_url, policy=AddressPolicy()))
 
 
-def rendered(**settings: Any) -> Message:
+def render(**settings: Any) -> Message:
     envelope = Envelope(UUID(int=1), EventName.STARTED, attempt=1, now=0, payload=b"{}")
     return CHANNEL.render(WebHookSettings(URL, **settings), minimal_notice(EventName.STARTED, 0), envelope)
 
@@ -44,7 +44,7 @@ def errors_of(raw: dict[str, Any], **more: Any) -> list[tuple[str, str]]:
 )
 def test_a_user_name_and_password_are_sent_as_http_basic(username: str, password: str, sent: str) -> None:
     """The examples of RFC 7617 come out byte for byte, in one Authorization header whose value is marked secret."""
-    message = rendered(username=username, password=password)
+    message = render(username=username, password=password)
 
     assert [sent] == [value for name, value in message.headers if name.lower() == "authorization"]
     assert "authorization" in message.secret_headers
@@ -53,7 +53,7 @@ def test_a_user_name_and_password_are_sent_as_http_basic(username: str, password
 
 def test_a_bearer_token_is_sent_as_such() -> None:
     """One Authorization header with the token, marked secret, beside headers of one's own."""
-    message = rendered(bearer_token="abc.DEF-123=", headers={"X-Team": "perf"})
+    message = render(bearer_token="abc.DEF-123=", headers={"X-Team": "perf"})
 
     assert (("X-Team", "perf"), ("Authorization", "Bearer abc.DEF-123=")) == message.headers[-2:]
     assert frozenset({"x-team", "authorization"}) == message.secret_headers
@@ -62,7 +62,7 @@ def test_a_bearer_token_is_sent_as_such() -> None:
 def test_no_credential_is_no_header() -> None:
     """Without credentials, and with empty ones, nothing is sent."""
     for given in ({}, {"username": "", "password": "", "bearer_token": ""}):
-        assert [] == [name for name, _ in rendered(**given).headers if name.lower() == "authorization"]
+        assert [] == [name for name, _ in render(**given).headers if name.lower() == "authorization"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_credentials_are_shown_nowhere() -> None:
     """Masked they are an ellipsis, unset ones are left out, and repr has none of them."""
     stored = {"url": URL, "headers": {}, **PAIR, "bearer_token": ""}
     basic = base64.b64encode(b"ann:sentinel-pass").decode()
-    message = rendered(**PAIR)
+    message = render(**PAIR)
 
     assert {"url": "https://receiver.example/…", "headers": {}, "username": "…", "password": "…"} == masked_settings(
         ChannelKind.WEBHOOK, stored

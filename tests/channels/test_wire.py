@@ -8,7 +8,7 @@ from loadbell.channels import channel_types
 from loadbell.domain.channels import ChannelKind
 from loadbell.outbound.sender import Sender
 from loadbell.testing import ScriptedReceiver
-from tests.channels.conformance import cases, rendered
+from tests.channels.conformance import cases, render
 from tests.outbound.sending import scenario
 
 
@@ -16,7 +16,7 @@ from tests.outbound.sending import scenario
 def test_header_names_are_spelled_on_the_wire_as_documented(kind: ChannelKind) -> None:
     """Every request has the three legacy headers once, so spelled, and each header as the channel gave it."""
     with ScriptedReceiver() as receiver:
-        messages = [replace(rendered(kind, case), url=f"{receiver.url}hook") for case in cases().values()]
+        messages = [replace(render(kind, case), url=f"{receiver.url}hook") for case in cases().values()]
 
         async def send(sender: Sender) -> None:
             for message in messages:

@@ -10,7 +10,7 @@ from loadbell.channels.wording import length, readable, truncate, verdicts
 from loadbell.domain.runs import Threshold
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """As most providers want it."""
     return html.escape(text, quote=False)
 
@@ -61,17 +61,17 @@ def test_a_readable_text_can_be_sent(text: str) -> None:
 )
 def test_a_text_is_cut_where_it_shows(text: str, room: int, shown: str) -> None:
     """At the limit nothing is cut; above it "…" says so; no escape, surrogate pair or joined emoji is left half."""
-    assert shown == truncate(text, room, escaped)
+    assert shown == truncate(text, room, escape)
 
 
 @given(st.text(st.sampled_from("a&<\u200d \U0001d538")), st.integers(1, 30))
 def test_a_cut_text_fits_and_begins_as_the_whole(text: str, room: int) -> None:
     """It is never longer than its room, whole if that fits, and otherwise the beginning of the text and "…"."""
-    shown = truncate(text, room, escaped)
+    shown = truncate(text, room, escape)
 
     assert length(shown) <= room
-    if length(escaped(text)) <= room:
-        assert shown == escaped(text)
+    if length(escape(text)) <= room:
+        assert shown == escape(text)
     else:
         assert shown.endswith("…")
         assert text.startswith(html.unescape(shown.removesuffix("…")))

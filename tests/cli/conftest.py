@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.api.site import ApiSite, served
-from tests.support.commands import Done, loadbell
+from tests.support.commands import Completed, loadbell
 
-Ask = Callable[..., Done]
+Ask = Callable[..., Completed]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def site(sqlite_store: str) -> Iterator[ApiSite]:
 def ask(site: ApiSite) -> Ask:
     """Runs ``loadbell`` with the server's address and the owner's token, or what else is given."""
 
-    def run(*words: str, **more: str) -> Done:
+    def run(*words: str, **more: str) -> Completed:
         return loadbell(*words, **{"LOADBELL_URL": site.url, "LOADBELL_TOKEN": site.ours.token, **more})
 
     return run

@@ -13,7 +13,7 @@ from loadbell.store.audit import append_account_entry
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.api.site import ApiSite, clock
 from tests.cli.conftest import Ask
-from tests.support.commands import Done, loadbell
+from tests.support.commands import Completed, loadbell
 from tests.support.stores import KEY
 
 
@@ -123,25 +123,25 @@ def test_the_operator_exports_every_log_beside_a_running_server(
         (ours, "ann@example.org", "organization.deleted"),
         (theirs, "bob@example.org", "organization.changed"),
         (ours, "ann@example.org", "organization.changed"),
-    ] == _said(whole)[:4]
+    ] == _read_entries(whole)[:4]
     assert {"created_at": "1970-01-01T00:00:01.000Z", "changes": {}} == {
         key: value
         for key, value in json.loads(whole.stdout.splitlines()[0]).items()
         if key in {"created_at", "changes"}
     }
-    assert {ours} == {organization for organization, _, _ in _said(export("--organization", str(ours)))}
-    assert {"bob@example.org"} == {who for _, who, _ in _said(export("--user", "Bob@example.org"))}
-    assert [(None, "bob@example.org", "account.changed")] == _said(export("--until", "1971-01-01T00:00:00Z"))
+    assert {ours} == {organization for organization, _, _ in _read_entries(export("--organization", str(ours)))}
+    assert {"bob@example.org"} == {who for _, who, _ in _read_entries(export("--user", "Bob@example.org"))}
+    assert [(None, "bob@example.org", "account.changed")] == _read_entries(export("--until", "1971-01-01T00:00:00Z"))
     nobody = export("--user", "nobody@example.org")
     assert (1, "") == (nobody.returncode, nobody.stdout)
     assert "nobody@example.org has no account" in nobody.stderr
 
 
-def _said(done: Done) -> list[tuple[int | None, str, str]]:
+def _read_entries(done: Completed) -> list[tuple[int | None, str, str]]:
     entries = [json.loads(line) for line in done.stdout.splitlines()]
     return [(entry["organization_id"], entry["user"], entry["action"]) for entry in entries]
 
 
-def _items(done: Done) -> list[dict[str, Any]]:
+def _items(done: Completed) -> list[dict[str, Any]]:
     items: list[dict[str, Any]] = json.loads(done.stdout)["items"]
     return items

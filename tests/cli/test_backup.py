@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands import Done, loadbell
+from tests.support.commands import Completed, loadbell
 from tests.support.server import Client, Server, set_up, wait_until
 
 HOOK = {"url": "http://127.0.0.1:9/sentinel", "headers": {"X-Key": "sentinel"}}
 
 
-def _backup(folder: Path, *words: str, **environment: str) -> Done:
+def _backup(folder: Path, *words: str, **environment: str) -> Completed:
     return loadbell("backup", *words, LOADBELL_DATA_DIR=str(folder), **environment)
 
 

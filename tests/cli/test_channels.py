@@ -16,9 +16,9 @@ from loadbell.domain.quotas import Quotas
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.api.site import ApiSite, served
 from tests.cli.conftest import Ask
-from tests.support.commands import Done, loadbell
+from tests.support.commands import Completed, loadbell
 
-Call = Callable[..., Done]
+Call = Callable[..., Completed]
 
 
 @pytest.fixture
@@ -92,13 +92,13 @@ def test_pausing_and_resuming(site: ApiSite, call: Call) -> None:
     channel = site.channel("https://hooks.example.org/x")
     number = str(channel["id"])
 
-    assert (0, f"Channel {number} is paused.\n") == _told(call("pause", number))
+    assert (0, f"Channel {number} is paused.\n") == _outcome(call("pause", number))
     assert "paused: " in call("list").stdout
     assert json.loads(call("list", "--json").stdout)["items"][0]["paused_reason"]
     assert 0 == call("resume", number, "--held", "drop").returncode
     assert json.loads(call("pause", number, "--json").stdout)["paused_reason"]
     done = call("resume", number)
-    assert (0, f"Channel {number} tells again. What it held is being delivered.\n") == _told(done)
+    assert (0, f"Channel {number} tells again. What it held is being delivered.\n") == _outcome(done)
     assert site.client.ok("GET", f"/channels/{number}")["paused_reason"] is None
 
 
@@ -220,5 +220,5 @@ def test_each_command_explains_itself(command: str) -> None:
     assert f"loadbell channels {command}" in done.stdout
 
 
-def _told(done: Done) -> tuple[int, str]:
+def _outcome(done: Completed) -> tuple[int, str]:
     return done.returncode, done.stdout

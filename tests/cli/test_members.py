@@ -8,7 +8,7 @@ import pytest
 from loadbell.domain.orgs import Role
 from tests.api.site import ApiSite
 from tests.cli.conftest import Ask
-from tests.support.commands import Done, loadbell, loadbell_at_terminal
+from tests.support.commands import Completed, loadbell, loadbell_at_terminal
 
 PASSWORD = "correct horse battery"
 
@@ -35,7 +35,7 @@ def test_an_invitation(site: ApiSite, ask: Ask) -> None:
     assert "https://loadbell.example.org/invitations/lbi_" in invited.stdout
     assert f"{number}  lee@example.org  member  project {project}  expires in 7 d\n" == listed.stdout
     assert f"Invitation {number} is revoked.\n" == revoked.stdout
-    assert (0, "") == _told(empty)
+    assert (0, "") == _outcome(empty)
     assert "loadbell members invite" in empty.stderr
 
 
@@ -99,7 +99,7 @@ def test_without_a_terminal_what_cant_be_undone_needs_yes(site: ApiSite, ask: As
     before = site.contents()
     done = ask("members", *(word.format(member=member) for word in words))
 
-    assert (2, "") == _told(done)
+    assert (2, "") == _outcome(done)
     assert "--yes" in done.stderr
     assert before == site.contents()
 
@@ -118,7 +118,7 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
         "member": ask("members", "list", LOADBELL_TOKEN=site.token(role=Role.MEMBER)),
     }
 
-    assert {(1, "")} == {_told(done) for done in refused.values()}
+    assert {(1, "")} == {_outcome(done) for done in refused.values()}
     assert [] == [(word, done.stderr) for word, done in refused.items() if word not in done.stderr]
 
 
@@ -142,5 +142,5 @@ def test_wrong_usage(words: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def _told(done: Done) -> tuple[int, str]:
+def _outcome(done: Completed) -> tuple[int, str]:
     return done.returncode, done.stdout

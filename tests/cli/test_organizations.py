@@ -7,7 +7,7 @@ import pytest
 from loadbell.domain.orgs import Role, Scope
 from tests.api.site import ApiSite
 from tests.cli.conftest import Ask
-from tests.support.commands import Done, loadbell, loadbell_at_terminal
+from tests.support.commands import Completed, loadbell, loadbell_at_terminal
 
 
 def test_the_tokens_organization(site: ApiSite, ask: Ask) -> None:
@@ -16,8 +16,8 @@ def test_the_tokens_organization(site: ApiSite, ask: Ask) -> None:
     renamed = ask("organizations", "rename", "Ours and yours")
     listed, shown = ask("organizations", "list"), ask("organizations", "show")
 
-    assert (0, f"Organization {own} is now called Ours and yours.\n") == _told(renamed)
-    assert f"{own}  Ours and yours  since just now\n" in listed.stdout.replace(_ago(listed), "just now")
+    assert (0, f"Organization {own} is now called Ours and yours.\n") == _outcome(renamed)
+    assert f"{own}  Ours and yours  since just now\n" in listed.stdout.replace(_age(listed), "just now")
     assert f"default project  {site.ours.project_id}\n" in shown.stdout
     assert json.loads(ask("organizations", "show", "--json").stdout)["name"] == "Ours and yours"
 
@@ -81,7 +81,7 @@ def test_without_a_terminal_a_deletion_needs_yes(site: ApiSite, ask: Ask, words:
     before = site.contents()
     done = ask(*(word.format(project=project) for word in words))
 
-    assert (2, "") == _told(done)
+    assert (2, "") == _outcome(done)
     assert "--yes" in done.stderr
     assert before == site.contents()
 
@@ -98,7 +98,7 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
         "read projects": ask("projects", "list", LOADBELL_TOKEN=site.token(scope=Scope.REPORT)),
     }
 
-    assert {(1, "")} == {_told(done) for done in refused.values()}
+    assert {(1, "")} == {_outcome(done) for done in refused.values()}
     assert [] == [(word, done.stderr) for word, done in refused.items() if word not in done.stderr]
 
 
@@ -121,10 +121,10 @@ def test_wrong_usage(words: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def _told(done: Done) -> tuple[int, str]:
+def _outcome(done: Completed) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-def _ago(done: Done) -> str:
+def _age(done: Completed) -> str:
     """What the only line of a list ends with, behind "since"."""
     return done.stdout.rstrip().rpartition("since ")[2]

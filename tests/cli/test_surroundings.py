@@ -14,7 +14,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from tests.support.commands import Done, loadbell
+from tests.support.commands import Completed, loadbell
 
 SETUP = ("setup", "--organization", "Érable ☎", "--email", "kim@example.org")
 HERE = {"LOADBELL_URL": "http://127.0.0.1:1", "LOADBELL_TOKEN": "lb_x"}
@@ -23,7 +23,7 @@ NOBODY = ("setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", *
 """Runs a program as somebody without a name, who may read our files all the same, as in a container."""
 
 
-def _run(words: Sequence[str], *, prefix: Sequence[str] = (), redirected: str = "", **environment: str) -> Done:
+def _run(words: Sequence[str], *, prefix: Sequence[str] = (), redirected: str = "", **environment: str) -> Completed:
     """Runs ``loadbell`` with nothing in its environment but ``environment``; ``redirected``: as a shell does that."""
     command = [*prefix, sys.executable, "-m", "loadbell", *words]
     if redirected:

@@ -46,7 +46,7 @@ def second(at: int, *, vus: int = 2, requests: int = 6) -> list[Point]:
     ]
 
 
-def taken(*pushes: list[Point], period: int = 3, now: int = NOW) -> Measurements:
+def merge_all(*pushes: list[Point], period: int = 3, now: int = NOW) -> Measurements:
     measured = Measurements()
     for push in pushes:
         measured.merge(condense(push, measured.thresholds, period=period), now)
@@ -55,7 +55,7 @@ def taken(*pushes: list[Point], period: int = 3, now: int = NOW) -> Measurements
 
 def test_the_course_has_rates_shares_and_percentiles() -> None:
     """A step for each period: counts become rates, of the values of that step alone."""
-    measured = taken(second(NOW - 9), second(NOW - 6, vus=5, requests=12))
+    measured = merge_all(second(NOW - 9), second(NOW - 6, vus=5, requests=12))
     first, other = build_samples(measured)
 
     assert (NOW - 9, 2, 2.0, 1 / 6) == (first.at, first.vus, first.requests, first.failed)
@@ -73,7 +73,7 @@ def test_the_order_of_pushes_says_nothing(order: list[int], together: int) -> No
     mixed = [moments[at] for at in order]
     pushes = [list(chain.from_iterable(mixed[at : at + together])) for at in range(0, 12, together)]
 
-    whole, parts = taken(*moments), taken(*pushes)
+    whole, parts = merge_all(*moments), merge_all(*pushes)
 
     assert msgspec.to_builtins(build_samples(whole)) == msgspec.to_builtins(build_samples(parts))
     assert whole.totals == parts.totals
@@ -124,7 +124,7 @@ def test_a_run_of_strange_metrics_is_bounded() -> None:
 
 def test_several_instances_share_out_their_users() -> None:
     """What two of them say of the same second is added up; what one says of two seconds is not."""
-    measured = taken(second(NOW - 6), second(NOW - 6, vus=3), second(NOW - 3, vus=4))
+    measured = merge_all(second(NOW - 6), second(NOW - 6, vus=3), second(NOW - 3, vus=4))
 
     assert [5, 4] == [step.vus for step in build_samples(measured)]
     total = measured.totals["vus"]
@@ -134,7 +134,7 @@ def test_several_instances_share_out_their_users() -> None:
 
 def test_a_clock_that_is_wrong_by_hours_is_put_right() -> None:
     """The course lies where we know that it was, and keeps its shape."""
-    measured = taken(second(NOW - 5 * HOUR - 9), second(NOW - 5 * HOUR - 6))
+    measured = merge_all(second(NOW - 5 * HOUR - 9), second(NOW - 5 * HOUR - 6))
 
     assert [NOW - 9, NOW - 6] == [step.at for step in build_samples(measured)]
 
@@ -151,14 +151,14 @@ def test_a_push_is_taken_once() -> None:
 
 def test_a_metric_that_changes_its_kind_is_left_out() -> None:
     """What was a counter stays one."""
-    measured = taken([Point("m", {}, NOW, Counter(1))], [Point("m", {}, NOW, Rate(1, 1))])
+    measured = merge_all([Point("m", {}, NOW, Counter(1))], [Point("m", {}, NOW, Rate(1, 1))])
 
     assert ({"m": Counter(1)}, 1) == (measured.totals, measured.left_out)
 
 
 def test_failed_checks_by_name() -> None:
     """Those that failed, the most often failed first."""
-    measured = taken(
+    measured = merge_all(
         [
             Point("checks", {"check": "a"}, NOW, Rate(3, 4)),
             Point("checks", {"check": "b"}, NOW, Rate(4, 4)),
@@ -171,6 +171,6 @@ def test_failed_checks_by_name() -> None:
 
 def test_it_comes_back_as_it_was_kept() -> None:
     """Msgpack and back."""
-    measured = taken(second(NOW - 6), second(NOW - 3))
+    measured = merge_all(second(NOW - 6), second(NOW - 3))
 
     assert measured == msgspec.msgpack.decode(msgspec.msgpack.encode(measured), type=Measurements)

@@ -57,7 +57,7 @@ RUN = Run(
 HELD, CROSSED = Threshold("checks>0.9", ok=True, value=1.0), Threshold("p(95)<500", ok=False, value=812.0)
 
 
-def told(name: EventName = EventName.FINISHED, **changes: object) -> Notice:
+def make_notice(name: EventName = EventName.FINISHED, **changes: object) -> Notice:
     """What is told of the run with these changes."""
     run = replace(RUN, **changes)  # type: ignore[arg-type]  # fields of a run, by name
     return run_notice(run, name, project="Shop", who="ann@example.org", now=NOW)
@@ -127,7 +127,7 @@ ENDS = {
 
 def test_every_end_has_its_headline_and_tone() -> None:
     """Each final status with each result is told in the words of the table."""
-    found = {(status, result): told(status=status, result=result) for status in FINAL for result in Result}
+    found = {(status, result): make_notice(status=status, result=result) for status in FINAL for result in Result}
 
     assert {end: (notice.headline, notice.tone) for end, notice in found.items()} == ENDS
 
@@ -135,16 +135,16 @@ def test_every_end_has_its_headline_and_tone() -> None:
 def test_nothing_is_good_without_proof() -> None:
     """The good tone, which channels show in green, is for a run that finished by itself and proved that it passed."""
     good = [end for end, (_, tone) in ENDS.items() if tone is GOOD]
-    started = told(EventName.STARTED, status=RunStatus.RUNNING, result=None)
+    started = make_notice(EventName.STARTED, status=RunStatus.RUNNING, result=None)
 
     assert [(RunStatus.FINISHED, Result.PASSED)] == good
     assert Tone.NEWS is started.tone
-    assert Tone.NEWS is told(result=None).tone
+    assert Tone.NEWS is make_notice(result=None).tone
 
 
 def test_a_start_tells_what_is_known_by_then() -> None:
     """A start has no end, duration, status, result or reason, even if the run carries a note."""
-    notice = told(EventName.STARTED, status=RunStatus.RUNNING, result=None, note="x", trigger=Trigger.CI)
+    notice = make_notice(EventName.STARTED, status=RunStatus.RUNNING, result=None, note="x", trigger=Trigger.CI)
 
     assert ("Load test started", "Checkout", None) == (notice.headline, notice.subject, notice.why)
     assert ["Project", "Reported by", "Trigger", "Started"] == list(facts(notice))
@@ -153,7 +153,7 @@ def test_a_start_tells_what_is_known_by_then() -> None:
 
 def test_an_end_tells_how_long_it_took_and_how_it_ended() -> None:
     """Start, end, the time between them, status in the legacy words, and result."""
-    said = facts(told(status=RunStatus.TIMED_OUT))
+    said = facts(make_notice(status=RunStatus.TIMED_OUT))
 
     assert ("1 min 30 s", "Timed out", "unknown") == (said["Duration"], said["Status"], said["Result"])
     assert said["Started"] < said["Ended"]
@@ -161,7 +161,7 @@ def test_an_end_tells_how_long_it_took_and_how_it_ended() -> None:
 
 def test_what_is_not_known_is_left_out() -> None:
     """A run that ended before it ran has no start and no duration; an unknown trigger is not told."""
-    said = facts(told(status=RunStatus.ABORTED_BY_USER, started_at=None))
+    said = facts(make_notice(status=RunStatus.ABORTED_BY_USER, started_at=None))
 
     assert not {"Started", "Duration", "Trigger"} & set(said)
 
@@ -189,12 +189,12 @@ def test_what_is_not_known_is_left_out() -> None:
 )
 def test_an_end_says_why(changes: dict[str, object], why: str | None) -> None:
     """Silence, a correction, thresholds that failed and the source's own note; nothing when nothing is known."""
-    assert why == told(**changes).why  # type: ignore[arg-type]  # fields of a run, by name
+    assert why == make_notice(**changes).why  # type: ignore[arg-type]  # fields of a run, by name
 
 
 def test_the_first_link_leads_to_the_run() -> None:
     """Our own page comes first, without the server's address; then what the source gave."""
-    notice = told(links=(Link("Build", "https://ci.example/42"),))
+    notice = make_notice(links=(Link("Build", "https://ci.example/42"),))
 
     assert [("Open the run", "/runs/7"), ("Build", "https://ci.example/42")] == [
         (link.title, link.url) for link in notice.links
@@ -203,7 +203,7 @@ def test_the_first_link_leads_to_the_run() -> None:
 
 def test_the_first_metrics_are_told() -> None:
     """As many metrics as a message holds, in their order, as people write numbers."""
-    notice = told(metrics={f"m{number}": number + 0.5 for number in range(MAX_METRICS + 5)})
+    notice = make_notice(metrics={f"m{number}": number + 0.5 for number in range(MAX_METRICS + 5)})
 
     assert MAX_METRICS == len(notice.metrics)
     assert [Fact("m0", "0.5"), Fact("m1", "1.5")] == list(notice.metrics[:2])
@@ -211,7 +211,7 @@ def test_the_first_metrics_are_told() -> None:
 
 def test_known_metrics_have_labels_and_units() -> None:
     """Whichever source reported them; others stay as they are called."""
-    notice = told(metrics={"p95_ms": 812.4, "failed_rate": 0.0042, "vus": 200.0, "rps": 12.5})
+    notice = make_notice(metrics={"p95_ms": 812.4, "failed_rate": 0.0042, "vus": 200.0, "rps": 12.5})
 
     assert (
         Fact("p95", "812 ms"),
@@ -236,7 +236,7 @@ def test_an_end_is_compared_with_the_run_before() -> None:
 
 def test_the_tool_is_named_with_its_version() -> None:
     """Where it is known."""
-    facts = {fact.label: fact.value for fact in told(tool="k6 2.2.0").facts}
+    facts = {fact.label: fact.value for fact in make_notice(tool="k6 2.2.0").facts}
 
     assert facts["Reported by"].endswith(", with k6 2.2.0")
 
@@ -319,6 +319,6 @@ def test_one_duration() -> None:
     """How long a run took is told once: what its source measured of it is the span between its start and its end."""
     metrics = {"duration_s": 90.0, "requests": 5.0}
 
-    assert ["Requests"] == [fact.label for fact in told(metrics=metrics).metrics]
-    assert Fact("Duration", "1 min 30 s") in told(metrics=metrics).facts
-    assert "duration_s" in [fact.label for fact in told(metrics=metrics, started_at=None).metrics]
+    assert ["Requests"] == [fact.label for fact in make_notice(metrics=metrics).metrics]
+    assert Fact("Duration", "1 min 30 s") in make_notice(metrics=metrics).facts
+    assert "duration_s" in [fact.label for fact in make_notice(metrics=metrics, started_at=None).metrics]

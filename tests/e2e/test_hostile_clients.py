@@ -114,16 +114,16 @@ ATTACKS: list[Callable[[Target], None]] = [slashes, thresholds, series, idle, ha
 
 def test_attacks_freeze_nobody(tmp_path: Path) -> None:
     """Every report is taken, health is told, memory is bounded, and SIGTERM ends the process."""
-    _attacked(tmp_path, SHORT)
+    _attack(tmp_path, SHORT)
 
 
 @pytest.mark.soak
 def test_all_attacks_at_once_are_hardly_felt(tmp_path: Path) -> None:
     """At 50 reports a second: health within 100 ms (p99), no report over 1 s, 128 MiB more memory at most."""
-    _attacked(tmp_path, WHOLE)
+    _attack(tmp_path, WHOLE)
 
 
-def _attacked(data_dir: Path, form: Form) -> None:
+def _attack(data_dir: Path, form: Form) -> None:
     _many_files()
     made = set_up(data_dir)
     with Server(data_dir) as server:
@@ -137,11 +137,11 @@ def _attacked(data_dir: Path, form: Form) -> None:
         wrong: list[str] = []
 
         def health() -> None:
-            healths.append(_timed(wrong, lambda: Client(server.url, None).call("GET", "//healthz").status, 200))
+            healths.append(_time(wrong, lambda: Client(server.url, None).call("GET", "//healthz").status, 200))
             sizes.append(process.memory_info().rss)
 
         def report() -> None:
-            reports.append(_timed(wrong, lambda: client.call("POST", "/runs", {"name": "honest"}).status, 201))
+            reports.append(_time(wrong, lambda: client.call("POST", "/runs", {"name": "honest"}).status, 201))
 
         with _each(0.05, health), _each(0.1, report, 5):
             for attack in ATTACKS:
@@ -164,7 +164,7 @@ def _attacked(data_dir: Path, form: Form) -> None:
     assert (0, True) == (code, stopped < 10)
 
 
-def _timed(wrong: list[str], ask: Callable[[], int], expected: int) -> float:
+def _time(wrong: list[str], ask: Callable[[], int], expected: int) -> float:
     began = time.monotonic()
     try:
         status = ask()

@@ -125,7 +125,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield Site(tmp_path, port, made, token, receiver, target.url)
 
 
-def _ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+def _wait_for_end(process: subprocess.Popen[str]) -> tuple[int, str]:
     printed, _ = process.communicate(timeout=90)
     return process.returncode, printed
 
@@ -153,7 +153,7 @@ def test_each_end_is_told(site: Site, case: str) -> None:
     """k6 exits as without us, the run ends as it ended, and the receiver hears of its start and its end once each."""
     options, environment, code, status, result = CASES[case]
     with site.server():
-        exit_code, printed = _ended(site.k6({"vus": 2, "duration": "2s", **options}, **environment))
+        exit_code, printed = _wait_for_end(site.k6({"vus": 2, "duration": "2s", **options}, **environment))
         run = site.newest()
         wait_until(lambda: len(site.events(run["id"])) == 2)
 
@@ -166,7 +166,7 @@ def test_each_end_is_told(site: Site, case: str) -> None:
 def test_our_figures_are_k6s(site: Site) -> None:
     """Percentiles are within 1 % of k6's own summary, counts are the same, and so are the values of thresholds."""
     with site.server():
-        code, printed = _ended(site.k6({"vus": 5, "duration": "4s", "thresholds": HOLDS}))
+        code, printed = _wait_for_end(site.k6({"vus": 5, "duration": "4s", "thresholds": HOLDS}))
         run = site.newest()
     summary = json.loads((site.folder / "summary.json").read_text())["metrics"]
     times = summary["http_req_duration"]
@@ -192,7 +192,7 @@ def test_an_interrupt_is_an_abort_by_user(site: Site) -> None:
         wait_until(lambda: bool(site.receiver.requests))
         time.sleep(1.5)
         process.send_signal(signal.SIGINT)
-        code, printed = _ended(process)
+        code, printed = _wait_for_end(process)
 
         assert (105, 6) == (code, site.newest()["status"]), printed
 
@@ -204,7 +204,7 @@ def test_a_killed_k6_times_out(site: Site) -> None:
         wait_until(lambda: bool(site.receiver.requests))
         time.sleep(1)
         process.kill()
-        _ended(process)
+        _wait_for_end(process)
         wait_until(lambda: site.newest()["ended_at"] is not None, timeout=30)
         run = site.newest()
         wait_until(lambda: len(site.events(run["id"])) == 2)
@@ -219,7 +219,7 @@ def test_abort_reaches_k6(site: Site) -> None:
         wait_until(lambda: bool(site.receiver.requests))
         run = site.newest()
         asked = site.client.ok("POST", f"/runs/{run['id']}/abort", {})
-        code, printed = _ended(process)
+        code, printed = _wait_for_end(process)
         wait_until(lambda: len(site.events(run["id"])) == 2)
 
         assert (5, 105, 6) == (asked["status"], code, site.newest()["status"]), printed
@@ -234,7 +234,7 @@ def test_a_restart_in_mid_test_loses_nothing_but_pushes(site: Site) -> None:
         server.kill()
     time.sleep(1)
     with site.server():
-        code, printed = _ended(process)
+        code, printed = _wait_for_end(process)
         run = site.newest()
         wait_until(lambda: len(site.events(run["id"])) == 2)
 
@@ -247,7 +247,7 @@ def test_an_end_that_nobody_heard_is_silence(site: Site) -> None:
         process = site.k6({"vus": 1, "duration": "3s"})
         wait_until(lambda: bool(site.receiver.requests))
         server.kill()
-    code, printed = _ended(process)
+    code, printed = _wait_for_end(process)
     with site.server(SILENCE_S):
         wait_until(lambda: site.newest()["ended_at"] is not None, timeout=30)
 
@@ -257,7 +257,7 @@ def test_an_end_that_nobody_heard_is_silence(site: Site) -> None:
 def test_k6_does_not_start_without_a_good_token(site: Site) -> None:
     """A wrong token is said in words that help, and the load test does not run (k6's own rule)."""
     with site.server():
-        code, printed = _ended(site.k6({"vus": 1, "duration": "1s"}, K6_CLOUD_TOKEN="lb_wrong"))
+        code, printed = _wait_for_end(site.k6({"vus": 1, "duration": "1s"}, K6_CLOUD_TOKEN="lb_wrong"))
 
         assert 255 == code
         assert "K6_CLOUD_TOKEN is no API token of this loadbell" in printed
@@ -271,7 +271,7 @@ def test_several_k6_push_to_one_run(site: Site) -> None:
         run = report.ok("POST", "/runs", said)["id"]
         shared = {"K6_OUT": "cloud", "K6_CLOUD_PUSH_REF_ID": str(run)}
         both = [site.k6({"vus": users, "duration": "4s"}, "run", **shared) for users in (2, 3)]
-        assert [0, 0] == [_ended(one)[0] for one in both]
+        assert [0, 0] == [_wait_for_end(one)[0] for one in both]
         found = report.ok("PATCH", f"/runs/{run}", {"status": 3, "result": "passed"})
         wait_until(lambda: len(site.events(run)) == 2)
 
@@ -287,7 +287,7 @@ def test_a_file_is_enough(site: Site) -> None:
     variables = ("K6_CLOUD_HOST", "K6_CLOUD_TOKEN")
     with site.server():
         words = ("run", "--config", str(config), "--out", "cloud")
-        code, printed = _ended(site.k6({"vus": 1, "duration": "1s"}, *words, **dict.fromkeys(variables, "")))
+        code, printed = _wait_for_end(site.k6({"vus": 1, "duration": "1s"}, *words, **dict.fromkeys(variables, "")))
 
         assert (0, 3) == (code, site.newest()["status"]), printed
 
@@ -297,7 +297,7 @@ def test_k6_says_that_a_channel_is_paused(site: Site) -> None:
     with site.server():
         channel = site.client.ok("GET", f"/organizations/{site.made['organization_id']}/channels")["items"][0]
         site.client.ok("POST", f"/channels/{channel['id']}/pause")
-        _, printed = _ended(site.k6({"vus": 1, "duration": "1s"}))
+        _, printed = _wait_for_end(site.k6({"vus": 1, "duration": "1s"}))
 
         assert "the channel receiver is paused" in printed
 
@@ -310,7 +310,7 @@ def test_local_execution(site: Site) -> None:
     with site.server():
         words = ("cloud", "run", "--local-execution")
         stack = {"K6_CLOUD_STACK_ID": "42", "K6_CLOUD_PROJECT_ID": str(site.made["project_id"])}
-        code, printed = _ended(site.k6({"vus": 1, "duration": "2s", "thresholds": HOLDS}, *words, **stack))
+        code, printed = _wait_for_end(site.k6({"vus": 1, "duration": "2s", "thresholds": HOLDS}, *words, **stack))
         run = site.newest()
 
         assert (0, 3, "passed") == (code, run["status"], run["result"]), printed

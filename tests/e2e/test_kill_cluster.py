@@ -208,7 +208,7 @@ def _kill_and_check(folder: Path, postgres_url: str, seed: int, kills: int) -> N
                 process.start(dies=False)
         runs = {run for reporter in reporters for run in reporter.runs}
         client = Client(str(servers[0].url), made["token"])
-        deliveries = _delivered(client, made["organization_id"])
+        deliveries = _count_delivered(client, made["organization_id"])
         for kind, receiver in receivers.all.items():
             own = [item for item in deliveries if item["channel_id"] == channels[kind]]
             _check_channel(kind, own, receiver.requests, runs)
@@ -216,7 +216,7 @@ def _kill_and_check(folder: Path, postgres_url: str, seed: int, kills: int) -> N
         assert sum(item["attempt_count"] > 1 for item in deliveries), "some had to be tried again"
 
 
-def _delivered(client: Client, organization_id: int) -> list[dict[str, Any]]:
+def _count_delivered(client: Client, organization_id: int) -> list[dict[str, Any]]:
     """Everything in the log once nothing is left to do."""
     path = f"/organizations/{organization_id}/deliveries"
     open_ones = [f"{path}?status={status}&limit=1" for status in ("pending", "sending")]

@@ -19,7 +19,7 @@ ENVIRONMENT = {"LOADBELL_RETRY_SCHEDULE": "10ms"}
 CRASHING = str(Path(__file__).parent.parent / "support" / "crashing_server.py")
 
 
-def _failed(client: Client, organization_id: int, receiver: ScriptedReceiver) -> tuple[int, list[str]]:
+def _fail_deliveries(client: Client, organization_id: int, receiver: ScriptedReceiver) -> tuple[int, list[str]]:
     """A channel with failed deliveries whose receiver is well again from now on; their ids."""
     receiver.play([respond(500)])
     channel = client.ok(
@@ -58,7 +58,7 @@ def test_a_replay_survives_kill(tmp_path: Path, place: str) -> None:
     with ScriptedReceiver() as receiver:
         with Server(tmp_path, ENVIRONMENT) as server:
             client = Client(server.url, made["token"])
-            channel, ids = _failed(client, made["organization_id"], receiver)
+            channel, ids = _fail_deliveries(client, made["organization_id"], receiver)
             before = len(receiver.requests)
             replay: dict[str, Any] = client.ok(
                 "POST", f"/channels/{channel}/replay", {"since": "2020-01-01T00:00:00Z", "statuses": ["failed"]}

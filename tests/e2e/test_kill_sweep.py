@@ -9,17 +9,17 @@ import pytest
 
 from loadbell.store.sweeps import BATCH
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.support.crowds import hold
+from tests.support.crowds import hold_deliveries
 from tests.support.server import Client, DidNotStart, Server, set_up, wait_until
-from tests.support.stores import opened
+from tests.support.stores import open_store
 
 MANY = 3 * BATCH
 CRASHING = str(Path(__file__).parent.parent / "support" / "crashing_server.py")
 
 
 async def _fill(data_dir: Path, organization_id: int, channel_id: int) -> None:
-    async with opened(f"sqlite:///{data_dir}/loadbell.sqlite3") as database:
-        await hold(database, organization_id, channel_id, MANY, (time.time_ns() // 1000) - 1_000_000)
+    async with open_store(f"sqlite:///{data_dir}/loadbell.sqlite3") as database:
+        await hold_deliveries(database, organization_id, channel_id, MANY, (time.time_ns() // 1000) - 1_000_000)
 
 
 @pytest.mark.parametrize("way", ["drop", "deliver", "delete"])

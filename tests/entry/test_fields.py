@@ -30,7 +30,7 @@ class Part(msgspec.Struct):
     size: int = 0
 
 
-class Whole(msgspec.Struct, kw_only=True):
+class Model(msgspec.Struct, kw_only=True):
     """One field of each sort."""
 
     name: str
@@ -73,7 +73,7 @@ class Whole(msgspec.Struct, kw_only=True):
 def test_a_wrong_field_is_told_in_words(field: str, value: Any, path: str, message: str) -> None:
     """The path leads to the very part that is wrong, and the sentence says what it must be."""
     with pytest.raises(Invalid) as caught:
-        convert_fields({"name": "n", field: value}, Whole)
+        convert_fields({"name": "n", field: value}, Model)
 
     assert [(path, message)] == [(error.field, error.message) for error in caught.value.errors]
 
@@ -81,9 +81,9 @@ def test_a_wrong_field_is_told_in_words(field: str, value: Any, path: str, messa
 def test_all_wrong_fields_are_told_at_once() -> None:
     """One answer names each field that is wrong, up to twenty."""
     with pytest.raises(Invalid) as caught:
-        convert_fields({"colour": 9, "part": {"title": "x", "size": "y"}, "limit": 0}, Whole)
+        convert_fields({"colour": 9, "part": {"title": "x", "size": "y"}, "limit": 0}, Model)
     with pytest.raises(Invalid) as many:
-        convert_fields({"name": "n", "numbers": dict.fromkeys(map(str, range(100)), "x")}, Whole)
+        convert_fields({"name": "n", "numbers": dict.fromkeys(map(str, range(100)), "x")}, Model)
 
     assert ["name", "colour", "part.title", "part.size", "limit"] == [error.field for error in caught.value.errors]
     assert 20 == len(many.value.errors)
@@ -91,8 +91,8 @@ def test_all_wrong_fields_are_told_at_once() -> None:
 
 def test_a_query_reads_numbers_and_words_from_text() -> None:
     """In a query, which has only texts, numbers are read from them."""
-    assert Whole(name="n", colour=Colour.BLUE, limit=9) == convert_fields(
-        {"name": "n", "colour": "2", "limit": "9", "else": "x"}, Whole, strict=False
+    assert Model(name="n", colour=Colour.BLUE, limit=9) == convert_fields(
+        {"name": "n", "colour": "2", "limit": "9", "else": "x"}, Model, strict=False
     )
 
 
@@ -107,16 +107,16 @@ def test_a_query_reads_numbers_and_words_from_text() -> None:
 )
 def test_json_in_utf_8_is_read_however_it_is_spelled(content_type: str) -> None:
     """Case, spaces and quotes in Content-Type make no difference."""
-    assert Whole(name="é") == decode_body('{"name": "é"}'.encode(), content_type, Whole)
+    assert Model(name="é") == decode_body('{"name": "é"}'.encode(), content_type, Model)
 
 
 @given(st.binary(min_size=1, max_size=200))
 def test_no_bytes_do_more_than_be_refused(raw: bytes) -> None:
     """Whatever is sent, the body is understood or refused as one of the three."""
     with suppress(MalformedBody, Invalid):
-        decode_body(raw, "application/json", Whole)
+        decode_body(raw, "application/json", Model)
     with pytest.raises(UnsupportedMediaType):
-        decode_body(raw, "text/plain", Whole)
+        decode_body(raw, "text/plain", Model)
 
 
 _JSON = st.recursive(
@@ -134,7 +134,7 @@ def test_no_json_does_more_than_be_refused(tree: dict[str, Any]) -> None:
     assert len(raw) <= MAX_BODY_SIZE
     told: tuple[FieldError, ...] | None = None
     try:
-        decode_body(raw, "application/json", Whole)
+        decode_body(raw, "application/json", Model)
     except Invalid as refusal:
         told = refusal.errors
 

@@ -14,7 +14,7 @@ from loadbell.store.db import Transaction
 from loadbell.testing.receiver import ScriptedReceiver, close, hang, respond
 from tests.support.leasing import delivery_rows, end_deliveries
 from tests.support.stores import Play, Site
-from tests.support.working import at_work, reasons, until, until_status
+from tests.support.working import reasons, run_with_worker, wait_for_rows, wait_for_status
 
 MANUAL, SCHEDULED = "manual", "scheduled"
 
@@ -27,17 +27,19 @@ def test_redelivering_what_was_delivered(store_url: str, status: int) -> None:
         with ScriptedReceiver([respond(), respond(status)]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            (before,) = await until_status(site, "delivered")
+            (before,) = await wait_for_status(site, "delivered")
             await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
-            await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "delivered")
-            (after,) = await until_status(site, "delivered")
+            await wait_for_rows(
+                site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "delivered"
+            )
+            (after,) = await wait_for_status(site, "delivered")
 
             assert 2 == len(receiver.requests)
             assert {before["id"]} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
             assert [SCHEDULED, MANUAL] == [cause for cause, _ in await reasons(site, after)]
             assert (before["finished_at"], None) == (after["finished_at"], after["due_at"])
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 @pytest.mark.parametrize(("status", "end"), [(200, "delivered"), (500, "failed")])
@@ -48,18 +50,18 @@ def test_redelivering_what_failed(store_url: str, status: int, end: str) -> None
         with ScriptedReceiver([respond(410), respond(status)]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            (before,) = await until_status(site, "failed")
+            (before,) = await wait_for_status(site, "failed")
             with pytest.raises(Conflict, match="paused"):
                 await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
             await site.do(resuming.resume, site.owner, before["channel_id"], resuming.Held.DROP)
             await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
-            await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == end)
-            (after,) = await until_status(site, end)
+            await wait_for_rows(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == end)
+            (after,) = await wait_for_status(site, end)
 
             assert (2, None) == (len(receiver.requests), after["due_at"])
             assert (end == "delivered") == (after["finished_at"] > before["finished_at"])
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_redelivering_what_waits_for_a_retry(store_url: str) -> None:
@@ -69,16 +71,16 @@ def test_redelivering_what_waits_for_a_retry(store_url: str) -> None:
         with ScriptedReceiver([respond(500), respond(500), respond()]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            (row,) = await wait_for_rows(site, lambda rows: rows[0]["reason"] == "http_5xx")
             await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
-            await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "pending")
+            await wait_for_rows(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "pending")
             await site.run_sql("UPDATE outbox SET due_at = 0")  # an hour passes
-            await until_status(site, "delivered")
+            await wait_for_status(site, "delivered")
 
             assert [(SCHEDULED, "http_5xx"), (MANUAL, "http_5xx"), (SCHEDULED, "ok")] == await reasons(site, row)
             assert 3 == len(receiver.requests)
 
-    at_work(store_url, scenario, "1h,1h")
+    run_with_worker(store_url, scenario, "1h,1h")
 
 
 def test_redelivering_at_the_same_time_makes_one_attempt(play: Play) -> None:
@@ -106,12 +108,12 @@ def test_what_is_being_sent_is_neither_redelivered_nor_cancelled(store_url: str)
             await site.channel(receiver.url)
             await site.run()
             await asyncio.to_thread(receiver.wait_for, 1)
-            (row,) = await until_status(site, "sending")
+            (row,) = await wait_for_status(site, "sending")
             for action in (deliveries.redeliver, deliveries.cancel):
                 with pytest.raises(Conflict, match="under way"):
                     await site.do(action, site.owner, UUID(row["id"]))
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_what_is_cancelled_is_not_sent_until_somebody_redelivers_it(store_url: str) -> None:
@@ -121,18 +123,18 @@ def test_what_is_cancelled_is_not_sent_until_somebody_redelivers_it(store_url: s
         with ScriptedReceiver([respond(500), respond()]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            (row,) = await wait_for_rows(site, lambda rows: rows[0]["reason"] == "http_5xx")
             cancelled = await site.do(deliveries.cancel, site.owner, UUID(row["id"]))
             quiet = len(receiver.requests)
             with pytest.raises(IllegalMove):
                 await site.do(deliveries.cancel, site.owner, UUID(row["id"]))
             await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
-            await until_status(site, "delivered")
+            await wait_for_status(site, "delivered")
 
             assert cancelled.next_attempt_at is None
             assert (1, 2) == (quiet, len(receiver.requests))
 
-    at_work(store_url, scenario, "1h")
+    run_with_worker(store_url, scenario, "1h")
 
 
 def test_calling_off_a_redelivery_leaves_the_end_as_it_was(play: Play) -> None:
@@ -160,14 +162,16 @@ def test_cancelling_the_start_lets_the_end_go(store_url: str) -> None:
         with ScriptedReceiver([close(), respond()]) as receiver:
             await site.channel(receiver.url)
             run = await site.run()
-            await until(site, lambda rows: rows[0]["reason"] == "protocol")
+            await wait_for_rows(site, lambda rows: rows[0]["reason"] == "protocol")
             receiver.play([close(), respond()])
             await site.report(run, RunStatus.FINISHED)
-            rows = await until(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "pending")
+            rows = await wait_for_rows(
+                site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == "pending"
+            )
             await site.do(deliveries.cancel, site.owner, UUID(rows[0]["id"]))
-            await until_status(site, "cancelled", "delivered")
+            await wait_for_status(site, "cancelled", "delivered")
 
-    at_work(store_url, scenario, "1h,1h")
+    run_with_worker(store_url, scenario, "1h,1h")
 
 
 def test_deleting_a_channel_cancels_what_is_pending(store_url: str) -> None:
@@ -177,9 +181,9 @@ def test_deleting_a_channel_cancels_what_is_pending(store_url: str) -> None:
         with ScriptedReceiver([respond(500)]) as receiver:
             channel = await site.channel(receiver.url)
             await site.run()
-            (row,) = await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            (row,) = await wait_for_rows(site, lambda rows: rows[0]["reason"] == "http_5xx")
             await site.do(delete_channel, site.owner, channel.id)
-            (gone,) = await until_status(site, "cancelled")
+            (gone,) = await wait_for_status(site, "cancelled")
 
             assert gone["due_at"] is None
             assert "The channel was deleted before this was sent." == gone["message"]
@@ -187,7 +191,7 @@ def test_deleting_a_channel_cancels_what_is_pending(store_url: str) -> None:
             with pytest.raises(Conflict, match="deleted"):
                 await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
 
-    at_work(store_url, scenario, "1h")
+    run_with_worker(store_url, scenario, "1h")
 
 
 def test_deleting_a_channel_in_the_middle_of_an_attempt(store_url: str) -> None:
@@ -199,12 +203,12 @@ def test_deleting_a_channel_in_the_middle_of_an_attempt(store_url: str) -> None:
             await site.run()
             await asyncio.to_thread(receiver.wait_for, 1)
             await site.do(delete_channel, site.owner, channel.id)
-            (row,) = await until_status(site, "cancelled")
+            (row,) = await wait_for_status(site, "cancelled")
 
             assert [(SCHEDULED, "http_5xx")] == await reasons(site, row)
             assert 1 == len(receiver.requests) == row["attempts_started"]
 
-    at_work(store_url, scenario, "1h")
+    run_with_worker(store_url, scenario, "1h")
 
 
 def test_a_redelivery_of_a_deleted_channel_returns_to_its_end(play: Play) -> None:
@@ -261,9 +265,9 @@ def test_a_pending_test_hook_that_is_redelivered_is_still_tried_once(store_url: 
                 await site.call(deliveries.redeliver, tx, site.owner, hook)
 
             await site.database.write(hook_and_redeliver)
-            await until_status(site, "failed")
+            await wait_for_status(site, "failed")
 
             (row,) = await delivery_rows(site)
             assert (1, None) == (len(receiver.requests), row["due_at"])
 
-    at_work(store_url, scenario, "100ms")
+    run_with_worker(store_url, scenario, "100ms")

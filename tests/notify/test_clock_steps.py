@@ -16,10 +16,10 @@ from loadbell.store.outbox import reap
 from loadbell.store.rate_limits import take_token
 from loadbell.store.statements import Statement
 from loadbell.testing.receiver import ScriptedReceiver, respond
-from tests.support.crowds import hold
-from tests.support.leasing import BROKEN, delivery_rows, done, lease, lease_all, limited, record
-from tests.support.stores import DAY, Play, Site, WallClock, opened, settle
-from tests.support.working import TIMEOUT_S, reasons, until, until_status, working
+from tests.support.crowds import hold_deliveries
+from tests.support.leasing import BROKEN, complete, delivery_rows, lease, lease_all, limited, record
+from tests.support.stores import DAY, Play, Site, WallClock, open_store, settle
+from tests.support.working import TIMEOUT_S, reasons, start_worker, wait_for_rows, wait_for_status
 
 HOUR: Micros = 3600 * SECOND
 
@@ -50,10 +50,10 @@ class _Clocks:
 
 def _at_work(url: str, scenario: Callable[[Site, _Clocks], Coroutine[Any, Any, None]], schedule: str = "1s") -> None:
     async def whole() -> None:
-        async with opened(url) as database:
+        async with open_store(url) as database:
             site, clocks = await settle(database), _Clocks()
             site.clock = clocks.system
-            async with working(database, schedule, clock=clocks.system, monotonic=clocks.steady):
+            async with start_worker(database, schedule, clock=clocks.system, monotonic=clocks.steady):
                 await scenario(site, clocks)
 
     asyncio.run(asyncio.wait_for(whole(), 3 * TIMEOUT_S))
@@ -68,9 +68,9 @@ def test_a_clock_that_is_set_back_makes_no_retry_later(store_url: str, answer: A
         with ScriptedReceiver([answer, respond()]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["attempts_started"] == 1 and rows[0]["status"] == "pending")
+            await wait_for_rows(site, lambda rows: rows[0]["attempts_started"] == 1 and rows[0]["status"] == "pending")
             clocks.system.ahead -= back
-            await until_status(site, "delivered")
+            await wait_for_status(site, "delivered")
 
             assert 2 == len(receiver.requests)
 
@@ -105,15 +105,15 @@ def test_a_clock_that_is_set_back_in_the_middle_of_a_turn(store_url: str) -> Non
     """The worker notices it with its next look, and does not sleep for as long as the clock was set back."""
 
     async def whole() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site, clocks = await settle(database), _Clocks()
             site.clock = clocks.system
             setting_back: Any = _SettingBack(database, clocks.system)
             with ScriptedReceiver([respond(500), respond()]) as receiver:
                 await site.channel(receiver.url)
                 await site.run()
-                async with working(setting_back, "3s", clock=clocks.system, monotonic=clocks.steady):
-                    await until_status(site, "delivered")
+                async with start_worker(setting_back, "3s", clock=clocks.system, monotonic=clocks.steady):
+                    await wait_for_status(site, "delivered")
 
                 assert 2 == len(receiver.requests)
 
@@ -129,7 +129,7 @@ def test_what_is_under_way_while_the_process_stands_still_is_not_sent_again(stor
             await site.run()
             await asyncio.to_thread(receiver.wait_for, 1)
             clocks.stand_still(HOUR)
-            (row,) = await until_status(site, "delivered")
+            (row,) = await wait_for_status(site, "delivered")
 
             assert [("scheduled", "ok")] == await reasons(site, row)
             assert 1 == len(receiver.requests)
@@ -144,9 +144,9 @@ def test_a_channel_does_not_fail_while_nobody_sends(store_url: str) -> None:
         with ScriptedReceiver([respond(500)]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["reason"] == "http_5xx")
+            await wait_for_rows(site, lambda rows: rows[0]["reason"] == "http_5xx")
             clocks.stand_still(6 * DAY)
-            await until_status(site, "failed")
+            await wait_for_status(site, "failed")
             (channel,) = await site.rows("SELECT * FROM channels")
 
             assert 2 == len(receiver.requests)
@@ -166,7 +166,7 @@ def test_all_that_lies_ahead_follows(play: Play) -> None:
             await site.run()
             site.clock.advance(SECOND)
         first, second, third = await lease(site)
-        await record(site, done(site, first, BROKEN), done(site, second, limited(600)))
+        await record(site, complete(site, first, BROKEN), complete(site, second, limited(600)))
         await site.run_sql("UPDATE channels SET failing_since = :at, health_since = :at", at=site.clock.now - SECOND)
         before = {row["id"]: row for row in await delivery_rows(site)}
         (channel,) = await site.rows("SELECT * FROM channels")
@@ -225,7 +225,7 @@ def test_many_due_times_follow_a_few_at_a_time(play_on_sqlite: Play) -> None:
     async def scenario(site: Site) -> None:
         count = 3 * BATCH + 50
         channel = await site.channel()
-        await hold(site.database, site.organization_id, channel.id, count, site.clock.now + HOUR)
+        await hold_deliveries(site.database, site.organization_id, channel.id, count, site.clock.now + HOUR)
         stumbling: Any = _Stumbling(site.database)
         due_times, failed = DueTimes(HOUR, site.clock.now), 0
         while True:
@@ -248,7 +248,7 @@ def test_one_of_several_workers_follows_and_only_if_it_is_right(postgres_store: 
     """The one with the lowest number, if it agrees with the database; beside others a wrong clock moves nothing."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as one, opened(postgres_store) as two:
+        async with open_store(postgres_store) as one, open_store(postgres_store) as two:
             site = await settle(one)
             site.clock = WallClock()
             workers = sorted([await one.enlist_worker(), await two.enlist_worker()])

@@ -38,13 +38,13 @@ LEASED = Leased(
 )
 
 
-def _made(answer: Reply | NoReply, leased: Leased = LEASED) -> Completion:
+def _make(answer: Reply | NoReply, leased: Leased = LEASED) -> Completion:
     return judge_result(build_request(leased, SECOND, BASE_URL), answer, schedule=WAITS, now=2 * SECOND, chance=0.5)
 
 
 def test_the_log_keeps_what_was_sent_without_its_secrets() -> None:
     """URL path, query and header values are masked; names, our own headers and the body are there."""
-    exchange = _made(OK).attempt.exchange
+    exchange = _make(OK).attempt.exchange
     assert exchange is not None
 
     assert ("POST", "https://hooks.example.org/…", '{"event":"test.started"}') == (
@@ -61,7 +61,7 @@ def test_an_answer_that_repeats_our_secrets_does_not_get_them_into_the_log() -> 
     """Echoed URLs, tokens and header values are masked in the answer's headers and body."""
     body = f"no such hook: {URL} Bearer header-sentinel token=query-sentinel T000-sentinel spelled-sentinel".encode()
     answer = replace(OK, status=404, headers=(("Location", URL), ("X-Echo", "header-sentinel")), body=body)
-    done = _made(answer)
+    done = _make(answer)
     assert done.attempt.exchange is not None
 
     assert "sentinel" not in repr(done.attempt)
@@ -74,7 +74,7 @@ def test_a_provider_that_repeats_our_secrets_does_not_get_them_into_the_reason()
     url = "https://hooks.example.org/path-sentinel/notification?auth_token=query-sentinel"
     leased = replace(LEASED, kind=ChannelKind.HIPCHAT, settings={"url": url})
 
-    message = _made(replace(OK, status=401, body=said), leased).attempt.message
+    message = _make(replace(OK, status=401, body=said), leased).attempt.message
 
     assert message.startswith("The receiver answered 401 Unauthorized: \"No room '…' for …, sorry\". ")
 
@@ -85,7 +85,7 @@ def test_a_provider_that_repeats_our_secrets_does_not_get_them_into_the_reason()
 )
 def test_any_bytes_of_an_answer_can_be_kept(body: bytes, shown: str) -> None:
     """Binary and NUL bytes become replacement characters, which both databases store."""
-    exchange = _made(replace(OK, body=body, headers=(("X-Odd", "a\x00\xff"),))).attempt.exchange
+    exchange = _make(replace(OK, body=body, headers=(("X-Odd", "a\x00\xff"),))).attempt.exchange
     assert exchange is not None
 
     assert (shown, (("X-Odd", "a\ufffd\xff"),)) == (exchange.response_body, exchange.response_headers)
@@ -94,7 +94,7 @@ def test_any_bytes_of_an_answer_can_be_kept(body: bytes, shown: str) -> None:
 @pytest.mark.parametrize(("size", "cut"), [(MAX_EXCERPT_SIZE, False), (MAX_EXCERPT_SIZE + 1, True)])
 def test_a_long_answer_is_kept_in_part_and_flagged(size: int, cut: bool) -> None:
     """Its status is judged all the same."""
-    done = _made(replace(OK, body=b"x" * size))
+    done = _make(replace(OK, body=b"x" * size))
     assert done.attempt.exchange is not None
 
     assert (MAX_EXCERPT_SIZE, cut) == (len(done.attempt.exchange.response_body), done.attempt.exchange.truncated)
@@ -118,7 +118,7 @@ def test_settings_that_can_not_be_used_fail_their_own_delivery_only(settings: di
 @pytest.mark.parametrize("answer", [OK, SILENT], ids=["answer", "silence"])
 def test_a_stored_url_that_is_none_does_not_break_the_record(url: str, answer: Reply | NoReply) -> None:
     """The attempt counts, whatever can be kept of it."""
-    done = _made(answer, replace(LEASED, settings={"url": url}))
+    done = _make(answer, replace(LEASED, settings={"url": url}))
 
     assert (answer is OK) == (done.verdict.final is FinalStatus.DELIVERED)
 
@@ -138,7 +138,7 @@ def test_a_stored_url_that_is_none_does_not_break_the_record(url: str, answer: R
 )
 def test_which_silences_are_retried(reason: Reason, retried: bool) -> None:
     """Trouble on the way is; an address that we may not connect to and settings that can't be used are not."""
-    done = _made(NoReply(reason, "why", 1))
+    done = _make(NoReply(reason, "why", 1))
 
     assert (None if retried else FinalStatus.FAILED) is done.verdict.final
     assert not done.answered
@@ -147,4 +147,4 @@ def test_which_silences_are_retried(reason: Reason, retried: bool) -> None:
 @pytest.mark.parametrize(("status", "answered"), [(200, True), (302, True), (404, True), (500, True), (429, False)])
 def test_what_counts_as_an_answer(status: int, answered: bool) -> None:
     """Any HTTP answer but a rate limit lets test.finished follow test.started."""
-    assert answered is _made(replace(OK, status=status)).answered
+    assert answered is _make(replace(OK, status=status)).answered

@@ -19,15 +19,15 @@ from tests.support.leasing import (
     LIMITED,
     OK,
     attempts,
+    complete,
     delivery_rows,
-    done,
     lease,
     lease_all,
     limited,
     record,
     statuses,
 )
-from tests.support.stores import DAY, HOLD_FOR, Play, Site, given
+from tests.support.stores import DAY, HOLD_FOR, Play, Site, column_values
 
 STARTS = Subscription(events=(EventName.STARTED,))
 
@@ -45,7 +45,7 @@ def test_what_is_held_too_long_expires(play: Play) -> None:
         await site.channel()  # not paused: nothing of it expires
         await site.run()
         first_ones = await lease(site)
-        await record(site, *[done(site, item, BROKEN) for item in first_ones])
+        await record(site, *[complete(site, item, BROKEN) for item in first_ones])
         await site.do(pause, site.owner, channel.id)
         await site.run()
         site.clock.advance(DAY)
@@ -60,7 +60,7 @@ def test_what_is_held_too_long_expires(play: Play) -> None:
         assert (0, 2) == (early, late)
         assert ["failed", "failed", "pending"] == [row["status"] for row in rows]
         assert {("expired", site.clock.now, None)} == {
-            given(row, "reason", "finished_at", "due_at") for row in rows[:2]
+            column_values(row, "reason", "finished_at", "due_at") for row in rows[:2]
         }
         assert all("paused, and this waited for longer than 7 d" in row["message"] for row in rows[:2])
         assert ["pending"] * 3 == others
@@ -97,7 +97,7 @@ def test_a_redelivered_one_counts_from_when_it_was_asked_for(play: Play) -> None
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[done(site, item, OK) for item in await lease(site)])
+        await record(site, *[complete(site, item, OK) for item in await lease(site)])
         site.clock.advance(30 * DAY)
         (row,) = await delivery_rows(site)
         await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
@@ -108,7 +108,7 @@ def test_a_redelivered_one_counts_from_when_it_was_asked_for(play: Play) -> None
 
         assert (0, 1) == (early, late)
         after = (await delivery_rows(site))[0]
-        assert given(row, "status", "reason", "message", "finished_at") == given(
+        assert column_values(row, "status", "reason", "message", "finished_at") == column_values(
             after, "status", "reason", "message", "finished_at"
         )
 
@@ -126,15 +126,15 @@ def test_what_only_meets_rate_limits_ends_too(play: Play) -> None:
         expired = []
         for _ in range(8):
             (leased,) = await lease_all(site)
-            await record(site, done(site, leased, limited(86_400)))
+            await record(site, complete(site, leased, limited(86_400)))
             expired.append(await _expire(site))
             site.clock.advance(DAY)
         start, end = await delivery_rows(site)
 
         assert [0] * 7 + [1] == expired
-        assert ("failed", "expired") == given(start, "status", "reason")
+        assert ("failed", "expired") == column_values(start, "status", "reason")
         assert "rate limit left no room for this within 7 d" in start["message"]
-        assert ("pending", None) == given(end, "status", "after")
+        assert ("pending", None) == column_values(end, "status", "after")
 
     play(scenario)
 
@@ -145,11 +145,11 @@ def test_a_rate_limit_after_a_long_pause_gives_up_nothing(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[done(site, item, BROKEN) for item in await lease(site)])
+        await record(site, *[complete(site, item, BROKEN) for item in await lease(site)])
         await site.do(pause, site.owner, channel.id)
         site.clock.advance(HOLD_FOR - SECOND)
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        await record(site, *[done(site, item, limited(10)) for item in await lease_all(site)])
+        await record(site, *[complete(site, item, limited(10)) for item in await lease_all(site)])
         site.clock.advance(2 * SECOND)
 
         assert 0 == await _expire(site)
@@ -163,7 +163,7 @@ def test_other_pending_deliveries_never_expire(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[done(site, item, BROKEN) for item in await lease(site)])
+        await record(site, *[complete(site, item, BROKEN) for item in await lease(site)])
         await site.run()
         site.clock.advance(2 * HOLD_FOR)
         await site.do(throttle_channels, {channel.id: Throttle(site.clock.now + DAY, 0, site.clock.now, "Slow.", 1)})
@@ -203,7 +203,7 @@ def test_expiry_and_resume_at_once_end_or_deliver_each_once(play: Play) -> None:
             *(_expire(site) for _ in range(3)), site.do(resume, site.owner, channel.id, Held.DELIVER), _expire(site)
         )
         while leased := await lease_all(site):
-            await record(site, *[done(site, item, OK) for item in leased])
+            await record(site, *[complete(site, item, OK) for item in leased])
         found = set(await statuses(site))
 
         assert found in ({"failed"}, {"delivered"})
@@ -217,7 +217,7 @@ def test_a_rate_limited_one_that_is_being_sent_is_left_alone(play: Play) -> None
     async def scenario(site: Site) -> None:
         await site.channel()
         await site.run()
-        await record(site, *[done(site, item, LIMITED) for item in await lease(site)])
+        await record(site, *[complete(site, item, LIMITED) for item in await lease(site)])
         site.clock.advance(HOLD_FOR)
         await lease_all(site)
 

@@ -8,7 +8,7 @@ from loadbell.notify.worker.hosts import MAX_PER_HOST
 from loadbell.testing.receiver import ScriptedReceiver, hang, respond
 from tests.support.leasing import DeliveryRow
 from tests.support.stores import Site
-from tests.support.working import at_work, until
+from tests.support.working import run_with_worker, wait_for_rows
 
 MORE = 40
 
@@ -27,17 +27,17 @@ def test_one_host_has_a_limited_number_of_places(store_url: str) -> None:
             told = [row["channel_id"] for row in rows if row["status"] == "delivered"]
             return (len(waiting), told) == (MORE, [other.id]) and crowded.connects >= MAX_PER_HOST
 
-        await until(site, full)
+        await wait_for_rows(site, full)
         connected = crowded.connects
         crowded.play([respond()])
-        await until(site, lambda rows: all(row["status"] == "delivered" for row in rows))
+        await wait_for_rows(site, lambda rows: all(row["status"] == "delivered" for row in rows))
 
         assert MAX_PER_HOST == connected
 
     with ScriptedReceiver() as crowded, ScriptedReceiver() as free:
         crowded.play([hang()])
         free.play([respond()])
-        at_work(store_url, scenario, deadline=4 * SECOND)
+        run_with_worker(store_url, scenario, deadline=4 * SECOND)
 
 
 def test_one_host_has_a_limited_number_of_places_for_test_hooks(store_url: str) -> None:
@@ -55,14 +55,14 @@ def test_one_host_has_a_limited_number_of_places_for_test_hooks(store_url: str) 
             told = [row for row in rows if row["status"] == "delivered"]
             return (len(waiting), len(told)) == (MORE, 2) and crowded.connects >= MAX_PER_HOST
 
-        await until(site, full)
+        await wait_for_rows(site, full)
         connected = crowded.connects
         crowded.play([respond()])
-        await until(site, lambda rows: all(row["status"] in {"delivered", "failed"} for row in rows))
+        await wait_for_rows(site, lambda rows: all(row["status"] in {"delivered", "failed"} for row in rows))
 
         assert MAX_PER_HOST == connected
 
     with ScriptedReceiver() as crowded, ScriptedReceiver() as free:
         crowded.play([hang()])
         free.play([respond()])
-        at_work(store_url, scenario, deadline=8 * SECOND)
+        run_with_worker(store_url, scenario, deadline=8 * SECOND)

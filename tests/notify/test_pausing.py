@@ -22,14 +22,14 @@ from tests.support.leasing import (
     LIMITED,
     OK,
     SILENT,
+    complete,
     delivery_rows,
-    done,
     end_deliveries,
     lease,
     lease_all,
     statuses,
 )
-from tests.support.stores import DAY, PAUSE_AFTER, Play, Site, given
+from tests.support.stores import DAY, PAUSE_AFTER, Play, Site, column_values
 
 PAUSED = EventName.CHANNEL_PAUSED.value
 
@@ -48,7 +48,7 @@ async def attempt(site: Site, answer: Reply | NoReply) -> None:
     """One run is told to all channels, and each gives this answer; every other delivery is done with."""
     await end_deliveries(site, "cancelled", "status = 'pending'")
     await site.run()
-    await record(site, *[done(site, leased, answer) for leased in await lease(site)])
+    await record(site, *[complete(site, leased, answer) for leased in await lease(site)])
 
 
 async def channels(site: Site) -> list[Row]:
@@ -56,7 +56,7 @@ async def channels(site: Site) -> list[Row]:
     return await site.rows("SELECT * FROM channels ORDER BY id")
 
 
-async def told(site: Site) -> list[tuple[int, str]]:
+async def list_pause_events(site: Site) -> list[tuple[int, str]]:
     """Which channels are told of which pauses: channel, and the name of the paused one."""
     rows = await site.rows(
         "SELECT d.channel_id, e.payload FROM deliveries d JOIN events e ON e.id = d.event_id "
@@ -73,7 +73,7 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
         await site.run()
         (leased,) = await lease(site)
         other = await site.channel("http://127.0.0.1:9/secret", name="other")
-        await record(site, done(site, leased, GONE))
+        await record(site, complete(site, leased, GONE))
         row, _ = await channels(site)
         (event,) = await site.rows("SELECT * FROM events WHERE name = :name", name=PAUSED)
         (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = :name", name=PAUSED)
@@ -82,8 +82,8 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
             "When that is mended, resume the channel."
         )
 
-        assert (site.clock.now, reason) == given(row, "paused_at", "paused_reason")
-        assert [(other.id, "gone")] == await told(site)
+        assert (site.clock.now, reason) == column_values(row, "paused_at", "paused_reason")
+        assert [(other.id, "gone")] == await list_pause_events(site)
         assert json.loads(event["payload"]) == {
             "organization_id": site.organization_id,
             "channel_id": gone.id,
@@ -92,7 +92,7 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
             "event": PAUSED,
         }
         assert reason in json.loads(event["notice"])["why"]
-        assert (None, None, f"channel {gone.id}") == given(entry, "user_id", "token_id", "subject")
+        assert (None, None, f"channel {gone.id}") == column_values(entry, "user_id", "token_id", "subject")
         assert json.loads(entry["changes"]) == {"name": "gone", "paused_reason": {"before": None, "after": reason}}
         assert ["failed", "pending"] == await statuses(site)
 
@@ -115,9 +115,9 @@ def test_only_those_who_want_to_hear_of_pauses_are_told(play: Play) -> None:
         await site.channel(enabled=False)
         paused = await site.channel()
         await site.do(pause, site.owner, paused.id)
-        await record(site, *[done(site, item, GONE) for item in leased])
+        await record(site, *[complete(site, item, GONE) for item in leased])
 
-        assert [(channel.id, "gone") for channel in wanted] == await told(site)
+        assert [(channel.id, "gone") for channel in wanted] == await list_pause_events(site)
 
     play(scenario)
 
@@ -131,10 +131,10 @@ def test_pauses_end_with_the_last_channel(play: Play) -> None:
         third = await site.channel(name="3", subscription=Subscription(events=(EventName.CHANNEL_PAUSED,)))
         await site.run()
         while leased := await lease(site, total=1):
-            await record(site, done(site, leased[0], GONE))
+            await record(site, complete(site, leased[0], GONE))
 
         assert all(row["paused_at"] for row in await channels(site))
-        assert [(second.id, "1"), (third.id, "1"), (third.id, "2")] == sorted(await told(site))
+        assert [(second.id, "1"), (third.id, "1"), (third.id, "2")] == sorted(await list_pause_events(site))
         assert ["failed", "failed", "failed", "pending"] == sorted(await statuses(site))
 
     play(scenario)
@@ -162,9 +162,9 @@ def test_two_workers_that_are_refused_at_once_tell_once(play: Play) -> None:
             await site.run()
         leased = await lease(site)
         other = await site.channel()
-        await asyncio.gather(*(record(site, done(site, item, GONE)) for item in leased))
+        await asyncio.gather(*(record(site, complete(site, item, GONE)) for item in leased))
 
-        assert [(other.id, "gone")] == await told(site)
+        assert [(other.id, "gone")] == await list_pause_events(site)
         assert 1 == len(await site.rows("SELECT id FROM audit_entries WHERE action = :name", name=PAUSED))
         rows = await delivery_rows(site)
         assert ["failed"] * 6 == [row["status"] for row in rows if row["channel_id"] == gone.id]
@@ -180,7 +180,7 @@ def test_a_pause_and_its_notice_are_one_commit(play: Play) -> None:
         await site.run()
         (leased,) = await lease(site)
         other = await site.channel()
-        result = done(site, leased, GONE)
+        result = complete(site, leased, GONE)
 
         async def dying(tx: Transaction) -> None:
             paused = await site.call(apply_results, tx, [result], pause_after=PAUSE_AFTER)
@@ -190,13 +190,13 @@ def test_a_pause_and_its_notice_are_one_commit(play: Play) -> None:
 
         with pytest.raises(RuntimeError):
             await site.database.write(dying)
-        nothing = (await channels(site))[0]["paused_at"], await told(site), await statuses(site)
+        nothing = (await channels(site))[0]["paused_at"], await list_pause_events(site), await statuses(site)
         await record(site, result)
         await record(site, result)
 
         assert (None, [], ["sending"]) == nothing
         assert (await channels(site))[0]["paused_at"] is not None
-        assert [(other.id, "gone")] == await told(site)
+        assert [(other.id, "gone")] == await list_pause_events(site)
 
     play(scenario)
 
@@ -215,7 +215,7 @@ def test_failing_for_long_pauses_with_the_last_message(play: Play) -> None:
         await attempt(site, BROKEN)
         (after,) = await channels(site)
 
-        assert (began, None) == given(before, "failing_since", "paused_at")
+        assert (began, None) == column_values(before, "failing_since", "paused_at")
         assert site.clock.now == after["paused_at"]
         assert after["paused_reason"] == (
             "Every attempt since 2027-01-15 08:00 UTC has failed, the last one so: The receiver answered 500 Internal "
@@ -238,7 +238,9 @@ def test_a_success_in_between_begins_the_count_anew(play: Play, mixed: bool) -> 
             for _ in range(3):
                 await site.run()
             leased = await lease(site)
-            await record(site, *[done(site, item, way) for item, way in zip(leased, (BROKEN, OK, BROKEN), strict=True)])
+            await record(
+                site, *[complete(site, item, way) for item, way in zip(leased, (BROKEN, OK, BROKEN), strict=True)]
+            )
         else:
             await attempt(site, OK)
             cleared = (await channels(site))[0]["failing_since"]
@@ -248,7 +250,7 @@ def test_a_success_in_between_begins_the_count_anew(play: Play, mixed: bool) -> 
         site.clock.advance(4 * DAY)
         await attempt(site, BROKEN)
 
-        assert (again, None) == given((await channels(site))[0], "failing_since", "paused_at")
+        assert (again, None) == column_values((await channels(site))[0], "failing_since", "paused_at")
         site.clock.advance(DAY)
         await attempt(site, BROKEN)
         assert (await channels(site))[0]["paused_at"] is not None
@@ -263,17 +265,17 @@ def test_rate_limits_and_test_hooks_say_nothing_about_a_channel(play: Play) -> N
         channel = await site.channel()
         await attempt(site, LIMITED)
         await site.do(deliveries.test_saved, site.owner, channel.id)
-        await record(site, *[done(site, leased, GONE) for leased in await lease(site)])
-        nothing = given((await channels(site))[0], "failing_since", "paused_at")
+        await record(site, *[complete(site, leased, GONE) for leased in await lease(site)])
+        nothing = column_values((await channels(site))[0], "failing_since", "paused_at")
         site.clock.advance(100 * SECOND)
         await attempt(site, BROKEN)
         began = site.clock.now
         site.clock.advance(PAUSE_AFTER)
         await site.do(deliveries.test_saved, site.owner, channel.id)
-        await record(site, *[done(site, leased, OK) for leased in await lease(site)])
+        await record(site, *[complete(site, leased, OK) for leased in await lease(site)])
 
         assert (None, None) == nothing
-        assert (began, None) == given((await channels(site))[0], "failing_since", "paused_at")
+        assert (began, None) == column_values((await channels(site))[0], "failing_since", "paused_at")
 
     play(scenario)
 
@@ -309,7 +311,7 @@ def test_the_same_settings_again_change_nothing(play: Play) -> None:
         await site.do(update_channel, site.owner, channel.id, settings={"url": channel.settings["url"]})
 
         columns = ("failing_since", "health_since", "throttled_until", "paused_at")
-        assert given(before[0], *columns) == given((await channels(site))[0], *columns)
+        assert column_values(before[0], *columns) == column_values((await channels(site))[0], *columns)
         assert len(entries) == len(await site.rows("SELECT id FROM audit_entries"))
 
     play(scenario)
@@ -323,8 +325,8 @@ def test_what_began_before_new_settings_or_a_resume_says_nothing_about_the_chann
         for _ in range(3):
             await site.run()
         refused, late, broken = await lease(site)
-        await record(site, done(site, refused, GONE))
-        results = [done(site, late, GONE), done(site, broken, BROKEN)]
+        await record(site, complete(site, refused, GONE))
+        results = [complete(site, late, GONE), complete(site, broken, BROKEN)]
         site.clock.advance(SECOND)
         await site.do(update_channel, site.owner, channel.id, settings={"url": "http://127.0.0.1:9/new"})
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
@@ -354,11 +356,11 @@ def test_pauses_resumes_and_results_at_once_do_not_block_each_other(play: Play) 
 
         await asyncio.gather(
             *(
-                record(site, *[done(site, item, way) for item in share])
+                record(site, *[complete(site, item, way) for item in share])
                 for share, way in zip(shares, ways, strict=True)
             ),
             *(
-                record(site, *[done(site, item, way) for item in reversed(share)])
+                record(site, *[complete(site, item, way) for item in reversed(share)])
                 for share, way in zip(shares, ways, strict=True)
             ),
             *(site.do(pause, site.owner, channel) for channel in ids),
@@ -371,7 +373,7 @@ def test_pauses_resumes_and_results_at_once_do_not_block_each_other(play: Play) 
         for _ in range(60):
             site.clock.advance(100 * SECOND)
             for item in await lease_all(site):
-                await record(site, done(site, item, OK))
+                await record(site, complete(site, item, OK))
 
         assert {"delivered", "failed"} >= set(await statuses(site))
 

@@ -15,7 +15,7 @@ from loadbell.notify.worker.capacity import MAX_PER_CHANNEL
 from loadbell.testing import Behaviour, FakeHipChat, FakeSlack, ScriptedReceiver, hang, respond
 from tests.support.leasing import delivery_rows
 from tests.support.stores import Site
-from tests.support.working import at_work, told, until, until_ended
+from tests.support.working import event_names, run_with_worker, wait_for_end, wait_for_rows
 
 RUNS_ONLY = Subscription(events=(EventName.STARTED, EventName.FINISHED))
 
@@ -40,11 +40,11 @@ def test_a_webhook_that_is_gone_is_paused_after_one_refused_event(store_url: str
                 await site.run(name=f"held {number}")
             gone.play([respond()])
             await site.do(deliveries.test_saved, site.owner, channel.id)
-            await until(site, lambda rows: rows[-1]["status"] == "delivered")
+            await wait_for_rows(site, lambda rows: rows[-1]["status"] == "delivered")
             body = json.loads(notice.body)
             still = await _paused(site, channel.id)
 
-            assert ["test.started", "test.notification_channel"] == told(gone.requests)
+            assert ["test.started", "test.notification_channel"] == event_names(gone.requests)
             assert ("channel.paused", "gone", still) == (body["event"], body["name"], body["reason"])
             await site.do(resume, site.owner, channel.id, Held.DELIVER)
             await asyncio.to_thread(gone.wait_for, 6)
@@ -52,7 +52,7 @@ def test_a_webhook_that_is_gone_is_paused_after_one_refused_event(store_url: str
             assert [f"held {number}" for number in range(4)] == names
             assert 1 == len(well.requests)
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def _room(kind: str) -> tuple[FakeSlack | FakeHipChat, Callable[[], str]]:
@@ -103,7 +103,7 @@ def test_a_room_that_is_gone_is_paused_after_one_refused_event(
             assert url().split("/", 3)[3] not in reason
             assert [True, True] == [name in text for name, text in zip(("held", "held, too"), posted, strict=True)]
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_a_message_that_slack_calls_invalid_never_pauses(store_url: str) -> None:
@@ -116,7 +116,7 @@ def test_a_message_that_slack_calls_invalid_never_pauses(store_url: str) -> None
             channel = await site.channel(kind="slack", settings=settings, subscription=RUNS_ONLY)
             for _ in range(3):
                 await site.run()
-            await until_ended(site, 3)
+            await wait_for_end(site, 3)
             (row,) = await site.rows("SELECT * FROM channels WHERE id = :id", id=channel.id)
 
             assert (None, None) == (row["paused_at"], row["failing_since"])
@@ -124,7 +124,7 @@ def test_a_message_that_slack_calls_invalid_never_pauses(store_url: str) -> None
                 (each["status"], each["reason"]) for each in await delivery_rows(site)
             }
 
-    at_work(store_url, scenario, pause_after=1)
+    run_with_worker(store_url, scenario, pause_after=1)
 
 
 def test_a_channel_that_only_fails_is_paused_after_the_span(store_url: str) -> None:
@@ -134,7 +134,7 @@ def test_a_channel_that_only_fails_is_paused_after_the_span(store_url: str) -> N
         with ScriptedReceiver([respond(500)]) as broken:
             channel = await site.channel(broken.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["attempts_started"] >= 2)
+            await wait_for_rows(site, lambda rows: rows[0]["attempts_started"] >= 2)
             end = asyncio.get_running_loop().time() + 10
             while await _paused(site, channel.id) is None:
                 assert asyncio.get_running_loop().time() < end
@@ -144,7 +144,7 @@ def test_a_channel_that_only_fails_is_paused_after_the_span(store_url: str) -> N
             assert ("pending", "http_5xx") == (row["status"], row["reason"])
             assert "Every attempt since" in (await _paused(site, channel.id) or "")
 
-    at_work(store_url, scenario, ",".join(["100ms"] * 50), pause_after=SECOND // 2)
+    run_with_worker(store_url, scenario, ",".join(["100ms"] * 50), pause_after=SECOND // 2)
 
 
 def test_the_worker_gives_up_what_is_held_too_long(store_url: str) -> None:
@@ -155,12 +155,12 @@ def test_the_worker_gives_up_what_is_held_too_long(store_url: str) -> None:
             channel = await site.channel(receiver.url)
             await site.do(pause, site.owner, channel.id)
             await site.run()
-            (row,) = await until(site, lambda rows: rows[0]["status"] == "failed")
+            (row,) = await wait_for_rows(site, lambda rows: rows[0]["status"] == "failed")
 
             assert "expired" == row["reason"]
             assert [] == receiver.requests
 
-    at_work(store_url, scenario, hold_for=SECOND)
+    run_with_worker(store_url, scenario, hold_for=SECOND)
 
 
 @pytest.mark.parametrize(("first", "places"), [(200, MAX_PER_CHANNEL), (500, 1)])
@@ -171,7 +171,7 @@ def test_only_a_success_gives_a_channel_several_places(store_url: str, first: in
         with ScriptedReceiver([respond(first), hang()]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["attempts_started"] == 1 and rows[0]["status"] != "sending")
+            await wait_for_rows(site, lambda rows: rows[0]["attempts_started"] == 1 and rows[0]["status"] != "sending")
             for _ in range(2 * MAX_PER_CHANNEL):
                 await site.run()
             await asyncio.to_thread(receiver.wait_for, 1 + places)
@@ -184,4 +184,4 @@ def test_only_a_success_gives_a_channel_several_places(store_url: str, first: in
 
             assert places == len(sending)
 
-    at_work(store_url, scenario, "1h")
+    run_with_worker(store_url, scenario, "1h")

@@ -12,8 +12,8 @@ from loadbell.notify import deliveries, resuming
 from loadbell.notify.channels import update_channel
 from loadbell.notify.worker import capacity, loop
 from loadbell.testing.receiver import ScriptedReceiver, hang
-from tests.support.stores import Site, WallClock, opened, settle
-from tests.support.working import TIMEOUT_S, at_work, until, until_ended, working
+from tests.support.stores import Site, WallClock, open_store, settle
+from tests.support.working import TIMEOUT_S, run_with_worker, start_worker, wait_for_end, wait_for_rows
 
 MAX_IN_FLIGHT = 8
 
@@ -35,7 +35,7 @@ def _filling(url: str, scenario: Callable[[Site, str], Coroutine[Any, Any, None]
 
     async def whole() -> None:
         with ScriptedReceiver([hang()]) as silent:
-            async with opened(url) as database:
+            async with open_store(url) as database:
                 site = await settle(database)
                 site.clock = WallClock()
                 await scenario(site, silent.url)
@@ -55,7 +55,7 @@ async def _due(site: Site, url: str, count: int, *, retries: bool = False) -> No
 
 async def _sending(site: Site, at_least: int) -> tuple[int, int]:
     """How many first attempts and how many retries are made at once, when there are so many in all."""
-    rows = await until(site, lambda rows: sum(row["status"] == "sending" for row in rows) >= at_least)
+    rows = await wait_for_rows(site, lambda rows: sum(row["status"] == "sending" for row in rows) >= at_least)
     kinds = [row["is_retry"] for row in rows if row["status"] == "sending"]
     return kinds.count(0), kinds.count(1)
 
@@ -67,7 +67,7 @@ def test_channels_not_known_to_answer_get_half_of_the_places(store_url: str, mon
 
     async def scenario(site: Site, silent: str) -> None:
         await _due(site, silent, MAX_IN_FLIGHT)
-        async with working(site.database):
+        async with start_worker(site.database):
             assert (MAX_IN_FLIGHT // 2, 0) == await _sending(site, 1)  # one look leases all that it may
 
     _filling(store_url, scenario)
@@ -79,7 +79,7 @@ def test_retries_leave_places_for_first_attempts(store_url: str) -> None:
 
     async def scenario(site: Site, silent: str) -> None:
         await _due(site, silent, MAX_IN_FLIGHT + 2, retries=True)
-        async with working(site.database):
+        async with start_worker(site.database):
             before = await _sending(site, 1)
             await _due(site, silent, MAX_IN_FLIGHT)
 
@@ -95,7 +95,7 @@ def test_first_attempts_leave_places_for_retries(store_url: str) -> None:
     async def scenario(site: Site, silent: str) -> None:
         await _due(site, silent, MAX_IN_FLIGHT + 2, retries=True)
         await _due(site, silent, MAX_IN_FLIGHT + 2)
-        async with working(site.database):
+        async with start_worker(site.database):
             assert (6, 2) == await _sending(site, 1)
 
     _filling(store_url, scenario)
@@ -137,8 +137,8 @@ def test_what_becomes_due_wakes_the_worker(
         with ScriptedReceiver() as receiver:
             channel = await site.channel(receiver.url)
             await site.run()
-            (row,) = await until_ended(site, 1)
+            (row,) = await wait_for_end(site, 1)
             await make_due(site, channel.id, UUID(row["id"]))
             await asyncio.to_thread(receiver.wait_for, 2)
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)

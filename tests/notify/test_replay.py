@@ -12,19 +12,19 @@ from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel, update_channel
 from loadbell.notify.replay import MAX_PENDING, get_replay
-from tests.support.leasing import BROKEN, OK, delivery_rows, done, lease_all, limited, record
+from tests.support.leasing import BROKEN, OK, complete, delivery_rows, lease_all, limited, record
 from tests.support.replaying import (
     CANCELLED,
     DELIVERED,
     FAILED,
     carry_out,
+    create_ended,
     end,
-    ended,
     lease_in_order,
-    look,
-    open_ones,
+    list_open,
     replay,
     replays,
+    run_replayer,
 )
 from tests.support.stores import Play, Site
 
@@ -42,13 +42,13 @@ def test_exactly_what_ended_so_in_the_span_is_sent_again(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         other = await site.channel()
-        (elsewhere,) = await ended(site, FAILED)
+        (elsewhere,) = await create_ended(site, FAILED)
         await site.do(update_channel, site.owner, other.id, enabled=False)
         channel = await site.channel()
-        ids = await ended(site, FAILED, FAILED, DELIVERED, CANCELLED, FAILED, DELIVERED, FAILED, FAILED)
+        ids = await create_ended(site, FAILED, FAILED, DELIVERED, CANCELLED, FAILED, DELIVERED, FAILED, FAILED)
         hook = await site.do(deliveries.test_saved, site.owner, channel.id)
         await end(site, str(hook), FAILED)
-        (pending,) = await ended(site, "pending")
+        (pending,) = await create_ended(site, "pending")
         await site.run_sql("UPDATE outbox SET due_at = :now WHERE delivery_id = :id", now=2**60, id=pending)
         created = {row["id"]: row["created_at"] for row in await site.rows("SELECT id, created_at FROM deliveries")}
         since, until = created[ids[1]], created[ids[7]]
@@ -71,21 +71,21 @@ def test_a_few_at_a_time_oldest_first(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        ids = await ended(site, *[FAILED] * 5)
+        ids = await create_ended(site, *[FAILED] * 5)
         replay_id, _ = await replay(site, channel.id)
         assert replay_id is not None
         for _ in range(3):
-            await look(site)
-            assert ids[:MAX_PENDING] == await open_ones(site)
+            await run_replayer(site)
+            assert ids[:MAX_PENDING] == await list_open(site)
         first, second = await lease_in_order(site)
-        await record(site, done(site, second, BROKEN))
-        await look(site)
+        await record(site, complete(site, second, BROKEN))
+        await run_replayer(site)
         between = await site.do(get_replay, site.owner, channel.id, replay_id)
 
-        assert [ids[0], ids[2]] == await open_ones(site)
+        assert [ids[0], ids[2]] == await list_open(site)
         assert (5, 1, None) == (between.count, between.done, between.finished_at)
 
-        await record(site, done(site, first))
+        await record(site, complete(site, first))
         await carry_out(site, 5)
         after = await site.do(get_replay, site.owner, channel.id, replay_id)
         statuses = [row["status"] for row in await site.rows("SELECT status FROM deliveries ORDER BY id")]
@@ -109,13 +109,13 @@ def test_two_of_one_run_do_not_go_together(play: Play) -> None:
         site.clock.advance(SECOND)
         started, finished = [row["id"] for row in await site.rows("SELECT id FROM deliveries ORDER BY id")]
         await replay(site, channel.id)
-        await look(site)
-        alone = await open_ones(site)
+        await run_replayer(site)
+        alone = await list_open(site)
         for leased in await lease_all(site):
-            await record(site, done(site, leased))
-        await look(site)
+            await record(site, complete(site, leased))
+        await run_replayer(site)
 
-        assert ([started], [finished]) == (alone, await open_ones(site))
+        assert ([started], [finished]) == (alone, await list_open(site))
 
     play(scenario)
 
@@ -125,9 +125,9 @@ def test_live_news_is_leased_first(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        await ended(site, FAILED, FAILED)
+        await create_ended(site, FAILED, FAILED)
         await replay(site, channel.id)
-        await look(site)
+        await run_replayer(site)
         site.clock.advance(SECOND)
         await site.run()
         leased = await lease_all(site)
@@ -142,14 +142,14 @@ def test_what_ends_later_is_not_meant(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        ids = await ended(site, FAILED, FAILED, FAILED, FAILED, "pending")
+        ids = await create_ended(site, FAILED, FAILED, FAILED, FAILED, "pending")
         replay_id, count = await replay(site, channel.id)
         site.clock.advance(SECOND)
         await end(site, ids[4], FAILED)
-        await look(site)
+        await run_replayer(site)
         await site.do(deliveries.redeliver, site.owner, UUID(ids[3]))
         by_hand = [leased for leased in await lease_all(site) if str(leased.id) == ids[3]]
-        await record(site, *(done(site, leased) for leased in by_hand))
+        await record(site, *(complete(site, leased) for leased in by_hand))
         await _give_back(site)
         sent = await carry_out(site, 5)
         assert replay_id is not None
@@ -167,16 +167,16 @@ def test_what_a_person_is_sending_is_not_sent_twice(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        ids = await ended(site, *[FAILED] * 5)
+        ids = await create_ended(site, *[FAILED] * 5)
         await site.do(deliveries.redeliver, site.owner, UUID(ids[4]))
         (flying,) = await lease_all(site)
         site.clock.advance(SECOND)
         _, count = await replay(site, channel.id)
-        await look(site)
+        await run_replayer(site)
         await site.do(deliveries.redeliver, site.owner, UUID(ids[3]))
         (by_hand,) = [leased for leased in await lease_in_order(site) if not leased.is_replay]
         await _give_back(site, "replay_id > 0")
-        await record(site, done(site, flying, BROKEN), done(site, by_hand, BROKEN))
+        await record(site, complete(site, flying, BROKEN), complete(site, by_hand, BROKEN))
         sent = await carry_out(site, 5)
 
         assert (4, ids[:3]) == (count, sent)
@@ -190,13 +190,13 @@ def test_a_rate_limit_costs_no_turn(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        ids = await ended(site, DELIVERED, DELIVERED, DELIVERED)
+        ids = await create_ended(site, DELIVERED, DELIVERED, DELIVERED)
         await replay(site, channel.id, DELIVERED)
-        await look(site)
+        await run_replayer(site)
         for _ in range(5):
             limited_ones = await lease_in_order(site)
-            await record(site, *(done(site, leased, limited(30)) for leased in limited_ones))
-            await look(site)
+            await record(site, *(complete(site, leased, limited(30)) for leased in limited_ones))
+            await run_replayer(site)
             rows = await delivery_rows(site)
 
             assert ids[:2] == [str(leased.id) for leased in limited_ones]
@@ -219,15 +219,15 @@ def test_a_bucket_that_is_not_full_is_left_to_live_news(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        await ended(site, FAILED)
+        await create_ended(site, FAILED)
         await replay(site, channel.id)
         await site.run_sql("UPDATE channels SET bucket_full_at = :soon", soon=site.clock.now + SECOND // 2)
-        pause = await look(site)
-        before = await open_ones(site)
+        pause = await run_replayer(site)
+        before = await list_open(site)
         site.clock.advance(SECOND // 2)
-        await look(site)
+        await run_replayer(site)
 
-        assert (0.5, 0, 1) == (pause, len(before), len(await open_ones(site)))
+        assert (0.5, 0, 1) == (pause, len(before), len(await list_open(site)))
 
     play(scenario)
 
@@ -238,7 +238,7 @@ def test_a_stopped_channel_stops_its_replay(play: Play, stopped: str) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        ids = await ended(site, FAILED, FAILED, FAILED)
+        ids = await create_ended(site, FAILED, FAILED, FAILED)
         values = {"off": False} if ":off" in stopped else {}
         await site.run_sql(f"UPDATE channels SET {stopped}", **values)
         with pytest.raises(Conflict, match=r"paused\. Resume it, then|turned off\. Turn it on, then"):
@@ -246,15 +246,15 @@ def test_a_stopped_channel_stops_its_replay(play: Play, stopped: str) -> None:
         going = "paused_at = NULL, paused_reason = NULL, enabled = :on"
         await site.run_sql(f"UPDATE channels SET {going}", on=True)
         await replay(site, channel.id)
-        await look(site)
+        await run_replayer(site)
         await site.run_sql(f"UPDATE channels SET {stopped}", **values)
         await site.run_sql("DELETE FROM outbox")
-        await look(site)
-        waiting = await open_ones(site)
+        await run_replayer(site)
+        waiting = await list_open(site)
         await site.run_sql(f"UPDATE channels SET {going}", on=True)
-        await look(site)
+        await run_replayer(site)
 
-        assert ([], [ids[2]]) == (waiting, await open_ones(site))
+        assert ([], [ids[2]]) == (waiting, await list_open(site))
 
     play(scenario)
 
@@ -264,14 +264,14 @@ def test_the_end_of_its_channel_ends_a_replay(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        await ended(site, FAILED, DELIVERED, FAILED, FAILED)
+        await create_ended(site, FAILED, DELIVERED, FAILED, FAILED)
         await replay(site, channel.id, FAILED, DELIVERED)
-        await look(site)
+        await run_replayer(site)
         leased, *_ = await lease_all(site)
         await _give_back(site, "delivery_id <> :id", id=str(leased.id))
         await site.do(delete_channel, site.owner, channel.id)
-        await record(site, done(site, leased, limited(1)))
-        await look(site)
+        await record(site, complete(site, leased, limited(1)))
+        await run_replayer(site)
         rows = await delivery_rows(site)
 
         assert ["failed", "delivered", "failed", "failed"] == [row["status"] for row in rows]
@@ -285,13 +285,13 @@ def test_calling_off_a_replayed_one_makes_room(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        ids = await ended(site, FAILED, FAILED, FAILED)
+        ids = await create_ended(site, FAILED, FAILED, FAILED)
         await replay(site, channel.id)
-        await look(site)
+        await run_replayer(site)
         cancelled = await site.do(deliveries.cancel, site.owner, UUID(ids[0]))
-        await look(site)
+        await run_replayer(site)
 
-        assert ("failed", ids[1:]) == (cancelled.status, await open_ones(site))
+        assert ("failed", ids[1:]) == (cancelled.status, await list_open(site))
 
     play(scenario)
 
@@ -301,15 +301,15 @@ def test_replayers_share_the_work(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        ids = await ended(site, *[FAILED] * 12)
+        ids = await create_ended(site, *[FAILED] * 12)
         await replay(site, channel.id)
         sent: list[str] = []
         for _ in range(8):
-            await asyncio.gather(*(look(site) for _ in range(4)))
-            assert len(await open_ones(site)) <= MAX_PENDING
+            await asyncio.gather(*(run_replayer(site) for _ in range(4)))
+            assert len(await list_open(site)) <= MAX_PENDING
             for leased in await lease_in_order(site):
                 sent.append(str(leased.id))
-                await record(site, done(site, leased, OK))
+                await record(site, complete(site, leased, OK))
 
         assert ids == sent
         assert 12 == (await replays(site))[0]["done"]
@@ -323,7 +323,7 @@ def test_a_replay_finds_what_is_rare(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         statuses = [FAILED if number in {7, 900, 1100} else CANCELLED for number in range(1200)]
-        ids = await ended(site, *statuses)
+        ids = await create_ended(site, *statuses)
         _, count = await replay(site, channel.id)
         sent = await carry_out(site, 10)
 

@@ -14,8 +14,8 @@ from tests.support.replaying import (
     DELIVERED,
     FAILED,
     carry_out,
+    create_ended,
     end,
-    ended,
     replay,
     replays,
 )
@@ -27,7 +27,7 @@ def test_a_dry_run_counts_and_changes_nothing(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        await ended(site, FAILED, DELIVERED, FAILED, CANCELLED)
+        await create_ended(site, FAILED, DELIVERED, FAILED, CANCELLED)
         await replay(site, channel.id, CANCELLED)
         await site.run_sql("UPDATE channels SET paused_reason = 'x', paused_at = 1")
 

@@ -17,7 +17,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.enqueue import lock_delivery
 from loadbell.store.outbox import complete
 from loadbell.store.statements import Statement
-from tests.support.leasing import OK, SILENT, delivery_rows, done, lease_all, record
+from tests.support.leasing import OK, SILENT, complete, delivery_rows, lease_all, record
 from tests.support.stores import Play, Site
 
 LOCK = Statement("SELECT delivery_id FROM outbox WHERE delivery_id = :id FOR UPDATE")
@@ -43,10 +43,10 @@ async def line(site: Site, *, ended: bool = True) -> list[UUID]:
     return [UUID(row["id"]) for row in await delivery_rows(site)]
 
 
-async def leased(site: Site) -> list[UUID]:
+async def lease_ids(site: Site) -> list[UUID]:
     """What a worker leases now and gets answered."""
     found = sorted(await lease_all(site), key=lambda item: item.id)
-    await record(site, *[done(site, item, OK) for item in found])
+    await record(site, *[complete(site, item, OK) for item in found])
     return [item.id for item in found]
 
 
@@ -66,7 +66,7 @@ def test_a_clock_that_was_set_back_turns_no_run_round(play: Play) -> None:
         site.clock.advance(SECOND)
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
         finished, first, started, last = [UUID(row["id"]) for row in await delivery_rows(site)]
-        order = [await leased(site) for _ in range(5)]
+        order = [await lease_ids(site) for _ in range(5)]
 
         assert [[first], [started], [finished], [last], []] == order
 
@@ -81,12 +81,12 @@ def test_a_redelivered_start_keeps_its_end_behind_it(play: Play) -> None:
         (head,) = await lease_all(site)
         await site.do(deliveries.redeliver, site.owner, started)
         (again,) = await lease_all(site)
-        await record(site, done(site, again, SILENT))
-        nothing = await leased(site)
-        await record(site, done(site, head, OK))
-        after_the_head = await leased(site)
+        await record(site, complete(site, again, SILENT))
+        nothing = await lease_ids(site)
+        await record(site, complete(site, head, OK))
+        after_the_head = await lease_ids(site)
         site.clock.advance(100 * SECOND)
-        then = [await leased(site) for _ in range(2)]
+        then = [await lease_ids(site) for _ in range(2)]
 
         assert (first, started, []) == (head.id, again.id, nothing)
         assert ([last], [[started], [finished]]) == (after_the_head, then)
@@ -107,13 +107,13 @@ def test_a_cancelled_start_lets_the_end_of_its_run_go(play: Play) -> None:
         await site.run()
         site.clock.advance(SECOND)
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        await record(site, *[done(site, item, SILENT) for item in await lease_all(site)])
+        await record(site, *[complete(site, item, SILENT) for item in await lease_all(site)])
         await site.report(run, RunStatus.FINISHED)
         first, started, last, finished = [UUID(row["id"]) for row in await delivery_rows(site)]
         await site.do(deliveries.cancel, site.owner, started)
-        live = [await leased(site) for _ in range(2)]
+        live = [await lease_ids(site) for _ in range(2)]
         site.clock.advance(100 * SECOND)
-        then = [await leased(site) for _ in range(2)]
+        then = [await lease_ids(site) for _ in range(2)]
 
         assert ([[finished], []], [[first], [last]]) == (live, then)
 
@@ -125,11 +125,11 @@ def test_what_is_behind_a_cancelled_run_waits_for_what_was_before_it(play: Play)
 
     async def scenario(site: Site) -> None:
         first, started, finished, last = await line(site)
-        await record(site, *[done(site, item, SILENT) for item in await lease_all(site)])
+        await record(site, *[complete(site, item, SILENT) for item in await lease_all(site)])
         await site.do(deliveries.cancel, site.owner, started)
-        free = [await leased(site) for _ in range(2)]
+        free = [await lease_ids(site) for _ in range(2)]
         site.clock.advance(100 * SECOND)
-        then = [await leased(site) for _ in range(2)]
+        then = [await lease_ids(site) for _ in range(2)]
 
         assert ([[finished], []], [[first], [last]]) == (free, then)
 
@@ -147,11 +147,11 @@ def test_events_that_are_of_no_run_have_nothing_to_do_with_each_other(
         await site.run_sql("UPDATE deliveries SET run_id = NULL")
         (head,) = await lease_all(site)
         await site.do(action, site.owner, second)
-        before = await leased(site)
-        await record(site, done(site, head, OK))
+        before = await lease_ids(site)
+        await record(site, complete(site, head, OK))
 
         assert first == head.id
-        assert ([second] if action is deliveries.redeliver else [], [third]) == (before, await leased(site))
+        assert ([second] if action is deliveries.redeliver else [], [third]) == (before, await lease_ids(site))
 
     play(scenario)
 
@@ -163,7 +163,7 @@ def test_a_cancelled_head_moves_the_line_up(play: Play) -> None:
         first, started, finished, last = await line(site)
         await site.do(deliveries.cancel, site.owner, first)
         await site.do(deliveries.cancel, site.owner, started)
-        order = [await leased(site) for _ in range(3)]
+        order = [await lease_ids(site) for _ in range(3)]
 
         assert [[finished], [last], []] == order
 
@@ -176,7 +176,7 @@ def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play)
     async def scenario(site: Site) -> None:
         _, second, third = await line(site, ended=False)
         (head,) = await lease_all(site)
-        completion = done(site, head, OK)
+        completion = complete(site, head, OK)
         recording = asyncio.Event()
         begun = []
 
@@ -195,7 +195,7 @@ def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play)
             await cancel_one(tx, second)
 
         await asyncio.gather(site.database.write(result), site.database.write(person))
-        free = await leased(site)
+        free = await lease_ids(site)
 
         assert ["person", "result"] == sorted(begun)
         assert [third] == free

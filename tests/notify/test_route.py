@@ -75,7 +75,7 @@ def test_what_is_a_failure(status: int, result: Result, expected: bool) -> None:
     assert expected is matches(subscription, RoutingFacts(EventName.FINISHED, run, changed=False))
 
 
-def some(values: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
+def some_of(values: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
     """Some of ``values``, often none."""
     return st.lists(st.sampled_from(list(values)), max_size=4).map(tuple)
 
@@ -83,11 +83,11 @@ def some(values: Iterable[T]) -> st.SearchStrategy[tuple[T, ...]]:
 @given(
     subscription=st.builds(
         Subscription,
-        events=some(EventName),
-        statuses=some(RunStatus),
-        results=some(Result),
-        projects=some(range(1, 4)),
-        triggers=some(Trigger),
+        events=some_of(EventName),
+        statuses=some_of(RunStatus),
+        results=some_of(Result),
+        projects=some_of(range(1, 4)),
+        triggers=some_of(Trigger),
         only_on_change=st.booleans(),
         only_failures=st.booleans(),
     ),

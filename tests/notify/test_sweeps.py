@@ -19,9 +19,9 @@ from loadbell.runs.lifecycle import get_run, list_runs
 from loadbell.store.idempotency import RETENTION, claim_key
 from loadbell.store.sweeps import BATCH
 from tests.support.counting import Counting
-from tests.support.crowds import hold, put_keys, put_runs
+from tests.support.crowds import hold_deliveries, put_keys, put_runs
 from tests.support.deleting import delete_organization, delete_project
-from tests.support.leasing import OK, delivery_rows, done, lease_all, record
+from tests.support.leasing import OK, complete, delivery_rows, lease_all, record
 from tests.support.stores import HOLD_FOR, Play, Site
 
 MAX_CHANGED = 3 * BATCH
@@ -93,7 +93,7 @@ def test_no_transaction_grows_with_the_data(
     async def scenario(site: Site) -> None:
         project = await site.project()
         channel = await site.channel()
-        await hold(site.database, site.organization_id, channel.id, MANY, site.clock())
+        await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await put_runs(site.database, site.organization_id, project, MANY, site.clock())
         counting: Any = Counting(site.database)
         site.database = counting
@@ -117,7 +117,7 @@ def test_what_is_dropped_reads_as_cancelled_at_once(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        held = await hold(site.database, site.organization_id, channel.id, MANY, site.clock())
+        held = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await _resume(site, channel.id, Held.DROP)
         site.clock.advance(SECOND)
         await site.run()
@@ -148,7 +148,7 @@ def test_a_long_line_keeps_its_order(play: Play) -> None:
         channel = await site.channel()
         early = await site.run()
         site.clock.advance(SECOND)
-        held = await hold(site.database, site.organization_id, channel.id, MANY, site.clock())
+        held = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await site.do(pause, site.owner, channel.id)
         site.clock.advance(SECOND)
         await site.report(early, RunStatus.FINISHED)
@@ -162,7 +162,7 @@ def test_a_long_line_keeps_its_order(play: Play) -> None:
             order.append(row["id"])
             place = row["id"]
         (first,) = await lease_all(site)
-        await record(site, done(site, first, OK))
+        await record(site, complete(site, first, OK))
         (second,) = await lease_all(site)
 
         assert [] == nothing
@@ -183,7 +183,7 @@ def test_an_end_never_comes_before_its_start(play: Play) -> None:
         site.clock.advance(-999 * SECOND)
         await site.report(run, RunStatus.FINISHED)
         site.clock.advance(SECOND)
-        await hold(site.database, site.organization_id, channel.id, MANY, site.clock())
+        await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await _resume(site, channel.id, Held.DELIVER)
         await sweep(site)
         rows = await delivery_rows(site)
@@ -204,7 +204,7 @@ def test_a_deleted_channel_is_gone_at_once(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        held = await hold(site.database, site.organization_id, channel.id, MANY, site.clock())
+        held = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await site.do(delete_channel, site.owner, channel.id)
         with pytest.raises(NotFound):
             await site.do(get_channel, site.owner, channel.id)
@@ -244,9 +244,9 @@ def test_what_is_being_sent_during_a_sweep_is_recorded(play: Play) -> None:
         await site.run()
         (flying,) = await lease_all(site)
         site.clock.advance(SECOND)
-        await hold(site.database, site.organization_id, channel.id, MANY, site.clock())
+        await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await _resume(site, channel.id, Held.DROP)
-        await record(site, done(site, flying, OK))
+        await record(site, complete(site, flying, OK))
         await sweep(site)
 
         assert {"cancelled": MANY, "delivered": 1} == await statuses(site)
@@ -259,7 +259,7 @@ def test_a_second_resume_waits_for_the_first(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        await hold(site.database, site.organization_id, channel.id, MANY, site.clock())
+        await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await _resume(site, channel.id, Held.DROP)
         await site.do(pause, site.owner, channel.id)
         site.clock.advance(SECOND)

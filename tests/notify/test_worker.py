@@ -11,8 +11,16 @@ from loadbell.notify import deliveries
 from loadbell.notify.worker.capacity import MAX_PER_CHANNEL
 from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, hang, respond
 from tests.support.leasing import delivery_rows
-from tests.support.stores import Site, WallClock, opened, settle
-from tests.support.working import at_work, reasons, told, until, until_ended, until_status, working
+from tests.support.stores import Site, WallClock, open_store, settle
+from tests.support.working import (
+    event_names,
+    reasons,
+    run_with_worker,
+    start_worker,
+    wait_for_end,
+    wait_for_rows,
+    wait_for_status,
+)
 
 STARTED, FINISHED = "test.started", "test.finished"
 
@@ -25,14 +33,14 @@ def test_news_arrives_with_one_attempt_each(store_url: str) -> None:
             await site.channel(receiver.url)
             run = await site.run(name="Ünïcode 🔔")
             await site.report(run, RunStatus.FINISHED)
-            rows = await until_status(site, "delivered", "delivered")
+            rows = await wait_for_status(site, "delivered", "delivered")
 
-            assert [STARTED, FINISHED] == told(receiver.requests)
+            assert [STARTED, FINISHED] == event_names(receiver.requests)
             assert [row["id"] for row in rows] == [each.header("X-LoadImpact-ID") for each in receiver.requests]
             assert ["Ünïcode 🔔"] * 2 == [json.loads(each.body)["name"] for each in receiver.requests]
             assert [[("scheduled", "ok")]] * 2 == [await reasons(site, row) for row in rows]
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_a_failure_is_retried_as_the_schedule_says(store_url: str) -> None:
@@ -42,7 +50,7 @@ def test_a_failure_is_retried_as_the_schedule_says(store_url: str) -> None:
         with ScriptedReceiver([respond(503), respond(302), respond(404), respond(200)]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            (row,) = await until_status(site, "delivered")
+            (row,) = await wait_for_status(site, "delivered")
             arrived = [each.arrived_at for each in receiver.requests]
 
             assert ["http_5xx", "http_3xx", "http_4xx", "ok"] == [reason for _, reason in await reasons(site, row)]
@@ -51,7 +59,7 @@ def test_a_failure_is_retried_as_the_schedule_says(store_url: str) -> None:
             waits = [later - earlier for earlier, later in pairwise(arrived)]
             assert all(took >= 0.95 * wait * SECOND for took, wait in zip(waits, (0.1, 0.2, 1.2), strict=True))
 
-    at_work(store_url, scenario, "100ms,200ms,1200ms")
+    run_with_worker(store_url, scenario, "100ms,200ms,1200ms")
 
 
 def test_the_end_of_the_schedule_is_the_end(store_url: str) -> None:
@@ -61,12 +69,12 @@ def test_the_end_of_the_schedule_is_the_end(store_url: str) -> None:
         with ScriptedReceiver([respond(500)]) as receiver:
             await site.channel(receiver.url)
             await site.run()
-            (row,) = await until_status(site, "failed")
+            (row,) = await wait_for_status(site, "failed")
 
             assert 3 == len(receiver.requests) == len(await reasons(site, row))
             assert ("http_5xx", None) == (row["reason"], row["due_at"])
 
-    at_work(store_url, scenario, "50ms,50ms")
+    run_with_worker(store_url, scenario, "50ms,50ms")
 
 
 def test_a_rate_limit_slows_one_channel_as_a_whole(store_url: str) -> None:
@@ -77,20 +85,20 @@ def test_a_rate_limit_slows_one_channel_as_a_whole(store_url: str) -> None:
         with ScriptedReceiver([limit, respond()]) as slow, ScriptedReceiver() as quick:
             await site.channel(slow.url)
             await site.run()
-            await until(site, lambda rows: rows[0]["reason"] == "rate_limited")
+            await wait_for_rows(site, lambda rows: rows[0]["reason"] == "rate_limited")
             await site.channel(quick.url)
             await site.run()
-            await until(site, lambda rows: sum(row["status"] == "delivered" for row in rows) == 1)
+            await wait_for_rows(site, lambda rows: sum(row["status"] == "delivered" for row in rows) == 1)
             (channel, _) = await site.rows("SELECT * FROM channels ORDER BY id")
             alone = len(slow.requests)
             await site.run_sql("UPDATE channels SET throttled_until = 0")  # the time is over
             await site.run_sql("UPDATE outbox SET due_at = 0")
-            await until_ended(site, 3)
+            await wait_for_end(site, 3)
 
             assert (1, 1, 3) == (alone, len(quick.requests), len(slow.requests))
             assert channel["throttled_until"] >= slow.requests[0].arrived_at + 600 * SECOND
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_a_channel_that_hangs_holds_up_no_other(store_url: str) -> None:
@@ -102,13 +110,13 @@ def test_a_channel_that_hangs_holds_up_no_other(store_url: str) -> None:
             healthy = await site.channel(well.url)
             for _ in range(20):
                 await site.run()
-            await until(site, lambda rows: 20 == sum(row["status"] == "delivered" for row in rows))
+            await wait_for_rows(site, lambda rows: 20 == sum(row["status"] == "delivered" for row in rows))
             rows = await site.rows("SELECT channel_id FROM deliveries WHERE status = 'delivered'")
 
             assert {healthy.id} == {row["channel_id"] for row in rows}
             assert len(dead.requests) <= 4
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_a_test_hook_does_not_queue_behind_a_busy_channel(store_url: str) -> None:
@@ -116,24 +124,24 @@ def test_a_test_hook_does_not_queue_behind_a_busy_channel(store_url: str) -> Non
 
     async def scenario(site: Site) -> None:
         def choose(request: Received) -> Behaviour:
-            return respond() if told([request]) == ["test.notification_channel"] else hang()
+            return respond() if event_names([request]) == ["test.notification_channel"] else hang()
 
         with ScriptedReceiver() as receiver:
             channel = await site.channel(receiver.url)
             await site.run()
-            await until_status(site, "delivered")
+            await wait_for_status(site, "delivered")
             receiver.play(choose)
             for _ in range(10):
                 await site.run()
             await asyncio.to_thread(receiver.wait_for, 1 + MAX_PER_CHANNEL)
             hook = await site.do(deliveries.test_saved, site.owner, channel.id)
-            rows = await until(site, lambda rows: rows[-1]["status"] == "delivered")
+            rows = await wait_for_rows(site, lambda rows: rows[-1]["status"] == "delivered")
 
             assert str(hook) == rows[-1]["id"]
             assert [("test", "ok")] == await reasons(site, hook)
             assert {"pending", "sending"} == {row["status"] for row in rows[1:-1]}
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_test_hooks_do_not_wait_for_each_other(store_url: str) -> None:
@@ -147,11 +155,11 @@ def test_test_hooks_do_not_wait_for_each_other(store_url: str) -> None:
                 await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
             await asyncio.to_thread(silent.wait_for, 6)
             await site.do(deliveries.test_saved, site.owner, channel.id)
-            rows = await until(site, lambda rows: rows[-1]["status"] == "delivered")
+            rows = await wait_for_rows(site, lambda rows: rows[-1]["status"] == "delivered")
 
             assert ["sending"] * 6 == [row["status"] for row in rows[:-1]]
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_a_result_that_can_not_be_recorded_stops_no_other(sqlite_store: str) -> None:
@@ -167,18 +175,18 @@ def test_a_result_that_can_not_be_recorded_stops_no_other(sqlite_store: str) -> 
             )
             for _ in range(3):
                 await site.run()
-            rows = await until(site, lambda rows: Counter(row["status"] for row in rows)["delivered"] == 3)
+            rows = await wait_for_rows(site, lambda rows: Counter(row["status"] for row in rows)["delivered"] == 3)
 
             assert {"sending", "pending"} >= {row["status"] for row in rows if row["channel_id"] == lost.id}
 
-    at_work(sqlite_store, scenario)
+    run_with_worker(sqlite_store, scenario)
 
 
 def test_a_worker_stops_although_a_result_can_not_be_recorded(sqlite_store: str) -> None:
     """It ends without an error; what it could not record is not lost, but made again by whoever works next."""
 
     async def scenario() -> None:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             site = await settle(database)
             site.clock = WallClock()
             with ScriptedReceiver() as receiver:
@@ -186,7 +194,7 @@ def test_a_worker_stops_although_a_result_can_not_be_recorded(sqlite_store: str)
                 await site.run_sql(
                     "CREATE TRIGGER curse BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'no'); END"
                 )
-                async with working(database):
+                async with start_worker(database):
                     await site.run()
                     await asyncio.to_thread(receiver.wait_for, 1)
                 (row,) = await delivery_rows(site)
@@ -205,7 +213,7 @@ def test_a_test_hook_is_tried_once(store_url: str) -> None:
         with ScriptedReceiver([respond(500, body=b"no such hook")]) as receiver:
             settings = {"url": receiver.url}
             await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=settings)
-            (row,) = await until_status(site, "failed")
+            (row,) = await wait_for_status(site, "failed")
             (attempt,) = await site.rows("SELECT * FROM attempts")
 
             assert 1 == len(receiver.requests)
@@ -214,23 +222,23 @@ def test_a_test_hook_is_tried_once(store_url: str) -> None:
             assert "no such hook" in attempt["exchange"]
             assert receiver.url.removeprefix("http://") not in attempt["exchange"].replace("/…", "")
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)
 
 
 def test_two_workers_share_the_work(postgres_store: str) -> None:
     """Two processes on one PostgreSQL deliver everything once, and both take part."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as one, opened(postgres_store) as two:
+        async with open_store(postgres_store) as one, open_store(postgres_store) as two:
             site = await settle(one)
             site.clock = WallClock()
             with ScriptedReceiver([respond(delay=0.02)]) as receiver:
                 for _ in range(10):
                     await site.channel(receiver.url)
-                async with working(one), working(two):
+                async with start_worker(one), start_worker(two):
                     for _ in range(20):
                         await site.run()
-                    await until(site, lambda rows: 200 == sum(row["status"] == "delivered" for row in rows))
+                    await wait_for_rows(site, lambda rows: 200 == sum(row["status"] == "delivered" for row in rows))
                 ids = Counter(each.header("X-LoadImpact-ID") for each in receiver.requests)
 
                 assert (200, {1}) == (len(ids), set(ids.values()))
@@ -252,7 +260,7 @@ def test_many_runs_at_once_are_all_told_in_order(store_url: str) -> None:
                     await site.report(await site.run(), RunStatus.FINISHED)
 
             await asyncio.gather(*(one() for _ in range(100)))
-            await until_ended(site, 200)
+            await wait_for_end(site, 200)
             seen: dict[int, list[str]] = {}
             for request in receiver.requests:
                 body = json.loads(request.body)
@@ -260,4 +268,4 @@ def test_many_runs_at_once_are_all_told_in_order(store_url: str) -> None:
 
             assert [[STARTED, FINISHED]] * 100 == list(seen.values())
 
-    at_work(store_url, scenario)
+    run_with_worker(store_url, scenario)

@@ -24,8 +24,17 @@ from loadbell.testing.receiver import (
     respond,
 )
 from tests.support.leasing import delivery_rows
-from tests.support.stores import Site, WallClock, opened, settle, sqlite_path
-from tests.support.working import at_work, free_port, reasons, told, until, until_ended, until_status, working
+from tests.support.stores import Site, WallClock, open_store, settle, sqlite_path
+from tests.support.working import (
+    event_names,
+    free_port,
+    reasons,
+    run_with_worker,
+    start_worker,
+    wait_for_end,
+    wait_for_rows,
+    wait_for_status,
+)
 
 STARTED, FINISHED = "test.started", "test.finished"
 CUT = Statement(
@@ -65,14 +74,14 @@ def test_no_answer_of_a_receiver_stops_the_worker(store_url: str) -> None:
             await site.channel(well.url)
             for _ in range(len(ODD)):
                 await site.run()
-            rows = await until_ended(site, 2 * len(ODD))
+            rows = await wait_for_end(site, 2 * len(ODD))
 
             assert {"delivered"} == {row["status"] for row in rows}
             assert [] == remaining
             logged = await site.rows("SELECT reason FROM attempts WHERE reason <> 'ok'")
             assert {"http_5xx", "http_3xx", "protocol"} <= {row["reason"] for row in logged}
 
-    at_work(store_url, scenario, "50ms," * 20)
+    run_with_worker(store_url, scenario, "50ms," * 20)
 
 
 @pytest.mark.parametrize("first", ["500", "hang-up"])
@@ -83,16 +92,16 @@ def test_the_end_waits_for_an_answer_to_the_start(store_url: str, first: str) ->
         with ScriptedReceiver([respond(500) if first == "500" else close(), respond()]) as receiver:
             await site.channel(receiver.url)
             await site.report(await site.run(), RunStatus.FINISHED)
-            await until(site, lambda rows: rows[0]["attempts_started"] > 0 and rows[0]["status"] != "sending")
+            await wait_for_rows(site, lambda rows: rows[0]["attempts_started"] > 0 and rows[0]["status"] != "sending")
             if first == "500":
-                await until(site, lambda rows: rows[1]["status"] == "delivered")
+                await wait_for_rows(site, lambda rows: rows[1]["status"] == "delivered")
             await site.run_sql("UPDATE outbox SET due_at = 0")  # an hour passes
-            await until_status(site, "delivered", "delivered")
+            await wait_for_status(site, "delivered", "delivered")
             expected = [STARTED, FINISHED, STARTED] if first == "500" else [STARTED, STARTED, FINISHED]
 
-            assert expected == told(receiver.requests)
+            assert expected == event_names(receiver.requests)
 
-    at_work(store_url, scenario, "1h,1h,1h")
+    run_with_worker(store_url, scenario, "1h,1h,1h")
 
 
 def test_the_end_of_a_run_brings_the_retry_of_its_start_forward(store_url: str) -> None:
@@ -102,15 +111,15 @@ def test_the_end_of_a_run_brings_the_retry_of_its_start_forward(store_url: str) 
         port = free_port()
         await site.channel(f"http://127.0.0.1:{port}/")
         run = await site.run()
-        await until(site, lambda rows: rows[0]["reason"] == "connect")
+        await wait_for_rows(site, lambda rows: rows[0]["reason"] == "connect")
         with ScriptedReceiver(port=port) as receiver:
             await site.report(run, RunStatus.FINISHED)
-            started, _ = await until_status(site, "delivered", "delivered")
+            started, _ = await wait_for_status(site, "delivered", "delivered")
 
-            assert [STARTED, FINISHED] == told(receiver.requests)
+            assert [STARTED, FINISHED] == event_names(receiver.requests)
             assert ["connect", "ok"] == [reason for _, reason in await reasons(site, started)]
 
-    at_work(store_url, scenario, "1h,1h")
+    run_with_worker(store_url, scenario, "1h,1h")
 
 
 def test_a_rate_limited_start_is_not_brought_forward(store_url: str) -> None:
@@ -120,33 +129,33 @@ def test_a_rate_limited_start_is_not_brought_forward(store_url: str) -> None:
         with ScriptedReceiver([respond(429, {"Retry-After": "1"}), respond()]) as receiver:
             await site.channel(receiver.url)
             run = await site.run()
-            await until(site, lambda rows: rows[0]["reason"] == "rate_limited")
+            await wait_for_rows(site, lambda rows: rows[0]["reason"] == "rate_limited")
             await site.report(run, RunStatus.FINISHED)
-            await until_status(site, "delivered", "delivered")
+            await wait_for_status(site, "delivered", "delivered")
             first, second, _ = receiver.requests
 
-            assert [STARTED, STARTED, FINISHED] == told(receiver.requests)
+            assert [STARTED, STARTED, FINISHED] == event_names(receiver.requests)
             assert second.arrived_at >= first.arrived_at + SECOND
 
-    at_work(store_url, scenario, "100ms")
+    run_with_worker(store_url, scenario, "100ms")
 
 
 def test_stopping_gives_back_what_is_in_flight(store_url: str) -> None:
     """It is pending and due, with no attempt counted, and the next worker delivers it under the same id."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             site.clock = WallClock()
             with ScriptedReceiver([hang(), respond()]) as receiver:
                 await site.channel(receiver.url)
-                async with working(database):
+                async with start_worker(database):
                     await site.run()
                     await asyncio.to_thread(receiver.wait_for, 1)
                 (row,) = await delivery_rows(site)
                 assert ("pending", 0, None) == (row["status"], row["attempts_started"], row["lease_owner"])
-                async with working(database):
-                    await until_status(site, "delivered")
+                async with start_worker(database):
+                    await wait_for_status(site, "delivered")
 
                 assert {row["id"]} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
                 assert [("scheduled", "ok")] == await reasons(site, row)
@@ -158,12 +167,12 @@ def test_stopping_lets_what_is_in_flight_end(store_url: str) -> None:
     """Within its grace it records the answer, and leases nothing more."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             site.clock = WallClock()
             with ScriptedReceiver([respond(delay=0.5)]) as receiver:
                 await site.channel(receiver.url)
-                async with working(database) as worker:
+                async with start_worker(database) as worker:
                     await site.run()
                     await asyncio.to_thread(receiver.wait_for, 1)
                     stopping = asyncio.create_task(worker.stop(20))
@@ -196,33 +205,33 @@ def test_an_answer_that_came_while_the_database_was_away_counts(
             await asyncio.sleep(1.5)
             other.execute("ROLLBACK")
             other.close()
-            (row,) = await until_status(site, "delivered")
+            (row,) = await wait_for_status(site, "delivered")
             await site.run()
-            await until_status(site, "delivered", "delivered")
+            await wait_for_status(site, "delivered", "delivered")
 
             assert 2 == len(receiver.requests)
             assert [("scheduled", "ok")] == await reasons(site, row)
 
-    at_work(sqlite_store, scenario)
+    run_with_worker(sqlite_store, scenario)
 
 
 def test_the_worker_survives_lost_connections(postgres_store: str) -> None:
     """Cut off again and again while it works, it delivers everything without a restart."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as database, opened(postgres_store) as other:
+        async with open_store(postgres_store) as database, open_store(postgres_store) as other:
             site = await settle(other)
             site.clock = WallClock()
             with ScriptedReceiver([respond(delay=0.01)]) as receiver:
                 await site.channel(receiver.url)
-                async with working(database):
+                async with start_worker(database):
                     for _ in range(6):
                         for _ in range(5):
                             await site.run()
                         await other.write(lambda tx: tx.all(CUT))
                         await asyncio.sleep(0.05)
                     await site.run_sql("UPDATE outbox SET lease_until = 0 WHERE lease_owner IS NOT NULL")
-                    rows = await until_ended(site, 30)
+                    rows = await wait_for_end(site, 30)
 
                 assert {"delivered"} == {row["status"] for row in rows}
                 assert {row["id"] for row in rows} == {each.header("X-LoadImpact-ID") for each in receiver.requests}
@@ -234,7 +243,7 @@ def test_a_new_worker_takes_over_from_a_killed_one(store_url: str) -> None:
     """What a worker held when it died is sent by the next one at once, not when a lease expires."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             site.clock = WallClock()
             with ScriptedReceiver() as receiver:
@@ -244,8 +253,8 @@ def test_a_new_worker_takes_over_from_a_killed_one(store_url: str) -> None:
                     "UPDATE outbox SET lease_owner = 4711, attempts_started = 1, lease_until = :far, leased_at = 0",
                     far=site.clock() + 3600 * SECOND,
                 )
-                async with working(database):
-                    (row,) = await until_status(site, "delivered")
+                async with start_worker(database):
+                    (row,) = await wait_for_status(site, "delivered")
 
                 assert [("scheduled", "internal"), ("scheduled", "ok")] == await reasons(site, row)
                 assert 1 == len(receiver.requests)

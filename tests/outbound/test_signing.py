@@ -88,7 +88,7 @@ def test_what_cannot_be_signed_is_refused(secret: str, message_id: str) -> None:
     assert "not base64!" not in str(caught.value)
 
 
-def _signed(shift: int = 0, secret: str = "whsec_AAAA") -> dict[str, str]:
+def _sign(shift: int = 0, secret: str = "whsec_AAAA") -> dict[str, str]:
     timestamp = int(datetime.now(UTC).timestamp()) + shift
     signature = sign([secret], "id-1", timestamp, b"{}")
     return {"webhook-id": "id-1", "webhook-timestamp": str(timestamp), "webhook-signature": signature}
@@ -101,7 +101,7 @@ def _verify(headers: dict[str, str]) -> object:
 @pytest.mark.parametrize("name", ["webhook-id", "webhook-timestamp", "webhook-signature"])
 def test_each_header_is_needed(name: str) -> None:
     """The reference library refuses what lacks one of the three headers, or has another value in it."""
-    headers = _signed()
+    headers = _sign()
 
     assert {} == _verify(headers)
     for changed in ({}, {name: headers[name].replace("v1,", "v2,") + "1"}):
@@ -113,13 +113,13 @@ def test_each_header_is_needed(name: str) -> None:
 def test_an_old_signature_is_refused(shift: int) -> None:
     """A request that is replayed, or dated, more than five minutes away is refused though its signature is right."""
     with pytest.raises(WebhookVerificationError):
-        _verify(_signed(shift))
-    assert {} == _verify(_signed(shift % 200))
+        _verify(_sign(shift))
+    assert {} == _verify(_sign(shift % 200))
 
 
 def test_another_secret_is_refused() -> None:
     """A signature by another secret is refused; beside one by the right secret it does no harm."""
-    right, wrong = _signed(), _signed(secret="whsec_BBBB")
+    right, wrong = _sign(), _sign(secret="whsec_BBBB")
 
     with pytest.raises(WebhookVerificationError):
         _verify(wrong)

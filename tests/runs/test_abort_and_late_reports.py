@@ -6,7 +6,7 @@ from loadbell.domain.errors import Conflict, IllegalMove
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source
 from loadbell.runs.lifecycle import NOT_STOPPED, abort_run, end_silent_run, get_run, heartbeat
-from tests.runs.test_lifecycle import events, everything
+from tests.runs.test_lifecycle import events, list_all_rows
 from tests.support.stores import WATCHDOG, Play, Site
 
 DAY: Micros = 24 * 3600 * SECOND
@@ -14,7 +14,7 @@ STARTED = ("test.started", 2, "Running")
 ABORTED = ("test.finished", 6, "Aborted by user")
 
 
-async def _silenced(site: Site, code: int = 2) -> Run:
+async def _silence(site: Site, code: int = 2) -> Run:
     """A run of k6 that the watchdog ended."""
     run = await site.run(source=Source.K6)
     if code != 2:
@@ -97,7 +97,7 @@ def test_a_source_that_fell_silent_while_it_was_being_aborted_is_still_told_to_s
     """The watchdog ended the run here; the load is on until the tool hears of the abort."""
 
     async def scenario(site: Site) -> None:
-        run = await _silenced(site, code)
+        run = await _silence(site, code)
 
         assert told is await site.do(heartbeat, site.owner, run.id, None)
 
@@ -113,12 +113,12 @@ def test_an_abort_twice_is_one(play: Play) -> None:
         site.clock.advance(SECOND)
         again = await site.do(abort_run, site.owner, run.id)
         await site.report(run, RunStatus.FINISHED)
-        before = await everything(site)
+        before = await list_all_rows(site)
         with pytest.raises(IllegalMove):
             await site.do(abort_run, site.owner, run.id)
 
         assert first == again
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 
@@ -150,7 +150,7 @@ def test_a_late_report_corrects_a_silent_end(play: Play, code: int, end: int) ->
 
     async def scenario(site: Site) -> None:
         await site.channel()
-        run = await _silenced(site, code)
+        run = await _silence(site, code)
         corrected = await site.report(run, RunStatus.FAILED_THRESHOLD)
         told = await events(site)
         ids = await site.rows("SELECT id, event_id FROM deliveries WHERE event = 'test.finished'")
@@ -169,7 +169,7 @@ def test_a_late_report_of_the_same_end_with_a_result_corrects_too(play: Play) ->
     """A tool that did time out, and failed, is not refused because the watchdog had guessed the status."""
 
     async def scenario(site: Site) -> None:
-        run = await _silenced(site)
+        run = await _silence(site)
         same = await site.report(run, RunStatus.TIMED_OUT)
         corrected = await site.report(run, RunStatus.TIMED_OUT, result=Result.FAILED)
 
@@ -185,15 +185,15 @@ def test_a_late_report_counts_once(play: Play) -> None:
     """The second correction is an illegal move, and so is one of a report's own end."""
 
     async def scenario(site: Site) -> None:
-        run = await _silenced(site)
+        run = await _silence(site)
         await site.report(run, RunStatus.FINISHED, result=Result.PASSED)
-        before = await everything(site)
+        before = await list_all_rows(site)
         with pytest.raises(IllegalMove):
             await site.report(run, RunStatus.FAILED_THRESHOLD)
         with pytest.raises(Conflict):
             await site.report(run, RunStatus.FINISHED, result=Result.FAILED)
 
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 
@@ -203,7 +203,7 @@ def test_a_late_report_counts_for_24_hours(play: Play, age: Micros, accepted: bo
     """To the microsecond; later it is an illegal move."""
 
     async def scenario(site: Site) -> None:
-        run = await _silenced(site)
+        run = await _silence(site)
         site.clock.advance(age - SECOND)
         if accepted:
             assert RunStatus.FINISHED is (await site.report(run, RunStatus.FINISHED)).status
@@ -218,7 +218,7 @@ def test_only_an_end_corrects_an_end(play: Play) -> None:
     """A late heartbeat, late figures, and a report that it runs again reopen nothing and use nothing up."""
 
     async def scenario(site: Site) -> None:
-        run = await _silenced(site)
+        run = await _silence(site)
         await site.do(heartbeat, site.owner, run.id, {"rps": 1.0})
         await site.report(run, metrics={"rps": 2.0}, note="still here")
         for code in (-1, 2, 5):

@@ -25,7 +25,7 @@ async def events(site: Site) -> list[tuple[str, int, str]]:
     return [(item["event"], item["status"], item["status_text"]) for item in told]
 
 
-async def everything(site: Site) -> list[list[Any]]:
+async def list_all_rows(site: Site) -> list[list[Any]]:
     """Every row that a use case on runs could change."""
     tables: Sequence[str] = ("runs", "tests", "events", "deliveries", "audit_entries")
     return [[as_dict(row) for row in await site.rows(f"SELECT * FROM {table} ORDER BY id")] for table in tables]
@@ -112,12 +112,12 @@ def test_an_illegal_move_changes_nothing(play: Play, current: int, wanted: int) 
     async def scenario(site: Site) -> None:
         await site.channel()
         run = await site.run(status=RunStatus(current))
-        before = await everything(site)
+        before = await list_all_rows(site)
         site.clock.advance(SECOND)
         with pytest.raises(IllegalMove):
             await site.report(run, RunStatus(wanted), metrics={"rps": 1.0}, note="?")
 
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 
@@ -127,12 +127,12 @@ def test_a_run_can_not_begin_as_aborting(play: Play, code: int) -> None:
     """Nothing runs that could be aborted."""
 
     async def scenario(site: Site) -> None:
-        before = await everything(site)
+        before = await list_all_rows(site)
         with pytest.raises(Invalid) as refused:
             await site.run(status=RunStatus(code))
 
         assert ["status"] == [error.field for error in refused.value.errors]
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 
@@ -171,7 +171,7 @@ def test_a_result_that_can_not_be_is_refused(play: Play, status: int | None, res
 
     async def scenario(site: Site) -> None:
         run = await site.run()
-        before = await everything(site)
+        before = await list_all_rows(site)
         with pytest.raises(Invalid) as refused:
             await site.report(run, None if status is None else RunStatus(status), result=result)
         with pytest.raises(Invalid) as refused_afterwards:
@@ -179,7 +179,7 @@ def test_a_result_that_can_not_be_is_refused(play: Play, status: int | None, res
 
         for error in (refused.value, refused_afterwards.value):
             assert ["result"] == [one.field for one in error.errors]
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 
@@ -278,7 +278,7 @@ def test_a_rolled_back_report_tells_nobody(play: Play) -> None:
     async def scenario(site: Site) -> None:
         await site.channel()
         run = await site.run(status=RunStatus.QUEUED)
-        before = await everything(site)
+        before = await list_all_rows(site)
 
         async def create_then_fail(tx: Transaction) -> None:
             await site.call(create_run, tx, site.owner, NewRun("x"))
@@ -292,7 +292,7 @@ def test_a_rolled_back_report_tells_nobody(play: Play) -> None:
             with pytest.raises(KeyError):
                 await site.database.write(failing)
 
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 

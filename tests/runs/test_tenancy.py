@@ -18,8 +18,8 @@ from loadbell.notify import channels as channel_actions
 from loadbell.notify import deliveries
 from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import NewRun, Report
-from tests.runs.test_lifecycle import everything
-from tests.support.leasing import GONE, done, lease, record
+from tests.runs.test_lifecycle import list_all_rows
+from tests.support.leasing import GONE, complete, lease, record
 from tests.support.stores import Play, Site
 
 FORM = {"url": "http://127.0.0.1:9/hook"}
@@ -81,7 +81,7 @@ async def _site_with_things(site: Site, principal: Principal | None = None) -> d
     channel = await site.channel(principal=asker)
     run = await site.run(asker, source=Source.K6)
     (leased,) = [item for item in await lease(site) if item.organization_id == asker.organization_id]
-    await record(site, done(site, leased, GONE))
+    await record(site, complete(site, leased, GONE))
     return {
         "organization": asker.organization_id,
         "project": run.project_id,
@@ -105,14 +105,14 @@ def test_what_belongs_to_another_organization_does_not_exist(play: Play, asked: 
         theirs = await _site_with_things(site)
         nobodys = {**dict.fromkeys(theirs, 10**9), "delivery": UUID(int=7)}
         neighbour = await _neighbour(site)
-        before = await everything(site)
+        before = await list_all_rows(site)
         told = []
         for ids in (theirs, nobodys):
             with pytest.raises(NotFound) as refused:
                 await EVERYTHING[asked](site, neighbour, ids)
             told.append(str(refused.value))
 
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
         plain = [re.sub(r"[0-9a-f-]{8,}|[0-9]+", "ID", text) for text in told]
         assert plain[0] == plain[1], "the answer does not tell the two apart"
 
@@ -152,11 +152,11 @@ def test_other_projects_do_not_exist_for_a_member(play: Play, asked: str) -> Non
     async def scenario(site: Site) -> None:
         ids = await _site_with_things(site)
         member = await site.person(Role.MEMBER, (await site.project(),))
-        before = await everything(site)
+        before = await list_all_rows(site)
         with pytest.raises(NotFound):
             await EVERYTHING[asked](site, member, ids)
 
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 
@@ -168,11 +168,11 @@ def test_what_a_member_sees_but_may_not_do(play: Play, asked: str) -> None:
     async def scenario(site: Site) -> None:
         ids = await _site_with_things(site)
         member = await site.person(Role.MEMBER, (site.project_id,))
-        before = await everything(site)
+        before = await list_all_rows(site)
         with pytest.raises(Forbidden, match="A member may not"):
             await EVERYTHING[asked](site, member, ids)
 
-        assert before == await everything(site)
+        assert before == await list_all_rows(site)
 
     play(scenario)
 

@@ -14,7 +14,7 @@ from loadbell.runs.watchdog import MAX_ENDED, Watchdog
 from loadbell.store.migrate import upgrade_postgresql
 from tests.runs.test_lifecycle import events
 from tests.support.postgres import MISSING, find_binaries, running_postgres
-from tests.support.stores import WATCHDOG, Clock, Play, Site, opened, settle
+from tests.support.stores import WATCHDOG, Clock, Play, Site, open_store, settle
 
 
 class _Watched(Watchdog):
@@ -224,7 +224,7 @@ def test_silence_while_the_database_was_away_does_not_count() -> None:
         asyncio.run(upgrade_postgresql(server.url))
 
         async def scenario() -> None:
-            async with opened(server.url) as database:
+            async with open_store(server.url) as database:
                 site = await settle(database)
                 await site.run(watchdog=5 * SECOND)
                 watchdog = await _watching(site)

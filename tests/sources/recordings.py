@@ -35,7 +35,7 @@ class Recording:
         return str(self.requests[0]["path"]).endswith("/v1/tests")
 
     @property
-    def said(self) -> dict[str, Any]:
+    def announcement(self) -> dict[str, Any]:
         """What the announcement says."""
         first = self.requests[0]
         fields = {part["name"]: part["value"] for part in first.get("multipart", []) if "value" in part}
@@ -53,7 +53,7 @@ class Recording:
         """Version and bytes of each push."""
         for request in self.requests:
             if "/metrics/" in request["path"]:
-                yield (2, bytes.fromhex(request["body_hex"])) if "body_hex" in request else (1, _gzipped(request))
+                yield (2, bytes.fromhex(request["body_hex"])) if "body_hex" in request else (1, _gzip(request))
 
 
 def recording(name: str) -> Recording:
@@ -97,7 +97,7 @@ def _body(request: Mapping[str, Any], project_id: int | None) -> tuple[bytes, st
     if "body_hex" in request:
         return bytes.fromhex(request["body_hex"]), kind
     if "body" in request:
-        return _gzipped(request), kind
+        return _gzip(request), kind
     if "json" in request:
         said = request["json"]
         if said.get("project_id") and project_id is not None:
@@ -111,7 +111,7 @@ def _body(request: Mapping[str, Any], project_id: int | None) -> tuple[bytes, st
     return ("".join(lines) + f"--{_BOUNDARY}--\r\n").encode(), f"multipart/form-data; boundary={_BOUNDARY}"
 
 
-def _gzipped(request: Mapping[str, Any]) -> bytes:
+def _gzip(request: Mapping[str, Any]) -> bytes:
     return gzip.compress(str(request["body"]).encode())
 
 

@@ -20,7 +20,7 @@ from loadbell.sources.k6_points import points_of_protobuf as points_of
 from tests.api.site import ApiSite
 from tests.sources.recordings import NAMES, recording
 from tests.sources.test_k6_api import create, error, k6, now
-from tests.support.k6_pushes import empty, packed, push, trend
+from tests.support.k6_pushes import compress, empty, push, trend
 
 GOOD = push(1_800_000_000, times=[1.0, 2.0])
 MIB = 2**20
@@ -36,7 +36,7 @@ def with_one(*, kind: str = "trend", name: str = "m", **value: Any) -> bytes:
         samples.values.add(**{"time": {"seconds": now()}, **value})
     counted = said.metrics.add(name="http_reqs").time_series.add()
     counted.counter_samples.values.add(time={"seconds": now()}, value=3)
-    return packed(said)
+    return compress(said)
 
 
 def _histogram(said: Any, **changes: Any) -> None:
@@ -106,16 +106,16 @@ def test_a_broken_push_is_told(still_site: ApiSite, case: str) -> None:
     """The message says what is wrong with it; the run is as it was, and takes the next push."""
     client = k6(still_site)
     run = create(client)
-    before = kept(still_site, run)
+    before = get_measurements(still_site, run)
     status, code, message = error(client.call("POST", f"//v2/metrics/{run}", BROKEN[case]))
 
     assert (422, 0) == (status, code)
     assert message.strip()
-    assert before == kept(still_site, run)
+    assert before == get_measurements(still_site, run)
     assert 200 == client.call("POST", f"//v2/metrics/{run}", push(now(), times=[1.0])).status
 
 
-def kept(site: ApiSite, run: int) -> Any:
+def get_measurements(site: ApiSite, run: int) -> Any:
     """What is stored, but when something was last heard of the run."""
     contents = site.contents()
     del contents["runs"]
@@ -173,10 +173,10 @@ def test_a_broken_push_of_the_first_version_is_told(still_site: ApiSite, case: s
     """As one of the second."""
     client = k6(still_site)
     run = create(client)
-    before = kept(still_site, run)
+    before = get_measurements(still_site, run)
 
     assert 422 == error(client.call("POST", f"//v1/metrics/{run}", BROKEN_JSON[case]))[0]
-    assert before == kept(still_site, run)
+    assert before == get_measurements(still_site, run)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_100_000_series(still_site: ApiSite) -> None:
             series = metric.time_series.add()
             series.labels.add(name="url", value=f"/{number}")
             series.counter_samples.values.add(time={"seconds": now()}, value=1)
-        return packed(said)
+        return compress(said)
 
     status, _, message = error(client.call("POST", f"//v2/metrics/{run}", many(100_000)))
     for _ in range(10):

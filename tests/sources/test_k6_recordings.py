@@ -63,7 +63,7 @@ class Site:
     made: dict[str, Any]
     token: str
 
-    def told(self, run_id: int) -> list[Received]:
+    def list_requests(self, run_id: int) -> list[Received]:
         """What the receiver got of the run."""
         return [one for one in self.receiver.requests if json.loads(one.body)["load_test_run_id"] == run_id]
 
@@ -136,7 +136,7 @@ def check_replay(site: Site, name: str) -> None:
     assert [] == created["logs"]
     for request in said.requests[1:]:
         assert 200 == _say(site, request, run_id).status, request["path"]
-    wait_until(lambda: len(site.told(run_id)) == 2, timeout=20)
+    wait_until(lambda: len(site.list_requests(run_id)) == 2, timeout=20)
 
     case = _case(name)
     status, result = (3, "unknown") if name in BEFORE_FAIL else ENDS[case]
@@ -144,8 +144,8 @@ def check_replay(site: Site, name: str) -> None:
         result = "unknown" if result == "passed" else result
     run = site.client.ok("GET", f"/runs/{run_id}")
     assert (status, TEXTS[status], result) == (run["status"], run["status_text"], run["result"])
-    assert (said.said["name"], "k6", "ci") == (run["name"], run["source"], run["trigger"])
-    started, finished = (json.loads(request.body) for request in site.told(run_id))
+    assert (said.announcement["name"], "k6", "ci") == (run["name"], run["source"], run["trigger"])
+    started, finished = (json.loads(request.body) for request in site.list_requests(run_id))
     assert site.body(run, 2, "Running", "test.started") == started
     assert site.body(run, status, TEXTS[status], "test.finished") == finished
     if said.end:
@@ -166,9 +166,9 @@ def test_a_run_may_be_made_first(site: Site, name: str) -> None:
     if said.end is None:
         assert 2 == run["status"]
         site.client.ok("PATCH", f"/runs/{run_id}", {"status": 3})
-    wait_until(lambda: len(site.told(run_id)) == 2)
+    wait_until(lambda: len(site.list_requests(run_id)) == 2)
 
-    events = [json.loads(one.body)["event"] for one in site.told(run_id)]
+    events = [json.loads(one.body)["event"] for one in site.list_requests(run_id)]
     assert ["test.started", "test.finished"] == events
     assert 1 <= run["metrics"]["iterations"]
     assert 3 == site.client.ok("GET", f"/runs/{run_id}")["status"]
@@ -184,7 +184,7 @@ def test_what_was_said_twice_counts_once(site: Site) -> None:
         for _ in range(2):
             assert 200 == _say(site, request, run_id).status
             figures.append(site.client.ok("GET", f"/runs/{run_id}")["metrics"])
-    wait_until(lambda: len(site.told(run_id)) == 2)
+    wait_until(lambda: len(site.list_requests(run_id)) == 2)
 
     assert first == again
     assert figures[::2] == figures[1::2]
@@ -203,7 +203,7 @@ def test_our_verdict_is_k6s(name: str) -> None:
     }
 
     assert {expression: theirs[expression] for expression in ours} == ours
-    if said.creates and "thresholds" in said.said and "http_reqs" in measured.totals:
+    if said.creates and "thresholds" in said.announcement and "http_reqs" in measured.totals:
         assert set(theirs) == set(ours)
 
 

@@ -10,7 +10,7 @@ from loadbell.domain.measurements import Counter, Measurements, Point, condense
 from loadbell.runs.measurements import judge_thresholds, summarize
 from tests.api.site import ApiSite
 from tests.sources.test_k6_api import create, error, k6, now
-from tests.support.k6_pushes import empty, packed, push, trend
+from tests.support.k6_pushes import compress, empty, push, trend
 from tests.support.server import Client
 
 
@@ -27,7 +27,7 @@ def other_protocols(at: int) -> bytes:
     for name, value in (("ws_sessions", 4), ("ws_msgs_sent", 8), ("ws_msgs_received", 9), ("iterations", 5)):
         series = said.metrics.add(name=name).time_series.add()
         series.counter_samples.values.add(time={"seconds": at}, value=value)
-    return packed(said)
+    return compress(said)
 
 
 def end(client: Client, run: int, thresholds: dict[str, dict[str, bool]], result: int = 0) -> None:

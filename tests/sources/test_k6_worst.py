@@ -11,7 +11,7 @@ from loadbell.sources import k6_points
 from loadbell.sources.k6_wire import MAX_MESSAGES, MAX_PARTS, NotWire, TooManyParts, check_size
 from tests.api.site import ApiSite
 from tests.sources.test_k6_api import create, k6
-from tests.support.k6_worst import COUNTER, WORST, field, label, metric, snapped, varint
+from tests.support.k6_worst import COUNTER, WORST, compress, field, label, metric, varint
 
 GENEROUS_S = 5.0
 """Half a second is promised and measured by ``benchmarks/k6_worst.py``; before, it took thirty."""
@@ -56,7 +56,7 @@ def test_parts_are_counted_on_the_bytes(message: bytes, refused: type[Exception]
         with pytest.raises(refused):
             check_size(message)
         with pytest.raises(k6_points.BadPush):
-            k6_points.points_of_protobuf(snapped(message))
+            k6_points.points_of_protobuf(compress(message))
 
 
 def test_a_push_that_nobody_waits_for_is_not_read(still_site: ApiSite) -> None:

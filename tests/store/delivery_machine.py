@@ -33,8 +33,8 @@ from tests.support.leasing import (
     WAITS,
     DeliveryRow,
     attempts,
+    complete,
     delivery_rows,
-    done,
     lease,
     lease_all,
     limited,
@@ -93,7 +93,7 @@ class DeliveryRows(RuleBasedStateMachine):
             await self.replayer.look()
             self._note_sent(await delivery_rows(self.site))
             for leased in await lease_all(self.site, owner=3):
-                await record(self.site, done(self.site, leased, OK))
+                await record(self.site, complete(self.site, leased, OK))
             if [[], []] == await self._unfinished():
                 break
         assert [[], []] == await self._unfinished()
@@ -182,7 +182,7 @@ class DeliveryRows(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from([worker for worker in WORKERS if self.in_hand[worker]]))
         leased = self.in_hand[worker].pop(data.draw(st.integers(0, len(self.in_hand[worker]) - 1)))
         begun = self.leased_at[leased.id, leased.number, worker]
-        completion = done(self.site, leased, answer, started_at=begun)
+        completion = complete(self.site, leased, answer, started_at=begun)
         key = str(leased.id)
         before = self.before[key]
         stands = ("sending", worker, leased.number) == tuple(

@@ -15,8 +15,8 @@ from loadbell.runs.lifecycle import abort_run, end_silent_run, heartbeat
 from loadbell.store.db import Database, Transaction
 from loadbell.store.outbox import reap
 from loadbell.store.statements import Statement
-from tests.support.leasing import OK, done, lease, record
-from tests.support.stores import WATCHDOG, Play, Site, opened
+from tests.support.leasing import OK, complete, lease, record
+from tests.support.stores import WATCHDOG, Play, Site, open_store
 
 Told = asyncio.Queue[frozenset[int] | None]
 Step = Callable[[Site], Coroutine[Any, Any, Any]]
@@ -98,7 +98,7 @@ def test_every_process_is_told(postgres_store: str) -> None:
     """On PostgreSQL a process hears of what another one has committed."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as one, opened(postgres_store) as other, watching(other) as told:
+        async with open_store(postgres_store) as one, open_store(postgres_store) as other, watching(other) as told:
             await _change(one, 7)
 
             assert frozenset({7}) == await news(told)
@@ -110,7 +110,7 @@ def test_more_than_a_notification_carries_is_told_as_anything(postgres_store: st
     """PostgreSQL takes 8,000 bytes: beyond that the watcher is told that anything may have changed."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as database, watching(database) as told:
+        async with open_store(postgres_store) as database, watching(database) as told:
             fitting = range(10_000, 11_333)  # five digits and a comma each: 7,997 bytes
             await _change(database, *fitting)
             assert frozenset(fitting) == await news(told)
@@ -124,7 +124,11 @@ def test_a_lost_session_is_told_as_anything(postgres_store: str) -> None:
     """While the listening session was away something may have been missed; afterwards it hears again."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as database, opened(postgres_store) as other, watching(database) as told:
+        async with (
+            open_store(postgres_store) as database,
+            open_store(postgres_store) as other,
+            watching(database) as told,
+        ):
             await other.write(lambda tx: tx.all(CUT))
             assert await news(told) is None
             await _change(other, 7)
@@ -165,7 +169,7 @@ async def _result(site: Site) -> None:
     await site.channel()
     await site.run()
     (leased,) = await lease(site)
-    await record(site, done(site, leased, OK))
+    await record(site, complete(site, leased, OK))
 
 
 async def _lost_worker(site: Site) -> None:

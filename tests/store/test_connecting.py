@@ -18,7 +18,7 @@ from loadbell.store.problems import Unreachable
 from loadbell.store.statements import Statement
 from tests.outbound.certificates import Authority
 from tests.support.postgres import MISSING, find_binaries, running_postgres
-from tests.support.stores import opened
+from tests.support.stores import open_store
 
 SENTINEL = "s3ntinel"
 
@@ -125,7 +125,7 @@ def test_every_connection_carries_what_the_url_says(postgres_store: str) -> None
     async def scenario() -> None:
         await check_postgresql(url)
         await upgrade_postgresql(url)
-        async with opened(url) as database:
+        async with open_store(url) as database:
             await database.enlist_worker()
             await database.watch_changes(lambda _: None)
             names = {row["name"]: row["count"] for row in await database.read(lambda tx: tx.all(told))}

@@ -11,7 +11,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from loadbell.store.db import Database
 from tests.store.delivery_machine import DeliveryRows
-from tests.support.stores import ReusedPostgres, opened
+from tests.support.stores import ReusedPostgres, open_store
 
 
 def test_random_histories_on_sqlite(sqlite_template: Path, tmp_path: Path) -> None:
@@ -23,7 +23,7 @@ def test_random_histories_on_sqlite(sqlite_template: Path, tmp_path: Path) -> No
         made += 1
         path = tmp_path / f"{made}.sqlite3"
         shutil.copy(sqlite_template, path)
-        return opened(f"sqlite:///{path}")
+        return open_store(f"sqlite:///{path}")
 
     _play(lambda: DeliveryRows(store()), settings(max_examples=40, stateful_step_count=40))
 
@@ -32,7 +32,7 @@ def test_random_histories_on_postgresql(reused_postgres: ReusedPostgres) -> None
     """A short form of the same."""
 
     def store() -> AbstractAsyncContextManager[Database]:
-        return opened(reused_postgres.empty())
+        return open_store(reused_postgres.empty())
 
     _play(
         lambda: DeliveryRows(store()),

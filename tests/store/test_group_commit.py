@@ -16,7 +16,7 @@ from loadbell.domain.errors import Conflict, Unavailable
 from loadbell.store import sqlite as sqlite_store_module
 from loadbell.store.db import Database, Transaction
 from loadbell.store.statements import Statement
-from tests.support.stores import Play, Site, opened, sqlite_path
+from tests.support.stores import Play, Site, open_store, sqlite_path
 
 ADD = Statement("INSERT INTO installation (name, value) VALUES (:name, :value)")
 ALL = Statement("SELECT name FROM installation WHERE name LIKE 'n%' ORDER BY name")
@@ -168,7 +168,7 @@ def test_a_busy_database_refuses_and_recovers(sqlite_store: str, monkeypatch: py
     monkeypatch.setattr(sqlite_store_module, "_BUSY_SECONDS", 0.1)
 
     async def scenario() -> None:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             await database.write(_add("n1"))
             other = sqlite3.connect(sqlite_path(sqlite_store), isolation_level=None)
             other.execute("BEGIN IMMEDIATE")
@@ -191,14 +191,14 @@ def test_a_full_database_loses_nothing_acknowledged(sqlite_store: str) -> None:
     """At its size limit it refuses what does not fit, keeps all it answered for, and goes on once there is room."""
 
     async def scenario() -> None:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             kept = await _fill(database, limit=True)
             assert kept == set(await _names(database))
             await database.write(_limit(1_000_000))
             await database.write(_add("n-more", "y" * 20_000))
 
             assert {*kept, "n-more"} == set(await _names(database))
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             assert {*kept, "n-more"} == set(await _names(database))
 
     asyncio.run(scenario())
@@ -272,7 +272,7 @@ def test_a_full_disk_loses_nothing_acknowledged(sqlite_store: str, room: int) ->
     assert "Unavailable" == refusal
 
     async def names() -> list[str]:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             return await _names(database)
 
     assert sorted(acknowledged.split()) == sorted(asyncio.run(names()))
@@ -282,7 +282,7 @@ def test_closing_finishes_what_was_accepted(store_url: str) -> None:
     """Units that were handed over before the end are committed; later ones are told that loadbell is stopping."""
 
     async def scenario() -> list[str]:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             tasks = [asyncio.create_task(database.write(_add(f"n{number}"))) for number in range(5)]
             await asyncio.sleep(0)
             if database.dialect == "postgresql":
@@ -293,7 +293,7 @@ def test_closing_finishes_what_was_accepted(store_url: str) -> None:
                 await database.write(_add("n9"))
             with pytest.raises(Unavailable):
                 await database.read(lambda tx: tx.all(ALL))
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             return await _names(database)
 
     assert ["n0", "n1", "n2", "n3", "n4"] == asyncio.run(scenario())

@@ -17,7 +17,7 @@ from tests.support.stores import Play, Site
 DAY: Micros = 24 * 3600 * SECOND
 
 
-async def _ask(site: Site, body: str = "body", token: int | None = None) -> tuple[str, bool]:
+async def _send(site: Site, body: str = "body", token: int | None = None) -> tuple[str, bool]:
     """A request under a key, as a context carries it out: its answer, and whether it was carried out now."""
     asker = token or site.owner.token_id
     assert asker is not None
@@ -41,7 +41,7 @@ def test_a_repeat_gets_the_first_answer(play: Play) -> None:
     """The same key and body change nothing a second time."""
 
     async def scenario(site: Site) -> None:
-        first, again = await _ask(site), await _ask(site)
+        first, again = await _send(site), await _send(site)
 
         assert (first[0], False) == again
         assert 2 == await _projects(site)
@@ -53,9 +53,9 @@ def test_the_same_key_for_another_request_is_refused(play: Play) -> None:
     """A client that reuses a key by mistake learns so; nothing is changed."""
 
     async def scenario(site: Site) -> None:
-        await _ask(site)
+        await _send(site)
         with pytest.raises(Conflict, match="Idempotency-Key"):
-            await _ask(site, body="another")
+            await _send(site, body="another")
 
         assert 2 == await _projects(site)
 
@@ -77,7 +77,7 @@ def test_a_key_belongs_to_its_token(play: Play) -> None:
             prefix="lb_",
             expires_at=None,
         )
-        first, second = await _ask(site), await _ask(site, body="another", token=other)
+        first, second = await _send(site), await _send(site, body="another", token=other)
 
         assert (True, True) == (first[1], second[1])
         assert first[0] != second[0]
@@ -89,11 +89,11 @@ def test_a_key_is_kept_for_24_hours(play: Play) -> None:
     """To the last microsecond; after that it may be used for anything."""
 
     async def scenario(site: Site) -> None:
-        first = await _ask(site)
+        first = await _send(site)
         site.clock.advance(DAY)
-        kept = await _ask(site)
+        kept = await _send(site)
         site.clock.advance(1)
-        anew = await _ask(site, body="another")
+        anew = await _send(site, body="another")
 
         assert [(first[0], False), True] == [kept, anew[1]]
         assert 1 == len(await site.rows("SELECT key FROM idempotency_keys"))
@@ -106,7 +106,7 @@ def test_of_several_at_once_exactly_one_is_carried_out(play: Play, body: str) ->
     """The others wait for its end and get its answer, or a refusal if they asked for something else."""
 
     async def scenario(site: Site) -> None:
-        asked = [_ask(site, body="body" if number % 2 else body) for number in range(12)]
+        asked = [_send(site, body="body" if number % 2 else body) for number in range(12)]
         outcomes = await asyncio.gather(*asked, return_exceptions=True)
         answers = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
 
@@ -131,6 +131,6 @@ def test_a_refused_request_frees_its_key(play: Play) -> None:
         with pytest.raises(Conflict):
             await site.database.write(refused)
 
-        assert (await _ask(site, body="corrected"))[1]
+        assert (await _send(site, body="corrected"))[1]
 
     play(scenario)

@@ -7,13 +7,13 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
 from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.leasing import LeaseResult, lease_due
-from tests.support.leasing import LEASE, done, lease, limited, record
+from tests.support.leasing import LEASE, complete, lease, limited, record
 from tests.support.stores import Play, Site
 
 PACE = Pace(interval=SECOND, burst=3)
 
 
-async def _look(site: Site, *, owner: int = 1, is_retry: bool = False) -> LeaseResult:
+async def _lease(site: Site, *, owner: int = 1, is_retry: bool = False) -> LeaseResult:
     room = Room(100, 100, {}, paces={"webhook": PACE})
     return await site.do(lease_due, is_retry=is_retry, room=room, owner=owner, until=site.clock.now + LEASE)
 
@@ -27,7 +27,7 @@ def test_a_burst_goes_at_once_and_the_rest_at_the_pace(play: Play) -> None:
             await site.run()
         looks: list[tuple[int, Micros | None]] = []
         for _ in range(6):
-            look = await _look(site)
+            look = await _lease(site)
             looks.append((len(look.leased), look.next_due))
             site.clock.advance(SECOND)
         start = site.clock.now - 6 * SECOND
@@ -48,7 +48,7 @@ def test_two_workers_share_one_bucket(play: Play) -> None:
         await site.channel()
         for _ in range(20):
             await site.run()
-        looks = await asyncio.gather(*(_look(site, owner=owner) for owner in range(1, 6)))
+        looks = await asyncio.gather(*(_lease(site, owner=owner) for owner in range(1, 6)))
 
         assert sum(len(look.leased) for look in looks) == PACE.burst
         assert all(look.next_due is not None and look.next_due <= site.clock.now + SECOND for look in looks)
@@ -63,13 +63,13 @@ def test_after_a_refusal_the_channel_begins_with_one(play: Play) -> None:
         await site.channel()
         for _ in range(5):
             await site.run()
-        first, *_ = (await _look(site)).leased
-        refused = replace(done(site, first, limited(10)), pace=PACE)
+        first, *_ = (await _lease(site)).leased
+        refused = replace(complete(site, first, limited(10)), pace=PACE)
         await record(site, refused)
         site.clock.advance(10 * SECOND - 1)
-        early = await _look(site)
+        early = await _lease(site)
         site.clock.advance(1)
-        in_time = await _look(site)
+        in_time = await _lease(site)
 
         assert early.leased == []
         assert len(in_time.leased) == 1

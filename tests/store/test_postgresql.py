@@ -10,7 +10,7 @@ from loadbell.store.db import Database, Transaction
 from loadbell.store.migrate import upgrade_postgresql
 from loadbell.store.statements import Statement
 from tests.support.postgres import MISSING, find_binaries, running_postgres
-from tests.support.stores import opened
+from tests.support.stores import open_store
 
 ADD = Statement("INSERT INTO installation (name, value) VALUES (:name, 'x')")
 TOUCH = Statement("UPDATE installation SET value = value || 'y' WHERE name = :name")
@@ -36,7 +36,7 @@ def test_a_deadlock_is_run_again(postgres_store: str) -> None:
     """Two units that lock the same rows in opposite order both succeed, each exactly once."""
 
     async def scenario() -> dict[str, str]:
-        async with opened(postgres_store) as database:
+        async with open_store(postgres_store) as database:
             for name in ("a", "b"):
                 await database.write(_add(name))
             meeting = asyncio.Barrier(2)
@@ -63,7 +63,7 @@ def test_a_cut_connection_says_unavailable_and_comes_back(postgres_store: str) -
     """What was under way is refused and changes nothing; the next request works on a new connection."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as database, opened(postgres_store) as other:
+        async with open_store(postgres_store) as database, open_store(postgres_store) as other:
             started, go_on = asyncio.Event(), asyncio.Event()
 
             async def cut_off(tx: Transaction) -> None:
@@ -93,7 +93,7 @@ def test_a_server_that_is_away_for_a_while_needs_no_restart_of_ours() -> None:
         asyncio.run(upgrade_postgresql(server.url))
 
         async def scenario() -> dict[str, str]:
-            async with opened(server.url) as database:
+            async with open_store(server.url) as database:
                 worker = await database.enlist_worker()
                 await database.write(_add("before"))
                 await asyncio.to_thread(server.kill)
@@ -117,7 +117,7 @@ def test_one_process_hears_what_another_wrote(postgres_store: str) -> None:
     """A commit that makes something due wakes the workers of every process; one that rolls back wakes nobody."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as database, opened(postgres_store) as other:
+        async with open_store(postgres_store) as database, open_store(postgres_store) as other:
             await other.enlist_worker()
             woken: list[int] = []
             heard = asyncio.Event()
@@ -150,7 +150,7 @@ def test_a_full_pool_makes_requests_wait_not_fail(postgres_store: str) -> None:
     """More units at once than there are connections are served in turn."""
 
     async def scenario() -> int:
-        async with opened(postgres_store) as database:
+        async with open_store(postgres_store) as database:
             await asyncio.gather(*(database.write(_add(f"n{number}")) for number in range(100)))
             return len(await _values(database))
 

@@ -16,15 +16,15 @@ from tests.support.leasing import (
     LEASE,
     OK,
     attempts,
+    complete,
     delivery_rows,
-    done,
     end_deliveries,
     lease,
     lease_all,
     record,
     statuses,
 )
-from tests.support.stores import Play, Site, opened, settle
+from tests.support.stores import Play, Site, open_store, settle
 
 LOCKS = Statement("SELECT 1 AS one FROM pg_locks WHERE locktype = 'advisory' AND objid = :worker AND granted")
 TERMINATE = Statement(
@@ -94,13 +94,13 @@ def test_postgresql_takes_back_at_once_from_a_lost_session(postgres_store: str) 
     """The advisory lock of a dead worker is gone with its session: no lease needs to expire."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as database, opened(postgres_store) as other:
+        async with open_store(postgres_store) as database, open_store(postgres_store) as other:
             site = await settle(database)
             me, dying = await database.enlist_worker(), await other.enlist_worker()
             await _lease_as(site, dying)
             before = await site.do(reap, owner=me)
             await other.close()
-            await _gone(database, dying)
+            await _abandon(database, dying)
             after = await site.do(reap, owner=me)
 
             assert (0, 1) == (before, after)
@@ -109,7 +109,7 @@ def test_postgresql_takes_back_at_once_from_a_lost_session(postgres_store: str) 
     asyncio.run(asyncio.wait_for(scenario(), 30))
 
 
-async def _gone(database: Database, worker: int) -> None:
+async def _abandon(database: Database, worker: int) -> None:
     held = True
     while held:
         await asyncio.sleep(0.01)
@@ -120,7 +120,7 @@ def test_a_worker_whose_session_was_cut_comes_back_by_itself(postgres_store: str
     """It holds its lock and hears the others' news again, without a restart."""
 
     async def scenario() -> None:
-        async with opened(postgres_store) as database, opened(postgres_store) as other:
+        async with open_store(postgres_store) as database, open_store(postgres_store) as other:
             me = await database.enlist_worker()
             woken = asyncio.Event()
             database.on_wake(woken.set)
@@ -182,7 +182,7 @@ def test_an_interrupted_redelivery_is_made_again(play: Play, answer: Any) -> Non
 
     async def scenario(site: Site) -> None:
         leased = await _lease_as(site, 1)
-        ended = done(site, leased, answer)
+        ended = complete(site, leased, answer)
         await record(site, ended)
         await end_deliveries(site, "failed", "status = 'pending'")
         end = (await statuses(site))[0]
@@ -193,7 +193,7 @@ def test_an_interrupted_redelivery_is_made_again(play: Play, answer: Any) -> Non
         (again,) = await lease_all(site, owner=2)
 
         assert ("manual", end, 3) == (again.cause, again.final, again.number)
-        await record(site, done(site, again, BROKEN))
+        await record(site, complete(site, again, BROKEN))
         assert [end] == await statuses(site)
 
     play(scenario)
@@ -206,7 +206,7 @@ def test_a_late_result_replaces_what_the_reaper_noted(play: Play) -> None:
         leased = await _lease_as(site, 1)
         site.clock.advance(LEASE)
         await site.do(reap, owner=2)
-        await record(site, done(site, leased, OK))
+        await record(site, complete(site, leased, OK))
 
         assert [(1, "ok")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
         assert ["pending"] == await statuses(site)
@@ -224,7 +224,7 @@ def test_a_late_answer_still_frees_what_waited_for_it(play: Play) -> None:
         (started,) = await lease(site, owner=1)
         site.clock.advance(LEASE)
         await site.do(reap, owner=2)
-        await record(site, done(site, started, BROKEN))
+        await record(site, complete(site, started, BROKEN))
         events = sorted(item.event.value for item in await lease(site, owner=2))
 
         assert ["test.finished", "test.started"] == events

@@ -26,7 +26,7 @@ from loadbell.store.open import KEY_FILE, open_database
 from loadbell.store.problems import WrongState
 from loadbell.store.secrets import SecretBox, key_in_file
 from loadbell.store.statements import Statement
-from tests.support.stores import KEY, NOON, Site, as_dict, opened, settle, sqlite_path
+from tests.support.stores import KEY, NOON, Site, as_dict, open_store, settle, sqlite_path
 
 SENTINEL = "s3ntinel"
 OTHER_KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
@@ -77,7 +77,7 @@ def test_no_secret_lies_in_clear_in_any_row(store_url: str) -> None:
     """Channel URLs and headers, signing secrets, forms under test, tokens and kept answers are sealed or hashed."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             secrets = await _use_secrets(site)
             values = await _every_value(site)
@@ -92,7 +92,7 @@ def test_no_secret_lies_in_clear_in_the_file(sqlite_store: str) -> None:
     """Neither the database file nor its log holds a secret, not even in pages that were freed."""
 
     async def scenario() -> list[str]:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             site = await settle(database)
             secrets = await _use_secrets(site)
             while_open = _bytes_of(sqlite_store)
@@ -112,7 +112,7 @@ def test_a_form_under_test_is_forgotten_when_it_is_called_off(store_url: str) ->
     """The sealed settings of an unsaved form don't outlive its Test Hook."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             delivery = await site.do(
                 deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=SECRET_FORM
@@ -128,7 +128,7 @@ def test_what_is_sealed_comes_back(store_url: str) -> None:
     """Settings are whole again for those who may use them."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             channel = await site.channel(settings=SECRET_FORM)
             again = await site.do(get_channel, site.owner, channel.id)
@@ -172,14 +172,14 @@ def test_keys_are_rotated_by_putting_the_new_one_first(store_url: str, tmp_path:
     """With new and old key both old and new secrets open, and what is written now needs the new one only."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             old = await site.channel(settings=SECRET_FORM)
-        async with opened(store_url, (OTHER_KEY, KEY)) as database:
+        async with open_store(store_url, (OTHER_KEY, KEY)) as database:
             site.database = database
             assert STORED_FORM == (await site.do(get_channel, site.owner, old.id)).settings
             new = await site.channel(settings=SECRET_FORM)
-        async with opened(store_url, (OTHER_KEY,)) as database:
+        async with open_store(store_url, (OTHER_KEY,)) as database:
             site.database = database
             assert STORED_FORM == (await site.do(get_channel, site.owner, new.id)).settings
             with pytest.raises(WrongState, match="LOADBELL_SECRET_KEY"):
@@ -193,10 +193,10 @@ def test_a_channel_whose_key_is_lost_holds_up_no_other(store_url: str) -> None:
     """Its deliveries are leased without settings, to fail as such; those of other channels go out."""
 
     async def scenario() -> None:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             site = await settle(database)
             lost = await site.channel()
-        async with opened(store_url, (OTHER_KEY,)) as database:
+        async with open_store(store_url, (OTHER_KEY,)) as database:
             site.database = database
             kept = await site.channel("http://127.0.0.1:9/kept")
             await site.run()
@@ -279,7 +279,7 @@ def test_the_fingerprint_tells_nothing_of_the_key(store_url: str, tmp_path: Path
     asyncio.run(_open_and_close(_settings(store_url, KEY, tmp_path)))
 
     async def fact() -> str:
-        async with opened(store_url) as database:
+        async with open_store(store_url) as database:
             row = await database.read(lambda tx: tx.first(Statement("SELECT value FROM installation")))
             assert row is not None
             return str(row["value"])

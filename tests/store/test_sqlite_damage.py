@@ -16,7 +16,7 @@ from loadbell.store.problems import StoreProblem
 from loadbell.store.sqlite_trouble import describe_storage_error
 from loadbell.store.statements import Statement
 from tests.support.commands import loadbell
-from tests.support.stores import KEY, opened, settle, sqlite_path
+from tests.support.stores import KEY, open_store, settle, sqlite_path
 
 PAGE = 4096
 
@@ -85,9 +85,9 @@ def test_a_file_that_is_damaged_under_a_running_server(
     """Reads and writes are unavailable with a sentence of what has to be done, and the log names the file."""
 
     async def scenario() -> list[Unavailable]:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             await settle(database)
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             spoil(sqlite_path(sqlite_store))
             read, write = Statement("SELECT * FROM organizations"), Statement("UPDATE organizations SET name = 'other'")
             with pytest.raises(Unavailable) as reading:
@@ -128,7 +128,7 @@ def test_a_file_that_became_read_only(sqlite_store: str) -> None:
     """A write is unavailable and says so; reads go on."""
 
     async def scenario() -> None:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             site = await settle(database)
 
             async def forbid(tx: object) -> None:

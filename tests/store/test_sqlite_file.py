@@ -18,7 +18,7 @@ from loadbell.store.open import migrate, open_beside, open_database
 from loadbell.store.problems import StoreProblem, WrongState
 from loadbell.store.sqlite import FileLock
 from loadbell.store.statements import Statement
-from tests.support.stores import Play, Site, opened, sqlite_path
+from tests.support.stores import Play, Site, open_store, sqlite_path
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -164,7 +164,7 @@ def test_a_reader_that_can_not_open_the_file_says_unavailable(sqlite_store: str)
     """A file that went away under a running server is "unavailable", as any other trouble with the database."""
 
     async def scenario() -> None:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             path = sqlite_path(sqlite_store)
             shutil.move(path, path.with_name("moved"))
             path.mkdir()
@@ -197,7 +197,7 @@ def test_every_opening_is_another_worker(sqlite_store: str) -> None:
     """A server that starts again with the same process id, as in a container, does not take old leases for its own."""
 
     async def number() -> int:
-        async with opened(sqlite_store) as database:
+        async with open_store(sqlite_store) as database:
             assert await database.enlist_worker() == await database.enlist_worker()
             return await database.enlist_worker()
 
@@ -209,7 +209,7 @@ def test_every_commit_is_on_the_disk_before_it_is_answered(open_store: Any, tmp_
     """The connection that writes has ``synchronous = FULL``: in WAL mode less would lose commits to a power cut."""
     settings = load_settings({"LOADBELL_DATA_DIR": str(tmp_path)})
 
-    async def asked() -> tuple[Any, Any]:
+    async def query() -> tuple[Any, Any]:
         await migrate(settings)
         database = await open_store(settings)
         try:
@@ -219,4 +219,4 @@ def test_every_commit_is_on_the_disk_before_it_is_answered(open_store: Any, tmp_
         finally:
             await database.close()
 
-    assert ("wal", 2) == asyncio.run(asked())
+    assert ("wal", 2) == asyncio.run(query())

@@ -11,7 +11,7 @@ from tests.support.stores import NOON, Play, Site, unit_of
 
 
 @exclusive
-async def _change_alone(unit: UnitOfWork[Principal]) -> int:
+async def _change_exclusively(unit: UnitOfWork[Principal]) -> int:
     return unit.principal.organization_id
 
 
@@ -20,12 +20,12 @@ def test_what_changes_alone_runs_only_alone(play_on_sqlite: Play) -> None:
 
     async def scenario(site: Site) -> None:
         async def shared(tx: Transaction) -> int:
-            return await _change_alone(replace(unit_of(tx, site.owner), is_exclusive=False))
+            return await _change_exclusively(replace(unit_of(tx, site.owner), is_exclusive=False))
 
         with pytest.raises(RuntimeError, match="_change_alone is exclusive"):
             await site.database.write(shared)
 
-        assert site.organization_id == await site.do(_change_alone, site.owner)
+        assert site.organization_id == await site.do(_change_exclusively, site.owner)
 
     play_on_sqlite(scenario)
 

@@ -19,7 +19,7 @@ from loadbell.notify.deliveries import get_delivery, list_log, redeliver
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.outbound.contract import NoReply, Reply
-from tests.support.leasing import BROKEN, LIMITED, OK, SILENT, attempts, done, lease, lease_all, limited, record
+from tests.support.leasing import BROKEN, LIMITED, OK, SILENT, attempts, complete, lease, lease_all, limited, record
 from tests.support.stores import DAY, HOLD_FOR, Play, Site
 
 HOUR: Micros = 3600 * SECOND
@@ -27,7 +27,9 @@ MINUTE: Micros = 60 * SECOND
 DEFAULT = RetrySchedule.parse("5s,30s,2m,10m,30m,2h,5h,10h,10h")
 
 
-def _asking(value: Callable[[Micros], str], name: str = "Retry-After", status: int = 429) -> Callable[[Site], Reply]:
+def _asking_to_wait(
+    value: Callable[[Micros], str], name: str = "Retry-After", status: int = 429
+) -> Callable[[Site], Reply]:
     return lambda site: replace(LIMITED, status=status, headers=((name, value(site.clock.now)),))
 
 
@@ -41,20 +43,20 @@ def _date(now: Micros, ahead: timedelta) -> str:
 
 WISHES: dict[str, Callable[[Site], Reply]] = {
     "nothing": lambda _: LIMITED,
-    "zero": _asking(lambda _: "0"),
-    "a fraction": _asking(lambda _: "0.001"),
-    "a date in the past": _asking(lambda now: _date(now, timedelta(days=-1))),
-    "the present": _asking(lambda now: _date(now, timedelta())),
-    "an instant since 1970": _asking(lambda now: str(now // SECOND)),
-    "a date in a year": _asking(lambda now: _date(now, timedelta(days=365))),
-    "what nobody can read": _asking(lambda _: "soon"),
+    "zero": _asking_to_wait(lambda _: "0"),
+    "a fraction": _asking_to_wait(lambda _: "0.001"),
+    "a date in the past": _asking_to_wait(lambda now: _date(now, timedelta(days=-1))),
+    "the present": _asking_to_wait(lambda now: _date(now, timedelta())),
+    "an instant since 1970": _asking_to_wait(lambda now: str(now // SECOND)),
+    "a date in a year": _asking_to_wait(lambda now: _date(now, timedelta(days=365))),
+    "what nobody can read": _asking_to_wait(lambda _: "soon"),
 }
 
 
 async def _attempt(site: Site, answer: Callable[[Site], Reply | NoReply]) -> int:
     """Makes an attempt of all that is due, as one worker does of a channel that fails; gives how many."""
     leased = await lease(site, per_channel=1) or await lease(site, is_retry=True, per_channel=1)
-    await record(site, *(done(site, item, answer(site), waits=DEFAULT) for item in leased))
+    await record(site, *(complete(site, item, answer(site), waits=DEFAULT) for item in leased))
     return len(leased)
 
 
@@ -101,7 +103,7 @@ def test_a_failure_with_a_wish_keeps_to_the_schedule(play_on_sqlite: Play, statu
         await site.channel()
         await site.run()
         waits = []
-        while await _attempt(site, _asking(lambda _: value, status=status)):
+        while await _attempt(site, _asking_to_wait(lambda _: value, status=status)):
             (one,) = await _log(site)
             if one.next_attempt_at is None:
                 break
@@ -250,7 +252,7 @@ def test_the_next_attempt_is_told_truly(play: Play) -> None:
         new = [one.next_attempt_at for one in await _log(site)]
         (leased,) = await lease(site)
         sending = [one.next_attempt_at for one in await _log(site)]
-        await record(site, done(site, leased, limited(600)))
+        await record(site, complete(site, leased, limited(600)))
         site.clock.advance(1)
         await site.run()
         later = [one.next_attempt_at for one in await _log(site)]
@@ -275,8 +277,8 @@ def test_a_redelivery_to_a_waiting_channel_says_when_it_will_be_made(play: Play)
         await site.channel()
         await site.run()
         await site.run()
-        await record(site, *(done(site, item, OK) for item in await lease(site, total=1)))
-        await record(site, *(done(site, item, limited(600)) for item in await lease_all(site)))
+        await record(site, *(complete(site, item, OK) for item in await lease(site, total=1)))
+        await record(site, *(complete(site, item, limited(600)) for item in await lease_all(site)))
         delivered = next(one for one in await _log(site) if one.next_attempt_at is None)
         again = await site.do(redeliver, site.owner, UUID(str(delivered.id)))
 

@@ -10,13 +10,13 @@ import termios
 
 from tests.support import processes
 
-Done = subprocess.CompletedProcess[str]
+Completed = subprocess.CompletedProcess[str]
 
 _NOTHING_SET = {"LOADBELL_URL": "", "LOADBELL_TOKEN": ""}
 _TIMEOUT_S = 60
 
 
-def loadbell(*words: str, stdin: str = "", **environment: str) -> Done:
+def loadbell(*words: str, stdin: str = "", **environment: str) -> Completed:
     """Runs ``loadbell`` to its end, without a terminal."""
     return processes.run(
         ["-m", "loadbell", *words],
@@ -26,7 +26,7 @@ def loadbell(*words: str, stdin: str = "", **environment: str) -> Done:
     )
 
 
-def loadbell_at_terminal(*words: str, environment: dict[str, str], typed: str, columns: int = 80) -> Done:
+def loadbell_at_terminal(*words: str, environment: dict[str, str], typed: str, columns: int = 80) -> Completed:
     """Runs ``loadbell`` with stdin and stdout on a terminal of that width, at which somebody has typed ``typed``.
 
     stdout has what the terminal shows, with what was typed.

@@ -60,7 +60,9 @@ _KEYS = Statement(
 )
 
 
-async def hold(database: Database, organization_id: int, channel_id: int, count: int, now: Micros) -> list[str]:
+async def hold_deliveries(
+    database: Database, organization_id: int, channel_id: int, count: int, now: Micros
+) -> list[str]:
     """Lets so many deliveries be due for the channel, one after the other; gives their ids in that order."""
     prefix = str(first_uuid(now))[:-12]
     of: dict[str, Any] = {"organization_id": organization_id, "count": count, "prefix": prefix, "now": now}

@@ -39,10 +39,10 @@ def push(  # noqa: PLR0913 - the figures of one moment
             _add(_series(said, name, labels if kind != "gauge" else {}), at, kind, value)
     for check, told in (checks or {}).items():
         _add(_series(said, "checks", {**labels, "check": check}), at, "rate", told)
-    return packed(said)
+    return compress(said)
 
 
-def packed(said: Any) -> bytes:
+def compress(said: Any) -> bytes:
     """A message as it goes over the wire."""
     return bytes(cramjam.snappy.compress_raw(said.SerializeToString()))
 

@@ -31,14 +31,14 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
-def snapped(message: bytes) -> bytes:
+def compress(message: bytes) -> bytes:
     """A push of version 2."""
     return bytes(cramjam.snappy.compress_raw(message))
 
 
 def metric(content: bytes, name: bytes = b"http_req_duration") -> bytes:
     """A push of one metric."""
-    return snapped(field(3, field(1, name) + content))
+    return compress(field(3, field(1, name) + content))
 
 
 def label(number: int, value: str = "1") -> bytes:
@@ -64,7 +64,7 @@ ONE = b"\x00" * 6 + b"\xf0\x3f"
 MILLI = b"\xfc\xa9\xf1\xd2\x4d\x62\x50\x3f"
 
 
-def _filled(part: bytes) -> bytes:
+def _fill(part: bytes) -> bytes:
     return part * ((MAX_PUSH_SIZE - 100) // len(part))
 
 
@@ -77,21 +77,21 @@ def _texts(part: str) -> bytes:
     return gzip.compress(f"[{','.join([part] * (MAX_TEXT_SIZE // (len(part) + 1) - 1))}]".encode(), 1)
 
 
-def _packed(sample: dict[str, Any], times: int) -> bytes:
+def _pack(sample: dict[str, Any], times: int) -> bytes:
     return gzip.compress(json.dumps([sample] * times, separators=(",", ":"), ensure_ascii=False).encode(), 1)
 
 
 WORST: Mapping[str, tuple[int, Callable[[], bytes]]] = {
-    "empty metrics": (2, lambda: snapped(_filled(field(3, b"")))),
-    "empty series": (2, lambda: metric(_filled(field(3, b"")))),
-    "empty labels": (2, lambda: metric(field(3, _filled(field(1, b""))))),
-    "empty values": (2, lambda: metric(field(3, field(2, _filled(field(1, b"")))))),
-    "empty spans": (2, lambda: metric(field(3, field(5, field(1, _filled(field(3, b""))))))),
-    "counters": (2, lambda: metric(field(3, field(5, field(1, field(2, _filled(b"\x01"))))))),
-    "counters, not packed": (2, lambda: metric(field(3, field(5, field(1, _filled(b"\x10\x01")))))),
-    "unknown fields": (2, lambda: snapped(_filled(b"\x78\x01"))),
-    "unknown fields of a series": (2, lambda: metric(field(3, _filled(b"\x78\x01")))),
-    "groups": (2, lambda: snapped(_filled(b"\x7b\x7c"))),
+    "empty metrics": (2, lambda: compress(_fill(field(3, b"")))),
+    "empty series": (2, lambda: metric(_fill(field(3, b"")))),
+    "empty labels": (2, lambda: metric(field(3, _fill(field(1, b""))))),
+    "empty values": (2, lambda: metric(field(3, field(2, _fill(field(1, b"")))))),
+    "empty spans": (2, lambda: metric(field(3, field(5, field(1, _fill(field(3, b""))))))),
+    "counters": (2, lambda: metric(field(3, field(5, field(1, field(2, _fill(b"\x01"))))))),
+    "counters, not packed": (2, lambda: metric(field(3, field(5, field(1, _fill(b"\x10\x01")))))),
+    "unknown fields": (2, lambda: compress(_fill(b"\x78\x01"))),
+    "unknown fields of a series": (2, lambda: metric(field(3, _fill(b"\x78\x01")))),
+    "groups": (2, lambda: compress(_fill(b"\x7b\x7c"))),
     "most empty series": (2, lambda: metric(field(3, b"") * 29_900)),
     "most series": (2, lambda: metric(field(3, label(0) + COUNTER) * 14_900)),
     "most values": (2, lambda: metric(field(3, field(2, field(1, TIME + b"\x11" + ONE)) * 19_900))),
@@ -116,12 +116,12 @@ WORST: Mapping[str, tuple[int, Callable[[], bytes]]] = {
         ),
     ),
     "metrics by name": (
-        2, lambda: snapped(b"".join(field(3, field(1, b"%d" % n) + field(3, COUNTER)) for n in range(9_900))),
+        2, lambda: compress(b"".join(field(3, field(1, b"%d" % n) + field(3, COUNTER)) for n in range(9_900))),
     ),
     "wide histograms": (2, lambda: metric(field(3, histogram(8_000, 1)) * 24)),
     "histograms of gaps": (2, lambda: metric(field(3, histogram(7_000, 7_000)) * 18)),
     "wide histograms of many metrics": (
-        2, lambda: snapped(
+        2, lambda: compress(
             b"".join(
                 field(3, field(1, b"m%d" % n) + field(3, label(0) + histogram(3_900, 1))) for n in range(50)
             )
@@ -137,30 +137,30 @@ WORST: Mapping[str, tuple[int, Callable[[], bytes]]] = {
     "JSON, nested": (1, lambda: gzip.compress(b"[" * (MAX_TEXT_SIZE - 1), 1)),
     "JSON of samples": (1, lambda: _texts(json.dumps(_sample(), separators=(",", ":")))),
     "JSON of most samples": (
-        1, lambda: _packed(_sample(), 14_900),
+        1, lambda: _pack(_sample(), 14_900),
     ),
     "JSON of tags": (
-        1, lambda: _packed(_sample(tags={str(n): "🔔" for n in range(200)}), 1_400),
+        1, lambda: _pack(_sample(tags={str(n): "🔔" for n in range(200)}), 1_400),
     ),
     "JSON of most values": (
-        1, lambda: _packed(_sample(value=None, values={str(n): n for n in range(200)}), 99),
+        1, lambda: _pack(_sample(value=None, values={str(n): n for n in range(200)}), 99),
     ),
     "JSON of one text": (
-        1, lambda: _packed(_sample(tags={"a": "🔔" + "x" * (MAX_TEXT_SIZE - 200)}), 1),
+        1, lambda: _pack(_sample(tags={"a": "🔔" + "x" * (MAX_TEXT_SIZE - 200)}), 1),
     ),
     "JSON of long times": (1, lambda: _texts(json.dumps(_sample(time="9" * 4_000)))),
     "JSON of most samples with infinite values": (
-        1, lambda: gzip.compress(gzip.decompress(_packed(_sample(value=0.125), 14_900)).replace(b"0.125", b"+Inf"), 1),
+        1, lambda: gzip.compress(gzip.decompress(_pack(_sample(value=0.125), 14_900)).replace(b"0.125", b"+Inf"), 1),
     ),
     "JSON of most samples with values beyond measure": (
-        1, lambda: gzip.compress(gzip.decompress(_packed(_sample(value=0.125), 14_900)).replace(b"0.125", b"1e400"), 1),
+        1, lambda: gzip.compress(gzip.decompress(_pack(_sample(value=0.125), 14_900)).replace(b"0.125", b"1e400"), 1),
     ),
     "JSON of long numbers": (
-        1, lambda: gzip.compress(gzip.decompress(_packed(_sample(value=0.125), 8)).replace(b"0.125", b"9" * 10**6), 1),
+        1, lambda: gzip.compress(gzip.decompress(_pack(_sample(value=0.125), 8)).replace(b"0.125", b"9" * 10**6), 1),
     ),
     "JSON of objects for values": (
         1, lambda: gzip.compress(
-            gzip.decompress(_packed(_sample(value=0.125, values={"a": [{}] * 140_000, "b": 0.5}), 1))
+            gzip.decompress(_pack(_sample(value=0.125, values={"a": [{}] * 140_000, "b": 0.5}), 1))
             .replace(b"0.125", b"1e400"), 1
         ),
     ),

@@ -23,13 +23,13 @@ _TYPES = {str: "text", bool: "true or false", dict: "object of texts"}
 def main() -> int:
     """Brings the page up to date."""
     before = PAGE.read_text(encoding="utf-8")
-    after = rewritten(before)
+    after = rewrite(before)
     PAGE.write_text(after, encoding="utf-8")
     sys.stdout.write("docs/channels.md: " + ("nothing to change\n" if after == before else "written\n"))
     return 0
 
 
-def rewritten(page: str) -> str:
+def rewrite(page: str) -> str:
     """``page`` with what the code says of each kind.
 
     Raises:
@@ -39,10 +39,10 @@ def rewritten(page: str) -> str:
     known = [kind.value for kind in channel_types()]
     if sorted(places) != sorted(known):
         raise ValueError(f"docs/channels.md has places for {places}, and the kinds are {known}.")
-    return _BLOCK.sub(lambda match: match[1] + match[2] + "\n".join(_told(ChannelKind(match[1]))) + "\n", page)
+    return _BLOCK.sub(lambda match: match[1] + match[2] + "\n".join(_describe(ChannelKind(match[1]))) + "\n", page)
 
 
-def _told(kind: ChannelKind) -> Iterator[str]:
+def _describe(kind: ChannelKind) -> Iterator[str]:
     channel = channel_type(kind)
     yield ""
     yield from (f"{number}. {step}" for number, step in enumerate(channel.steps, 1))

@@ -8,13 +8,13 @@ from loadbell.notify.replay import Replayer, start_replay
 from loadbell.runs.lifecycle import NewRun, create_run
 from loadbell.store.db import Row, Transaction
 from loadbell.store.outbox import Leased
-from tests.support.leasing import done, end_deliveries, lease_all, record
+from tests.support.leasing import complete, end_deliveries, lease_all, record
 from tests.support.stores import NOON, Site, as_of
 
 FAILED, DELIVERED, CANCELLED = FinalStatus.FAILED, FinalStatus.DELIVERED, FinalStatus.CANCELLED
 
 
-async def ended(site: Site, *statuses: FinalStatus | str) -> list[str]:
+async def create_ended(site: Site, *statuses: FinalStatus | str) -> list[str]:
     """One run for each status, a second after the other, and the ids of their deliveries, which stand in it."""
 
     async def runs(tx: Transaction) -> None:
@@ -43,12 +43,12 @@ async def replay(site: Site, channel_id: int, *statuses: FinalStatus, **given: A
     return await site.do(start_replay, site.owner, channel_id, statuses=statuses or (FAILED,), **wanted)
 
 
-async def look(site: Site) -> float:
+async def run_replayer(site: Site) -> float:
     """What a replayer does when it looks once."""
     return await Replayer(site.database).look()
 
 
-async def open_ones(site: Site) -> list[str]:
+async def list_open(site: Site) -> list[str]:
     """The ids of what is pending or being sent, oldest first."""
     return [row["id"] for row in await site.rows("SELECT delivery_id AS id FROM outbox ORDER BY delivery_id")]
 
@@ -62,10 +62,10 @@ async def carry_out(site: Site, rounds: int) -> list[str]:
     """Looks and delivers in turn; the ids of what was sent, in order."""
     sent: list[str] = []
     for _ in range(rounds):
-        await look(site)
+        await run_replayer(site)
         for leased in await lease_in_order(site):
             sent.append(str(leased.id))
-            await record(site, done(site, leased))
+            await record(site, complete(site, leased))
     return sent
 
 

@@ -226,7 +226,7 @@ def sqlite_path(url: str) -> Path:
 
 
 @asynccontextmanager
-async def opened(url: str, keys: tuple[str, ...] = (KEY,)) -> AsyncIterator[Database]:
+async def open_store(url: str, keys: tuple[str, ...] = (KEY,)) -> AsyncIterator[Database]:
     """The migrated database at ``url``, open."""
     database: Database
     if url.startswith("sqlite"):
@@ -362,13 +362,13 @@ def play_on(url: str, scenario: Scenario) -> None:
     """Plays ``scenario`` on the migrated, empty database at ``url``."""
 
     async def whole() -> None:
-        async with opened(url) as database:
+        async with open_store(url) as database:
             await scenario(await settle(database))
 
     asyncio.run(whole())
 
 
-def given(row: Row, *names: str) -> tuple[Any, ...]:
+def column_values(row: Row, *names: str) -> tuple[Any, ...]:
     """Some columns of a row, to compare."""
     return tuple(row[name] for name in names)
 

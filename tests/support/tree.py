@@ -24,6 +24,6 @@ def python_files() -> list[Path]:
     return [path for path in text_files() if path.suffix == ".py"]
 
 
-def shown(path: Path) -> str:
+def relative(path: Path) -> str:
     """``path`` as a person names it, from the project's folder on."""
     return str(path.relative_to(ROOT))

@@ -18,14 +18,14 @@ from loadbell.outbound.sender import Sender
 from loadbell.store.db import Database
 from loadbell.testing.receiver import Received
 from tests.support.leasing import DeliveryRow, delivery_rows
-from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, opened, settle, use
+from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, open_store, settle, use
 
 TIMEOUT_S = 20.0
 """Seconds after which what should happen is believed not to; ten times what it ever takes."""
 
 
 @asynccontextmanager
-async def working(  # noqa: PLR0913 - one argument for each property of a worker
+async def start_worker(  # noqa: PLR0913 - one argument for each property of a worker
     database: Database,
     schedule: str = "100ms,200ms,400ms",
     deadline: Micros = 5 * SECOND,
@@ -60,7 +60,7 @@ async def working(  # noqa: PLR0913 - one argument for each property of a worker
         await sender.close()
 
 
-def at_work(
+def run_with_worker(
     url: str,
     scenario: Callable[[Site], Coroutine[Any, Any, None]],
     schedule: str = "100ms,200ms,400ms",
@@ -69,16 +69,16 @@ def at_work(
     """Plays ``scenario`` on the store at ``url`` while a worker runs, with these other properties of it."""
 
     async def whole() -> None:
-        async with opened(url) as database:
+        async with open_store(url) as database:
             site = await settle(database)
             site.clock = WallClock()
-            async with working(database, schedule, **given):
+            async with start_worker(database, schedule, **given):
                 await scenario(site)
 
     asyncio.run(asyncio.wait_for(whole(), 3 * TIMEOUT_S))
 
 
-async def until(site: Site, holds: Callable[[list[DeliveryRow]], bool]) -> list[DeliveryRow]:
+async def wait_for_rows(site: Site, holds: Callable[[list[DeliveryRow]], bool]) -> list[DeliveryRow]:
     """Every delivery, oldest first, once ``holds`` of them."""
     end = asyncio.get_running_loop().time() + TIMEOUT_S
     while True:
@@ -89,15 +89,17 @@ async def until(site: Site, holds: Callable[[list[DeliveryRow]], bool]) -> list[
         await asyncio.sleep(0.02)
 
 
-async def until_status(site: Site, *expected: str) -> list[DeliveryRow]:
+async def wait_for_status(site: Site, *expected: str) -> list[DeliveryRow]:
     """Every delivery, oldest first, once their statuses are these."""
-    return await until(site, lambda rows: [row["status"] for row in rows] == list(expected))
+    return await wait_for_rows(site, lambda rows: [row["status"] for row in rows] == list(expected))
 
 
-async def until_ended(site: Site, count: int) -> list[DeliveryRow]:
+async def wait_for_end(site: Site, count: int) -> list[DeliveryRow]:
     """Every delivery once there are ``count`` and all have ended."""
     open_ones = {DeliveryStatus.PENDING.value, DeliveryStatus.SENDING.value}
-    return await until(site, lambda rows: len(rows) == count and not any(row["status"] in open_ones for row in rows))
+    return await wait_for_rows(
+        site, lambda rows: len(rows) == count and not any(row["status"] in open_ones for row in rows)
+    )
 
 
 async def reasons(site: Site, delivery: DeliveryRow | UUID | str) -> list[tuple[str, str]]:
@@ -107,7 +109,7 @@ async def reasons(site: Site, delivery: DeliveryRow | UUID | str) -> list[tuple[
     return [(row["cause"], row["reason"]) for row in rows]
 
 
-def told(requests: list[Received]) -> list[str | None]:
+def event_names(requests: list[Received]) -> list[str | None]:
     """The event of each request, in order of arrival."""
     return [request.header("X-LoadImpact-Event") for request in requests]
 

@@ -14,7 +14,7 @@ import pytest
 from loadbell.testing import ScriptedReceiver, gzip_bomb, hang, redirect, respond
 
 
-def ask(receiver: ScriptedReceiver, request: bytes) -> bytes:
+def send_request(receiver: ScriptedReceiver, request: bytes) -> bytes:
     """All that comes back over one connection until the receiver closes it."""
     answer = b""
     with socket.create_connection(("127.0.0.1", receiver.port), timeout=5) as client:
@@ -89,7 +89,7 @@ def test_clients_that_die_or_talk_nonsense_are_borne() -> None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             client.close()
         for nonsense in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n"):
-            assert b"" == ask(receiver, nonsense)
+            assert b"" == send_request(receiver, nonsense)
 
         later = HTTPConnection("127.0.0.1", receiver.port)
         assert 200 == status_of(later, "/fine")

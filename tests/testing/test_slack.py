@@ -20,7 +20,7 @@ def slack() -> Iterator[FakeSlack]:
         yield fake
 
 
-def said(
+def post(
     slack: FakeSlack, message: Any, *, method: str = "POST", path: str | None = None, headers: dict[str, str] = JSON
 ) -> tuple[int, dict[str, str], str]:
     """Status, headers and body of the answer; bytes are sent as they are."""
@@ -36,7 +36,7 @@ def said(
 
 def verdict(slack: FakeSlack, message: Any, **given: Any) -> str:
     """The body of the answer."""
-    return said(slack, message, **given)[2]
+    return post(slack, message, **given)[2]
 
 
 def plain(size: int) -> dict[str, Any]:
@@ -73,8 +73,8 @@ def test_a_message_is_taken_and_kept(slack: FakeSlack) -> None:
     }
     before, refused = len(slack.posted), len(slack.refused)
 
-    assert (200, "ok") == said(slack, message)[::2]
-    assert (400, "no_text") == said(slack, {"text": " "})[::2]
+    assert (200, "ok") == post(slack, message)[::2]
+    assert (400, "no_text") == post(slack, {"text": " "})[::2]
     assert [message] == slack.posted[before:]
     assert ["no_text"] == slack.refused[refused:]
 
@@ -178,7 +178,7 @@ def test_characters_are_counted_as_utf_16_units(slack: FakeSlack) -> None:
 def test_a_flood_is_refused_with_when_to_come_back() -> None:
     """A burst is taken, then 429 with ``Retry-After`` and the same number in the body."""
     with FakeSlack(per_second=0.01, burst=3) as slack:
-        answers = [said(slack, {"text": "x"}) for _ in range(5)]
+        answers = [post(slack, {"text": "x"}) for _ in range(5)]
 
         assert [200, 200, 200, 429, 429] == [status for status, _, _ in answers]
         _, headers, body = answers[-1]
@@ -190,8 +190,8 @@ def test_a_flood_is_refused_with_when_to_come_back() -> None:
 def test_what_was_refused_as_too_much_is_taken_later() -> None:
     """The bucket fills again: after the wait that it named the message is taken."""
     with FakeSlack(per_second=50, burst=1) as slack:
-        answers = [said(slack, {"text": "x"})[0] for _ in range(2)]
-        while said(slack, {"text": "again"})[0] != 200:
+        answers = [post(slack, {"text": "x"})[0] for _ in range(2)]
+        while post(slack, {"text": "again"})[0] != 200:
             pass
 
         assert 200 == answers[0]
@@ -212,7 +212,7 @@ def test_an_answer_can_be_fixed_and_freed(status: int, body: bytes, code: list[s
     with FakeSlack() as slack:
         slack.answer_with(status, body, {"X-Test": "1"})
         assert (status, "1", body.decode()) == (
-            (answer := said(slack, {"text": "x"}))[0], answer[1]["X-Test"], answer[2]
+            (answer := post(slack, {"text": "x"}))[0], answer[1]["X-Test"], answer[2]
         )  # fmt: skip
         assert (code, []) == (slack.refused, slack.posted)
 

@@ -10,7 +10,7 @@ from tests.api.site import ApiSite
 from tests.web.team import Team
 
 
-def changed(team: Team) -> None:
+def change_things(team: Team) -> None:
     """The owner adds a project, then renames the organization."""
     team.owner.post(f"{team.path}/projects", {"name": "Night"})
     team.owner.post(f"{team.path}/settings", {"name": "Pier", "default_project_id": ""})
@@ -18,7 +18,7 @@ def changed(team: Team) -> None:
 
 def test_who_changed_what(team: Team) -> None:
     """Newest first: what, who, from where, and how it changed in words."""
-    changed(team)
+    change_things(team)
 
     page = team.admin.get(f"{team.path}/audit")
 
@@ -39,7 +39,7 @@ def test_who_changed_what(team: Team) -> None:
 )
 def test_filters(team: Team, query: str, found: list[str]) -> None:
     """They narrow the page and the file alike."""
-    changed(team)
+    change_things(team)
 
     page = team.owner.get(f"{team.path}/audit?{query}")
     file = team.owner.get(f"{team.path}/audit/export?{query}")
@@ -51,7 +51,7 @@ def test_filters(team: Team, query: str, found: list[str]) -> None:
 
 def test_one_person(team: Team) -> None:
     """Of whom one may choose among the members."""
-    changed(team)
+    change_things(team)
     admin, owner = team.user(Role.ADMIN), team.user(Role.OWNER)
 
     assert "No entry is like this." in team.owner.get(f"{team.path}/audit?user_id={admin}").words
@@ -60,7 +60,7 @@ def test_one_person(team: Team) -> None:
 
 def test_the_file(team: Team) -> None:
     """JSON lines with the fields of the API, to be saved, kept by nobody on the way."""
-    changed(team)
+    change_things(team)
 
     file = team.owner.get(f"{team.path}/audit/export")
 

@@ -14,7 +14,7 @@ PAST = "2020-01-01T00:00"
 FORMS = ("", "/test", "/pause", "/resume", "/rotate-secret", "/delete", "/replay")
 
 
-def made(team: Team, url: str, **more: Any) -> str:
+def create_channel(team: Team, url: str, **more: Any) -> str:
     """The address of the page of a new WebHook channel."""
     said = {"kind": "webhook", "name": "Gate", "settings": {"url": url}, **more}
     channel = team.client().ok("POST", f"/organizations/{team.organization_id}/channels", said)
@@ -23,7 +23,7 @@ def made(team: Team, url: str, **more: Any) -> str:
 
 def test_it_is_changed(team: Team, receiver: ScriptedReceiver) -> None:
     """Name, settings, what it rings for and whether it is on are saved; the secret parts never stand in the page."""
-    path = made(
+    path = create_channel(
         team,
         f"{receiver.url}secretpath",
         settings={"url": f"{receiver.url}secretpath", "headers": {"X-A": "opensesame"}},
@@ -53,7 +53,7 @@ def test_it_is_changed(team: Team, receiver: ScriptedReceiver) -> None:
 
 def test_what_is_wrong_is_told_at_its_field(team: Team, receiver: ScriptedReceiver) -> None:
     """Nothing is saved, and what was typed stands there."""
-    path = made(team, receiver.url)
+    path = create_channel(team, receiver.url)
 
     page = team.owner.post(path, {"name": "", "url": "nonsense", "headers": "no colon"})
     header = team.owner.post(path, {"name": "Gate", "url": receiver.url, "headers": "no colon"})
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_told_at_its_field(team: Team, receiver: ScriptedReceiv
 
 def test_hook(working_team: Team, receiver: ScriptedReceiver) -> None:
     """It tests what stands in the form and says in place what the receiver answered."""
-    path = made(working_team, receiver.url)
+    path = create_channel(working_team, receiver.url)
     receiver.play([respond(500, body=b"sorry")])
 
     page = working_team.owner.post(f"{path}/test", {"name": "Gate", "url": receiver.url}, of=path)
@@ -82,7 +82,7 @@ def test_hook(working_team: Team, receiver: ScriptedReceiver) -> None:
 
 def test_pause_and_resume(working_team: Team, receiver: ScriptedReceiver) -> None:
     """A paused channel says how much it holds; it is resumed with or without that."""
-    team, path = working_team, made(working_team, receiver.url)
+    team, path = working_team, create_channel(working_team, receiver.url)
     for held, count in (("deliver", 1), ("drop", 1)):
         paused = team.owner.post(f"{path}/pause", {"next": f"{team.path}/notifications"}, of=path)
         assert paused.location == f"{team.path}/notifications"
@@ -104,13 +104,13 @@ def test_pause_and_resume(working_team: Team, receiver: ScriptedReceiver) -> Non
 
 def test_nobody_is_sent_away_after_a_pause(team: Team, receiver: ScriptedReceiver) -> None:
     """The address to come back to is one of ours."""
-    path = made(team, receiver.url)
+    path = create_channel(team, receiver.url)
     assert team.owner.post(f"{path}/pause", {"next": "//evil.example"}, of=path).location == "/"
 
 
 def test_a_new_secret(team: Team, receiver: ScriptedReceiver) -> None:
     """It is shown this once; an overlap that is too long is refused."""
-    path = made(team, receiver.url)
+    path = create_channel(team, receiver.url)
 
     answer = team.owner.post(f"{path}/rotate-secret", {"overlap": "1h"}, of=path)
     wrong = team.owner.post(f"{path}/rotate-secret", {"overlap": "8d"}, of=path)
@@ -123,7 +123,7 @@ def test_a_new_secret(team: Team, receiver: ScriptedReceiver) -> None:
 
 def test_replay(working_team: Team, receiver: ScriptedReceiver) -> None:
     """First it is counted and nothing happens; then it is sent again; a bad time is told at its field."""
-    team, path = working_team, made(working_team, receiver.url)
+    team, path = working_team, create_channel(working_team, receiver.url)
     team.client().ok("POST", "/runs", {"name": "Lost"})
     receiver.wait_for(1)
     wait_until(lambda: team.client().ok("GET", f"{path}/deliveries")["items"][0]["status"] == "delivered", timeout=10)
@@ -147,7 +147,7 @@ def test_replay(working_team: Team, receiver: ScriptedReceiver) -> None:
 
 def test_it_is_deleted(team: Team, receiver: ScriptedReceiver) -> None:
     """Its page is gone; the notifications page says so."""
-    path = made(team, receiver.url)
+    path = create_channel(team, receiver.url)
 
     answer = team.owner.post(f"{path}/delete", {}, of=path)
 
@@ -158,7 +158,7 @@ def test_it_is_deleted(team: Team, receiver: ScriptedReceiver) -> None:
 
 def test_a_member_sees_name_and_state(team: Team, receiver: ScriptedReceiver) -> None:
     """No URL, no form, told whom to ask; every form is refused."""
-    path = made(team, receiver.url)
+    path = create_channel(team, receiver.url)
 
     page = team.member.get(path)
 
@@ -173,7 +173,7 @@ def test_a_member_sees_name_and_state(team: Team, receiver: ScriptedReceiver) ->
 @pytest.mark.parametrize("form", FORMS)
 def test_strangers_and_other_sites(team: Team, still_site: ApiSite, receiver: ScriptedReceiver, form: str) -> None:
     """Another organization's channel is not there; a form without its token does nothing."""
-    path = made(team, receiver.url)
+    path = create_channel(team, receiver.url)
     theirs = still_site.channel(receiver.url, still_site.their_client)
 
     assert team.owner.get(f"/channels/{theirs['id']}").status == 404

@@ -21,7 +21,7 @@ def hook(team: Team, url: str, name: str = "Gate", **more: Any) -> int:
     return int(made["id"])
 
 
-def told(team: Team, channel: int, *statuses: str) -> list[dict[str, Any]]:
+def wait_for_deliveries(team: Team, channel: int, *statuses: str) -> list[dict[str, Any]]:
     """The deliveries of a channel, newest first, once they stand so."""
     path = f"/channels/{channel}/deliveries"
     wait_until(lambda: tuple(one["status"] for one in team.client().ok("GET", path)["items"]) == statuses, timeout=15)
@@ -51,7 +51,7 @@ def test_a_failing_receiver_is_seen_and_redelivered(working_team: Team, receiver
         settings={"url": f"{receiver.url}secretpath", "headers": {"X-Key": "opensesame"}},
     )
     team.client().ok("POST", "/runs", {"name": "Checkout"})
-    [failed] = told(team, channel, "failed")
+    [failed] = wait_for_deliveries(team, channel, "failed")
     path = f"/deliveries/{failed['id']}"
 
     log = team.admin.get(f"{team.path}/deliveries?status=failed")
@@ -73,7 +73,7 @@ def test_a_failing_receiver_is_seen_and_redelivered(working_team: Team, receiver
     team.admin.post(f"/channels/{channel}/resume", {"held": "deliver"}, of=path)
     answer = team.admin.post(f"{path}/redeliver", {}, of=path)
     assert answer.location == f"{path}?done=redelivered"
-    told(team, channel, "delivered")
+    wait_for_deliveries(team, channel, "delivered")
     after = team.admin.get(answer.location)
     assert "One more attempt is made now." in after.words
     assert "redelivered by hand" in after.words
@@ -107,7 +107,7 @@ def test_filters_and_chart(working_team: Team, receiver: ScriptedReceiver) -> No
     team = working_team
     first, second = hook(team, receiver.url, "One"), hook(team, receiver.url, "Two", enabled=False)
     team.client().ok("POST", "/runs", {"name": "Checkout"})
-    [delivery] = told(team, first, "delivered")
+    [delivery] = wait_for_deliveries(team, first, "delivered")
     path = f"{team.path}/deliveries"
 
     for query, found in (
@@ -176,7 +176,7 @@ def test_a_member_sees_deliveries_of_own_runs_without_bodies(working_team: Team,
     team = working_team
     channel = hook(team, f"{receiver.url}secretpath")
     team.client().ok("POST", "/runs", {"name": "Checkout"})
-    [delivery] = told(team, channel, "delivered")
+    [delivery] = wait_for_deliveries(team, channel, "delivered")
     path = f"/deliveries/{delivery['id']}"
     assert team.member.get(path).status == 404
     team.assign(Role.MEMBER)
@@ -203,7 +203,7 @@ def test_strangers_and_other_sites(working_team: Team, site: ApiSite, receiver: 
     theirs = site.their_client.ok("GET", f"/runs/{run}/deliveries")["items"][0]["id"]
     channel = hook(team, receiver.url)
     team.client().ok("POST", "/runs", {"name": "Ours"})
-    ours = told(team, channel, "delivered")[0]["id"]
+    ours = wait_for_deliveries(team, channel, "delivered")[0]["id"]
     log = f"/organizations/{site.theirs.organization_id}/deliveries"
     for path in (f"/deliveries/{theirs}", f"/deliveries/{theirs}/live", log, f"{log}/live", "/deliveries/nonsense"):
         assert team.owner.get(path).status == 404, path

@@ -64,7 +64,7 @@ def live_site(new_store: NewStore) -> Iterator[ApiSite]:
         yield site
 
 
-class Signed(Browser):
+class SignedInBrowser(Browser):
     """A browser whose person is known."""
 
     def __init__(self, url: str, user_id: int) -> None:
@@ -72,7 +72,7 @@ class Signed(Browser):
         self.user_id = user_id
 
 
-def joined(site: ApiSite, role: Role = Role.MEMBER, *projects: int) -> Signed:
+def join(site: ApiSite, role: Role = Role.MEMBER, *projects: int) -> SignedInBrowser:
     """The browser of a new member of ours who has signed in."""
     email = f"{os.urandom(6).hex()}@example.org"
 
@@ -83,7 +83,7 @@ def joined(site: ApiSite, role: Role = Role.MEMBER, *projects: int) -> Signed:
             await assign_project(tx, project, user_id)
         return user_id
 
-    browser = Signed(site.url, site.do(work))
+    browser = SignedInBrowser(site.url, site.do(work))
     assert browser.sign_in(email, PASSWORD).status == 303
     return browser
 
@@ -93,7 +93,7 @@ def name_of(site: ApiSite, times: int = 1) -> str:
     return f"/organizations/{site.ours.organization_id}/name/live?times={times}"
 
 
-def renamed(site: ApiSite) -> str:
+def rename(site: ApiSite) -> str:
     """Gives our organization a new name."""
     name = f"Org {os.urandom(4).hex()}"
     site.client.ok("PATCH", f"/organizations/{site.ours.organization_id}", {"name": name})
@@ -102,25 +102,25 @@ def renamed(site: ApiSite) -> str:
 
 def test_what_has_changed_is_pushed(live_site: ApiSite) -> None:
     """A stream begins with what there is now and goes on with each change, as an event by the name that was given."""
-    name = renamed(live_site)
-    with open_stream(joined(live_site), name_of(live_site)) as stream:
+    name = rename(live_site)
+    with open_stream(join(live_site), name_of(live_site)) as stream:
         assert (200, "text/event-stream; charset=utf-8") == (stream.status, stream.headers["content-type"])
         assert ("no-store", "no") == (stream.headers["cache-control"], stream.headers["x-accel-buffering"])
         assert "default-src 'none'" in stream.headers["content-security-policy"]
         assert Event("name", f"member\n{name}") == stream.next()
-        name = renamed(live_site)
+        name = rename(live_site)
         assert Event("name", f"member\n{name}") == stream.next()
 
 
 def test_only_what_looks_different_is_pushed(live_site: ApiSite) -> None:
     """A change that this page does not show sends nothing; who comes later gets it as it stands all the same."""
-    browser, url = joined(live_site), name_of(live_site)
+    browser, url = join(live_site), name_of(live_site)
     with open_stream(browser, url) as stream:
         shown = stream.next()
         live_site.client.ok("POST", f"/organizations/{live_site.ours.organization_id}/projects", {"name": "P"})
         with open_stream(browser, url) as second:
             assert shown == second.next()
-        name = renamed(live_site)
+        name = rename(live_site)
 
         assert Event("name", f"member\n{name}") == stream.next()
 
@@ -128,15 +128,15 @@ def test_only_what_looks_different_is_pushed(live_site: ApiSite) -> None:
 def test_the_same_is_rendered_once(live_site: ApiSite) -> None:
     """People with the same rights share one rendering, made for nobody in particular; others have their own."""
     project = live_site.ours.project_id
-    people = [joined(live_site, Role.MEMBER, project) for _ in range(3)]
+    people = [join(live_site, Role.MEMBER, project) for _ in range(3)]
     with ExitStack() as stack:
         streams = [stack.enter_context(open_stream(person, name_of(live_site))) for person in people]
-        admin = stack.enter_context(open_stream(joined(live_site, Role.ADMIN), name_of(live_site)))
-        stranger = stack.enter_context(open_stream(joined(live_site), name_of(live_site)))
+        admin = stack.enter_context(open_stream(join(live_site, Role.ADMIN), name_of(live_site)))
+        stranger = stack.enter_context(open_stream(join(live_site), name_of(live_site)))
         for stream in (*streams, admin, stranger):
             stream.next()
         rendered.clear()
-        name = renamed(live_site)
+        name = rename(live_site)
 
         assert [Event("name", f"member\n{name}")] * 4 == [stream.next() for stream in (*streams, stranger)]
         assert Event("name", f"admin\n{name}") == admin.next()
@@ -148,7 +148,7 @@ def test_the_same_is_rendered_once(live_site: ApiSite) -> None:
 
 def test_who_may_not_see_it_gets_no_stream(live_site: ApiSite) -> None:
     """As with the page itself: a visitor is sent to sign in, a stranger's 404, what the use case refuses is 403."""
-    member, own = joined(live_site), live_site.ours.organization_id
+    member, own = join(live_site), live_site.ours.organization_id
 
     assert Browser(live_site.url).get(name_of(live_site)).location.startswith("/login")
     assert member.get(f"/organizations/{live_site.theirs.organization_id}/name/live").status == 404
@@ -159,18 +159,18 @@ def test_who_may_not_see_it_gets_no_stream(live_site: ApiSite) -> None:
 @contextmanager
 def _losing_sight(site: ApiSite, browser: Browser) -> Iterator[None]:
     """Within it the person loses the right to see: the stream must end at the next change, before anything is shown."""
-    with open_stream(browser, name_of(site)) as stream, open_stream(joined(site, Role.ADMIN), name_of(site)) as other:
+    with open_stream(browser, name_of(site)) as stream, open_stream(join(site, Role.ADMIN), name_of(site)) as other:
         assert stream.next() is not None
         assert other.next() is not None
         yield
-        renamed(site)
+        rename(site)
         assert stream.next() is None
         assert other.next() is not None, "the others go on"
 
 
 def test_a_removed_member_sees_nothing_more(live_site: ApiSite) -> None:
     """The stream ends at the next change, and there is no other."""
-    browser = joined(live_site)
+    browser = join(live_site)
     with _losing_sight(live_site, browser):
         live_site.client.ok("DELETE", f"/organizations/{live_site.ours.organization_id}/members/{browser.user_id}")
     assert browser.get(name_of(live_site)).status == 404
@@ -178,7 +178,7 @@ def test_a_removed_member_sees_nothing_more(live_site: ApiSite) -> None:
 
 def test_a_session_that_was_ended_sees_nothing_more(live_site: ApiSite) -> None:
     """Signing out elsewhere counts for streams, too; connecting again leads to the sign-in."""
-    browser = joined(live_site)
+    browser = join(live_site)
     with _losing_sight(live_site, browser):
         cookies = dict(browser.cookies)
         assert browser.post("/logout", {}, of="/account").status == 303
@@ -194,7 +194,7 @@ def test_other_rights_end_a_stream(live_site: ApiSite) -> None:
         ({"project_ids": [project]}, "member"),
     ]
     for change, role in changes:
-        browser = joined(live_site)
+        browser = join(live_site)
         with _losing_sight(live_site, browser):
             live_site.client.ok("PATCH", f"/organizations/{own}/members/{browser.user_id}", change)
         with open_stream(browser, name_of(live_site)) as stream:
@@ -206,7 +206,7 @@ def test_other_rights_end_a_stream(live_site: ApiSite) -> None:
 def test_a_deleted_organization_ends_its_streams(live_site: ApiSite) -> None:
     """Nobody is a member of it any more."""
     made = live_site.client.ok("POST", "/organizations", {"name": "Short-lived"})
-    browser = joined(live_site)
+    browser = join(live_site)
     live_site.do(lambda tx: insert_member(tx, made["id"], browser.user_id, Role.ADMIN))
     with open_stream(browser, f"/organizations/{made['id']}/name/live") as stream:
         assert Event("name", "admin\nShort-lived") == stream.next()
@@ -218,11 +218,11 @@ def test_a_deleted_organization_ends_its_streams(live_site: ApiSite) -> None:
 def test_a_slow_reader_gets_the_latest(live_site: ApiSite) -> None:
     """What it did not take in time is forgotten, not kept: it gets fewer events than there were, the last one among."""
     changes, times = 20, 50_000
-    browser, url, name = joined(live_site), name_of(live_site, times), ""
+    browser, url, name = join(live_site), name_of(live_site, times), ""
     with open_stream(browser, url, buffer=4_096) as slow, open_stream(browser, url) as quick:
         quick.next()
         for _ in range(changes):
-            name = renamed(live_site)
+            name = rename(live_site)
             assert Event("name", f"member\n{name * times}") == quick.next()
         taken = 1
         while slow.next() != Event("name", f"member\n{name * times}"):
@@ -235,7 +235,7 @@ def test_streams_have_limits(new_store: NewStore) -> None:
     """A session and a process have so many; one too many is told when to try again, and a closed one makes room."""
     limits = StreamLimits(max_streams=3, max_streams_per_session=2, keepalive_interval_s=0.05)
     with served(new_store(), with_worker=False, pages=PAGES, limits=limits) as site, ExitStack() as stack:
-        busy, other, third = joined(site), joined(site), joined(site)
+        busy, other, third = join(site), join(site), join(site)
         first = stack.enter_context(ExitStack())
         first.enter_context(open_stream(busy, name_of(site)))
         stack.enter_context(open_stream(busy, name_of(site)))
@@ -259,7 +259,7 @@ def test_an_idle_stream_is_kept_and_not_for_ever(new_store: NewStore) -> None:
     limits = StreamLimits(keepalive_interval_s=0.02, max_age_s=0.5)
     with (
         served(new_store(), with_worker=False, pages=PAGES, limits=limits) as site,
-        open_stream(joined(site), name_of(site)) as stream,
+        open_stream(join(site), name_of(site)) as stream,
     ):
         assert len(stream.rest()) == 1
         assert stream.comments > 1
@@ -269,7 +269,7 @@ def test_a_stopping_server_waits_for_no_stream(new_store: NewStore, caplog: pyte
     """Open pages end at once and orderly; nothing is left for the end of the grace."""
     with ExitStack() as stack:
         with served(new_store(), with_worker=False, pages=PAGES) as site:
-            browser = joined(site)
+            browser = join(site)
             streams = [stack.enter_context(open_stream(browser, name_of(site))) for _ in range(3)]
             for stream in streams:
                 stream.next()

@@ -6,7 +6,7 @@ from tests.web.team import Team
 FORMS = ("", "/archive", "/default", "/delete")
 
 
-def added(team: Team, name: str = "Night") -> str:
+def add_project(team: Team, name: str = "Night") -> str:
     """The address of a new project."""
     answer = team.owner.post(f"{team.path}/projects", {"name": name})
     assert answer.location == f"{team.path}/projects?done=added"
@@ -16,7 +16,7 @@ def added(team: Team, name: str = "Night") -> str:
 
 def test_a_project_is_added_and_renamed(team: Team) -> None:
     """The list names it; a bad name is told at its field."""
-    path = added(team, " Night ")
+    path = add_project(team, " Night ")
     wrong = team.owner.post(f"{team.path}/projects", {"name": "x" * 201})
 
     answer = team.admin.post(path, {"name": "Nightly"})
@@ -46,7 +46,7 @@ def test_no_more_projects_than_may_be(team: Team, still_site: ApiSite) -> None:
 
 def test_a_project_is_archived_restored_and_made_the_default(team: Team) -> None:
     """An archived one takes no runs; the default one can be neither archived nor deleted, and the page says why."""
-    path = added(team)
+    path = add_project(team)
     team.owner.post(f"{path}/archive", {}, of=path)
     assert "It takes no new runs since" in team.owner.get(path).words
     team.owner.post(f"{path}/archive", {"restore": "yes"}, of=path)
@@ -64,7 +64,7 @@ def test_a_project_is_archived_restored_and_made_the_default(team: Team) -> None
 
 def test_a_project_is_deleted(team: Team) -> None:
     """What is lost is named first."""
-    path = added(team)
+    path = add_project(team)
     project = int(path.rpartition("/")[2])
     team.client().ok("POST", "/runs", {"name": "Lost", "project_id": project})
     assert "1 test with 1 run, 1 of them not ended" in team.owner.get(path).words
@@ -77,7 +77,7 @@ def test_a_project_is_deleted(team: Team) -> None:
 
 def test_members_are_told_whom_to_ask(team: Team) -> None:
     """Projects are for the owner and admins."""
-    path = added(team)
+    path = add_project(team)
     for address in (f"{team.path}/projects", path):
         refused = team.member.get(address)
         assert refused.status == 403
@@ -89,7 +89,7 @@ def test_members_are_told_whom_to_ask(team: Team) -> None:
 
 def test_strangers_and_other_sites(team: Team, still_site: ApiSite) -> None:
     """Another organization's projects are not there; a form without its token does nothing."""
-    path = added(team)
+    path = add_project(team)
     other = f"{team.path}/projects/{still_site.theirs.project_id}"
     theirs = f"/organizations/{still_site.theirs.organization_id}/projects"
     for address in (theirs, f"{theirs}/{still_site.theirs.project_id}", other):

@@ -18,7 +18,7 @@ from tests.web.team import Team
 PROOF = [{"expression": "p(95)<500", "ok": False, "value": 812.4}, {"expression": "rate<0.01", "ok": True}]
 
 
-def reported(team: Team, name: str = "Checkout peak", **more: Any) -> int:
+def report_run(team: Team, name: str = "Checkout peak", **more: Any) -> int:
     """A new run; its id."""
     return int(team.client().ok("POST", "/runs", {"name": name, **more})["id"])
 
@@ -38,8 +38,8 @@ def test_a_new_team_learns_how_to_send_runs(team: Team) -> None:
 
 def test_the_list(team: Team) -> None:
     """Newest first, each with status, result, source and trigger in words."""
-    reported(team, "First", status=3, result="passed", source="wrap", trigger="ci")
-    reported(team, "Second", status=2)
+    report_run(team, "First", status=3, result="passed", source="wrap", trigger="ci")
+    report_run(team, "Second", status=2)
 
     page = team.admin.get("/runs")
 
@@ -50,8 +50,8 @@ def test_the_list(team: Team) -> None:
 
 def test_how_long_a_run_took(team: Team) -> None:
     """One duration, the source's own, wherever it stands; of a run whose source gave none, the page says that."""
-    reported(team, "Untimed", status=3, result="passed")
-    timed = reported(team, "Timed", status=2)
+    report_run(team, "Untimed", status=3, result="passed")
+    timed = report_run(team, "Timed", status=2)
     end = {"status": 3, "duration_s": 754.2, "metrics": {"duration_s": 754.2, "requests": 10}}
     team.client().ok("PATCH", f"/runs/{timed}", end)
 
@@ -79,8 +79,8 @@ def test_how_long_a_run_took(team: Team) -> None:
 )
 def test_filters(team: Team, query: str, found: list[str]) -> None:
     """Each narrows the list; one that matches nothing says so and leads back to all."""
-    reported(team, "First", status=3, result="passed", source="wrap")
-    reported(team, "Second", status=2)
+    report_run(team, "First", status=3, result="passed", source="wrap")
+    report_run(team, "Second", status=2)
 
     page = team.owner.get(f"/runs?{query}")
 
@@ -94,7 +94,7 @@ def test_filters(team: Team, query: str, found: list[str]) -> None:
 )
 def test_filters_that_name_nothing(team: Team, query: str) -> None:
     """The page says what is wrong and shows all runs."""
-    reported(team, "First")
+    report_run(team, "First")
 
     page = team.owner.get(f"/runs?{query}")
 
@@ -130,7 +130,7 @@ def test_one_run(working_team: Team, receiver: ScriptedReceiver) -> None:
     said = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
     client.ok("POST", f"/organizations/{team.organization_id}/channels", said)
     links = [{"title": "Dashboard", "url": "https://graphs.example.org/d/1"}]
-    run = reported(team, "<b>Checkout</b>", status=1, links=links)
+    run = report_run(team, "<b>Checkout</b>", status=1, links=links)
     client.ok("PATCH", f"/runs/{run}", {"status": 2})
     end = {"status": 12, "thresholds": PROOF, "metrics": {"http_reqs": 184213}, "note": "See the dashboard."}
     client.ok("PATCH", f"/runs/{run}", end)
@@ -156,7 +156,7 @@ def test_one_run(working_team: Team, receiver: ScriptedReceiver) -> None:
 
 def test_many_numbers(team: Team) -> None:
     """Each that was reported is there."""
-    run = reported(team)
+    run = report_run(team)
     team.client().ok("PATCH", f"/runs/{run}", {"metrics": {f"metric_{number}": number for number in range(20)}})
 
     words = team.owner.get(f"/runs/{run}").words
@@ -166,7 +166,7 @@ def test_many_numbers(team: Team) -> None:
 
 def test_a_silent_run(team: Team) -> None:
     """Its page says how long it may be silent, and then that it was."""
-    run = reported(team, source="k6")
+    run = report_run(team, source="k6")
     assert "ends it after" in team.owner.get(f"/runs/{run}").words
     later = clock() + WATCHDOG
     team.site.do(lambda tx: end_silent_run(as_of(tx, later), team.organization_id, run))
@@ -179,7 +179,7 @@ def test_a_silent_run(team: Team) -> None:
 
 def test_nobody_knows_whether_it_passed(team: Team) -> None:
     """No green tick without proof: an end without thresholds is unknown, and the page says why."""
-    run = reported(team, status=3)
+    run = report_run(team, status=3)
 
     page = team.owner.get(f"/runs/{run}")
 
@@ -191,7 +191,7 @@ def test_nobody_knows_whether_it_passed(team: Team) -> None:
 def test_abort(team: Team) -> None:
     """Members of its project may, too; the page says what it does to this source; an ended run can't be aborted."""
     team.assign(Role.MEMBER)
-    run = reported(team, source="wrap")
+    run = report_run(team, source="wrap")
     page = team.member.get(f"/runs/{run}")
     assert "interrupts the tool as Ctrl-C does" in page.words
 
@@ -202,7 +202,7 @@ def test_abort(team: Team) -> None:
     assert "The run is asked to stop." in shown.words
     assert "Aborting by user" in shown.words
     assert "aborted by The member" in shown.words
-    silent = reported(team)
+    silent = report_run(team)
     assert "it ends here at once" in team.owner.get(f"/runs/{silent}").words
     assert team.owner.post(f"/runs/{silent}/abort", {}, of="/runs").location == f"/runs/{silent}?done=ended"
     again = team.owner.post(f"/runs/{silent}/abort", {}, of="/runs")
@@ -219,7 +219,7 @@ def test_the_list_is_live(team: Team) -> None:
         first = events.next()
         assert first is not None
         assert "No run yet" in first.data
-        run = reported(team, "Live one")
+        run = report_run(team, "Live one")
         second = events.next()
         assert second is not None
         assert (second.name, f"/runs/{run}" in second.data) == ("runs", True)
@@ -235,7 +235,7 @@ def test_a_run_is_live(working_team: Team, receiver: ScriptedReceiver) -> None:
     """Its end and what becomes of its deliveries appear in the open page."""
     team, client = working_team, working_team.client()
     receiver.play([respond(200)])
-    run = reported(team)
+    run = report_run(team)
     said = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
     client.ok("POST", f"/organizations/{team.organization_id}/channels", said)
     with open_stream(team.owner, f"/runs/{run}/live") as events:
@@ -251,7 +251,7 @@ def test_a_run_is_live(working_team: Team, receiver: ScriptedReceiver) -> None:
 
 def test_members_see_runs_of_their_projects(team: Team) -> None:
     """Others are not in the list, not counted, and their pages are not there."""
-    run = reported(team)
+    run = report_run(team)
     assert team.member.get("/runs").words.count("Checkout peak") == 0
     assert "All 0" in team.member.get("/runs").words
     for path in (f"/runs/{run}", f"/runs/{run}/live"):
@@ -271,11 +271,11 @@ def test_a_member_is_pushed_only_runs_of_his_projects(team: Team) -> None:
     with open_stream(team.admin, path) as admins, open_stream(team.member, path) as members:
         admins.next()
         members.next()
-        reported(team, "Not for members", project_id=other)
+        report_run(team, "Not for members", project_id=other)
         pushed = admins.next()
         assert pushed is not None
         assert "Not for members" in pushed.data
-        reported(team, "For members")
+        report_run(team, "For members")
         pushed = members.next()
         assert pushed is not None
         assert "For members" in pushed.data
@@ -286,7 +286,7 @@ def test_a_member_is_pushed_only_runs_of_his_projects(team: Team) -> None:
 def test_strangers_and_other_sites(team: Team, still_site: ApiSite, browser: Browser) -> None:
     """Another organization's runs are not there; nobody signs in first; a form without its token does nothing."""
     theirs = still_site.their_client.ok("POST", "/runs", {"name": "Theirs"})["id"]
-    run = reported(team)
+    run = report_run(team)
     for path in (
         f"/runs/{theirs}",
         f"/runs/{theirs}/live",

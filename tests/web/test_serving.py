@@ -30,7 +30,7 @@ def test_the_first_owner_signs_in_over_plain_http(tmp_path: Path) -> None:
     assert "Acme Owner" in words
 
 
-def _printed(server: Server) -> list[str]:
+def _read_address(server: Server) -> list[str]:
     """What it prints on stdout after the line that it listens, until it has been stopped."""
     assert server.process.stdout is not None
     assert server.stop() == 0
@@ -45,7 +45,7 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
     far = ("serve", "--port", "0", "--host", "::ffff:127.0.0.1")
     said = {"organization": "Acme", "name": "Mara", "email": "owner@example.org", "password": "correct horse battery"}
     with Server(tmp_path, arguments=far) as server:
-        (line,) = _printed(server)
+        (line,) = _read_address(server)
     with Server(tmp_path, arguments=far) as server:
         assert server.process.stdout is not None
         again = server.process.stdout.readline().strip()
@@ -53,7 +53,7 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
         refused = browser.post("/setup", said)
         answer = browser.post("/setup", {**said, "code": line.rpartition(" ")[2]})
     with Server(tmp_path, arguments=far) as server:
-        afterwards = _printed(server)
+        afterwards = _read_address(server)
     again_by_command = run_loadbell(
         "setup", "--organization", "Acme", "--email", "eve@example.org", environment=server.environment
     )
@@ -73,7 +73,7 @@ def test_on_this_machine_no_code_is_asked_for(tmp_path: Path) -> None:
         browser, proxied = Browser(server.url), {"X-Forwarded-For": "203.0.113.9"}
         ours, theirs = browser.get("/setup"), browser.get("/setup", **proxied)
         refused = browser.post("/setup", said, **proxied)
-        (line,) = _printed(server)
+        (line,) = _read_address(server)
     with Server(tmp_path) as server:
         made = Browser(server.url).post("/setup", {**said, "code": line.rpartition(" ")[2]}, **proxied)
 

@@ -39,7 +39,7 @@ def _hook(team: Team, **subscription: Any) -> str:
     return f"/channels/{made['id']}"
 
 
-def _told(team: Team, path: str, status: int, result: str) -> bool:
+def _is_notified(team: Team, path: str, status: int, result: str) -> bool:
     """Whether the channel is told of the end of such a run."""
     run = team.client().ok("POST", "/runs", {"name": "x", "status": status, "result": result})
     wait_until(lambda: team.client().ok("GET", f"/runs/{run['id']}")["ended_at"] is not None)
@@ -56,8 +56,8 @@ def test_only_failures_rings_for_every_failed_run(team: Team) -> None:
     assert answer.location == f"{path}?done=saved#settings"
     ends = [(3, "failed"), (6, "failed"), (4, "unknown"), (8, "unknown"), (9, "failed"), (11, "failed"), (12, "failed")]
 
-    assert [True] * len(ends) == [_told(team, path, *end) for end in ends]
-    assert [False] * 3 == [_told(team, path, *end) for end in ((3, "passed"), (3, "unknown"), (6, "unknown"))]
+    assert [True] * len(ends) == [_is_notified(team, path, *end) for end in ends]
+    assert [False] * 3 == [_is_notified(team, path, *end) for end in ((3, "passed"), (3, "unknown"), (6, "unknown"))]
     page = team.owner.get(path)
     assert 'name="quick" value="failures" checked' in page.text
     assert "Ends whose result is failed" in page.words
@@ -99,7 +99,7 @@ def test_what_the_page_does_not_offer_is_not_lost(team: Team) -> None:
     """An event or a status that somebody chose over REST stands among the boxes, ticked, and is sent again."""
     path = _hook(team, events=["test.notification_channel", "test.finished"], statuses=[2, 12], only_failures=True)
     page = team.owner.get(path)
-    form = _submitted(page.text)
+    form = _submit(page.text)
     before = {"test.notification_channel", "test.finished"}
 
     assert {("events", one) for one in before} <= set(form)
@@ -110,7 +110,7 @@ def test_what_the_page_does_not_offer_is_not_lost(team: Team) -> None:
 def test_what_is_shown_is_what_is_stored(ticked: list[tuple[str, str]], quick: str) -> None:
     """Whatever is ticked and chosen: the page shows what was stored, and saving what it shows stores the same again."""
     stored = forms.parse_subscription(Form([("quick", quick), *ticked])).subscription
-    again = forms.parse_subscription(Form(_rendered(stored)))
+    again = forms.parse_subscription(Form(_render(stored)))
 
     assert _sets(stored) == _sets(again.subscription)
     assert not again.preset_ignored
@@ -135,16 +135,16 @@ def test_what_is_shown_is_what_is_stored(ticked: list[tuple[str, str]], quick: s
 )
 def test_saving_what_is_shown_changes_nothing(subscription: Subscription) -> None:
     """Any subscription, also one that was made over REST, comes out of the page's form as it went in."""
-    assert _sets(subscription) == _sets(forms.parse_subscription(Form(_rendered(subscription))).subscription)
+    assert _sets(subscription) == _sets(forms.parse_subscription(Form(_render(subscription))).subscription)
 
 
-def _rendered(subscription: Subscription) -> list[tuple[str, str]]:
+def _render(subscription: Subscription) -> list[tuple[str, str]]:
     """What a browser would send of the form that shows this subscription."""
     module: Any = rendering._templates("").get_template("partials/channel_form.html").module
-    return _submitted(module.wants("x", forms.subscription_form(subscription), forms, PROJECTS))
+    return _submit(module.wants("x", forms.subscription_form(subscription), forms, PROJECTS))
 
 
-def _submitted(page: str) -> list[tuple[str, str]]:
+def _submit(page: str) -> list[tuple[str, str]]:
     """What a browser sends of the boxes and choices that are ticked, and of text fields."""
     found = []
     for tag in re.findall(r"<input [^>]*>", page):

@@ -55,7 +55,7 @@ def far_site(new_store: NewStore) -> Iterator[ApiSite]:
         yield site
 
 
-def _filled(site: ApiSite, browser: Callable[[str], Browser]) -> Team:
+def _fill(site: ApiSite, browser: Callable[[str], Browser]) -> Team:
     """A team that has one of each thing that has a page."""
     team = Team(site, browser)
     client, settings = team.client(), {"url": "http://127.0.0.1:9/x"}
@@ -82,7 +82,7 @@ def test_every_page_leads_to_pages_under_the_path(far_site: ApiSite, *, strips: 
 
     Whether the proxy takes it away or leaves it.
     """
-    owner = _filled(far_site, partial(Proxied, strips=strips)).owner
+    owner = _fill(far_site, partial(Proxied, strips=strips)).owner
     waiting, seen = [f"{ROOT}/", f"{ROOT}/nothing", f"{ROOT}/welcome", f"{ROOT}/k6"], set[str]()
     while waiting:
         path = waiting.pop().partition("#")[0]
@@ -108,7 +108,7 @@ def test_every_page_leads_to_pages_under_the_path(far_site: ApiSite, *, strips: 
 
 def test_what_a_visitor_sees_leads_under_the_path(far_site: ApiSite) -> None:
     """The pages before one has signed in, one by one, and on to the page that was asked for."""
-    team = _filled(far_site, Proxied)
+    team = _fill(far_site, Proxied)
     visitor = Proxied(far_site.url)
     for path in ("login", "forgot-password", "invitations/lbi_unknown", "reset-password/lbr_unknown", "nothing"):
         page = visitor.get(f"{ROOT}/{path}")
@@ -146,7 +146,7 @@ def test_where_one_goes_on_is_under_the_path(far_site: ApiSite, onward: str, loc
 
 def test_live_pages_lead_under_the_path(far_site: ApiSite) -> None:
     """What a stream brings later has the same links as the page that it replaces a part of."""
-    team = _filled(far_site, Proxied)
+    team = _fill(far_site, Proxied)
     run = team.client().ok("GET", "/runs")["items"][0]
     for path in ("/runs", f"/runs/{run['id']}", "/welcome", f"{team.path}/deliveries"):
         page = team.owner.get(f"{ROOT}{path}")

@@ -10,12 +10,12 @@ from typing import Any
 
 from loadbell.channels import channel_types
 from loadbell.outbound.contract import Message, masked_url
-from tests.channels.conformance import cases, rendered
+from tests.channels.conformance import cases, render
 
 FOLDER = Path(__file__).parent
 
 
-def described(message: Message) -> dict[str, Any]:
+def describe(message: Message) -> dict[str, Any]:
     """A request as it is kept: the URL masked, the body as JSON."""
     return {
         "method": message.method,
@@ -29,7 +29,7 @@ def golden() -> dict[Path, str]:
     """What every file should hold."""
     return {
         FOLDER / kind.value / f"{name.replace(' ', '-')}.json": json.dumps(
-            described(rendered(kind, case)), indent=2, ensure_ascii=False
+            describe(render(kind, case)), indent=2, ensure_ascii=False
         )
         + "\n"
         for kind in channel_types()
@@ -37,7 +37,7 @@ def golden() -> dict[Path, str]:
     }
 
 
-def kept() -> set[Path]:
+def list_files() -> set[Path]:
     """The files that are there."""
     return set(FOLDER.glob("*/*.json"))
 
@@ -45,7 +45,7 @@ def kept() -> set[Path]:
 def rewrite() -> None:
     """Makes the files what they should be."""
     wanted = golden()
-    for path in kept() - set(wanted):
+    for path in list_files() - set(wanted):
         path.unlink()
     for path, content in wanted.items():
         path.parent.mkdir(exist_ok=True)

@@ -13,7 +13,7 @@ from tests.support.tokens import given_token
 T = TypeVar("T")
 
 
-async def token_of(site: Site, who: Principal, *, project_id: int | None = None) -> str:
+async def authorize(site: Site, who: Principal, *, project_id: int | None = None) -> str:
     """A manage token of this person."""
     return await site.do(
         given_token,
@@ -27,7 +27,7 @@ async def token_of(site: Site, who: Principal, *, project_id: int | None = None)
     )
 
 
-async def ask(
+async def send(
     site: Site, token: str, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, hold: Lock, **given: Any
 ) -> T:
     """What the use case gives to the bearer of ``token``."""
