@@ -66,9 +66,9 @@ def take(version: int, packed: bytes) -> str:
     measured = Measurements(announced=True, thresholds={key: ["count>0"] for key in THRESHOLDS})
     try:
         if version == 1:
-            push = condense(k6_points.points_of_json(packed), THRESHOLDS)
+            push = condense(k6_points.read_json(packed), THRESHOLDS)
         else:
-            points, period = k6_points.points_of_protobuf(packed, THRESHOLDS)
+            points, period = k6_points.read_protobuf(packed, THRESHOLDS)
             push = condense(points, THRESHOLDS, period=period)
     except (k6_points.BadPush, TooMuchWork) as refused:
         return f"refused: {str(refused)[:60]}"

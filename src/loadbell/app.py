@@ -34,7 +34,7 @@ from loadbell.outbound.addresses import AddressPolicy
 from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
 from loadbell.settings import Settings
-from loadbell.sources.k6_cloud_v1 import at_any_prefix
+from loadbell.sources.k6_cloud_v1 import accept_any_prefix
 from loadbell.store.db import Database, system_clock
 from loadbell.store.open import open_database
 from loadbell.store.problems import WrongState
@@ -48,7 +48,7 @@ GRACE_SECONDS = 8.0
 """How long a stopping process lets what is in flight end; the rest of the 10 s that it has is for closing the store."""
 
 
-class CannotListen(Exception):  # noqa: N818 - reads as what happened
+class ListenError(Exception):
     """The address to listen on is taken or not ours; the message names it."""
 
 
@@ -132,7 +132,7 @@ async def serve(  # noqa: PLR0913 - one argument for each option
                 if mailer is not None:
                     mailer.start()
                 await server.answering.wait()
-                _spare_what_stays()
+                _freeze_garbage()
                 announce(address, code)
                 await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -159,7 +159,7 @@ async def work(settings: Settings) -> None:
         stopped = _stop_signal()
         worker = _worker(settings, database, sender)
         await worker.start()
-        _spare_what_stays()
+        _freeze_garbage()
         log.info("The worker delivers")
         await stopped
         await worker.stop(GRACE_SECONDS)
@@ -175,7 +175,7 @@ def _listen(host: str, port: int) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(where)
     except (OSError, OverflowError) as error:
-        raise CannotListen(
+        raise ListenError(
             f"loadbell can't listen on {host} port {port}: {error}. Choose another with --host and --port."
         ) from None
     with listener:
@@ -253,12 +253,12 @@ def _http_server(
     )
     routers = [*api.routers(context), *sources.routers(context), *web.routers(context, live)]
     room = raise_capacity(beside=MAX_IN_FLIGHT)
-    application = build_asgi(context, routers, error_page, rewrite=at_any_prefix, at_once=room.max_requests)
+    application = build_asgi(context, routers, error_page, rewrite=accept_any_prefix, at_once=room.max_requests)
     config = http_config(application, grace=GRACE_SECONDS, trusted_proxies=settings.trusted_proxies, capacity=room)
     return HttpServer(config)
 
 
-def _spare_what_stays() -> None:
+def _freeze_garbage() -> None:
     """Keeps the garbage collector off the code and tables that live as long as the process.
 
     Going through them at each full collection stopped every delivery for 50 to 90 ms (benchmarks/isolation.py).

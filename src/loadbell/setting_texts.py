@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 CONFIG_FILE = "LOADBELL_CONFIG_FILE"
-OF_COMMANDS = ("LOADBELL_URL", "LOADBELL_TOKEN")
+COMMAND_SETTINGS = ("LOADBELL_URL", "LOADBELL_TOKEN")
 """What the commands read that talk to a server."""
 
 _FREE_TEXT = "LOADBELL_SMTP_FROM"  # "Load # 1" <bell@example.org> is as it should be
@@ -38,7 +38,7 @@ def read_values(environment: Mapping[str, str], known: Collection[str]) -> dict[
 
 def find_misspelled(environment: Mapping[str, str], known: Collection[str]) -> list[str]:
     """A sentence for each variable that looks like a setting and is none."""
-    names = {*known, CONFIG_FILE, *OF_COMMANDS}
+    names = {*known, CONFIG_FILE, *COMMAND_SETTINGS}
     told = []
     for name in sorted(set(environment) - names):
         prefix, _, rest = name.upper().partition("_")

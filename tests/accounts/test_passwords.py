@@ -6,7 +6,7 @@ import threading
 import argon2
 import pytest
 
-from loadbell.accounts.passwords import check_password, new_password
+from loadbell.accounts.passwords import check_password, make_password
 from loadbell.domain.errors import Invalid, RateLimited
 from tests.support.hashing import hashing
 
@@ -87,7 +87,7 @@ def test_the_line_of_waiting_people_is_bounded() -> None:
 
 def test_a_made_password_is_long_and_plain() -> None:
     """24 letters and digits that can be read off a screen."""
-    password = new_password(lambda count: bytes(range(count)))
+    password = make_password(lambda count: bytes(range(count)))
 
     assert 24 == len(password)
     assert password.isalnum()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.sessions import insert_session
@@ -294,7 +294,7 @@ def arrange(site: ApiSite) -> Things:
 
 def session(site: ApiSite, tenant: Tenant) -> tuple[int, str]:
     """A session of the owner of ``tenant``: its id, and what opens it."""
-    bearer = new_credential(Prefix.SESSION, os.urandom)
+    bearer = make_credential(Prefix.SESSION, os.urandom)
     now = clock()
     made = site.do(
         lambda tx: insert_session(

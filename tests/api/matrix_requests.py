@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 import argon2
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import Trigger
@@ -82,10 +82,10 @@ def find_request(site: ApiSite) -> Company:
     """A new one, its own in everything."""
     name = f"{os.urandom(6).hex()}.example.org"
     now = clock()
-    bearers: dict[str, str | None] = {"nob": None, "wro": new_credential(Prefix.TOKEN, os.urandom)}
+    bearers: dict[str, str | None] = {"nob": None, "wro": make_credential(Prefix.TOKEN, os.urandom)}
     users: dict[str, int] = {}
     sessions: dict[str, int] = {}
-    reset = new_credential(Prefix.RESET, os.urandom)
+    reset = make_credential(Prefix.RESET, os.urandom)
 
     async def organization(tx: Transaction, owner: str) -> tuple[int, int]:
         users[owner] = await insert_user(tx, email=f"{owner}@{name}", name=owner, password_hash=_password_hash())
@@ -122,7 +122,7 @@ def find_request(site: ApiSite) -> Company:
         )
 
     async def session(tx: Transaction, column: str, user: str) -> None:
-        bearers[column] = bearer = new_credential(Prefix.SESSION, os.urandom)
+        bearers[column] = bearer = make_credential(Prefix.SESSION, os.urandom)
         sessions[column] = await insert_session(
             tx,
             user_id=users[user],

@@ -29,7 +29,7 @@ from loadbell.entry.http_server import http_config
 from loadbell.entry.requests import AppContext
 from loadbell.notify.worker.loop import Worker
 from loadbell.outbound.sender import Sender
-from loadbell.sources.k6_cloud_v1 import at_any_prefix
+from loadbell.sources.k6_cloud_v1 import accept_any_prefix
 from loadbell.store.db import Database, Transaction
 from loadbell.store.organizations import assign_project, insert_member, insert_project
 from loadbell.store.statements import Statement
@@ -262,7 +262,7 @@ def served(  # noqa: PLR0913, PLR0915 - one argument for each thing that a test 
                     *web.routers(context, live),
                     *_beside(context, live, pages),
                 ]
-                application = build_asgi(context, routers, error_page, rewrite=at_any_prefix, at_once=1_000)
+                application = build_asgi(context, routers, error_page, rewrite=accept_any_prefix, at_once=1_000)
                 config = http_config(application, grace=5)
                 server = _Threadless(config)
                 serving = asyncio.create_task(server.serve(sockets=[listener]))

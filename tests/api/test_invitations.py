@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.db import Transaction
@@ -152,7 +152,7 @@ def test_a_password_link_sets_a_password(site: ApiSite) -> None:
 
 def test_an_expired_password_link_is_not_there(site: ApiSite) -> None:
     """404, as for one that never was."""
-    token = new_credential(Prefix.RESET, os.urandom)
+    token = make_credential(Prefix.RESET, os.urandom)
 
     async def keep(tx: Transaction) -> None:
         await insert_reset(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from loadbell.channels import channel_types
-from loadbell.channels.reference import settings_of
+from loadbell.channels.reference import list_settings
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.quotas import Quotas
@@ -207,7 +207,7 @@ def test_the_help_names_every_setting_of_every_kind() -> None:
 
     assert (0, "") == (done.returncode, done.stderr)
     for kind in channel_types():
-        for setting in settings_of(kind):
+        for setting in list_settings(kind):
             assert f"{kind.value} {setting.name}" in done.stdout
 
 

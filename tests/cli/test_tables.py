@@ -5,7 +5,7 @@ import time
 import pytest
 import typer
 
-from loadbell.cli.tables import when
+from loadbell.cli.tables import format_time
 from loadbell.cli.times import parse_future_time, parse_past_time
 from loadbell.domain.ids import SECOND, rfc3339
 from tests.api.site import ApiSite
@@ -41,7 +41,7 @@ def test_nothing_of_the_server_moves_the_cursor(site: ApiSite, ask: Ask) -> None
 )
 def test_times_are_said_as_people_say_them(away: int, said: str) -> None:
     """How long ago, or in how long, in the two largest units."""
-    assert said == when(rfc3339(time.time_ns() // 1000 + away * SECOND))
+    assert said == format_time(rfc3339(time.time_ns() // 1000 + away * SECOND))
 
 
 @pytest.mark.parametrize("text", ["2026-12-31T00:00:00Z", "2026-12-31T00:00:00.5+02:00"])
@@ -52,8 +52,8 @@ def test_a_moment_is_handed_on_as_it_was_written(text: str) -> None:
 
 def test_a_span_counts_from_now() -> None:
     """A duration means so long from now, or so long ago; nothing given is no limit."""
-    assert "in 90 d" == when(parse_future_time("90d", "--expires") or "")
-    assert "1 d ago" in when(parse_past_time("24h", "--since") or "")
+    assert "in 90 d" == format_time(parse_future_time("90d", "--expires") or "")
+    assert "1 d ago" in format_time(parse_past_time("24h", "--since") or "")
     assert (None, None) == (parse_future_time(None, "--expires"), parse_past_time(None, "--since"))
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from loadbell.client.ci import Origin, origin_of
+from loadbell.client.ci import Origin, detect_origin
 
 GITHUB = {
     "CI": "true",
@@ -43,7 +43,7 @@ def test_github() -> None:
             },
             {"title": "Commit 01234567", "url": "https://github.example/team/shop/commit/0123456789abcdef"},
         ),
-    ) == origin_of(GITHUB, at_terminal=False)
+    ) == detect_origin(GITHUB, at_terminal=False)
 
 
 def test_gitlab() -> None:
@@ -55,12 +55,12 @@ def test_gitlab() -> None:
             {"title": "GitLab pipeline", "url": "https://gitlab.example/team/shop/-/pipelines/3"},
             {"title": "Commit 01234567", "url": "https://gitlab.example/team/shop/-/commit/0123456789abcdef"},
         ),
-    ) == origin_of(GITLAB, at_terminal=False)
+    ) == detect_origin(GITLAB, at_terminal=False)
 
 
 def test_jenkins() -> None:
     """A run in Jenkins links to its build."""
-    assert Origin("ci", ({"title": "Jenkins build load 5", "url": "https://ci.example/job/load/5/"},)) == origin_of(
+    assert Origin("ci", ({"title": "Jenkins build load 5", "url": "https://ci.example/job/load/5/"},)) == detect_origin(
         JENKINS, at_terminal=False
     )
 
@@ -70,7 +70,7 @@ def test_jenkins() -> None:
 )
 def test_a_scheduled_pipeline(environment: dict[str, str]) -> None:
     """A pipeline that the clock started makes a scheduled run."""
-    assert "scheduled" == origin_of(environment, at_terminal=False).trigger
+    assert "scheduled" == detect_origin(environment, at_terminal=False).trigger
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_scheduled_pipeline(environment: dict[str, str]) -> None:
 )
 def test_elsewhere(environment: dict[str, str], at_terminal: bool, expected: str) -> None:
     """Any other CI is known by CI alone; without one, a terminal tells of a person, and nothing tells of nobody."""
-    assert Origin(expected) == origin_of(environment, at_terminal=at_terminal)
+    assert Origin(expected) == detect_origin(environment, at_terminal=at_terminal)
 
 
 def test_links_that_are_missing_or_secret() -> None:
     """A link that can't be built, is no web address, or holds a password or a query is left out."""
-    assert Origin("ci") == origin_of({"GITHUB_ACTIONS": "true", "GITHUB_SHA": "01"}, at_terminal=False)
+    assert Origin("ci") == detect_origin({"GITHUB_ACTIONS": "true", "GITHUB_SHA": "01"}, at_terminal=False)
     for url in (
         "https://user:secret@ci.example/5/",
         "javascript:alert(1)",
@@ -98,4 +98,4 @@ def test_links_that_are_missing_or_secret() -> None:
         "https://ci.example/5/?token=s3cret",
         "https://u%3As3cret%40ci.example/",
     ):
-        assert Origin("ci") == origin_of(JENKINS | {"BUILD_URL": url}, at_terminal=False)
+        assert Origin("ci") == detect_origin(JENKINS | {"BUILD_URL": url}, at_terminal=False)

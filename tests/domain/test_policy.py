@@ -88,7 +88,7 @@ def test_the_policy(action: Action, role: Role, scope: Scope) -> None:
 )
 def test_what_a_member_sees(assigned: frozenset[int] | None, project: int | None, seen: bool) -> None:
     """A member sees assigned projects only, and nothing that has none; owner and admins see all."""
-    assert seen is replace(OWNER, projects=assigned).sees_project(project)
+    assert seen is replace(OWNER, projects=assigned).can_see_project(project)
 
 
 def test_a_project_token_does_not_take_its_user_out() -> None:

@@ -32,7 +32,7 @@ from loadbell.entry.paths import strip_root
 from loadbell.outbound.contract import Reply
 from loadbell.outbound.urls import BadUrl, parse_url
 from loadbell.sources import k6_create, k6_points
-from loadbell.sources.k6_cloud_v1 import _tool, _without_prefix
+from loadbell.sources.k6_cloud_v1 import _strip_prefix, _tool
 from loadbell.store.secrets import SecretBox
 from loadbell.web import channel_forms, members, organizations, projects, tokens
 from loadbell.web.csrf import derive_token, is_visitor_secret
@@ -67,15 +67,15 @@ def _form(content_type: str) -> Read:
         for start in range(0, len(raw) + 1, 8_192):
             yield raw[start : start + 8_192]
 
-    return lambda raw: asyncio.run(k6_create.of_form(chunks(raw), content_type))
+    return lambda raw: asyncio.run(k6_create.parse_form(chunks(raw), content_type))
 
 
 def _archive(raw: bytes) -> object:
-    return k6_create._thresholds_of(raw)
+    return k6_create._read_thresholds(raw)
 
 
 def _protobuf(raw: bytes) -> object:
-    points, period = k6_points.points_of_protobuf(bytes(cramjam.snappy.compress_raw(raw)))
+    points, period = k6_points.read_protobuf(bytes(cramjam.snappy.compress_raw(raw)))
     return condense(points, ("m{a:1}",), period=period)
 
 
@@ -132,18 +132,18 @@ def _onward(text: str) -> object:
 
 
 READERS: Mapping[str, Reader] = {
-    "a path": (_text(_without_prefix), ()),
+    "a path": (_text(_strip_prefix), ()),
     "k6's version": (_text(_tool), ()),
     "a body of JSON": (lambda raw: decode_body(raw, "application/json", NewRunBody), (Refused,)),
     "a media type": (_text(lambda text: decode_body(b"{}", text, NewRunBody)), (Refused,)),
-    "a run of k6's": (k6_create.of_json, (Refused,)),
+    "a run of k6's": (k6_create.parse_json, (Refused,)),
     "a form of k6's": (_form("multipart/form-data; boundary=x"), (Refused,)),
     "a form's media type": (lambda raw: _form(raw.decode("latin-1"))(b""), (Refused,)),
     "an archive": (_archive, ()),
-    "snappy": (k6_points.points_of_protobuf, (k6_points.BadPush,)),
+    "snappy": (k6_points.read_protobuf, (k6_points.BadPush,)),
     "protobuf": (_protobuf, (k6_points.BadPush, TooMuchWork)),
-    "gzip": (k6_points.points_of_json, (k6_points.BadPush,)),
-    "samples": (lambda raw: condense(k6_points.points_of_json(gzip.compress(raw, 1)), ()), (k6_points.BadPush,)),
+    "gzip": (k6_points.read_json, (k6_points.BadPush,)),
+    "samples": (lambda raw: condense(k6_points.read_json(gzip.compress(raw, 1)), ()), (k6_points.BadPush,)),
     "an expression": (_text(parse_expression), ()),
     "a selection": (_text(parse_selection), ()),
     "Retry-After": (_text(lambda text: parse_retry_after(text, NOW)), ()),

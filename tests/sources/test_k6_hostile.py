@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from loadbell.domain.measurements import condense
 from loadbell.sources import k6_points
-from loadbell.sources.k6_points import MAX_POINTS, MAX_PUSH_SIZE, MAX_TEXT_SIZE, BadPush, points_of_json
-from loadbell.sources.k6_points import points_of_protobuf as points_of
+from loadbell.sources.k6_points import MAX_POINTS, MAX_PUSH_SIZE, MAX_TEXT_SIZE, BadPush, read_json
+from loadbell.sources.k6_points import read_protobuf as points_of
 from tests.api.site import ApiSite
 from tests.sources.recordings import NAMES, recording
 from tests.sources.test_k6_api import create, error, k6, now
@@ -308,8 +308,8 @@ def test_noise_is_never_more_than_a_bad_push(noise: bytes) -> None:
     for read, sent in (
         (points_of, noise),
         (points_of, bytes(cramjam.snappy.compress_raw(noise))),
-        (points_of_json, noise),
-        (points_of_json, gzip.compress(noise)),
+        (read_json, noise),
+        (read_json, gzip.compress(noise)),
     ):
         with suppress(BadPush):
             assert read(sent) is not None
@@ -338,9 +338,9 @@ def test_a_push_with_flipped_bits_is_never_more_than_a_bad_push(data: st.DataObj
     [
         (points_of, BROKEN["a bomb"]),
         (points_of, BROKEN["larger than a push may be"]),
-        (points_of_json, BROKEN_JSON["a bomb"]),
-        (points_of_json, gzip.compress(b"[" + b"{}," * (MAX_TEXT_SIZE // 3))),
-        (points_of_json, BROKEN_JSON["too many"]),
+        (read_json, BROKEN_JSON["a bomb"]),
+        (read_json, gzip.compress(b"[" + b"{}," * (MAX_TEXT_SIZE // 3))),
+        (read_json, BROKEN_JSON["too many"]),
     ],
     ids=["snappy bomb", "large snappy", "gzip bomb", "many objects", "many samples"],
 )

@@ -213,9 +213,9 @@ def _measured(said: Recording) -> Measurements:
     measured = Measurements(thresholds=thresholds)
     for version, packed in said.pushes:
         if version == 2:
-            points, period = k6_points.points_of_protobuf(packed)
+            points, period = k6_points.read_protobuf(packed)
         else:
-            points, period = k6_points.points_of_json(packed), 1
+            points, period = k6_points.read_json(packed), 1
         measured.merge(condense(points, thresholds, period=period), max(point.at for point in points))
     return measured
 

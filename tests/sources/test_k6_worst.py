@@ -56,7 +56,7 @@ def test_parts_are_counted_on_the_bytes(message: bytes, refused: type[Exception]
         with pytest.raises(refused):
             check_size(message)
         with pytest.raises(k6_points.BadPush):
-            k6_points.points_of_protobuf(compress(message))
+            k6_points.read_protobuf(compress(message))
 
 
 def test_a_push_that_nobody_waits_for_is_not_read(still_site: ApiSite) -> None:

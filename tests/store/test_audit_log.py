@@ -6,7 +6,7 @@ from loadbell.store.audit import (
     append_account_entry,
     append_operator_entry,
     append_system_entry,
-    list_whole_log,
+    list_full_log,
 )
 from loadbell.store.db import Transaction
 from tests.support.stores import NOON, Play, Site, as_of
@@ -34,7 +34,7 @@ def test_the_operator_reads_the_whole_log(play: Play) -> None:
             limit: int = 99,
         ) -> list[tuple[int | None, Entry]]:
             return await site.database.read(
-                lambda tx: list_whole_log(tx, organization_id, filters, before=before, limit=limit)
+                lambda tx: list_full_log(tx, organization_id, filters, before=before, limit=limit)
             )
 
         await site.database.write(fill)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from loadbell.settings import Settings, load_settings
-from loadbell.store.open import KEY_FILE, migrate, open_beside, open_database
+from loadbell.store.open import KEY_FILE, migrate, open_database, open_existing
 from loadbell.store.problems import StoreProblem, WrongState
 from tests.support.commands import loadbell
 from tests.support.stores import KEY
@@ -59,7 +59,7 @@ def test_a_lost_database_is_no_new_installation(installed: Path, lose: Callable[
     """Whatever opens it refuses: it names the file and the key, the likely cause and the ways on; nothing is made."""
     lose(installed / NAME)
     size = (installed / NAME).stat().st_size if (installed / NAME).exists() else None
-    for attempt in (_open, migrate, open_beside):
+    for attempt in (_open, migrate, open_existing):
         with pytest.raises(WrongState) as refused:
             asyncio.run(attempt(_settings(installed)))
         for part in (NAME, KEY_FILE, "not mounted", "backup", "--new", "LOADBELL_DATA_DIR"):
@@ -109,7 +109,7 @@ def test_a_journal_without_its_database_is_noticed(installed: Path) -> None:
 def test_a_lost_key_is_not_replaced(installed: Path) -> None:
     """A database without its key file is refused by name, and no other key is made in its place."""
     (installed / KEY_FILE).unlink()
-    for attempt in (_open, open_beside):
+    for attempt in (_open, open_existing):
         with pytest.raises(WrongState, match=f"{KEY_FILE} is missing"):
             asyncio.run(attempt(_settings(installed)))
 

@@ -11,7 +11,7 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.open import KEY_FILE, open_beside, open_database
+from loadbell.store.open import KEY_FILE, open_database, open_existing
 from loadbell.store.problems import StoreProblem
 from loadbell.store.sqlite_trouble import describe_storage_error
 from loadbell.store.statements import Statement
@@ -46,7 +46,7 @@ def _folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_garbage, _garbage_header, _cut, _damaged_schema, _folder])
-@pytest.mark.parametrize("opening", [open_database, open_beside])
+@pytest.mark.parametrize("opening", [open_database, open_existing])
 def test_a_file_that_is_no_database_is_named_at_the_start(
     sqlite_store: str, tmp_path: Path, spoil: Callable[[Path], None], opening: Callable[..., object]
 ) -> None:

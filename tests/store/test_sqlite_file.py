@@ -14,7 +14,7 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.open import migrate, open_beside, open_database
+from loadbell.store.open import migrate, open_database, open_existing
 from loadbell.store.problems import StoreProblem, WrongState
 from loadbell.store.sqlite import FileLock
 from loadbell.store.statements import Statement
@@ -204,7 +204,7 @@ def test_every_opening_is_another_worker(sqlite_store: str) -> None:
     assert asyncio.run(number()) != asyncio.run(number())
 
 
-@pytest.mark.parametrize("open_store", [open_database, open_beside])
+@pytest.mark.parametrize("open_store", [open_database, open_existing])
 def test_every_commit_is_on_the_disk_before_it_is_answered(open_store: Any, tmp_path: Path) -> None:
     """The connection that writes has ``synchronous = FULL``: in WAL mode less would lose commits to a power cut."""
     settings = load_settings({"LOADBELL_DATA_DIR": str(tmp_path)})

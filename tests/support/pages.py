@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from loadbell.channels import channel_type, channel_types
-from loadbell.channels.reference import Setting, settings_of
+from loadbell.channels.reference import Setting, list_settings
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.ids import SECOND
 from tests.support.tree import ROOT
@@ -47,7 +47,7 @@ def _describe(kind: ChannelKind) -> Iterator[str]:
     yield ""
     yield from (f"{number}. {step}" for number, step in enumerate(channel.steps, 1))
     yield from ("", "| setting | value | what it is |", "| --- | --- | --- |")
-    yield from (_row(setting) for setting in settings_of(kind))
+    yield from (_row(setting) for setting in list_settings(kind))
     yield ""
     if channel.pace is not None:
         spacing = f"{channel.pace.interval / SECOND:g} s"

@@ -38,7 +38,7 @@ from loadbell.store.schema import metadata
 from loadbell.store.secrets import SecretBox
 from loadbell.store.sqlite import FileLock, SqliteDatabase
 from loadbell.store.statements import Statement
-from loadbell.store.unit_of_work import Installation, UnitOfWork, Who
+from loadbell.store.unit_of_work import Installation, PrincipalT, UnitOfWork
 from loadbell.store.users import insert_user
 from tests.support.postgres import Databases
 
@@ -112,7 +112,9 @@ def as_of(tx: Transaction, now: Micros) -> Transaction:
     return tx
 
 
-def unit_of(tx: Transaction, principal: Who, installation: Installation = INSTALLATION) -> UnitOfWork[Who]:
+def unit_of(
+    tx: Transaction, principal: PrincipalT, installation: Installation = INSTALLATION
+) -> UnitOfWork[PrincipalT]:
     """The unit of work that a front end makes for ``principal``, who has the organization alone."""
     return UnitOfWork(tx, principal, installation, is_exclusive=True)
 

@@ -1,6 +1,6 @@
 """Tokens that are there already: nobody made them, so the log has nothing of them."""
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.accounts.tokens import PREFIX_LENGTH
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Scope
@@ -21,7 +21,7 @@ async def given_token(  # noqa: PLR0913 - one argument for each property
     project_id: int | None = None,
 ) -> str:
     """What proves the token."""
-    value = new_credential(Prefix.TOKEN, tx.random)
+    value = make_credential(Prefix.TOKEN, tx.random)
     await insert_token(
         tx,
         organization_id=organization_id,

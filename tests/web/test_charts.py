@@ -6,7 +6,7 @@ import time
 import pytest
 
 from loadbell.domain.measurements import Measurements, build_samples, condense
-from loadbell.sources.k6_points import points_of_protobuf
+from loadbell.sources.k6_points import read_protobuf
 from loadbell.web.charts import build_time_series
 from tests.support.k6_pushes import push
 from tests.support.server import Client
@@ -125,7 +125,7 @@ def test_too_little_is_no_course(pushes: int) -> None:
     """One step makes no line."""
     measured = Measurements()
     for _ in range(pushes):
-        points, period = points_of_protobuf(push(1_800_000_000, times=[1.0]))
+        points, period = read_protobuf(push(1_800_000_000, times=[1.0]))
         measured.merge(condense(points, (), period=period), 1_800_000_000)
 
     assert build_time_series(measured, build_samples(measured), ended=True) is None
@@ -136,7 +136,7 @@ def test_each_piece_of_an_area_stands_on_the_ground() -> None:
     """The users' area is filled piece by piece: k6's first step knows of none, and one in between may be lost."""
     measured = Measurements()
     for step, vus in enumerate((None, 5, 7, None, 9, 9)):
-        points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=vus or 0, times=[5.0]))
+        points, period = read_protobuf(push(1_800_000_000 + 3 * step, vus=vus or 0, times=[5.0]))
         points = [one for one in points if vus is not None or one.metric != "vus"]
         measured.merge(condense(points, (), period=period), 1_800_000_000)
     found = build_time_series(measured, build_samples(measured), ended=True)
@@ -152,7 +152,7 @@ def test_what_was_not_measured_is_a_gap() -> None:
     measured = Measurements()
     taken: list[list[float]] = [[5.0], [], [7.0], [9.0]]
     for step, times in enumerate(taken):
-        points, period = points_of_protobuf(push(1_800_000_000 + 3 * step, vus=1, times=times))
+        points, period = read_protobuf(push(1_800_000_000 + 3 * step, vus=1, times=times))
         points = [one for one in points if not one.metric.startswith("http")]
         measured.merge(condense(points, (), period=period), 1_800_000_000)
     found = build_time_series(measured, build_samples(measured), ended=True)

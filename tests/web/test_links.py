@@ -5,7 +5,7 @@ import os
 import pytest
 import structlog
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.accounts.invitations import invite
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Principal, Role, Scope
@@ -35,7 +35,7 @@ def _invite(site: ApiSite, email: str) -> str:
 
 def _reset(site: ApiSite, person: Person, *, lasts: int = 60) -> str:
     """The path of a password link."""
-    token = new_credential(Prefix.RESET, os.urandom)
+    token = make_credential(Prefix.RESET, os.urandom)
     now = clock()
     site.do(
         lambda tx: insert_reset(

@@ -21,7 +21,7 @@ class Prefix(StrEnum):
     RESET = "lbr_"  #: the link by which a forgotten password is replaced
 
 
-def new_credential(prefix: Prefix, entropy: Entropy) -> str:
+def make_credential(prefix: Prefix, entropy: Entropy) -> str:
     """A credential that nobody can guess, to be shown once."""
     return prefix + base64.urlsafe_b64encode(entropy(32)).decode("ascii").rstrip("=")
 

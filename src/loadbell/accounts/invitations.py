@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.accounts.mail import check_email, queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.rate_limit import Bucket, take_tokens
@@ -26,7 +26,7 @@ from loadbell.store.organizations import (
     organization_names,
 )
 from loadbell.store.projects import list_open_projects
-from loadbell.store.quotas import require_room
+from loadbell.store.quotas import require_quota
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.store.users import UserRow, find_user_by_email, insert_user, lock_user
 
@@ -106,9 +106,9 @@ async def invite(
     by_organization = Bucket(PER_ORGANIZATION, ("invitations by", str(organization_id)))
     await take_tokens(unit.tx, [by_organization, Bucket(PER_RECIPIENT, ("invitations to", email))])
     await store.delete_former_invitations(unit.tx, organization_id, email)
-    await require_room(unit.tx, organization_id, "invitations", unit.installation.quotas.invitations)
-    await require_room(unit.tx, organization_id, "members", unit.installation.quotas.members)
-    token = new_credential(Prefix.INVITATION, unit.random)
+    await require_quota(unit.tx, organization_id, "invitations", unit.installation.quotas.invitations)
+    await require_quota(unit.tx, organization_id, "members", unit.installation.quotas.members)
+    token = make_credential(Prefix.INVITATION, unit.random)
     wanted = Invitation(
         0, organization_id, email, role, project_ids, unit.principal.user_id, unit.now, unit.now + LIFETIME
     )

@@ -23,7 +23,7 @@ from loadbell.store.organizations import (
     set_default_project,
 )
 from loadbell.store.projects import get_project
-from loadbell.store.quotas import require_room_for_organization
+from loadbell.store.quotas import require_organization_quota
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from loadbell.store.users import insert_user
 
@@ -100,7 +100,7 @@ async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrga
         Conflict: the asker owns as many as may be.
     """
     unit.principal.require(Action.CREATE_ORGANIZATION)
-    await require_room_for_organization(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
+    await require_organization_quota(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
     made = await _insert_organization(unit.tx, name, unit.principal.user_id, unit.principal.address)
     subject = f"organization {made.organization_id}"
     await append_entry(unit.tx, unit.principal, "organization.created", subject, {"name": name})
@@ -109,7 +109,7 @@ async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrga
 
 async def add_organization(unit: UnitOfWork[SignedIn], name: str) -> NewOrganization:
     """As :func:`create_organization`, for somebody who belongs to none, too: so that nobody is ever stuck."""
-    await require_room_for_organization(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
+    await require_organization_quota(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
     return await _insert_organization(unit.tx, name, unit.principal.user_id, unit.principal.address)
 
 

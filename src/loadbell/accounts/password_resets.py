@@ -2,7 +2,7 @@
 
 import asyncio
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.accounts.mail import queue_mail
 from loadbell.accounts.passwords import Passwords, check_password
 from loadbell.accounts.rate_limit import Bucket, network_of, take_tokens
@@ -123,7 +123,7 @@ def _buckets(email: str, address: str | None, *, known: bool) -> list[Bucket]:
 async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, base_url: str) -> None:
     await lock_user(tx, user.id)  # of two who ask at once, the later one's link replaces the other's
     await store.delete_resets(tx, user.id)
-    token = new_credential(Prefix.RESET, tx.random)
+    token = make_credential(Prefix.RESET, tx.random)
     await store.insert_reset(tx, user_id=user.id, reset_hash=hash_credential(token), expires_at=tx.now + LIFETIME)
     await queue_mail(
         tx,

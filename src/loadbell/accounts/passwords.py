@@ -37,7 +37,7 @@ def check_password(password: str, field: str = "password") -> None:
         raise Invalid(FieldError(field, "this is not UTF-8; type it again"))
 
 
-def new_password(entropy: Entropy) -> str:
+def make_password(entropy: Entropy) -> str:
     """A password of 120 random bits, to be read off a screen once."""
     return base64.b32encode(entropy(15)).decode("ascii").lower()
 

@@ -9,7 +9,7 @@ from loadbell.store import deletions
 from loadbell.store import projects as store
 from loadbell.store.audit import append_entry
 from loadbell.store.organizations import insert_project
-from loadbell.store.quotas import require_room
+from loadbell.store.quotas import require_quota
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 MAX_NAMES = 1_000
@@ -33,7 +33,7 @@ async def list_project_names(unit: UnitOfWork[Principal]) -> dict[int, str]:
     """By id, the names of the newest projects whose runs the asker sees; at most ``MAX_NAMES`` are looked at."""
     unit.principal.require(Action.READ_RUNS)
     listed = await store.list_projects(unit.tx, unit.principal.organization_id, before=None, limit=MAX_NAMES)
-    return {one.id: one.name for one in listed if unit.principal.sees_project(one.id)}
+    return {one.id: one.name for one in listed if unit.principal.can_see_project(one.id)}
 
 
 async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
@@ -55,7 +55,7 @@ async def add_project(unit: UnitOfWork[Principal], organization_id: int, name: s
     """
     check_organization(unit.principal, organization_id)
     unit.principal.require(Action.MANAGE_PROJECTS)
-    await require_room(unit.tx, organization_id, "projects", unit.installation.quotas.projects)
+    await require_quota(unit.tx, organization_id, "projects", unit.installation.quotas.projects)
     project_id = await insert_project(unit.tx, organization_id, name)
     await append_entry(unit.tx, unit.principal, "project.created", f"project {project_id}", {"name": name})
     return Project(project_id, organization_id, name, is_default=False, archived_at=None, created_at=unit.now)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
@@ -69,7 +69,7 @@ async def start_session(
     if ended is not None and await expire_session(tx, ended.user_id, ended.id):
         await append_account_entry(tx, ended.user_id, address, "session.ended", {"session_id": ended.id})
     await delete_old_sessions(tx, user_id, tx.now - SESSION_LIFETIME)
-    session = new_credential(Prefix.SESSION, tx.random)
+    session = make_credential(Prefix.SESSION, tx.random)
     shown = "".join(filter(str.isprintable, agent or ""))[:_MAX_AGENT_LENGTH]
     expires_at = tx.now + SESSION_LIFETIME
     session_id = await insert_session(

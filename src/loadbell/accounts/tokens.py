@@ -2,7 +2,7 @@
 
 from enum import Enum
 
-from loadbell.accounts.credentials import Prefix, hash_credential, new_credential
+from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal, Role, Scope, Token
@@ -13,7 +13,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.locks import lock_organization_of_token
 from loadbell.store.organizations import list_assigned_projects
 from loadbell.store.projects import list_open_projects
-from loadbell.store.quotas import require_room
+from loadbell.store.quotas import require_quota
 from loadbell.store.tokens import find_token, insert_token, note_token_use
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
@@ -114,11 +114,11 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
             )
         expires_at = expires_at or unit.principal.expires_at
     if project_id is not None and not (
-        unit.principal.sees_project(project_id)
+        unit.principal.can_see_project(project_id)
         and project_id in await list_open_projects(unit.tx, unit.principal.organization_id)
     ):
         raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
-    await require_room(unit.tx, unit.principal.organization_id, "tokens", unit.installation.quotas.tokens)
+    await require_quota(unit.tx, unit.principal.organization_id, "tokens", unit.installation.quotas.tokens)
     value = await issue_token(
         unit.tx,
         unit.principal,
@@ -171,7 +171,7 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
     project_id: int | None = None,
 ) -> str:
     """Makes a token of ``owner`` without asking whether that may have it; gives it, this once."""
-    value = new_credential(Prefix.TOKEN, tx.random)
+    value = make_credential(Prefix.TOKEN, tx.random)
     token_id = await insert_token(
         tx,
         organization_id=owner.organization_id,

@@ -295,7 +295,7 @@ def delivery_with_attempts(
 ) -> DeliveryWithAttempts:
     """A delivery by itself; whoever may not read the log sees neither what was sent, nor where, nor what came back."""
     whole = principal.may(Action.READ_LOG)
-    return DeliveryWithAttempts(**_delivery(found), attempts=[_attempt(one, whole=whole) for one in attempts])
+    return DeliveryWithAttempts(**_delivery(found), attempts=[_attempt(one, with_bodies=whole) for one in attempts])
 
 
 def replay(found: replays.Replay) -> Replay:
@@ -353,18 +353,18 @@ def _delivery(found: deliveries.Delivery) -> dict[str, Any]:
     }
 
 
-def _attempt(made: deliveries.Attempt, *, whole: bool) -> Attempt:
+def _attempt(made: deliveries.Attempt, *, with_bodies: bool) -> Attempt:
     exchange = made.exchange
     sent = received = None
     if exchange is not None:
         sent = Sent(
             exchange.method,
-            exchange.url if whole else None,
+            exchange.url if with_bodies else None,
             _headers(exchange.request_headers),
-            exchange.request_body if whole else None,
+            exchange.request_body if with_bodies else None,
         )
         if exchange.status_code is not None:
-            body = exchange.response_body if whole else None
+            body = exchange.response_body if with_bodies else None
             received = Received(_headers(exchange.response_headers), body, exchange.truncated)
     return Attempt(
         number=made.number,

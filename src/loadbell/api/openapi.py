@@ -132,7 +132,7 @@ def _operation(route: _Route, schema_of: _Schemas) -> dict[str, Any]:
             {"name": name, "in": "query", "required": False, "schema": _without_null(schema_of[hint])}
             for name, hint in hints.items()
         ]
-    if _may_be_repeated(route):
+    if _is_idempotent(route):
         parameters.append(_IDEMPOTENCY_KEY)
     described: dict[str, Any] = {
         "operationId": route.name,
@@ -164,12 +164,12 @@ def _refusals(route: _Route) -> set[int]:
         refusals.add(422)
     if route.operation.body is not None:
         refusals |= {400, 413, 415, 422}
-    if _may_be_repeated(route):
+    if _is_idempotent(route):
         refusals |= {409, 422}
     return refusals
 
 
-def _may_be_repeated(route: _Route) -> bool:
+def _is_idempotent(route: _Route) -> bool:
     """Whether the route takes an Idempotency-Key: those are kept by token."""
     return route.method == "post" and route.operation.credential is Credential.TOKEN
 

@@ -145,7 +145,7 @@ def _to_json(organization: orgs.Organization, principal: Principal) -> Organizat
     return Organization(
         id=organization.id,
         name=organization.name,
-        default_project_id=default if principal.sees_project(default) else None,
+        default_project_id=default if principal.can_see_project(default) else None,
         created_at=rfc3339(organization.created_at),
         user_id=principal.user_id,
         role=principal.role,

@@ -37,7 +37,7 @@ class Setting:
 
 
 @cache
-def settings_of(kind: ChannelKind) -> tuple[Setting, ...]:
+def list_settings(kind: ChannelKind) -> tuple[Setting, ...]:
     """The settings of ``kind``, in the order in which a person fills them in.
 
     Raises:
@@ -50,7 +50,7 @@ def settings_of(kind: ChannelKind) -> tuple[Setting, ...]:
 
 def settings_schema(kind: ChannelKind, *, change: bool = False) -> dict[str, Any]:
     """The JSON Schema of the settings object of ``kind``; in a ``change`` each of them may be left out."""
-    settings = settings_of(kind)
+    settings = list_settings(kind)
     properties = {}
     for one in settings:
         told: dict[str, Any] = {**_SCHEMAS[one.value_type], "title": one.label, "description": one.help}

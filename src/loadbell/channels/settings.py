@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from loadbell.channels import channel_type
-from loadbell.channels.reference import Setting, settings_of
+from loadbell.channels.reference import Setting, list_settings
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import FieldError, Invalid
 from loadbell.outbound.contract import MASK, ChannelSettings, masked_url
@@ -40,7 +40,7 @@ def parse_settings(
         Invalid: something is wrong; it carries every wrong field, as ``settings.url``.
     """
     channel = channel_type(kind)
-    fields = {one.name: one for one in settings_of(kind)}
+    fields = {one.name: one for one in list_settings(kind)}
     errors = [
         FieldError(f"settings.{name[:_MAX_NAME_LENGTH]}", f"A {channel.title} channel has no such setting.")
         for name in raw
@@ -81,7 +81,7 @@ def masked_settings(kind: ChannelKind, stored: Mapping[str, Any]) -> dict[str, A
     An empty text is as good as none, and is left out.
     """
     shown = {}
-    for field in settings_of(kind):
+    for field in list_settings(kind):
         if stored.get(field.name, "") != "":
             value = stored[field.name]
             shown[field.name] = _mask(field.name, value) if field.secret else value

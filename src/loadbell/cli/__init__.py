@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from loadbell.cli.streams import finish, not_written, prepare
+from loadbell.cli.streams import finish, prepare, report_unwritten
 
 _INTERRUPTED = 130
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:  # while modules are imported; the commands have their own ways
         code = _INTERRUPTED
     except OSError as error:
-        code = not_written(error)
+        code = report_unwritten(error)
     sys.exit(finish(code))
 
 

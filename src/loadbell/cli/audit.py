@@ -10,7 +10,7 @@ from loadbell.cli.errors import CommandError
 from loadbell.cli.local import run_with_database
 from loadbell.cli.members import find_member
 from loadbell.cli.remote import own_organization, request_all, request_lines
-from loadbell.cli.tables import AsJson, show_list, when
+from loadbell.cli.tables import AsJson, format_time, show_list
 from loadbell.cli.times import parse_past_time
 from loadbell.client.api import one_line
 
@@ -44,7 +44,7 @@ def list_entries(  # noqa: PLR0913, PLR0917 - one argument for each filter
     path, filters = _build_query(user, action, since, until)
     found = request_all(path, limit=limit, **filters)
     rows = [
-        (when(one["created_at"]), _who(one), one["address"] or "-", one["action"], one["subject"], _changes(one))
+        (format_time(one["created_at"]), _who(one), one["address"] or "-", one["action"], one["subject"], _changes(one))
         for one in found
     ]
     show_list(found, rows, as_json=as_json, empty="The audit log has no such entry. Ask for more with fewer options.")
@@ -87,7 +87,7 @@ def _export_database(
     from datetime import datetime  # noqa: PLC0415 - server modules load only when their command runs
 
     from loadbell.domain.ids import from_datetime, rfc3339  # noqa: PLC0415 - as above
-    from loadbell.store.audit import Entry, Filters, list_whole_log  # noqa: PLC0415 - as above
+    from loadbell.store.audit import Entry, Filters, list_full_log  # noqa: PLC0415 - as above
     from loadbell.store.db import Database, Transaction  # noqa: PLC0415 - as above
     from loadbell.store.users import find_user_by_email  # noqa: PLC0415 - as above
 
@@ -104,7 +104,7 @@ def _export_database(
         wanted, before = await database.read(filters), None
 
         async def page(tx: Transaction) -> list[tuple[int | None, Entry]]:
-            return await list_whole_log(tx, organization_id, wanted, before=before, limit=_BATCH_SIZE)
+            return await list_full_log(tx, organization_id, wanted, before=before, limit=_BATCH_SIZE)
 
         while entries := await database.read(page):
             for owner, entry in entries:

@@ -34,11 +34,11 @@ class _Add(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from loadbell.channels import channel_types  # noqa: PLC0415 - only for this help
-        from loadbell.channels.reference import settings_of  # noqa: PLC0415 - as above
+        from loadbell.channels.reference import list_settings  # noqa: PLC0415 - as above
 
         lines = ["Settings of each kind, for --set:"]
         for kind in channel_types():
-            lines += [f"{kind.value} {_describe_setting(setting)}" for setting in settings_of(kind)]
+            lines += [f"{kind.value} {_describe_setting(setting)}" for setting in list_settings(kind)]
         self.epilog = "\n\n".join(lines)
         super().format_help(ctx, formatter)
 
@@ -156,10 +156,10 @@ def _settings(kind: str, assignments: list[str]) -> dict[str, Any]:
         typer.BadParameter: a word is no assignment, or its file can't be read.
     """
     from loadbell.channels import channel_types  # noqa: PLC0415 - only when a channel is added
-    from loadbell.channels.reference import settings_of  # noqa: PLC0415 - as above
+    from loadbell.channels.reference import list_settings  # noqa: PLC0415 - as above
 
     known = next((found for found in channel_types() if found.value == kind), None)
-    types = {} if known is None else {one.name: one.value_type for one in settings_of(known)}
+    types = {} if known is None else {one.name: one.value_type for one in list_settings(known)}
     settings: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")

@@ -73,7 +73,7 @@ class _Arrivals:
 
     def __init__(self, show: "Show", receiver: "ScriptedReceiver", slack: "FakeSlack", hipchat: "FakeHipChat") -> None:
         self._show, self._receiver, self._slack, self._hipchat = show, receiver, slack, hipchat
-        self._told = {"slack": 0, "hipchat": 0, "webhook": 0}
+        self._shown_ids = {"slack": 0, "hipchat": 0, "webhook": 0}
         self.urls = {
             "slack": slack.webhook_url,
             "hipchat": hipchat.notification_url,
@@ -93,7 +93,7 @@ class _Arrivals:
         """What of the run's news has not been told of each kind of channel: ``slack test.finished``."""
         asked = {"slack": self._slack, "hipchat": self._hipchat, "webhook": self._receiver}
         arrived = {
-            kind: {received.header(_EVENT) for received in fake.requests[: self._told[kind]]}
+            kind: {received.header(_EVENT) for received in fake.requests[: self._shown_ids[kind]]}
             for kind, fake in asked.items()
         }
         return [f"{kind} {event}" for kind in arrived for event in _RUNS_NEWS if event not in arrived[kind]]
@@ -104,8 +104,8 @@ class _Arrivals:
         return {int(json.loads(received.body)["load_test_run_id"]) for received in told}
 
     def _new(self, kind: str, come: Sequence[T]) -> Sequence[T]:
-        new = come[self._told[kind] :]
-        self._told[kind] += len(new)
+        new = come[self._shown_ids[kind] :]
+        self._shown_ids[kind] += len(new)
         return new
 
 
@@ -177,7 +177,7 @@ def _keep_running(show: "Show", stage: "Stage", news: _Arrivals) -> NoReturn:
     show.line(f"export LOADBELL_URL={stage.url} LOADBELL_TOKEN={stage.token}")
     show.line("loadbell wrap -- sleep 3")
     show.line('curl -H "Authorization: Bearer $LOADBELL_TOKEN" "$LOADBELL_URL/api/v1/runs"')
-    while stage.serving:
+    while stage.serve:
         news.show("just now")
         stage.patience.wait()
     raise _failure("the demo's server has ended. Its log:", stage.log("server"))

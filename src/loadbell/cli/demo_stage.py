@@ -116,7 +116,7 @@ class Stage:
         return Server(self.url, self.token)
 
     @property
-    def serving(self) -> bool:
+    def serve(self) -> bool:
         """Whether the server is still up."""
         return self._server.poll() is None
 
@@ -176,7 +176,7 @@ class Stage:
             self._server = self._start(["serve", "--port", "0"], "server", stdout=announced.fileno())
         deadline = time.monotonic() + _READY_S
         while not (line := out.read_text(encoding="utf-8")).endswith("\n"):
-            if not self.serving or time.monotonic() > deadline:
+            if not self.serve or time.monotonic() > deadline:
                 raise CommandError(
                     "The demo's server did not start:\n" + "\n".join(self.log("server")), ExitCode.UNREACHABLE
                 )

@@ -76,7 +76,7 @@ def listen(
         try:
             _announce(receiver, kind, sys.stderr if as_json else sys.stdout)
             while (arrival := arrivals.get()) is not None:
-                print(_as_json(arrival) if as_json else _as_text(arrival), flush=True)
+                print(_to_json(arrival) if as_json else _to_text(arrival), flush=True)
         except BrokenPipeError:  # whoever read has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -93,7 +93,7 @@ def _receiver(kind: Kind, port: int, forward_to: str | None, arrivals: Arrivals)
         return ScriptedReceiver(_make_receiver(kind, url, arrivals), port=port)
     if kind == "slack":
         slack = FakeSlack(port=port)
-        slack.watch(_make_fake(slack, _read_in_slack, arrivals))
+        slack.watch(_make_fake(slack, _summarize_slack, arrivals))
         return slack
     if kind == "hipchat":
         hipchat = FakeHipChat(port=port)
@@ -152,12 +152,12 @@ def _announce(receiver: "ScriptedReceiver", kind: Kind, out: TextIO) -> None:
     print("\n".join(lines), file=out, flush=True)
 
 
-def _read_in_slack(message: Mapping[str, Any]) -> str:
+def _summarize_slack(message: Mapping[str, Any]) -> str:
     """The message's text as Slack shows it, with the address of each link behind its name."""
     return html.unescape(re.sub(r"<(https?://[^<|>]+)\|([^<>]*)>", r"\2: \1", message.get("text", "")))
 
 
-def _as_json(arrival: ReceivedEvent) -> str:
+def _to_json(arrival: ReceivedEvent) -> str:
     request = arrival.request
     try:
         body = json.loads(request.body)
@@ -176,7 +176,7 @@ def _as_json(arrival: ReceivedEvent) -> str:
     return json.dumps(told)
 
 
-def _as_text(arrival: ReceivedEvent) -> str:
+def _to_text(arrival: ReceivedEvent) -> str:
     """A head of two lines, then the text that a person would read or else the body, then what became of it."""
     request = arrival.request
     event = request.header("X-LoadImpact-Event") or "a request of something else than loadbell"

@@ -56,10 +56,10 @@ def run_with_database(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T
         GaveUp: as :func:`run_local`.
         BadSetting: a setting is wrong.
     """
-    from loadbell.store.open import open_beside  # noqa: PLC0415 - only when a server command runs
+    from loadbell.store.open import open_existing  # noqa: PLC0415 - only when a server command runs
 
     async def whole() -> T:
-        database = await open_beside(server_settings())
+        database = await open_existing(server_settings())
         try:
             return await work(database)
         finally:

@@ -8,10 +8,10 @@ import typer
 from loadbell.cli.confirm import Yes, confirm
 from loadbell.cli.errors import CommandError
 from loadbell.cli.remote import own_organization, request, request_all
-from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.cli.tables import AsJson, format_time, show, show_list
 from loadbell.client.api import one_line
 
-Who = Annotated[str, typer.Argument(metavar="EMAIL_OR_ID", help="The member's e-mail address or user id.")]
+UserArgument = Annotated[str, typer.Argument(metavar="EMAIL_OR_ID", help="The member's e-mail address or user id.")]
 
 
 class GivenRole(StrEnum):
@@ -41,7 +41,14 @@ def list_members(as_json: AsJson = False) -> None:
     """List the organization's members."""
     found = _members(own_organization())
     rows = [
-        (one["user_id"], one["email"], one["name"], one["role"], _projects(one), f"since {when(one['created_at'])}")
+        (
+            one["user_id"],
+            one["email"],
+            one["name"],
+            one["role"],
+            _projects(one),
+            f"since {format_time(one['created_at'])}",
+        )
         for one in found
     ]
     show_list(found, rows, as_json=as_json, empty="There are no members.")
@@ -60,7 +67,7 @@ def invite(
     told = f"{one_line(made['email'])} is invited as {made['role']}. {mailed}"
     show(
         made,
-        f"{told}\nLink, shown this once, for one use, expires {when(made['expires_at'])}: {made['url']}",
+        f"{told}\nLink, shown this once, for one use, expires {format_time(made['expires_at'])}: {made['url']}",
         as_json=as_json,
     )
 
@@ -69,7 +76,8 @@ def invitations(as_json: AsJson = False) -> None:
     """List the invitations that can still be accepted, newest first."""
     found = request_all(f"/organizations/{own_organization()}/invitations")
     rows = [
-        (one["id"], one["email"], one["role"], _projects(one), f"expires {when(one['expires_at'])}") for one in found
+        (one["id"], one["email"], one["role"], _projects(one), f"expires {format_time(one['expires_at'])}")
+        for one in found
     ]
     show_list(found, rows, as_json=as_json, empty="Nobody is invited. Invite with: loadbell members invite")
 
@@ -83,7 +91,7 @@ def revoke(
 
 
 def change(
-    who: Who,
+    who: UserArgument,
     role: Annotated[GivenRole | None, typer.Option(help="What the member shall be.")] = None,
     projects: ProjectIds = None,
     no_projects: Annotated[bool, typer.Option("--no-projects", help="Assign the member to no project.")] = False,
@@ -103,7 +111,7 @@ def change(
     show(changed, told, as_json=as_json)
 
 
-def transfer(who: Who, yes: Yes = False, as_json: AsJson = False) -> None:
+def transfer(who: UserArgument, yes: Yes = False, as_json: AsJson = False) -> None:
     """Make another member the owner. The owner may, and is an admin then. Asks for the e-mail address before."""
     organization_id = own_organization()
     member = find_member(organization_id, who)
@@ -113,7 +121,7 @@ def transfer(who: Who, yes: Yes = False, as_json: AsJson = False) -> None:
     show(changed, told, as_json=as_json)
 
 
-def remove(who: Who, yes: Yes = False) -> None:
+def remove(who: UserArgument, yes: Yes = False) -> None:
     """Remove a member, with all of the person's tokens of this organization. Asks for the e-mail address before."""
     organization_id = own_organization()
     member = find_member(organization_id, who)

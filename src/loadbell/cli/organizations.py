@@ -6,7 +6,7 @@ import typer
 
 from loadbell.cli.confirm import DryRun, Yes, delete_named
 from loadbell.cli.remote import own_organization, request, request_all
-from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.cli.tables import AsJson, format_time, show, show_list
 from loadbell.client.api import one_line
 
 Name = Annotated[str, typer.Argument(help="What people call it.")]
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
 def list_organizations(as_json: AsJson = False) -> None:
     """List the organizations that the token sees: the one that it is for."""
     found = request_all("/organizations")
-    rows = [(one["id"], one["name"], f"since {when(one['created_at'])}") for one in found]
+    rows = [(one["id"], one["name"], f"since {format_time(one['created_at'])}") for one in found]
     show_list(found, rows, as_json=as_json, empty="The token sees no organization. Ask for another one.")
 
 
@@ -36,7 +36,7 @@ def show_organization(as_json: AsJson = False) -> None:
         "organization": one["id"],
         "name": one_line(one["name"]),
         "default project": one["default_project_id"],
-        "added": when(one["created_at"]),
+        "added": format_time(one["created_at"]),
     }
     show(one, "\n".join(f"{name:<15}  {value}" for name, value in lines.items()), as_json=as_json)
 

@@ -7,7 +7,7 @@ import typer
 from loadbell.cli.confirm import DryRun, Yes, delete_named
 from loadbell.cli.organizations import Name
 from loadbell.cli.remote import own_organization, request, request_all
-from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.cli.tables import AsJson, format_time, show, show_list
 from loadbell.client.api import one_line
 
 ProjectId = Annotated[int, typer.Argument(help="The project's id; `loadbell projects list` shows it.", min=1)]
@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def list_projects(as_json: AsJson = False) -> None:
     """List the organization's projects, newest first."""
     found = request_all(f"/organizations/{own_organization()}/projects")
-    rows = [(one["id"], one["name"], _state(one), f"added {when(one['created_at'])}") for one in found]
+    rows = [(one["id"], one["name"], _state(one), f"added {format_time(one['created_at'])}") for one in found]
     show_list(found, rows, as_json=as_json, empty="There are no projects. Add one with: loadbell projects add")
 
 
@@ -68,5 +68,5 @@ def delete(project_id: ProjectId, dry_run: DryRun = False, yes: Yes = False, as_
 
 def _state(project: dict[str, Any]) -> str:
     if project["archived_at"] is not None:
-        return f"archived {when(project['archived_at'])}"
+        return f"archived {format_time(project['archived_at'])}"
     return "default" if project["default"] else "open"

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from loadbell.cli.remote import request, request_all
-from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.cli.tables import AsJson, format_time, show, show_list
 from loadbell.client.api import one_line
 
 RunId = Annotated[int, typer.Argument(help="The run's id; `loadbell runs list` shows it.", min=1)]
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 def list_runs(limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the runs that the token sees, newest first."""
     found = request_all("/runs", limit=limit)
-    rows = [(one["id"], _state(one), one["source"], when(one["created_at"]), one["name"]) for one in found]
+    rows = [(one["id"], _state(one), one["source"], format_time(one["created_at"]), one["name"]) for one in found]
     show_list(found, rows, as_json=as_json, empty="No run was reported yet.")
 
 
@@ -51,7 +51,7 @@ def _lines(one: dict[str, Any]) -> list[str]:
         "test": one_line(one["name"]),
         "status": _state(one),
         "source": f"{one['source']}, {one['trigger']}",
-        "created": when(one["created_at"]),
+        "created": format_time(one["created_at"]),
         **({"took": _took(one)} if one["ended_at"] else {}),
         "page": one["url"],
         **({"note": one_line(one["note"])} if one["note"] else {}),

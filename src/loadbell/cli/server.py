@@ -44,13 +44,13 @@ def setup(
         check_setup,
         set_up,
     )
-    from loadbell.accounts.passwords import Passwords, new_password  # noqa: PLC0415 - as above
+    from loadbell.accounts.passwords import Passwords, make_password  # noqa: PLC0415 - as above
     from loadbell.domain.errors import Conflict  # noqa: PLC0415 - as above
     from loadbell.store.db import Transaction  # noqa: PLC0415 - as above
     from loadbell.store.open import open_database  # noqa: PLC0415 - as above
 
     settings = server_settings()
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else make_password(os.urandom)
     check_setup(organization, email, password)
 
     async def make() -> NewOrganization:
@@ -99,7 +99,7 @@ def serve(
 
     A new server is set up in the browser. If others can reach it (--host), it asks for a code that is printed here.
     """
-    from loadbell.app import CannotListen, configure_logging  # noqa: PLC0415 - server modules load only here
+    from loadbell.app import ListenError, configure_logging  # noqa: PLC0415 - server modules load only here
     from loadbell.app import serve as run_server  # noqa: PLC0415 - as above
 
     settings = server_settings()
@@ -112,7 +112,7 @@ def serve(
 
     try:
         run_local(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce, new=new))
-    except CannotListen as error:
+    except ListenError as error:
         raise CommandError(str(error)) from None
 
 

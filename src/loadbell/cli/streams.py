@@ -42,11 +42,11 @@ def finish(code: int | str | None) -> int | str | None:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError as error:
-        return code or not_written(error)
+        return code or report_unwritten(error)
     return code
 
 
-def not_written(error: OSError) -> int:
+def report_unwritten(error: OSError) -> int:
     """Tells that the output was lost, unless whoever read it has seen enough; the code to exit with."""
     with contextlib.suppress(OSError):  # what is still buffered has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)

@@ -41,7 +41,7 @@ def show(thing: dict[str, Any], sentence: str, *, as_json: bool) -> None:
     print(json.dumps(thing) if as_json else sentence)
 
 
-def when(moment: str) -> str:
+def format_time(moment: str) -> str:
     """An RFC 3339 moment as people say it: "2 h 5 min ago", "in 7 d"."""
     from datetime import datetime  # noqa: PLC0415 - only when something is listed
 

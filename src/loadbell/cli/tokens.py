@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from loadbell.cli.remote import request, request_all
-from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.cli.tables import AsJson, format_time, show, show_list
 from loadbell.cli.times import parse_future_time
 
 
@@ -38,7 +38,7 @@ def list_tokens(as_json: AsJson = False) -> None:
             one["scope"],
             "all projects" if one["project_id"] is None else f"project {one['project_id']}",
             f"user {one['user_id']}",
-            "never used" if one["last_used_at"] is None else f"used {when(one['last_used_at'])}",
+            "never used" if one["last_used_at"] is None else f"used {format_time(one['last_used_at'])}",
             _end(one),
         )
         for one in found
@@ -64,7 +64,7 @@ def add(  # noqa: PLR0913, PLR0917 - one argument for each property
     optional = {"trigger": trigger, "project_id": project, "expires_at": parse_future_time(expires, "--expires")}
     given = {key: value for key, value in optional.items() if value is not None}
     made = request("POST", "/tokens", {"name": name, "scope": scope.value, **given})
-    ends = "" if made["expires_at"] is None else f" It expires {when(made['expires_at'])}."
+    ends = "" if made["expires_at"] is None else f" It expires {format_time(made['expires_at'])}."
     show(made, f"Token {made['id']} is added.{ends}\nToken, shown this once: {made['token']}", as_json=as_json)
 
 
@@ -79,5 +79,5 @@ def revoke(
 def _end(token: dict[str, Any]) -> str:
     if token["expires_at"] is None:
         return "never expires"
-    away = when(token["expires_at"])
+    away = format_time(token["expires_at"])
     return f"expires {away}" if away.startswith("in ") else f"expired {away}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loadbell.cli.local import run_with_database
-from loadbell.cli.tables import AsJson, show, show_list, when
+from loadbell.cli.tables import AsJson, format_time, show, show_list
 
 if TYPE_CHECKING:
     from loadbell.store.db import Database
@@ -33,7 +33,7 @@ def list_users(as_json: AsJson = False) -> None:
         {"user_id": one.id, "email": one.email, "name": one.name, "created_at": rfc3339(one.created_at)}
         for one in found
     ]
-    rows = [(one.id, one.email, one.name, f"since {when(rfc3339(one.created_at))}") for one in found]
+    rows = [(one.id, one.email, one.name, f"since {format_time(rfc3339(one.created_at))}") for one in found]
     show_list(users, rows, as_json=as_json, empty="There are no users. Run: loadbell setup")
 
 
@@ -46,9 +46,9 @@ def reset_password(
 ) -> None:
     """Give somebody a new password, and print it. Signs that person out everywhere; API tokens stay as they are."""
     from loadbell.accounts.account import reset_password as reset  # noqa: PLC0415 - server modules load only here
-    from loadbell.accounts.passwords import Passwords, check_password, new_password  # noqa: PLC0415 - as above
+    from loadbell.accounts.passwords import Passwords, check_password, make_password  # noqa: PLC0415 - as above
 
-    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else new_password(os.urandom)
+    password = sys.stdin.readline().rstrip("\r\n") if password_stdin else make_password(os.urandom)
     check_password(password)
 
     async def work(database: "Database") -> int | str:

@@ -81,7 +81,7 @@ class Server:
             Unreachable: no usable answer came.
         """
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
-        with self._asked(method, path, content, timeout, headers) as response:
+        with self._request(method, path, content, timeout, headers) as response:
             status, raw = response.status, response.read(_MAX_RESPONSE_SIZE)
         return _answer(status, raw)
 
@@ -90,7 +90,7 @@ class Server:
 
         An answer that breaks off or holds something else raises :class:`Unreachable` behind its last whole line.
         """
-        with self._asked("GET", path, b"", timeout, {"Accept": "application/jsonl"}) as response:
+        with self._request("GET", path, b"", timeout, {"Accept": "application/jsonl"}) as response:
             if response.status != http.client.OK:
                 _answer(response.status, response.read(_MAX_RESPONSE_SIZE))
             while line := response.readline(_MAX_RESPONSE_SIZE):
@@ -103,7 +103,7 @@ class Server:
                 yield item
 
     @contextmanager
-    def _asked(
+    def _request(
         self, method: str, path: str, content: bytes, timeout: float, headers: _Headers
     ) -> Iterator[http.client.HTTPResponse]:
         connection_type = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection

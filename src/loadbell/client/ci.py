@@ -19,7 +19,7 @@ class Origin:
     links: tuple[dict[str, str], ...] = ()
 
 
-def origin_of(environment: Mapping[str, str], *, at_terminal: bool) -> Origin:
+def detect_origin(environment: Mapping[str, str], *, at_terminal: bool) -> Origin:
     """The origin that ``environment`` tells of; without CI, a person at a terminal started it, else nobody knows."""
     if environment.get("GITHUB_ACTIONS") == "true":
         return _github(environment)
@@ -33,13 +33,13 @@ def origin_of(environment: Mapping[str, str], *, at_terminal: bool) -> Origin:
 
 
 def _github(environment: Mapping[str, str]) -> Origin:
-    repository = _joined(environment.get("GITHUB_SERVER_URL"), environment.get("GITHUB_REPOSITORY"))
-    run = _joined(repository, "actions", "runs", environment.get("GITHUB_RUN_ID"))
+    repository = _join(environment.get("GITHUB_SERVER_URL"), environment.get("GITHUB_REPOSITORY"))
+    run = _join(repository, "actions", "runs", environment.get("GITHUB_RUN_ID"))
     sha = environment.get("GITHUB_SHA", "")
     about = _about(environment.get("GITHUB_REF_NAME"), environment.get("GITHUB_ACTOR"))
     return Origin(
         "scheduled" if environment.get("GITHUB_EVENT_NAME") == "schedule" else "ci",
-        _links((f"GitHub Actions run{about}", run), (f"Commit {sha[:_SHORT_SHA]}", _joined(repository, "commit", sha))),
+        _links((f"GitHub Actions run{about}", run), (f"Commit {sha[:_SHORT_SHA]}", _join(repository, "commit", sha))),
     )
 
 
@@ -51,7 +51,7 @@ def _gitlab(environment: Mapping[str, str]) -> Origin:
         _links(
             (f"GitLab job{about}", environment.get("CI_JOB_URL")),
             ("GitLab pipeline", environment.get("CI_PIPELINE_URL")),
-            (f"Commit {sha[:_SHORT_SHA]}", _joined(environment.get("CI_PROJECT_URL"), "-", "commit", sha)),
+            (f"Commit {sha[:_SHORT_SHA]}", _join(environment.get("CI_PROJECT_URL"), "-", "commit", sha)),
         ),
     )
 
@@ -65,7 +65,7 @@ def _about(branch: str | None, author: str | None) -> str:
     return (f" on {branch}" if branch else "") + (f" by {author}" if author else "")
 
 
-def _joined(*parts: str | None) -> str | None:
+def _join(*parts: str | None) -> str | None:
     """The parts as one URL; None if any of them is missing."""
     return "/".join(part.rstrip("/") for part in parts if part) if all(parts) else None
 

@@ -33,7 +33,7 @@ def find_lost_workers(command: Command, started_at: float) -> str | None:
         return None
     ready: dict[str, None] = {}  # in the order in which they came
     lost: dict[str, None] = {}
-    for line in _tail_of(path).splitlines():
+    for line in _read_tail(path).splitlines():
         match = _LINE.match(line)
         if match is None or _seconds(match[1]) < int(started_at):
             continue
@@ -54,7 +54,7 @@ def _sentence(lost: list[str], total: int) -> str:
     return f"{len(lost)} of {total} {workers} {were} lost: {', '.join(named)}"
 
 
-def _tail_of(path: str) -> str:
+def _read_tail(path: str) -> str:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
             file.seek(max(os.fstat(file.fileno()).st_size - _MAX_LOG_SIZE, 0))

@@ -103,10 +103,10 @@ def _read(path: str) -> dict[str, str]:
             text = file.read(_MAX_FILE_SIZE)
     except (OSError, ValueError):
         return {}
-    return _of_toml(text) if path.endswith(".toml") else _of_lines(text)
+    return _parse_toml(text) if path.endswith(".toml") else _parse_lines(text)
 
 
-def _of_toml(text: str) -> dict[str, str]:
+def _parse_toml(text: str) -> dict[str, str]:
     if "locust" not in text:
         return {}
     import tomllib  # noqa: PLC0415 - few projects set Locust's options there
@@ -118,7 +118,7 @@ def _of_toml(text: str) -> dict[str, str]:
         return {}
 
 
-def _of_lines(text: str) -> dict[str, str]:
+def _parse_lines(text: str) -> dict[str, str]:
     """The forms that Locust's parser knows: ``name = value``, ``name: value``, ``name value``, each with ``--``."""
     found = {}
     for line in map(str.strip, text.splitlines()):

@@ -24,9 +24,9 @@ def read_metrics(command: Command, started_at: float) -> dict[str, float]:
     options = LocustOptions(command)
     try:
         if options.json_file and is_fresh(options.json_file, started_at):
-            return _of_locust_json(options.json_file)
+            return _read_locust_json(options.json_file)
         if options.csv_prefix and is_fresh(path := f"{options.csv_prefix}_stats.csv", started_at):
-            counted = _of_locust_csv(path)
+            counted = _read_locust_csv(path)
             is_early = os.stat(path).st_mtime - started_at < _CSV_LAG_S  # noqa: PTH116 - pathlib is slow to import
             return {} if is_early and not counted["requests"] else counted
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # written by another version, or cut off
@@ -42,21 +42,21 @@ def is_fresh(path: str, started_at: float) -> bool:
         return False
 
 
-def _of_locust_json(path: str) -> dict[str, float]:
+def _read_locust_json(path: str) -> dict[str, float]:
     import json  # noqa: PLC0415 - costs time that the tool need not wait for
 
-    entries = json.loads(_text_of(path))
+    entries = json.loads(_read_text(path))
     return _summarize((entry["num_requests"], entry["num_failures"]) for entry in entries)
 
 
-def _of_locust_csv(path: str) -> dict[str, float]:
+def _read_locust_csv(path: str) -> dict[str, float]:
     import csv  # noqa: PLC0415 - as above
 
-    rows: list[Mapping[str, str]] = list(csv.DictReader(_text_of(path).splitlines()))
+    rows: list[Mapping[str, str]] = list(csv.DictReader(_read_text(path).splitlines()))
     return _summarize((row["Request Count"], row["Failure Count"]) for row in rows if row["Name"] == "Aggregated")
 
 
-def _text_of(path: str) -> str:
+def _read_text(path: str) -> str:
     with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123 - pathlib is slow to import
         text = file.read(_MAX_FILE_SIZE + 1)
     if len(text) > _MAX_FILE_SIZE:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from loadbell.client import tools
 from loadbell.client.child import Child
-from loadbell.client.ci import origin_of
+from loadbell.client.ci import detect_origin
 from loadbell.client.commands import NAMELESS, WITHOUT_SCRIPT, Command, program_name, read_command
 from loadbell.client.limits import Limit
 from loadbell.client.locust_log import find_lost_workers
@@ -107,7 +107,7 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
         return None
     if child and not options.test and not command.is_named and command.tool in WITHOUT_SCRIPT:
         say(f"no script names this test, so it is compared with no other run of {command.tool}; name it: --test NAME")
-    origin = origin_of(environment, at_terminal=os.isatty(_STDIN) or os.isatty(STDERR))
+    origin = detect_origin(environment, at_terminal=os.isatty(_STDIN) or os.isatty(STDERR))
     run: dict[str, Any] = {
         "name": (options.test or command.name)[:_MAX_NAME_LENGTH],
         "status": status,

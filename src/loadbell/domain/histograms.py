@@ -28,7 +28,7 @@ class Histogram:
 
     def add(self, value: float) -> None:
         """Counts one value."""
-        self.merge(Histogram({bucket_of(value): 1}, 1, value, value, value))
+        self.merge(Histogram({bucket_index(value): 1}, 1, value, value, value))
 
     def merge(self, other: "Histogram") -> None:
         """Counts what ``other`` has counted, too."""
@@ -75,7 +75,7 @@ class Histogram:
         for bucket in sorted(self.buckets):
             inside = self.buckets[bucket]
             while len(found) < len(ranks) and ranks[len(found)] < below + inside:
-                low, high = edges_of(bucket)
+                low, high = bucket_edges(bucket)
                 value = low + (high - low) * (ranks[len(found)] - below + 0.5) / inside
                 found.append(min(max(value, self.least), self.greatest))
             below += inside
@@ -83,7 +83,7 @@ class Histogram:
         return found
 
 
-def bucket_of(value: float) -> int:
+def bucket_index(value: float) -> int:
     """The bucket that counts ``value``; what is negative lies in the first."""
     units = math.ceil(max(value, 0.0) / RESOLUTION)
     if units < _EXACT:
@@ -92,7 +92,7 @@ def bucket_of(value: float) -> int:
     return (shift << _BITS) + (units >> shift)
 
 
-def edges_of(bucket: int) -> tuple[float, float]:
+def bucket_edges(bucket: int) -> tuple[float, float]:
     """Between which values the bucket lies.
 
     Values are rounded up to whole units, so a bucket of one unit holds what is at most that.

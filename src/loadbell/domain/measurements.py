@@ -336,12 +336,12 @@ class Measurements(msgspec.Struct):
             self.span = self.span[0] // 2, self.span[1] // 2
 
 
-def looked_at(keys: Iterable[str]) -> frozenset[str]:
+def metrics_with_percentiles(keys: Iterable[str]) -> frozenset[str]:
     """The metrics at whose percentiles somebody looks: they have a timeline, or a threshold (``keys``) is on them."""
     return PERCENTILES | {parse_selection(key).metric for key in keys}
 
 
-def labelled(keys: Iterable[str]) -> frozenset[str]:
+def metrics_with_labels(keys: Iterable[str]) -> frozenset[str]:
     """The metrics whose labels somebody looks at: a threshold (``keys``) selects some of their series, or checks."""
     selections = (parse_selection(key) for key in keys)
     return frozenset({_CHECKS} | {one.metric for one in selections if one.labels})
@@ -356,7 +356,7 @@ def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int 
         TooMuchWork: there are too many points for so many selections.
     """
     push = Measurements(period=period, width=period)
-    selecting = _Selecting(thresholds)
+    selecting = _SelectionIndex(thresholds)
     kinds: dict[str, type[Total]] = {}
     moments: dict[tuple[str, int], Total] = {}  # what all series of a metric say of one moment
     room = MAX_WORK
@@ -385,7 +385,7 @@ def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int 
     return push
 
 
-class _Selecting:
+class _SelectionIndex:
     """Finds the selections that a series belongs to. Each is looked up by the first of its labels."""
 
     def __init__(self, thresholds: Iterable[str]) -> None:

@@ -125,7 +125,7 @@ class Principal:
     expires_at: Micros | None = None  #: when the token ends; None: never, or it is a session
     use_is_due: bool = False  #: that the credential was used has not been noted for a minute
 
-    def sees_project(self, project_id: int | None) -> bool:
+    def can_see_project(self, project_id: int | None) -> bool:
         """Whether runs and deliveries of this project are visible. What has no project is not a member's business."""
         return self.projects is None or (project_id is not None and project_id in self.projects)
 

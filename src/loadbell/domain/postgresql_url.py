@@ -81,7 +81,7 @@ def parse_postgresql_url(text: str) -> PostgresUrl:
     credentials, _, authority = match[1].rpartition("@")
     user, _, password = credentials.partition(":")
     hosts, ports = _hosts(authority)
-    given = {"user": _decoded(user), "password": _decoded(password), "dbname": _decoded(match[2] or "")}
+    given = {"user": _decode(user), "password": _decode(password), "dbname": _decode(match[2] or "")}
     given = {name: value for name, value in given.items() if value} | _query(match[3] or "")
     if "host" in given:
         hosts = tuple(given.pop("host").split(","))
@@ -107,7 +107,7 @@ def _hosts(authority: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
             return (), (_port(found[0][1]),)
         raise ValueError("a host or port in it is not valid. Write host:port, and an IPv6 address in [brackets]")
     ports = [port for _, port in found]
-    return tuple(_decoded(host) for host, _ in found), tuple(map(_port, ports)) if any(ports) else ()
+    return tuple(_decode(host) for host, _ in found), tuple(map(_port, ports)) if any(ports) else ()
 
 
 def _port(text: str) -> int:
@@ -125,7 +125,7 @@ def _query(text: str) -> dict[str, str]:
         name, equals, value = part.partition("=")
         if not equals or "=" in value:
             raise ValueError("behind the ? stand name=value, joined by &. In a value write & = % as %26 %3D %25")
-        name, value = _decoded(name), _decoded(value)
+        name, value = _decode(name), _decode(value)
         if (name, value) == ("ssl", "true"):  # as libpq takes it, for those who come from JDBC
             name, value = "sslmode", "require"
         if name in _REFUSED:
@@ -156,7 +156,7 @@ def _check(given: Mapping[str, str]) -> None:
         raise ValueError("sslkey needs sslcert, the certificate of the key")
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})|%0[0-9A-Fa-f]|%1[0-9A-Fa-f]|%7[Ff]", text):
         raise ValueError("a % in it is not followed by two digits of a printable character. Write % as %25")
     try:

@@ -49,7 +49,7 @@ def _rate(per_minute: int) -> Pace:
     return Pace(max(60 * SECOND // per_minute, 1), per_minute)
 
 
-def over_quota(name: QuotaName, most: int) -> str:
+def quota_error(name: QuotaName, most: int) -> str:
     """What somebody reads who asks for one more than the quota."""
     return (
         f"The organization has reached its quota of {name} ({most:,}). {_ADVICE[name]}, or ask the operator of this "
@@ -57,7 +57,7 @@ def over_quota(name: QuotaName, most: int) -> str:
     )
 
 
-def too_many_organizations(most: int) -> str:
+def organization_quota_error(most: int) -> str:
     """What somebody reads who asks for one more organization than the quota."""
     return (
         f"You own as many organizations as one person may ({most:,}). Delete one, or ask the operator of this server "

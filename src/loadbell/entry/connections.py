@@ -45,12 +45,12 @@ class Connection(Protocol):
     """What this module knows of a connection."""
 
     @property
-    def place(self) -> str:
+    def network(self) -> str:
         """Where it comes from."""
         ...
 
     @property
-    def served(self) -> bool:
+    def is_served(self) -> bool:
         """Whether a request on it has been answered."""
         ...
 
@@ -68,24 +68,24 @@ class Connections:
     def __init__(self, limits: ConnectionLimits, trusted: Sequence[Network] = ()) -> None:
         self.limits = limits
         self._trusted = trusted
-        self._of_place: Counter[str] = Counter()
+        self._by_network: Counter[str] = Counter()
         self._groups: dict[Group, OrderedDict[Connection, None]] = {}
         self._group_of: dict[Connection, Group] = {}
         self._open: set[Connection] = set()
         self._bodies: dict[Connection, int] = {}
         self._body_bytes = 0
         self._dropped = 0
-        self._told_at = float("-inf")
+        self._logged_at = float("-inf")
 
     def add(self, connection: Connection, now: float) -> None:
         """A new one, which waits for its first request; drops another if there are too many."""
         self._open.add(connection)
-        self._of_place[connection.place] += 1
+        self._by_network[connection.network] += 1
         self.wait(connection)
-        if self._of_place[connection.place] > self.limits.max_connections_per_network and not self._is_trusted(
-            connection.place
+        if self._by_network[connection.network] > self.limits.max_connections_per_network and not self._is_trusted(
+            connection.network
         ):
-            groups = ((connection.place, served) for served in (False, True))
+            groups = ((connection.network, served) for served in (False, True))
             self._drop_oldest(max(groups, key=self._size), now)
         if len(self._open) > self.limits.max_connections:
             groups_by_greed = max(self._groups, key=lambda group: (not self._is_trusted(group[0]), self._size(group)))
@@ -98,15 +98,15 @@ class Connections:
         self._open.discard(connection)
         self.work(connection)
         self.hold(connection, 0, 0.0)
-        self._of_place[connection.place] -= 1
-        if not self._of_place[connection.place]:
-            del self._of_place[connection.place]
+        self._by_network[connection.network] -= 1
+        if not self._by_network[connection.network]:
+            del self._by_network[connection.network]
 
     def wait(self, connection: Connection) -> None:
         """From now on we wait for the client; among those that do, it is the youngest."""
         self.work(connection)
         if connection in self._open:
-            group = self._group_of[connection] = (connection.place, connection.served)
+            group = self._group_of[connection] = (connection.network, connection.is_served)
             self._groups.setdefault(group, OrderedDict())[connection] = None
 
     def work(self, connection: Connection) -> None:
@@ -142,8 +142,8 @@ class Connections:
     def _drop_bodies(self, now: float) -> None:
         of_place: Counter[str] = Counter()
         for connection, length in self._bodies.items():
-            of_place[connection.place] += length
-        greediest_first = sorted(self._bodies, key=lambda one: of_place[one.place], reverse=True)  # else the oldest
+            of_place[connection.network] += length
+        greediest_first = sorted(self._bodies, key=lambda one: of_place[one.network], reverse=True)  # else the oldest
         for connection in greediest_first:
             if self._body_bytes <= self.limits.max_waiting * _TARGET_BODY_SHARE:
                 return
@@ -153,11 +153,11 @@ class Connections:
         self.remove(connection)
         connection.drop()
         self._dropped += 1
-        if now - self._told_at >= _LOG_INTERVAL_S:
+        if now - self._logged_at >= _LOG_INTERVAL_S:
             log.warning(
                 "There is no room for more connections: those that have let the server wait longest are closed",
                 closed=self._dropped,
                 open=len(self._open),
-                address=connection.place,
+                address=connection.network,
             )
-            self._told_at, self._dropped = now, 0
+            self._logged_at, self._dropped = now, 0

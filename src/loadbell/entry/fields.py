@@ -128,7 +128,7 @@ def _sentence(what: str, model: Any) -> str:
     return next((say(match) for pattern, say in _SENTENCES if (match := pattern.match(what))), what)
 
 
-def _in_words(names: str) -> str:
+def _to_words(names: str) -> str:
     return " or ".join(_WORDS.get(name, name) for name in names.split(" | "))
 
 
@@ -153,7 +153,7 @@ _SENTENCES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(r"Object missing required field"), lambda _: "is required"),
     (
         re.compile(r"Expected `(.+)`, got `(.+)`"),
-        lambda found: f"must be {_in_words(found[1])}, not {_in_words(found[2])}",
+        lambda found: f"must be {_to_words(found[1])}, not {_to_words(found[2])}",
     ),
     (
         re.compile(r"Expected `(\w+)(?: \| null)?` of length (<=|>=) (\d+)"),

@@ -33,7 +33,7 @@ def health_handlers(context: AppContext) -> list[HTTPRouteHandler]:
         """200 when the database answers a read, else 503."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                await context.database.read(_look)
+                await context.database.read(_check_database)
         except Unavailable as refusal:
             return refuse(refusal)
         except TimeoutError:
@@ -43,5 +43,5 @@ def health_handlers(context: AppContext) -> list[HTTPRouteHandler]:
     return [healthz, readyz]
 
 
-async def _look(tx: Transaction) -> bool:
+async def _check_database(tx: Transaction) -> bool:
     return await has_user(tx)

@@ -52,7 +52,7 @@ class Hosts:
         Raises:
             Misdirected: its ``Host`` is missing, said twice, malformed, or another's.
         """
-        asked = _asked_host(scope)
+        asked = _requested_host(scope)
         if asked is None:
             raise Misdirected("The request does not say once and clearly in Host which server it is for.")
         name, _ = asked
@@ -73,7 +73,7 @@ class Hosts:
         if {b"cross-site", b"same-site"} & set(_values(scope, b"sec-fetch-site")):
             raise Forbidden("This form was sent by another site. Open the page here and fill it in yourself.")
         sent = _values(scope, b"origin")
-        if sent and not {_origin_of(value.decode("latin-1")) for value in sent} <= self._origins(scope):
+        if sent and not {_parse_origin(value.decode("latin-1")) for value in sent} <= self._origins(scope):
             raise Forbidden(
                 "This form was sent by another site, or LOADBELL_BASE_URL is not the address that you opened. Open the "
                 "page at that address and fill it in there."
@@ -85,7 +85,7 @@ class Hosts:
         A proxy can pass a request on without a word. Then either LOADBELL_BASE_URL is not an address of loopback, or it
         speaks HTTP/1.0, as nginx does unless it is told otherwise, or it is not set up for this server at all.
         """
-        asked, client = _asked_host(scope), scope["client"]
+        asked, client = _requested_host(scope), scope["client"]
         return (
             client is not None
             and is_loopback(client[0])
@@ -99,12 +99,12 @@ class Hosts:
     def _has(self, name: str, scope: Scope) -> bool:
         if is_loopback(name) or name in self.further or name == _base(self.base_url).host:
             return True
-        return self.any_address and name in _reached_at(scope)
+        return self.any_address and name in _origin_reached(scope)
 
     def _origins(self, scope: Scope) -> set[Origin | None]:
         """Where our own pages are from, for the browser that sent this request."""
         origins: set[Origin | None] = {_base(self.base_url)}
-        asked = _asked_host(scope)
+        asked = _requested_host(scope)
         if asked is not None:
             name, port = asked
             origins.add(Origin(scope["scheme"], name, port or _PORTS[scope["scheme"]]))
@@ -175,12 +175,12 @@ def _values(scope: Scope, wanted: bytes) -> list[bytes]:
     return [value for name, value in scope["headers"] if name == wanted]
 
 
-def _asked_host(scope: Scope) -> tuple[str, int | None] | None:
+def _requested_host(scope: Scope) -> tuple[str, int | None] | None:
     values = _values(scope, b"host")
     return _parse_host(values[0].decode("latin-1")) if len(values) == 1 else None
 
 
-def _reached_at(scope: Scope) -> set[str]:
+def _origin_reached(scope: Scope) -> set[str]:
     """The address of this machine to which the connection was made; IPv4 also where it came in as IPv6."""
     address = None if scope["server"] is None else _address(scope["server"][0])
     mapped = getattr(address, "ipv4_mapped", None)
@@ -188,12 +188,12 @@ def _reached_at(scope: Scope) -> set[str]:
 
 
 def _base(base_url: str) -> Origin:
-    origin = _origin_of(base_url)
+    origin = _parse_origin(base_url)
     assert origin is not None, "settings.py has looked at it"
     return origin
 
 
-def _origin_of(text: str) -> Origin | None:
+def _parse_origin(text: str) -> Origin | None:
     """The origin of a URL, or of what an ``Origin`` header says; None: it has none, as ``null``."""
     try:
         parts = urlsplit(text)

@@ -27,10 +27,10 @@ def read_cookies(scope: HTTPScope, names: Iterable[str]) -> dict[str, str]:
     for part in header.decode("latin-1").split(";"):
         name, _, value = part.partition("=")
         if (name := name.strip()) in wanted:
-            found[name] = _unquoted(value.strip())
+            found[name] = _unquote(value.strip())
     return found
 
 
-def _unquoted(value: str) -> str:
+def _unquote(value: str) -> str:
     """Without the quotation marks in which a value with ``=`` in it was set."""
     return value[1:-1] if len(value) > 1 and value[0] == '"' == value[-1] else value

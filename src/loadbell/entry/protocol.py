@@ -58,18 +58,18 @@ class _Stop(Exception):  # noqa: N818 - no error: ends the parser's work
 
 
 class LimitedProtocol(TargetHost):
-    """One connection. ``room`` is shared by those of one server."""
+    """One connection. ``pool`` is shared by those of one server."""
 
-    room: ClassVar[Connections]
-    place = ""
-    served = False
+    pool: ClassVar[Connections]
+    network = ""
+    is_served = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begins to wait for the first request."""
         super().connection_made(transport)
-        self.flow = _Flow(transport, self._reads_again)
-        self.place = network_of(self.client[0] if self.client else None)
-        self._limits = self.room.limits
+        self.flow = _Flow(transport, self._resume_reading)
+        self.network = network_of(self.client[0] if self.client else None)
+        self._limits = self.pool.limits
         self._receiving: Phase | None = None
         self._answered: RequestResponseCycle | None = None  # of requests sent ahead, the one whose turn it is
         self._phase = Phase.IDLE
@@ -80,23 +80,23 @@ class LimitedProtocol(TargetHost):
         self._unread_until, self._unread_bytes = inf, 0
         self._timer: TimerHandle | None = None
         self._timer_at = inf
-        self.room.add(self, self._since)
+        self.pool.add(self, self._since)
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Gives its room back."""
-        self._nobody_listens()
+        self._is_closed_by_peer()
         super().connection_lost(exc)
-        self.room.remove(self)
+        self.pool.remove(self)
         if self._timer is not None:
             self._timer.cancel()
 
     def drop(self) -> None:
         """Ends the connection at once, so that another gets its descriptor."""
-        self._nobody_listens()
+        self._is_closed_by_peer()
         self.transport.abort()
 
-    def _nobody_listens(self) -> None:
+    def _is_closed_by_peer(self) -> None:
         """Whoever reads the request, or is about to write an answer, learns that the client is gone."""
         for cycle in (self._answered, *(ahead for ahead, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
@@ -109,7 +109,7 @@ class LimitedProtocol(TargetHost):
         super().shutdown()
         self._since = self.loop.time()
         self._watch_reader()
-        self._settle()
+        self._update_state()
 
     # What the client sends.
 
@@ -133,7 +133,7 @@ class LimitedProtocol(TargetHost):
             if self._barren_bytes > MAX_HEAD_SIZE:
                 self._refuse(problem(BAD_REQUEST, "The body has far more framing than content."))
                 return
-        self._settle()
+        self._update_state()
 
     def _feed(self, data: bytes) -> None:
         """Has ``data`` parsed. Where another protocol is offered the request is read as if it were not.
@@ -198,16 +198,16 @@ class LimitedProtocol(TargetHost):
         """Waits for the next request."""
         super().on_response_complete()
         self._unset_keepalive_if_required()  # idle time is measured here
-        self.served = True
+        self.is_served = True
         if self.transport.is_closing():
             self._watch_reader()
-        self._settle()
+        self._update_state()
 
     def pause_writing(self) -> None:
         """The client does not take its answer as fast as it is given."""
         super().pause_writing()
         self._watch_reader()
-        self.room.wait(self)
+        self.pool.wait(self)
         self._arm()
 
     def resume_writing(self) -> None:
@@ -215,34 +215,34 @@ class LimitedProtocol(TargetHost):
         super().resume_writing()
         self._unread_until = inf
         if self._phase is Phase.ANSWER:
-            self.room.work(self)
+            self.pool.work(self)
 
     def _watch_reader(self) -> None:
         span = self._limits.stopping if self._stopping else self._limits.unread
         self._unread_until, self._unread_bytes = self.loop.time() + span, self.transport.get_write_buffer_size()
 
-    def _reads_again(self) -> None:
+    def _resume_reading(self) -> None:
         """We did not read for a while: that time is not the client's."""
         self._since = self.loop.time()
 
     # How long it may take.
 
-    def _settle(self) -> None:
+    def _update_state(self) -> None:
         """Notes the phase that the connection is in by now."""
         phase = self._now_in()
         if phase is not self._phase:
             self._phase, self._since = phase, self.loop.time()
             if phase is Phase.ANSWER and not self.flow.write_paused:
-                self.room.work(self)
+                self.pool.work(self)
             else:
-                self.room.wait(self)
+                self.pool.wait(self)
         if phase is Phase.BODY:
-            self.room.hold(self, min(self._body_bytes, _UNKNOWN_BODY), self.loop.time())
+            self.pool.hold(self, min(self._body_bytes, _UNKNOWN_BODY), self.loop.time())
             if self._body_bytes - self._told_bytes >= _PROGRESS:
                 self._told_bytes = self._body_bytes
-                self.room.wait(self)
+                self.pool.wait(self)
         else:
-            self.room.hold(self, 0, 0.0)
+            self.pool.hold(self, 0, 0.0)
         self._arm()
 
     @property
@@ -264,7 +264,7 @@ class LimitedProtocol(TargetHost):
         limits = self._limits
         match self._phase:
             case Phase.IDLE:
-                patience = limits.idle if self.served else limits.head
+                patience = limits.idle if self.is_served else limits.head
             case Phase.HEAD:
                 patience = limits.head
             case Phase.BODY:
@@ -276,15 +276,15 @@ class LimitedProtocol(TargetHost):
         return min(patience, limits.stopping) if self._stopping else patience
 
     def _arm(self) -> None:
-        """Sees to it that :meth:`_ring` is called in time; that it is called too early costs little."""
+        """Sees to it that :meth:`_on_timer` is called in time; that it is called too early costs little."""
         deadline = min(self._since + self._patience(), self._unread_until)
         if deadline < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
             self._timer_at = deadline
-            self._timer = self.loop.call_later(max(deadline - self.loop.time(), 0), self._ring)
+            self._timer = self.loop.call_later(max(deadline - self.loop.time(), 0), self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer, self._timer_at = None, inf
         now = self.loop.time() + _SLACK
         if now >= self._unread_until:
@@ -297,10 +297,10 @@ class LimitedProtocol(TargetHost):
             if left:
                 self._watch_reader()
         if now >= self._since + self._patience():
-            self._late()
+            self._on_timeout()
         self._arm()
 
-    def _late(self) -> None:
+    def _on_timeout(self) -> None:
         if self.flow.read_paused:  # it is we who don't read
             self._since = self.loop.time()
         elif self._phase is Phase.IDLE:
@@ -321,14 +321,14 @@ class LimitedProtocol(TargetHost):
             if cycle.response_started or self.pipeline or self._receiving is not Phase.BODY:
                 self.drop()  # an earlier answer is under way, and this one can't stand in it
                 return
-            self._nobody_listens()
-        self.served = True
+            self._is_closed_by_peer()
+        self.is_served = True
         self._phase, self._since = Phase.REFUSED, self.loop.time()
         self.flow.resume_reading()
         self.transport.write(_as_bytes(answered, self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._settle()
+        self._update_state()
 
 
 class _Flow(FlowControl):
@@ -348,7 +348,7 @@ def limited_protocol(connections: Connections) -> type[LimitedProtocol]:
     """The protocol of a server whose connections share this room."""
 
     class Limited(LimitedProtocol):
-        room = connections
+        pool = connections
 
     return Limited
 

@@ -41,12 +41,12 @@ from loadbell.entry.shares import Shares
 from loadbell.store.db import Database, Transaction, Work
 from loadbell.store.idempotency import claim_key, save_response
 from loadbell.store.sessions import note_session_use
-from loadbell.store.unit_of_work import Installation, UnitOfWork, Who, exclusive, is_exclusive
+from loadbell.store.unit_of_work import Installation, PrincipalT, UnitOfWork, exclusive, is_exclusive
 
 P = ParamSpec("P")
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
-UseCase = Callable[Concatenate[UnitOfWork[Who], P], Coroutine[Any, Any, T]]
+UseCase = Callable[Concatenate[UnitOfWork[PrincipalT], P], Coroutine[Any, Any, T]]
 
 MAX_KEY_LENGTH = 255
 
@@ -70,7 +70,7 @@ class AppContext:
         return self.installation.root
 
 
-class AppRequest(Generic[Who]):
+class AppRequest(Generic[PrincipalT]):
     """One request, from whomever its route expects; see :class:`ApiRequest` and its siblings."""
 
     max_body_size = MAX_BODY_SIZE
@@ -79,7 +79,7 @@ class AppRequest(Generic[Who]):
         self.context = context
         self._request = request
         self._raw = b""
-        self._who: Who | None = None
+        self._caller: PrincipalT | None = None
 
     def integer_id(self, name: str, noun: str) -> int:
         """The integer id of a ``noun`` at ``name`` in the path.
@@ -145,7 +145,7 @@ class AppRequest(Generic[Who]):
             await self.check_credential()
             raise
 
-    async def check_credential(self) -> Who:
+    async def check_credential(self) -> PrincipalT:
         """Who is asking.
 
         Raises:
@@ -175,13 +175,13 @@ class AppRequest(Generic[Who]):
             Unauthenticated: the credential is not good.
             RateLimited, Unavailable: there is no room.
         """
-        if self._who is None:
+        if self._caller is None:
             await self.check_credential()
-        key, shares = _share_key(self._who), self.context.shares
+        key, shares = _share_key(self._caller), self.context.shares
         await shares.reserve(key, length)
         self._request.scope["state"][AT_END].append(lambda: shares.release(key, length))
 
-    async def read(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def read(self, use_case: UseCase[PrincipalT, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``use_case``, which changes nothing, gives on one snapshot.
 
         Raises:
@@ -189,7 +189,7 @@ class AppRequest(Generic[Who]):
         """
         return await self._run(self.context.database.read, Lock.NONE, lambda unit: use_case(unit, *args, **kwargs))
 
-    async def write(self, use_case: UseCase[Who, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    async def write(self, use_case: UseCase[PrincipalT, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What ``use_case`` gives, once it has been committed.
 
         Raises:
@@ -198,7 +198,7 @@ class AppRequest(Generic[Who]):
         lock = Lock.EXCLUSIVE if is_exclusive(use_case) else Lock.SHARED
         return await self._run(self.context.database.write, lock, lambda unit: use_case(unit, *args, **kwargs))
 
-    async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> Who:
+    async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> PrincipalT:
         """Who is asking.
 
         Raises:
@@ -206,27 +206,27 @@ class AppRequest(Generic[Who]):
         """
         raise NotImplementedError
 
-    async def _note_use(self, tx: Transaction, who: Who) -> None:
+    async def _note_use(self, tx: Transaction, who: PrincipalT) -> None:
         """Keeps that the credential of ``who`` was used."""
 
     async def _run(
         self,
         transact: Callable[[Work[T]], Coroutine[Any, Any, T]],
         lock: Lock,
-        work: Callable[[UnitOfWork[Who]], Coroutine[Any, Any, T]],
+        work: Callable[[UnitOfWork[PrincipalT]], Coroutine[Any, Any, T]],
     ) -> T:
         bearer = self.credential()
 
         async def identified(tx: Transaction) -> T:
-            self._who = await self._identify(tx, bearer, lock)
-            return await work(UnitOfWork(tx, self._who, self.context.installation, lock is Lock.EXCLUSIVE))
+            self._caller = await self._identify(tx, bearer, lock)
+            return await work(UnitOfWork(tx, self._caller, self.context.installation, lock is Lock.EXCLUSIVE))
 
         shares = self.context.shares
         try:
             async with shares.slot(shares.key_of(bearer, self.address)):
                 return await transact(identified)
         finally:
-            who = self._who
+            who = self._caller
             if who is not None and bearer is not None:
                 shares.remember(bearer, _share_key(who))
             if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
@@ -337,5 +337,5 @@ def _encode_rights(principal: Principal) -> bytes:
     return f"{principal.role} {principal.scope} {projects}\n".encode()
 
 
-async def _principal(unit: UnitOfWork[Who]) -> Who:
+async def _principal(unit: UnitOfWork[PrincipalT]) -> PrincipalT:
     return unit.principal

@@ -21,7 +21,7 @@ from loadbell.store.cancellation import CHANNEL_DELETED
 from loadbell.store.db import Transaction
 from loadbell.store.delivery_stats import count_held
 from loadbell.store.organizations import project_ids
-from loadbell.store.quotas import require_room
+from loadbell.store.quotas import require_quota
 from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -56,7 +56,7 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     known = parse_kind(kind)
     parsed = check_form(known, settings, policy=unit.installation.policy)
     await _check_subscription(unit.tx, organization_id, subscription)
-    await require_room(unit.tx, organization_id, "channels", unit.installation.quotas.channels)
+    await require_quota(unit.tx, organization_id, "channels", unit.installation.quotas.channels)
     secret = new_secret(unit.random) if channel_type(known).signs else None
     channel = Channel(
         id=0,

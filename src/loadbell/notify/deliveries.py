@@ -133,7 +133,7 @@ async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> tuple[
     """
     unit.principal.require(Action.READ_DELIVERIES)
     delivery = await store.get_delivery(unit.tx, unit.principal.organization_id, delivery_id)
-    if delivery is None or not unit.principal.sees_project(delivery.project_id):
+    if delivery is None or not unit.principal.can_see_project(delivery.project_id):
         raise _no_delivery(delivery_id)
     (seen,) = seen_deliveries(unit.principal, [delivery])
     return seen, seen_attempts(unit.principal, await list_attempts(unit.tx, delivery_id))
@@ -151,7 +151,7 @@ async def list_for_run(
     """
     unit.principal.require(Action.READ_DELIVERIES)
     run = await get_run(unit.tx, unit.principal.organization_id, run_id)
-    if run is None or not unit.principal.sees_project(run.project_id):
+    if run is None or not unit.principal.can_see_project(run.project_id):
         raise NotFound(f"There is no run {run_id}.")
     found, following = await list_deliveries(
         unit.tx, unit.principal.organization_id, run_id=run_id, before=before, limit=limit
@@ -226,7 +226,7 @@ async def _test(
 async def _locked(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
     unit.principal.require(Action.READ_DELIVERIES)
     delivery = await lock_delivery(unit.tx, unit.principal.organization_id, delivery_id)
-    if delivery is None or not unit.principal.sees_project(delivery.project_id):
+    if delivery is None or not unit.principal.can_see_project(delivery.project_id):
         raise _no_delivery(delivery_id)
     unit.principal.require(Action.MANAGE_DELIVERIES)
     return delivery

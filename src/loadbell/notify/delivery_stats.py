@@ -95,7 +95,7 @@ async def count_by_run(unit: UnitOfWork[Principal], run_ids: Collection[int]) ->
     unit.principal.require(Action.READ_DELIVERIES)
     told = dict.fromkeys(run_ids, DeliveryCounts())
     for row in await store.stats_of_runs(unit.tx, unit.principal.organization_id, run_ids):
-        if unit.principal.sees_project(row["project_id"]):
+        if unit.principal.can_see_project(row["project_id"]):
             status = DeliveryStatus(row["status"])
             name = "held" if status is DeliveryStatus.PENDING and row["paused"] else _NAMES[status]
             before = told[row["run_id"]]

@@ -41,7 +41,7 @@ async def send_mail(
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
-    exchange = _Exchange(server, message, recipient, context, seconds)
+    exchange = _Session(server, message, recipient, context, seconds)
 
     def settle(error: Exception | None) -> None:
         if done.done():
@@ -71,7 +71,7 @@ async def send_mail(
         exchange.cut()
 
 
-class _Exchange:
+class _Session:
     """One conversation with the server; :meth:`cut` ends it from another thread."""
 
     def __init__(

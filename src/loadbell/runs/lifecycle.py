@@ -375,7 +375,7 @@ def _merge_metrics(run: Run, metrics: dict[str, float] | None) -> dict[str, floa
 
 
 def _require_visible(principal: Principal, run_id: int, run: Run | None) -> Run:
-    if run is None or not principal.sees_project(run.project_id):
+    if run is None or not principal.can_see_project(run.project_id):
         raise NotFound(f"There is no run {run_id}.")
     return run
 
@@ -383,7 +383,7 @@ def _require_visible(principal: Principal, run_id: int, run: Run | None) -> Run:
 async def _project(unit: UnitOfWork[Principal], project_id: int | None) -> int:
     if project_id is None:
         open_ones = await list_open_projects(unit.tx, unit.principal.organization_id)
-        visible = [project for project in open_ones if unit.principal.sees_project(project)]
+        visible = [project for project in open_ones if unit.principal.can_see_project(project)]
         if visible:
             return visible[0]
         if unit.principal.projects:
@@ -403,6 +403,6 @@ async def _project(unit: UnitOfWork[Principal], project_id: int | None) -> int:
 
 async def _get_visible_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
     project = await get_project(unit.tx, unit.principal.organization_id, project_id)
-    if project is None or not unit.principal.sees_project(project_id):
+    if project is None or not unit.principal.can_see_project(project_id):
         raise NotFound(f"There is no project {project_id}.")
     return project

@@ -57,7 +57,7 @@ class RunComparison:
 
 async def expect_thresholds(tx: Transaction, run: Run, thresholds: Mapping[str, list[str]]) -> None:
     """Keeps what will be asked of the run's measurements, so that the values are there when verdicts are."""
-    await store.put_whole(tx, run.id, Measurements(announced=True, thresholds=_limit_thresholds(thresholds)))
+    await store.save_measurements(tx, run.id, Measurements(announced=True, thresholds=_limit_thresholds(thresholds)))
 
 
 async def get_selections(unit: UnitOfWork[Principal], run_id: int) -> tuple[str, ...] | None:
@@ -68,7 +68,7 @@ async def get_selections(unit: UnitOfWork[Principal], run_id: int) -> tuple[str,
     """
     unit.principal.require(Action.REPORT_RUNS)
     run = await lifecycle.get_visible_run(unit, run_id)
-    measured = await store.get_whole(unit.tx, run.id)
+    measured = await store.get_measurements(unit.tx, run.id)
     return None if measured is None or not measured.announced else tuple(measured.thresholds)
 
 
@@ -92,7 +92,7 @@ async def record_push(unit: UnitOfWork[Principal], run_id: int, push: Measuremen
     run = await lifecycle.lock_run(unit, run_id)
     if run.status in {RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING}:
         await lifecycle.report_run(unit, run_id, Report(RunStatus.RUNNING))
-    measured = await store.get_whole(unit.tx, run_id) or Measurements()
+    measured = await store.get_measurements(unit.tx, run_id) or Measurements()
     if key is None or not measured.has_key(key):
         await store.merge_push(unit.tx, run_id, measured, push, unit.now // SECOND)
     metrics_now = summarize(measured, run_duration_s(run, measured))
@@ -101,7 +101,7 @@ async def record_push(unit: UnitOfWork[Principal], run_id: int, push: Measuremen
 
 async def get_measurements(tx: Transaction, run: Run) -> Measurements | None:
     """What is kept of what ``run`` has measured as a whole; None: nothing was said of it."""
-    return await store.get_whole(tx, run.id)
+    return await store.get_measurements(tx, run.id)
 
 
 async def get_timeline(tx: Transaction, run: Run) -> list[Sample]:

@@ -35,7 +35,9 @@ class Watchdog:
         self._clock = clock
         self._monotonic = monotonic
         self._at: tuple[Micros, Micros] | None = None  # of the last step: monotonic, and the system's time
-        self._heard: dict[int, tuple[Micros, Micros]] = {}  # of each run its last report, and when we first saw that
+        self._last_reports: dict[
+            int, tuple[Micros, Micros]
+        ] = {}  # of each run its last report, and when we first saw that
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -58,7 +60,7 @@ class Watchdog:
         try:
             return await self._end(await self._find_silent())
         except Unavailable:
-            self._heard.clear()
+            self._last_reports.clear()
             raise
 
     def _was_delayed(self) -> bool:
@@ -67,7 +69,7 @@ class Watchdog:
         held_up = before is not None and _gap(before, self._at) > MAX_GAP
         if held_up:
             log.warning("The watchdog was held up, or a clock was set: every source has its whole time again")
-            self._heard.clear()
+            self._last_reports.clear()
         return held_up
 
     async def _find_silent(self) -> list[tuple[int, int, Micros]]:
@@ -78,13 +80,13 @@ class Watchdog:
         silent: list[tuple[Micros, tuple[int, int, Micros]]] = []
         heard: dict[int, tuple[Micros, Micros]] = {}
         for run in watched:
-            last, since = self._heard.get(run.id, (None, 0))
+            last, since = self._last_reports.get(run.id, (None, 0))
             if last != run.last_report_at:
                 since = seen_at
             heard[run.id] = (run.last_report_at, since)
             if now - since >= run.watchdog:
                 silent.append((since, (run.organization_id, run.id, run.last_report_at)))
-        self._heard = heard
+        self._last_reports = heard
         return [found for _, found in sorted(silent)[:MAX_ENDED]]
 
     async def _end(self, silent: list[tuple[int, int, Micros]]) -> int:

@@ -79,7 +79,7 @@ _WHERE_PROJECT = (
     "to use the token's own project, take the number away."
 )
 _TOO_MANY_SELECTED = "there are too many series for so many thresholds on tags; lower K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"
-_ASKED_TO_STOP = "Somebody asked in loadbell to abort this run."
+_ABORT_REQUESTED = "Somebody asked in loadbell to abort this run."
 
 _ENDS = {
     3: RunStatus.FINISHED,
@@ -120,11 +120,11 @@ class K6Request(ApiRequest):
         try:
             if has_archive:
                 await self.reserve(_MAX_ARCHIVE_BUFFER_SIZE)
-                test = await k6_create.of_form(body_chunks(self._request), content_type)
+                test = await k6_create.parse_form(body_chunks(self._request), content_type)
                 self._raw = msgspec.json.encode(test)
                 return test
             self._raw = await self.read_body()
-            return k6_create.of_json(self._raw)
+            return k6_create.parse_json(self._raw)
         except Refused:
             await self.check_credential()  # what is wrong with it is told only to who may ask
             raise
@@ -171,7 +171,7 @@ class TokenRequest(K6Request):
         """The token of the body."""
         return self.token
 
-    async def look(self) -> bool:
+    async def find_token(self) -> bool:
         """Whether the token is good."""
         self.token = decode_json(await self.read_body(MAX_UNAUTHENTICATED_BODY_SIZE), _Token).token
         try:
@@ -230,7 +230,7 @@ async def push(
     A push that is refused is a sign of life all the same, and whoever sent it may be told to stop.
     """
     run_id, organization_id, selections = await k6.read(_selections, request.path_params["run_id"])
-    read = _of_version_2 if request.scope["path"].startswith("/v2/") else _of_version_1
+    read = _read_version_2 if request.scope["path"].startswith("/v2/") else _read_version_1
     try:
         packed, key = await k6.read_push(), k6.key()
         measured = await k6.run_while_connected(
@@ -239,10 +239,10 @@ async def push(
         shall_stop = await k6.write(measurements.record_push, run_id, measured, key=key)
     except (MalformedBody, TooLarge, Invalid, RateLimited):
         if await k6.write(measurements.note_alive, run_id):
-            return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
+            return _error(HTTPStatus.FORBIDDEN, _ABORT_REQUESTED, ABORT)
         raise
     if shall_stop:
-        return _error(HTTPStatus.FORBIDDEN, _ASKED_TO_STOP, ABORT)
+        return _error(HTTPStatus.FORBIDDEN, _ABORT_REQUESTED, ABORT)
     return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
 
 
@@ -256,7 +256,7 @@ async def end(k6: NamedDependency[K6Request], run_id: FromPath[str]) -> Response
 @post("/v1/validate-token", status_code=HTTPStatus.OK)
 async def validate_token(asked: NamedDependency[TokenRequest]) -> Response[bytes]:
     """Says whether a token is good, as ``k6 cloud login`` asks."""
-    good = await asked.look()
+    good = await asked.find_token()
     message = "" if good else "This token is not known here, or has expired. Make one in loadbell, under Tokens."
     return _json(HTTPStatus.OK, _Verdict(good, message, "loadbell" if good else ""))
 
@@ -352,7 +352,7 @@ async def _end_run(unit: UnitOfWork[Principal], run_id: str, end: _End) -> None:
     await lifecycle.report_run(unit, run.id, report)
 
 
-def at_any_prefix(application: ASGIApp) -> ASGIApp:
+def accept_any_prefix(application: ASGIApp) -> ASGIApp:
     """``application``, where k6 reaches its addresses whatever stands before them in K6_CLOUD_HOST.
 
     A slash at the end of the host, which k6 doubles, and a path in front of it lead to the same place.
@@ -360,7 +360,7 @@ def at_any_prefix(application: ASGIApp) -> ASGIApp:
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == ScopeType.HTTP:
-            path = _without_prefix(scope["path"])
+            path = _strip_prefix(scope["path"])
             if path != scope["path"]:
                 scope["path"], scope["raw_path"] = path, path.encode()
         await application(scope, receive, send)
@@ -368,7 +368,7 @@ def at_any_prefix(application: ASGIApp) -> ASGIApp:
     return answer
 
 
-def _without_prefix(path: str) -> str:
+def _strip_prefix(path: str) -> str:
     """``path`` from k6's own part on; as it is if it has none, or leads to REST."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"]:
@@ -378,12 +378,12 @@ def _without_prefix(path: str) -> str:
     return path if begin is None else "/" + "/".join(parts[begin:])
 
 
-def _of_version_2(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    return _condense(lambda: k6_points.points_of_protobuf(packed, asked), asked)
+def _read_version_2(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
+    return _condense(lambda: k6_points.read_protobuf(packed, asked), asked)
 
 
-def _of_version_1(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    return _condense(lambda: (k6_points.points_of_json(packed), 1), asked)
+def _read_version_1(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
+    return _condense(lambda: (k6_points.read_json(packed), 1), asked)
 
 
 def _condense(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ...] | None) -> Measurements:

@@ -58,7 +58,7 @@ class _Metadata(msgspec.Struct):
     options: _Options = msgspec.field(default_factory=_Options)
 
 
-def of_json(raw: bytes) -> NewTest:
+def parse_json(raw: bytes) -> NewTest:
     """What the JSON says; what it declares itself as is not looked at.
 
     Raises:
@@ -70,7 +70,7 @@ def of_json(raw: bytes) -> NewTest:
     return decode_json(raw, NewTest)
 
 
-async def of_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
+async def parse_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
     """What the form says, and the thresholds that stand in the archive's options.
 
     Raises:
@@ -107,10 +107,10 @@ async def of_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
     if not project.isascii() or not project.isdigit() or len(project) > len(str(MAX_ID)):
         raise Invalid(FieldError("project_id", "must be a whole number"))
     said = fields.get("name", b"").decode("utf-8", "replace")
-    return NewTest(said, int(project), {**_thresholds_of(bytes(archive))})
+    return NewTest(said, int(project), {**_read_thresholds(bytes(archive))})
 
 
-def _thresholds_of(archive: bytes) -> Mapping[str, list[Any]]:
+def _read_thresholds(archive: bytes) -> Mapping[str, list[Any]]:
     """Those of the options in ``metadata.json``, which k6 puts first; none if that can't be read."""
     try:
         metadata = msgspec.json.decode(_first_member(archive, b"metadata.json"), type=_Metadata)

@@ -20,8 +20,17 @@ import msgspec
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from loadbell.domain.histograms import RESOLUTION, Histogram, bucket_of
-from loadbell.domain.measurements import Counter, Gauge, Point, Rate, Total, Trend, labelled, looked_at
+from loadbell.domain.histograms import RESOLUTION, Histogram, bucket_index
+from loadbell.domain.measurements import (
+    Counter,
+    Gauge,
+    Point,
+    Rate,
+    Total,
+    Trend,
+    metrics_with_labels,
+    metrics_with_percentiles,
+)
 from loadbell.sources.k6_wire import NotWire, TooManyParts, check_size
 
 MAX_PUSH_SIZE = 8 * 2**20
@@ -122,7 +131,7 @@ def _message(name: str) -> Any:
 _MetricSet = _message("MetricSet")
 
 
-def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tuple[list[Point], int]:
+def read_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tuple[list[Point], int]:
     """The points of a push of version 2, and how many seconds each speaks of.
 
     ``asked``: the thresholds; of trends there are only those that somebody looks at, and of labels. None: not known, so
@@ -140,19 +149,19 @@ def points_of_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tup
     except (NotWire, DecodeError):
         raise BadPush("the metrics are not a protobuf message of k6's format") from None
     points: list[Point] = []
-    model = None if asked is None else (looked_at(asked), labelled(asked))
+    model = None if asked is None else (metrics_with_percentiles(asked), metrics_with_labels(asked))
     for metric in read.metrics:
         name = metric.name
         trends, labels = (True, True) if model is None else (name in model[0], name in model[1])
         for series in metric.time_series:
             its_labels = {label.name: label.value for label in series.labels} if labels else _NO_LABELS
-            points.extend(_points_of_series(name, its_labels, series, trends=trends))
+            points.extend(_read_series(name, its_labels, series, trends=trends))
             if len(points) > MAX_POINTS:
                 raise BadPush(_too_many("K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"))
     return points, min(max(read.aggregation_period, 1), MAX_PERIOD_S)
 
 
-def points_of_json(packed: bytes) -> list[Point]:
+def read_json(packed: bytes) -> list[Point]:
     """The points of a push of version 1.
 
     Raises:
@@ -163,7 +172,7 @@ def points_of_json(packed: bytes) -> list[Point]:
         raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     points: list[Point] = []
     for sample in _samples(text):
-        points.extend(_points_of_sample(sample))
+        points.extend(_read_sample(sample))
         if len(points) > MAX_POINTS:
             raise BadPush(_too_many("K6_CLOUD_MAX_METRIC_SAMPLES_PER_PACKAGE"))
     return points
@@ -222,7 +231,7 @@ def _decompress_gzip(packed: bytes) -> bytes:
     return text
 
 
-def _points_of_series(metric: str, labels: Mapping[str, str], series: Any, *, trends: bool) -> Iterator[Point]:
+def _read_series(metric: str, labels: Mapping[str, str], series: Any, *, trends: bool) -> Iterator[Point]:
     for kind, samples in series.ListFields():
         read = _READ.get(kind.name)
         if read is None or (kind.name == _TRENDS and not trends):
@@ -271,7 +280,7 @@ def _histogram(value: Any) -> Histogram | None:
     histogram = Histogram(buckets, sum(buckets.values()), total, least, greatest)
     for count, at in ((value.extra_low_values_counter, least), (value.extra_high_values_counter, greatest)):
         if count:
-            only = bucket_of(at)
+            only = bucket_index(at)
             histogram.buckets[only] = histogram.buckets.get(only, 0) + count
             histogram.count += count
     return histogram if histogram.count == value.count else None
@@ -328,7 +337,7 @@ _RATES = frozenset({"http_req_failed", "checks"})
 _COUNTERS = frozenset({"http_reqs", "iterations", "data_sent", "data_received", "dropped_iterations"})
 
 
-def _points_of_sample(sample: _Sample) -> Iterator[Point]:
+def _read_sample(sample: _Sample) -> Iterator[Point]:
     data = sample.data
     time, tags = str(data.time), data.tags or {}
     is_time = time.isascii() and time.isdecimal() and len(time) <= _MAX_TIME_DIGITS

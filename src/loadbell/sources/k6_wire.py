@@ -54,10 +54,10 @@ def check_size(message: bytes) -> None:
         TooManyParts: it has more than MOST_PARTS, MOST_COUNTERS or MOST_TEXT, and so on.
         NotWire: it is not in protobuf's wire format.
     """
-    _Count(message).walk(0, len(message), "MetricSet")
+    _Walker(message).walk(0, len(message), "MetricSet")
 
 
-class _Count:
+class _Walker:
     """How many parts may still come."""
 
     def __init__(self, message: bytes) -> None:

@@ -77,7 +77,7 @@ async def list_account_entries(
     What the operator did to it is in it, too: a look passes ``MAX_SCANNED`` entries that name no user at most.
     """
     start = MAX_ID if before is None else before
-    own = await tx.first(_last_looked_at("user_id"), user_id=user_id, before=start)
+    own = await tx.first(_last_scanned_id("user_id"), user_id=user_id, before=start)
     nobodys = await tx.first(_LAST_OF_NOBODY, before=start)
     after = max((int(last["id"]) for last in (own, nobodys) if last is not None), default=0)
     rows = await tx.all(
@@ -86,7 +86,7 @@ async def list_account_entries(
     return _trim(rows, limit, after)
 
 
-async def list_whole_log(
+async def list_full_log(
     tx: Transaction, organization_id: int | None, filters: Filters, *, before: int | None, limit: int
 ) -> list[tuple[int | None, Entry]]:
     """For the operator alone: up to ``limit`` entries with an id below ``before``, newest first.
@@ -99,7 +99,7 @@ async def list_whole_log(
     if filters.user_id is not None:
         asked["subject"] = _account(filters.user_id)
     start = MAX_ID if before is None else before
-    rows = await tx.all(_whole_page(frozenset(asked)), **asked, before=start, limit=limit)
+    rows = await tx.all(_full_page(frozenset(asked)), **asked, before=start, limit=limit)
     return [(row["organization_id"], _entry(row)) for row in rows]
 
 
@@ -169,7 +169,7 @@ async def _list_page(
 ) -> tuple[list[Entry], int | None]:
     (whose,) = log
     start = MAX_ID if before is None else before
-    last = await tx.first(_last_looked_at(whose), **log, before=start)
+    last = await tx.first(_last_scanned_id(whose), **log, before=start)
     after = 0 if last is None else int(last["id"])
     rows = await tx.all(_page(whose, frozenset(asked)), **log, **asked, before=start, after=after, limit=limit + 1)
     return _trim(rows, limit, after)
@@ -183,7 +183,7 @@ def _trim(rows: Sequence[Row], limit: int, after: int) -> tuple[list[Entry], int
 
 
 @cache
-def _last_looked_at(whose: str) -> Statement:
+def _last_scanned_id(whose: str) -> Statement:
     """The id of the last entry that a look passes, if it does not come to the end: found in an index alone."""
     return Statement(
         sa.select(audit_entries.c.id)
@@ -212,7 +212,7 @@ def _page(whose: str, filters: frozenset[str]) -> Statement:
 
 
 @cache
-def _whole_page(filters: frozenset[str]) -> Statement:
+def _full_page(filters: frozenset[str]) -> Statement:
     """The operator's list statement for this set of filters, compiled once."""
     conditions = {name: _CONDITIONS[name] for name in sorted(filters - {"subject"})}
     if "subject" in filters:

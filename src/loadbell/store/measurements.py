@@ -11,10 +11,10 @@ from loadbell.store.db import Transaction
 from loadbell.store.schema import run_measurements
 from loadbell.store.statements import Statement
 
-_WHOLE = -1
+_RUN_BUCKET = -1
 
 _encoder = msgspec.msgpack.Encoder()
-_whole = msgspec.msgpack.Decoder(Measurements)
+_measurements_decoder = msgspec.msgpack.Decoder(Measurements)
 _sample_decoder = msgspec.msgpack.Decoder(Sample)
 _bucket_decoder = msgspec.msgpack.Decoder(dict[str, Total])
 
@@ -34,10 +34,10 @@ _TIMELINE = Statement("SELECT step FROM run_measurements WHERE run_id = :run_id 
 _DELETE_BUCKETS = Statement("DELETE FROM run_measurements WHERE run_id = :run_id AND slot >= 0")
 
 
-async def get_whole(tx: Transaction, run_id: int) -> Measurements | None:
+async def get_measurements(tx: Transaction, run_id: int) -> Measurements | None:
     """What is kept of the whole run, without its timeline; None if nothing was ever said of it."""
-    found = await tx.first(_GET, run_id=run_id, first=_WHOLE, last=_WHOLE)
-    return None if found is None else _whole.decode(found["state"])
+    found = await tx.first(_GET, run_id=run_id, first=_RUN_BUCKET, last=_RUN_BUCKET)
+    return None if found is None else _measurements_decoder.decode(found["state"])
 
 
 async def get_timeline(tx: Transaction, run_id: int) -> list[Sample]:
@@ -46,7 +46,7 @@ async def get_timeline(tx: Transaction, run_id: int) -> list[Sample]:
 
 
 async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push: Measurements, now: int) -> None:
-    """Counts ``push`` in ``measured``, which :func:`get_whole` gave, and keeps it. The caller has locked the run."""
+    """Counts ``push`` in ``measured``, of :func:`get_measurements`, and keeps it. The caller has locked the run."""
     touched = measured.touched_buckets(push, now)
     if touched is None and measured.span is not None:
         await _load_buckets(tx, run_id, measured, *measured.span)
@@ -60,13 +60,13 @@ async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push:
         bucket = sample.at // measured.width
         state = _encoder.encode(measured.buckets[bucket])
         await tx.run(_PUT, run_id=run_id, slot=bucket, state=state, step=_encoder.encode(sample))
-    await put_whole(tx, run_id, measured)
+    await save_measurements(tx, run_id, measured)
 
 
-async def put_whole(tx: Transaction, run_id: int, measured: Measurements) -> None:
+async def save_measurements(tx: Transaction, run_id: int, measured: Measurements) -> None:
     """Keeps all but the timeline. The caller has locked the run."""
     state = _encoder.encode(msgspec.structs.replace(measured, buckets={}))
-    await tx.run(_PUT, run_id=run_id, slot=_WHOLE, state=state, step=None)
+    await tx.run(_PUT, run_id=run_id, slot=_RUN_BUCKET, state=state, step=None)
 
 
 async def _load_buckets(tx: Transaction, run_id: int, measured: Measurements, first: int, last: int) -> None:

@@ -32,10 +32,10 @@ async def open_database(settings: Settings, *, new: bool = False) -> Database:
         raise WrongState("--new is for SQLite. A new installation on PostgreSQL begins with a new, empty database.")
     else:
         database, box = await _open_postgresql(settings)
-    return await _with_checked_key(database, box)
+    return await _require_key(database, box)
 
 
-async def open_beside(settings: Settings) -> Database:
+async def open_existing(settings: Settings) -> Database:
     """The store for one short command of the operator, also while ``serve`` runs on the same SQLite file.
 
     The lock on the file keeps a second *server* away: two would lease each other's deliveries. It is not what makes
@@ -48,13 +48,13 @@ async def open_beside(settings: Settings) -> Database:
     """
     path = settings.sqlite_path
     if path is None:
-        return await _with_checked_key(*await _open_postgresql(settings))
+        return await _require_key(*await _open_postgresql(settings))
     check_files(path, settings.data_dir / KEY_FILE)
     if not path.exists():
         raise WrongState(f"There is no database {path} yet. Run: loadbell setup")
     await asyncio.to_thread(check_sqlite, path)
     box = await _sqlite_box(settings, path)
-    return await _with_checked_key(SqliteDatabase(path, None, box), box)
+    return await _require_key(SqliteDatabase(path, None, box), box)
 
 
 async def migrate(settings: Settings) -> None:
@@ -133,7 +133,7 @@ async def _open_postgresql(settings: Settings) -> tuple[Database, SecretBox]:
     return await PostgresDatabase.connect(settings.database_url, box), box
 
 
-async def _with_checked_key(database: Database, box: SecretBox) -> Database:
+async def _require_key(database: Database, box: SecretBox) -> Database:
     try:
         await _check_key(database, box)
     except BaseException:

@@ -203,7 +203,7 @@ class PostgresDatabase:
 
     async def _listen_for_changes(self, connection: Any) -> None:
         await connection.add_listener(_CHANGES_CHANNEL, self._hear)
-        self._tell(None)
+        self._notify_watchers(None)
 
     @staticmethod
     async def _drop(connection: Any) -> None:
@@ -215,8 +215,8 @@ class PostgresDatabase:
             listener()
 
     def _hear(self, _connection: Any, _process: int, _channel: str, payload: object) -> None:
-        self._tell(frozenset(map(int, str(payload).split(","))) if payload else None)
+        self._notify_watchers(frozenset(map(int, str(payload).split(","))) if payload else None)
 
-    def _tell(self, changed: frozenset[int] | None) -> None:
+    def _notify_watchers(self, changed: frozenset[int] | None) -> None:
         for watcher in self._watchers:
             watcher(changed)

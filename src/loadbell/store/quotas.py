@@ -1,7 +1,7 @@
 """Quotas of organizations: counted while nobody else adds to the same organization, so that two can't both be last."""
 
 from loadbell.domain.errors import Conflict
-from loadbell.domain.quotas import QuotaName, over_quota, too_many_organizations
+from loadbell.domain.quotas import QuotaName, organization_quota_error, quota_error
 from loadbell.store.db import Transaction
 from loadbell.store.statements import Statement
 from loadbell.store.users import lock_user
@@ -21,7 +21,7 @@ _OWNED = Statement("SELECT count(*) AS count FROM members WHERE user_id = :user_
 _NEEDS_NOW = {"invitations", "members"}
 
 
-async def require_room(tx: Transaction, organization_id: int, name: QuotaName, most: int) -> None:
+async def require_quota(tx: Transaction, organization_id: int, name: QuotaName, most: int) -> None:
     """Does nothing if the organization may have one more; nobody else adds to it until this transaction ends.
 
     Raises:
@@ -32,10 +32,10 @@ async def require_room(tx: Transaction, organization_id: int, name: QuotaName, m
     row = await tx.first(_COUNTS[name], organization_id=organization_id, **values)
     assert row is not None
     if row["count"] >= most:
-        raise Conflict(over_quota(name, most))
+        raise Conflict(quota_error(name, most))
 
 
-async def require_room_for_organization(tx: Transaction, user_id: int, most: int) -> None:
+async def require_organization_quota(tx: Transaction, user_id: int, most: int) -> None:
     """Does nothing if the user may own one more organization; nobody makes one of his until this transaction ends.
 
     Raises:
@@ -45,4 +45,4 @@ async def require_room_for_organization(tx: Transaction, user_id: int, most: int
     row = await tx.first(_OWNED, user_id=user_id)
     assert row is not None
     if row["count"] >= most:
-        raise Conflict(too_many_organizations(most))
+        raise Conflict(organization_quota_error(most))

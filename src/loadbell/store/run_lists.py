@@ -14,7 +14,7 @@ from typing import Literal
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.runs import Result, Run, RunCounts, RunStatus, Source
 from loadbell.store.db import Transaction
-from loadbell.store.runs import IN_A_PROJECT, as_run
+from loadbell.store.runs import IN_A_PROJECT, to_run
 from loadbell.store.statements import Statement
 
 MAX_SCANNED = 20_000
@@ -26,8 +26,8 @@ MAX_COUNTED = 1_000
 _MIN_WINDOW_SIZE = 500  # in each project, for somebody who sees very many
 _SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)  # as both databases make them below
 
-_Way = Literal["organization", "open", "result", "project", "projects"]
-_FOUND_BY_INDEX: dict[_Way, str] = {
+_AccessPath = Literal["organization", "open", "result", "project", "projects"]
+_FOUND_BY_INDEX: dict[_AccessPath, str] = {
     "organization": "organization_id = :organization_id",
     "open": "organization_id = :organization_id AND ended_at IS NULL",
     "result": "organization_id = :organization_id AND result = :result",
@@ -90,7 +90,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
         "text": text.translate(_SMALL_LETTERS) if text else None,
     }
     asked = {name: value for name, value in given.items() if value is not None}
-    way = _way(asked.keys(), open_only=open_only)
+    way = _access_path(asked.keys(), open_only=open_only)
     filters = frozenset(asked) - {way, f"{way}_id"}
     start = MAX_ID if before is None else before
     after = 0
@@ -111,7 +111,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
         after=after,
         limit=limit + 1,
     )
-    found = [as_run(row) for row in rows]
+    found = [to_run(row) for row in rows]
     if len(found) > limit:
         return found[:limit], found[limit - 1].id
     return found, after or None
@@ -121,7 +121,7 @@ async def count_runs(tx: Transaction, organization_id: int, *, projects: frozens
     """How the newest ``MAX_COUNTED`` runs of the organization stand; ``projects`` as in :func:`list_runs`."""
     asked = {} if projects is None else {"projects": sorted(projects)}
     rows = await tx.all(
-        _newest("result", _way(asked.keys(), open_only=False), frozenset()),
+        _newest("result", _access_path(asked.keys(), open_only=False), frozenset()),
         **asked,
         organization_id=organization_id,
         before=MAX_ID,
@@ -139,21 +139,21 @@ async def count_runs(tx: Transaction, organization_id: int, *, projects: frozens
     )
 
 
-def _way(asked: Collection[str], *, open_only: bool) -> _Way:
+def _access_path(asked: Collection[str], *, open_only: bool) -> _AccessPath:
     """By which index to look for what is ``asked``: the one that leaves the fewest."""
     if open_only:
         return "open"
-    ways: tuple[_Way, ...] = ("projects", "result")
+    ways: tuple[_AccessPath, ...] = ("projects", "result")
     return next((way for way in ways if way in asked), "project" if "project_id" in asked else "organization")
 
 
 @cache
-def _newest(columns: str, way: _Way, filters: frozenset[str]) -> Statement:
+def _newest(columns: str, way: _AccessPath, filters: frozenset[str]) -> Statement:
     """The newest runs that this way and these filters leave, compiled once."""
     return Statement(*(_select(columns, way, filters, on) for on in (0, 1)))
 
 
-def _select(columns: str, way: _Way, filters: frozenset[str], on: int) -> str:
+def _select(columns: str, way: _AccessPath, filters: frozenset[str], on: int) -> str:
     conditions = " AND ".join([_FOUND_BY_INDEX[way], *(_FILTERS[name][on] for name in sorted(filters))])
     found = _FOUND.format(conditions)
     if way != "projects":
@@ -162,7 +162,7 @@ def _select(columns: str, way: _Way, filters: frozenset[str], on: int) -> str:
 
 
 @cache
-def _window_end(way: _Way) -> Statement:
+def _window_end(way: _AccessPath) -> Statement:
     """The id of the last run that a look passes, if it does not come to the end: found in an index alone.
 
     Of several projects it is the one whose window ends first: below it not all are looked at.

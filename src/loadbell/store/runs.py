@@ -45,7 +45,7 @@ _EARLIER = Statement(
     "SELECT * FROM (SELECT * FROM runs WHERE test_id = :test_id AND id < :id ORDER BY id DESC LIMIT 50) AS latest "
     "WHERE status IN (3, 12) ORDER BY id DESC LIMIT 1"
 )
-_HEARD = Statement("UPDATE runs SET last_report_at = :now WHERE id = :id")
+_TOUCH = Statement("UPDATE runs SET last_report_at = :now WHERE id = :id")
 _WATCHED = Statement(
     "SELECT id, organization_id, last_report_at, watchdog FROM runs "
     f"WHERE ended_at IS NULL AND watchdog IS NOT NULL AND {IN_A_PROJECT} ORDER BY last_report_at"
@@ -98,13 +98,13 @@ async def insert_run(tx: Transaction, run: Run) -> int:
 async def get_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
     """The run, if it is the organization's."""
     row = await tx.first(_GET, id=run_id, organization_id=organization_id)
-    return None if row is None else as_run(row)
+    return None if row is None else to_run(row)
 
 
 async def lock_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
     """The run, if it is the organization's; nobody else moves it until this transaction ends."""
     row = await tx.first(_LOCK, id=run_id, organization_id=organization_id)
-    return None if row is None else as_run(row)
+    return None if row is None else to_run(row)
 
 
 async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
@@ -128,12 +128,12 @@ async def find_previous_run(tx: Transaction, run: Run) -> Run | None:
     if not run.has_test:
         return None
     row = await tx.first(_EARLIER, test_id=run.test_id, id=run.id)
-    return None if row is None else as_run(row)
+    return None if row is None else to_run(row)
 
 
 async def touch_run(tx: Transaction, run_id: int) -> None:
     """Keeps that the run's source spoke at ``now``."""
-    await tx.run(_HEARD, id=run_id, now=tx.now)
+    await tx.run(_TOUCH, id=run_id, now=tx.now)
 
 
 async def list_watched_runs(tx: Transaction) -> list[WatchedRun]:
@@ -168,7 +168,7 @@ def _values(run: Run) -> dict[str, object]:
     }
 
 
-def as_run(row: Row) -> Run:
+def to_run(row: Row) -> Run:
     """The run that a row of all columns holds."""
     return Run(
         id=row["id"],

@@ -80,7 +80,7 @@ def key_in_file(path: Path) -> str:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
-            _write_whole(path, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
+            _write_file(path, base64.urlsafe_b64encode(os.urandom(32)) + b"\n")
         raw = path.read_bytes()
     except OSError as error:
         raise WrongState(
@@ -97,7 +97,7 @@ def key_in_file(path: Path) -> str:
     return key
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def _write_file(path: Path, content: bytes) -> None:
     draft = path.with_name(f"{path.name}.new")
     draft.unlink(missing_ok=True)
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

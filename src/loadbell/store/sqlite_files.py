@@ -51,7 +51,7 @@ def start_fresh(path: Path, key_file: Path) -> None:
             f"There is an installation in {path}, and --new does not replace it. "
             "Start without --new, or set LOADBELL_DATA_DIR to another folder."
         )
-    for left in (key_file, *_files_beside(path)):
+    for left in (key_file, *_companion_files(path)):
         if left.exists():
             _move_aside(left)
 
@@ -80,7 +80,7 @@ def _explain_leftover(path: Path, key_file: Path) -> Path | None:
     return key_file if key_file.exists() else None
 
 
-def _files_beside(path: Path) -> list[Path]:
+def _companion_files(path: Path) -> list[Path]:
     return [path.with_name(path.name + ending) for ending in _BESIDE]
 
 

@@ -20,7 +20,7 @@ from loadbell.domain.quotas import Quotas
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.store.db import Transaction
 
-Who = TypeVar("Who", Principal, SignedIn, Visitor)
+PrincipalT = TypeVar("PrincipalT", Principal, SignedIn, Visitor)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -41,11 +41,11 @@ class Installation:
 
 
 @dataclass(frozen=True)
-class UnitOfWork(Generic[Who]):
+class UnitOfWork(Generic[PrincipalT]):
     """One transaction on behalf of ``principal``."""
 
     tx: Transaction
-    principal: Who
+    principal: PrincipalT
     installation: Installation
     is_exclusive: bool = False  #: nobody else writes in the principal's organization until it ends
 

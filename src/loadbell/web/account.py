@@ -57,7 +57,7 @@ async def set_password(page: NamedDependency[PageRequest]) -> Response[str]:
     form, context = await page.form(), page.context
     current, new = form.get("current_password", ""), form.get("new_password", "")
     try:
-        who = await page.read(_who_asks)
+        who = await page.read(_get_principal)
         await account.change_password(context.database, context.passwords, who, current, new)
     except (Invalid, RateLimited, Conflict) as refusal:
         return await _show(page, refusal=refusal, part="password")
@@ -111,7 +111,7 @@ async def _end_session(unit: UnitOfWork[SignedIn], session_id: int) -> bool:
     return session_id == unit.principal.session_id
 
 
-async def _who_asks(unit: UnitOfWork[SignedIn]) -> SignedIn:
+async def _get_principal(unit: UnitOfWork[SignedIn]) -> SignedIn:
     return unit.principal
 
 

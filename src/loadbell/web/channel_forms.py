@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from loadbell.channels import channel_type, channel_types
-from loadbell.channels.reference import Setting, settings_of
+from loadbell.channels.reference import Setting, list_settings
 from loadbell.channels.settings import masked_settings
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
 from loadbell.domain.deliveries import ENDED, Attempt, Delivery
@@ -95,7 +95,7 @@ def build_fields(kind: ChannelKind, saved: Mapping[str, Any] | None, form: Form 
     """The fields of a form of ``kind``: as the sent ``form`` says, else as they are ``saved``, masked."""
     masked = {} if saved is None else masked_settings(kind, saved)
     shown = []
-    for field in settings_of(kind):
+    for field in list_settings(kind):
         value = _to_text(masked.get(field.name, ""))
         kept = field.secret and bool(value) and (form is None or form.get(field.name, "") == value)
         if form is not None:
@@ -112,7 +112,7 @@ def parse_settings(kind: ChannelKind, form: Form, saved: Mapping[str, Any] | Non
     """
     masked = {} if saved is None else masked_settings(kind, saved)
     settings: dict[str, Any] = {}
-    for field in settings_of(kind):
+    for field in list_settings(kind):
         text = form.get(field.name, "").strip()
         if field.value_type is dict:
             pairs = _parse_headers(field, text)
@@ -205,10 +205,10 @@ async def test_form(
         Refused: the settings are wrong, or the person may not.
     """
     delivery_id = await page.write_in(organization_id, _start_test, page.context.test_hooks, kind, form, channel_id)
-    return await wait_for(page, organization_id, delivery_id)
+    return await wait_for_test(page, organization_id, delivery_id)
 
 
-async def wait_for(page: PageRequest, organization_id: int, delivery_id: UUID) -> HookResult:
+async def wait_for_test(page: PageRequest, organization_id: int, delivery_id: UUID) -> HookResult:
     """What came of a Test Hook that was started, once it has ended or taken too long."""
     max_wait = page.context.send_timeout + _GRACE
     return await poll_until(
@@ -240,7 +240,7 @@ async def _get_test(unit: UnitOfWork[Principal], delivery_id: UUID) -> HookResul
     return HookResult(delivery, attempts[-1] if attempts else None)
 
 
-def title_of(channel: Channel) -> str:
+def kind_title(channel: Channel) -> str:
     """The kind of the channel, as people write it."""
     return channel_type(channel.kind).title
 

@@ -84,14 +84,14 @@ class DeliveryListView:
 
 @dataclass(frozen=True)
 class DeliveryView:
-    """One delivery with all that its page shows. ``whole``: the asker may read what was sent and answered."""
+    """One delivery with all that its page shows. ``can_read_bodies``: the asker may read what was sent and answered."""
 
     delivery: Delivery
     attempts: Sequence[Attempt]
     title: str
     channel: str | None
     held: bool
-    whole: bool
+    can_read_bodies: bool
 
     @property
     def waits(self) -> dict[int, Micros]:
@@ -179,13 +179,13 @@ async def _show(
 ) -> Response[str]:
     whole = await page.read_in(organization_id, _delivery_view, delivery_id)
     back = f"/deliveries/{delivery_id}"
-    return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, mark="page", **_words())
+    return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, mark="page", **_labels())
 
 
 async def _render_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> str:
     whole = await _delivery_view(unit, delivery_id)
     mark = f"{whole.delivery.status}-{whole.delivery.attempt_count}-{whole.delivery.next_attempt_at}"
-    return render_part(unit, "delivery", whole=whole, mark=mark, **_words())
+    return render_part(unit, "delivery", whole=whole, mark=mark, **_labels())
 
 
 async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> DeliveryView:
@@ -198,7 +198,7 @@ async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> Deli
         title=channel_type(delivery.kind).title,
         channel=None if channel is None else channel.name,
         held=channel is not None and channel.paused and delivery.status is DeliveryStatus.PENDING,
-        whole=unit.principal.may(Action.READ_LOG),
+        can_read_bodies=unit.principal.may(Action.READ_LOG),
     )
 
 
@@ -273,7 +273,7 @@ async def _find(page: PageRequest) -> tuple[int, UUID]:
     return await page.organization_of("delivery", delivery_id), delivery_id
 
 
-def _words() -> dict[str, Any]:
+def _labels() -> dict[str, Any]:
     return {
         "advice": ADVICE,
         "causes": CAUSES,

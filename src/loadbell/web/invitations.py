@@ -13,14 +13,14 @@ from loadbell.web.page import PageRequest
 @get("/invitations/{token:str}")
 async def show_invitation(page: NamedDependency[PageRequest]) -> Response[str]:
     """Who invites to what, and the form that accepts it."""
-    return await page.show("invitation", invited=await _look(page), name="")
+    return await page.show("invitation", invited=await _find_invitation(page), name="")
 
 
 @post("/invitations/{token:str}")
 async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes the person a member, signs in, and shows the API token this once."""
     form = await page.form()
-    invited, context, password = await _look(page), page.context, form.get("password", "")
+    invited, context, password = await _find_invitation(page), page.context, form.get("password", "")
     try:
         joined = await accept_invitation(
             context.database,
@@ -42,7 +42,7 @@ async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
     return page.show_once("joined", organization=invited.organization, token=joined.token)
 
 
-async def _look(page: PageRequest) -> InvitationDetails:
+async def _find_invitation(page: PageRequest) -> InvitationDetails:
     token = page.path_param("token")
     return await page.context.database.read(lambda tx: find_invitation(tx, token))
 

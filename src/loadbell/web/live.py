@@ -156,7 +156,7 @@ class Live:
         """Ends every stream at once, and lets no other begin."""
         self._stopped = True
         tasks = []
-        for shared in self._all():
+        for shared in self._all_clients():
             for client in shared.followers:
                 client.end(_shutting_down())
             if shared.task is not None:
@@ -195,12 +195,12 @@ class Live:
             background=BackgroundTask(self._has_left, shared, client),  # run however the response ended
         )
 
-    def _all(self) -> list[_SharedView]:
+    def _all_clients(self) -> list[_SharedView]:
         return [shared for views in self._showing.values() for shared in views.values()]
 
     def _on_changes(self, organizations: frozenset[int] | None) -> None:
         if organizations is None:
-            concerned = self._all()
+            concerned = self._all_clients()
         else:
             concerned = [shared for one in organizations for shared in self._showing.get(one, {}).values()]
         for shared in concerned:

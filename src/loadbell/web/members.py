@@ -61,10 +61,10 @@ async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/members/{user_id:str}")
-async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
+async def show_member(page: NamedDependency[PageRequest]) -> Response[str]:
     """One member: role, projects, and taking the person out."""
     await page.require_account()
-    return await _show_one(page)
+    return await _show_member(page)
 
 
 @post("/organizations/{organization_id:str}/members/{user_id:str}")
@@ -75,7 +75,7 @@ async def change(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         await page.write_in(organization_id, _update_member, organization_id, page.path_param("user_id"), form)
     except (Invalid, Conflict) as refusal:
-        return await _show_one(page, refusal=refusal)
+        return await _show_member(page, refusal=refusal)
     return page.redirect(f"/organizations/{organization_id}/members?done=changed")
 
 
@@ -89,7 +89,7 @@ async def remove(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         await page.write_in(organization_id, members.remove_member, organization_id, user_id)
     except (Conflict, Forbidden) as refusal:
-        return await _show_one(page, refusal=refusal)
+        return await _show_member(page, refusal=refusal)
     if user_id == person.user_id:
         return page.redirect("/organizations?done=left")
     return page.redirect(f"/organizations/{organization_id}/members?done=removed")
@@ -121,7 +121,7 @@ async def _show(
     )
 
 
-async def _show_one(page: PageRequest, *, refusal: Refused | None = None) -> Response[str]:
+async def _show_member(page: PageRequest, *, refusal: Refused | None = None) -> Response[str]:
     organization_id, user_id = _id(page), page.integer_id("user_id", "member")
     member, projects = await page.read_in(organization_id, _member_and_projects, organization_id, user_id)
     address = f"/organizations/{organization_id}/members"
@@ -193,4 +193,4 @@ def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 
-HANDLERS: Sequence[Any] = [show, invite, revoke, show_one, change, remove]
+HANDLERS: Sequence[Any] = [show, invite, revoke, show_member, change, remove]

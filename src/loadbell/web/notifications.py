@@ -192,7 +192,7 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
     shown, more = listed[:MAX_CHANNELS], len(listed) > MAX_CHANNELS
     sample = _sample(unit.principal, unit.now)
     if not unit.principal.may(Action.MANAGE_CHANNELS):
-        rows = tuple(ChannelRow(channel, forms.title_of(channel), None, None, None) for channel in shown)
+        rows = tuple(ChannelRow(channel, forms.kind_title(channel), None, None, None) for channel in shown)
         return NotificationsView((), rows, more, {}, _describe_sample(sample))
     projects = await list_project_names(unit)
     in_sections = {channel.id for channel in first.values()}
@@ -233,7 +233,7 @@ def _channel_row(channel: Channel, last: Mapping[int, Delivery], names: Mapping[
     where = masked_settings(channel.kind, channel.settings).get("url")
     return ChannelRow(
         channel,
-        forms.title_of(channel),
+        forms.kind_title(channel),
         where,
         forms.summarize_subscription(channel.subscription, names),
         last.get(channel.id),

@@ -197,8 +197,8 @@ class PageRequest(SessionRequest):
             Refused: ``render`` refuses.
         """
         principal = await self.read_in(organization_id, _get_principal)
-        assert self._who is not None, "read_in has found out who asks"
-        return await self._live.stream(View.for_principal(name, principal, args, render), self._who.session_id)
+        assert self._caller is not None, "read_in has found out who asks"
+        return await self._live.stream(View.for_principal(name, principal, args, render), self._caller.session_id)
 
     @property
     def is_local(self) -> bool:

@@ -38,7 +38,7 @@ async def ask(page: NamedDependency[PageRequest]) -> Response[str]:
 @get("/reset-password/{token:str}")
 async def show_reset(page: NamedDependency[PageRequest]) -> Response[str]:
     """The form that sets another password."""
-    return await page.show("reset_password", email=await _look(page))
+    return await page.show("reset_password", email=await _find_reset(page))
 
 
 @post("/reset-password/{token:str}")
@@ -55,12 +55,12 @@ async def reset(page: NamedDependency[PageRequest]) -> Response[str]:
             address=page.address,
         )
     except (Invalid, RateLimited) as refusal:
-        return await page.show("reset_password", refusal=refusal, email=await _look(page))
+        return await page.show("reset_password", refusal=refusal, email=await _find_reset(page))
     page.clear_session_cookie()
     return page.redirect("/login?notice=password")
 
 
-async def _look(page: PageRequest) -> str:
+async def _find_reset(page: PageRequest) -> str:
     token = page.path_param("token")
     return await page.context.database.read(lambda tx: find_reset(tx, token))
 

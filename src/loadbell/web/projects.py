@@ -40,10 +40,10 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 @get("/organizations/{organization_id:str}/projects/{project_id:str}")
-async def show_one(page: NamedDependency[PageRequest]) -> Response[str]:
+async def show_project(page: NamedDependency[PageRequest]) -> Response[str]:
     """One project: its name, archiving it, deleting it with what is lost."""
     await page.require_account()
-    return await _show_one(page)
+    return await _show_project(page)
 
 
 @post("/organizations/{organization_id:str}/projects/{project_id:str}")
@@ -54,7 +54,7 @@ async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         await page.write_in(_id(page), _rename_project, page.path_param("project_id"), form)
     except Invalid as refusal:
-        return await _show_one(page, refusal=refusal, name=form.get("name", ""))
+        return await _show_project(page, refusal=refusal, name=form.get("name", ""))
     return page.redirect(f"/organizations/{_id(page)}/projects?done=changed")
 
 
@@ -66,7 +66,7 @@ async def archive(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         await page.write_in(_id(page), projects.update_project, _project_id(page), archived=archived)
     except Conflict as refusal:
-        return await _show_one(page, refusal=refusal)
+        return await _show_project(page, refusal=refusal)
     return page.redirect(f"/organizations/{_id(page)}/projects?done={'archived' if archived else 'restored'}")
 
 
@@ -79,7 +79,7 @@ async def make_default(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         await page.write_in(organization_id, _make_default, organization_id, _project_id(page))
     except (Conflict, Invalid) as refusal:
-        return await _show_one(page, refusal=refusal)
+        return await _show_project(page, refusal=refusal)
     return page.redirect(f"/organizations/{organization_id}/projects?done=default")
 
 
@@ -93,7 +93,7 @@ async def delete(page: NamedDependency[PageRequest]) -> Response[str]:
         loss = await page.read_in(organization_id, projects.count_loss, project_id)
         await page.write_in(organization_id, projects.delete_project, project_id, loss)
     except Conflict as refusal:
-        return await _show_one(page, refusal=refusal)
+        return await _show_project(page, refusal=refusal)
     return page.redirect(f"/organizations/{organization_id}/projects?done=deleted")
 
 
@@ -117,7 +117,7 @@ async def _render_list(
     )
 
 
-async def _show_one(page: PageRequest, *, refusal: Refused | None = None, name: str | None = None) -> Response[str]:
+async def _show_project(page: PageRequest, *, refusal: Refused | None = None, name: str | None = None) -> Response[str]:
     organization_id = _id(page)
     project, loss = await page.read_in(organization_id, _project_with_loss, _project_id(page))
     address = f"/organizations/{organization_id}/projects"
@@ -179,4 +179,4 @@ def _id(page: PageRequest) -> int:
     return page.integer_id("organization_id", "organization")
 
 
-HANDLERS: Sequence[Any] = [show, add, show_one, rename, archive, make_default, delete]
+HANDLERS: Sequence[Any] = [show, add, show_project, rename, archive, make_default, delete]

@@ -170,12 +170,12 @@ async def _show(
 ) -> Response[str]:
     whole = await page.read_in(organization_id, _run_view, run_id)
     abort_text = ABORT[whole.run.source] if whole.run.can_abort else ABORT_UNHEARD
-    values = {"whole": whole, "abort": abort_text, "done": done, **_words()}
+    values = {"whole": whole, "abort": abort_text, "done": done, **_labels()}
     return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **values)
 
 
 async def _render_run(unit: UnitOfWork[Principal], run_id: int) -> str:
-    return render_part(unit, "run", whole=await _run_view(unit, run_id), **_words())
+    return render_part(unit, "run", whole=await _run_view(unit, run_id), **_labels())
 
 
 async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
@@ -214,7 +214,7 @@ def _list_values(listed: RunListView, filter_: RunFilter, organization_id: int) 
         "base": f"organization_id={organization_id}",
         "older": None if cursor is None else f"/runs?{filter_.query(organization_id, cursor=cursor)}",
         "page_length": PAGE_SIZE,
-        **_words(),
+        **_labels(),
     }
 
 
@@ -267,14 +267,14 @@ def _parse_filter(page: PageRequest) -> RunFilter:
     return RunFilter(
         text=text.strip()[:MAX_SEARCH_LENGTH],
         project_id=parse_integer_id(project, "project") if project else None,
-        status=_chosen(page, "status", lambda value: RunStatus(int(value))),
-        result=_chosen(page, "result", Result),
-        source=_chosen(page, "source", Source),
+        status=_parse_choice(page, "status", lambda value: RunStatus(int(value))),
+        result=_parse_choice(page, "result", Result),
+        source=_parse_choice(page, "source", Source),
         open_only=bool(page.query_param("open")),
     )
 
 
-def _chosen(page: PageRequest, field: str, read: Callable[[str], T]) -> T | None:
+def _parse_choice(page: PageRequest, field: str, read: Callable[[str], T]) -> T | None:
     value = page.query_param(field)
     if not value:
         return None
@@ -284,7 +284,7 @@ def _chosen(page: PageRequest, field: str, read: Callable[[str], T]) -> T | None
         raise Invalid(FieldError(field, "is none that there is; choose one of the list")) from None
 
 
-def _words() -> dict[str, Any]:
+def _labels() -> dict[str, Any]:
     return {
         "statuses": sorted(RunStatus),
         "results": RESULTS,
