@@ -139,7 +139,7 @@ async def _measure(name: str, rows: int, template: Path) -> None:
             reporting = asyncio.create_task(_report(site, other, took))
             began = time.perf_counter()
             await OPERATIONS[name](site, channel.id, project)
-            while await sweeper.look():  # noqa: ASYNC110 - as the sweeper itself does
+            while await sweeper.sweep_all():  # noqa: ASYNC110 - as the sweeper itself does
                 await asyncio.sleep(0.005)
             whole = time.perf_counter() - began
             reporting.cancel()

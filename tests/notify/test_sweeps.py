@@ -34,7 +34,7 @@ MANY = MAX_CHANGED + BATCH + 50
 async def sweep(site: Site) -> int:
     """Lets a sweeper look until there is nothing left to do; gives how many times it looked."""
     one, looks = Sweeper(site.database, hold_for=HOLD_FOR), 1
-    while await one.look():
+    while await one.sweep_all():
         looks += 1
     return looks
 

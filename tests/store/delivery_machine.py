@@ -90,7 +90,7 @@ class DeliveryRows(RuleBasedStateMachine):
         for _ in range(8 + len(self.before)):
             self.site.clock.advance(200 * SECOND)
             await self.site.do(reap, owner=3)
-            await self.replayer.look()
+            await self.replayer.advance_all()
             self._note_sent(await delivery_rows(self.site))
             for leased in await lease_all(self.site, owner=3):
                 await record(self.site, complete(self.site, leased, OK))
@@ -308,7 +308,7 @@ class DeliveryRows(RuleBasedStateMachine):
     def carry_replays_on(self, times: int) -> None:
         """Some processes look for replays with room."""
         for _ in range(times):
-            self._do(self.replayer.look())
+            self._do(self.replayer.advance_all())
 
     @precondition(lambda self: len(self.channels) > 1)
     @rule()

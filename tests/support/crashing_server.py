@@ -58,7 +58,7 @@ def _at_lease(die_when_due: Callable[[], None]) -> None:
 
 
 def _at_post(die_when_due: Callable[[], None]) -> None:
-    answered = loop.Worker._answered
+    answered = loop.Worker._complete_results
 
     def answering(self: Any, results: Any) -> None:
         die_when_due()

@@ -45,7 +45,7 @@ async def replay(site: Site, channel_id: int, *statuses: FinalStatus, **given: A
 
 async def run_replayer(site: Site) -> float:
     """What a replayer does when it looks once."""
-    return await Replayer(site.database).look()
+    return await Replayer(site.database).advance_all()
 
 
 async def list_open(site: Site) -> list[str]:

@@ -28,7 +28,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 MAX_PAUSED = 20
 """Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
 
-NOTED_AFTER: Micros = 15 * 60 * SECOND
+WAITING_NOTICE_AFTER: Micros = 15 * 60 * SECOND
 """A channel that has waited for so long, and still does, is told of on every page."""
 
 _SETTINGS = "settings."  # in an audit entry, before the name of one
@@ -80,7 +80,7 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
         enabled=enabled,
     )
     made = replace(channel, id=channel_id)
-    changes = {"kind": known, **_told(made), "settings": masked_settings(known, parsed)}
+    changes = {"kind": known, **_audit_values(made), "settings": masked_settings(known, parsed)}
     await append_entry(unit.tx, unit.principal, "channel.created", f"channel {channel_id}", changes)
     return made, secret
 
@@ -111,7 +111,7 @@ async def list_channels(
     return await store.list_channels(unit.tx, organization_id, before=before, limit=limit)
 
 
-async def first_channels(unit: UnitOfWork[Principal], organization_id: int) -> dict[ChannelKind, Channel]:
+async def list_first_channels(unit: UnitOfWork[Principal], organization_id: int) -> dict[ChannelKind, Channel]:
     """The oldest channel of each kind that there is.
 
     Raises:
@@ -122,7 +122,7 @@ async def first_channels(unit: UnitOfWork[Principal], organization_id: int) -> d
     return await store.first_channels(unit.tx, organization_id)
 
 
-async def names_of_channels(
+async def list_channel_names(
     unit: UnitOfWork[Principal], channel_ids: Iterable[int | None]
 ) -> dict[int, store.ChannelName]:
     """By id, what the channels are called that the organization has of these; None is passed over."""
@@ -163,15 +163,15 @@ class WaitingNotice:
 
 
 async def waiting_channels(unit: UnitOfWork[Principal]) -> list[WaitingNotice]:
-    """The channels that have waited for ``NOTED_AFTER`` or longer, up to ``MAX_PAUSED``, newest first."""
+    """The channels that have waited for ``WAITING_NOTICE_AFTER`` or longer, up to ``MAX_PAUSED``, newest first."""
     unit.principal.require(Action.READ_CHANNELS)
     found = await store.waiting_channels(
-        unit.tx, unit.principal.organization_id, before=unit.now - NOTED_AFTER, limit=MAX_PAUSED
+        unit.tx, unit.principal.organization_id, before=unit.now - WAITING_NOTICE_AFTER, limit=MAX_PAUSED
     )
     return [WaitingNotice(*one) for one in found]
 
 
-async def names_of_paused(unit: UnitOfWork[Principal]) -> list[str]:
+async def list_paused_names(unit: UnitOfWork[Principal]) -> list[str]:
     """The names of the organization's paused channels, up to ``MAX_PAUSED``: no more than whoever reports needs."""
     unit.principal.require(Action.REPORT_RUNS)
     return [one.name for one in await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MAX_PAUSED)]
@@ -216,13 +216,13 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         channel = replace(channel, last_wait=None)
         unit.tx.wake_workers()
     if changes:
-        told = {**named(channel), **changes}
+        told = {**audit_name(channel), **changes}
         await append_entry(unit.tx, unit.principal, "channel.changed", f"channel {channel_id}", told)
     secret = None
     if channel_type(channel.kind).signs and has_other_host(channel.settings["url"], former.settings["url"]):
         secret = new_secret(unit.random)
         await store.save_signing_secrets(unit.tx, channel_id, (SigningSecret(secret),))
-        ends = {**named(channel), "previous_expires_at": rfc3339(unit.now)}
+        ends = {**audit_name(channel), "previous_expires_at": rfc3339(unit.now)}
         await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", ends)
     return channel, secret
 
@@ -308,17 +308,17 @@ async def _check_subscription(
         raise Invalid(FieldError("subscription.projects", f"the organization has no project {listed}"))
 
 
-def named(channel: Channel) -> dict[str, Any]:
+def audit_name(channel: Channel) -> dict[str, Any]:
     """What an entry in the audit log calls the channel: its name, and where it leads without path and query."""
-    return {"name": channel.name, **place(channel.kind, channel.settings)}
+    return {"name": channel.name, **audit_url(channel.kind, channel.settings)}
 
 
-def place(kind: ChannelKind, settings: Mapping[str, Any]) -> dict[str, Any]:
+def audit_url(kind: ChannelKind, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Where these settings lead, as an entry in the audit log says it."""
     return {_SETTINGS + "url": masked_settings(kind, settings).get("url")}
 
 
-def _told(channel: Channel) -> dict[str, Any]:
+def _audit_values(channel: Channel) -> dict[str, Any]:
     return {"name": channel.name, "subscription": asdict(channel.subscription), "enabled": channel.enabled}
 
 
@@ -330,7 +330,7 @@ def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:
         shown=lambda clear: masked_settings(channel.kind, clear),
     )
     named = {_SETTINGS + name: change for name, change in settings.items()}
-    return {**diff_fields(_told(former), _told(channel)), **named}
+    return {**diff_fields(_audit_values(former), _audit_values(channel)), **named}
 
 
 def _no_channel(channel_id: int) -> NotFound:

@@ -14,7 +14,7 @@ from loadbell.domain.events import Event, EventName, test_hook_payload
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import encode_notice, test_hook_notice
 from loadbell.domain.orgs import Action, Principal
-from loadbell.notify.channels import check_form, check_organization, get_channel, named, parse_kind, place
+from loadbell.notify.channels import audit_name, audit_url, check_form, check_organization, get_channel, parse_kind
 from loadbell.notify.visibility import seen_attempts, seen_deliveries
 from loadbell.store import deliveries as store
 from loadbell.store.attempts import list_attempts
@@ -216,8 +216,8 @@ async def _test(
     await enqueue(unit.tx, event, [delivery])
     unit.tx.wake_workers()
     subject = f"organization {unit.principal.organization_id}" if channel is None else f"channel {channel.id}"
-    about = {} if channel is None else named(channel)
-    where = {} if form is None else place(kind, form)
+    about = {} if channel is None else audit_name(channel)
+    where = {} if form is None else audit_url(kind, form)
     changes = {"kind": kind, **about, **where, "delivery": str(delivery.id)}
     await append_entry(unit.tx, unit.principal, "channel.tested", subject, changes)
     return delivery.id

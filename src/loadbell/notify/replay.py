@@ -27,8 +27,8 @@ log = structlog.get_logger()
 MAX_PENDING = 2
 """How many deliveries of one replay are pending or being sent at the same time."""
 
-_LOOK_SECONDS = 1.0  # a backstop: recorded attempts wake it
-_BREATH_SECONDS = 0.01  # between two looks; without it live news took half as long again (benchmarks/replay.py)
+_POLL_INTERVAL_S = 1.0  # a backstop: recorded attempts wake it
+_PAUSE_S = 0.01  # between two looks; without it live news took half as long again (benchmarks/replay.py)
 
 
 async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient values
@@ -119,11 +119,11 @@ class Replayer:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def look_soon(self) -> None:
+    def wake(self) -> None:
         """To be called when an attempt of a replay was recorded: there may be room for the next."""
         self._wake.set()
 
-    async def look(self) -> float:
+    async def advance_all(self) -> float:
         """Lets go what there is room for; gives the seconds until there may be something to do."""
 
         async def find(tx: Transaction) -> tuple[list[int], Micros | None]:
@@ -144,18 +144,18 @@ class Replayer:
                 log.exception("A replay could not go on; it will be tried again", replay=replay_id)
         if more:
             return 0
-        return _LOOK_SECONDS if due is None else min((due - self._database.clock()) / SECOND, _LOOK_SECONDS)
+        return _POLL_INTERVAL_S if due is None else min((due - self._database.clock()) / SECOND, _POLL_INTERVAL_S)
 
     async def _run(self) -> None:
         while True:
-            pause = _LOOK_SECONDS
+            pause = _POLL_INTERVAL_S
             self._wake.clear()
             try:
-                pause = await self.look()
+                pause = await self.advance_all()
             except Unavailable as error:
                 log.warning("Replays can't go on without the database; it will be tried again", error=str(error))
             except Exception:
                 log.exception("Replays could not be looked for; it will be tried again")
-            await asyncio.sleep(_BREATH_SECONDS)
+            await asyncio.sleep(_PAUSE_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)

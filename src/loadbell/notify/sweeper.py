@@ -20,8 +20,8 @@ from loadbell.store.sweeps import BATCH, go_on, ready_sweeps
 
 log = structlog.get_logger()
 
-_LOOK_SECONDS = 0.5
-_BREATH_SECONDS = 0.005  # between two batches: others who wait for the writer come first
+_POLL_INTERVAL_S = 0.5
+_PAUSE_S = 0.005  # between two batches: others who wait for the writer come first
 _MAX_SWEEPS = 20
 
 
@@ -64,7 +64,7 @@ class Sweeper:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def look(self) -> bool:
+    async def sweep_all(self) -> bool:
         """One batch of everything that there is to do. True: there is more."""
 
         async def find(tx: Transaction) -> tuple[list[int], list[pauses.Late], bool]:
@@ -85,7 +85,7 @@ class Sweeper:
             except Exception:
                 more = False
                 log.exception("A sweep could not go on; it will be tried again", sweep=sweep_id)
-            await asyncio.sleep(_BREATH_SECONDS)
+            await asyncio.sleep(_PAUSE_S)
         if late:
             expired = await self._database.write(lambda tx: expire_held(tx, late, hold_for=self._hold_for))
             if expired:
@@ -99,9 +99,9 @@ class Sweeper:
         while True:
             more = False
             try:
-                more = await self.look()
+                more = await self.sweep_all()
             except Unavailable as error:
                 log.warning("Sweeps can't go on without the database; it will be tried again", error=str(error))
             except Exception:
                 log.exception("There could be no sweep; it will be tried again")
-            await asyncio.sleep(_BREATH_SECONDS if more else _LOOK_SECONDS)
+            await asyncio.sleep(_PAUSE_S if more else _POLL_INTERVAL_S)

@@ -44,10 +44,10 @@ def seen_attempts(principal: Principal, attempts: Iterable[Attempt]) -> list[Att
     """The attempts as ``principal`` may see them."""
     if principal.may(Action.READ_LOG):
         return list(attempts)
-    return [replace(one, message=SENTENCES[one.reason], exchange=_bare(one.exchange)) for one in attempts]
+    return [replace(one, message=SENTENCES[one.reason], exchange=_without_bodies(one.exchange)) for one in attempts]
 
 
-def _bare(exchange: Exchange | None) -> Exchange | None:
+def _without_bodies(exchange: Exchange | None) -> Exchange | None:
     if exchange is None:
         return None
     return Exchange(exchange.method, url="", request_headers=(), request_body="", status_code=exchange.status_code)

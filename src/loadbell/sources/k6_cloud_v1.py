@@ -35,7 +35,7 @@ from loadbell.entry.path_ids import check_id, parse_integer_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest, AppContext
-from loadbell.notify.channels import names_of_paused
+from loadbell.notify.channels import list_paused_names
 from loadbell.runs import lifecycle, measurements
 from loadbell.sources import k6_create, k6_points
 from loadbell.sources.fair_queue import FairQueue
@@ -325,7 +325,7 @@ async def _create_run(
         "tracesEnabled": False,  # else k6 connects to a host of Grafana's
         "stopOnError": True,  # so that it stops when it is told to
     }
-    logs = [_Log("warning", text) for text in _warnings(await names_of_paused(unit))]
+    logs = [_Log("warning", text) for text in _warnings(await list_paused_names(unit))]
     return _Created(str(run.id), config, logs)
 
 

@@ -143,7 +143,7 @@ async def pause_channel(tx: Transaction, channel_id: int, reason: str) -> bool:
     return await tx.run(_PAUSE, id=channel_id, reason=reason, now=tx.now) > 0
 
 
-async def told_of_pauses(tx: Transaction, organization_id: int) -> list[Listener]:
+async def list_pause_listeners(tx: Transaction, organization_id: int) -> list[Listener]:
     """Every channel of the organization that is enabled and not paused."""
     return [
         Listener(row["id"], ChannelKind(row["kind"]), msgspec.json.decode(row["subscription"], type=Subscription))

@@ -190,7 +190,7 @@ async def _render_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> st
 
 async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> DeliveryView:
     delivery, attempts = await deliveries.get_delivery(unit, delivery_id)
-    known = await channels.names_of_channels(unit, [delivery.channel_id])
+    known = await channels.list_channel_names(unit, [delivery.channel_id])
     channel = None if delivery.channel_id is None else known.get(delivery.channel_id)
     return DeliveryView(
         delivery=delivery,
@@ -223,7 +223,7 @@ async def _list_deliveries(
         before=before,
         limit=PAGE_SIZE,
     )
-    known = await channels.names_of_channels(unit, [*(delivery.channel_id for delivery in found), channel_id])
+    known = await channels.list_channel_names(unit, [*(delivery.channel_id for delivery in found), channel_id])
     return DeliveryListView(
         deliveries=found,
         names={channel.id: channel.name for channel in known.values()},

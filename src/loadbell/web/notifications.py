@@ -120,7 +120,7 @@ async def test(page: NamedDependency[PageRequest]) -> Response[str]:
 async def _section_channel(unit: UnitOfWork[Principal], kind: ChannelKind) -> Channel | None:
     """The channel of a section, if there is one, for whoever may change it."""
     unit.principal.require(Action.MANAGE_CHANNELS)
-    return (await channels.first_channels(unit, unit.principal.organization_id)).get(kind)
+    return (await channels.list_first_channels(unit, unit.principal.organization_id)).get(kind)
 
 
 async def _add_channel(unit: UnitOfWork[Principal], form: Form) -> tuple[Channel, str | None]:
@@ -187,7 +187,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
 async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form | None) -> NotificationsView:
     """What the page shows; ``form``: of the section ``part``, as it was sent and not saved."""
     organization_id = unit.principal.organization_id
-    first = await channels.first_channels(unit, organization_id)
+    first = await channels.list_first_channels(unit, organization_id)
     listed = await channels.list_channels(unit, organization_id, before=None, limit=MAX_CHANNELS + 1)
     shown, more = listed[:MAX_CHANNELS], len(listed) > MAX_CHANNELS
     sample = _sample(unit.principal, unit.now)

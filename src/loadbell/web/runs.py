@@ -182,7 +182,7 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
     run = await lifecycle.get_run(unit, run_id)
     moves = await lifecycle.list_moves(unit, run_id)
     found, _ = await deliveries.list_for_run(unit, run_id, before=None, limit=MAX_DELIVERIES)
-    known = await channels.names_of_channels(unit, (delivery.channel_id for delivery in found))
+    known = await channels.list_channel_names(unit, (delivery.channel_id for delivery in found))
     measured = await measurements.get_measurements(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return RunView(

@@ -35,7 +35,7 @@ class Paused:
 
 
 @dataclass
-class _Said:
+class _Summary:
     """What the attempts of one batch say about their channel, up to the last of them."""
 
     succeeded: bool = False
@@ -53,7 +53,7 @@ async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_af
     channels are told. Gives those that were paused by this.
     """
     by_channel = _by_channel(done)
-    said = {channel: _said(items) for channel, items in by_channel.items()}
+    said = {channel: _summarize(items) for channel, items in by_channel.items()}
     if not said:
         return []
     failing = {channel for channel, one in said.items() if one.failing_since is not None}
@@ -70,7 +70,7 @@ async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_af
     for channel in standings:
         one = said[channel.id]
         if channel.health_since:  # it was resumed, or got new settings: what began before is of the past
-            one = _said(item for item in by_channel[channel.id] if item.attempt.started_at >= channel.health_since)
+            one = _summarize(item for item in by_channel[channel.id] if item.attempt.started_at >= channel.health_since)
         failing_since = one.failing_since
         if not one.succeeded and channel.failing_since is not None:
             failing_since = channel.failing_since
@@ -81,7 +81,7 @@ async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_af
             paused.append((channel, reason))
     await store.note_failing(tx, since)
     for channel, reason in paused:
-        await _tell(tx, channel, reason)
+        await _notify(tx, channel, reason)
     await throttle(tx, done)
     return [Paused(channel.id, reason) for channel, reason in paused]
 
@@ -127,9 +127,9 @@ def _by_channel(done: Iterable[Completion]) -> dict[int, list[Completion]]:
     return by_channel
 
 
-def _said(items: Iterable[Completion]) -> _Said:
+def _summarize(items: Iterable[Completion]) -> _Summary:
     """What the attempts say about the one channel that made them."""
-    one = _Said()
+    one = _Summary()
     for item in items:
         one.limited = one.limited or item.verdict.throttle_until is not None or item.leased.rate_limits > 0
         if item.pauses:
@@ -143,7 +143,7 @@ def _said(items: Iterable[Completion]) -> _Said:
     return one
 
 
-def _reason(said: _Said, failing_since: Micros | None, *, pause_after: Micros, now: Micros) -> str | None:
+def _reason(said: _Summary, failing_since: Micros | None, *, pause_after: Micros, now: Micros) -> str | None:
     if said.refusal is not None:
         return f"On {_minute(now)}: {said.refusal} When that is mended, resume the channel."
     if said.failing_since is not None and failing_since is not None and now - failing_since >= pause_after:
@@ -158,11 +158,13 @@ def _minute(instant: Micros) -> str:
     return to_datetime(instant).strftime("%Y-%m-%d %H:%M UTC")
 
 
-async def _tell(tx: Transaction, channel: store.ChannelHealth, reason: str) -> None:
+async def _notify(tx: Transaction, channel: store.ChannelHealth, reason: str) -> None:
     changes = {"name": channel.name, **diff_fields({"paused_reason": None}, {"paused_reason": reason})}
     await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes)
     told = [
-        other for other in await store.told_of_pauses(tx, channel.organization_id) if matches_pauses(other.subscription)
+        other
+        for other in await store.list_pause_listeners(tx, channel.organization_id)
+        if matches_pauses(other.subscription)
     ]
     if not told:
         return

@@ -10,7 +10,7 @@ BATCH = 500
 """How many due times one transaction changes: some milliseconds, in which nobody else writes on SQLite."""
 
 _FOUND_AT_ONCE = 20 * BATCH
-_BREATH_SECONDS = 0.001  # between two batches: others who wait for the writer come first
+_PAUSE_S = 0.001  # between two batches: others who wait for the writer come first
 
 
 class DueTimes:
@@ -30,7 +30,7 @@ class DueTimes:
         while ids := await self._find(database):
             for start in range(0, len(ids), BATCH):
                 await self._bring_nearer(database, ids[start : start + BATCH])
-                await asyncio.sleep(_BREATH_SECONDS)
+                await asyncio.sleep(_PAUSE_S)
 
     async def _find(self, database: Database) -> list[str]:
         return await database.read(lambda tx: find_ahead(tx, now=self._now, after=self._after, limit=_FOUND_AT_ONCE))

@@ -19,7 +19,7 @@ from loadbell.domain.deliveries import FinalStatus, Reason
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
-from loadbell.notify.channels import NOTED_AFTER
+from loadbell.notify.channels import WAITING_NOTICE_AFTER
 from loadbell.notify.replay import Replayer
 from loadbell.notify.sweeper import Sweeper
 from loadbell.notify.worker.attempt import Prepared, build_request, judge_result
@@ -142,7 +142,7 @@ class Worker:
     async def _run(self) -> None:
         while not (self._stopping and self._in_flight == 0 and not self._done):
             try:
-                await self._mind_clocks()
+                await self._follow_clocks()
                 pause = await self._turn()
                 await self._reap_now_and_then()  # after the turn: results that came while the database was away count
             except Unavailable as error:
@@ -156,7 +156,7 @@ class Worker:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), pause)
 
-    async def _mind_clocks(self) -> None:
+    async def _follow_clocks(self) -> None:
         """Follows a clock that was set back, and skips time in which this process stood still: both since last time."""
         await self._follow()
         times = self._read_clocks()
@@ -237,9 +237,9 @@ class Worker:
             self._look = True
             raise
         del self._done[: len(done)]
-        self._returned(surplus)
+        self._forget_surplus(surplus)
         if any(item.leased.is_replay for item in done):
-            self._replayer.look_soon()
+            self._replayer.wake()
         self._one_by_one = self._one_by_one and bool(self._done)
         for completion in done:
             self._count(completion.leased, -1)
@@ -254,7 +254,7 @@ class Worker:
         pause = (self._look_at - self._clock()) / SECOND
         return min(max(pause, 0.001), _LOOK_EVERY / SECOND)  # no longer, though the clock was set back during this turn
 
-    def _returned(self, surplus: Sequence[Leased]) -> None:
+    def _forget_surplus(self, surplus: Sequence[Leased]) -> None:
         del self._surplus[: len(surplus)]
         for leased in surplus:
             self._count(leased, -1)
@@ -301,9 +301,9 @@ class Worker:
             elif prepared.refusal is not None:
                 self._conclude(prepared, prepared.refusal)
         if exchanges:
-            self._sender.submit(exchanges, self._answered)
+            self._sender.submit(exchanges, self._complete_results)
 
-    def _answered(self, results: Sequence[tuple[Exchange, Reply | NoReply]]) -> None:
+    def _complete_results(self, results: Sequence[tuple[Exchange, Reply | NoReply]]) -> None:
         for exchange, result in results:
             assert isinstance(exchange.key, Prepared)
             self._conclude(exchange.key, result)
@@ -319,7 +319,7 @@ class Worker:
         elif key > 0:  # the key of a Test Hook is never used again
             self._healthy.add(key)
         until = done.verdict.throttle_until
-        if until is not None and until - now >= NOTED_AFTER and key > 0:
+        if until is not None and until - now >= WAITING_NOTICE_AFTER and key > 0:
             log.warning("A channel waits for its receiver", channel=key, until=rfc3339(until))
         if done.verdict.final is FinalStatus.FAILED and done.finished_at is not None:
             # The delivery log has every attempt; a line here for each would cost more than the sending.
