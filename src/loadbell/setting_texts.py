@@ -30,8 +30,8 @@ def read_values(environment: Mapping[str, str], known: Collection[str]) -> dict[
     Raises:
         BadSetting: a value is none, or the file can't be read.
     """
-    named = environment.get(CONFIG_FILE, "").strip()
-    values = _read_file(expand_path(CONFIG_FILE, _check(CONFIG_FILE, named)), known) if named else {}
+    text = environment.get(CONFIG_FILE, "").strip()
+    values = _read_file(expand_path(CONFIG_FILE, _check(CONFIG_FILE, text)), known) if text else {}
     values |= {name: value.strip() for name, value in environment.items() if name in known and value.strip()}
     return {name: _check(name, value) for name, value in values.items() if value}
 
@@ -43,9 +43,9 @@ def find_misspelled(environment: Mapping[str, str], known: Collection[str]) -> l
     for name in sorted(set(environment) - names):
         prefix, _, rest = name.upper().partition("_")
         if difflib.SequenceMatcher(a=prefix, b="LOADBELL").ratio() > _CLOSE and (
-            meant := difflib.get_close_matches(rest, [known.partition("_")[2] for known in names], 1, _CLOSE)
+            items := difflib.get_close_matches(rest, [known.partition("_")[2] for known in names], 1, _CLOSE)
         ):
-            told.append(f"{name} is not a setting and is not read. Did you mean LOADBELL_{meant[0]}?")
+            told.append(f"{name} is not a setting and is not read. Did you mean LOADBELL_{items[0]}?")
     return told
 
 
@@ -66,7 +66,7 @@ def expand_path(name: str, text: str) -> Path:
     return home / text[2:]
 
 
-def _read_file(path: Path, known: Collection[str]) -> dict[str, str]:
+def _read_file(path: Path, items: Collection[str]) -> dict[str, str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")  # with or without a byte order mark
     except OSError as error:
@@ -82,7 +82,7 @@ def _read_file(path: Path, known: Collection[str]) -> dict[str, str]:
         where = f"{CONFIG_FILE}: line {number} of {path}"
         if re.match(r"export\s", line):
             raise BadSetting(f"{where} begins with export. Remove the word: the file is not a script of the shell.")
-        if not equals or key.strip() not in known:
+        if not equals or key.strip() not in items:
             raise BadSetting(f"{where} is not NAME=value with a known name.")
         values[key.strip()] = value.strip()
     return values

@@ -208,13 +208,13 @@ def _is_postgresql(text: str) -> bool:
 
 def _postgresql_url(text: str) -> str:
     try:
-        given = parse_postgresql_url(text).parameters
+        values = parse_postgresql_url(text).parameters
     except ValueError as error:
         raise BadSetting(f"LOADBELL_DATABASE_URL: {error}.") from None
     for name in FILES:
-        if name in given and given[name] != SYSTEM_CERTIFICATES and not os.access(given[name], os.R_OK):
+        if name in values and values[name] != SYSTEM_CERTIFICATES and not os.access(values[name], os.R_OK):
             raise BadSetting(f"LOADBELL_DATABASE_URL: the file that {name} names can't be read. Write its whole path.")
-    if "user" not in given and not os.environ.get("PGUSER"):
+    if "user" not in values and not os.environ.get("PGUSER"):
         try:
             getpass.getuser()
         except (KeyError, OSError):

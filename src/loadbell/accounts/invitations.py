@@ -210,10 +210,10 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
             user_id = await insert_user(tx, email=invitation.email, name=name or "", password_hash=new_hash)
             await append_account_entry(tx, user_id, address, "account.created", {"email": invitation.email})
         else:
-            held = await lock_user(tx, proven.id)
-            if held is None or held.password_hash != proven.password_hash:  # it was changed while it was compared
+            user = await lock_user(tx, proven.id)
+            if user is None or user.password_hash != proven.password_hash:  # it was changed while it was compared
                 raise _wrong_password(invitation.email)
-            user_id = held.id
+            user_id = user.id
             if await get_role(tx, invitation.organization_id, user_id) is not None:
                 raise Conflict(f"{invitation.email} is a member already. Sign in instead.")
         joined = await _join(tx, invitation, user_id, address=address)

@@ -101,8 +101,8 @@ async def _demote_owner(unit: UnitOfWork[Principal]) -> None:
 async def _check_projects(tx: Transaction, organization_id: int, project_ids: tuple[int, ...]) -> None:
     unknown = set(project_ids) - set(await all_project_ids(tx, organization_id))
     if unknown:
-        listed = ", ".join(str(project) for project in sorted(unknown))
-        raise Invalid(FieldError("project_ids", f"the organization has no project {listed}"))
+        text = ", ".join(str(project) for project in sorted(unknown))
+        raise Invalid(FieldError("project_ids", f"the organization has no project {text}"))
 
 
 async def _member(tx: Transaction, organization_id: int, user_id: int) -> Member:

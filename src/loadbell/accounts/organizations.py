@@ -101,10 +101,10 @@ async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrga
     """
     unit.principal.require(Action.CREATE_ORGANIZATION)
     await require_organization_quota(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
-    made = await _insert_organization(unit.tx, name, unit.principal.user_id, unit.principal.address)
-    subject = f"organization {made.organization_id}"
+    organization = await _insert_organization(unit.tx, name, unit.principal.user_id, unit.principal.address)
+    subject = f"organization {organization.organization_id}"
     await append_entry(unit.tx, unit.principal, "organization.created", subject, {"name": name})
-    return made
+    return organization
 
 
 async def add_organization(unit: UnitOfWork[SignedIn], name: str) -> NewOrganization:
@@ -191,9 +191,9 @@ async def delete_organization(unit: UnitOfWork[Principal], organization_id: int,
 
 
 async def _require_organization(tx: Transaction, organization_id: int) -> Organization:
-    found = await store.get_organization(tx, organization_id)
-    assert found is not None, "the asker belongs to it"
-    return found
+    organization = await store.get_organization(tx, organization_id)
+    assert organization is not None, "the asker belongs to it"
+    return organization
 
 
 async def _insert_organization(tx: Transaction, name: str, user_id: int, address: str | None) -> NewOrganization:

@@ -48,8 +48,8 @@ async def request_reset(
 
     async def ask(tx: Transaction) -> None:
         user = await find_user_by_email(tx, email)
-        known = await list_addresses(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
-        await take_tokens(tx, _buckets(email, address, known=network_of(address) in map(network_of, known)))
+        items = await list_addresses(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
+        await take_tokens(tx, _buckets(email, address, known=network_of(address) in map(network_of, items)))
         if user is not None:
             await _send_link(tx, user, address, base_url=installation.base_url)
 
@@ -65,10 +65,10 @@ async def find_reset(tx: Transaction, token: str) -> str:
     Raises:
         NotFound: it is unknown, used, replaced or expired.
     """
-    found = await store.find_reset(tx, hash_credential(token))
-    if found is None:
+    password_reset = await store.find_reset(tx, hash_credential(token))
+    if password_reset is None:
         raise _invalid_link()
-    return found.email
+    return password_reset.email
 
 
 async def complete_reset(
@@ -94,10 +94,10 @@ async def complete_reset(
 
     async def accept(tx: Transaction) -> int:
         reset_hash = hash_credential(token)
-        found = await store.find_reset(tx, reset_hash)
-        if found is None:
+        password_reset = await store.find_reset(tx, reset_hash)
+        if password_reset is None:
             raise _invalid_link()
-        await lock_user(tx, found.user_id)  # before the link, as whoever asks for another one does
+        await lock_user(tx, password_reset.user_id)  # before the link, as whoever asks for another one does
         user_id = await store.take_reset(tx, reset_hash)
         if user_id is None:
             raise _invalid_link()

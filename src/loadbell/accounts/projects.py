@@ -33,7 +33,7 @@ async def list_project_names(unit: UnitOfWork[Principal]) -> dict[int, str]:
     """By id, the names of the newest projects whose runs the asker sees; at most ``MAX_NAMES`` are looked at."""
     unit.principal.require(Action.READ_RUNS)
     listed = await store.list_projects(unit.tx, unit.principal.organization_id, before=None, limit=MAX_NAMES)
-    return {one.id: one.name for one in listed if unit.principal.can_see_project(one.id)}
+    return {project.id: project.name for project in listed if unit.principal.can_see_project(project.id)}
 
 
 async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:

@@ -70,14 +70,14 @@ async def start_session(
         await append_account_entry(tx, ended.user_id, address, "session.ended", {"session_id": ended.id})
     await delete_old_sessions(tx, user_id, tx.now - SESSION_LIFETIME)
     session = make_credential(Prefix.SESSION, tx.random)
-    shown = "".join(filter(str.isprintable, agent or ""))[:_MAX_AGENT_LENGTH]
+    text = "".join(filter(str.isprintable, agent or ""))[:_MAX_AGENT_LENGTH]
     expires_at = tx.now + SESSION_LIFETIME
     session_id = await insert_session(
         tx,
         user_id=user_id,
         session_hash=hash_credential(session),
         address=address,
-        agent=shown or None,
+        agent=text or None,
         expires_at=expires_at,
     )
     await append_account_entry(tx, user_id, address, "account.signed_in", {"session_id": session_id})

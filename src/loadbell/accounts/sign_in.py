@@ -33,14 +33,14 @@ async def verify_password(
         RateLimited: it was tried too often, from ``address`` or for this user; or too many are being compared.
     """
     email, here = email.lower(), network_of(address)
-    buckets = [Bucket(PER_NETWORK_AND_USER, ("person", here, email)), Bucket(PER_NETWORK, ("place", here))]
+    turns = [Bucket(PER_NETWORK_AND_USER, ("person", here, email)), Bucket(PER_NETWORK, ("place", here))]
 
     async def take(tx: Transaction) -> tuple[UserRow | None, list[Bucket]]:
         user = await find_user_by_email(tx, email)
         # Asked for nobody, too, so that it takes as long.
-        known = await list_addresses(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
-        asked = [*buckets]
-        if here not in map(network_of, known):
+        items = await list_addresses(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
+        asked = [*turns]
+        if here not in map(network_of, items):
             asked.append(Bucket(PER_USER, ("email", email)))
         await take_tokens(tx, asked)
         return user, asked

@@ -44,12 +44,12 @@ _NOUNS = {
 
 def routers(context: AppContext) -> list[Router]:
     """All of REST v1, and the document that describes it."""
-    written = document(_NOUNS.items(), context.installation.base_url)
+    data = document(_NOUNS.items(), context.installation.base_url)
 
     @get("/openapi.json")
     async def openapi() -> Response[bytes]:
         """The OpenAPI document; public."""
-        return Response(written, media_type=MediaType.JSON)
+        return Response(data, media_type=MediaType.JSON)
 
     handlers = [handler for noun in _NOUNS.values() for handler in noun]
     return [Router(PREFIX, route_handlers=[*handlers, openapi])]

@@ -257,8 +257,13 @@ def run(found: runs.Run, base_url: str) -> Run:
         ended_at=_time(found.ended_at),
         metrics=found.metrics,
         thresholds=[
-            Threshold(one.expression, one.ok, one.value, measured=False if one.is_empty else msgspec.UNSET)
-            for one in found.thresholds
+            Threshold(
+                threshold.expression,
+                threshold.ok,
+                threshold.value,
+                measured=False if threshold.is_empty else msgspec.UNSET,
+            )
+            for threshold in found.thresholds
         ],
         links=[Link(link.title, link.url) for link in found.links],
         note=found.note,
@@ -295,7 +300,9 @@ def delivery_with_attempts(
 ) -> DeliveryWithAttempts:
     """A delivery by itself; whoever may not read the log sees neither what was sent, nor where, nor what came back."""
     whole = principal.may(Action.READ_LOG)
-    return DeliveryWithAttempts(**_delivery(found), attempts=[_attempt(one, with_bodies=whole) for one in attempts])
+    return DeliveryWithAttempts(
+        **_delivery(found), attempts=[_attempt(attempt, with_bodies=whole) for attempt in attempts]
+    )
 
 
 def replay(found: replays.Replay) -> Replay:
@@ -353,8 +360,8 @@ def _delivery(found: deliveries.Delivery) -> dict[str, Any]:
     }
 
 
-def _attempt(made: deliveries.Attempt, *, with_bodies: bool) -> Attempt:
-    exchange = made.exchange
+def _attempt(attempt: deliveries.Attempt, *, with_bodies: bool) -> Attempt:
+    exchange = attempt.exchange
     sent = received = None
     if exchange is not None:
         sent = Sent(
@@ -367,12 +374,12 @@ def _attempt(made: deliveries.Attempt, *, with_bodies: bool) -> Attempt:
             body = exchange.response_body if with_bodies else None
             received = Received(_headers(exchange.response_headers), body, exchange.truncated)
     return Attempt(
-        number=made.number,
-        cause=made.cause,
-        started_at=rfc3339(made.started_at),
-        duration_ms=made.duration / 1000,
-        reason=made.reason,
-        message=made.message,
+        number=attempt.number,
+        cause=attempt.cause,
+        started_at=rfc3339(attempt.started_at),
+        duration_ms=attempt.duration / 1000,
+        reason=attempt.reason,
+        message=attempt.message,
         status_code=None if exchange is None else exchange.status_code,
         request=sent,
         response=received,

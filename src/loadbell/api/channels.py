@@ -25,7 +25,7 @@ async def create_channel(
     unit: UnitOfWork[Principal], organization_id: int, body: bodies.NewChannelBody
 ) -> answers.CreatedChannel:
     """Adds a channel. A WebHook's signing secret is in this answer and in no other."""
-    made, secret = await channels.create_channel(
+    channel, secret = await channels.create_channel(
         unit,
         organization_id,
         kind=body.kind,
@@ -34,7 +34,7 @@ async def create_channel(
         subscription=Subscription() if body.subscription is None else body.subscription.subscription(),
         enabled=body.enabled is not False,
     )
-    return answers.created_channel(made, unit.principal, secret, unit.now)
+    return answers.created_channel(channel, unit.principal, secret, unit.now)
 
 
 @route("GET", "/organizations/{organization_id}/channels", "List channels", refusals=(404,))

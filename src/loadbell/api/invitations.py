@@ -92,14 +92,16 @@ async def create_invitation(
     A former invitation to the same address is replaced. An organization may invite 30 times at once and then once a
     minute; one address may be invited 5 times at once and then once an hour, by all organizations together.
     """
-    made = await invitations.invite(
+    invitation = await invitations.invite(
         unit,
         organization_id,
         email=body.email,
         role=Role(body.role),
         project_ids=tuple(body.project_ids or ()),
     )
-    return CreatedInvitation(**_to_json(made.invitation), url=made.url, token=made.token, mailed=made.mailed)
+    return CreatedInvitation(
+        **_to_json(invitation.invitation), url=invitation.url, token=invitation.token, mailed=invitation.mailed
+    )
 
 
 @route("GET", "/organizations/{organization_id}/invitations", "List invitations", refusals=(404,))

@@ -67,8 +67,8 @@ class _Route:
 def document(tags: Iterable[tuple[str, Iterable[HTTPRouteHandler]]], base_url: str) -> bytes:
     """The document for these handlers, by noun, served at ``base_url``, as JSON."""
     routes = [_route(tag, handler) for tag, handlers in tags for handler in handlers]
-    wanted = dict.fromkeys(kind for route in routes for kind in _types(route.operation))
-    kinds = [*wanted, Problem, *webhooks.PAYLOADS.values()]
+    values = dict.fromkeys(kind for route in routes for kind in _types(route.operation))
+    kinds = [*values, Problem, *webhooks.PAYLOADS.values()]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=_REF)
     describe_settings(components)
     schema_of: _Schemas = dict(zip(kinds, schemas, strict=True))
@@ -124,10 +124,10 @@ def _types(operation: Operation) -> Iterable[Any]:
 
 
 def _operation(route: _Route, schema_of: _Schemas) -> dict[str, Any]:
-    told = route.operation
+    operation = route.operation
     parameters = [_path_parameter(name) for name in re.findall(r"\{(\w+)\}", route.path)]
-    if told.query is not None:
-        hints = typing.get_type_hints(told.query, include_extras=True)
+    if operation.query is not None:
+        hints = typing.get_type_hints(operation.query, include_extras=True)
         parameters += [
             {"name": name, "in": "query", "required": False, "schema": _without_null(schema_of[hint])}
             for name, hint in hints.items()
@@ -137,20 +137,23 @@ def _operation(route: _Route, schema_of: _Schemas) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": route.name,
         "tags": [route.tag],
-        "summary": told.summary,
+        "summary": operation.summary,
         "description": route.description,
         "parameters": parameters,
     }
-    if told.body is not None:
-        required = any(field.required for field in msgspec.structs.fields(told.body))
+    if operation.body is not None:
+        required = any(field.required for field in msgspec.structs.fields(operation.body))
         described["requestBody"] = {
             "required": required,
-            "content": {"application/json": {"schema": schema_of[told.body]}},
+            "content": {"application/json": {"schema": schema_of[operation.body]}},
         }
-    if told.credential is not Credential.TOKEN:
-        described["security"] = [] if told.credential is Credential.NONE else [{told.credential.value: []}]
+    if operation.credential is not Credential.TOKEN:
+        described["security"] = [] if operation.credential is Credential.NONE else [{operation.credential.value: []}]
     described["responses"] = {
-        **{str(status): _answer(status, kind, told.media_type, schema_of) for status, kind in told.answers.items()},
+        **{
+            str(status): _answer(status, kind, operation.media_type, schema_of)
+            for status, kind in operation.answers.items()
+        },
         **{str(status): _refusal(status, schema_of) for status in sorted(_refusals(route))},
     }
     return described
@@ -186,10 +189,10 @@ def _path_parameter(name: str) -> dict[str, Any]:
 
 
 def _answer(status: int, kind: Any, media_type: str, schema_of: _Schemas) -> dict[str, Any]:
-    said: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": {"X-Request-ID": _REQUEST_ID}}
+    values: dict[str, Any] = {"description": HTTPStatus(status).phrase, "headers": {"X-Request-ID": _REQUEST_ID}}
     if kind is not None:
-        said["content"] = {media_type: {"schema": schema_of[kind]}}
-    return said
+        values["content"] = {media_type: {"schema": schema_of[kind]}}
+    return values
 
 
 def _refusal(status: int, schema_of: _Schemas) -> dict[str, Any]:

@@ -136,8 +136,8 @@ async def delete_organization(request: ApiRequest, organization_id: int, query: 
     return OrganizationLoss(**asdict(loss))
 
 
-def _created(made: organizations.NewOrganization) -> CreatedOrganization:
-    return CreatedOrganization(made.organization_id, made.project_id, made.token)
+def _created(organization: organizations.NewOrganization) -> CreatedOrganization:
+    return CreatedOrganization(organization.organization_id, organization.project_id, organization.token)
 
 
 def _to_json(organization: orgs.Organization, principal: Principal) -> Organization:

@@ -59,7 +59,7 @@ class SessionPage(Page[Session]):
 async def create_session(request: PublicRequest, body: SignInBody) -> CreatedSession:
     """Begins a session of 30 days. If a session is sent along, it ends: the new one takes its place."""
     context = request.context
-    made = await sign_in(
+    session = await sign_in(
         context.database,
         context.passwords,
         body.email,
@@ -68,7 +68,9 @@ async def create_session(request: PublicRequest, body: SignInBody) -> CreatedSes
         agent=request.header("user-agent"),
         former=request.credential(),
     )
-    return CreatedSession(made.id, made.session, made.user_id, rfc3339(made.created_at), rfc3339(made.expires_at))
+    return CreatedSession(
+        session.id, session.session, session.user_id, rfc3339(session.created_at), rfc3339(session.expires_at)
+    )
 
 
 @route("GET", "/sessions", "List your sessions")

@@ -26,6 +26,8 @@ async def wait_for_test(request: ApiRequest, started: msgspec.Raw) -> Response[b
 
     max_wait = request.context.send_timeout + GRACE
     delivery = await poll_until(
-        lambda seen: seen.status in ENDED, lambda: request.read(read_delivery, delivery_id), max_wait
+        lambda delivery_with_attempts: delivery_with_attempts.status in ENDED,
+        lambda: request.read(read_delivery, delivery_id),
+        max_wait,
     )
     return json_response(HTTPStatus.OK if delivery.status in ENDED else HTTPStatus.ACCEPTED, delivery)

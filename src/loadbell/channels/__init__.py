@@ -13,8 +13,8 @@ from loadbell.outbound.contract import ChannelType
 def channel_types() -> dict[ChannelKind, ChannelType[Any]]:
     """Every kind that this installation knows, found among the modules of this package, in the order of the enum."""
     modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    found = {module.CHANNEL.kind: module.CHANNEL for module in modules if hasattr(module, "CHANNEL")}
-    return {kind: found[kind] for kind in ChannelKind if kind in found}
+    values = {module.CHANNEL.kind: module.CHANNEL for module in modules if hasattr(module, "CHANNEL")}
+    return {kind: values[kind] for kind in ChannelKind if kind in values}
 
 
 def channel_type(kind: ChannelKind) -> ChannelType[Any]:

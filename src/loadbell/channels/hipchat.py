@@ -118,7 +118,7 @@ class HipChat(ChannelType[HipChatSettings]):
         400 is our fault and pauses nothing; all else is worth another attempt. When HipChat says that nothing is left
         of a rate, the channel's next message waits for the reset that it names.
         """
-        said = describe_reply(reply) + _describe_error(reply.body)
+        text = describe_reply(reply) + _describe_error(reply.body)
         if reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome(
                 Reason.OK,
@@ -127,13 +127,13 @@ class HipChat(ChannelType[HipChatSettings]):
             )
         if reply.status in _PERMANENT:
             reason, advice = _PERMANENT[reply.status]
-            return Outcome(reason, f"{said}. {advice}", pauses=True)
+            return Outcome(reason, f"{text}. {advice}", pauses=True)
         if reply.status == HTTPStatus.BAD_REQUEST:
-            return Outcome(Reason.BAD_PAYLOAD, f"{said}. {OUR_FAULT}")
+            return Outcome(Reason.BAD_PAYLOAD, f"{text}. {OUR_FAULT}")
         outcome = judge_temporary(reply, now)
         if outcome.reason is Reason.RATE_LIMITED and outcome.retry_after is None:
             outcome = replace(outcome, retry_after=_seconds_to_reset(reply, now, _is_quota_spent(reply) or _RATES))
-        return outcome if outcome.reason is Reason.HTTP_3XX else replace(outcome, message=f"{said}.")
+        return outcome if outcome.reason is Reason.HTTP_3XX else replace(outcome, message=f"{text}.")
 
 
 CHANNEL = HipChat()
@@ -143,13 +143,13 @@ def _message(headline: str, notice: Notice, links: Sequence[Link]) -> str:
     """The notification in HTML. Lines that have no room are counted at its end."""
     lines = list(_lines(headline, notice, links))
     room = MAX_MESSAGE_LENGTH - length(_more(len(lines)))
-    taken = lines[0]
+    text = lines[0]
     for number, line in enumerate(lines[1:], 1):
-        longer = f"{taken}<br>{line}"
+        longer = f"{text}<br>{line}"
         if length(longer) > room:
-            return taken + _more(len(lines) - number)
-        taken = longer
-    return taken
+            return text + _more(len(lines) - number)
+        text = longer
+    return text
 
 
 def _more(count: int) -> str:
@@ -158,13 +158,13 @@ def _more(count: int) -> str:
 
 def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str]:
     """The story, a line each: every line is whole HTML."""
-    told = f"<strong>{_html(headline, MAX_VALUE_LENGTH)}</strong>"
+    text = f"<strong>{_html(headline, MAX_VALUE_LENGTH)}</strong>"
     subject = _html(notice.subject, MAX_SUBJECT_LENGTH)
     if links:
-        told = f"{told}: {_anchor(links[0], subject or _html(links[0].title, MAX_VALUE_LENGTH))}"
+        text = f"{text}: {_anchor(links[0], subject or _html(links[0].title, MAX_VALUE_LENGTH))}"
     elif subject:
-        told = f"{told}: {subject}"
-    yield told
+        text = f"{text}: {subject}"
+    yield text
     if notice.why:
         yield _html(notice.why, MAX_EXPLANATION_LENGTH)
     for verdict in verdicts(notice.thresholds, MAX_THRESHOLDS, MAX_VALUE_LENGTH):
@@ -242,6 +242,6 @@ def _is_quota_spent(reply: Reply) -> tuple[str, ...]:
 
 def _seconds_to_reset(reply: Reply, now: Micros, rates: Sequence[str]) -> Micros | None:
     """How long until all of ``rates`` are whole again, by HipChat's clock; None if it doesn't say or has passed."""
-    told = [(reply.header(f"X-{name}-Reset") or "").strip() for name in rates]
-    waits = [int(reset) * SECOND - now for reset in told if re.fullmatch(r"[0-9]{1,12}", reset)]
+    items = [(reply.header(f"X-{name}-Reset") or "").strip() for name in rates]
+    waits = [int(reset) * SECOND - now for reset in items if re.fullmatch(r"[0-9]{1,12}", reset)]
     return max((wait for wait in waits if 0 < wait <= MAX_RESET_DELAY), default=None)

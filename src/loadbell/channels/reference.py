@@ -52,14 +52,14 @@ def settings_schema(kind: ChannelKind, *, change: bool = False) -> dict[str, Any
     """The JSON Schema of the settings object of ``kind``; in a ``change`` each of them may be left out."""
     settings = list_settings(kind)
     properties = {}
-    for one in settings:
-        told: dict[str, Any] = {**_SCHEMAS[one.value_type], "title": one.label, "description": one.help}
-        if one.name == "url":
-            told["format"] = "uri"
-        if one.secret:
-            told["writeOnly"] = True
-        properties[one.name] = told
-    required = [one.name for one in settings if one.required and not change]
+    for setting in settings:
+        values: dict[str, Any] = {**_SCHEMAS[setting.value_type], "title": setting.label, "description": setting.help}
+        if setting.name == "url":
+            values["format"] = "uri"
+        if setting.secret:
+            values["writeOnly"] = True
+        properties[setting.name] = values
+    required = [setting.name for setting in settings if setting.required and not change]
     return {
         "type": "object",
         "properties": properties,

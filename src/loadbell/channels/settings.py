@@ -40,7 +40,7 @@ def parse_settings(
         Invalid: something is wrong; it carries every wrong field, as ``settings.url``.
     """
     channel = channel_type(kind)
-    fields = {one.name: one for one in list_settings(kind)}
+    fields = {setting.name: setting for setting in list_settings(kind)}
     errors = [
         FieldError(f"settings.{name[:_MAX_NAME_LENGTH]}", f"A {channel.title} channel has no such setting.")
         for name in raw

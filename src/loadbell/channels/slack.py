@@ -165,9 +165,9 @@ def _is_slacks(host: str | None) -> bool:
 
 def _title(notice: Notice, now: Micros) -> str:
     late = notice.late_by(now)
-    told = f"{_SYMBOLS[notice.tone]} {notice.headline}" + (f" ({late})" if late else "")
+    text = f"{_SYMBOLS[notice.tone]} {notice.headline}" + (f" ({late})" if late else "")
     subject = readable(notice.subject)
-    return f"{told}: {subject}" if subject else told
+    return f"{text}: {subject}" if subject else text
 
 
 def _blocks(title: str, notice: Notice) -> list[dict[str, Any]]:
@@ -198,11 +198,11 @@ def _text(title: str, notice: Notice) -> str:
         f"{readable(fact.label)}: {truncate(readable(fact.value), MAX_VALUE_LENGTH)}"
         for fact in (*notice.facts, *notice.metrics)
     ]
-    told = "\n".join([truncate(title, MAX_TITLE_LENGTH), *_story(notice), " · ".join(details)]).rstrip("\n")
+    text = "\n".join([truncate(title, MAX_TITLE_LENGTH), *_story(notice), " · ".join(details)]).rstrip("\n")
     links = _format_links(_usable_links(notice.links))
     if not links:
-        return truncate(told, MAX_TEXT_LENGTH, _neutralize)
-    return truncate(told, MAX_TEXT_LENGTH - length(links) - 1, _neutralize) + "\n" + links
+        return truncate(text, MAX_TEXT_LENGTH, _neutralize)
+    return truncate(text, MAX_TEXT_LENGTH - length(links) - 1, _neutralize) + "\n" + links
 
 
 def _story(notice: Notice) -> list[str]:

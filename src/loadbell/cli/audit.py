@@ -42,12 +42,19 @@ def list_entries(  # noqa: PLR0913, PLR0917 - one argument for each filter
 ) -> None:
     """List what was changed in the organization, newest first."""
     path, filters = _build_query(user, action, since, until)
-    found = request_all(path, limit=limit, **filters)
+    items = request_all(path, limit=limit, **filters)
     rows = [
-        (format_time(one["created_at"]), _who(one), one["address"] or "-", one["action"], one["subject"], _changes(one))
-        for one in found
+        (
+            format_time(item["created_at"]),
+            _who(item),
+            item["address"] or "-",
+            item["action"],
+            item["subject"],
+            _changes(item),
+        )
+        for item in items
     ]
-    show_list(found, rows, as_json=as_json, empty="The audit log has no such entry. Ask for more with fewer options.")
+    show_list(items, rows, as_json=as_json, empty="The audit log has no such entry. Ask for more with fewer options.")
 
 
 def export(  # noqa: PLR0913, PLR0917 - one argument for each filter
@@ -108,8 +115,8 @@ def _export_database(
 
         while entries := await database.read(page):
             for owner, entry in entries:
-                found = {**asdict(entry), "created_at": rfc3339(entry.created_at)}
-                print(json.dumps({"organization_id": owner, "user": found.pop("email"), **found}))
+                values = {**asdict(entry), "created_at": rfc3339(entry.created_at)}
+                print(json.dumps({"organization_id": owner, "user": values.pop("email"), **values}))
             before = entries[-1][1].id
 
     run_with_database(export_whole)

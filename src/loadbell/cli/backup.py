@@ -49,6 +49,6 @@ def backup(
     except WrongState as error:
         raise CommandError(str(error), ExitCode.WRONG_STATE) from None
     key_file = None if settings.secret_key else str(settings.data_dir / KEY_FILE)
-    told = f"{file} has the database as it was just now ({size:,} bytes).\n"
-    told += f"The secret key is not in it. Keep that, too, and somewhere else: {key_file or 'LOADBELL_SECRET_KEY'}"
-    show({"file": str(file), "bytes": size, "key_file": key_file}, told, as_json=as_json)
+    text = f"{file} has the database as it was just now ({size:,} bytes).\n"
+    text += f"The secret key is not in it. Keep that, too, and somewhere else: {key_file or 'LOADBELL_SECRET_KEY'}"
+    show({"file": str(file), "bytes": size, "key_file": key_file}, text, as_json=as_json)

@@ -46,7 +46,7 @@ class _Add(TyperCommand):
 def list_channels(as_json: AsJson = False) -> None:
     """List the organization's channels, newest first."""
     channels = request_all(f"/organizations/{own_organization()}/channels")
-    rows = [(one["id"], one["kind"], one["name"], _place(one), _state(one)) for one in channels]
+    rows = [(item["id"], item["kind"], item["name"], _place(item), _state(item)) for item in channels]
     empty = "There are no channels yet. Add one with: loadbell channels add"
     show_list(channels, rows, as_json=as_json, empty=empty)
 
@@ -77,11 +77,11 @@ def add(
     body: dict[str, Any] = {"kind": kind, "name": name, "settings": _settings(kind, settings or [])}
     if only_failures:
         body["subscription"] = {"events": ["test.finished"], "only_failures": True}
-    made = request("POST", f"/organizations/{own_organization()}/channels", body)
-    told = f"Channel {made['id']} is added: {_place(made)}"
-    if secret := made.get("signing_secret"):
-        told += f"\nSigning secret, shown this once: {secret}"
-    show(made, told, as_json=as_json)
+    values = request("POST", f"/organizations/{own_organization()}/channels", body)
+    text = f"Channel {values['id']} is added: {_place(values)}"
+    if secret := values.get("signing_secret"):
+        text += f"\nSigning secret, shown this once: {secret}"
+    show(values, text, as_json=as_json)
 
 
 def send_test(channel_id: ChannelId, as_json: AsJson = False) -> None:
@@ -115,8 +115,8 @@ def resume(
     was_paused = request("GET", f"/channels/{channel_id}")["paused_reason"] is not None
     channel = request("POST", f"/channels/{channel_id}/resume", {"held": held})
     done = "What it held is being delivered." if held == "deliver" else "What it held is dropped."
-    told = f"Channel {channel_id} tells again. {done}" if was_paused else f"Channel {channel_id} was not paused."
-    show(channel, told, as_json=as_json)
+    text = f"Channel {channel_id} tells again. {done}" if was_paused else f"Channel {channel_id} was not paused."
+    show(channel, text, as_json=as_json)
 
 
 def delete(channel_id: ChannelId) -> None:
@@ -159,7 +159,7 @@ def _settings(kind: str, assignments: list[str]) -> dict[str, Any]:
     from loadbell.channels.reference import list_settings  # noqa: PLC0415 - as above
 
     known = next((found for found in channel_types() if found.value == kind), None)
-    types = {} if known is None else {one.name: one.value_type for one in list_settings(known)}
+    types = {} if known is None else {setting.name: setting.value_type for setting in list_settings(known)}
     settings: dict[str, Any] = {}
     for assignment in assignments:
         path, equals, text = assignment.partition("=")

@@ -49,9 +49,11 @@ def demo(
             seen = True
             if keep:
                 _keep_running(show, stage, news)
-    except DemoFailed as left:
+    except DemoFailed as demo_failed:
         if not seen:
-            raise CommandError("the demo was stopped; nothing is left of it.", _BY_SIGNAL + left.number) from None
+            raise CommandError(
+                "the demo was stopped; nothing is left of it.", _BY_SIGNAL + demo_failed.number
+            ) from None
         show.title("The demo is over; nothing is left of it.")
         return
     _suggest(show)
@@ -91,17 +93,17 @@ class _Arrivals:
 
     def missing(self) -> list[str]:
         """What of the run's news has not been told of each kind of channel: ``slack test.finished``."""
-        asked = {"slack": self._slack, "hipchat": self._hipchat, "webhook": self._receiver}
+        values = {"slack": self._slack, "hipchat": self._hipchat, "webhook": self._receiver}
         arrived = {
             kind: {received.header(_EVENT) for received in fake.requests[: self._shown_ids[kind]]}
-            for kind, fake in asked.items()
+            for kind, fake in values.items()
         }
         return [f"{kind} {event}" for kind in arrived for event in _RUNS_NEWS if event not in arrived[kind]]
 
     def run_ids(self) -> set[int]:
         """The runs that the WebHook's notifications tell of."""
-        told = [received for received in self._receiver.requests if received.header(_EVENT) in _RUNS_NEWS]
-        return {int(json.loads(received.body)["load_test_run_id"]) for received in told}
+        requests = [received for received in self._receiver.requests if received.header(_EVENT) in _RUNS_NEWS]
+        return {int(json.loads(received.body)["load_test_run_id"]) for received in requests}
 
     def _new(self, kind: str, come: Sequence[T]) -> Sequence[T]:
         new = come[self._shown_ids[kind] :]

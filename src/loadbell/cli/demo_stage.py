@@ -38,8 +38,8 @@ def find_locust() -> list[str]:
     """
     if importlib.util.find_spec("locust") is not None:
         return [sys.executable, "-P", "-m", "locust"]
-    if found := shutil.which("locust"):
-        return [found]
+    if text := shutil.which("locust"):
+        return [text]
     raise CommandError(
         "The demo runs a real Locust load test, and Locust isn't installed. Get it beside loadbell with: "
         f"{sys.executable} -m pip install locust — or anywhere on the PATH with: pipx install locust"
@@ -200,12 +200,14 @@ class Stage:
     def _environment(self) -> dict[str, str]:
         """Ours without what the user set for other servers, other load tests, or a proxy."""
         foreign = ("LOADBELL_", "LOCUST_")
-        kept = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
-        for name in [name for name in kept if name.lower().endswith("_proxy")]:
-            del kept[name]
-        if path := kept.get("PYTHONPATH"):
-            kept["PYTHONPATH"] = os.pathsep.join(str(Path(part).absolute()) for part in path.split(os.pathsep) if part)
-        return kept | {
+        values = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
+        for name in [name for name in values if name.lower().endswith("_proxy")]:
+            del values[name]
+        if path := values.get("PYTHONPATH"):
+            values["PYTHONPATH"] = os.pathsep.join(
+                str(Path(part).absolute()) for part in path.split(os.pathsep) if part
+            )
+        return values | {
             "LOADBELL_DATA_DIR": str(self.folder / "data"),
             "LOADBELL_ALLOWED_NETWORKS": "127.0.0.0/8,::1/128",
             "LOADBELL_URL": self.url,

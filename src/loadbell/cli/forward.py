@@ -72,8 +72,8 @@ def make_forwarder(url: str, done: Callable[[Received, ForwardResult], None]) ->
 
             # A daemon: an address that hangs must not hold up the end.
             threading.Thread(target=work, name="forward", daemon=True).start()
-            made = await answer
-            return await respond(made.status, made.headers, made.body)(writer)
+            forward_result = await answer
+            return await respond(forward_result.status, forward_result.headers, forward_result.body)(writer)
 
         return behave
 

@@ -114,8 +114,8 @@ def _make_receiver(kind: Kind, url: str, arrivals: Arrivals) -> "Callable[[Recei
         words = f"forwarded: no answer ({forwarded.error}), so 502 was answered"
         if forwarded.error is None:
             words = f"forwarded: {forwarded.status} was answered"
-        told = {"status": forwarded.status, "error": forwarded.error}
-        arrivals.put(ReceivedEvent(request, words=words, became={"forwarded": told}))
+        values = {"status": forwarded.status, "error": forwarded.error}
+        arrivals.put(ReceivedEvent(request, words=words, became={"forwarded": values}))
 
     try:
         return make_forwarder(url, done)
@@ -163,7 +163,7 @@ def _to_json(arrival: ReceivedEvent) -> str:
         body = json.loads(request.body)
     except (ValueError, RecursionError):
         body = request.body.decode("utf-8", "replace")
-    told = {
+    values = {
         "at": _format_time(request).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "event": request.header("X-LoadImpact-Event"),
         "id": request.header("X-LoadImpact-ID"),
@@ -173,7 +173,7 @@ def _to_json(arrival: ReceivedEvent) -> str:
         "body": body,
         **arrival.became,
     }
-    return json.dumps(told)
+    return json.dumps(values)
 
 
 def _to_text(arrival: ReceivedEvent) -> str:
@@ -182,10 +182,10 @@ def _to_text(arrival: ReceivedEvent) -> str:
     event = request.header("X-LoadImpact-Event") or "a request of something else than loadbell"
     head = f"{_format_time(request):%H:%M:%S} UTC  {event}  {request.header('X-LoadImpact-ID') or ''}"
     content = arrival.text if arrival.text is not None else _pretty(request.body)
-    told = [f"{request.method} {request.path.partition('?')[0]}  {_summarize(request)}", "", *content.splitlines()]
+    items = [f"{request.method} {request.path.partition('?')[0]}  {_summarize(request)}", "", *content.splitlines()]
     if arrival.words:
-        told += ["", f"-> {arrival.words}"]
-    return "\n".join(["", _printable(head).rstrip(), *(f"  {_printable(line)}".rstrip() for line in told)])
+        items += ["", f"-> {arrival.words}"]
+    return "\n".join(["", _printable(head).rstrip(), *(f"  {_printable(line)}".rstrip() for line in items)])
 
 
 def _summarize(request: "Received") -> str:

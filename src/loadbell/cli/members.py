@@ -39,19 +39,19 @@ def register(app: typer.Typer) -> None:
 
 def list_members(as_json: AsJson = False) -> None:
     """List the organization's members."""
-    found = _members(own_organization())
+    items = _members(own_organization())
     rows = [
         (
-            one["user_id"],
-            one["email"],
-            one["name"],
-            one["role"],
-            _projects(one),
-            f"since {format_time(one['created_at'])}",
+            item["user_id"],
+            item["email"],
+            item["name"],
+            item["role"],
+            _projects(item),
+            f"since {format_time(item['created_at'])}",
         )
-        for one in found
+        for item in items
     ]
-    show_list(found, rows, as_json=as_json, empty="There are no members.")
+    show_list(items, rows, as_json=as_json, empty="There are no members.")
 
 
 def invite(
@@ -62,24 +62,24 @@ def invite(
 ) -> None:
     """Invite somebody, and print the link to join with. It is shown this once, and mailed if the server sends mail."""
     body = {"email": email, "role": role.value, "project_ids": projects or []}
-    made = request("POST", f"/organizations/{own_organization()}/invitations", body)
-    mailed = "The link is being mailed." if made["mailed"] else "No mail was sent: give the link to the person."
-    told = f"{one_line(made['email'])} is invited as {made['role']}. {mailed}"
+    values = request("POST", f"/organizations/{own_organization()}/invitations", body)
+    mailed = "The link is being mailed." if values["mailed"] else "No mail was sent: give the link to the person."
+    text = f"{one_line(values['email'])} is invited as {values['role']}. {mailed}"
     show(
-        made,
-        f"{told}\nLink, shown this once, for one use, expires {format_time(made['expires_at'])}: {made['url']}",
+        values,
+        f"{text}\nLink, shown this once, for one use, expires {format_time(values['expires_at'])}: {values['url']}",
         as_json=as_json,
     )
 
 
 def invitations(as_json: AsJson = False) -> None:
     """List the invitations that can still be accepted, newest first."""
-    found = request_all(f"/organizations/{own_organization()}/invitations")
+    items = request_all(f"/organizations/{own_organization()}/invitations")
     rows = [
-        (one["id"], one["email"], one["role"], _projects(one), f"expires {format_time(one['expires_at'])}")
-        for one in found
+        (item["id"], item["email"], item["role"], _projects(item), f"expires {format_time(item['expires_at'])}")
+        for item in items
     ]
-    show_list(found, rows, as_json=as_json, empty="Nobody is invited. Invite with: loadbell members invite")
+    show_list(items, rows, as_json=as_json, empty="Nobody is invited. Invite with: loadbell members invite")
 
 
 def revoke(
@@ -107,8 +107,8 @@ def change(
         raise typer.BadParameter("say what to change: --role, --project or --no-projects")
     organization_id = own_organization()
     changed = request("PATCH", _path(organization_id, find_member(organization_id, who)), body)
-    told = f"{one_line(changed['email'])} is {changed['role']} now and sees {_projects(changed)}."
-    show(changed, told, as_json=as_json)
+    text = f"{one_line(changed['email'])} is {changed['role']} now and sees {_projects(changed)}."
+    show(changed, text, as_json=as_json)
 
 
 def transfer(who: UserArgument, yes: Yes = False, as_json: AsJson = False) -> None:
@@ -117,8 +117,8 @@ def transfer(who: UserArgument, yes: Yes = False, as_json: AsJson = False) -> No
     member = find_member(organization_id, who)
     confirm(member["email"], yes=yes)
     changed = request("PATCH", _path(organization_id, member), {"role": "owner"})
-    told = f"{one_line(changed['email'])} is the owner of organization {organization_id} now, and you are an admin."
-    show(changed, told, as_json=as_json)
+    text = f"{one_line(changed['email'])} is the owner of organization {organization_id} now, and you are an admin."
+    show(changed, text, as_json=as_json)
 
 
 def remove(who: UserArgument, yes: Yes = False) -> None:
@@ -144,9 +144,9 @@ def find_member(organization_id: int, who: str) -> dict[str, Any]:
     Raises:
         GaveUp: there is none; or as :func:`loadbell.cli.remote.request`.
     """
-    for one in _members(organization_id):
-        if who.strip().lower() in {one["email"], str(one["user_id"])}:
-            return one
+    for item in _members(organization_id):
+        if who.strip().lower() in {item["email"], str(item["user_id"])}:
+            return item
     raise CommandError(f"{one_line(who)} is no member of the organization. `loadbell members list` shows who is.")
 
 

@@ -24,28 +24,28 @@ def register(app: typer.Typer) -> None:
 
 def list_organizations(as_json: AsJson = False) -> None:
     """List the organizations that the token sees: the one that it is for."""
-    found = request_all("/organizations")
-    rows = [(one["id"], one["name"], f"since {format_time(one['created_at'])}") for one in found]
-    show_list(found, rows, as_json=as_json, empty="The token sees no organization. Ask for another one.")
+    items = request_all("/organizations")
+    rows = [(item["id"], item["name"], f"since {format_time(item['created_at'])}") for item in items]
+    show_list(items, rows, as_json=as_json, empty="The token sees no organization. Ask for another one.")
 
 
 def show_organization(as_json: AsJson = False) -> None:
     """Show the token's organization: its id, name and default project."""
-    one = request("GET", f"/organizations/{own_organization()}")
+    item = request("GET", f"/organizations/{own_organization()}")
     lines = {
-        "organization": one["id"],
-        "name": one_line(one["name"]),
-        "default project": one["default_project_id"],
-        "added": format_time(one["created_at"]),
+        "organization": item["id"],
+        "name": one_line(item["name"]),
+        "default project": item["default_project_id"],
+        "added": format_time(item["created_at"]),
     }
-    show(one, "\n".join(f"{name:<15}  {value}" for name, value in lines.items()), as_json=as_json)
+    show(item, "\n".join(f"{name:<15}  {value}" for name, value in lines.items()), as_json=as_json)
 
 
 def add(name: Name, as_json: AsJson = False) -> None:
     """Add an organization that the token's user owns, and print a token for it, which is shown this once."""
-    made = request("POST", "/organizations", {"name": name})
-    told = f"Organization {made['id']} is added, with the default project {made['project_id']}."
-    show(made, f"{told}\nToken, shown this once: {made['token']}", as_json=as_json)
+    values = request("POST", "/organizations", {"name": name})
+    text = f"Organization {values['id']} is added, with the default project {values['project_id']}."
+    show(values, f"{text}\nToken, shown this once: {values['token']}", as_json=as_json)
 
 
 def rename(name: Name, as_json: AsJson = False) -> None:

@@ -25,15 +25,15 @@ def register(app: typer.Typer) -> None:
 
 def list_projects(as_json: AsJson = False) -> None:
     """List the organization's projects, newest first."""
-    found = request_all(f"/organizations/{own_organization()}/projects")
-    rows = [(one["id"], one["name"], _state(one), f"added {format_time(one['created_at'])}") for one in found]
-    show_list(found, rows, as_json=as_json, empty="There are no projects. Add one with: loadbell projects add")
+    items = request_all(f"/organizations/{own_organization()}/projects")
+    rows = [(item["id"], item["name"], _state(item), f"added {format_time(item['created_at'])}") for item in items]
+    show_list(items, rows, as_json=as_json, empty="There are no projects. Add one with: loadbell projects add")
 
 
 def add(name: Name, as_json: AsJson = False) -> None:
     """Add a project to the organization, and print its id."""
-    made = request("POST", f"/organizations/{own_organization()}/projects", {"name": name})
-    show(made, f"Project {made['id']} is added.", as_json=as_json)
+    values = request("POST", f"/organizations/{own_organization()}/projects", {"name": name})
+    show(values, f"Project {values['id']} is added.", as_json=as_json)
 
 
 def rename(project_id: ProjectId, name: Name, as_json: AsJson = False) -> None:

@@ -66,8 +66,8 @@ def _items(path: str, page_size: int, filters: dict[str, str | int | None]) -> I
 
 
 def _query(filters: dict[str, str | int | None]) -> str:
-    given = {name: value for name, value in filters.items() if value is not None}
-    return f"?{urlencode(given)}" if given else ""
+    values = {name: value for name, value in filters.items() if value is not None}
+    return f"?{urlencode(values)}" if values else ""
 
 
 @contextmanager
@@ -75,8 +75,8 @@ def _server() -> Iterator[Server]:
     """The server of the environment; what goes wrong while it is asked becomes a sentence for the user."""
     url, token = (os.environ.get(name, "").strip() for name in ("LOADBELL_URL", "LOADBELL_TOKEN"))
     if not url or not token:
-        missing, wanted = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
-        raise CommandError(f"{missing} is not set. Set it to {wanted}.", ExitCode.USAGE)
+        missing, text = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
+        raise CommandError(f"{missing} is not set. Set it to {text}.", ExitCode.USAGE)
     try:
         server = Server(url, token)
     except Refused as error:

@@ -26,23 +26,23 @@ def register(app: typer.Typer) -> None:
 
 def list_runs(limit: Limit = 20, as_json: AsJson = False) -> None:
     """List the runs that the token sees, newest first."""
-    found = request_all("/runs", limit=limit)
-    rows = [(one["id"], _state(one), one["source"], format_time(one["created_at"]), one["name"]) for one in found]
-    show_list(found, rows, as_json=as_json, empty="No run was reported yet.")
+    items = request_all("/runs", limit=limit)
+    rows = [(item["id"], _state(item), item["source"], format_time(item["created_at"]), item["name"]) for item in items]
+    show_list(items, rows, as_json=as_json, empty="No run was reported yet.")
 
 
 def show_run(run_id: RunId, as_json: AsJson = False) -> None:
     """Show a run: how it stands, its figures and its thresholds."""
-    one = request("GET", f"/runs/{run_id}")
-    show(one, "\n".join(_lines(one)), as_json=as_json)
+    item = request("GET", f"/runs/{run_id}")
+    show(item, "\n".join(_lines(item)), as_json=as_json)
 
 
 def abort(run_id: RunId, as_json: AsJson = False) -> None:
     """Ask a run to stop. Its tool hears of it within seconds; where it can't be told, the run ends at once."""
-    asked = request("POST", f"/runs/{run_id}/abort", {})
-    ended = asked["ended_at"] is not None
-    told = f"Run {run_id} is {'ended' if ended else 'asked to stop'}: {asked['status_text']}."
-    show(asked, f"{told} {one_line(asked['note'])}" if ended and asked["note"] else told, as_json=as_json)
+    values = request("POST", f"/runs/{run_id}/abort", {})
+    ended = values["ended_at"] is not None
+    text = f"Run {run_id} is {'ended' if ended else 'asked to stop'}: {values['status_text']}."
+    show(values, f"{text} {one_line(values['note'])}" if ended and values["note"] else text, as_json=as_json)
 
 
 def _lines(one: dict[str, Any]) -> list[str]:

@@ -29,21 +29,21 @@ def register(app: typer.Typer) -> None:
 
 def list_tokens(as_json: AsJson = False) -> None:
     """List all tokens of the organization, newest first: what they begin with, and when they were last used."""
-    found = request_all("/tokens")
+    items = request_all("/tokens")
     rows = [
         (
-            one["id"],
-            f"{one['prefix']}…",
-            one["name"],
-            one["scope"],
-            "all projects" if one["project_id"] is None else f"project {one['project_id']}",
-            f"user {one['user_id']}",
-            "never used" if one["last_used_at"] is None else f"used {format_time(one['last_used_at'])}",
-            _end(one),
+            item["id"],
+            f"{item['prefix']}…",
+            item["name"],
+            item["scope"],
+            "all projects" if item["project_id"] is None else f"project {item['project_id']}",
+            f"user {item['user_id']}",
+            "never used" if item["last_used_at"] is None else f"used {format_time(item['last_used_at'])}",
+            _end(item),
         )
-        for one in found
+        for item in items
     ]
-    show_list(found, rows, as_json=as_json, empty="There are no tokens. Add one with: loadbell tokens add")
+    show_list(items, rows, as_json=as_json, empty="There are no tokens. Add one with: loadbell tokens add")
 
 
 def add(  # noqa: PLR0913, PLR0917 - one argument for each property

@@ -30,10 +30,10 @@ def list_users(as_json: AsJson = False) -> None:
 
     found = run_with_database(lambda database: database.read(stored_users))
     users = [
-        {"user_id": one.id, "email": one.email, "name": one.name, "created_at": rfc3339(one.created_at)}
-        for one in found
+        {"user_id": user.id, "email": user.email, "name": user.name, "created_at": rfc3339(user.created_at)}
+        for user in found
     ]
-    rows = [(one.id, one.email, one.name, f"since {format_time(rfc3339(one.created_at))}") for one in found]
+    rows = [(user.id, user.email, user.name, f"since {format_time(rfc3339(user.created_at))}") for user in found]
     show_list(users, rows, as_json=as_json, empty="There are no users. Run: loadbell setup")
 
 
@@ -57,7 +57,7 @@ def reset_password(
 
     ended = run_with_database(work)
     answer = {"email": email, "sessions_ended": ended} | ({} if password_stdin else {"password": password})
-    told = [f"{email} has a new password, and was signed out everywhere. The person's API tokens go on working."]
+    items = [f"{email} has a new password, and was signed out everywhere. The person's API tokens go on working."]
     if not password_stdin:
-        told += [f"  password  {password}", "Pass it on now: it is not shown again."]
-    show(answer, "\n".join(told), as_json=as_json)
+        items += [f"  password  {password}", "Pass it on now: it is not shown again."]
+    show(answer, "\n".join(items), as_json=as_json)

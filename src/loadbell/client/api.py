@@ -136,11 +136,11 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
     detail = ""
     if isinstance(answer, dict):
         detail = one_line(str(answer.get("detail") or answer.get("title") or ""))
-    said = f"it answered {status}" + (f": {detail}" if detail else "")
+    text = f"it answered {status}" + (f": {detail}" if detail else "")
     if status in _TRY_AGAIN:
-        raise Unreachable(said)
+        raise Unreachable(text)
     if status == http.client.UNAUTHORIZED:
-        raise Refused(f"LOADBELL_TOKEN was not accepted; {said}")
+        raise Refused(f"LOADBELL_TOKEN was not accepted; {text}")
     if answer is None:
-        raise Refused(f"what stands at LOADBELL_URL is not loadbell; {said}")
-    raise Refused(said)
+        raise Refused(f"what stands at LOADBELL_URL is not loadbell; {text}")
+    raise Refused(text)

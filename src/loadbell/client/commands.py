@@ -251,8 +251,8 @@ def _in_container(command: Command, called: str, rest: list[str]) -> Command | N
         return None
     place, inner = _image_name(words.words[0]), words.words[1:]
     inside = dict(value.partition("=")[::2] for name, value in options if name in {"-e", "--env"} and "=" in value)
-    named = {value for name, value in options if name in {"-e", "--env"} and "=" not in value}
-    inside |= {name: value for name, value in command.environment.items() if name in named}
+    items = {value for name, value in options if name in {"-e", "--env"} and "=" not in value}
+    inside |= {name: value for name, value in command.environment.items() if name in items}
     entry = next((value for name, value in options if name == "--entrypoint"), None)
     if entry:
         inner = [entry, *inner]

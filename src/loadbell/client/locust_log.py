@@ -47,11 +47,11 @@ def find_lost_workers(command: Command, started_at: float) -> str | None:
 
 
 def _sentence(lost: list[str], total: int) -> str:
-    named = [name[:_MAX_NAME_LENGTH] for name in lost[:_MAX_NAMED]]
+    items = [name[:_MAX_NAME_LENGTH] for name in lost[:_MAX_NAMED]]
     if len(lost) > _MAX_NAMED:
-        named.append(f"and {len(lost) - _MAX_NAMED} more")
+        items.append(f"and {len(lost) - _MAX_NAMED} more")
     workers, were = ("worker" if total == 1 else "workers"), ("was" if len(lost) == 1 else "were")
-    return f"{len(lost)} of {total} {workers} {were} lost: {', '.join(named)}"
+    return f"{len(lost)} of {total} {workers} {were} lost: {', '.join(items)}"
 
 
 def _read_tail(path: str) -> str:

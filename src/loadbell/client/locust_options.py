@@ -25,9 +25,9 @@ class LocustOptions:
         self._files: dict[str, str] = {}
         if command.elsewhere:
             return
-        named = command.option("--config") or command.environment.get("LOCUST_CONFIG")
+        text = command.option("--config") or command.environment.get("LOCUST_CONFIG")
         home = command.environment.get("HOME", "")
-        for path in (os.path.join(home, ".locust.conf") if home else "", "locust.conf", "pyproject.toml", named):  # noqa: PTH118 - pathlib is slow to import
+        for path in (os.path.join(home, ".locust.conf") if home else "", "locust.conf", "pyproject.toml", text):  # noqa: PTH118 - pathlib is slow to import
             if path:
                 self._files |= _read(path)
 
@@ -80,8 +80,8 @@ class LocustOptions:
         """Whether a locustfile is not there. One at a web address is not looked for."""
         if self._command.elsewhere:
             return False
-        named = self._value(("-f", "--locustfile"), "LOCUST_LOCUSTFILE") or "locustfile.py"
-        return any("://" not in path and not os.path.exists(path.strip()) for path in named.split(","))  # noqa: PTH110 - pathlib is slow to import
+        text = self._value(("-f", "--locustfile"), "LOCUST_LOCUSTFILE") or "locustfile.py"
+        return any("://" not in path and not os.path.exists(path.strip()) for path in text.split(","))  # noqa: PTH110 - pathlib is slow to import
 
     def _value(self, names: tuple[str, ...], variable: str) -> str | None:
         on_line = self._command.option(*names)
@@ -89,7 +89,7 @@ class LocustOptions:
             return on_line
         if variable in self._command.environment:
             return self._command.environment[variable]
-        return next((self._files[name] for name in (one.lstrip("-") for one in names) if name in self._files), None)
+        return next((self._files[name] for name in (text.lstrip("-") for text in names) if name in self._files), None)
 
 
 def _is_true(value: str | None) -> bool:

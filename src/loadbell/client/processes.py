@@ -43,14 +43,14 @@ def list_started_by(root: int, began: int, *, not_pids: frozenset[int]) -> list[
     ours: dict[int, list[Process]] = {}
     for process in _all_processes():
         ours.setdefault(process.parent, []).append(process)
-    found: list[Process] = []
+    processes: list[Process] = []
     first = [one for one in ours.get(os.getpid(), []) if one.pid == root or one.began >= began]
     waiting = [one for one in first if one.pid not in not_pids]
     while waiting:
         process = waiting.pop(0)
-        found.append(process)
+        processes.append(process)
         waiting += ours.get(process.pid, [])
-    return [one for one in found if not one.has_ended]
+    return [one for one in processes if not one.has_ended]
 
 
 def get_start_time(pid: int) -> int:
@@ -93,12 +93,14 @@ def reap_orphans(own: frozenset[int]) -> None:
 
 def describe_processes(processes: list[Process]) -> str:
     """The processes as a person is told of them: "vegeta (4711), 4712"; no more of a command line than its program."""
-    shown = [
-        f"{one.name} ({one.pid})" if one.name.replace("-", "").replace("_", "").isalnum() else str(one.pid)
-        for one in processes
+    items = [
+        f"{process.name} ({process.pid})"
+        if process.name.replace("-", "").replace("_", "").isalnum()
+        else str(process.pid)
+        for process in processes
     ]
-    more = len(shown) - _MAX_NAMED
-    return ", ".join(shown[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(items) - _MAX_NAMED
+    return ", ".join(items[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _is_shell(pid: int) -> bool:

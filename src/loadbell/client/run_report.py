@@ -139,11 +139,11 @@ def _rfc3339(instant: float) -> str:
 
 
 def _read_result(child: Child, code: int, execution: Execution) -> ToolResult:
-    left = f"; still running: {child.survivors}" if child.survivors else ""
+    text = f"; still running: {child.survivors}" if child.survivors else ""
     if child.aborted:
-        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by an abort in loadbell{left}")
+        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by an abort in loadbell{text}")
     if child.stopped_by is not None:
-        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by {child.stopped_by.name}{left}")
+        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by {child.stopped_by.name}{text}")
     if code < 0:
         return ToolResult(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, f"killed by {_signal_name(-code)}")
     return tools.read_result(code, execution)

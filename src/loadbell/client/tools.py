@@ -178,14 +178,14 @@ def _explain_locust_doubt(execution: Execution, options: LocustOptions) -> ToolR
 
 def _artillery(code: int, execution: Execution) -> ToolResult:
     command = execution.command
-    known = {
+    values = {
         7: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 7: Artillery Cloud refused the key"),
         21: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 21: expectations were not met"),
         130: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 130: stopped by SIGINT"),
         143: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 143: stopped by SIGTERM"),
     }
     if code != 1:
-        return known.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+        return values.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
     report = command.option("--output", "-o")
     if execution.has_written(report):
         return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
@@ -215,11 +215,11 @@ def _has_criteria(command: Command) -> bool:
 
 
 def _gatling(code: int, _: Execution) -> ToolResult:
-    known = {
+    values = {
         1: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: invalid arguments, or Gatling could not run"),
         2: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 2: assertions failed"),
     }
-    return known.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+    return values.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
 def _failed_build(code: int, execution: Execution) -> ToolResult:
@@ -249,12 +249,12 @@ def _gatling_results(command: Command) -> list[str]:
 
 
 def _taurus(code: int, _: Execution) -> ToolResult:
-    known = {
+    values = {
         1: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: Taurus or its executor failed"),
         2: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 2: stopped by hand"),
         3: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 3: pass/fail criteria were not met"),
     }
-    return known.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
+    return values.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 
 def _other_tool(code: int, execution: Execution) -> ToolResult:

@@ -83,7 +83,11 @@ class SigningSecret:
 
 def live_secrets(secrets: Iterable[SigningSecret], now: Micros) -> tuple[SigningSecret, ...]:
     """Those to sign with at ``now``, in their order."""
-    return tuple(one for one in secrets if one.expires_at is None or one.expires_at > now)
+    return tuple(
+        signing_secret
+        for signing_secret in secrets
+        if signing_secret.expires_at is None or signing_secret.expires_at > now
+    )
 
 
 def rotate_secrets(
@@ -97,12 +101,15 @@ def rotate_secrets(
         Conflict: too many would be live. None is dropped before the time that an earlier answer promised.
     """
     former = [
-        SigningSecret(one.secret, until if one.expires_at is None else min(one.expires_at, until)) for one in secrets
+        SigningSecret(
+            signing_secret.secret, until if signing_secret.expires_at is None else min(signing_secret.expires_at, until)
+        )
+        for signing_secret in secrets
     ]
-    kept = live_secrets(former, now)
-    if len(kept) >= MAX_SECRETS:
+    signing_secrets = live_secrets(former, now)
+    if len(signing_secrets) >= MAX_SECRETS:
         raise Conflict(
             f"The channel has {MAX_SECRETS} live signing secrets, and there can't be more. "
             'Wait until one has expired, or rotate with "overlap": "0s", which ends all former ones at once.'
         )
-    return (SigningSecret(fresh), *kept)
+    return (SigningSecret(fresh), *signing_secrets)

@@ -70,17 +70,17 @@ class Histogram:
 
     def _values_at(self, *ranks: int) -> list[float]:
         """The values at these ranks (from 0, ascending), as far as the buckets tell them."""
-        found: list[float] = []
+        items: list[float] = []
         below = 0
         for bucket in sorted(self.buckets):
             inside = self.buckets[bucket]
-            while len(found) < len(ranks) and ranks[len(found)] < below + inside:
+            while len(items) < len(ranks) and ranks[len(items)] < below + inside:
                 low, high = bucket_edges(bucket)
-                value = low + (high - low) * (ranks[len(found)] - below + 0.5) / inside
-                found.append(min(max(value, self.least), self.greatest))
+                value = low + (high - low) * (ranks[len(items)] - below + 0.5) / inside
+                items.append(min(max(value, self.least), self.greatest))
             below += inside
-        found.extend([self.greatest] * (len(ranks) - len(found)))
-        return found
+        items.extend([self.greatest] * (len(ranks) - len(items)))
+        return items
 
 
 def bucket_index(value: float) -> int:

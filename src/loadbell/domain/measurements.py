@@ -257,9 +257,11 @@ class Measurements(msgspec.Struct):
             _merge_into(self.checks, check, rate, most=MAX_CHECKS)
 
     def _bound_histograms(self) -> None:
-        kept = [one.histogram for one in (*self.totals.values(), *self.selected.values()) if isinstance(one, Trend)]
-        for histogram in kept:
-            histogram.bound(min(MAX_HISTOGRAM_BUCKETS, MAX_HISTOGRAM_BUCKETS_PER_RUN // len(kept)))
+        histograms = [
+            one.histogram for one in (*self.totals.values(), *self.selected.values()) if isinstance(one, Trend)
+        ]
+        for histogram in histograms:
+            histogram.bound(min(MAX_HISTOGRAM_BUCKETS, MAX_HISTOGRAM_BUCKETS_PER_RUN // len(histograms)))
         for totals in self.buckets.values():
             for total in totals.values():
                 if isinstance(total, Trend):
@@ -267,8 +269,8 @@ class Measurements(msgspec.Struct):
 
     def _add_of_instance(self, metric: str, at: int, value: float) -> None:
         """Counts what one of several instances says of a gauge that they share out among them: their sum counts."""
-        known = self.of_instances.setdefault(metric, {})
-        known[at] = total = known.get(at, 0.0) + value
+        values = self.of_instances.setdefault(metric, {})
+        values[at] = total = values.get(at, 0.0) + value
         gauge = Gauge(at, total, total, total)
         _merge_into(self.totals, metric, gauge, most=MAX_METRICS)
         self.add_point(at, metric, gauge)
@@ -344,7 +346,7 @@ def metrics_with_percentiles(keys: Iterable[str]) -> frozenset[str]:
 def metrics_with_labels(keys: Iterable[str]) -> frozenset[str]:
     """The metrics whose labels somebody looks at: a threshold (``keys``) selects some of their series, or checks."""
     selections = (parse_selection(key) for key in keys)
-    return frozenset({_CHECKS} | {one.metric for one in selections if one.labels})
+    return frozenset({_CHECKS} | {selection.metric for selection in selections if selection.labels})
 
 
 def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
@@ -493,13 +495,13 @@ def _fits(kinds: dict[str, type[Total]], metric: str, value: Total) -> bool:
 
 def _merge_into(totals: dict[Key, Kind], name: Key, value: Kind, *, most: int) -> bool:
     """Whether there was room for it."""
-    known = totals.get(name)
-    if known is None:
+    rate = totals.get(name)
+    if rate is None:
         if len(totals) >= most:
             return False
         totals[name] = _copy(value)  # type: ignore[assignment]  # a copy is of the same kind
-    elif type(known) is type(value):
-        known.merge(value)  # type: ignore[arg-type]  # both are of one type
+    elif type(rate) is type(value):
+        rate.merge(value)  # type: ignore[arg-type]  # both are of one type
     else:
         return False
     return True

@@ -198,9 +198,9 @@ def _why(run: Run) -> str | None:
 def _metrics(run: Run, earlier: Run | None) -> tuple[Fact, ...]:
     facts = {name: format_metric(name, value) for name, value in list(run.visible_metrics.items())[:MAX_METRICS]}
     if earlier is not None:
-        for one in compare_metrics(run.metrics, earlier.metrics):
-            if one.name in facts:
-                facts[one.name] += f", {one.description} than in run {earlier.id} ({one.earlier})"
+        for comparison in compare_metrics(run.metrics, earlier.metrics):
+            if comparison.name in facts:
+                facts[comparison.name] += f", {comparison.description} than in run {earlier.id} ({comparison.earlier})"
     return tuple(Fact(metric_label(name), value) for name, value in facts.items())
 
 

@@ -62,8 +62,8 @@ class PostgresUrl:
         """The servers and the database, as they may be shown."""
         hosts = self.hosts or ("localhost",)
         ports = self.ports if len(self.ports) == len(hosts) else (self.ports or (5432,)) * len(hosts)
-        shown = [f"[{host}]" if ":" in host else host for host in hosts]
-        return ",".join(f"{host}:{port}" for host, port in zip(shown, ports, strict=True)) + f"/{self.database}"
+        items = [f"[{host}]" if ":" in host else host for host in hosts]
+        return ",".join(f"{host}:{port}" for host, port in zip(items, ports, strict=True)) + f"/{self.database}"
 
 
 def parse_postgresql_url(text: str) -> PostgresUrl:
@@ -81,33 +81,33 @@ def parse_postgresql_url(text: str) -> PostgresUrl:
     credentials, _, authority = match[1].rpartition("@")
     user, _, password = credentials.partition(":")
     hosts, ports = _hosts(authority)
-    given = {"user": _decode(user), "password": _decode(password), "dbname": _decode(match[2] or "")}
-    given = {name: value for name, value in given.items() if value} | _query(match[3] or "")
-    if "host" in given:
-        hosts = tuple(given.pop("host").split(","))
+    values = {"user": _decode(user), "password": _decode(password), "dbname": _decode(match[2] or "")}
+    values = {name: value for name, value in values.items() if value} | _query(match[3] or "")
+    if "host" in values:
+        hosts = tuple(values.pop("host").split(","))
     if not all(hosts):
         raise ValueError("a host in it is empty. Write all of them, joined by commas")
-    if "port" in given:
-        ports = tuple(map(_port, given.pop("port").split(",")))
+    if "port" in values:
+        ports = tuple(map(_port, values.pop("port").split(",")))
     if len(ports) > 1 and len(ports) != len(hosts):
         raise ValueError("it has another number of ports than of hosts. Write one port, or one for each host")
-    if not given.get("dbname"):
+    if not values.get("dbname"):
         raise ValueError("it names no database. Write postgresql://user:password@host:port/database")
-    _check(given)
-    return PostgresUrl(hosts, ports, given.pop("dbname"), given)
+    _check(values)
+    return PostgresUrl(hosts, ports, values.pop("dbname"), values)
 
 
 def _hosts(authority: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if not authority:
         return (), ()
     matches = [_HOST.fullmatch(part) for part in authority.split(",")]
-    found = [(match[1] or match[3], match[2] or match[4] or "") for match in matches if match is not None]
-    if len(found) < len(matches) or not all(host for host, _ in found):
-        if len(found) == len(matches) == 1:  # ":5433": a port of the host that is not said
-            return (), (_port(found[0][1]),)
+    items = [(match[1] or match[3], match[2] or match[4] or "") for match in matches if match is not None]
+    if len(items) < len(matches) or not all(host for host, _ in items):
+        if len(items) == len(matches) == 1:  # ":5433": a port of the host that is not said
+            return (), (_port(items[0][1]),)
         raise ValueError("a host or port in it is not valid. Write host:port, and an IPv6 address in [brackets]")
-    ports = [port for _, port in found]
-    return tuple(_decode(host) for host, _ in found), tuple(map(_port, ports)) if any(ports) else ()
+    ports = [port for _, port in items]
+    return tuple(_decode(host) for host, _ in items), tuple(map(_port, ports)) if any(ports) else ()
 
 
 def _port(text: str) -> int:
@@ -141,18 +141,18 @@ def _query(text: str) -> dict[str, str]:
     return given
 
 
-def _check(given: Mapping[str, str]) -> None:
-    for name, value in given.items():
+def _check(values: Mapping[str, str]) -> None:
+    for name, value in values.items():
         if name in _ONE_OF and value not in _ONE_OF[name]:
             raise ValueError(f"{name} may only be {' or '.join(_ONE_OF[name])} with loadbell")
-    seconds = given.get("connect_timeout", "1")
+    seconds = values.get("connect_timeout", "1")
     if not re.fullmatch(r"[0-9]{1,3}", seconds) or not 0 < int(seconds) <= _MAX_CONNECT_TIMEOUT_S:
         raise ValueError(f"connect_timeout is not a whole number of seconds from 1 to {_MAX_CONNECT_TIMEOUT_S}")
-    if given.get("sslrootcert") == SYSTEM_CERTIFICATES and given.get("sslmode", "verify-full") != "verify-full":
+    if values.get("sslrootcert") == SYSTEM_CERTIFICATES and values.get("sslmode", "verify-full") != "verify-full":
         raise ValueError("sslrootcert=system needs sslmode=verify-full")
-    if given.get("sslnegotiation") == "direct" and given.get("sslmode", "") not in _ONE_OF["sslmode"][3:]:
+    if values.get("sslnegotiation") == "direct" and values.get("sslmode", "") not in _ONE_OF["sslmode"][3:]:
         raise ValueError("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
-    if "sslkey" in given and "sslcert" not in given:
+    if "sslkey" in values and "sslcert" not in values:
         raise ValueError("sslkey needs sslcert, the certificate of the key")
 
 

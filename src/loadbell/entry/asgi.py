@@ -126,9 +126,9 @@ def _as_page(
     """``answer``, as a page if that is what was asked for."""
 
     def handle(request: AnyRequest, error: Exception) -> Response[Any]:
-        answered = answer(request, error)
+        response = answer(request, error)
         return (
-            answered if error_page is None or not _wants_html(request) else error_page(request, answered, context.root)
+            response if error_page is None or not _wants_html(request) else error_page(request, response, context.root)
         )
 
     return handle

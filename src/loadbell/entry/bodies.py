@@ -40,8 +40,8 @@ async def read_body(request: Request[Any, Any, Any], max_size: int, reserve: Cal
         MalformedBody: the client went away in the middle of it.
         Refused: there is no room.
     """
-    said = request.headers.get("content-length", "")
-    announced = int(said[:20]) if said.isascii() and said.isdigit() else None
+    text = request.headers.get("content-length", "")
+    announced = int(text[:20]) if text.isascii() and text.isdigit() else None
     if announced is not None and announced > max_size:
         raise _too_large(max_size)
     chunks: list[bytes] = []
@@ -96,9 +96,9 @@ def decode_body(raw: bytes, content_type: str | None, model: type[T]) -> T:
         raise Invalid(FieldError(WHOLE_BODY, "must be a JSON object"))
     if b"\\u0000" in raw:  # JSON has no other way to write it
         message = "the character U+0000 can't be stored; remove it"
-        found = [FieldError(path or WHOLE_BODY, message) for path in islice(_nul(tree), MAX_ERRORS)]
-        if found:
-            raise Invalid(*found)
+        fields = [FieldError(path or WHOLE_BODY, message) for path in islice(_nul(tree), MAX_ERRORS)]
+        if fields:
+            raise Invalid(*fields)
     return convert_fields(tree, model)
 
 

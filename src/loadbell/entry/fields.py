@@ -46,8 +46,8 @@ def convert_fields(tree: Mapping[str, Any], model: type[T], *, strict: bool = Tr
         return msgspec.convert(tree, model, strict=strict)
     except (msgspec.ValidationError, OverflowError) as error:
         # Only now is it worth looking at each field by itself.
-        found = list(islice(_wrong_fields(tree, model, "", strict=strict), MAX_ERRORS))
-        raise Invalid(*(found or [FieldError("body", str(error))])) from None
+        fields = list(islice(_wrong_fields(tree, model, "", strict=strict), MAX_ERRORS))
+        raise Invalid(*(fields or [FieldError("body", str(error))])) from None
 
 
 def describe(error: str, path: str, model: Any = None) -> tuple[str, str]:
@@ -143,9 +143,9 @@ def _choices(model: Any) -> Iterator[str]:
             yield from map(str, typing.get_args(part))
             return
         for inner in typing.get_args(part):
-            found = list(_choices(inner))
-            if found:
-                yield from found
+            items = list(_choices(inner))
+            if items:
+                yield from items
                 return
 
 

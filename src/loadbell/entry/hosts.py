@@ -171,8 +171,8 @@ def _address(name: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _values(scope: Scope, wanted: bytes) -> list[bytes]:
-    return [value for name, value in scope["headers"] if name == wanted]
+def _values(scope: Scope, data: bytes) -> list[bytes]:
+    return [value for name, value in scope["headers"] if name == data]
 
 
 def _requested_host(scope: Scope) -> tuple[str, int | None] | None:

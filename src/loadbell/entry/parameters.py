@@ -21,12 +21,12 @@ def read_query(query: bytes) -> dict[str, str]:
 
 def read_cookies(scope: HTTPScope, names: Iterable[str]) -> dict[str, str]:
     """The cookies of these ``names`` that came with a request; of one that came several times, the last value."""
-    wanted = frozenset(names)
+    items = frozenset(names)
     header = next((value for name, value in scope["headers"] if name.lower() == _COOKIE), b"")
     found = {}
     for part in header.decode("latin-1").split(";"):
         name, _, value = part.partition("=")
-        if (name := name.strip()) in wanted:
+        if (name := name.strip()) in items:
             found[name] = _unquote(value.strip())
     return found
 

@@ -312,7 +312,7 @@ class LimitedProtocol(TargetHost):
         else:
             self.drop()
 
-    def _refuse(self, answered: Response[bytes]) -> None:
+    def _refuse(self, response: Response[bytes]) -> None:
         """Answers, reads past what still comes for a moment, and ends the connection."""
         if self.transport.is_closing():
             return
@@ -325,7 +325,7 @@ class LimitedProtocol(TargetHost):
         self.is_served = True
         self._phase, self._since = Phase.REFUSED, self.loop.time()
         self.flow.resume_reading()
-        self.transport.write(_as_bytes(answered, self.server_state.default_headers))
+        self.transport.write(_as_bytes(response, self.server_state.default_headers))
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._update_state()
@@ -353,14 +353,14 @@ def limited_protocol(connections: Connections) -> type[LimitedProtocol]:
     return Limited
 
 
-def _as_bytes(answered: Response[Any], defaults: list[tuple[bytes, bytes]]) -> bytes:
+def _as_bytes(response: Response[Any], defaults: list[tuple[bytes, bytes]]) -> bytes:
     headers = [
         *defaults,
-        *((name.lower().encode(), value.encode()) for name, value in answered.headers.items()),
+        *((name.lower().encode(), value.encode()) for name, value in response.headers.items()),
         (b"content-type", MEDIA_TYPE.encode()),
-        (b"content-length", str(len(answered.content)).encode()),
+        (b"content-length", str(len(response.content)).encode()),
         (b"x-content-type-options", b"nosniff"),
         (b"connection", b"close"),
     ]
     lines = [name + b": " + value + b"\r\n" for name, value in headers]
-    return b"".join([STATUS_LINE[answered.status_code or 500], *lines, b"\r\n", answered.content])
+    return b"".join([STATUS_LINE[response.status_code or 500], *lines, b"\r\n", response.content])

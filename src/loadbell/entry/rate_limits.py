@@ -30,7 +30,7 @@ class RateLimit:
         if not self._pace.allowed(full_at, now):
             raise RateLimited(self._message, self._pace.next_at(full_at) - now)
         if len(self._full_at) >= _MAX_BUCKETS:
-            self._full_at = {one: instant for one, instant in self._full_at.items() if instant > now}
+            self._full_at = {number: instant for number, instant in self._full_at.items() if instant > now}
         self._full_at[key] = self._pace.after(full_at, now, 1)
 
 

@@ -31,8 +31,8 @@ class RequestIds:
         if scope["type"] != ScopeType.HTTP:
             await self._application(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name.lower() == _HEADER), b"")
-        request_id = given if _FIT.fullmatch(given) else self._entropy(12).hex().encode()
+        data = next((value for name, value in scope["headers"] if name.lower() == _HEADER), b"")
+        request_id = data if _FIT.fullmatch(data) else self._entropy(12).hex().encode()
         status = 0
 
         async def send_with_id(message: Message) -> None:

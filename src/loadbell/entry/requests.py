@@ -103,11 +103,11 @@ class AppRequest(Generic[PrincipalT]):
         Raises:
             Invalid: some fields are wrong.
         """
-        said = self._query
-        nulls = [name for name in model.__struct_fields__ if said.get(name, "").lower() == "null"]
+        values = self._query
+        nulls = [name for name in model.__struct_fields__ if values.get(name, "").lower() == "null"]
         if nulls:  # which msgspec would read as absent, and the filter that somebody meant would be gone
             raise Invalid(*(FieldError(name, "can't be null; leave it out") for name in nulls))
-        return convert_fields(said, model, strict=False)
+        return convert_fields(values, model, strict=False)
 
     @cached_property
     def _query(self) -> dict[str, str]:
@@ -284,8 +284,8 @@ class ApiRequest(AppRequest[Principal]):
     async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> Principal:
         return await authenticate(tx, bearer, lock=lock, address=self.address)
 
-    async def _note_use(self, tx: Transaction, who: Principal) -> None:
-        await note_use(tx, who)
+    async def _note_use(self, tx: Transaction, principal: Principal) -> None:
+        await note_use(tx, principal)
 
 
 class SessionRequest(AppRequest[SignedIn]):

@@ -53,15 +53,15 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     """
     check_organization(unit.principal, organization_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
-    known = parse_kind(kind)
-    parsed = check_form(known, settings, policy=unit.installation.policy)
+    channel_kind = parse_kind(kind)
+    parsed = check_form(channel_kind, settings, policy=unit.installation.policy)
     await _check_subscription(unit.tx, organization_id, subscription)
     await require_quota(unit.tx, organization_id, "channels", unit.installation.quotas.channels)
-    secret = new_secret(unit.random) if channel_type(known).signs else None
+    secret = new_secret(unit.random) if channel_type(channel_kind).signs else None
     channel = Channel(
         id=0,
         organization_id=organization_id,
-        kind=known,
+        kind=channel_kind,
         name=name,
         settings=parsed,
         subscription=subscription,
@@ -72,7 +72,7 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     channel_id = await store.insert_channel(
         unit.tx,
         organization_id=organization_id,
-        kind=known,
+        kind=channel_kind,
         name=name,
         settings=parsed,
         signing_secrets=() if secret is None else (secret,),
@@ -80,7 +80,7 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
         enabled=enabled,
     )
     made = replace(channel, id=channel_id)
-    changes = {"kind": known, **_audit_values(made), "settings": masked_settings(known, parsed)}
+    changes = {"kind": channel_kind, **_audit_values(made), "settings": masked_settings(channel_kind, parsed)}
     await append_entry(unit.tx, unit.principal, "channel.created", f"channel {channel_id}", changes)
     return made, secret
 
@@ -216,8 +216,8 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         channel = replace(channel, last_wait=None)
         unit.tx.wake_workers()
     if changes:
-        told = {**audit_name(channel), **changes}
-        await append_entry(unit.tx, unit.principal, "channel.changed", f"channel {channel_id}", told)
+        values = {**audit_name(channel), **changes}
+        await append_entry(unit.tx, unit.principal, "channel.changed", f"channel {channel_id}", values)
     secret = None
     if channel_type(channel.kind).signs and has_other_host(channel.settings["url"], former.settings["url"]):
         secret = new_secret(unit.random)
@@ -274,12 +274,12 @@ def parse_kind(kind: str) -> ChannelKind:
     Raises:
         Invalid: it does not; the message names those that it does.
     """
-    known = channel_types()
-    found = next((candidate for candidate in known if candidate.value == kind), None)
-    if found is None:
-        names = ", ".join(candidate.value for candidate in known)
+    values = channel_types()
+    channel_kind = next((candidate for candidate in values if candidate.value == kind), None)
+    if channel_kind is None:
+        names = ", ".join(candidate.value for candidate in values)
         raise Invalid(FieldError("kind", f"this server has no channels of that kind; it has: {names}"))
-    return found
+    return channel_kind
 
 
 def check_form(
@@ -304,8 +304,8 @@ async def _check_subscription(
     """``kept``: what it names already. A deleted project stays in it, since an empty list would mean all of them."""
     unknown = set(subscription.projects) - set(kept) - set(await project_ids(tx, organization_id))
     if unknown:
-        listed = ", ".join(str(project) for project in sorted(unknown))
-        raise Invalid(FieldError("subscription.projects", f"the organization has no project {listed}"))
+        text = ", ".join(str(project) for project in sorted(unknown))
+        raise Invalid(FieldError("subscription.projects", f"the organization has no project {text}"))
 
 
 def audit_name(channel: Channel) -> dict[str, Any]:
@@ -329,8 +329,8 @@ def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:
         channel.settings,
         shown=lambda clear: masked_settings(channel.kind, clear),
     )
-    named = {_SETTINGS + name: change for name, change in settings.items()}
-    return {**diff_fields(_audit_values(former), _audit_values(channel)), **named}
+    values = {_SETTINGS + name: change for name, change in settings.items()}
+    return {**diff_fields(_audit_values(former), _audit_values(channel)), **values}
 
 
 def _no_channel(channel_id: int) -> NotFound:

@@ -50,9 +50,9 @@ async def test_form(
     """
     check_organization(unit.principal, organization_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
-    known = parse_kind(kind)
-    form = check_form(known, settings, policy=unit.installation.policy)
-    return await _test(unit, known, None, form=form)
+    channel_kind = parse_kind(kind)
+    form = check_form(channel_kind, settings, policy=unit.installation.policy)
+    return await _test(unit, channel_kind, None, form=form)
 
 
 async def test_form_of(unit: UnitOfWork[Principal], channel_id: int, settings: Mapping[str, Any]) -> UUID:
@@ -201,14 +201,14 @@ async def _test(
     unit: UnitOfWork[Principal], kind: ChannelKind, channel: Channel | None, *, form: dict[str, Any] | None
 ) -> UUID:
     """Tests ``channel`` as it is saved, or else a ``form``: one of its own, or of no channel yet."""
-    organization, who = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
+    organization, text = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
     event = Event(
         id=unit.new_uuid(),
         organization_id=unit.principal.organization_id,
         name=EventName.TEST_HOOK,
         occurred_at=unit.now,
         payload=test_hook_payload(),
-        notice=encode_notice(test_hook_notice(organization=organization, who=who, now=unit.now)),
+        notice=encode_notice(test_hook_notice(organization=organization, who=text, now=unit.now)),
     )
     tested = None if channel is None or form is not None else channel.id
     delivery = NewDelivery(unit.new_uuid(), tested, kind, cause=Cause.TEST, form=form)

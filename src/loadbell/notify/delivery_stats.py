@@ -93,14 +93,14 @@ async def outcomes_over_time(
 async def count_by_run(unit: UnitOfWork[Principal], run_ids: Collection[int]) -> dict[int, DeliveryCounts]:
     """How the deliveries stand of each of these runs that the asker sees; zeros for one that nobody is told of."""
     unit.principal.require(Action.READ_DELIVERIES)
-    told = dict.fromkeys(run_ids, DeliveryCounts())
+    values = dict.fromkeys(run_ids, DeliveryCounts())
     for row in await store.stats_of_runs(unit.tx, unit.principal.organization_id, run_ids):
         if unit.principal.can_see_project(row["project_id"]):
             status = DeliveryStatus(row["status"])
             name = "held" if status is DeliveryStatus.PENDING and row["paused"] else _NAMES[status]
-            before = told[row["run_id"]]
-            told[row["run_id"]] = replace(before, **{name: getattr(before, name) + row["count"]})
-    return told
+            before = values[row["run_id"]]
+            values[row["run_id"]] = replace(before, **{name: getattr(before, name) + row["count"]})
+    return values
 
 
 async def last_deliveries(unit: UnitOfWork[Principal], channel_ids: Collection[int]) -> dict[int, Delivery]:

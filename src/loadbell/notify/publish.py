@@ -36,14 +36,14 @@ async def _publish(tx: Transaction, facts: RoutingFacts) -> None:
     run = facts.run
     compares = facts.name is EventName.FINISHED and run.status.is_complete and run.metrics
     earlier = await find_previous_run(tx, run) if compares else None
-    project, who = await list_names(tx, run.project_id, run.user_id)
+    project, text = await list_names(tx, run.project_id, run.user_id)
     event = Event(
         id=tx.new_uuid(),
         organization_id=run.organization_id,
         name=facts.name,
         occurred_at=tx.now,
         payload=run_payload(run, facts.name),
-        notice=encode_notice(run_notice(run, facts.name, project=project, who=who, now=tx.now, earlier=earlier)),
+        notice=encode_notice(run_notice(run, facts.name, project=project, who=text, now=tx.now, earlier=earlier)),
         run_id=run.id,
         project_id=run.project_id,
     )

@@ -30,8 +30,8 @@ async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
         NotFound: it is not of the asker's organization.
     """
     await lock_channel(unit, channel_id)
-    _, who = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
-    reason = f"Paused by {who or 'hand'}."
+    _, text = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
+    reason = f"Paused by {text or 'hand'}."
     if await store.pause_channel(unit.tx, channel_id, reason):
         changes = diff_fields({"paused_reason": None}, {"paused_reason": reason})
         await append_entry(unit.tx, unit.principal, "channel.paused", f"channel {channel_id}", changes)

@@ -37,14 +37,20 @@ def seen_deliveries(principal: Principal, deliveries: Iterable[Delivery]) -> lis
     """The deliveries as ``principal`` may see them."""
     if principal.may(Action.READ_LOG):
         return list(deliveries)
-    return [one if one.reason is None else replace(one, message=SENTENCES[one.reason]) for one in deliveries]
+    return [
+        delivery if delivery.reason is None else replace(delivery, message=SENTENCES[delivery.reason])
+        for delivery in deliveries
+    ]
 
 
 def seen_attempts(principal: Principal, attempts: Iterable[Attempt]) -> list[Attempt]:
     """The attempts as ``principal`` may see them."""
     if principal.may(Action.READ_LOG):
         return list(attempts)
-    return [replace(one, message=SENTENCES[one.reason], exchange=_without_bodies(one.exchange)) for one in attempts]
+    return [
+        replace(attempt, message=SENTENCES[attempt.reason], exchange=_without_bodies(attempt.exchange))
+        for attempt in attempts
+    ]
 
 
 def _without_bodies(exchange: Exchange | None) -> Exchange | None:

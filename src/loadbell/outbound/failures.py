@@ -101,16 +101,16 @@ def timeout_failure(phase: Phase, timeout: Micros) -> Failure:
 def no_tunnel(code: int, status: int, proxy: str, timeout: Micros) -> Failure:
     """Why ``proxy`` gave no way to the receiver: libcurl's ``code``, and the ``status`` that it answered, if any."""
     if status in {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED}:  # 401: tinyproxy
-        told = f"asks for a user and a password, or others ({status}). The operator sets LOADBELL_OUTBOUND_PROXY."
+        text = f"asks for a user and a password, or others ({status}). The operator sets LOADBELL_OUTBOUND_PROXY."
     elif status:
-        told = f"refused the way to the receiver ({status}). Ask the operator if the proxy's rules should allow it."
+        text = f"refused the way to the receiver ({status}). Ask the operator if the proxy's rules should allow it."
     elif code == pycurl.E_OPERATION_TIMEDOUT:
-        told = f"gave no way to the receiver within {timeout / SECOND:g} s."
+        text = f"gave no way to the receiver within {timeout / SECOND:g} s."
     elif code in _TLS:
-        told = "can't be trusted: the TLS handshake with it failed."
+        text = "can't be trusted: the TLS handshake with it failed."
     else:
-        told = "can't be reached, or broke the connection."
-    return Failure(Reason.CONNECT, f"loadbell's proxy {proxy} {told}")
+        text = "can't be reached, or broke the connection."
+    return Failure(Reason.CONNECT, f"loadbell's proxy {proxy} {text}")
 
 
 def explain(code: int, text: str, os_error: int, phase: Phase, timeout: Micros) -> Failure:  # noqa: PLR0911 - a table with conditions

@@ -132,12 +132,12 @@ def _describe_error(error: Exception) -> str:
         return f"the mail server {refused} {_codes(error.smtp_code, error.smtp_error)}"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the mail server's certificate can't be trusted: {error.verify_message}"
-    told: dict[type[Exception], str] = {
+    values: dict[type[Exception], str] = {
         smtplib.SMTPServerDisconnected: "the mail server closed the connection",
         smtplib.SMTPNotSupportedError: "the mail server lacks STARTTLS, authentication or addresses in UTF-8",
     }
-    if type(error) in told:
-        return told[type(error)]
+    if type(error) in values:
+        return values[type(error)]
     reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
     return f"the mail server can't be talked to: {reason}"
 

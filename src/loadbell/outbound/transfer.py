@@ -110,9 +110,9 @@ class Transfer:
         """
         self._clear()
         self._pinned = (host,) if self._proxy is None and not isinstance(host, str) else proxies
-        shown = str(host) if isinstance(host, str) or host.version != 6 else f"[{host}]"  # noqa: PLR2004 - IPv6
+        text = str(host) if isinstance(host, str) or host.version != 6 else f"[{host}]"  # noqa: PLR2004 - IPv6
         milliseconds = max(1, remaining // 1000)
-        self.curl.setopt(pycurl.CONNECT_TO, [f"::{shown}:"])
+        self.curl.setopt(pycurl.CONNECT_TO, [f"::{text}:"])
         if self._proxy is not None and parse_literal(self._proxy.host) is None:
             places = ",".join(map(str, proxies))
             self.curl.setopt(pycurl.RESOLVE, [f"{self._proxy.host}:{self._proxy.port}:{places}"])
@@ -251,6 +251,6 @@ def _header_lines(headers: Sequence[tuple[str, str]]) -> list[str]:
     for line in lines:
         if not _HEADER.fullmatch(line) or line.lower().startswith(_OURS):
             raise ValueError("a header can't be sent as it stands")
-    given = {name.lower() for name, _ in headers}
-    absent = [f"{name}:" for name in _ADDED_BY_LIBCURL if name.lower() not in given]
+    items = {name.lower() for name, _ in headers}
+    absent = [f"{name}:" for name in _ADDED_BY_LIBCURL if name.lower() not in items]
     return [f"{line[:-2]};" if line.endswith(": ") else line for line in lines] + absent

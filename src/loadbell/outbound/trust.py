@@ -22,8 +22,8 @@ _BUNDLES = (
 
 def system_bundle() -> Path:
     """The system's PEM bundle (``SSL_CERT_FILE`` names another), or certifi's when the system has none."""
-    named = ssl.get_default_verify_paths().cafile
-    candidates = (Path(name) for name in (named, *_BUNDLES) if name)
+    text = ssl.get_default_verify_paths().cafile
+    candidates = (Path(name) for name in (text, *_BUNDLES) if name)
     return next((path for path in candidates if path.is_file()), Path(certifi.where()))
 
 

@@ -158,9 +158,9 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
     """
     unit.principal.require(Action.REPORT_RUNS)
     run = await lock_run(unit, run_id)
-    wanted = run.status if report.status is None else report.status
-    _check_result(wanted, report.result)
-    run_times.check_duration(wanted, report.duration)
+    run_status = run.status if report.status is None else report.status
+    _check_result(run_status, report.result)
+    run_times.check_duration(run_status, report.duration)
     said = replace(
         run,
         last_report_at=unit.now,
@@ -170,11 +170,11 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
     )
     other_result = report.result is not None and report.result is not run.result
     late = (
-        (wanted is not run.status or (other_result and report.status is not None))
-        and wanted.is_final
+        (run_status is not run.status or (other_result and report.status is not None))
+        and run_status.is_final
         and may_correct(run.ended_by, run.ended_at, unit.now, corrected=run.corrected)
     )
-    if wanted is run.status and not late:
+    if run_status is run.status and not late:
         if other_result:
             raise Conflict(f"The run has ended with the result {run.result}; a result can't be changed afterwards.")
         await store.update_run(unit.tx, said, expected=run.status)
@@ -182,9 +182,9 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
     if late:
         said = replace(said, corrected=True)
     else:
-        check_move(run.status, wanted)
+        check_move(run.status, run_status)
     who = _Actor(EndedBy.REPORT, unit.principal.user_id)
-    return await _move(unit.tx, run, said, wanted, result=report.result, who=who, duration=report.duration)
+    return await _move(unit.tx, run, said, run_status, result=report.result, who=who, duration=report.duration)
 
 
 async def heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str, float] | None) -> bool:
@@ -218,15 +218,15 @@ async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     run = await lock_run(unit, run_id)
     if run.status.is_final:
         check_move(run.status, RunStatus.ABORTED_BY_USER)
-    wanted = abort_status(run.status, can_abort=run.can_abort)
-    if wanted is run.status:
+    run_status = abort_status(run.status, can_abort=run.can_abort)
+    if run_status is run.status:
         return run
-    untold = run.status is RunStatus.RUNNING and wanted.is_final
+    untold = run.status is RunStatus.RUNNING and run_status.is_final
     asked = replace(run, note=f"{run.note}\n{NOT_STOPPED}" if run.note else NOT_STOPPED) if untold else run
-    changes = diff_fields({"status": run.status}, {"status": wanted})
+    changes = diff_fields({"status": run.status}, {"status": run_status})
     await append_entry(unit.tx, unit.principal, "run.aborted", f"run {run.id}", changes)
     who = _Actor(EndedBy.ABORT, unit.principal.user_id)
-    return await _move(unit.tx, run, asked, wanted, result=None, who=who)
+    return await _move(unit.tx, run, asked, run_status, result=None, who=who)
 
 
 async def end_silent_run(
@@ -236,9 +236,9 @@ async def end_silent_run(
     run = await store.lock_run(tx, organization_id, run_id)
     if run is None or run.status.is_final or run.watchdog is None or heard_at not in {None, run.last_report_at}:
         return None
-    wanted = timeout_status(run.status)
+    run_status = timeout_status(run.status)
     who = _Actor(EndedBy.WATCHDOG, None)
-    return await _move(tx, run, run, wanted, result=None, who=who)
+    return await _move(tx, run, run, run_status, result=None, who=who)
 
 
 async def lock_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
@@ -334,19 +334,19 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     tx: Transaction,
     run: Run,
     report: Run,
-    wanted: RunStatus,
+    run_status: RunStatus,
     *,
     result: Result | None,
     who: _Actor,
     duration: Micros | None = None,
 ) -> Run:
-    starts, ends = wanted is RunStatus.RUNNING, wanted.is_final
+    starts, ends = run_status is RunStatus.RUNNING, run_status.is_final
     at = max(tx.now, run.started_at or run.created_at)  # not before, although a clock was set back meanwhile
     started_at, ended_at = run_times.resolve_end(run.started_at, duration, at)
     moved = replace(
         report,
-        status=wanted,
-        result=derive_result(wanted, result),
+        status=run_status,
+        result=derive_result(run_status, result),
         started_at=at if starts else started_at,
         ended_at=ended_at if ends else None,
         ended_by=who.by if ends else None,

@@ -114,8 +114,8 @@ async def compare_with_earlier(tx: Transaction, run: Run) -> RunComparison | Non
     if not run.status.is_complete:
         return None
     earlier = await find_previous_run(tx, run)
-    found = [] if earlier is None else metrics.compare_metrics(run.metrics, earlier.metrics)
-    return None if earlier is None or not found else RunComparison(earlier.id, found)
+    comparisons = [] if earlier is None else metrics.compare_metrics(run.metrics, earlier.metrics)
+    return None if earlier is None or not comparisons else RunComparison(earlier.id, comparisons)
 
 
 def run_duration_s(run: Run, measured: Measurements | None, now: Micros | None = None) -> float | None:
@@ -140,7 +140,7 @@ def summarize(measured: Measurements, duration_s: float | None = None) -> dict[s
     connecting, sessions = totals.get("ws_connecting"), totals.get("ws_session_duration")
     calls = _count(grpc)
     vus = totals.get("vus")
-    found = {
+    values = {
         metrics.VUS: vus.greatest if isinstance(vus, Gauge) else None,
         metrics.REQUESTS: requests,
         metrics.REQUEST_RATE: requests / seconds if requests is not None and seconds else None,
@@ -168,7 +168,7 @@ def summarize(measured: Measurements, duration_s: float | None = None) -> dict[s
         metrics.ITERATION_P99: _percentile(iterations, 99),
         metrics.LEFT_OUT: measured.left_out or None,
     }
-    return {name: round(value, 6) for name, value in found.items() if value is not None}
+    return {name: round(value, 6) for name, value in values.items() if value is not None}
 
 
 def judge_thresholds(
@@ -198,9 +198,9 @@ def describe_failed_checks(measured: Measurements | None) -> str | None:
     failed = [] if measured is None else failed_checks(measured)
     if not failed:
         return None
-    named = [f"{_short(name)} ({misses:,} of {total:,})" for name, misses, total in failed[:_MAX_FAILED_CHECKS]]
-    more = len(failed) - len(named)
-    return f"Failed checks: {', '.join(named)}{f' and {more} more' if more else ''}."
+    items = [f"{_short(name)} ({misses:,} of {total:,})" for name, misses, total in failed[:_MAX_FAILED_CHECKS]]
+    more = len(failed) - len(items)
+    return f"Failed checks: {', '.join(items)}{f' and {more} more' if more else ''}."
 
 
 def _threshold(
@@ -211,20 +211,22 @@ def _threshold(
     timed = criterion is not None and criterion.aggregation not in {"count", "rate"}
     unit = "ms" if timed and _TIMES.fullmatch(parse_selection(key).metric) else None
     is_empty = value is None and measured is not None and measured.is_empty_metric(key)
-    shown = f"{key[:MAX_THRESHOLD_LENGTH]}: {expression}"[:MAX_THRESHOLD_LENGTH]
-    return Threshold(shown, ok, None if value is None else round(value, 6), unit, is_empty)
+    text = f"{key[:MAX_THRESHOLD_LENGTH]}: {expression}"[:MAX_THRESHOLD_LENGTH]
+    return Threshold(text, ok, None if value is None else round(value, 6), unit, is_empty)
 
 
 def _limit_thresholds(thresholds: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     room = MAX_THRESHOLDS
-    kept: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for key, expressions in thresholds.items():
-        fitting = (one for one in expressions if len(one) <= MAX_EXPRESSION_LENGTH and len(key) <= MAX_SELECTION_LENGTH)
-        taken = list(islice(fitting, room))
-        room -= len(taken)
-        if taken:
-            kept[key] = taken
-    return kept
+        fitting = (
+            text for text in expressions if len(text) <= MAX_EXPRESSION_LENGTH and len(key) <= MAX_SELECTION_LENGTH
+        )
+        items = list(islice(fitting, room))
+        room -= len(items)
+        if items:
+            values[key] = items
+    return values
 
 
 def _count(total: Total | None) -> float | None:
@@ -244,5 +246,5 @@ def _percentile(total: Total | None, percent: float) -> float | None:
 
 
 def _short(name: str) -> str:
-    shown = name.replace("\x00", "\ufffd")  # which no text can keep
-    return shown if len(shown) <= _MAX_CHECK_LENGTH else f"{shown[:_MAX_CHECK_LENGTH]}…"
+    text = name.replace("\x00", "\ufffd")  # which no text can keep
+    return text if len(text) <= _MAX_CHECK_LENGTH else f"{text[:_MAX_CHECK_LENGTH]}…"

@@ -78,15 +78,15 @@ class Watchdog:
         watched = await self._database.read(list_watched_runs)
         seen_at = self._monotonic()  # after the read: what happened during it is not silence
         silent: list[tuple[Micros, tuple[int, int, Micros]]] = []
-        heard: dict[int, tuple[Micros, Micros]] = {}
+        values: dict[int, tuple[Micros, Micros]] = {}
         for run in watched:
             last, since = self._last_reports.get(run.id, (None, 0))
             if last != run.last_report_at:
                 since = seen_at
-            heard[run.id] = (run.last_report_at, since)
+            values[run.id] = (run.last_report_at, since)
             if now - since >= run.watchdog:
                 silent.append((since, (run.organization_id, run.id, run.last_report_at)))
-        self._last_reports = heard
+        self._last_reports = values
         return [found for _, found in sorted(silent)[:MAX_ENDED]]
 
     async def _end(self, silent: list[tuple[int, int, Micros]]) -> int:

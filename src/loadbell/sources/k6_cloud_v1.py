@@ -100,8 +100,8 @@ class K6Request(ApiRequest):
 
     def credential(self) -> str | None:
         """The token, behind ``Token`` as k6 sends it, or ``Bearer``."""
-        shown = (self.header("authorization") or "").strip()
-        return shown[len(_TOKEN) :].strip() or None if shown.lower().startswith(_TOKEN) else super().credential()
+        text = (self.header("authorization") or "").strip()
+        return text[len(_TOKEN) :].strip() or None if text.lower().startswith(_TOKEN) else super().credential()
 
     def decode(self, raw: bytes, model: type[T]) -> T:
         """As k6's JSON is read: what it is declared as is not looked at."""
@@ -378,15 +378,15 @@ def _strip_prefix(path: str) -> str:
     return path if begin is None else "/" + "/".join(parts[begin:])
 
 
-def _read_version_2(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    return _condense(lambda: k6_points.read_protobuf(packed, asked), asked)
+def _read_version_2(packed: bytes, items: tuple[str, ...] | None) -> Measurements:
+    return _condense(lambda: k6_points.read_protobuf(packed, items), items)
 
 
-def _read_version_1(packed: bytes, asked: tuple[str, ...] | None) -> Measurements:
-    return _condense(lambda: (k6_points.read_json(packed), 1), asked)
+def _read_version_1(packed: bytes, items: tuple[str, ...] | None) -> Measurements:
+    return _condense(lambda: (k6_points.read_json(packed), 1), items)
 
 
-def _condense(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ...] | None) -> Measurements:
+def _condense(read: Callable[[], tuple[list[Point], int]], items: tuple[str, ...] | None) -> Measurements:
     """What the push says.
 
     Raises:
@@ -394,7 +394,7 @@ def _condense(read: Callable[[], tuple[list[Point], int]], asked: tuple[str, ...
     """
     try:
         points, period = read()
-        return condense(points, asked or (), period=period)
+        return condense(points, items or (), period=period)
     except k6_points.BadPush as wrong:
         raise Invalid(FieldError("metrics", str(wrong))) from None
     except TooMuchWork:
@@ -445,8 +445,8 @@ def _tool(agent: str) -> str | None:
 def _warnings(paused: list[str]) -> list[str]:
     if not paused:
         return []
-    named = ", ".join(paused)
-    whose = f"channel {named} is" if len(paused) == 1 else f"channels {named} are"
+    text = ", ".join(paused)
+    whose = f"channel {text} is" if len(paused) == 1 else f"channels {text} are"
     meaning = "paused: what happens is kept there, and nobody is told. An admin can resume it on its page in loadbell."
     return [f"loadbell: the {whose} {meaning}"]
 

@@ -106,8 +106,8 @@ async def parse_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest
     project = fields.get("project_id", b"0").decode("ascii", "replace")
     if not project.isascii() or not project.isdigit() or len(project) > len(str(MAX_ID)):
         raise Invalid(FieldError("project_id", "must be a whole number"))
-    said = fields.get("name", b"").decode("utf-8", "replace")
-    return NewTest(said, int(project), {**_read_thresholds(bytes(archive))})
+    text = fields.get("name", b"").decode("utf-8", "replace")
+    return NewTest(text, int(project), {**_read_thresholds(bytes(archive))})
 
 
 def _read_thresholds(archive: bytes) -> Mapping[str, list[Any]]:
@@ -132,8 +132,8 @@ def _first_member(archive: bytes, name: bytes) -> bytes:
 
 
 def _expressions(thresholds: Mapping[str, Sequence[object]]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    values: dict[str, list[str]] = {}
     for key, said in thresholds.items():
         texts = [one.threshold if isinstance(one, _Criterion) else one for one in said]
-        found[key] = [text for text in texts if isinstance(text, str)]
-    return found
+        values[key] = [text for text in texts if isinstance(text, str)]
+    return values

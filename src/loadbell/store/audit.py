@@ -65,8 +65,8 @@ async def list_entries(
     With them comes the ``before`` of the next look; None: there is nothing more. A look passes ``MAX_SCANNED`` entries
     at most, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
     """
-    asked = _parameters(asdict(filters))
-    return await _list_page(tx, {"organization_id": organization_id}, asked, before=before, limit=limit)
+    values = _parameters(asdict(filters))
+    return await _list_page(tx, {"organization_id": organization_id}, values, before=before, limit=limit)
 
 
 async def list_account_entries(
@@ -95,11 +95,11 @@ async def list_full_log(
     its organization, which an entry about an account has not. Those of a user have with them what the operator did to
     the user's account.
     """
-    asked = _parameters({"organization_id": organization_id, **asdict(filters)})
+    values = _parameters({"organization_id": organization_id, **asdict(filters)})
     if filters.user_id is not None:
-        asked["subject"] = _account(filters.user_id)
+        values["subject"] = _account(filters.user_id)
     start = MAX_ID if before is None else before
-    rows = await tx.all(_full_page(frozenset(asked)), **asked, before=start, limit=limit)
+    rows = await tx.all(_full_page(frozenset(values)), **values, before=start, limit=limit)
     return [(row["organization_id"], _entry(row)) for row in rows]
 
 
@@ -165,13 +165,13 @@ async def _append(  # noqa: PLR0913 - one argument for each column
 
 
 async def _list_page(
-    tx: Transaction, log: dict[str, int], asked: dict[str, Any], *, before: int | None, limit: int
+    tx: Transaction, log: dict[str, int], values: dict[str, Any], *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
     (whose,) = log
     start = MAX_ID if before is None else before
     last = await tx.first(_last_scanned_id(whose), **log, before=start)
     after = 0 if last is None else int(last["id"])
-    rows = await tx.all(_page(whose, frozenset(asked)), **log, **asked, before=start, after=after, limit=limit + 1)
+    rows = await tx.all(_page(whose, frozenset(values)), **log, **values, before=start, after=after, limit=limit + 1)
     return _trim(rows, limit, after)
 
 

@@ -186,7 +186,9 @@ def read_secrets(text: str) -> tuple[SigningSecret, ...]:
 
 
 def _write_secrets(secrets: Iterable[SigningSecret]) -> str:
-    return msgspec.json.encode([one.secret if one.expires_at is None else one for one in secrets]).decode()
+    return msgspec.json.encode(
+        [signing_secret.secret if signing_secret.expires_at is None else signing_secret for signing_secret in secrets]
+    ).decode()
 
 
 async def delete_channel(tx: Transaction, channel_id: int) -> None:

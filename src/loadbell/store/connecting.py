@@ -36,12 +36,12 @@ _TLS = frozenset(
 def arguments(url: str) -> dict[str, Any]:
     """What asyncpg is called with for ``url``. What it leaves open asyncpg takes from libpq's variables, or its own."""
     parsed = parse_postgresql_url(url)
-    given = parsed.parameters
+    values = parsed.parameters
     session = {
-        "application_name": given.get("application_name") or given.get("fallback_application_name"),
-        "options": given.get("options"),
+        "application_name": values.get("application_name") or values.get("fallback_application_name"),
+        "options": values.get("options"),
     }
-    tls = {name: value for name, value in given.items() if name in _TLS}
+    tls = {name: value for name, value in values.items() if name in _TLS}
     if tls.get("sslrootcert") == SYSTEM_CERTIFICATES:
         tls |= {"sslrootcert": str(system_bundle()), "sslmode": "verify-full"}
     return {
@@ -49,12 +49,12 @@ def arguments(url: str) -> dict[str, Any]:
         "host": list(parsed.hosts) or None,
         "port": list(parsed.ports) or None,
         "database": parsed.database,
-        "user": given.get("user"),
-        "password": given.get("password"),
-        "passfile": given.get("passfile"),
-        "target_session_attrs": given.get("target_session_attrs"),
+        "user": values.get("user"),
+        "password": values.get("password"),
+        "passfile": values.get("passfile"),
+        "target_session_attrs": values.get("target_session_attrs"),
         "server_settings": {name: value for name, value in session.items() if value},
-        "timeout": int(given.get("connect_timeout", _CONNECT_S)),
+        "timeout": int(values.get("connect_timeout", _CONNECT_S)),
     }
 
 

@@ -91,30 +91,32 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
         if last is not None:
             where["after"] = more = last["id"]
     rows = await tx.all(_page(way, filters), **where, **asked, limit=limit + 1)
-    found = await as_deliveries(tx, rows)
-    if len(found) > limit:
-        found, more = found[:limit], str(found[limit - 1].id)
-    still = [one for one in found if status is None or one.status is status]  # but for what a sweep is about to cancel
+    deliveries = await as_deliveries(tx, rows)
+    if len(deliveries) > limit:
+        deliveries, more = deliveries[:limit], str(deliveries[limit - 1].id)
+    still = [
+        delivery for delivery in deliveries if status is None or delivery.status is status
+    ]  # but for what a sweep is about to cancel
     return still, None if more is None else UUID(more)
 
 
 async def last_deliveries(tx: Transaction, organization_id: int, channel_ids: Collection[int]) -> dict[int, Delivery]:
     """The newest delivery of each of these channels that is not a Test Hook; a channel may have none."""
-    found = [
+    rows = [
         await tx.first(_LAST_OF_CHANNEL, organization_id=organization_id, channel_id=channel_id)
         for channel_id in channel_ids
     ]
-    last = await as_deliveries(tx, [row for row in found if row is not None])
-    return {one.channel_id: one for one in last if one.channel_id is not None}
+    last = await as_deliveries(tx, [row for row in rows if row is not None])
+    return {delivery.channel_id: delivery for delivery in last if delivery.channel_id is not None}
 
 
-def _way(asked: Mapping[str, int | str]) -> _Way:
-    """By which index to look for what is ``asked``: the one that leaves the fewest."""
-    if "run_id" in asked:
+def _way(values: Mapping[str, int | str]) -> _Way:
+    """By which index to look for what is ``values``: the one that leaves the fewest."""
+    if "run_id" in values:
         return "run"
-    if "channel_id" in asked:
+    if "channel_id" in values:
         return "channel"
-    status = asked.get("status", DeliveryStatus.DELIVERED)
+    status = values.get("status", DeliveryStatus.DELIVERED)
     if status in {DeliveryStatus.PENDING, DeliveryStatus.SENDING}:
         return "open"
     return "organization" if status == DeliveryStatus.DELIVERED else "ended"

@@ -36,8 +36,8 @@ _DELETE_BUCKETS = Statement("DELETE FROM run_measurements WHERE run_id = :run_id
 
 async def get_measurements(tx: Transaction, run_id: int) -> Measurements | None:
     """What is kept of the whole run, without its timeline; None if nothing was ever said of it."""
-    found = await tx.first(_GET, run_id=run_id, first=_RUN_BUCKET, last=_RUN_BUCKET)
-    return None if found is None else _measurements_decoder.decode(found["state"])
+    row = await tx.first(_GET, run_id=run_id, first=_RUN_BUCKET, last=_RUN_BUCKET)
+    return None if row is None else _measurements_decoder.decode(row["state"])
 
 
 async def get_timeline(tx: Transaction, run_id: int) -> list[Sample]:

@@ -31,8 +31,8 @@ _DELETE = Statement("DELETE FROM members WHERE organization_id = :organization_i
 
 async def get_member(tx: Transaction, organization_id: int, user_id: int) -> Member | None:
     """The member, if the user is one of the organization."""
-    found = await tx.all(_GET, organization_id=organization_id, user_id=user_id)
-    members = await _members(tx, organization_id, found)
+    rows = await tx.all(_GET, organization_id=organization_id, user_id=user_id)
+    members = await _members(tx, organization_id, rows)
     return members[0] if members else None
 
 
@@ -45,10 +45,10 @@ async def get_owner(tx: Transaction, organization_id: int) -> int:
 
 async def list_members(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Member]:
     """Up to ``limit`` members of the organization, the newest users first, with a user id below ``before``."""
-    found = await tx.all(
+    rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
-    return await _members(tx, organization_id, found)
+    return await _members(tx, organization_id, rows)
 
 
 async def set_role(tx: Transaction, organization_id: int, user_id: int, role: Role) -> None:
@@ -70,10 +70,10 @@ async def delete_member(tx: Transaction, organization_id: int, user_id: int) -> 
     return tokens
 
 
-async def _members(tx: Transaction, organization_id: int, found: Sequence[Row]) -> list[Member]:
-    if not found:
+async def _members(tx: Transaction, organization_id: int, rows: Sequence[Row]) -> list[Member]:
+    if not rows:
         return []
-    ids = [int(row["id"]) for row in found]
+    ids = [int(row["id"]) for row in rows]
     assigned: dict[int, list[int]] = {}
     for row in await tx.all(_ASSIGNMENTS, organization_id=organization_id, first=min(ids), last=max(ids)):
         assigned.setdefault(row["user_id"], []).append(row["project_id"])
@@ -86,5 +86,5 @@ async def _members(tx: Transaction, organization_id: int, found: Sequence[Row]) 
             project_ids=tuple(assigned.get(row["id"], ())),
             created_at=row["created_at"],
         )
-        for row in found
+        for row in rows
     ]

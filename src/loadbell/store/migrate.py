@@ -43,8 +43,8 @@ def _revision(connection: sa.Connection) -> str | None:
 
 def _refuse_newer(connection: sa.Connection) -> None:
     revision = _revision(connection)
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision is not None and revision not in known:
+    items = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in items:
         raise WrongState(
             f"The database has the schema {revision}, which this version does not know. "
             "It was migrated by a newer loadbell: install that version."
@@ -56,8 +56,8 @@ def _require_head(connection: sa.Connection, remedy: str) -> None:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     revision = _revision(connection)
     if revision != head:
-        found = f"has the schema {revision}" if revision else "is empty"
-        raise WrongState(f"The database {found}, and this version needs {head}. {remedy}")
+        text = f"has the schema {revision}" if revision else "is empty"
+        raise WrongState(f"The database {text}, and this version needs {head}. {remedy}")
 
 
 def upgrade_sqlite(path: Path) -> None:

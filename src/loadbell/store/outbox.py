@@ -259,7 +259,7 @@ def _leased(tx: Transaction, row: Row, *, owner: int) -> Leased:
         is_replay=row["replay_id"] is not None,
         rate_limits=row["rate_limits"] or 0,
         settings=_open(tx, row["settings"] if row["form"] is None else row["form"], _read_settings, {}),
-        secrets=tuple(one.secret for one in live_secrets(signing, tx.now)),
+        secrets=tuple(signing_secret.secret for signing_secret in live_secrets(signing, tx.now)),
     )
 
 
@@ -317,37 +317,43 @@ async def complete(tx: Transaction, completions: Sequence[Completion]) -> int:
     """
     if not completions:
         return 0
-    for done in completions:
-        tx.changed(done.leased.organization_id)
-    ids = [str(done.leased.id) for done in completions]
+    for completion in completions:
+        tx.changed(completion.leased.organization_id)
+    ids = [str(completion.leased.id) for completion in completions]
     stands = {
         (row["delivery_id"], row["attempts_started"], row["lease_owner"]) for row in await tx.all(_LOCK_LEASED, ids=ids)
     }
-    await append_attempts(tx, [(str(done.leased.id), done.attempt) for done in completions])
-    ours = [done for done in completions if (str(done.leased.id), done.leased.number, done.leased.owner) in stands]
-    await move_deliveries(tx, [_log_entry(done) for done in ours])
-    again = [done for done in ours if done.verdict.due_at is not None]
-    over = [str(done.leased.id) for done in ours if done.verdict.due_at is None]
-    await tx.run_many(_DATE_AGAIN, [_again_row(done) for done in again])
+    await append_attempts(tx, [(str(completion.leased.id), completion.attempt) for completion in completions])
+    ours = [
+        completion
+        for completion in completions
+        if (str(completion.leased.id), completion.leased.number, completion.leased.owner) in stands
+    ]
+    await move_deliveries(tx, [_log_entry(completion) for completion in ours])
+    again = [completion for completion in ours if completion.verdict.due_at is not None]
+    over = [str(completion.leased.id) for completion in ours if completion.verdict.due_at is None]
+    await tx.run_many(_DATE_AGAIN, [_again_row(completion) for completion in again])
     if over:
         await tx.run(_DELETE, ids=over)
     # An end without an answer counts as it stands: the result of an attempt whose lease was lost has ended nothing.
-    released = await release(tx, {*over, *(str(done.leased.id) for done in completions if done.answered)})
-    return released + await cancel_lost(tx, [str(done.leased.id) for done in again])
+    released = await release(
+        tx, {*over, *(str(completion.leased.id) for completion in completions if completion.answered)}
+    )
+    return released + await cancel_lost(tx, [str(completion.leased.id) for completion in again])
 
 
-def _log_entry(done: Completion) -> LogEntry:
-    leased = done.leased
-    return LogEntry(str(leased.id), leased.final, done.verdict.final, done.attempt, done.finished_at)
+def _log_entry(completion: Completion) -> LogEntry:
+    leased = completion.leased
+    return LogEntry(str(leased.id), leased.final, completion.verdict.final, completion.attempt, completion.finished_at)
 
 
-def _again_row(done: Completion) -> Mapping[str, Any]:
+def _again_row(completion: Completion) -> Mapping[str, Any]:
     return {
-        "id": str(done.leased.id),
-        "due_at": done.verdict.due_at,
-        "retry_index": done.verdict.retry_index,
-        "answered": done.answered,
-        "is_over": done.verdict.final is not None,
+        "id": str(completion.leased.id),
+        "due_at": completion.verdict.due_at,
+        "retry_index": completion.verdict.retry_index,
+        "answered": completion.answered,
+        "is_over": completion.verdict.final is not None,
     }
 
 

@@ -78,11 +78,11 @@ class _PostgresTransaction(Transaction):
         if self.wakes:
             told.append((_WAKE_CHANNEL, ""))
         if self.organizations:
-            listed = ",".join(map(str, sorted(self.organizations)))
-            told.append((_CHANGES_CHANNEL, listed if len(listed) <= _MAX_PAYLOAD_SIZE else ""))
+            text = ",".join(map(str, sorted(self.organizations)))
+            told.append((_CHANGES_CHANNEL, text if len(text) <= _MAX_PAYLOAD_SIZE else ""))
         if told:
             calls = ", ".join(f"pg_notify(${at}, ${at + 1})" for at in range(1, 2 * len(told), 2))
-            await self._connection.fetchrow(f"SELECT {calls}", *(part for one in told for part in one))
+            await self._connection.fetchrow(f"SELECT {calls}", *(part for pair in told for part in pair))
 
 
 class PostgresDatabase:

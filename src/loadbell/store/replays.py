@@ -179,11 +179,11 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bo
     if room <= 0:
         return False
     statuses = msgspec.json.decode(row["statuses"], type=list[str])
-    found = await tx.all(
+    rows = await tx.all(
         _NEXT_MEANT, **where, end=window["id"], asked_at=row["created_at"], statuses=statuses, room=room
     )
     after, sent = row["after"], 0
-    for each in found:
+    for each in rows:
         if each["run_id"] is not None and each["run_id"] in open_runs:
             break
         # A microsecond apart, so that the older one is leased first.
@@ -192,7 +192,7 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bo
         open_runs.append(each["run_id"])
         after = each["id"]
     else:
-        if len(found) < room:
+        if len(rows) < room:
             after = window["id"]
     if after != row["after"]:
         await tx.run(_ADVANCE, id=replay_id, after=after, sent=sent)

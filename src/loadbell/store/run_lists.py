@@ -111,18 +111,18 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
         after=after,
         limit=limit + 1,
     )
-    found = [to_run(row) for row in rows]
-    if len(found) > limit:
-        return found[:limit], found[limit - 1].id
-    return found, after or None
+    runs = [to_run(row) for row in rows]
+    if len(runs) > limit:
+        return runs[:limit], runs[limit - 1].id
+    return runs, after or None
 
 
 async def count_runs(tx: Transaction, organization_id: int, *, projects: frozenset[int] | None) -> RunCounts:
     """How the newest ``MAX_COUNTED`` runs of the organization stand; ``projects`` as in :func:`list_runs`."""
-    asked = {} if projects is None else {"projects": sorted(projects)}
+    values = {} if projects is None else {"projects": sorted(projects)}
     rows = await tx.all(
-        _newest("result", _access_path(asked.keys(), open_only=False), frozenset()),
-        **asked,
+        _newest("result", _access_path(values.keys(), open_only=False), frozenset()),
+        **values,
         organization_id=organization_id,
         before=MAX_ID,
         after=0,
@@ -139,12 +139,12 @@ async def count_runs(tx: Transaction, organization_id: int, *, projects: frozens
     )
 
 
-def _access_path(asked: Collection[str], *, open_only: bool) -> _AccessPath:
-    """By which index to look for what is ``asked``: the one that leaves the fewest."""
+def _access_path(items: Collection[str], *, open_only: bool) -> _AccessPath:
+    """By which index to look for what is ``items``: the one that leaves the fewest."""
     if open_only:
         return "open"
     ways: tuple[_AccessPath, ...] = ("projects", "result")
-    return next((way for way in ways if way in asked), "project" if "project_id" in asked else "organization")
+    return next((way for way in ways if way in items), "project" if "project_id" in items else "organization")
 
 
 @cache
@@ -155,10 +155,10 @@ def _newest(columns: str, way: _AccessPath, filters: frozenset[str]) -> Statemen
 
 def _select(columns: str, way: _AccessPath, filters: frozenset[str], on: int) -> str:
     conditions = " AND ".join([_FOUND_BY_INDEX[way], *(_FILTERS[name][on] for name in sorted(filters))])
-    found = _FOUND.format(conditions)
+    text = _FOUND.format(conditions)
     if way != "projects":
-        return _NEWEST.format(columns=columns, found=found)
-    return _IN_EACH_PROJECT.format(columns=columns, projects=_PROJECTS, newest=_NEWEST_IN_EACH[on].format(found))
+        return _NEWEST.format(columns=columns, found=text)
+    return _IN_EACH_PROJECT.format(columns=columns, projects=_PROJECTS, newest=_NEWEST_IN_EACH[on].format(text))
 
 
 @cache

@@ -20,9 +20,9 @@ def check_files(path: Path, key_file: Path) -> None:
     Raises:
         WrongState: it is missing or empty although there was one; or it is damaged, or another program's.
     """
-    found = _tables(path)
-    if found:
-        if "alembic_version" not in found:
+    items = _tables(path)
+    if items:
+        if "alembic_version" not in items:
             raise WrongState(
                 f"The file {path} is a database of another program: it has no schema of loadbell's. "
                 "Set LOADBELL_DATABASE_URL or LOADBELL_DATA_DIR to another place."

@@ -27,7 +27,7 @@ def is_storage_error(error: BaseException) -> bool:
 
 def describe_storage_error(path: Path, error: BaseException) -> StorageError:  # noqa: PLR0911 - one for each kind
     """What ``error`` means for the database file ``path``."""
-    code, name, said = _code(error), path.name, str(error)
+    code, name, text = _code(error), path.name, str(error)
     if path.is_dir():
         return StorageError(
             f"{path} is a folder, and should be the database file. Move it away, or set LOADBELL_DATABASE_URL to "
@@ -36,41 +36,41 @@ def describe_storage_error(path: Path, error: BaseException) -> StorageError:  #
         )
     if code in _DAMAGED:
         return StorageError(
-            f"The database file {path} is damaged ({said}). Stop loadbell, check the file with: "
+            f"The database file {path} is damaged ({text}). Stop loadbell, check the file with: "
             f"sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup: copy it over "
             "the file, with the -wal and -shm files beside it removed.",
-            f"The database file {name} is damaged ({said}). Tell the operator of this server: PRAGMA integrity_check "
+            f"The database file {name} is damaged ({text}). Tell the operator of this server: PRAGMA integrity_check "
             "shows what is wrong, and the last backup has to be restored.",
         )
     if code == sqlite3.SQLITE_FULL:
         return StorageError(
-            f"The disk that {path} is on is full ({said}). Nothing was changed. Make room there: {_GO_ON}",
-            f"The disk of the database is full ({said}). Nothing was changed. Tell the operator of this server, and "
+            f"The disk that {path} is on is full ({text}). Nothing was changed. Make room there: {_GO_ON}",
+            f"The disk of the database is full ({text}). Nothing was changed. Tell the operator of this server, and "
             "try again when there is room.",
         )
     if code == sqlite3.SQLITE_READONLY:
         return StorageError(
-            f"The database file {path} can't be written ({said}). Check the owner and mode of the file and its folder, "
+            f"The database file {path} can't be written ({text}). Check the owner and mode of the file and its folder, "
             f"and that the disk is not mounted read-only; {_GO_ON}",
-            f"The database file {name} is read-only ({said}). Nothing was changed. Tell the operator of this server.",
+            f"The database file {name} is read-only ({text}). Nothing was changed. Tell the operator of this server.",
         )
     if code == sqlite3.SQLITE_IOERR:
         return StorageError(
-            f"The disk failed under {path} ({said}). Look into the system's log. When the disk is well again, check "
+            f"The disk failed under {path} ({text}). Look into the system's log. When the disk is well again, check "
             f"the file with: sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup "
             "if it finds anything.",
-            f"The disk failed under the database file {name} ({said}). Tell the operator of this server: PRAGMA "
+            f"The disk failed under the database file {name} ({text}). Tell the operator of this server: PRAGMA "
             "integrity_check shows whether the last backup has to be restored.",
         )
     if code == sqlite3.SQLITE_CANTOPEN:
         return StorageError(
-            f"The database file {path} can't be opened ({said}). Check that its folder exists, who owns both, and that "
+            f"The database file {path} can't be opened ({text}). Check that its folder exists, who owns both, and that "
             "the volume is mounted.",
-            f"The database file {name} can't be opened ({said}). Tell the operator of this server.",
+            f"The database file {name} can't be opened ({text}). Tell the operator of this server.",
         )
     return StorageError(
-        f"The database {path} can't be used just now ({said}). Nothing was changed.",
-        f"The database can't be written just now ({said}). Nothing was changed: send the same request again.",
+        f"The database {path} can't be used just now ({text}). Nothing was changed.",
+        f"The database can't be written just now ({text}). Nothing was changed: send the same request again.",
     )
 
 

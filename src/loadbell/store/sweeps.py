@@ -165,14 +165,14 @@ async def _batch(tx: Transaction, row: Row) -> tuple[int, bool]:
 
 
 async def _cancel(tx: Transaction, row: Row) -> tuple[int, bool]:
-    found = await tx.all(
+    rows = await tx.all(
         _FIND_PENDING,
         channel_id=row["channel_id"],
         generation=row["generation"],
         tests=int(row["generation"] == EVERY_GENERATION),
         limit=BATCH,
     )
-    ids = [each["delivery_id"] for each in found]
+    ids = [each["delivery_id"] for each in rows]
     await cancel_these(tx, ids, row["message"], tx.now)
     return len(ids), len(ids) < BATCH
 

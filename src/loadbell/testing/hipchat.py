@@ -155,15 +155,15 @@ def _read(request: Received) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise _bad("", "json", "The request body is not valid JSON") from None
     _NOTIFICATION("", notification)
-    made: dict[str, Any] = notification
-    if made.get("message_format", "html") == "html":
-        _check_html("message", made["message"], MESSAGE_TAGS)
-    card = made.get("card", {})
+    values: dict[str, Any] = notification
+    if values.get("message_format", "html") == "html":
+        _check_html("message", values["message"], MESSAGE_TAGS)
+    card = values.get("card", {})
     if isinstance(description := card.get("description"), dict) and description["format"] == "html":
         _check_html("card.description.value", description["value"], CARD_TAGS)
     if "activity" in card:
         _check_html("card.activity.html", card["activity"]["html"], CARD_TAGS)
-    return made
+    return values
 
 
 def _bad(field: str, validation: str, message: str) -> _Refused:

@@ -41,8 +41,8 @@ class AuditFilter:
     def query(self, **more: str) -> str:
         """The query string that asks for them."""
         user = "" if self.user_id is None else str(self.user_id)
-        said = {"user_id": user, "action": self.action, "since": self.since, "until": self.until, **more}
-        return urlencode({name: value for name, value in said.items() if value})
+        values = {"user_id": user, "action": self.action, "since": self.since, "until": self.until, **more}
+        return urlencode({name: value for name, value in values.items() if value})
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,19 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
         before = PageQuery(cursor=page.query_param("cursor") or None).before_id()
     except (Invalid, NotFound) as wrong:  # NotFound: nobody can have that id
         refusal, filter_, before = wrong, AuditFilter(), None
-    listed = await page.read_in(organization_id, _entries_and_people, filter_, before)
-    older = cursor_after(listed.following)
+    audit_log_view = await page.read_in(organization_id, _entries_and_people, filter_, before)
+    older = cursor_after(audit_log_view.following)
     address = f"/organizations/{organization_id}/audit"
     return await page.show(
         "audit",
         refusal=refusal,
         address=address,
         organization_id=organization_id,
-        listed=listed,
+        listed=audit_log_view,
         wanted=filter_,
         query=filter_.query(),
         older=None if older is None else f"{address}?{filter_.query(cursor=older)}",
-        told=describe_changes,
+        response=describe_changes,
     )
 
 

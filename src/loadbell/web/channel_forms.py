@@ -175,10 +175,10 @@ def parse_kind(name: str) -> ChannelKind:
     Raises:
         NotFound: there is none of that name.
     """
-    found = next((kind for kind in channel_types() if kind.value == name), None)
-    if found is None:
+    channel_kind = next((kind for kind in channel_types() if kind.value == name), None)
+    if channel_kind is None:
         raise NotFound("There is no such kind of channel.")
-    return found
+    return channel_kind
 
 
 def parse_name(form: Form) -> str:
@@ -248,12 +248,12 @@ def kind_title(channel: Channel) -> str:
 def summarize_subscription(subscription: Subscription, projects: Mapping[int, str]) -> str:
     """What a channel rings for, in a few words; ``projects`` are the names of those that there are."""
     form_values = subscription_form(subscription)
-    told = PRESETS[form_values.preset][0] if form_values.preset in PRESETS else _summarize_custom(subscription)
+    text = PRESETS[form_values.preset][0] if form_values.preset in PRESETS else _summarize_custom(subscription)
     if subscription.triggers:
-        told += ", " + _join(TRIGGERS[one].lower() for one in subscription.triggers)
+        text += ", " + _join(TRIGGERS[one].lower() for one in subscription.triggers)
     if subscription.projects:
-        told += ", project " + _join(projects.get(one, f"{one} (deleted)") for one in subscription.projects)
-    return told
+        text += ", project " + _join(projects.get(one, f"{one} (deleted)") for one in subscription.projects)
+    return text
 
 
 _WIDGETS = {str: "text", dict: "lines", bool: "box"}

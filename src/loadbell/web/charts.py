@@ -70,14 +70,14 @@ def build_time_series(measured: Measurements | None, samples: Sequence[Sample], 
     # Steps of before the first request were timed by iterations: what they took is no response time.
     samples = [one if one.timed == samples[-1].timed else replace(one, p50=None, p95=None, p99=None) for one in samples]
     timed = _TIMED[samples[-1].timed]
-    wanted = (
+    plots = (
         _times_plot(samples, f"{timed}, ms", _limit(measured)),
-        _plot("vus", "Virtual users", samples, [("load", "Virtual users", lambda sample: sample.vus)], _format_count),
+        _plot("vus", "Virtual users", samples, [("load", "Virtual users", lambda step: step.vus)], _format_count),
         _plot(
             "rate",
             "Requests a second",
             samples,
-            [("main", "Requests a second", lambda sample: sample.requests)],
+            [("main", "Requests a second", lambda step: step.requests)],
             _format_count,
         ),
         _plot(
@@ -89,7 +89,7 @@ def build_time_series(measured: Measurements | None, samples: Sequence[Sample], 
             least=1.0,
         ),
     )
-    return TimeSeries([plot for plot in wanted if plot], samples, measured.width, timed, measured.left_out)
+    return TimeSeries([plot for plot in plots if plot], samples, measured.width, timed, measured.left_out)
 
 
 def _times_plot(samples: Sequence[Sample], title: str, limit: float | None) -> Plot | None:
@@ -126,9 +126,9 @@ def _plot(  # noqa: PLR0913 - what is shown of what, and how it is written
         for (style, label, _), values in zip(series, known, strict=True)
     ]
     main = [one for one in known[len(known) // 2] if one is not None]
-    said = f"Between {write(min(main))} and {write(max(main))}, at last {write(main[-1])}." if main else ""
+    text = f"Between {write(min(main))} and {write(max(main))}, at last {write(main[-1])}." if main else ""
     drawn = None if limit is None else (_y_position(limit, top), f"{limit:g}")
-    return Plot(identifier, title, said, lines, f"{top:,.6g}", low=identifier != "times", limit=drawn)
+    return Plot(identifier, title, text, lines, f"{top:,.6g}", low=identifier != "times", limit=drawn)
 
 
 def _x_positions(samples: Sequence[Sample]) -> list[float]:
@@ -164,9 +164,14 @@ def _round_up(value: float) -> float:
 def _limit(measured: Measurements) -> float | None:
     """Where a threshold on the 95th percentile of all response times lies, if there is one."""
     for expression in measured.thresholds.get("http_req_duration", ()):
-        asked = parse_expression(expression)
-        if asked is not None and asked.percent == _P95 and asked.operator in {"<", "<="} and asked.limit > 0:
-            return asked.limit
+        criterion = parse_expression(expression)
+        if (
+            criterion is not None
+            and criterion.percent == _P95
+            and criterion.operator in {"<", "<="}
+            and criterion.limit > 0
+        ):
+            return criterion.limit
     return None
 
 

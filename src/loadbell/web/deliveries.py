@@ -59,7 +59,7 @@ class DeliveryFilter:
 
     def query(self, **more: str) -> str:
         """The query string that asks for them."""
-        said = {
+        values = {
             "channel_id": "" if self.channel_id is None else str(self.channel_id),
             "status": self.status or "",
             "event": self.event or "",
@@ -68,7 +68,7 @@ class DeliveryFilter:
             "period": "" if self.period == "day" else self.period,
             **more,
         }
-        return urlencode({name: value for name, value in said.items() if value})
+        return urlencode({name: value for name, value in values.items() if value})
 
 
 @dataclass(frozen=True)
@@ -108,16 +108,16 @@ async def show_log(page: NamedDependency[PageRequest]) -> Response[str]:
     refusal: Refused | None = None
     try:
         filter_, before = _parse_filter(page), PageQuery(cursor=page.query_param("cursor") or None).before_uuid()
-        listed = await page.read_in(organization_id, _list_deliveries, filter_, before)
+        delivery_list_view = await page.read_in(organization_id, _list_deliveries, filter_, before)
     except Invalid as wrong:
         refusal, filter_, before = wrong, DeliveryFilter(), None
-        listed = await page.read_in(organization_id, _list_deliveries, filter_, before)
-    older = cursor_after(listed.following)
+        delivery_list_view = await page.read_in(organization_id, _list_deliveries, filter_, before)
+    older = cursor_after(delivery_list_view.following)
     address = f"/organizations/{organization_id}/deliveries"
     return await page.show(
         "deliveries",
         refusal=refusal,
-        listed=listed,
+        listed=delivery_list_view,
         wanted=filter_,
         address=address,
         organization_id=organization_id,
@@ -177,21 +177,23 @@ async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
 async def _show(
     page: PageRequest, organization_id: int, delivery_id: UUID, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    whole = await page.read_in(organization_id, _delivery_view, delivery_id)
+    delivery_view = await page.read_in(organization_id, _delivery_view, delivery_id)
     back = f"/deliveries/{delivery_id}"
-    return await page.show("delivery", refusal=refusal, back=back, whole=whole, done=done, mark="page", **_labels())
+    return await page.show(
+        "delivery", refusal=refusal, back=back, whole=delivery_view, done=done, mark="page", **_labels()
+    )
 
 
 async def _render_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> str:
-    whole = await _delivery_view(unit, delivery_id)
-    mark = f"{whole.delivery.status}-{whole.delivery.attempt_count}-{whole.delivery.next_attempt_at}"
-    return render_part(unit, "delivery", whole=whole, mark=mark, **_labels())
+    delivery_view = await _delivery_view(unit, delivery_id)
+    mark = f"{delivery_view.delivery.status}-{delivery_view.delivery.attempt_count}-{delivery_view.delivery.next_attempt_at}"
+    return render_part(unit, "delivery", whole=delivery_view, mark=mark, **_labels())
 
 
 async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> DeliveryView:
     delivery, attempts = await deliveries.get_delivery(unit, delivery_id)
-    known = await channels.list_channel_names(unit, [delivery.channel_id])
-    channel = None if delivery.channel_id is None else known.get(delivery.channel_id)
+    values = await channels.list_channel_names(unit, [delivery.channel_id])
+    channel = None if delivery.channel_id is None else values.get(delivery.channel_id)
     return DeliveryView(
         delivery=delivery,
         attempts=attempts,
@@ -203,9 +205,9 @@ async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> Deli
 
 
 async def _render_log(unit: UnitOfWork[Principal], filter_: DeliveryFilter) -> str:
-    listed = await _list_deliveries(unit, filter_, None)
+    delivery_list_view = await _list_deliveries(unit, filter_, None)
     address = f"/organizations/{unit.principal.organization_id}/deliveries"
-    return render_part(unit, "log", listed=listed, wanted=filter_, address=address)
+    return render_part(unit, "log", listed=delivery_list_view, wanted=filter_, address=address)
 
 
 async def _list_deliveries(
@@ -223,11 +225,11 @@ async def _list_deliveries(
         before=before,
         limit=PAGE_SIZE,
     )
-    known = await channels.list_channel_names(unit, [*(delivery.channel_id for delivery in found), channel_id])
+    values = await channels.list_channel_names(unit, [*(delivery.channel_id for delivery in found), channel_id])
     return DeliveryListView(
         deliveries=found,
-        names={channel.id: channel.name for channel in known.values()},
-        paused=frozenset(channel.id for channel in known.values() if channel.paused),
+        names={channel.id: channel.name for channel in values.values()},
+        paused=frozenset(channel.id for channel in values.values() if channel.paused),
         outcomes=await delivery_stats.outcomes_over_time(
             unit, organization_id=organization_id, channel_id=channel_id, period=PERIODS[filter_.period]
         ),

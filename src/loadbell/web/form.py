@@ -20,7 +20,7 @@ class Form(dict[str, str]):
 
     def all(self, name: str) -> list[str]:
         """Everything that is said for ``name``: the check boxes that are ticked."""
-        return [value for said, value in self._pairs if said == name]
+        return [value for text, value in self._pairs if text == name]
 
     def check(self) -> None:
         """Does nothing if everything in it can be stored.

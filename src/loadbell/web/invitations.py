@@ -36,9 +36,9 @@ async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
         return await page.show("invitation", refusal=wrong, invited=invited, name="")
     except (Invalid, RateLimited, Conflict) as refusal:
         return await page.show("invitation", refusal=refusal, invited=invited, name=form.get("name", ""))
-    made = joined.session
-    assert made is not None, "it was asked for"
-    page.set_session_cookie(made.session, made.expires_at)
+    session = joined.session
+    assert session is not None, "it was asked for"
+    page.set_session_cookie(session.session, session.expires_at)
     return page.show_once("joined", organization=invited.organization, token=joined.token)
 
 

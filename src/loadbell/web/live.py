@@ -202,7 +202,7 @@ class Live:
         if organizations is None:
             concerned = self._all_clients()
         else:
-            concerned = [shared for one in organizations for shared in self._showing.get(one, {}).values()]
+            concerned = [shared for number in organizations for shared in self._showing.get(number, {}).values()]
         for shared in concerned:
             shared.due.set()
 

@@ -44,10 +44,10 @@ async def invite(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
-        made = await page.write_in(organization_id, _invite, organization_id, form)
+        invitation = await page.write_in(organization_id, _invite, organization_id, form)
     except (Invalid, Conflict, RateLimited) as refusal:
         return await _show(page, refusal=refusal, form=form)
-    return await _show(page, made=made)
+    return await _show(page, invitation=invitation)
 
 
 @post("/organizations/{organization_id:str}/members/invitations/{invitation_id:str}/revoke")
@@ -100,7 +100,7 @@ async def _show(
     *,
     refusal: Refused | None = None,
     form: Form | None = None,
-    made: invitations.NewInvitation | None = None,
+    invitation: invitations.NewInvitation | None = None,
     done: str = "",
 ) -> Response[str]:
     organization_id = _id(page)
@@ -116,7 +116,7 @@ async def _show(
         team=team,
         older=None if team.older is None else f"{address}?cursor={team.older}",
         said=form or Form([]),
-        made=made,
+        made=invitation,
         done=done,
     )
 

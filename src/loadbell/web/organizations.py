@@ -50,13 +50,13 @@ async def add(page: NamedDependency[PageRequest]) -> Response[str]:
     form = await page.form()
     try:
         name = _name(form)
-        made = await page.write(organizations.add_organization, name)
+        organization = await page.write(organizations.add_organization, name)
     except (Invalid, Conflict) as refusal:
         return await page.show(
             "organizations", refusal=refusal, back="/organizations", name=form.get("name", ""), done=""
         )
-    page.select_organization(made.organization_id)
-    return await page.show("organization_added", back="/organizations", made=made, name=name)
+    page.select_organization(organization.organization_id)
+    return await page.show("organization_added", back="/organizations", made=organization, name=name)
 
 
 @get("/organizations/{organization_id:str}/settings")

@@ -127,12 +127,12 @@ class PageRequest(SessionRequest):
         if person is None or not person.organizations:
             return None
         if self._selected_organization is not None:
-            wanted = str(self._selected_organization)
+            text = str(self._selected_organization)
         elif self._principal is not None:
-            wanted = str(self._principal.organization_id)
+            text = str(self._principal.organization_id)
         else:
-            wanted = self._received_cookies.get(ORGANIZATION, "")
-        found = (one for one in person.organizations if str(one.organization_id) == wanted)
+            text = self._received_cookies.get(ORGANIZATION, "")
+        found = (membership for membership in person.organizations if str(membership.organization_id) == text)
         return next(found, person.organizations[0])
 
     async def organization_of(self, noun: Noun, thing_id: int | UUID) -> int:
@@ -234,7 +234,7 @@ class PageRequest(SessionRequest):
 
         ``back`` is the address of the page itself, if this is the answer to a form.
         """
-        told = None if refusal is None else refuse(refusal)
+        response = None if refusal is None else refuse(refusal)
         organization = await self.organization()
         principal: Principal | None = None
         paused: Sequence[PausedNotice] = ()
@@ -258,8 +258,12 @@ class PageRequest(SessionRequest):
             "refusal": refusal,
             "theme": theme(self._request),
         }
-        status = 200 if told is None else told.status_code
-        waits = {name: value for name, value in ({} if told is None else told.headers).items() if name == "Retry-After"}
+        status = 200 if response is None else response.status_code
+        waits = {
+            name: value
+            for name, value in ({} if response is None else response.headers).items()
+            if name == "Retry-After"
+        }
         return render(template, shown, root=self.root, status=status or 200, headers=waits, cookies=self.cookies)
 
     def show_once(self, template: str, **values: Any) -> Response[str]:
@@ -347,18 +351,20 @@ def theme(request: Request[Any, Any, Any]) -> str:
 
 def error_page(request: Request[Any, Any, Any], answered: Response[bytes], root: str) -> Response[str]:
     """The page that says what ``answered``, a problem, says to a program. Who has to sign in is led there."""
-    told = msgspec.json.decode(answered.content, type=Problem)
-    if told.code == "unauthenticated":
+    problem = msgspec.json.decode(answered.content, type=Problem)
+    if problem.code == "unauthenticated":
         path = quote(str(request.scope["path"])) if request.method == "GET" else "/"
         onward = "" if path == "/" else f"?next={quote(root + path, safe='/')}"
         return redirect(f"/login{onward}", root=root)
-    shown = {
-        "problem": told,
-        "request_id": structlog.contextvars.get_contextvars().get("request_id") if told.code == INTERNAL.code else None,
+    values = {
+        "problem": problem,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id")
+        if problem.code == INTERNAL.code
+        else None,
         "theme": theme(request),
     }
     headers = {name: value for name, value in answered.headers.items() if name in {"Retry-After", "Allow"}}
-    return render("error", shown, root=root, status=told.status, headers=headers)
+    return render("error", values, root=root, status=problem.status, headers=headers)
 
 
 async def _get_principal(unit: UnitOfWork[Principal]) -> Principal:

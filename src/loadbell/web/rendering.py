@@ -163,5 +163,5 @@ async def static_file(version: FromPath[str], name: FromPath[str]) -> Response[b
     """A file that pages link, kept for a year. An address of another version gives today's, which is not kept."""
     if name not in _FILES:
         raise NotFound("There is no such file.")
-    kept = "public, max-age=31536000, immutable" if version == VERSION else "no-store"
-    return Response(_FILES[name], media_type=_TYPES[Path(name).suffix], headers={**HEADERS, "Cache-Control": kept})
+    text = "public, max-age=31536000, immutable" if version == VERSION else "no-store"
+    return Response(_FILES[name], media_type=_TYPES[Path(name).suffix], headers={**HEADERS, "Cache-Control": text})

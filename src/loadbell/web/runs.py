@@ -68,7 +68,7 @@ class RunFilter:
 
     def query(self, organization_id: int, **more: str) -> str:
         """The query string that asks for them."""
-        said = {
+        values = {
             "organization_id": str(organization_id),
             "q": self.text,
             "project_id": "" if self.project_id is None else str(self.project_id),
@@ -78,7 +78,7 @@ class RunFilter:
             "open": "1" if self.open_only else "",
             **more,
         }
-        return urlencode({name: value for name, value in said.items() if value})
+        return urlencode({name: value for name, value in values.items() if value})
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class RunView:
     @property
     def delivered(self) -> int:
         """How many of its deliveries have arrived."""
-        return sum(one.status is DeliveryStatus.DELIVERED for one in self.deliveries)
+        return sum(delivery.status is DeliveryStatus.DELIVERED for delivery in self.deliveries)
 
 
 @get("/runs")
@@ -121,12 +121,12 @@ async def show_list(page: NamedDependency[PageRequest]) -> Response[str]:
     refusal: Refused | None = None
     try:
         filter_, before = _parse_filter(page), PageQuery(cursor=page.query_param("cursor") or None).before_id()
-        listed = await page.read_in(organization_id, _list_runs, filter_, before)
+        run_list_view = await page.read_in(organization_id, _list_runs, filter_, before)
     except (Invalid, NotFound) as wrong:  # NotFound: of the project that is asked for
         refusal, filter_, before = wrong, RunFilter(), None
-        listed = await page.read_in(organization_id, _list_runs, filter_, before)
+        run_list_view = await page.read_in(organization_id, _list_runs, filter_, before)
     live = f"/runs/live?{filter_.query(organization_id)}" if before is None and refusal is None else None
-    values = _list_values(listed, filter_, organization_id)
+    values = _list_values(run_list_view, filter_, organization_id)
     return await page.show("runs", refusal=refusal, organization_id=organization_id, live=live, **values)
 
 
@@ -168,9 +168,9 @@ async def abort(page: NamedDependency[PageRequest]) -> Response[str]:
 async def _show(
     page: PageRequest, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
-    whole = await page.read_in(organization_id, _run_view, run_id)
-    abort_text = ABORT[whole.run.source] if whole.run.can_abort else ABORT_UNHEARD
-    values = {"whole": whole, "abort": abort_text, "done": done, **_labels()}
+    run_view = await page.read_in(organization_id, _run_view, run_id)
+    abort_text = ABORT[run_view.run.source] if run_view.run.can_abort else ABORT_UNHEARD
+    values = {"whole": run_view, "abort": abort_text, "done": done, **_labels()}
     return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **values)
 
 
@@ -182,7 +182,7 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
     run = await lifecycle.get_run(unit, run_id)
     moves = await lifecycle.list_moves(unit, run_id)
     found, _ = await deliveries.list_for_run(unit, run_id, before=None, limit=MAX_DELIVERIES)
-    known = await channels.list_channel_names(unit, (delivery.channel_id for delivery in found))
+    values = await channels.list_channel_names(unit, (delivery.channel_id for delivery in found))
     measured = await measurements.get_measurements(unit.tx, run)
     untold = measured is not None and not run.thresholds and not run.ended_at
     return RunView(
@@ -190,8 +190,8 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
         project=(await list_project_names(unit)).get(run.project_id, f"Project {run.project_id}"),
         moves=moves,
         deliveries=found,
-        channels={channel.id: channel.name for channel in known.values()},
-        paused=frozenset(channel.id for channel in known.values() if channel.paused),
+        channels={channel.id: channel.name for channel in values.values()},
+        paused=frozenset(channel.id for channel in values.values() if channel.paused),
         timeline=build_time_series(
             measured, await measurements.get_timeline(unit.tx, run), ended=run.ended_at is not None
         ),
@@ -201,15 +201,15 @@ async def _run_view(unit: UnitOfWork[Principal], run_id: int) -> RunView:
 
 
 async def _render_list(unit: UnitOfWork[Principal], filter_: RunFilter) -> str:
-    listed = await _list_runs(unit, filter_, None)
-    return render_part(unit, "runs", **_list_values(listed, filter_, unit.principal.organization_id))
+    run_list_view = await _list_runs(unit, filter_, None)
+    return render_part(unit, "runs", **_list_values(run_list_view, filter_, unit.principal.organization_id))
 
 
-def _list_values(listed: RunListView, filter_: RunFilter, organization_id: int) -> dict[str, Any]:
+def _list_values(run_list_view: RunListView, filter_: RunFilter, organization_id: int) -> dict[str, Any]:
     """What the list is made of, in the page and alone."""
-    cursor = cursor_after(listed.following)
+    cursor = cursor_after(run_list_view.following)
     return {
-        "listed": listed,
+        "listed": run_list_view,
         "wanted": filter_,
         "base": f"organization_id={organization_id}",
         "older": None if cursor is None else f"/runs?{filter_.query(organization_id, cursor=cursor)}",
@@ -242,9 +242,9 @@ async def _list_runs(unit: UnitOfWork[Principal], filter_: RunFilter, before: in
 async def _organization(page: PageRequest) -> int | None:
     """Which organization the list is of: the one that is asked for, else the one that was looked at last."""
     await page.require_account()
-    asked = page.query_param("organization_id")
-    if asked:
-        return parse_integer_id(asked, "organization")
+    text = page.query_param("organization_id")
+    if text:
+        return parse_integer_id(text, "organization")
     chosen = await page.organization()
     return None if chosen is None else chosen.organization_id
 

@@ -26,7 +26,7 @@ async def show_setup(page: NamedDependency[PageRequest]) -> Response[str]:
 async def set_up(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes the first owner and organization, and signs in."""
     form, context = await page.form(), page.context
-    said = FirstOwner(
+    first_owner = FirstOwner(
         organization=form.get("organization", ""),
         name=form.get("name", ""),
         email=form.get("email", "").strip(),
@@ -34,10 +34,10 @@ async def set_up(page: NamedDependency[PageRequest]) -> Response[str]:
         code=None if page.is_local else form.get("code", ""),
     )
     try:
-        made = await set_up_and_sign_in(
+        session = await set_up_and_sign_in(
             context.database,
             context.passwords,
-            said,
+            first_owner,
             address=page.address,
             browser=Browser(page.header("user-agent"), page.credential()),
         )
@@ -45,18 +45,18 @@ async def set_up(page: NamedDependency[PageRequest]) -> Response[str]:
         return await page.show("set_up_already", refusal=Conflict(_DONE), back="/login")
     except (Invalid, RateLimited) as refusal:
         return await _show(page, form, refusal)
-    page.set_session_cookie(made.session, made.expires_at)
+    page.set_session_cookie(session.session, session.expires_at)
     return page.redirect("/welcome")
 
 
-async def _show(page: PageRequest, said: Form, refusal: Refused | None = None) -> Response[str]:
+async def _show(page: PageRequest, form: Form, refusal: Refused | None = None) -> Response[str]:
     return await page.show(
         "setup",
         refusal=refusal,
         back="/setup",
-        organization_name=said.get("organization", ""),
-        name=said.get("name", ""),
-        email=said.get("email", ""),
+        organization_name=form.get("organization", ""),
+        name=form.get("name", ""),
+        email=form.get("email", ""),
         asks_for_code=not page.is_local,
     )
 

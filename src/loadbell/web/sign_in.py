@@ -33,7 +33,7 @@ async def log_in(page: NamedDependency[PageRequest]) -> Response[str]:
     form = await page.form()
     email, onward, context = form.get("email", "").strip(), page.local_path(form.get("next", "")), page.context
     try:
-        made = await sign_in(
+        session = await sign_in(
             context.database,
             context.passwords,
             email,
@@ -44,7 +44,7 @@ async def log_in(page: NamedDependency[PageRequest]) -> Response[str]:
         )
     except (Unauthenticated, RateLimited) as refusal:
         return await page.show("login", refusal=refusal, email=email, next=onward, notice=None, back="/login")
-    page.set_session_cookie(made.session, made.expires_at)
+    page.set_session_cookie(session.session, session.expires_at)
     return page.redirect(onward)
 
 

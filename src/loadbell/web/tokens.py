@@ -87,7 +87,7 @@ async def _show(
 ) -> Response[str]:
     organization_id = _id(page)
     query = PageQuery(cursor=page.query_param("cursor") or None, limit=PAGE_SIZE)
-    listed = await page.read_in(organization_id, _list_tokens, query)
+    token_list_view = await page.read_in(organization_id, _list_tokens, query)
     address = f"/organizations/{organization_id}/tokens"
     return await page.show(
         "tokens",
@@ -95,8 +95,8 @@ async def _show(
         back=address,
         address=address,
         organization_id=organization_id,
-        listed=listed,
-        older=None if listed.older is None else f"{address}?cursor={listed.older}",
+        listed=token_list_view,
+        older=None if token_list_view.older is None else f"{address}?cursor={token_list_view.older}",
         said=form or Form([]),
         made=made,
         base_url=page.context.installation.base_url,

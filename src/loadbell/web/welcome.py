@@ -64,10 +64,10 @@ async def make_token(page: NamedDependency[PageRequest]) -> Response[str]:
     form = await page.form()
     organization_id = _id(form.get("organization_id", ""))
     try:
-        made = await page.write_in(organization_id, _make_token, form)
+        issued_token = await page.write_in(organization_id, _make_token, form)
     except (Conflict, Invalid) as refusal:
         return await _show(page, organization_id, refusal=refusal)
-    return await _show(page, organization_id, made=made)
+    return await _show(page, organization_id, issued_token=issued_token)
 
 
 @get("/welcome/live")
@@ -77,7 +77,7 @@ async def stream_welcome(page: NamedDependency[PageRequest]) -> Stream:
 
 
 async def _show(
-    page: PageRequest, organization_id: int, *, refusal: Refused | None = None, made: IssuedToken | None = None
+    page: PageRequest, organization_id: int, *, refusal: Refused | None = None, issued_token: IssuedToken | None = None
 ) -> Response[str]:
     progress = await page.read_in(organization_id, _welcome_view)
     base_url = page.context.installation.base_url
@@ -87,8 +87,8 @@ async def _show(
         back=f"/welcome?organization_id={organization_id}",
         progress=progress,
         run=progress.run,
-        made=made,
-        commands=_commands(base_url, made.token if made else k6.PLACEHOLDER),
+        made=issued_token,
+        commands=_commands(base_url, issued_token.token if issued_token else k6.PLACEHOLDER),
         base_url=base_url,
     )
 

@@ -159,13 +159,13 @@ def _exchange(message: Message, result: Reply | NoReply) -> Exchange:
 def _secrets(message: Message) -> tuple[str, ...]:
     """What an answer must not repeat into the log, longest first: the URL's path and query, secret header values."""
     parts = urlsplit(message.url)
-    found = {parts.path, parts.query, f"{parts.path}?{parts.query}", *message.secrets}
-    found.update(parts.path.split("/"))
-    found.update(value for _, value in parse_qsl(parts.query))
-    found.update(value for name, value in message.headers if name.lower() in message.secret_headers)
-    found.update(value.partition(" ")[2] for value in list(found))
-    found.update(unquote(value) for value in list(found))
-    return tuple(sorted((item for item in found if len(item) >= _MIN_SECRET_LENGTH), key=len, reverse=True))
+    items = {parts.path, parts.query, f"{parts.path}?{parts.query}", *message.secrets}
+    items.update(parts.path.split("/"))
+    items.update(value for _, value in parse_qsl(parts.query))
+    items.update(value for name, value in message.headers if name.lower() in message.secret_headers)
+    items.update(value.partition(" ")[2] for value in list(items))
+    items.update(unquote(value) for value in list(items))
+    return tuple(sorted((item for item in items if len(item) >= _MIN_SECRET_LENGTH), key=len, reverse=True))
 
 
 def _text(body: bytes, secrets: tuple[str, ...]) -> str:

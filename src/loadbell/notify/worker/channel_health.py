@@ -53,22 +53,22 @@ async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_af
     channels are told. Gives those that were paused by this.
     """
     by_channel = _by_channel(done)
-    said = {channel: _summarize(items) for channel, items in by_channel.items()}
-    if not said:
+    values = {channel: _summarize(items) for channel, items in by_channel.items()}
+    if not values:
         return []
-    failing = {channel for channel, one in said.items() if one.failing_since is not None}
-    mixed = {channel for channel in failing if said[channel].succeeded}
+    failing = {channel for channel, one in values.items() if one.failing_since is not None}
+    mixed = {channel for channel in failing if values[channel].succeeded}
     standings = await store.lock_concerned(
         tx,
-        touched={channel for channel, one in said.items() if one.limited or one.refusal is not None} | mixed,
-        well={channel for channel, one in said.items() if one.succeeded} - mixed,
+        touched={channel for channel, one in values.items() if one.limited or one.refusal is not None} | mixed,
+        well={channel for channel, one in values.items() if one.succeeded} - mixed,
         failing=failing - mixed,
         before=tx.now - pause_after,
     )
     since: dict[int, Micros | None] = {}
     paused: list[tuple[store.ChannelHealth, str]] = []
     for channel in standings:
-        one = said[channel.id]
+        one = values[channel.id]
         if channel.health_since:  # it was resumed, or got new settings: what began before is of the past
             one = _summarize(item for item in by_channel[channel.id] if item.attempt.started_at >= channel.health_since)
         failing_since = one.failing_since
@@ -91,10 +91,10 @@ async def throttle(tx: Transaction, done: Sequence[Completion]) -> None:
     await throttle_channels(tx, _throttles(done), recovered=_recovered(done))
 
 
-def _throttles(done: Sequence[Completion]) -> dict[int, Throttle]:
+def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
     """Until when each channel that was rate-limited waits."""
     throttles: dict[int, Throttle] = {}
-    for item in done:
+    for item in completions:
         key, until = item.leased.channel_key, item.verdict.throttle_until
         if until is not None and key > 0 and (key not in throttles or until > throttles[key].until):
             throttles[key] = Throttle(
@@ -107,10 +107,12 @@ def _throttles(done: Sequence[Completion]) -> dict[int, Throttle]:
     return throttles
 
 
-def _recovered(done: Sequence[Completion]) -> set[int]:
+def _recovered(completions: Sequence[Completion]) -> set[int]:
     """The channels that were refused for coming too fast before, and are not now."""
-    limited = {item.leased.channel_key for item in done if _is_limited(item)}
-    before = {item.leased.channel_key for item in done if item.leased.channel_key > 0 and item.leased.rate_limits}
+    limited = {item.leased.channel_key for item in completions if _is_limited(item)}
+    before = {
+        item.leased.channel_key for item in completions if item.leased.channel_key > 0 and item.leased.rate_limits
+    }
     return before - limited
 
 
@@ -118,10 +120,10 @@ def _is_limited(item: Completion) -> bool:
     return item.attempt.reason is Reason.RATE_LIMITED
 
 
-def _by_channel(done: Iterable[Completion]) -> dict[int, list[Completion]]:
+def _by_channel(completions: Iterable[Completion]) -> dict[int, list[Completion]]:
     """The attempts that say something about their channel: a Test Hook, with a channel key of its own, says nothing."""
     by_channel: dict[int, list[Completion]] = {}
-    for item in done:
+    for item in completions:
         if item.leased.channel_key > 0:
             by_channel.setdefault(item.leased.channel_key, []).append(item)
     return by_channel
@@ -161,12 +163,12 @@ def _minute(instant: Micros) -> str:
 async def _notify(tx: Transaction, channel: store.ChannelHealth, reason: str) -> None:
     changes = {"name": channel.name, **diff_fields({"paused_reason": None}, {"paused_reason": reason})}
     await append_system_entry(tx, channel.organization_id, "channel.paused", f"channel {channel.id}", changes)
-    told = [
+    listeners = [
         other
         for other in await store.list_pause_listeners(tx, channel.organization_id)
         if matches_pauses(other.subscription)
     ]
-    if not told:
+    if not listeners:
         return
     notice = pause_notice(
         channel_id=channel.id,
@@ -186,5 +188,5 @@ async def _notify(tx: Transaction, channel: store.ChannelHealth, reason: str) ->
         notice=encode_notice(notice),
     )
     await insert_event(tx, event)
-    await enqueue(tx, event, [NewDelivery(tx.new_uuid(), one.id, one.kind) for one in told])
+    await enqueue(tx, event, [NewDelivery(tx.new_uuid(), listener.id, listener.kind) for listener in listeners])
     tx.wake_workers()

@@ -43,9 +43,9 @@ async def lease_due(tx: Transaction, *, is_retry: bool, room: Room, owner: int, 
         return LeaseResult([], _soonest(tx, [chosen.next_due, *again]), chosen.held, chosen.full)
     leased, count = await lease(tx, places, is_retry=is_retry, limit=room.total, owner=owner, until=until)
     taken = Counter(item.channel_key for item in leased)
-    drawn = {key: buckets[key].after(full_at[key], tx.now, taken[key]) for key in full_at if taken[key]}
-    await draw_from_buckets(tx, drawn)
-    again += [buckets[key].next_at(instant) for key, instant in drawn.items()]
+    values = {key: buckets[key].after(full_at[key], tx.now, taken[key]) for key in full_at if taken[key]}
+    await draw_from_buckets(tx, values)
+    again += [buckets[key].next_at(instant) for key, instant in values.items()]
     held = chosen.held.union(key for key, free in places if taken[key] >= free)
     return LeaseResult(leased, _soonest(tx, [chosen.next_due, *again]), held, chosen.full or count >= room.total)
 

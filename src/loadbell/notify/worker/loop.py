@@ -68,7 +68,11 @@ class Worker:
         self._lease: Micros = send_timeout + LEASE_SLACK
         self._base_url = base_url
         self._pause_after = pause_after
-        self._paces = {kind.value: known.pace for kind, known in channel_types().items() if known.pace is not None}
+        self._paces = {
+            kind.value: channel_type.pace
+            for kind, channel_type in channel_types().items()
+            if channel_type.pace is not None
+        }
         self._clock = clock
         self._monotonic = monotonic
         self._times: tuple[Micros, Micros] | None = None  # of the last turn, by the monotonic clock and the system's
@@ -208,18 +212,18 @@ class Worker:
     async def _turn(self) -> float:
         """Records what is done and leases what is due; gives the seconds until there may be something to do."""
         self._wake.clear()
-        done, now = self._done[: 1 if self._one_by_one else None], self._clock()
-        made_room = any(self._full or item.leased.channel_key in self._held for item in done)
+        completions, now = self._done[: 1 if self._one_by_one else None], self._clock()
+        made_room = any(self._full or item.leased.channel_key in self._held for item in completions)
         look = self._look or now >= self._look_at or made_room
         self._look = False
         surplus = list(self._surplus)
-        leaving = [*(item.leased for item in done), *surplus]
+        leaving = [*(item.leased for item in completions), *surplus]
         busy = self._per_key - Counter(leased.channel_key for leased in leaving)
         retries = self._retries - sum(map(_is_retry, leaving))
         first_ones = busy.total() - retries
 
         async def work(tx: Transaction) -> tuple[list[Paused], tuple[LeaseResult, LeaseResult] | None]:
-            paused, released = await self._record(tx, done)
+            paused, released = await self._record(tx, completions)
             await return_leases(tx, [str(leased.id) for leased in surplus])
             if not (look or released) or self._stopping:
                 return paused, None
@@ -236,12 +240,12 @@ class Worker:
         except BaseException:
             self._look = True
             raise
-        del self._done[: len(done)]
+        del self._done[: len(completions)]
         self._forget_surplus(surplus)
-        if any(item.leased.is_replay for item in done):
+        if any(item.leased.is_replay for item in completions):
             self._replayer.wake()
         self._one_by_one = self._one_by_one and bool(self._done)
-        for completion in done:
+        for completion in completions:
             self._count(completion.leased, -1)
             if completion.verdict.due_at is not None:
                 self._look_at = min(self._look_at, completion.verdict.due_at)
@@ -261,7 +265,7 @@ class Worker:
 
     def _take(self, looks: tuple[LeaseResult, LeaseResult], now: Micros) -> None:
         """Sends what both looks leased, and remembers when to look again."""
-        dues = [found.next_due for found in looks if found.next_due is not None]
+        dues = [lease_result.next_due for lease_result in looks if lease_result.next_due is not None]
         self._look_at = min([*dues, now + _LOOK_EVERY])
         self._held = looks[0].held | looks[1].held
         self._full = looks[0].full or looks[1].full
@@ -270,10 +274,10 @@ class Worker:
             self._count(item, 1)
         self._send(leased)
 
-    async def _record(self, tx: Transaction, done: Sequence[Completion]) -> tuple[list[Paused], int]:
+    async def _record(self, tx: Transaction, completions: Sequence[Completion]) -> tuple[list[Paused], int]:
         """Gives the channels that the results paused, and how many deliveries need not wait any longer."""
-        paused = await apply_results(tx, done, pause_after=self._pause_after)
-        return paused, await complete(tx, done)
+        paused = await apply_results(tx, completions, pause_after=self._pause_after)
+        return paused, await complete(tx, completions)
 
     def _room(self, busy: Counter[int], *, is_retry: bool, of_kind: int) -> Room:
         return room_beside(
@@ -292,9 +296,9 @@ class Worker:
         surplus = self._hosts.surplus(all_prepared, self._per_key)
         self._surplus += [prepared.leased for prepared in surplus]
         self._look = self._look or bool(surplus)
-        returned = {prepared.leased.id for prepared in surplus}
+        ids = {prepared.leased.id for prepared in surplus}
         for prepared in all_prepared:
-            if prepared.leased.id in returned:
+            if prepared.leased.id in ids:
                 continue
             if prepared.message is not None:
                 exchanges.append(Exchange(prepared, prepared.message))
@@ -311,24 +315,24 @@ class Worker:
 
     def _conclude(self, prepared: Prepared, result: Reply | NoReply) -> None:
         now = self._clock()
-        done = judge_result(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
-        self._done.append(done)
-        key = done.leased.channel_key
-        if done.attempt.reason is not Reason.OK:
+        completion = judge_result(prepared, result, schedule=self._schedule, now=now, chance=self._chance())
+        self._done.append(completion)
+        key = completion.leased.channel_key
+        if completion.attempt.reason is not Reason.OK:
             self._healthy.discard(key)
         elif key > 0:  # the key of a Test Hook is never used again
             self._healthy.add(key)
-        until = done.verdict.throttle_until
+        until = completion.verdict.throttle_until
         if until is not None and until - now >= WAITING_NOTICE_AFTER and key > 0:
             log.warning("A channel waits for its receiver", channel=key, until=rfc3339(until))
-        if done.verdict.final is FinalStatus.FAILED and done.finished_at is not None:
+        if completion.verdict.final is FinalStatus.FAILED and completion.finished_at is not None:
             # The delivery log has every attempt; a line here for each would cost more than the sending.
             log.warning(
                 "A delivery has failed for good",
-                delivery=str(done.leased.id),
-                delivery_event=done.leased.event.value,
-                attempt=done.attempt.number,
-                reason=done.attempt.reason.value,
+                delivery=str(completion.leased.id),
+                delivery_event=completion.leased.event.value,
+                attempt=completion.attempt.number,
+                reason=completion.attempt.reason.value,
             )
 
     def _count(self, leased: Leased, change: int) -> None:

@@ -84,10 +84,10 @@ def _copy_deliveries() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
-    kept = "id, organization_id, project_id, channel_id, kind, event_id, event, run_id"
+    text = "id, organization_id, project_id, channel_id, kind, event_id, event, run_id"
     op.execute(
-        f"INSERT INTO deliveries ({kept}, status, attempt_count, reason, message, created_at, finished_at) "
-        f"SELECT {kept}, {_STATUS}, {_ATTEMPT_COUNT}, reason, message, created_at, finished_at FROM former_deliveries"
+        f"INSERT INTO deliveries ({text}, status, attempt_count, reason, message, created_at, finished_at) "
+        f"SELECT {text}, {_STATUS}, {_ATTEMPT_COUNT}, reason, message, created_at, finished_at FROM former_deliveries"
     )
 
 
