@@ -131,15 +131,15 @@ def add_channels(client: Client, organization_id: int, urls: list[str]) -> None:
 
 def report(client: Client, neighbour: Client) -> dict[int, int]:
     """Reports runs of both organizations at a fixed rate; when each of the first's was sent, in microseconds."""
-    sent: dict[int, int] = {}
+    body: dict[int, int] = {}
     began = time.monotonic()
     for number in range(RUNS):
         time.sleep(max(0.0, began + number * SECONDS_BETWEEN - time.monotonic()))
         at = time.time_ns() // 1000
-        sent[client.ok("POST", "/runs", {"name": f"run {number}"})["id"]] = at
+        body[client.ok("POST", "/runs", {"name": f"run {number}"})["id"]] = at
         time.sleep(max(0.0, began + (number + 0.5) * SECONDS_BETWEEN - time.monotonic()))
         neighbour.ok("POST", "/runs", {"name": f"run {number}"})
-    return sent
+    return body
 
 
 @contextmanager

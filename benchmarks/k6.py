@@ -39,19 +39,19 @@ def main() -> None:
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 50
     with tempfile.TemporaryDirectory() as folder:
-        made = set_up(Path(folder))
+        body = set_up(Path(folder))
         with Server(Path(folder)) as server, ScriptedReceiver() as receiver:
-            client = Client(server.url, made["token"])
+            client = Client(server.url, body["token"])
             channel = {
                 "kind": "webhook", "name": "receiver", "settings": {"url": receiver.url},
                 "subscription": {"events": ["test.finished"]},
             }  # fmt: skip
-            client.ok("POST", f"/organizations/{made['organization_id']}/channels", channel)
+            client.ok("POST", f"/organizations/{body['organization_id']}/channels", channel)
             process = psutil.Process(server.process.pid)
             report(client, receiver, 5)
             idle = measure_half(client, receiver, process, seconds)
             ids = [client.ok("POST", "//v1/tests", {"name": f"ramp {n}"})["reference_id"] for n in range(runs)]
-            pushing = multiprocessing.Process(target=push_all, args=(server.url, made["token"], ids, seconds + 6))
+            pushing = multiprocessing.Process(target=push_all, args=(server.url, body["token"], ids, seconds + 6))
             pushing.start()
             time.sleep(BETWEEN_PUSHES_S)
             busy = measure_half(client, receiver, process, seconds)
@@ -85,7 +85,7 @@ def report(client: Client, receiver: ScriptedReceiver, seconds: float) -> list[f
         sent.append(time.time())
         client.ok("POST", "/runs", {"name": "reported", "status": 3})
     receiver.wait_for(seen + len(sent), 30)
-    arrived = sorted(one.arrived_at / 1e6 for one in receiver.requests[seen:])
+    arrived = sorted(request.arrived_at / 1e6 for request in receiver.requests[seen:])
     return [1000 * (at - then) for at, then in zip(arrived, sent, strict=True)]
 
 

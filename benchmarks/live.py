@@ -116,8 +116,8 @@ def open_pages(url: str, pages: int, sessions: list[str]) -> Iterator[None]:
     try:
         process.stdin.write(" ".join(sessions) + "\n")
         process.stdin.flush()
-        said = process.stdout.readline().strip()
-        assert said == "open", said
+        text = process.stdout.readline().strip()
+        assert text == "open", text
         yield
     finally:
         process.stdin.close()

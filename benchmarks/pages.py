@@ -114,14 +114,14 @@ def main() -> None:
         small = measure(kind, *SMALL, options.requests)
         large = measure(kind, options.deliveries, options.runs, options.requests)
         print(f"{kind}: {options.deliveries} deliveries, {options.runs} runs; ratio to {SMALL[0]} and {SMALL[1]}")
-        for address, found in large.items():
-            if found is None:
+        for address, times in large.items():
+            if times is None:
                 print(f"  {address:100} is not there")
                 continue
             base = small[address]
-            ratio = "" if base is None else f"x{found.p50 / base.p50:.1f} of {base.p50:.1f} ms"
-            print(f"  {address:100} p50 {found.p50:6.1f} ms  p95 {found.p95:6.1f} ms  {ratio}")
-            if found.p95 >= MAX_MS:
+            ratio = "" if base is None else f"x{times.p50 / base.p50:.1f} of {base.p50:.1f} ms"
+            print(f"  {address:100} p50 {times.p50:6.1f} ms  p95 {times.p95:6.1f} ms  {ratio}")
+            if times.p95 >= MAX_MS:
                 slow.append(f"{kind} {address}")
         print(flush=True)
     print(f"p95 under {MAX_MS:.0f} ms: " + (f"not so for {', '.join(slow)}" if slow else "everywhere"))
@@ -132,9 +132,9 @@ def measure(kind: str, deliveries: int, runs: int, requests: int) -> dict[str, T
     """The times of each address, in a store of that size; None: the server does not have it."""
     with tempfile.TemporaryDirectory() as folder, settings(kind) as environment:
         data_dir = Path(folder)
-        made = set_up(data_dir, environment)
+        body = set_up(data_dir, environment)
         with Server(data_dir, environment, arguments=SERVE) as server:
-            place, values = furnish(Client(server.url, made["token"]), made)
+            place, values = furnish(Client(server.url, body["token"]), body)
         began = time.monotonic()
         url = environment.get("LOADBELL_DATABASE_URL", f"sqlite:///{data_dir / 'loadbell.sqlite3'}")
         fill(url, place, runs=runs, deliveries=deliveries)
@@ -142,10 +142,10 @@ def measure(kind: str, deliveries: int, runs: int, requests: int) -> dict[str, T
         values |= {"run": str(runs - runs // 3), "old_run": str(cursor_after(runs // 10))}
         with Server(data_dir, environment, arguments=SERVE) as server:
             browser = Browser(server.url)
-            page = browser.sign_in("owner@example.org", made["password"])
+            page = browser.sign_in("owner@example.org", body["password"])
             assert page.status == 303, page.words
             credentials = {
-                "Authorization": f"Bearer {made['token']}",
+                "Authorization": f"Bearer {body['token']}",
                 "Cookie": "; ".join(f"{name}={value}" for name, value in browser.cookies.items()),
                 "Accept": "text/html,*/*;q=0.8",
             }
@@ -166,8 +166,8 @@ def settings(kind: str) -> Iterator[dict[str, str]]:
         environment = {"LOADBELL_DATABASE_URL": databases.create(), "LOADBELL_SECRET_KEY": KEY}
         databases.close()
         with tempfile.TemporaryDirectory() as folder:
-            done = run_loadbell("migrate", environment=server_environment(Path(folder), environment))
-        assert done.returncode == 0, done.stderr
+            process = run_loadbell("migrate", environment=server_environment(Path(folder), environment))
+        assert process.returncode == 0, process.stderr
         yield environment
 
 

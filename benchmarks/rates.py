@@ -30,12 +30,12 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 3
     results: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
     for number in range(rounds):
-        for beside, found in results.items():
-            found.append(measure(beside=beside))
+        for beside, items in results.items():
+            items.append(measure(beside=beside))
             kind = "beside Slack with a backlog" if beside else "alone"
-            print(f"round {number + 1}, {kind:27} p50 {found[-1][0]:6.1f} ms, p99 {found[-1][1]:6.1f} ms", flush=True)
+            print(f"round {number + 1}, {kind:27} p50 {items[-1][0]:6.1f} ms, p99 {items[-1][1]:6.1f} ms", flush=True)
     p50, p99 = (
-        statistics.median(one[at] for one in results[True]) / statistics.median(one[at] for one in results[False])
+        statistics.median(pair[at] for pair in results[True]) / statistics.median(pair[at] for pair in results[False])
         for at in (0, 1)
     )
     print(f"beside Slack to alone: p50 x{p50:.2f}, p99 x{p99:.2f} (medians of {rounds} rounds)")

@@ -37,15 +37,15 @@ def main() -> None:
     rates: list[float] = []
     for number in range(rounds):
         for kind, measured in results.items():
-            found, rate = measure(replaying=kind == WITH)
-            measured.append(found)
+            body, rate = measure(replaying=kind == WITH)
+            measured.append(body)
             rates += [rate] if rate else []
-            shown = ", ".join(f"{name} p50 {p50:5.1f} ms, p99 {p99:5.1f} ms" for name, (p50, p99) in found.items())
-            print(f"round {number + 1}, {kind:16} {shown}" + (f", {rate:.0f} replayed/s" if rate else ""), flush=True)
+            text = ", ".join(f"{name} p50 {p50:5.1f} ms, p99 {p99:5.1f} ms" for name, (p50, p99) in body.items())
+            print(f"round {number + 1}, {kind:16} {text}" + (f", {rate:.0f} replayed/s" if rate else ""), flush=True)
     for name in CHANNELS:
         p50, p99 = (
-            statistics.median(found[name][at] for found in results[WITH])
-            / statistics.median(found[name][at] for found in results[WITHOUT])
+            statistics.median(body[name][at] for body in results[WITH])
+            / statistics.median(body[name][at] for body in results[WITHOUT])
             for at in (0, 1)
         )
         print(f"{name} channel, with to without: p50 x{p50:.2f}, p99 x{p99:.2f} (medians of {rounds} rounds)")
@@ -63,7 +63,10 @@ def measure(*, replaying: bool) -> tuple[dict[str, tuple[float, float]], float |
         made = set_up(data_dir)
         with Server(data_dir) as server:
             client = Client(server.url, made["token"])
-            channel, _ = (add_channel(client, made["organization_id"], one.url) for one in (same, other))
+            channel, _ = (
+                add_channel(client, made["organization_id"], scripted_receiver.url)
+                for scripted_receiver in (same, other)
+            )
             client.ok("POST", "/runs", {"name": "failed"})
             same.wait_for(1)
             wait_until(lambda: client.ok("GET", f"/channels/{channel}/deliveries?status=delivered")["items"] != [])
@@ -81,12 +84,15 @@ def measure(*, replaying: bool) -> tuple[dict[str, tuple[float, float]], float |
             sent = report(client)
             rate = None
             if replaying:
-                shown = f"/channels/{channel}/replays/{replay['id']}"
-                assert client.ok("GET", shown)["finished_at"] is None, "the replay ended before the live reports"
-                wait_until(lambda: client.ok("GET", shown)["finished_at"] is not None, 600, 0.2)
-                assert client.ok("GET", shown)["done"] == replay["count"] == FAILED
+                text = f"/channels/{channel}/replays/{replay['id']}"
+                assert client.ok("GET", text)["finished_at"] is None, "the replay ended before the live reports"
+                wait_until(lambda: client.ok("GET", text)["finished_at"] is not None, 600, 0.2)
+                assert client.ok("GET", text)["done"] == replay["count"] == FAILED
                 rate = FAILED / (time.monotonic() - began)
-            waits = {name: arrivals(one, sent) for name, one in zip(CHANNELS, (same, other), strict=True)}
+            waits = {
+                name: arrivals(scripted_receiver, sent)
+                for name, scripted_receiver in zip(CHANNELS, (same, other), strict=True)
+            }
         return {name: (statistics.median(each), each[int(len(each) * 0.99)]) for name, each in waits.items()}, rate
 
 
@@ -114,13 +120,13 @@ def multiply(data_dir: Path) -> None:
 
 def report(client: Client) -> dict[int, int]:
     """Reports runs at a fixed rate; when each was sent, in microseconds."""
-    sent: dict[int, int] = {}
+    body: dict[int, int] = {}
     began = time.monotonic()
     for number in range(RUNS):
         time.sleep(max(0.0, began + number * SECONDS_BETWEEN - time.monotonic()))
         at = time.time_ns() // 1000
-        sent[client.ok("POST", "/runs", {"name": f"run {number}"})["id"]] = at
-    return sent
+        body[client.ok("POST", "/runs", {"name": f"run {number}"})["id"]] = at
+    return body
 
 
 def arrivals(receiver: ScriptedReceiver, sent: dict[int, int]) -> list[float]:

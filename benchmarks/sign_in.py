@@ -31,18 +31,18 @@ PEOPLE = 20
 def main() -> None:
     """Runs the rounds and prints the comparison."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 25
-    known, unknown = measure(rounds)
-    for name, times in (("known", known), ("unknown", unknown)):
+    items, unknown = measure(rounds)
+    for name, times in (("known", items), ("unknown", unknown)):
         quarters = statistics.quantiles(times, n=4)
         print(
             f"{name:8} median {quarters[1]:7.2f} ms, quartiles {quarters[0]:.2f} and {quarters[2]:.2f}, n={len(times)}"
         )
-    distance = max(abs(_share(known, at) - _share(unknown, at)) for at in known + unknown)
-    by_chance = 1.358 * math.sqrt((len(known) + len(unknown)) / (len(known) * len(unknown)))
-    longer = sum((bisect_left(unknown, at) + bisect_right(unknown, at)) / 2 for at in known)
-    print(f"known to unknown: medians x{statistics.median(known) / statistics.median(unknown):.3f}")
+    distance = max(abs(_share(items, at) - _share(unknown, at)) for at in items + unknown)
+    by_chance = 1.358 * math.sqrt((len(items) + len(unknown)) / (len(items) * len(unknown)))
+    longer = sum((bisect_left(unknown, at) + bisect_right(unknown, at)) / 2 for at in items)
+    print(f"known to unknown: medians x{statistics.median(items) / statistics.median(unknown):.3f}")
     print(f"Kolmogorov-Smirnov distance {distance:.3f}; by chance alone up to {by_chance:.3f}")
-    print(f"an attempt on somebody takes longer in {longer / len(known) / len(unknown):.1%}")
+    print(f"an attempt on somebody takes longer in {longer / len(items) / len(unknown):.1%}")
 
 
 def measure(rounds: int) -> tuple[list[float], list[float]]:

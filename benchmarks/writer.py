@@ -90,12 +90,10 @@ async def _revoke(site: Site, _channel: int, _project: int) -> None:
 
 
 async def _replay(site: Site, channel: int, _project: int) -> None:
-    asked: dict[str, Any] = {"since": 0, "until": None, "statuses": ("cancelled",)}
+    body: dict[str, Any] = {"since": 0, "until": None, "statuses": ("cancelled",)}
     await site.do(resume, site.owner, channel, Held.DROP)
-    _, count = await site.database.read(
-        lambda tx: start_replay(unit_of(tx, site.owner), channel, **asked, dry_run=True)
-    )
-    await site.do(start_replay, site.owner, channel, **asked, dry_run=False, counted=count)
+    _, count = await site.database.read(lambda tx: start_replay(unit_of(tx, site.owner), channel, **body, dry_run=True))
+    await site.do(start_replay, site.owner, channel, **body, dry_run=False, counted=count)
 
 
 async def _set_back(site: Site, _channel: int, _project: int) -> None:
@@ -156,8 +154,8 @@ async def _measure(name: str, rows: int, template: Path) -> None:
 
 async def settle_another(site: Site) -> Any:
     """The owner of another organization, whose runs are reported meanwhile."""
-    made = await site.do(organizations.create_organization, site.owner, "Another")
-    return replace(site.owner, organization_id=made.organization_id, scope=Scope.MANAGE, token_id=None)
+    organization = await site.do(organizations.create_organization, site.owner, "Another")
+    return replace(site.owner, organization_id=organization.organization_id, scope=Scope.MANAGE, token_id=None)
 
 
 async def _report(site: Site, who: Any, took: list[float]) -> None:

@@ -85,10 +85,10 @@ def _commands() -> dict[str, list[str]]:
     assert isinstance(command, TyperGroup)
     options = {name: list(_options(found)) for name, found in command.commands.items()}
     # wrap reads its own arguments: its help is where they stand.
-    shown = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "loadbell", "wrap", "--help"], capture_output=True, text=True, check=True
     )
-    options["wrap"] = sorted(set(re.findall(r"--[a-z][a-z-]+", shown.stdout)))
+    options["wrap"] = sorted(set(re.findall(r"--[a-z][a-z-]+", process.stdout)))
     return {name: [flag for flag in flags if flag != "--help"] for name, flags in options.items()}
 
 
@@ -157,9 +157,9 @@ def test_what_a_page_tells_to_run_works(page: Path, tmp_path: Path) -> None:
         pytest.skip(MISSING)
     with ScriptedReceiver([respond(200)]) as receiver:
         run_page(page, tmp_path, receiver.url)
-        told = {request.header("X-LoadImpact-Event") for request in receiver.requests}
+        items = {request.header("X-LoadImpact-Event") for request in receiver.requests}
 
-    assert told == TOLD.get(relative(page), set())
+    assert items == TOLD.get(relative(page), set())
 
 
 def test_the_documented_verification_accepts_us_and_nobody_else() -> None:

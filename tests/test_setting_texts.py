@@ -56,10 +56,10 @@ def test_a_home_folder_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("value", [f'"{SENTINEL}"', f"'{SENTINEL}'", f'{SENTINEL}"', "''", f"\u201c{SENTINEL}\u201d"])
 def test_quotes_around_a_value_are_refused(name: str, value: str, tmp_path: Path) -> None:
     """Of each setting, from the environment and from the file: they would become part of it."""
-    given = [{name: value}]
+    items = [{name: value}]
     if name in DEFAULTS:
-        given.append(_file(tmp_path, f"{name}={value}\n"))
-    for environment in given:
+        items.append(_file(tmp_path, f"{name}={value}\n"))
+    for environment in items:
         with pytest.raises(BadSetting, match=rf"^{name}: .*Remove the quotes") as refused:
             load_settings(environment)
         assert SENTINEL not in str(refused.value)
@@ -121,9 +121,9 @@ def test_a_line_for_a_shell_is_refused(tmp_path: Path) -> None:
 )
 def test_a_name_that_looks_misspelt_is_told(name: str, meant: str) -> None:
     """With the name that was probably meant, and without the value."""
-    (told,) = find_misspelled({name: SENTINEL}, DEFAULTS)
+    (text,) = find_misspelled({name: SENTINEL}, DEFAULTS)
 
-    assert f"{name} is not a setting and is not read. Did you mean {meant}?" == told
+    assert f"{name} is not a setting and is not read. Did you mean {meant}?" == text
 
 
 def test_names_that_are_right_or_of_others_are_not_told() -> None:

@@ -297,12 +297,12 @@ def _file(folder: Path, text: str) -> dict[str, str]:
 
 def test_a_file_gives_settings_and_the_environment_wins(tmp_path: Path) -> None:
     """Lines of NAME=value, comments and empty lines; an empty variable of the environment does not hide the file's."""
-    named = _file(
+    body = _file(
         tmp_path,
         "# loadbell\n\n LOADBELL_WATCHDOG = 5m \nLOADBELL_SEND_TIMEOUT=3s\r\n"
         "LOADBELL_BASE_URL=https://a.example.org/=x\nLOADBELL_LOG_FORMAT=\n",
     )
-    settings = load_settings({**named, "LOADBELL_SEND_TIMEOUT": "4s", "LOADBELL_WATCHDOG": " "})
+    settings = load_settings({**body, "LOADBELL_SEND_TIMEOUT": "4s", "LOADBELL_WATCHDOG": " "})
 
     assert (5 * MINUTE, 4 * SECOND, "https://a.example.org/=x", "console") == (
         settings.watchdog, settings.send_timeout, settings.base_url, settings.log_format,

@@ -42,13 +42,13 @@ def test_mail_gets_to_every_address_that_is_taken(play: Play, address: str) -> N
     """To an international domain, too, in the form that every mail server takes: all of the mail is ASCII."""
 
     async def scenario(site: Site) -> None:
-        kept = check_email(address)
+        text = check_email(address)
         with postbox() as box:
-            await site.do(queue_mail, recipient=kept, subject="s", body="b", expires_at=site.clock() + 60 * SECOND)
+            await site.do(queue_mail, recipient=text, subject="s", body="b", expires_at=site.clock() + 60 * SECOND)
             sent = await Mailer(site.database, box.settings, ca_file=None).send_due()
         (taken,) = box.taken
 
-        assert (1, [normalize_email(kept)], normalize_email(kept)) == (sent, taken.recipients, taken.message["To"])
+        assert (1, [normalize_email(text)], normalize_email(text)) == (sent, taken.recipients, taken.message["To"])
         assert taken.recipients[0].isascii()
 
     play(scenario)

@@ -47,8 +47,8 @@ def test_of_many_acceptances_at_once_exactly_one_wins(play: Play) -> None:
     """There is one user, one member and one token; the others are told that the link is used."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site)
-        outcomes = await asyncio.gather(*(accept(site, made.token) for _ in range(6)), return_exceptions=True)
+        invitation = await create_invitation(site)
+        outcomes = await asyncio.gather(*(accept(site, invitation.token) for _ in range(6)), return_exceptions=True)
 
         assert 1 == sum(isinstance(outcome, AcceptedInvitation) for outcome in outcomes)
         assert 5 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
@@ -67,8 +67,8 @@ def test_of_many_acceptances_of_one_account_exactly_one_wins(play: Play) -> None
             email=BOB,
             hash=password_hash,
         )
-        made = await create_invitation(site)
-        outcomes = await asyncio.gather(*(accept(site, made.token) for _ in range(4)), return_exceptions=True)
+        invitation = await create_invitation(site)
+        outcomes = await asyncio.gather(*(accept(site, invitation.token) for _ in range(4)), return_exceptions=True)
 
         assert 1 == sum(isinstance(outcome, AcceptedInvitation) for outcome in outcomes)
         assert 3 == sum(isinstance(outcome, NotFound) for outcome in outcomes)
@@ -100,14 +100,14 @@ def test_revoking_and_accepting_at_once_agree(play: Play) -> None:
     async def scenario(site: Site) -> None:
         owner = await _owners_token(site)
         for number in range(6):
-            made = await create_invitation(site, email=f"p{number}@example.net")
+            invitation = await create_invitation(site, email=f"p{number}@example.net")
 
-            async def revoke(tx: Transaction, invitation_id: int = made.invitation.id) -> None:
+            async def revoke(tx: Transaction, invitation_id: int = invitation.invitation.id) -> None:
                 principal = await authenticate(tx, owner, lock=Lock.EXCLUSIVE)
                 await revoke_invitation(unit_of(tx, principal), invitation_id)
 
             before = await _members(site, site.organization_id)
-            accepting = asyncio.ensure_future(accept(site, made.token))
+            accepting = asyncio.ensure_future(accept(site, invitation.token))
             if number % 2:  # to begin at about the time when the other one writes
                 await hash_password("as long as this takes")
             revoking = asyncio.ensure_future(site.database.write(revoke))
@@ -128,14 +128,14 @@ def test_deleting_the_organization_and_accepting_at_once_agree(play: Play) -> No
 
     async def scenario(site: Site) -> None:
         owner = await _owners_token(site)
-        made = await create_invitation(site)
+        invitation = await create_invitation(site)
 
         async def remove(tx: Transaction) -> Any:
             principal = await authenticate(tx, owner, lock=Lock.EXCLUSIVE)
             return await delete_organization(unit_of(tx, principal), site.organization_id)
 
         outcomes = await asyncio.gather(
-            *(accept(site, made.token) for _ in range(2)), site.database.write(remove), return_exceptions=True
+            *(accept(site, invitation.token) for _ in range(2)), site.database.write(remove), return_exceptions=True
         )
 
         assert not isinstance(outcomes[-1], BaseException)
@@ -150,7 +150,7 @@ def test_joining_and_signing_in_are_one(play: Play) -> None:
     """No password can be set between them: a session that can't begin leaves no member, and the link as it was."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site)
+        invitation = await create_invitation(site)
 
         draws = iter([site.chance.randbytes])  # for the API token, and none for the session
 
@@ -162,7 +162,7 @@ def test_joining_and_signing_in_are_one(play: Play) -> None:
                 return await accept_invitation(
                     site.database,
                     passwords,
-                    made.token,
+                    invitation.token,
                     None,
                     PASSWORD,
                     address="192.0.2.1",

@@ -45,8 +45,8 @@ def test_nobody_is_invited_over_and_over(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         other = await site.do(authenticate, (await site.do(create_organization, site.owner, "Other")).token)
-        for who in (site.owner, other, site.owner, other, site.owner):
-            await _invite(site, who, "bob@example.net")
+        for principal in (site.owner, other, site.owner, other, site.owner):
+            await _invite(site, principal, "bob@example.net")
         with pytest.raises(RateLimited) as refused:
             await _invite(site, other, "Bob@Example.net")
         site.clock.advance(3600 * SECOND)

@@ -63,13 +63,13 @@ async def create_other_owner(site: Site) -> Principal:
     """The owner of another organization."""
     user = await site.do(insert_user, email="eve@example.net", name="Eve", password_hash="-")
     asker = replace(site.owner, user_id=user)
-    made = await site.do(create_organization, asker, "Another")
-    return replace(asker, organization_id=made.organization_id)
+    organization = await site.do(create_organization, asker, "Another")
+    return replace(asker, organization_id=organization.organization_id)
 
 
 async def _open(site: Site) -> list[int]:
-    found = await site.do(list_invitations, site.owner, site.organization_id, before=None, limit=100)
-    return [one.id for one in found]
+    invitations = await site.do(list_invitations, site.owner, site.organization_id, before=None, limit=100)
+    return [invitation.id for invitation in invitations]
 
 
 async def _count(site: Site, table: str) -> int:
@@ -80,18 +80,24 @@ def test_a_new_person_joins_with_an_account_of_their_own(play: Play) -> None:
     """With the invited address and role, the assigned projects, a chosen password and a manage token."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site, email="Bob@Example.net", project_ids=(site.project_id, site.project_id))
-        seen = await site.do(find_invitation, made.token)
-        joined = await accept(site, made.token)
-        who = await site.do(authenticate, joined.token)
+        invitation = await create_invitation(
+            site, email="Bob@Example.net", project_ids=(site.project_id, site.project_id)
+        )
+        invitation_details = await site.do(find_invitation, invitation.token)
+        joined = await accept(site, invitation.token)
+        principal = await site.do(authenticate, joined.token)
         (user,) = await site.rows("SELECT name, email, password_hash FROM users WHERE id = :id", id=joined.user_id)
 
         assert ("Example", BOB, Role.MEMBER, "owner", False) == (
-            seen.organization, seen.email, seen.role, seen.invited_by, seen.has_account,
-        )  # fmt: skip
-        assert f"{BASE_URL}/invitations/{made.token}" == made.url
+            invitation_details.organization,
+            invitation_details.email,
+            invitation_details.role,
+            invitation_details.invited_by,
+            invitation_details.has_account,
+        )
+        assert f"{BASE_URL}/invitations/{invitation.token}" == invitation.url
         assert (joined.user_id, site.organization_id, Role.MEMBER, Scope.MANAGE, frozenset({site.project_id})) == (
-            who.user_id, who.organization_id, who.role, who.scope, who.projects,
+            principal.user_id, principal.organization_id, principal.role, principal.scope, principal.projects,
         )  # fmt: skip
         assert ("bob", BOB) == (user["name"], user["email"])
         with hashing() as passwords:
@@ -105,13 +111,13 @@ def test_somebody_with_an_account_joins_by_the_present_password(play: Play) -> N
 
     async def scenario(site: Site) -> None:
         bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hash_password(PASSWORD))
-        made = await create_invitation(site, role=Role.ADMIN)
-        seen = await site.do(find_invitation, made.token)
-        joined = await accept(site, made.token, name="Robert")
-        who = await site.do(authenticate, joined.token)
+        invitation = await create_invitation(site, role=Role.ADMIN)
+        invitation_details = await site.do(find_invitation, invitation.token)
+        joined = await accept(site, invitation.token, name="Robert")
+        principal = await site.do(authenticate, joined.token)
 
-        assert seen.has_account
-        assert (bob, Role.ADMIN, None) == (joined.user_id, who.role, who.projects)
+        assert invitation_details.has_account
+        assert (bob, Role.ADMIN, None) == (joined.user_id, principal.role, principal.projects)
         assert "Bob" == (await site.rows("SELECT name FROM users WHERE id = :id", id=bob))[0]["name"]
 
     play(scenario)
@@ -122,15 +128,15 @@ def test_a_link_does_not_replace_the_password_of_an_account(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         bob = await site.do(insert_user, email=BOB, name="Bob", password_hash=await hash_password(PASSWORD))
-        made = await create_invitation(site)
+        invitation = await create_invitation(site)
         for _ in range(5):
             with pytest.raises(Unauthenticated):
-                await accept(site, made.token, "wrong horse")
+                await accept(site, invitation.token, "wrong horse")
         with pytest.raises(RateLimited):
-            await accept(site, made.token)
+            await accept(site, invitation.token)
 
         assert [] == await site.rows("SELECT role FROM members WHERE user_id = :id", id=bob)
-        assert [made.invitation.id] == await _open(site)
+        assert [invitation.invitation.id] == await _open(site)
 
     play(scenario)
 
@@ -142,10 +148,10 @@ def test_what_can_not_be_an_account_leaves_the_link_as_it_is(
     """The field is named, and the link still works."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site)
+        invitation = await create_invitation(site)
         with pytest.raises(Invalid) as refused:
-            await accept(site, made.token, password, name)
-        await accept(site, made.token, name="Bob B.")
+            await accept(site, invitation.token, password, name)
+        await accept(site, invitation.token, name="Bob B.")
 
         assert [field] == [error.field for error in refused.value.errors]
 
@@ -156,9 +162,9 @@ def test_a_link_works_once(play: Play) -> None:
     """Then it is as unknown as any other text."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site)
-        await accept(site, made.token)
-        for token in (made.token, "lbi_" + "A" * 43, "", "x\ud800"[:1]):
+        invitation = await create_invitation(site)
+        await accept(site, invitation.token)
+        for token in (invitation.token, "lbi_" + "A" * 43, "", "x\ud800"[:1]):
             with pytest.raises(NotFound):
                 await accept(site, token)
             with pytest.raises(NotFound):
@@ -173,19 +179,19 @@ def test_a_link_ends_after_seven_days(play: Play) -> None:
     """To the microsecond: then it can be neither followed nor revoked, and is not listed."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site)
+        invitation = await create_invitation(site)
         site.clock.advance(LIFETIME - 1)
-        await site.do(find_invitation, made.token)
+        await site.do(find_invitation, invitation.token)
         listed = await _open(site)
         site.clock.advance(1)
         with pytest.raises(NotFound):
-            await accept(site, made.token)
+            await accept(site, invitation.token)
         with pytest.raises(NotFound):
-            await site.do(revoke_invitation, site.owner, made.invitation.id)
+            await site.do(revoke_invitation, site.owner, invitation.invitation.id)
 
-        assert [made.invitation.id] == listed
+        assert [invitation.invitation.id] == listed
         assert [] == await _open(site)
-        assert NOON + LIFETIME == made.invitation.expires_at
+        assert NOON + LIFETIME == invitation.invitation.expires_at
 
     play(scenario)
 
@@ -194,10 +200,10 @@ def test_a_revoked_link_is_useless_at_once(play: Play) -> None:
     """And is gone from the list."""
 
     async def scenario(site: Site) -> None:
-        made, other = await create_invitation(site), await create_invitation(site, email="carol@example.net")
-        await site.do(revoke_invitation, site.owner, made.invitation.id)
+        invitation, other = await create_invitation(site), await create_invitation(site, email="carol@example.net")
+        await site.do(revoke_invitation, site.owner, invitation.invitation.id)
         with pytest.raises(NotFound):
-            await accept(site, made.token)
+            await accept(site, invitation.token)
 
         assert [other.invitation.id] == await _open(site)
 
@@ -209,10 +215,13 @@ def test_inviting_again_replaces_the_former_link(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         theirs = await create_invitation(site, await create_other_owner(site))
-        former, made = await create_invitation(site), await create_invitation(site, role=Role.ADMIN, email=BOB.upper())
+        former, invitation = (
+            await create_invitation(site),
+            await create_invitation(site, role=Role.ADMIN, email=BOB.upper()),
+        )
         with pytest.raises(NotFound):
             await accept(site, former.token)
-        joined = await accept(site, made.token)
+        joined = await accept(site, invitation.token)
 
         assert Role.ADMIN is (await site.do(authenticate, joined.token)).role
         assert theirs.invitation.organization_id == (await accept(site, theirs.token)).organization_id
@@ -265,9 +274,9 @@ def test_only_open_projects_of_the_organization_are_assigned(play: Play) -> None
         for project in (theirs, archived):
             with pytest.raises(Invalid, match="project_ids"):
                 await create_invitation(site, project_ids=(site.project_id, project))
-        made = await create_invitation(site, project_ids=(site.project_id, later))
+        invitation = await create_invitation(site, project_ids=(site.project_id, later))
         await site.run_sql("UPDATE projects SET archived_at = 1 WHERE id = :id", id=later)
-        joined = await accept(site, made.token)
+        joined = await accept(site, invitation.token)
 
         assert frozenset({site.project_id}) == (await site.do(authenticate, joined.token)).projects
 
@@ -278,23 +287,23 @@ def test_inviting_is_the_business_of_owner_and_admins(play: Play) -> None:
     """A member may neither invite, nor list, nor revoke; a read token may only list; an admin may all of it."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site)
+        invitation = await create_invitation(site)
         member, admin = await site.person(Role.MEMBER), await site.person(Role.ADMIN)
-        for who in (member, replace(admin, scope=Scope.READ), replace(admin, scope=Scope.REPORT)):
+        for principal in (member, replace(admin, scope=Scope.READ), replace(admin, scope=Scope.REPORT)):
             with pytest.raises(Forbidden):
-                await create_invitation(site, who)
+                await create_invitation(site, principal)
             with pytest.raises(Forbidden):
-                await site.do(revoke_invitation, who, made.invitation.id)
-        for who in (member, replace(admin, scope=Scope.REPORT)):
+                await site.do(revoke_invitation, principal, invitation.invitation.id)
+        for principal in (member, replace(admin, scope=Scope.REPORT)):
             with pytest.raises(Forbidden):
-                await site.do(list_invitations, who, site.organization_id, before=None, limit=1)
-        listed = await site.do(
+                await site.do(list_invitations, principal, site.organization_id, before=None, limit=1)
+        invitations = await site.do(
             list_invitations, replace(admin, scope=Scope.READ), site.organization_id, before=None, limit=1
         )
         again = await create_invitation(site, admin, role=Role.ADMIN)
         await site.do(revoke_invitation, admin, again.invitation.id)
 
-        assert [made.invitation] == listed
+        assert [invitation.invitation] == invitations
         assert [] == await _open(site)
 
     play(scenario)
@@ -304,9 +313,9 @@ def test_another_organizations_invitations_are_not_there(play: Play) -> None:
     """Not to be listed, not to be revoked, and nobody is invited there."""
 
     async def scenario(site: Site) -> None:
-        made, theirs = await create_invitation(site), await create_other_owner(site)
+        invitation, theirs = await create_invitation(site), await create_other_owner(site)
         with pytest.raises(NotFound):
-            await site.do(revoke_invitation, theirs, made.invitation.id)
+            await site.do(revoke_invitation, theirs, invitation.invitation.id)
         with pytest.raises(NotFound):
             await site.do(list_invitations, theirs, site.organization_id, before=None, limit=1)
         with pytest.raises(NotFound):
@@ -314,7 +323,7 @@ def test_another_organizations_invitations_are_not_there(play: Play) -> None:
                 invite, theirs, site.organization_id,
                 email=BOB, role=Role.ADMIN, project_ids=())  # fmt: skip
 
-        assert [made.invitation.id] == await _open(site)
+        assert [invitation.invitation.id] == await _open(site)
         assert [] == await site.do(list_invitations, theirs, theirs.organization_id, before=None, limit=1)
 
     play(scenario)
@@ -356,11 +365,11 @@ def test_the_link_is_stored_as_a_hash(play: Play) -> None:
     """Whoever reads the database can't join."""
 
     async def scenario(site: Site) -> None:
-        made = await create_invitation(site, sends_mail=True)
+        invitation = await create_invitation(site, sends_mail=True)
         rows = [*await site.rows("SELECT * FROM invitations"), *await site.rows("SELECT * FROM mails")]
 
-        assert made.token not in str([tuple(row) for row in rows])  # type: ignore[arg-type]  # as above
-        assert made.token not in repr(made.invitation)
+        assert invitation.token not in str([tuple(row) for row in rows])  # type: ignore[arg-type]  # as above
+        assert invitation.token not in repr(invitation.invitation)
 
     play(scenario)
 
@@ -371,17 +380,17 @@ def test_an_invitation_is_mailed_when_there_is_a_mail_server(play: Play) -> None
     async def scenario(site: Site) -> None:
         await site.run_sql("UPDATE organizations SET name = :name", name="Exämple\r\nBcc: eve@example.net")
         with postbox() as box:
-            unsent, made = (
+            unsent, invitation = (
                 await create_invitation(site, email="carol@example.net"),
                 await create_invitation(site, sends_mail=True),
             )
             await Mailer(site.database, box.settings, ca_file=None).send_due()
         (taken,) = box.taken
 
-        assert (False, True) == (unsent.mailed, made.mailed)
+        assert (False, True) == (unsent.mailed, invitation.mailed)
         assert [BOB] == taken.recipients
         assert "Invitation to Exämple Bcc: eve@example.net on loadbell" == str(taken.message["Subject"])
-        assert f"\n{made.url}\n" in taken.text.replace("\r\n", "\n")
+        assert f"\n{invitation.url}\n" in taken.text.replace("\r\n", "\n")
         assert "owner invites you to the organization Exämple Bcc: eve@example.net on loadbell, as member" in taken.text
         assert "2027-01-22 08:00 UTC" in taken.text
 

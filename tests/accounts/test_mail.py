@@ -167,21 +167,21 @@ def test_what_fails_is_tried_again_until_it_is_of_no_use(play: Play) -> None:
             mailer, waits = _mailer(site, box.settings), []
             while await site.rows("SELECT id FROM mails"):
                 await mailer.send_due()
-                found = await site.rows("SELECT next_attempt_at FROM mails")
-                if found:
-                    waits.append((found[0]["next_attempt_at"] - site.clock()) // SECOND)
+                rows = await site.rows("SELECT next_attempt_at FROM mails")
+                if rows:
+                    waits.append((rows[0]["next_attempt_at"] - site.clock()) // SECOND)
                     site.clock.advance(waits[-1] * SECOND - 1)
                     assert 0 == await mailer.send_due()
                     site.clock.advance(1)
-        told = str(logs)
+        text = str(logs)
 
         assert [60, 300, 900, 3600, 3600, 3600] == waits
         assert [] == box.taken
         assert "dropped" in logs[-1]["event"]
         assert {"example.net"} == {entry["to"] for entry in logs}
         assert "refused the recipient with 550 5.1.1" in logs[0]["why"]
-        assert "ann" not in told
-        assert "s3cret" not in told
+        assert "ann" not in text
+        assert "s3cret" not in text
 
     play(scenario)
 

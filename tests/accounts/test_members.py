@@ -19,9 +19,9 @@ def test_a_member_gets_another_role_and_projects(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         project, ann = await site.project(), await site.person(Role.ADMIN)
-        given: dict[str, Any] = {"role": Role.MEMBER, "project_ids": (project, project)}
-        changed = await site.do(update_member, site.owner, site.organization_id, ann.user_id, **given)
-        again = await site.do(update_member, site.owner, site.organization_id, ann.user_id, **given)
+        body: dict[str, Any] = {"role": Role.MEMBER, "project_ids": (project, project)}
+        changed = await site.do(update_member, site.owner, site.organization_id, ann.user_id, **body)
+        again = await site.do(update_member, site.owner, site.organization_id, ann.user_id, **body)
         (entry,) = await site.rows("SELECT * FROM audit_entries")
 
         assert changed == again
@@ -48,10 +48,10 @@ def test_only_the_owner_hands_over_and_becomes_an_admin(play: Play) -> None:
             with pytest.raises(refusal):
                 await site.do(update_member, asker, site.organization_id, user, role=role)
         await site.do(update_member, site.owner, site.organization_id, heir.user_id, role=Role.OWNER)
-        found = await site.do(list_members, site.owner, site.organization_id, before=None, limit=9)
+        members = await site.do(list_members, site.owner, site.organization_id, before=None, limit=9)
 
         assert {heir.user_id: Role.OWNER, admin.user_id: Role.ADMIN, site.owner.user_id: Role.ADMIN} == {
-            one.user_id: one.role for one in found
+            member.user_id: member.role for member in members
         }
 
     play(scenario)

@@ -65,11 +65,11 @@ async def _accept(site: Site, token: str, password: str = PASSWORD) -> int:
 
 async def _sign_in(site: Site, password: str) -> str:
     with hashing() as passwords:
-        made = await sign_in(
+        session = await sign_in(
             site.database, passwords, OWNER, password,
             address=HERE, agent=None, former=None,
         )  # fmt: skip
-    return made.session
+    return session.session
 
 
 def test_a_forgotten_password_is_replaced_by_a_mailed_link(play: Play) -> None:
@@ -112,13 +112,13 @@ def test_nobody_learns_who_has_an_account(play: Play) -> None:
             for number in range(12):
                 try:
                     await _request_reset(site, email, address if number < 5 else f"2001:db8:{number}::1")
-                    said = "taken"
+                    text = "taken"
                 except RateLimited as refused:
-                    said = f"{refused} {refused.wait}"
-                outcomes.setdefault(email, []).append(said)
+                    text = f"{refused} {refused.wait}"
+                outcomes.setdefault(email, []).append(text)
 
         assert outcomes[OWNER] == outcomes[NOBODY]
-        assert (["taken"] * 3, 2) == (outcomes[OWNER][:3], sum(said != "taken" for said in outcomes[OWNER][:5]))
+        assert (["taken"] * 3, 2) == (outcomes[OWNER][:3], sum(text != "taken" for text in outcomes[OWNER][:5]))
         assert {OWNER} == {row["recipient"] for row in await site.rows("SELECT recipient FROM mails")}
 
     play(scenario)

@@ -23,13 +23,13 @@ MAX_COUNT = 3
 
 
 def _channel(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
-    given: dict[str, Any] = {"kind": "webhook", "name": f"c{number}", "settings": {"url": "http://127.0.0.1:9/hook"}}
-    given |= {
+    body: dict[str, Any] = {"kind": "webhook", "name": f"c{number}", "settings": {"url": "http://127.0.0.1:9/hook"}}
+    body |= {
         "subscription": Subscription(),
         "enabled": True,
         "installation": replace(site.installation, quotas=quotas),
     }
-    return send(site, token, create_channel, site.organization_id, hold=Lock.SHARED, **given)
+    return send(site, token, create_channel, site.organization_id, hold=Lock.SHARED, **body)
 
 
 def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
@@ -45,16 +45,16 @@ def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
 
 
 def _token(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
-    given: dict[str, Any] = {"scope": Scope.READ, "trigger": None, "expires_at": None}
-    given["installation"] = replace(site.installation, quotas=quotas)
-    return send(site, token, create_token, name=f"t{number}", hold=Lock.SHARED, **given)
+    body: dict[str, Any] = {"scope": Scope.READ, "trigger": None, "expires_at": None}
+    body["installation"] = replace(site.installation, quotas=quotas)
+    return send(site, token, create_token, name=f"t{number}", hold=Lock.SHARED, **body)
 
 
 def _invitation(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
-    given: dict[str, Any] = {"role": Role.ADMIN, "project_ids": ()}
-    given["installation"] = replace(site.installation, quotas=quotas)
+    body: dict[str, Any] = {"role": Role.ADMIN, "project_ids": ()}
+    body["installation"] = replace(site.installation, quotas=quotas)
     email = f"p{number}@example.org"
-    return send(site, token, invite, site.organization_id, email=email, hold=Lock.EXCLUSIVE, **given)
+    return send(site, token, invite, site.organization_id, email=email, hold=Lock.EXCLUSIVE, **body)
 
 
 Add = Callable[[Site, str, Quotas, int], Coroutine[Any, Any, Any]]
@@ -76,8 +76,8 @@ def test_of_many_at_once_no_more_are_added_than_may_be(play: Play, name: str, co
     async def scenario(site: Site) -> None:
         token = await authorize(site, site.owner)
         query = f"SELECT count(*) AS count FROM {counted} WHERE organization_id = :id"
-        (found,) = await site.rows(query, id=site.organization_id)
-        most = MAX_COUNT + (1 if name == "members" else found["count"])  # the owner is a member
+        (row,) = await site.rows(query, id=site.organization_id)
+        most = MAX_COUNT + (1 if name == "members" else row["count"])  # the owner is a member
         quotas = replace(DEFAULT_QUOTAS, **{name: most})
         outcomes = await asyncio.gather(
             *(add(site, token, quotas, number) for number in range(2 * MAX_COUNT)), return_exceptions=True
@@ -87,7 +87,7 @@ def test_of_many_at_once_no_more_are_added_than_may_be(play: Play, name: str, co
         assert (MAX_COUNT, MAX_COUNT) == (len(refusals), 2 * MAX_COUNT - len(refusals))
         assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
         for part in (f"quota of {name} ({most})", "operator", f"LOADBELL_MAX_{name.upper()}"):
-            assert all(part in told for told in refusals)
+            assert all(part in text for text in refusals)
 
     play(scenario)
 
@@ -114,7 +114,7 @@ def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: P
         assert (MAX_COUNT, 2 * MAX_COUNT) == (len(refusals), len(outcomes))
         assert all(not isinstance(outcome, BaseException) or isinstance(outcome, Conflict) for outcome in outcomes)
         for part in (f"({1 + MAX_COUNT})", "operator", "LOADBELL_MAX_ORGANIZATIONS"):
-            assert all(part in told for told in refusals)
+            assert all(part in text for text in refusals)
         await site.do(create_organization, other, "theirs", installation=few)
 
     play(scenario)

@@ -34,7 +34,7 @@ def test_of_two_transfers_at_once_one_wins(play: Play) -> None:
         won = [outcome for outcome in outcomes if isinstance(outcome, Member)]
         owners = await site.rows("SELECT user_id FROM members WHERE role = 'owner'")
 
-        assert [one.user_id for one in won] == [row["user_id"] for row in owners]
+        assert [member.user_id for member in won] == [row["user_id"] for row in owners]
         assert 3 == sum(isinstance(outcome, Forbidden) for outcome in outcomes)
         assert 2 == len(await site.rows("SELECT * FROM audit_entries"))
 

@@ -99,7 +99,7 @@ def test_sessions_are_listed_and_ended_by_their_user_alone(play: Play) -> None:
         await entrance.add("lee@example.org")
         first, second = await entrance.enter(agent="Fire\x00fox\x1b[2J \u202e" + "9" * 300), await entrance.enter()
         kim, lee = await entrance.who(first), await entrance.who(await entrance.enter("lee@example.org"))
-        listed = await site.do(list_sessions, kim, before=None, limit=9)
+        sessions = await site.do(list_sessions, kim, before=None, limit=9)
         (older,) = await site.do(list_sessions, kim, before=second.id, limit=9)
         with pytest.raises(NotFound):
             await site.do(end_session, lee, second.id)
@@ -109,10 +109,10 @@ def test_sessions_are_listed_and_ended_by_their_user_alone(play: Play) -> None:
         with pytest.raises(Unauthenticated, match="over"):
             await entrance.who(second)
 
-        assert [second.id, first.id] == [one.id for one in listed]
-        assert (HOME, None) == (listed[0].address, listed[0].agent)
+        assert [second.id, first.id] == [session.id for session in sessions]
+        assert (HOME, None) == (sessions[0].address, sessions[0].agent)
         assert "Firefox[2J " + "9" * 189 == older.agent
-        assert [first.id] == [one.id for one in await site.do(list_sessions, kim, before=None, limit=9)]
+        assert [first.id] == [session.id for session in await site.do(list_sessions, kim, before=None, limit=9)]
 
     play(scenario)
 
@@ -187,7 +187,7 @@ def test_very_many_sessions_end_at_once(play: Play) -> None:
 
         assert who == await entrance.who(mine)
         assert {} == rights  # of nobody who is a member
-        assert [mine.id] == [one.id for one in await site.do(list_sessions, who, before=None, limit=9)]
+        assert [mine.id] == [session.id for session in await site.do(list_sessions, who, before=None, limit=9)]
         assert '{"sessions_ended":"more than 200"}' == row["changes"]
         assert max(counting.changed) < 20
         assert 1 == await site.do(reset_password, "kim@example.org", QUICK.hash("one more horse"))
@@ -303,15 +303,26 @@ def test_a_person_acts_in_an_organization_with_its_role(play: Play, role: Role, 
             await site.run_sql("UPDATE members SET role = 'admin'")
         await site.do(insert_member, site.organization_id, user_id, role)
         await site.do(assign_project, site.project_id, user_id)
-        found = await site.do(authorize, who, site.organization_id, hold=hold)
+        principal = await site.do(authorize, who, site.organization_id, hold=hold)
 
         projects = frozenset({site.project_id}) if role is Role.MEMBER else None
-        assert (role, Scope.MANAGE, None, projects) == (found.role, found.scope, found.token_id, found.projects)
-        assert (user_id, site.organization_id, HOME) == (found.user_id, found.organization_id, found.address)
+        assert (role, Scope.MANAGE, None, projects) == (
+            principal.role,
+            principal.scope,
+            principal.token_id,
+            principal.projects,
+        )
+        assert (user_id, site.organization_id, HOME) == (
+            principal.user_id,
+            principal.organization_id,
+            principal.address,
+        )
         (membership,) = (await site.do(get_account, who)).organizations
         assert (site.organization_id, "Example", role) == (
-            membership.organization_id, membership.name, membership.role,
-        )  # fmt: skip
+            membership.organization_id,
+            membership.name,
+            membership.role,
+        )
 
     play(scenario)
 

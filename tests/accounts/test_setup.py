@@ -57,10 +57,10 @@ def test_a_setup_that_failed_may_be_tried_again(store_url: str) -> None:
 
             with pytest.raises(KeyError):
                 await database.write(fail)
-            made = await database.write(lambda tx: set_up(tx, **GOOD))
-            owner = await database.write(lambda tx: authenticate(tx, made.token))
+            organization = await database.write(lambda tx: set_up(tx, **GOOD))
+            owner = await database.write(lambda tx: authenticate(tx, organization.token))
 
-            assert (made.user_id, made.organization_id, Role.OWNER, Scope.MANAGE, None) == (
+            assert (organization.user_id, organization.organization_id, Role.OWNER, Scope.MANAGE, None) == (
                 owner.user_id, owner.organization_id, owner.role, owner.scope, owner.projects,
             )  # fmt: skip
 
@@ -92,20 +92,24 @@ def test_another_organization_is_its_makers_own(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         admin = await site.person(Role.ADMIN)
-        made = await site.do(create_organization, admin, "Another")
-        owner = await site.do(authenticate, made.token)
+        organization = await site.do(create_organization, admin, "Another")
+        owner = await site.do(authenticate, organization.token)
         rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
 
-        assert (admin.user_id, made.organization_id, Role.OWNER) == (owner.user_id, owner.organization_id, owner.role)
-        assert site.organization_id != made.organization_id
-        new, subject = made.organization_id, f"organization {made.organization_id}"
+        assert (admin.user_id, organization.organization_id, Role.OWNER) == (
+            owner.user_id,
+            owner.organization_id,
+            owner.role,
+        )
+        assert site.organization_id != organization.organization_id
+        new, subject = organization.organization_id, f"organization {organization.organization_id}"
         assert [
             (new, "organization.created", subject, None),
             (new, "token.created", f"token {owner.token_id}", None),
             (site.organization_id, "organization.created", subject, admin.token_id),
         ] == [(row["organization_id"], row["action"], row["subject"], row["token_id"]) for row in rows]
         assert {admin.user_id} == {row["user_id"] for row in rows}
-        assert not [row for row in rows if made.token in row["changes"]]
+        assert not [row for row in rows if organization.token in row["changes"]]
 
     play(scenario)
 
@@ -116,13 +120,13 @@ def test_nobody_is_stuck_without_an_organization(play: Play) -> None:
     async def scenario(site: Site) -> None:
         await site.do(delete_organization, site.owner, site.organization_id)
         who = SignedIn(site.owner.user_id, 1, "192.0.2.1")
-        made = await site.do(add_organization, who, "Again")
-        owner = await site.do(authenticate, made.token)
+        organization = await site.do(add_organization, who, "Again")
+        owner = await site.do(authenticate, organization.token)
         (entry, _) = await site.rows(
-            "SELECT * FROM audit_entries WHERE organization_id = :id ORDER BY id", id=made.organization_id
+            "SELECT * FROM audit_entries WHERE organization_id = :id ORDER BY id", id=organization.organization_id
         )
 
-        assert (site.owner.user_id, made.organization_id, Role.OWNER) == (
+        assert (site.owner.user_id, organization.organization_id, Role.OWNER) == (
             owner.user_id, owner.organization_id, owner.role,
         )  # fmt: skip
         assert ("organization.created", "192.0.2.1") == (entry["action"], entry["address"])
@@ -135,16 +139,16 @@ def test_the_log_begins_with_the_setup(store_url: str) -> None:
 
     async def scenario() -> None:
         async with open_store(store_url) as database:
-            made = await database.write(lambda tx: set_up(tx, **GOOD))
+            organization = await database.write(lambda tx: set_up(tx, **GOOD))
             site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
             rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
 
             assert [
-                (None, "account.created", f"user {made.user_id}"),
-                (made.organization_id, "organization.created", f"organization {made.organization_id}"),
+                (None, "account.created", f"user {organization.user_id}"),
+                (organization.organization_id, "organization.created", f"organization {organization.organization_id}"),
             ] == [(row["organization_id"], row["action"], row["subject"]) for row in rows[:2]]
             assert ["token.created"] == [row["action"] for row in rows[2:]]
-            assert not [row for row in rows if made.token in row["changes"]]
+            assert not [row for row in rows if organization.token in row["changes"]]
 
     asyncio.run(scenario())
 

@@ -145,12 +145,12 @@ def test_unknown_addresses_are_treated_alike(play: Play) -> None:
     async def scenario(site: Site) -> None:
         entrance = Entrance(site)
         await entrance.add()
-        known = await attempt_and_list(entrance, "kim@example.org", "192.0.2.1")
+        items = await attempt_and_list(entrance, "kim@example.org", "192.0.2.1")
         traces = await site.rows("SELECT full_at FROM attempt_paces ORDER BY full_at")
         unknown = await attempt_and_list(entrance, "nobody@example.org", "192.0.2.2")
         both = await site.rows("SELECT full_at FROM attempt_paces ORDER BY full_at")
 
-        assert known == unknown
+        assert items == unknown
         assert sorted([row["full_at"] for row in traces] * 2) == [row["full_at"] for row in both]
         assert not await site.rows("SELECT id FROM sessions")
         assert not await site.rows("SELECT id FROM audit_entries")
@@ -257,7 +257,7 @@ def test_the_right_password_of_somebody_else_lets_nobody_in(play: Play) -> None:
         await entrance.add()
 
         assert WRONG == await entrance.attempt("owner@example.org", PASSWORD)
-        assert [WRONG] * 3 == [await entrance.attempt(password=one) for one in ("", "x" * 5000, PASSWORD + "\x00")]
+        assert [WRONG] * 3 == [await entrance.attempt(password=text) for text in ("", "x" * 5000, PASSWORD + "\x00")]
         assert IN == await entrance.attempt(password=PASSWORD, address=HOME)
 
     play(scenario)

@@ -25,13 +25,18 @@ def test_a_token_is_its_user_in_its_organization(play: Play, scope: Scope) -> No
 
     async def scenario(site: Site) -> None:
         token = await _token(site, scope=scope)
-        who = await site.do(authenticate, token)
+        principal = await site.do(authenticate, token)
 
         assert token.startswith("lb_")
         assert 46 == len(token)
         assert (site.owner.user_id, site.organization_id, Role.OWNER, scope, Trigger.CI, None) == (
-            who.user_id, who.organization_id, who.role, who.scope, who.trigger, who.projects,
-        )  # fmt: skip
+            principal.user_id,
+            principal.organization_id,
+            principal.role,
+            principal.scope,
+            principal.trigger,
+            principal.projects,
+        )
 
     play(scenario)
 
@@ -82,11 +87,11 @@ def test_a_token_that_expires_makes_none_that_lives_longer(play: Play) -> None:
         end = site.clock.now + SECOND
         who = await site.do(authenticate, await _token(site, expires_at=end))
         values = [await _token(site, who, expires_at=given) for given in (None, end, end - 1)]
-        made = [await site.do(authenticate, value) for value in values]
+        principals = [await site.do(authenticate, value) for value in values]
         with pytest.raises(Invalid) as refused:
             await _token(site, who, expires_at=end + 1)
 
-        assert [end, end, end - 1] == [one.expires_at for one in made]
+        assert [end, end, end - 1] == [one.expires_at for one in principals]
         assert ["expires_at"] == [error.field for error in refused.value.errors]
         assert (await site.do(authenticate, await _token(site))).expires_at is None
 
@@ -153,9 +158,9 @@ def test_a_narrow_token_makes_no_other(play: Play, scope: Scope) -> None:
     """Nobody widens what a token may do by making another."""
 
     async def scenario(site: Site) -> None:
-        who = await site.do(authenticate, await _token(site, scope=scope))
+        principal = await site.do(authenticate, await _token(site, scope=scope))
         with pytest.raises(Forbidden):
-            await _token(site, who, scope=scope)
+            await _token(site, principal, scope=scope)
 
     play(scenario)
 
@@ -177,9 +182,9 @@ def test_tokens_are_noted_without_being_shown(play: Play) -> None:
     async def scenario(site: Site) -> None:
         token = await _token(site, scope=Scope.READ)
         (entry,) = await site.rows("SELECT * FROM audit_entries")
-        (made,) = await site.rows("SELECT id FROM tokens WHERE name = 'ci'")
+        (row,) = await site.rows("SELECT id FROM tokens WHERE name = 'ci'")
 
-        assert ("token.created", f"token {made['id']}", site.owner.user_id) == (
+        assert ("token.created", f"token {row['id']}", site.owner.user_id) == (
             entry["action"], entry["subject"], entry["user_id"],
         )  # fmt: skip
         assert "read" in entry["changes"]

@@ -27,7 +27,7 @@ def _quiet() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewStore]:
     """Makes migrated, empty databases for the tests of one module; gives their URLs."""
-    made: list[str] = []
+    items: list[str] = []
     if request.param == "sqlite":
         template: Path = request.getfixturevalue("sqlite_template")
 
@@ -42,11 +42,11 @@ def new_store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     name: str = request.getfixturevalue("postgres_template")
 
     def create() -> str:
-        made.append(databases.create(name))
-        return made[-1]
+        items.append(databases.create(name))
+        return items[-1]
 
     yield create
-    for url in made:
+    for url in items:
         databases.drop(url)
 
 

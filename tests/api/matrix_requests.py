@@ -180,8 +180,8 @@ def _delivery(company: Company) -> str:
 
 def _invitation(company: Company) -> dict[str, Any]:
     invited = {"email": f"new@{company.name}", "role": "member", "project_ids": [company.project_id]}
-    made: dict[str, Any] = company.owner.ok("POST", f"/organizations/{company.id}/invitations", invited)
-    return made
+    body: dict[str, Any] = company.owner.ok("POST", f"/organizations/{company.id}/invitations", invited)
+    return body
 
 
 _THINGS: dict[str, Callable[[Company], Any]] = {

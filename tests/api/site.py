@@ -96,13 +96,13 @@ class ApiSite:
         """Everything that is stored, but when tokens were last used: a refused request uses its token, too."""
 
         async def work(tx: Transaction) -> dict[str, list[tuple[Any, ...]]]:
-            found: dict[str, list[tuple[Any, ...]]] = {}
+            body: dict[str, list[tuple[Any, ...]]] = {}
             for table, column in TABLES.items():
                 rows = await tx.all(Statement(f"SELECT * FROM {table} ORDER BY {column}"))
-                found[table] = [
+                body[table] = [
                     tuple(value for name, value in as_dict(row).items() if name != "last_used_at") for row in rows
                 ]
-            return found
+            return body
 
         return self.do(work)
 
@@ -160,8 +160,8 @@ class ApiSite:
         async def work(tx: Transaction) -> Tenant:
             user_id = await insert_user(tx, email=email, name=name, password_hash="-")
             owner = Principal(user_id, 0, Role.OWNER, Scope.MANAGE, 0, Trigger.UNKNOWN, None)
-            made = await create_organization(unit_of(tx, owner), name)
-            return Tenant(made.organization_id, made.project_id, user_id, made.token)
+            organization = await create_organization(unit_of(tx, owner), name)
+            return Tenant(organization.organization_id, organization.project_id, user_id, organization.token)
 
         return self.do(work)
 

@@ -50,18 +50,20 @@ def test_a_new_token_may_do_what_its_scope_says(site: ApiSite, scope: str) -> No
     answer = site.client.call(
         "POST", "/tokens", {"name": "t", "scope": scope, "trigger": "ci", "expires_at": "2999-01-01T00:00:00+01:00"}
     )
-    made = Client(site.url, answer.json["token"])
-    run = made.call("POST", "/runs", {"name": "n"})
+    client = Client(site.url, answer.json["token"])
+    run = client.call("POST", "/runs", {"name": "n"})
 
     assert 201 == answer.status
     assert [
         "id", "user_id", "name", "scope", "trigger", "project_id", "prefix", "created_at", "expires_at",
         "last_used_at", "token",
     ] == list(answer.json)  # fmt: skip
-    assert 200 == made.call("GET", "/runs").status
+    assert 200 == client.call("GET", "/runs").status
     assert (403 if scope == "read" else 201) == run.status
     assert scope == "read" or run.json["trigger"] == "ci"
-    assert (201 if scope == "manage" else 403) == made.call("POST", "/tokens", {"name": "u", "scope": "report"}).status
+    assert (201 if scope == "manage" else 403) == client.call(
+        "POST", "/tokens", {"name": "u", "scope": "report"}
+    ).status
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,10 @@ def test_our_own_failure_is_500_without_a_word_of_it(still_site: ApiSite, monkey
 )
 def test_a_request_id_is_kept_if_it_fits_a_log(still_site: ApiSite, given: str, *, kept: bool) -> None:
     """A caller's X-Request-ID comes back if it is short and plain; else there is one of ours."""
-    told = still_site.client.call("GET", "/runs", headers={"X-Request-ID": given}).headers["x-request-id"]
+    text = still_site.client.call("GET", "/runs", headers={"X-Request-ID": given}).headers["x-request-id"]
 
-    assert kept == (told == given)
-    assert kept or re.fullmatch(r"[0-9a-f]{24}", told)
+    assert kept == (text == given)
+    assert kept or re.fullmatch(r"[0-9a-f]{24}", text)
 
 
 def test_answers_are_kept_by_nobody_on_the_way(still_site: ApiSite) -> None:

@@ -51,7 +51,7 @@ def test_the_pages_are_the_export(still_site: ApiSite) -> None:
     site = still_site
     for number in range(5):
         site.client.ok("POST", "/tokens", {"name": f"t{number}", "scope": "read"})
-    whole = _export(site)
+    items = _export(site)
     pages: list[dict[str, Any]] = []
     query = "?limit=2"
     while True:
@@ -61,9 +61,9 @@ def test_the_pages_are_the_export(still_site: ApiSite) -> None:
             break
         query = f"?limit=2&cursor={page['next_cursor']}"
 
-    assert len(whole) >= 5
-    assert whole == pages
-    assert sorted((entry["id"] for entry in whole), reverse=True) == [entry["id"] for entry in whole]
+    assert len(items) >= 5
+    assert items == pages
+    assert sorted((entry["id"] for entry in items), reverse=True) == [entry["id"] for entry in items]
 
 
 def test_the_filters(still_site: ApiSite) -> None:
@@ -99,7 +99,7 @@ def test_the_filters(still_site: ApiSite) -> None:
     assert [second] == find(f"&action=token.created&user_id={hers['user_id']}")
     assert [first] == find(f"&until={then}")
     assert [revoked, second] == [
-        f"{one['action']} {one['subject'].split()[1]}" for one in _export(site, f"?since={then}")
+        f"{item['action']} {item['subject'].split()[1]}" for item in _export(site, f"?since={then}")
     ]
 
 

@@ -107,29 +107,29 @@ def test_without_a_good_token_nothing_is_told(still_site: ApiSite, things: Thing
     """No credential, an unknown, expired or strange one, another scheme or a cookie: 401, whatever else is wrong."""
     if route.asker == "nobody":
         return
-    found: list[tuple[Any, list[Any]]] = []
+    items: list[tuple[Any, list[Any]]] = []
     for name in ("nobody", "unknown", "expired", "strange"):
         for ids in (things.ours, dict.fromkeys(things.ours, "abc")):
             answer = _send(things.clients[name], route, ids)
             challenge = answer.headers.get("www-authenticate")
-            found.append(((name, ids), _wrong(answer, 401) or [challenge][challenge == "Bearer" :]))
+            items.append(((name, ids), _wrong(answer, 401) or [challenge][challenge == "Bearer" :]))
     for header in ({"Authorization": "Bearer"}, {"Authorization": "Basic YTpi"}, {"Cookie": "loadbell_session=x"}):
         answer = _send(still_site.nobody, route, things.ours, headers=header)
-        found.append((header, _wrong(answer, 401)))
+        items.append((header, _wrong(answer, 401)))
     for name in ("nobody", "unknown"):
         if route.body is not None:
             answer = _send(things.clients[name], route, things.ours, body=b"{")
-            found.append((name, _wrong(answer, 401)))
+            items.append((name, _wrong(answer, 401)))
 
-    assert [] == _only(found)
+    assert [] == _only(items)
 
 
 @every_route
 def test_a_token_that_may_not_is_refused(things: Things, route: Route) -> None:
     """A scope or role that does not reach is 403, and the detail says which would."""
-    found = [(name, _wrong(_send(things.clients[name], route, things.ours), 403)) for name in sorted(route.forbidden)]
+    items = [(name, _wrong(_send(things.clients[name], route, things.ours), 403)) for name in sorted(route.forbidden)]
 
-    assert [] == _only(found)
+    assert [] == _only(items)
 
 
 @pytest.mark.parametrize("route", [route for route in ROUTES if route.ids], ids=lambda route: route.name)
@@ -151,10 +151,10 @@ def test_a_project_that_is_not_there_is_not_found(still_site: ApiSite, project_i
     """A run can't be put into an unknown, impossible or foreign project, and those of such a one can't be listed."""
     project_id = still_site.theirs.project_id if project_id == "theirs" else project_id
     created = still_site.client.call("POST", "/runs", {"name": "n", "project_id": project_id})
-    listed = still_site.client.call("GET", f"/runs?project_id={project_id}")
+    response = still_site.client.call("GET", f"/runs?project_id={project_id}")
 
     assert [] == _wrong(created, 404)
-    assert [] == _wrong(listed, 404)
+    assert [] == _wrong(response, 404)
 
 
 @with_body
@@ -200,22 +200,22 @@ def test_an_empty_body_where_fields_are_required_names_them(things: Things, rout
 @with_body
 def test_what_is_not_json_is_malformed(things: Things, route: Route) -> None:
     """Cut, invalid or mis-encoded JSON, lone surrogates, NaN and nesting without end are 400."""
-    found = [
+    items = [
         (name, _wrong(_send(things.clients[route.asker], route, things.ours, body=body), 400)) for name, body in NO_JSON
     ]
 
-    assert [] == _only(found)
+    assert [] == _only(items)
 
 
 @with_body
 def test_json_that_is_no_object_is_refused(things: Things, route: Route) -> None:
     """A list, text, number or null as a whole body is 422."""
-    found = [
+    items = [
         (name, _wrong(_send(things.clients[route.asker], route, things.ours, body=body), 422, "body"))
         for name, body in NO_OBJECT
     ]
 
-    assert [] == _only(found)
+    assert [] == _only(items)
 
 
 @with_body
@@ -233,19 +233,19 @@ def test_numbers_beyond_measure_are_refused(things: Things, route: Route) -> Non
 @with_body
 def test_the_character_nul_is_refused(things: Things, route: Route) -> None:
     """U+0000 in any text or key, of unknown fields too, is 422 and its place is named."""
-    found = [
+    items = [
         (field, _wrong(_send(things.clients[route.asker], route, things.ours, body=body.encode()), 422, field))
         for field, body in NUL
     ]
 
-    assert [] == _only(found)
+    assert [] == _only(items)
 
 
 @with_body
 def test_another_content_type_is_refused(things: Things, route: Route) -> None:
     """A body that is not declared as JSON in UTF-8 is 415, whatever it is."""
     body = json.dumps(route.body).encode()
-    found = [
+    items = [
         (
             kind,
             _wrong(
@@ -254,9 +254,9 @@ def test_another_content_type_is_refused(things: Things, route: Route) -> None:
         )
         for kind in NO_JSON_TYPE
     ]
-    found.append(("none", _wrong(_raw(things.clients[route.asker], route, things.ours, [body], None), 415)))
+    items.append(("none", _wrong(_raw(things.clients[route.asker], route, things.ours, [body], None), 415)))
 
-    assert [] == _only(found)
+    assert [] == _only(items)
 
 
 @with_body
@@ -264,7 +264,7 @@ def test_a_body_over_the_cap_is_refused(things: Things, route: Route) -> None:
     """1 MiB and a byte is 413, announced by Content-Length or sent in chunks; so is far more."""
     asker = things.clients[route.asker]
     large = json.dumps({**(route.body or {}), "x": "x" * MAX_BODY_SIZE}).encode()
-    found = [
+    items = [
         ("announced", _wrong(_send(asker, route, things.ours, body=large), 413)),
         (
             "chunked",
@@ -273,7 +273,7 @@ def test_a_body_over_the_cap_is_refused(things: Things, route: Route) -> None:
         ("endless", _wrong(_raw(asker, route, things.ours, [b" " * 65536] * 200), 413)),
     ]
 
-    assert [] == _only(found)
+    assert [] == _only(items)
 
 
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))

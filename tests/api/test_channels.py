@@ -55,7 +55,7 @@ def test_a_new_channel_is_answered_whole(site: ApiSite) -> None:
 
 def test_a_subscription_is_kept_and_replaced_whole(site: ApiSite) -> None:
     """What a channel wants is kept as sent, twice is once; a PATCH of it forgets the rest of it."""
-    wanted = {
+    body = {
         "events": ["test.finished"],
         "statuses": [12, 12, 9],
         "results": ["failed"],
@@ -64,11 +64,11 @@ def test_a_subscription_is_kept_and_replaced_whole(site: ApiSite) -> None:
         "only_on_change": True,
         "only_failures": True,
     }
-    channel = site.channel("https://hooks.example.org", subscription=wanted, enabled=False)
+    channel = site.channel("https://hooks.example.org", subscription=body, enabled=False)
     path = f"/channels/{channel['id']}"
     changed = site.client.ok("PATCH", path, {"subscription": {"statuses": [3]}})
 
-    assert {**wanted, "statuses": [12, 9]} == channel["subscription"]
+    assert {**body, "statuses": [12, 9]} == channel["subscription"]
     assert channel["enabled"] is False
     assert {**ALL, "statuses": [3]} == changed["subscription"]
     assert changed == site.client.ok("GET", path)
@@ -106,15 +106,15 @@ def test_a_change_keeps_what_it_does_not_name(site: ApiSite) -> None:
 def test_settings_that_cannot_be_used_are_refused(site: ApiSite, settings: dict[str, Any], field: str) -> None:
     """422 names the setting, when a channel is added, changed or tested unsaved; a stored channel stays as it was."""
     channel = site.channel("https://hooks.example.org/x")
-    whole = {"url": "https://hooks.example.org/x", **settings}
-    said = [
+    body = {"url": "https://hooks.example.org/x", **settings}
+    responses = [
         site.client.call("PATCH", f"/channels/{channel['id']}", {"settings": settings}),
-        site.client.call("POST", _path(site), {"kind": "webhook", "name": "n", "settings": whole}),
-        site.client.call("POST", f"{_path(site)}/test", {"kind": "webhook", "settings": whole}),
+        site.client.call("POST", _path(site), {"kind": "webhook", "name": "n", "settings": body}),
+        site.client.call("POST", f"{_path(site)}/test", {"kind": "webhook", "settings": body}),
     ]
 
-    assert [(422, field)] * 3 == [(answer.status, answer.json["errors"][0]["field"]) for answer in said]
-    assert all(b"s3cr3t" not in answer.body for answer in said)
+    assert [(422, field)] * 3 == [(answer.status, answer.json["errors"][0]["field"]) for answer in responses]
+    assert all(b"s3cr3t" not in answer.body for answer in responses)
     assert channel["settings"] == site.client.ok("GET", f"/channels/{channel['id']}")["settings"]
 
 
@@ -126,7 +126,7 @@ def test_a_kind_that_is_not_known_is_refused_with_those_that_are(site: ApiSite, 
     )
 
     assert (422, "kind") == (answer.status, answer.json["errors"][0]["field"])
-    assert all(known.value in answer.json["errors"][0]["message"] for known in channel_types())
+    assert all(channel_kind.value in answer.json["errors"][0]["message"] for channel_kind in channel_types())
 
 
 def test_channels_are_listed_a_page_at_a_time(site: ApiSite) -> None:

@@ -34,12 +34,12 @@ def _deliver_run(site: ApiSite, channel: dict[str, Any], status: str = "delivere
 def test_a_delivery_is_shown_whole(site: ApiSite, receiver: ScriptedReceiver) -> None:
     """Every key in its order, in lists without attempts, by itself with them, oldest first."""
     channel = site.channel(receiver.url, settings={"url": receiver.url, "headers": {"X-Key": "value"}})
-    listed = _deliver_run(site, channel)
-    whole = site.client.ok("GET", f"/deliveries/{listed['id']}")
+    body = _deliver_run(site, channel)
+    whole = site.client.ok("GET", f"/deliveries/{body['id']}")
     (attempt,) = whole.pop("attempts")
 
-    assert DELIVERY_KEYS == list(listed)
-    assert listed == whole
+    assert DELIVERY_KEYS == list(body)
+    assert body == whole
     assert ("webhook", "test.started", "ok", 1, None) == (
         whole["kind"], whole["event"], whole["reason"], whole["attempt_count"], whole["next_attempt_at"],
     )  # fmt: skip
@@ -112,9 +112,9 @@ def test_what_is_being_sent_is_left_alone(still_site: ApiSite) -> None:
     delivery = _deliver_run(site, site.channel("http://127.0.0.1:9"), "pending")
     sending = "UPDATE outbox SET lease_owner = 1, attempts_started = 1, lease_until = :until WHERE delivery_id = :id"
     site.sql(sending, id=delivery["id"], until=2**62)
-    said = [site.client.call("POST", f"/deliveries/{delivery['id']}/{verb}") for verb in ("redeliver", "cancel")]
+    responses = [site.client.call("POST", f"/deliveries/{delivery['id']}/{verb}") for verb in ("redeliver", "cancel")]
 
-    assert [(409, "conflict")] * 2 == [(answer.status, answer.json["code"]) for answer in said]
+    assert [(409, "conflict")] * 2 == [(answer.status, answer.json["code"]) for answer in responses]
     assert 0 == site.client.ok("GET", f"/deliveries/{delivery['id']}")["attempt_count"]
 
 

@@ -39,13 +39,13 @@ def test_another_request_with_the_same_key_is_a_conflict(still_site: ApiSite) ->
     site, key = still_site, _key()
     run = site.client.call("POST", "/runs", {"name": "a"}, headers=key).json
     before = site.contents()
-    said = [
+    responses = [
         site.client.call("POST", "/runs", {"name": "b"}, headers=key),
         site.client.call("POST", "/organizations", {"name": "a"}, headers=key),
         site.client.call("POST", f"/runs/{run['id']}/abort", headers=key),
     ]
 
-    assert [(409, "conflict")] * 3 == [(answer.status, answer.json["code"]) for answer in said]
+    assert [(409, "conflict")] * 3 == [(answer.status, answer.json["code"]) for answer in responses]
     assert before == site.contents()
 
 

@@ -28,26 +28,26 @@ def _path(site: ApiSite) -> str:
 
 
 def _invite(site: ApiSite, **given: Any) -> dict[str, Any]:
-    made: dict[str, Any] = site.client.ok("POST", _path(site), {"email": _email(), "role": "member", **given})
-    return made
+    body: dict[str, Any] = site.client.ok("POST", _path(site), {"email": _email(), "role": "member", **given})
+    return body
 
 
 def test_an_invitation_from_its_link_to_a_members_token(site: ApiSite) -> None:
     """POST shows the link once, GET lists it without, acceptance needs no credential and gives a working token."""
-    made = _invite(site, project_ids=[site.ours.project_id])
+    body = _invite(site, project_ids=[site.ours.project_id])
     listed = site.client.ok("GET", _path(site) + "?limit=1")["items"]
-    answer = site.nobody.call("POST", "/invitations/accept", {"token": made["token"], "password": PASSWORD})
+    answer = site.nobody.call("POST", "/invitations/accept", {"token": body["token"], "password": PASSWORD})
     member = Client(site.url, answer.json["token"])
 
     assert ["id", "organization_id", "email", "role", "project_ids", "invited_by", "created_at", "expires_at"] == list(
         listed[0]
     )
-    assert {**listed[0], "url": made["url"], "token": made["token"], "mailed": True} == made
-    assert f"https://loadbell.example.org/invitations/{made['token']}" == made["url"]
+    assert {**listed[0], "url": body["url"], "token": body["token"], "mailed": True} == body
+    assert f"https://loadbell.example.org/invitations/{body['token']}" == body["url"]
     assert (201, ["user_id", "organization_id", "token"]) == (answer.status, list(answer.json))
     assert 201 == member.call("POST", "/runs", {"name": "n", "project_id": site.ours.project_id}).status
     assert 403 == member.call("GET", _path(site)).status
-    assert 404 == site.nobody.call("POST", "/invitations/accept", {"token": made["token"], "password": PASSWORD}).status
+    assert 404 == site.nobody.call("POST", "/invitations/accept", {"token": body["token"], "password": PASSWORD}).status
 
 
 def test_somebody_with_an_account_proves_it(site: ApiSite) -> None:
@@ -114,22 +114,22 @@ def test_an_acceptance_that_makes_no_sense_is_refused(site: ApiSite, body: dict[
 def test_invitations_are_the_business_of_owner_and_admins(site: ApiSite) -> None:
     """A member gets 403, also for one that is there; another organization gets 404."""
     made = _invite(site)
-    one = f"/invitations/{made['id']}"
+    text = f"/invitations/{made['id']}"
     member, reader = site.with_token(role=Role.MEMBER), site.with_token(scope=Scope.READ)
     body = {"email": _email(), "role": "member"}
 
-    assert [403] * 3 == [member.call(*asked).status for asked in (("GET", _path(site)), ("DELETE", one))] + [
+    assert [403] * 3 == [member.call(*items).status for items in (("GET", _path(site)), ("DELETE", text))] + [
         member.call("POST", _path(site), body).status
     ]
     assert [200, 403, 403] == [
         reader.call(method, path, given).status
-        for method, path, given in (("GET", _path(site), None), ("DELETE", one, None), ("POST", _path(site), body))
+        for method, path, given in (("GET", _path(site), None), ("DELETE", text, None), ("POST", _path(site), body))
     ]
     assert [404] * 3 == [
         site.their_client.call(method, path, given).status
-        for method, path, given in (("GET", _path(site), None), ("DELETE", one, None), ("POST", _path(site), body))
+        for method, path, given in (("GET", _path(site), None), ("DELETE", text, None), ("POST", _path(site), body))
     ]
-    assert [204, 404] == [site.with_token(role=Role.ADMIN).call("DELETE", one).status for _ in range(2)]
+    assert [204, 404] == [site.with_token(role=Role.ADMIN).call("DELETE", text).status for _ in range(2)]
     assert 404 == site.nobody.call("POST", "/invitations/accept", {"token": made["token"], "password": PASSWORD}).status
 
 

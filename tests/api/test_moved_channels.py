@@ -51,9 +51,9 @@ def test_every_secret_is_entered_again(still_site: ApiSite, settings: dict[str, 
     channel = site.channel(OLD, settings={"url": OLD, **settings})
     path = f"/channels/{channel['id']}"
     wrong = _wrong(site.client.call("PATCH", path, {"settings": {"url": url}}))
-    one = next(iter(settings))
-    rest = {f"settings.{name}" for name in settings if name != one}
-    partly = site.client.call("PATCH", path, {"settings": {"url": url, one: settings[one]}}) if rest else None
+    text = next(iter(settings))
+    rest = {f"settings.{name}" for name in settings if name != text}
+    partly = site.client.call("PATCH", path, {"settings": {"url": url, text: settings[text]}}) if rest else None
 
     assert {f"settings.{name}" for name in settings} == set(wrong)
     assert all("Enter it again" in message for message in wrong.values())

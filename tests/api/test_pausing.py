@@ -80,10 +80,12 @@ def test_what_becomes_of_the_held_must_be_said(site: ApiSite, receiver: Scripted
     """Without `held`, or with another word, resume is 422 and the channel stays paused."""
     path = _runs_only(site, receiver)
     site.client.ok("POST", f"{path}/pause")
-    said = [site.client.call("POST", f"{path}/resume", body) for body in ({}, {"held": "keep"}, {"held": None}, None)]
+    responses = [
+        site.client.call("POST", f"{path}/resume", body) for body in ({}, {"held": "keep"}, {"held": None}, None)
+    ]
 
-    assert [422] * 4 == [answer.status for answer in said]
-    assert ["held"] * 4 == [answer.json["errors"][0]["field"] for answer in said]
+    assert [422] * 4 == [answer.status for answer in responses]
+    assert ["held"] * 4 == [answer.json["errors"][0]["field"] for answer in responses]
     assert "Paused by Ours." == site.client.ok("GET", path)["paused_reason"]
 
 
@@ -97,15 +99,15 @@ def test_a_channel_that_waits_says_so(site: ApiSite) -> None:
         wait_until(lambda: site.client.ok("GET", path)["waiting"] is not None)
         site.client.ok("POST", "/runs", {"name": "behind it"})
     clients = [site.client, site.with_token(role=Role.MEMBER)]
-    shown = [client.call("GET", path) for client in clients]
+    responses = [client.call("GET", path) for client in clients]
     listed = site.client.ok("GET", f"{path}/deliveries")["items"]
     single = [site.client.ok("GET", f"/deliveries/{one['id']}")["next_attempt_at"] for one in listed]
-    (wait,) = {tuple(answer.json["waiting"].items()) for answer in shown}
+    (wait,) = {tuple(answer.json["waiting"].items()) for answer in responses}
     since, until = (datetime.fromisoformat(dict(wait)[name]) for name in ("since", "until"))
 
     assert timedelta(hours=1) <= until - since < timedelta(hours=1, minutes=1)
     assert "The receiver answered 429 Too Many Requests." == dict(wait)["reason"]
-    assert all(b"sentinel" not in answer.body for answer in shown)
+    assert all(b"sentinel" not in answer.body for answer in responses)
     assert [dict(wait)["until"]] * 2 == [one["next_attempt_at"] for one in listed] == single
     site.client.ok("POST", f"{path}/pause")
     paused = site.client.ok("GET", f"{path}/deliveries")["items"]

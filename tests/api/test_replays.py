@@ -114,5 +114,5 @@ def test_who_may_replay(still_site: ApiSite) -> None:
     reporter = site.with_token(scope=Scope.REPORT)
     clients = (admin, reader, member, reporter, site.their_client)
 
-    assert [202, 403, 403, 403, 404] == [one.call("POST", f"{path}/replay", FAILED).status for one in clients]
-    assert [200, 200, 403, 403, 404] == [one.call("GET", f"{path}/replays/{replay}").status for one in clients]
+    assert [202, 403, 403, 403, 404] == [client.call("POST", f"{path}/replay", FAILED).status for client in clients]
+    assert [200, 200, 403, 403, 404] == [client.call("GET", f"{path}/replays/{replay}").status for client in clients]

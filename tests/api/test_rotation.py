@@ -107,14 +107,14 @@ def test_a_rotation_is_in_the_audit_log_without_the_secret(still_site: ApiSite) 
     """Who rotated, which channel and until when the former secret lives are noted; no secret is stored in clear."""
     site = still_site
     channel = site.channel("https://hooks.example.org")
-    made = _rotate(site, channel, overlap="2h")
+    body = _rotate(site, channel, overlap="2h")
     contents = site.contents()
     entry = str(contents["audit_entries"][-1])
 
     assert "channel.secret_rotated" in entry
     assert f"channel {channel['id']}" in entry
-    assert json.dumps({"previous_expires_at": made["previous_expires_at"]}, separators=(",", ":")) in entry
-    assert [False, False] == [one["signing_secret"] in str(contents) for one in (channel, made)]
+    assert json.dumps({"previous_expires_at": body["previous_expires_at"]}, separators=(",", ":")) in entry
+    assert [False, False] == [item["signing_secret"] in str(contents) for item in (channel, body)]
 
 
 @pytest.mark.parametrize("overlap", ["8d", "7.000001d", "-1s", "", "24", "tomorrow"])

@@ -21,8 +21,8 @@ def seconds_between(run: dict[str, Any], first: str = "started_at", last: str = 
 
 def create_run(site: ApiSite, **given: Any) -> dict[str, Any]:
     """A run, reported."""
-    made: dict[str, Any] = site.client.ok("POST", "/runs", {"name": "Checkout", **given})
-    return made
+    body: dict[str, Any] = site.client.ok("POST", "/runs", {"name": "Checkout", **given})
+    return body
 
 
 def test_a_run_that_is_told_of_afterwards(site: ApiSite) -> None:

@@ -18,8 +18,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 
 def _new(site: ApiSite, **given: Any) -> dict[str, Any]:
-    made: dict[str, Any] = site.client.ok("POST", "/runs", {"name": "Load test", **given})
-    return made
+    body: dict[str, Any] = site.client.ok("POST", "/runs", {"name": "Load test", **given})
+    return body
 
 
 def test_a_new_run_is_answered_whole(site: ApiSite) -> None:
@@ -58,10 +58,10 @@ def test_a_run_keeps_what_it_was_announced_with(site: ApiSite) -> None:
     """Project, status, trigger, source and links are kept; a run in a final status has ended."""
     project_id = site.project()
     links = [{"title": "Build 7", "url": "https://ci.example.org/7"}]
-    given = {"project_id": project_id, "status": 12, "trigger": "ci", "source": "locust", "links": links}
-    run = _new(site, **given, watchdog_s=60)
+    body = {"project_id": project_id, "status": 12, "trigger": "ci", "source": "locust", "links": links}
+    run = _new(site, **body, watchdog_s=60)
 
-    assert given == {key: run[key] for key in given}
+    assert body == {key: run[key] for key in body}
     assert ("Failed threshold", "failed") == (run["status_text"], run["result"])
     assert (None, run["created_at"]) == (run["started_at"], run["ended_at"])
 

@@ -83,10 +83,10 @@ class Player:
 
     def _refer(self, case: Case[Any], company: Company) -> None:
         assert case.meta is not None
-        made = {location.value: info.mode.is_positive for location, info in case.meta.components.items()}
-        if case.path_parameters and made.get("path"):
+        body = {location.value: info.mode.is_positive for location, info in case.meta.components.items()}
+        if case.path_parameters and body.get("path"):
             case.path_parameters = {name: company.get_path(name) for name in case.path_parameters}
-        if isinstance(case.body, dict) and made.get("body"):
+        if isinstance(case.body, dict) and body.get("body"):
             good: dict[str, Any] = {
                 "organization_id": company.id,
                 "project_id": company.project_id,

@@ -83,7 +83,7 @@ def test_a_wrong_password_and_an_unknown_address_read_the_same(site: ApiSite) ->
     """Status, headers and body, until both are told to wait, with Retry-After."""
     _person(site, "kim@example.org")
     began = time.monotonic()
-    known, unknown = (
+    responses, unknown = (
         [_attempt(site, email, "wrong horse") for _ in range(6)] for email in ("kim@example.org", "who@example.org")
     )
     took = time.monotonic() - began
@@ -91,11 +91,11 @@ def test_a_wrong_password_and_an_unknown_address_read_the_same(site: ApiSite) ->
     def summarize(answer: Answer) -> tuple[int, bytes, set[str]]:
         return answer.status, answer.body, set(answer.headers)
 
-    assert [401] * 5 + [429] == [answer.status for answer in known]
-    assert [summarize(answer) for answer in known[:5]] == [summarize(answer) for answer in unknown[:5]]
-    assert [(429, "rate_limited")] * 2 == [(one[5].status, one[5].json["code"]) for one in (known, unknown)]
-    assert all(59 - took <= int(one[5].headers["retry-after"]) <= 60 for one in (known, unknown))
-    assert "Bearer" == known[0].headers["www-authenticate"]
+    assert [401] * 5 + [429] == [answer.status for answer in responses]
+    assert [summarize(answer) for answer in responses[:5]] == [summarize(answer) for answer in unknown[:5]]
+    assert [(429, "rate_limited")] * 2 == [(one[5].status, one[5].json["code"]) for one in (responses, unknown)]
+    assert all(59 - took <= int(one[5].headers["retry-after"]) <= 60 for one in (responses, unknown))
+    assert "Bearer" == responses[0].headers["www-authenticate"]
 
 
 def test_a_new_session_takes_the_place_of_the_one_that_came_along(site: ApiSite) -> None:
@@ -152,7 +152,7 @@ def test_a_person_changes_its_name_and_password(site: ApiSite) -> None:
     assert (422, "new_password") == (short.status, short.json["errors"][0]["field"])
     assert (204, b"") == (right.status, right.body)
     assert (200, 401) == (kim.call("GET", "/account").status, other.call("GET", "/account").status)
-    assert (401, 201) == tuple(_attempt(site, "kim@example.org", one).status for one in (PASSWORD, "another horse"))
+    assert (401, 201) == tuple(_attempt(site, "kim@example.org", text).status for text in (PASSWORD, "another horse"))
 
 
 def test_a_person_makes_a_token_of_an_organization(site: ApiSite) -> None:

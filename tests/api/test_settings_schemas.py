@@ -23,8 +23,8 @@ def schemas() -> dict[str, Any]:
 
 
 def _of(schemas: dict[str, Any], reference: dict[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = schemas[reference["$ref"].rsplit("/", 1)[1]]
-    return found
+    body: dict[str, Any] = schemas[reference["$ref"].rsplit("/", 1)[1]]
+    return body
 
 
 @pytest.mark.parametrize("body", ["NewChannelBody", "FormBody"])
@@ -33,7 +33,7 @@ def test_each_kind_has_its_own_body(schemas: dict[str, Any], kind: ChannelKind, 
     """A body that names a kind is a choice of one for each kind, told apart by ``kind``, with that kind's settings."""
     choice = schemas[body]
     assert {"propertyName": "kind", "mapping": choice["discriminator"]["mapping"]} == choice["discriminator"]
-    assert {known.value for known in channel_types()} == set(choice["discriminator"]["mapping"])
+    assert {channel_kind.value for channel_kind in channel_types()} == set(choice["discriminator"]["mapping"])
     assert [{"$ref": reference} for reference in choice["discriminator"]["mapping"].values()] == choice["oneOf"]
 
     whole = _of(schemas, {"$ref": choice["discriminator"]["mapping"][kind.value]})
@@ -69,6 +69,6 @@ def test_a_change_may_leave_out_any_setting(schemas: dict[str, Any]) -> None:
     assert len(channel_types()) == len(kinds)
     for reference in kinds:
         change = _of(schemas, reference)
-        whole = _of(schemas, {"$ref": reference["$ref"].removesuffix("Change")})
+        body = _of(schemas, {"$ref": reference["$ref"].removesuffix("Change")})
         assert "required" not in change
-        assert whole["properties"] == change["properties"]
+        assert body["properties"] == change["properties"]

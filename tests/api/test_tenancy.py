@@ -177,15 +177,15 @@ def _pages(line: Line, company: Company) -> list[Any]:
     """The whole answer, then one item a page, without when credentials were last used: that is to the minute."""
     good, client = parts(line, company, _asker(line)), company.client(_asker(line))
     path = line.path.format(**good.ids)
-    whole = client.call("GET", path)
-    told = [_without_uses(whole)]
-    if b'"next_cursor":' not in whole.body:
-        return told
+    response = client.call("GET", path)
+    items = [_without_uses(response)]
+    if b'"next_cursor":' not in response.body:
+        return items
     page = client.call("GET", f"{path}?limit=1")
     while page.json["next_cursor"] is not None:
-        told.append(_without_uses(page))
+        items.append(_without_uses(page))
         page = client.call("GET", f"{path}?limit=1&cursor={page.json['next_cursor']}")
-    return [*told, _without_uses(page)]
+    return [*items, _without_uses(page)]
 
 
 def _without_uses(answer: Answer) -> tuple[int, str]:
@@ -199,7 +199,7 @@ def test_somebody_in_both_is_two_members(still_site: ApiSite) -> None:
     invited = {"email": us.email("mem"), "role": "member", "project_ids": [them.project_id]}
     token = them.owner.ok("POST", f"/organizations/{them.id}/invitations", invited)["token"]
     joined = still_site.nobody.ok("POST", "/invitations/accept", {"token": token, "password": PASSWORD})
-    seen = {
+    body = {
         company.id: next(
             member
             for member in company.owner.ok("GET", f"/organizations/{company.id}/members")["items"]
@@ -209,7 +209,7 @@ def test_somebody_in_both_is_two_members(still_site: ApiSite) -> None:
     }
 
     assert shared == joined["user_id"]
-    assert ([us.project_id], [them.project_id]) == (seen[us.id]["project_ids"], seen[them.id]["project_ids"])
+    assert ([us.project_id], [them.project_id]) == (body[us.id]["project_ids"], body[them.id]["project_ids"])
     assert 204 == us.owner.call("DELETE", f"/organizations/{us.id}/members/{shared}").status
     assert 401 == us.client("mem").call("GET", "/runs").status
     assert 200 == Client(still_site.url, joined["token"]).call("GET", f"/runs?project_id={them.project_id}").status

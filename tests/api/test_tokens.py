@@ -78,14 +78,14 @@ def test_a_project_token_is_for_a_project_that_takes_runs(still_site: ApiSite) -
     site = still_site
     archived = site.project()
     site.sql("UPDATE projects SET archived_at = 1 WHERE id = :id", id=archived)
-    said = [
+    responses = [
         site.client.call("POST", "/tokens", {"name": "t", "scope": "read", "project_id": project})
         for project in (site.theirs.project_id, 987_654, archived, 0, -1)
     ]
 
-    assert {422} == {answer.status for answer in said}
-    assert 1 == len({answer.body for answer in said})
-    assert ["project_id"] == [error["field"] for error in said[0].json["errors"]]
+    assert {422} == {answer.status for answer in responses}
+    assert 1 == len({answer.body for answer in responses})
+    assert ["project_id"] == [error["field"] for error in responses[0].json["errors"]]
 
 
 def test_a_project_token_does_what_a_member_of_it_may(still_site: ApiSite) -> None:

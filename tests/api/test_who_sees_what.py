@@ -27,10 +27,10 @@ def failed_delivery(site: ApiSite) -> Iterator[tuple[str, str]]:
     with ScriptedReceiver([respond(404, headers, body)]) as receiver:
         channel = site.channel(f"{receiver.url}{PATH}", kind="hipchat", name="Gate")
         run = site.client.ok("POST", "/runs", {"name": f"Test {OURS.decode()}"})
-        listed = f"/runs/{run['id']}/deliveries"
+        text = f"/runs/{run['id']}/deliveries"
         of = f"/channels/{channel['id']}/deliveries"
         wait_until(lambda: [one["status"] for one in site.client.ok("GET", of)["items"]] == ["failed"])
-        yield f"/deliveries/{site.client.ok('GET', of)['items'][0]['id']}", listed
+        yield f"/deliveries/{site.client.ok('GET', of)['items'][0]['id']}", text
 
 
 def _project_token(site: ApiSite, scope: Scope) -> Client:
@@ -42,8 +42,8 @@ def _project_token(site: ApiSite, scope: Scope) -> Client:
 
 def _attempt(client: Client, path: str) -> dict[str, Any]:
     (attempt,) = client.ok("GET", path)["attempts"]
-    found: dict[str, Any] = attempt
-    return found
+    body: dict[str, Any] = attempt
+    return body
 
 
 @pytest.mark.parametrize("who", ["member", "project token read", "project token manage"])
@@ -75,7 +75,7 @@ def test_who_may_not_read_the_log_sees_status_and_reason_only(
 @pytest.mark.parametrize("who", ["owner", "admin", "owner's read token"])
 def test_the_leads_see_what_was_sent_and_answered(site: ApiSite, failed_delivery: tuple[str, str], who: str) -> None:
     """Owner and admins see headers, bodies and the receiver's words; but not the values of its own credentials."""
-    path, listed = failed_delivery
+    path, text = failed_delivery
     client = {
         "owner": lambda: site.client,
         "admin": lambda: site.with_token(role=Role.ADMIN),
@@ -84,7 +84,7 @@ def test_the_leads_see_what_was_sent_and_answered(site: ApiSite, failed_delivery
     attempt = _attempt(client, path)
 
     assert THEIRS.decode() in attempt["message"]
-    assert THEIRS in client.call("GET", listed).body
+    assert THEIRS in client.call("GET", text).body
     assert THEIRS.decode() in attempt["response"]["body"]
     assert (f"https://{THEIRS.decode()}.example/", "…", "hi") == tuple(
         attempt["response"]["headers"][name] for name in ("Location", "Set-Cookie", "X-Note")
@@ -94,14 +94,14 @@ def test_the_leads_see_what_was_sent_and_answered(site: ApiSite, failed_delivery
 
 def test_others_see_nothing(site: ApiSite, failed_delivery: tuple[str, str]) -> None:
     """A report token is 403, the other organization and a member of another project 404, nobody 401."""
-    path, listed = failed_delivery
+    path, text = failed_delivery
     stranger = site.with_token(role=Role.MEMBER)
     report = _project_token(site, Scope.REPORT)
 
-    for place in (path, listed):
-        asked = [client.call("GET", place) for client in (report, site.their_client, stranger, site.nobody)]
-        assert [403, 404, 404, 401] == [answer.status for answer in asked]
-        assert all(THEIRS not in answer.body for answer in asked)
+    for place in (path, text):
+        responses = [client.call("GET", place) for client in (report, site.their_client, stranger, site.nobody)]
+        assert [403, 404, 404, 401] == [answer.status for answer in responses]
+        assert all(THEIRS not in answer.body for answer in responses)
 
 
 def test_a_pause_quotes_nobody(site: ApiSite, failed_delivery: tuple[str, str]) -> None:

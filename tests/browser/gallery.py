@@ -46,10 +46,10 @@ class Gallery:
                 tab.page.get_by_role("button", name=picture.press).first.click()
         except (AssertionError, Error) as error:
             return [f"{picture.name}: {error}"]
-        noted = [f"{picture.name}: {problem}" for problem in tab.problems]
+        items = [f"{picture.name}: {problem}" for problem in tab.problems]
         # What follows puts styles of its own into the page, which the page's policy rightly refuses.
-        noted += [issue for width in WIDTHS for issue in self._inspect(tab, picture, width)]
-        return noted + [f"{picture.name}: {issue}" for issue in self._by_keyboard(tab)]
+        items += [issue for width in WIDTHS for issue in self._inspect(tab, picture, width)]
+        return items + [f"{picture.name}: {issue}" for issue in self._by_keyboard(tab)]
 
     def inspect_without_script(self, picture: Picture) -> list[str]:
         """What is wrong with it where JavaScript is off."""
@@ -66,8 +66,8 @@ class Gallery:
                 tab.page.screenshot(path=path, full_page=True)
         open_details(tab.page)
         # A theme changes colours only, so that the dark one is asked about those.
-        found = {theme: self._issues(tab, width, theme) for theme in THEMES}
-        for theme, issues in found.items():
+        body = {theme: self._issues(tab, width, theme) for theme in THEMES}
+        for theme, issues in body.items():
             yield from (f"{picture.name}, {width} px, {theme}: {issue}" for issue in issues)
 
     def _issues(self, tab: Tab, width: int, theme: str) -> list[str]:

@@ -84,8 +84,8 @@ def issues_of_popovers(page: Page) -> list[str]:
     issues = []
     for name in names:
         page.evaluate("id => document.getElementById(id).showPopover()", name)
-        found = [*layout_issues(page), *access_issues(page, within=f"#{name}")]
-        issues += [f"in #{name}: {issue}" for issue in found]
+        items = [*layout_issues(page), *access_issues(page, within=f"#{name}")]
+        issues += [f"in #{name}: {issue}" for issue in items]
         page.evaluate("id => document.getElementById(id).hidePopover()", name)
     return issues
 

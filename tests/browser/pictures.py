@@ -93,24 +93,24 @@ NO_PICTURE = {
 
 def routes() -> set[str]:
     """The address patterns of all pages, as ``/runs/{run_id}``."""
-    found = {
+    items = {
         re.sub(r":\w+(?=\})", "", path)
         for noun in web._NOUNS
         for handler in noun.HANDLERS
         if "GET" in handler.http_methods
         for path in handler.paths
     }
-    return {path for path in found if not any(re.search(left_out, path) for left_out in NO_PICTURE)}
+    return {path for path in items if not any(re.search(left_out, path) for left_out in NO_PICTURE)}
 
 
 def there(pictures: tuple[Picture, ...]) -> list[Picture]:
     """Those whose page the router has."""
     patterns = routes()
-    return [one for one in pictures if page_of(one, patterns)]
+    return [picture for picture in pictures if page_of(picture, patterns)]
 
 
 def page_of(picture: Picture, patterns: set[str]) -> str | None:
     """The pattern that serves the picture's address; one without parameters comes first, as in the router."""
     path = picture.address.partition("?")[0]
-    fitting = [one for one in patterns if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", one), path)]
+    fitting = [text for text in patterns if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", text), path)]
     return min(fitting, key=lambda pattern: pattern.count("{"), default=None)

@@ -49,7 +49,7 @@ def sample_server(folder: Path) -> Iterator[Sample]:
         hipchat = stack.enter_context(FakeHipChat(per_minute=100_000))
         receivers = {status: stack.enter_context(_receiver(status)) for status in (200, 410, 503)}
         sample = Sample(server.url)
-        hooks = {code: one.url for code, one in receivers.items()}
+        hooks = {code: scripted_receiver.url for code, scripted_receiver in receivers.items()}
         _fill(sample, json.loads(setup.stdout), slack.webhook_url, hipchat.notification_url, hooks)
         sample.places["reset"] = _reset_link(sample.url, box)
         yield sample
@@ -75,8 +75,8 @@ def _reset_link(url: str, box: Postbox) -> str:
 
 
 def _fill(sample: Sample, made: dict[str, Any], slack: str, hipchat: str, hooks: dict[int, str]) -> None:
-    told = {"email": OWNER, "password": PASSWORD}
-    session = Client(sample.url, Client(sample.url).ok("POST", "/sessions", told)["session"])
+    body = {"email": OWNER, "password": PASSWORD}
+    session = Client(sample.url, Client(sample.url).ok("POST", "/sessions", body)["session"])
     session.ok("PATCH", "/account", {"name": "Mara Lind"})
     owner = Client(sample.url, made["token"])
     ours = int(made["organization_id"])
@@ -106,8 +106,8 @@ def _people(sample: Sample, owner: Client, ours: int) -> list[int]:
         Client(sample.url).ok(
             "POST", "/invitations/accept", {"token": link["token"], "name": name, "password": PASSWORD}
         )
-    asked = {"email": "jo.invited@example.org", "role": "member", "project_ids": projects[:1]}
-    sample.places["invitation"] = owner.ok("POST", f"/organizations/{ours}/invitations", asked)["token"]
+    body = {"email": "jo.invited@example.org", "role": "member", "project_ids": projects[:1]}
+    sample.places["invitation"] = owner.ok("POST", f"/organizations/{ours}/invitations", body)["token"]
     people = owner.ok("GET", f"/organizations/{ours}/members")["items"]
     sample.places["member"] = next(one["user_id"] for one in people if one["email"] == MEMBER)
     sample.places["project"] = projects[0]
@@ -152,11 +152,11 @@ def _runs(sample: Sample, owner: Client, projects: list[int]) -> None:
     stopped = begin("Login spike", source="locust", project_id=projects[0])
     owner.ok("POST", f"/runs/{stopped}/abort")
     passed = begin("Checkout flow", **board)
-    said = {"status": 3, "result": "passed", "metrics": metrics, "thresholds": proof, "note": "Baseline for 2.14."}
-    owner.ok("PATCH", f"/runs/{passed}", said)
+    body = {"status": 3, "result": "passed", "metrics": metrics, "thresholds": proof, "note": "Baseline for 2.14."}
+    owner.ok("PATCH", f"/runs/{passed}", body)
     failed = begin(_LONG, **board)
-    said = {"status": 12, "result": "failed", "metrics": metrics, "thresholds": [*broken, *proof], "note": "exit 99"}
-    owner.ok("PATCH", f"/runs/{failed}", said)
+    body = {"status": 12, "result": "failed", "metrics": metrics, "thresholds": [*broken, *proof], "note": "exit 99"}
+    owner.ok("PATCH", f"/runs/{failed}", body)
     for status in (-1, 0, 1):
         begin(f"Queue of the night, part {status + 2}", status=status, project_id=projects[0], trigger="scheduled")
     going = begin("Soak over the weekend", **board)
@@ -169,20 +169,20 @@ def _k6(owner: Client, project: int) -> tuple[int, int]:
     """Runs of k6: one that has ended well, and one that has been under way for ten minutes and goes worse."""
     made = []
     thresholds = {"http_req_duration": ["p(95)<600"], "http_req_failed": ["rate<0.01"], "checks": ["rate>0.98"]}
-    said = {"name": "Checkout ramp", "project_id": project, "thresholds": thresholds}
+    body = {"name": "Checkout ramp", "project_id": project, "thresholds": thresholds}
     headers = {"User-Agent": "k6cloud/2.2.0"}
     for slower in (1.0, 1.3):
-        run = int(owner.ok("POST", "//v1/tests", said, headers=headers)["reference_id"])
+        run = int(owner.ok("POST", "//v1/tests", body, headers=headers)["reference_id"])
         made.append(run)
         now = int(time.time()) // 3 * 3
         for step in range(60):
             load = min(step * 8, 200, (62 - step) * 20)
             times = [slower * (120 + load + 17 * (number % 9) + 3 * step) for number in range(load // 4 + 5)]
-            told = push(
+            data = push(
                 now - 600 + step * 10, vus=load, times=times, failed=int(step > 40),
                 checks={"basket is there": (len(times) - (step % 7 == 0), len(times))}, period=10,
             )  # fmt: skip
-            owner.ok("POST", f"//v2/metrics/{run}", told)
+            owner.ok("POST", f"//v2/metrics/{run}", data)
         if slower == 1.0:
             verdicts = {key: dict.fromkeys(of, False) for key, of in thresholds.items()}
             owner.ok("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 0, "thresholds": verdicts})

@@ -24,7 +24,9 @@ def main(names: list[str]) -> int:
         return 1
     folder = ROOT / "screenshots"
     folder.mkdir(exist_ok=True)
-    first, others = ([one for one in there(all_) if not names or one.name in names] for all_ in (FIRST_START, PICTURES))
+    first, others = (
+        [picture for picture in there(all_) if not names or picture.name in names] for all_ in (FIRST_START, PICTURES)
+    )
     began = time.monotonic()
     issues: list[str] = []
     with tempfile.TemporaryDirectory() as place:

@@ -98,7 +98,7 @@ def _section(page: Page, kind: str) -> Locator:
 
 def _add_channels(site: Site, tab: Tab, *, script: bool) -> None:
     headings = tab.page.locator("section.channel h2").all_inner_texts()
-    assert list(_KINDS) == [one.strip() for one in headings]
+    assert list(_KINDS) == [text.strip() for text in headings]
     urls = (site.slack.webhook_url, site.hipchat.notification_url, site.receiver.url)
     for kind, url in zip(_KINDS, urls, strict=True):
         section = _section(tab.page, kind)
@@ -119,14 +119,14 @@ def _test_hooks(site: Site, tab: Tab) -> None:
         section = _section(tab.page, kind)
         section.get_by_role("button", name="Test Hook").click()
         section.get_by_text("Now look there for the test message.").wait_for()
-    for url, told in (
+    for url, text in (
         (f"{site.slack.webhook_url}wrong", "404 Not Found"),  # nobody has this hook
         ("http://127.0.0.1:1/services/nobody", "See whether the receiver is up"),
     ):
         section = _section(tab.page, "Slack")
         section.get_by_label("Slack URL").fill(url)
         section.get_by_role("button", name="Test Hook").click()
-        section.get_by_text(told).first.wait_for()
+        section.get_by_text(text).first.wait_for()
         section.get_by_text("What to do:").wait_for()
 
 

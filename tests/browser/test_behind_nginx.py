@@ -21,9 +21,9 @@ _OWNER = {
 
 def _location() -> str:
     """The documented lines."""
-    (found,) = (one.code for one in snippets(ROOT / "docs/operations.md") if one.name == "nginx")
-    assert _UPSTREAM in found
-    return found
+    (text,) = (snippet.code for snippet in snippets(ROOT / "docs/operations.md") if snippet.name == "nginx")
+    assert _UPSTREAM in text
+    return text
 
 
 @pytest.mark.skipif(find_nginx() is None, reason=MISSING)
@@ -68,7 +68,7 @@ def test_the_first_minutes_under_a_path(open_tab: OpenTab, tmp_path: Path, *, st
             while len(slack.posted) < 3:  # the test's own timeout bounds it
                 page.wait_for_timeout(50)
             program = {**server.environment, "LOADBELL_URL": base, "LOADBELL_TOKEN": token}
-            listed = run_loadbell("runs", "list", "--json", environment=program)
+            process = run_loadbell("runs", "list", "--json", environment=program)
 
             page.get_by_role("button", name="User menu").click()
             page.get_by_role("button", name="Log out").click()
@@ -82,4 +82,4 @@ def test_the_first_minutes_under_a_path(open_tab: OpenTab, tmp_path: Path, *, st
 
     assert run["url"] == f"{base}/runs/{run['id']}"
     assert run["url"] in json.dumps(slack.posted[-1])
-    assert run["url"] in listed.stdout
+    assert run["url"] in process.stdout

@@ -62,8 +62,8 @@ def test_a_good_page_has_no_issue(tab: Tab) -> None:
     """There is nothing to find on a page that is well made."""
     tab.go("/fine")
 
-    found = [*layout_issues(tab.page), *access_issues(tab.page), *issues_of_popovers(tab.page)]
-    assert [] == [*found, *focus_issues(tab.page), *idle_buttons(tab.page)]
+    items = [*layout_issues(tab.page), *access_issues(tab.page), *issues_of_popovers(tab.page)]
+    assert [] == [*items, *focus_issues(tab.page), *idle_buttons(tab.page)]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_what_is_folded_away_is_looked_at(tab: Tab) -> None:
     """A menu is opened for the look, and closed again."""
     tab.go("/menu")
 
-    (found,) = issues_of_popovers(tab.page)
-    assert found.startswith("in #menu: color-contrast")
+    (text,) = issues_of_popovers(tab.page)
+    assert text.startswith("in #menu: color-contrast")
     assert not tab.page.is_visible("#menu")
 
 
@@ -136,9 +136,9 @@ def test_a_tab_notes_what_went_wrong(tab: Tab, path: str, said: str) -> None:
         if any(said in problem for problem in tab.problems):
             break
         tab.page.wait_for_timeout(50)
-    noted, tab.problems = tab.problems, []
+    items, tab.problems = tab.problems, []
 
-    assert any(said in problem for problem in noted), noted
+    assert any(said in problem for problem in items), items
 
 
 def test_a_tab_does_not_note_what_is_expected(tab: Tab) -> None:

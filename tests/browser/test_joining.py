@@ -17,16 +17,16 @@ def test_an_invited_person_joins_signs_out_and_in(tmp_path: Path, *, script: boo
     """The link asks for a name and a password and shows the token once; that password then signs in, another not."""
     if find_chromium() is None:
         pytest.skip(MISSING)
-    told = ("setup", "--organization", "Acme", "--email", "owner@example.org", "--password-stdin", "--json")
-    done = run_loadbell(*told, environment=server_environment(tmp_path), stdin=_PASSWORD + "\n")
-    assert done.returncode == 0, done.stderr
+    items = ("setup", "--organization", "Acme", "--email", "owner@example.org", "--password-stdin", "--json")
+    process = run_loadbell(*items, environment=server_environment(tmp_path), stdin=_PASSWORD + "\n")
+    assert process.returncode == 0, process.stderr
     with running_site(tmp_path) as site, chromium() as browser:
         owner = Tab(browser, site.url)
         owner.sign_in("owner@example.org", _PASSWORD)
         session = next(one["value"] for one in owner.context.cookies() if one["name"] == "loadbell_session")
         organization = Client(site.url, session).ok("GET", "/account")["organizations"][0]["id"]
-        made = {"name": "to invite", "scope": "manage", "organization_id": organization}
-        api = Client(site.url, Client(site.url, session).ok("POST", "/account/tokens", made)["token"])
+        body = {"name": "to invite", "scope": "manage", "organization_id": organization}
+        api = Client(site.url, Client(site.url, session).ok("POST", "/account/tokens", body)["token"])
         invited = api.ok(
             "POST", f"/organizations/{organization}/invitations", {"email": "jo@example.org", "role": "admin"}
         )

@@ -15,15 +15,15 @@ def test_a_run_appears_and_is_aborted(open_tab: OpenTab, tmp_path: Path, *, scri
 
     With script the open page shows each change by itself, and keeps the focus; without it when it is loaded again.
     """
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with running_site(tmp_path) as site:
-        client, tab = Client(site.url, made["token"]), open_tab(site.url, script=script)
+        client, tab = Client(site.url, body["token"]), open_tab(site.url, script=script)
 
         def look_again() -> None:
             if not script:
                 tab.page.reload()
 
-        tab.sign_in("owner@example.org", made["password"])
+        tab.sign_in("owner@example.org", body["password"])
         tab.page.get_by_role("heading", name="No run yet").wait_for()
         run = client.ok("POST", "/runs", {"name": "Checkout flow", "watchdog_s": 600})["id"]
         look_again()

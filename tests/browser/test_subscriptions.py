@@ -17,9 +17,9 @@ _EMAIL, _PASSWORD = "kim@example.org", "correct horse battery"
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server with an owner, for the tests of this module."""
     folder = tmp_path_factory.mktemp("subscriptions")
-    told = ("setup", "--organization", "Acme", "--email", _EMAIL, "--password-stdin")
-    done = run_loadbell(*told, environment=server_environment(folder), stdin=_PASSWORD + "\n")
-    assert done.returncode == 0, done.stderr
+    items = ("setup", "--organization", "Acme", "--email", _EMAIL, "--password-stdin")
+    process = run_loadbell(*items, environment=server_environment(folder), stdin=_PASSWORD + "\n")
+    assert process.returncode == 0, process.stderr
     with running_site(folder) as running:
         yield running
 

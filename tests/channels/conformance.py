@@ -79,21 +79,21 @@ def finished(status: RunStatus, result: Result | None) -> Run:
 
 def cases() -> dict[str, Case]:
     """Every event with every status that it can have, by a name for its file."""
-    found = {"test.started running": run_case(RUN, EventName.STARTED)}
+    body = {"test.started running": run_case(RUN, EventName.STARTED)}
     for status in sorted(FINAL):
         for result in Result:
             if result is Result.PASSED and derive_result(status, None) is Result.FAILED:
                 continue  # no report may say so
             name = f"test.finished {status.text.lower()} {result.value}"
-            found[name] = run_case(finished(status, result), EventName.FINISHED)
+            body[name] = run_case(finished(status, result), EventName.FINISHED)
     failed = finished(RunStatus.FINISHED, Result.FAILED)
-    found["test.finished late"] = run_case(failed, EventName.FINISHED, late=7_260 * SECOND)
-    found["test.notification_channel"] = Case(
+    body["test.finished late"] = run_case(failed, EventName.FINISHED, late=7_260 * SECOND)
+    body["test.notification_channel"] = Case(
         hook_notice(organization="Acme", who="ann@example.org", now=NOW),
         Envelope(DELIVERY, EventName.TEST_HOOK, 1, NOW, test_hook_payload(), SECRETS),
     )
     reason = "The receiver answered 410 Gone: it wants no more messages."
-    found["channel.paused"] = Case(
+    body["channel.paused"] = Case(
         pause_notice(channel_id=5, channel="Team", title="WebHook", reason=reason, now=NOW),
         Envelope(
             DELIVERY,
@@ -104,7 +104,7 @@ def cases() -> dict[str, Case]:
             SECRETS,
         ),
     )
-    return found
+    return body
 
 
 def render(kind: ChannelKind, case: Case, url: str = URL) -> Message:

@@ -62,10 +62,10 @@ def decisive(outcome: Outcome) -> Expected:
 
 def test_every_request_is_as_it_was_reviewed() -> None:
     """Each kind's request for each event and status is the kept one; ``python -m tests.channels.golden`` rewrites."""
-    wanted = golden()
+    body = golden()
 
-    assert set(wanted) == list_files()
-    for path, content in wanted.items():
+    assert set(body) == list_files()
+    for path, content in body.items():
         assert json.loads(path.read_text(encoding="utf-8")) == json.loads(content), path.name
 
 
@@ -151,8 +151,8 @@ def test_settings_survive_storage_and_show_no_secret(kind: ChannelKind) -> None:
 
     assert parsed == stored_settings(kind, stored)
     assert "https://receiver.example/…" == masked_settings(kind, stored)["url"]
-    shown = f"{parsed!r} {masked_settings(kind, stored)} {render(kind, cases()['test.started running'])!r}"
-    assert "sentinel" not in shown.lower()
+    text = f"{parsed!r} {masked_settings(kind, stored)} {render(kind, cases()['test.started running'])!r}"
+    assert "sentinel" not in text.lower()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -189,10 +189,10 @@ def test_hostile_texts_are_accepted(kind: ChannelKind, hostile: str) -> None:
         ),
     )
     case = run_case(replace(RUN, name="x"), EventName.STARTED)
-    told = run_case(run, EventName.FINISHED).notice
-    told = replace(told, subject=hostile, facts=(*told.facts, Fact("Pressed by", hostile)))
+    notice = run_case(run, EventName.FINISHED).notice
+    notice = replace(notice, subject=hostile, facts=(*notice.facts, Fact("Pressed by", hostile)))
 
     with FAKES[kind]() as url:
-        reply = post(render(kind, replace(case, notice=told), url))
+        reply = post(render(kind, replace(case, notice=notice), url))
 
     assert Reason.OK is channel_type(kind).judge(reply, NOW).reason, reply

@@ -26,8 +26,8 @@ def test_a_message_without_its_quotes_says_nothing_of_the_answer(kind: ChannelKi
     """Whatever header or body a receiver answers with, no word of it is left."""
     for body in BODIES:
         reply = Reply(status, tuple((name, WORD) for name in HEADERS), body.encode(), truncated=False, duration=0)
-        said = without_quotes(channel_type(kind).judge(reply, NOW).message)
+        text = without_quotes(channel_type(kind).judge(reply, NOW).message)
 
-        assert "sentinel" not in said
-        assert "and more" not in said
-        assert said.endswith(".")
+        assert "sentinel" not in text
+        assert "and more" not in text
+        assert text.endswith(".")

@@ -50,9 +50,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def site(data_dir: Path) -> Iterator[Site]:
     """A real server process whose deliveries are tried twice."""
-    made = set_up(data_dir)
+    body = set_up(data_dir)
     with Server(data_dir, {"LOADBELL_RETRY_SCHEDULE": "10ms", "LOADBELL_LOG_FORMAT": "json"}) as server:
-        yield Site(Client(server.url, made["token"]), made["organization_id"])
+        yield Site(Client(server.url, body["token"]), body["organization_id"])
 
 
 @pytest.mark.parametrize("kind", channel_types())

@@ -343,7 +343,7 @@ def test_the_pace_keeps_the_documented_rate_from_any_start() -> None:
         full_at = pace.after(full_at, now, allowed)
         sent += [now] * allowed
 
-    assert 30 == max(sum(start <= one <= start + 60 * SECOND for one in sent) for start in sent)
+    assert 30 == max(sum(start <= number <= start + 60 * SECOND for number in sent) for start in sent)
     assert len(sent) > 80
 
 

@@ -183,10 +183,10 @@ def test_headers_at_the_limits_are_taken() -> None:
 )  # fmt: skip
 def test_every_wrong_field_is_told(raw: dict[str, Any], fields: list[str]) -> None:
     """All that is wrong comes at once, by field, and shows nothing of the URL's path."""
-    found = errors_of(raw)
+    items = errors_of(raw)
 
-    assert fields == [field for field, _ in found]
-    assert "secret" not in str(found)
+    assert fields == [field for field, _ in items]
+    assert "secret" not in str(items)
 
 
 def test_settings_survive_storage() -> None:
@@ -226,10 +226,10 @@ def test_a_change_keeps_what_it_leaves_out() -> None:
 )
 def test_a_masked_value_sent_back_is_refused(raw: dict[str, Any], field: str) -> None:
     """What loadbell shows in place of a secret is never stored as the secret."""
-    found = errors_of(raw, current={"url": URL, "headers": {"X-A": "1"}})
+    items = errors_of(raw, current={"url": URL, "headers": {"X-A": "1"}})
 
-    assert [field] == [name for name, _ in found]
-    assert "masked" in found[0][1]
+    assert [field] == [name for name, _ in items]
+    assert "masked" in items[0][1]
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,8 @@ def test_a_bearer_token_is_sent_as_such() -> None:
 
 def test_no_credential_is_no_header() -> None:
     """Without credentials, and with empty ones, nothing is sent."""
-    for given in ({}, {"username": "", "password": "", "bearer_token": ""}):
-        assert [] == [name for name, _ in render(**given).headers if name.lower() == "authorization"]
+    for body in ({}, {"username": "", "password": "", "bearer_token": ""}):
+        assert [] == [name for name, _ in render(**body).headers if name.lower() == "authorization"]
 
 
 @pytest.mark.parametrize(
@@ -89,9 +89,9 @@ def test_no_credential_is_no_header() -> None:
 )
 def test_credentials_that_make_no_sense_are_refused(raw: dict[str, Any], field: str) -> None:
     """Half a pair, two credentials at once, and what HTTP can't carry are one sentence at the right field."""
-    ((found, message),) = errors_of({"url": URL, **raw})
+    ((text, message),) = errors_of({"url": URL, **raw})
 
-    assert field == found
+    assert field == text
     assert message.endswith(".")
     assert "sentinel" not in message
 
@@ -124,6 +124,6 @@ def test_credentials_are_shown_nowhere() -> None:
     assert {"url": "https://receiver.example/…", "headers": {}, "username": "…", "password": "…"} == masked_settings(
         ChannelKind.WEBHOOK, stored
     )
-    for shown in (repr(stored_settings(ChannelKind.WEBHOOK, stored)), repr(message)):
-        assert "sentinel" not in shown
-        assert basic not in shown
+    for text in (repr(stored_settings(ChannelKind.WEBHOOK, stored)), repr(message)):
+        assert "sentinel" not in text
+        assert basic not in text

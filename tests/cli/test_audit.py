@@ -21,10 +21,10 @@ def test_what_was_changed_is_listed(site: ApiSite, ask: Ask) -> None:
     """One line an entry: when, who, from where, what, and what was before and after; newest first."""
     ask("organizations", "rename", "Ours and yours")
     ask("projects", "add", "Shop")
-    listed = ask("audit", "list")
-    newest, before, *_ = listed.stdout.splitlines()
+    process = ask("audit", "list")
+    newest, before, *_ = process.stdout.splitlines()
 
-    assert (0, "") == (listed.returncode, listed.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
     assert "ann@example.org  127.0.0.1  project.created" in newest
     assert "organization.changed" in before
     assert "name: Ours → Ours and yours" in before
@@ -40,9 +40,9 @@ def test_filters_and_limit(site: ApiSite, ask: Ask) -> None:
     assert 2 == len(_items(ask("audit", "list", *only, "--limit", "2", "--json")))
     assert 3 == len(_items(ask("audit", "list", *only, "--user", "Ann@example.org", "--since", "1h", "--json")))
     for words in (["--user", str(site.theirs.user_id)], ["--until", "1h"], ["--since", "2999-01-01T00:00:00Z"]):
-        done = ask("audit", "list", *only, *words)
-        assert (0, "") == (done.returncode, done.stdout)
-        assert "no such entry" in done.stderr
+        process = ask("audit", "list", *only, *words)
+        assert (0, "") == (process.returncode, process.stdout)
+        assert "no such entry" in process.stderr
 
 
 def test_the_whole_log_is_exported(site: ApiSite, ask: Ask) -> None:
@@ -54,10 +54,10 @@ def test_the_whole_log_is_exported(site: ApiSite, ask: Ask) -> None:
         organization=site.ours.organization_id,
         now=clock(),
     )
-    done = ask("audit", "export", "--action", "test.many")
-    entries = [json.loads(line) for line in done.stdout.splitlines()]
+    process = ask("audit", "export", "--action", "test.many")
+    entries = [json.loads(line) for line in process.stdout.splitlines()]
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
     assert [f"test {number}" for number in range(450, 0, -1)] == [entry["subject"] for entry in entries]
     assert 450 == len(_items(ask("audit", "list", "--action", "test.many", "--limit", "1000", "--json")))
     assert "" == ask("audit", "export", "--action", "test.many", "--until", "1h").stdout
@@ -67,19 +67,19 @@ def test_an_export_that_breaks_off_says_so() -> None:
     """An answer that isn't whole JSON lines ends with exit code 3 behind what came; a pipe may go on from there."""
     first = b'{"items": [{"id": 1}], "next_cursor": null}'
     with ScriptedReceiver([respond(200, {}, first), respond(200, {}, b'{"id": 2}\n{"id": ')]) as receiver:
-        done = loadbell("audit", "export", LOADBELL_URL=receiver.url, LOADBELL_TOKEN="lb_x")
+        process = loadbell("audit", "export", LOADBELL_URL=receiver.url, LOADBELL_TOKEN="lb_x")
 
-    assert (3, '{"id": 2}\n') == (done.returncode, done.stdout)
-    assert "broke off" in done.stderr
+    assert (3, '{"id": 2}\n') == (process.returncode, process.stdout)
+    assert "broke off" in process.stderr
 
 
 def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
     """A member may not read the log, neither listed nor exported: 1, in the server's words."""
     member = site.token(role=Role.MEMBER)
     for command in ("list", "export"):
-        done = ask("audit", command, LOADBELL_TOKEN=member)
-        assert (1, "") == (done.returncode, done.stdout)
-        assert "may not read the audit log" in done.stderr
+        process = ask("audit", command, LOADBELL_TOKEN=member)
+        assert (1, "") == (process.returncode, process.stdout)
+        assert "may not read the audit log" in process.stderr
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
 )
 def test_wrong_usage(words: list[str]) -> None:
     """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
-    done = loadbell("audit", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+    process = loadbell("audit", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
 
-    assert 2 == done.returncode
-    assert "Traceback" not in done.stderr
+    assert 2 == process.returncode
+    assert "Traceback" not in process.stderr
 
 
 def test_the_operator_exports_every_log_beside_a_running_server(
@@ -114,23 +114,23 @@ def test_the_operator_exports_every_log_beside_a_running_server(
     ask("organizations", "delete", "--yes")
     site.do(lambda tx: append_account_entry(tx, site.theirs.user_id, None, "account.changed", {}))
     site.sql("UPDATE audit_entries SET created_at = :then WHERE action = 'account.changed'", then=SECOND)
-    whole = export()
+    process = export()
     ours, theirs = site.ours.organization_id, site.theirs.organization_id
 
-    assert (0, "") == (whole.returncode, whole.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
     assert [
         (None, "bob@example.org", "account.changed"),
         (ours, "ann@example.org", "organization.deleted"),
         (theirs, "bob@example.org", "organization.changed"),
         (ours, "ann@example.org", "organization.changed"),
-    ] == _read_entries(whole)[:4]
+    ] == _read_entries(process)[:4]
     assert {"created_at": "1970-01-01T00:00:01.000Z", "changes": {}} == {
         key: value
-        for key, value in json.loads(whole.stdout.splitlines()[0]).items()
+        for key, value in json.loads(process.stdout.splitlines()[0]).items()
         if key in {"created_at", "changes"}
     }
     assert {ours} == {organization for organization, _, _ in _read_entries(export("--organization", str(ours)))}
-    assert {"bob@example.org"} == {who for _, who, _ in _read_entries(export("--user", "Bob@example.org"))}
+    assert {"bob@example.org"} == {text for _, text, _ in _read_entries(export("--user", "Bob@example.org"))}
     assert [(None, "bob@example.org", "account.changed")] == _read_entries(export("--until", "1971-01-01T00:00:00Z"))
     nobody = export("--user", "nobody@example.org")
     assert (1, "") == (nobody.returncode, nobody.stdout)

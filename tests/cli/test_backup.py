@@ -29,17 +29,17 @@ def _mode(path: Path) -> int:
 def test_a_copy_is_made_beside_a_running_server_and_can_be_restored(tmp_path: Path) -> None:
     """What was answered is in it; put in the place of the database, with the key, it serves as before."""
     data, restored, file = tmp_path / "data", tmp_path / "restored", tmp_path / "copy.sqlite3"
-    made = set_up(data)
+    body = set_up(data)
     with Server(data) as server:
-        client = Client(server.url, str(made["token"]))
-        channels = f"/organizations/{made['organization_id']}/channels"
+        client = Client(server.url, str(body["token"]))
+        channels = f"/organizations/{body['organization_id']}/channels"
         channel = client.ok("POST", channels, {"kind": "webhook", "name": "Gate", "settings": HOOK})
         run = client.ok("POST", "/runs", {"name": "before"})
-        done = _backup(data, str(file))
+        process = _backup(data, str(file))
         client.ok("POST", "/runs", {"name": "after"})
 
-    assert (0, "") == (done.returncode, done.stderr)
-    assert str(data / "secret.key") in done.stdout
+    assert (0, "") == (process.returncode, process.stderr)
+    assert str(data / "secret.key") in process.stdout
     assert 0o600 == _mode(file)
     assert {"copy.sqlite3", "data"} == {path.name for path in tmp_path.iterdir()}
     assert b"sentinel" not in file.read_bytes()
@@ -49,7 +49,7 @@ def test_a_copy_is_made_beside_a_running_server_and_can_be_restored(tmp_path: Pa
     shutil.copy(file, restored / "loadbell.sqlite3")
     shutil.copy(data / "secret.key", restored / "secret.key")
     with Server(restored, {"LOADBELL_ALLOWED_NETWORKS": "127.0.0.0/8"}) as server:
-        client = Client(server.url, str(made["token"]))
+        client = Client(server.url, str(body["token"]))
         assert ["before"] == [one["name"] for one in client.ok("GET", "/runs")["items"]]
         assert "http://127.0.0.1:9/…" == client.ok("GET", f"/channels/{channel['id']}")["settings"]["url"]
         delivery = client.ok("GET", f"/runs/{run['id']}/deliveries")["items"][0]["id"]
@@ -97,9 +97,9 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     before = database.read_bytes()
 
     for path in (file, link, database):
-        done = _backup(data, str(path))
-        assert (1, "") == (done.returncode, done.stdout)
-        assert "exists already, and is left as it is." in done.stderr
+        process = _backup(data, str(path))
+        assert (1, "") == (process.returncode, process.stdout)
+        assert "exists already, and is left as it is." in process.stderr
     assert "last week's" == file.read_text()
     assert not (tmp_path / "nowhere").exists()
     assert before == database.read_bytes()
@@ -120,28 +120,28 @@ def test_without_a_database_nothing_is_written(tmp_path: Path, prepare: str, cod
     target.mkdir()
     if prepare:
         (data / "loadbell.sqlite3").write_text("" if prepare == "empty" else "my thesis\n" * 1000)
-    done = _backup(data, str(target / "copy"))
+    process = _backup(data, str(target / "copy"))
 
-    assert (code, "") == (done.returncode, done.stdout)
-    assert words in done.stderr
+    assert (code, "") == (process.returncode, process.stdout)
+    assert words in process.stderr
     assert [] == list(target.iterdir())
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """Exit code 1 and what to look at."""
     set_up(tmp_path)
-    done = _backup(tmp_path, str(tmp_path / "nowhere" / "copy"))
+    process = _backup(tmp_path, str(tmp_path / "nowhere" / "copy"))
 
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "can't be written: No such file or directory." in done.stderr
+    assert (1, "") == (process.returncode, process.stdout)
+    assert "can't be written: No such file or directory." in process.stderr
 
 
 def test_postgresql_has_its_own_tool(tmp_path: Path) -> None:
     """Exit code 4 and the command to use; nothing is connected and nothing written."""
     url = "postgresql://loadbell:opensesame@127.0.0.1:1/loadbell"
-    done = _backup(tmp_path, str(tmp_path / "copy"), LOADBELL_DATABASE_URL=url)
+    process = _backup(tmp_path, str(tmp_path / "copy"), LOADBELL_DATABASE_URL=url)
 
-    assert (4, "") == (done.returncode, done.stdout)
-    assert "pg_dump" in done.stderr
-    assert "opensesame" not in done.stderr
+    assert (4, "") == (process.returncode, process.stdout)
+    assert "pg_dump" in process.stderr
+    assert "opensesame" not in process.stderr
     assert [] == list(tmp_path.iterdir())

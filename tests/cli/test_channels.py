@@ -81,10 +81,10 @@ def test_a_test_that_fails_tells_what_the_receiver_said(site: ApiSite, call: Cal
     """Exit code 1, the verdict as a sentence, and the receiver's own words, made fit for a terminal."""
     with ScriptedReceiver([respond(404, {}, b"no such\nroom\x1b[2J")]) as receiver:
         channel = site.channel(receiver.url)
-        done = call("test", str(channel["id"]))
+        process = call("test", str(channel["id"]))
 
-    assert 1 == done.returncode
-    assert "Not delivered. The receiver answered 404 Not Found.\nThe answer was: no such room [2J\n" == done.stdout
+    assert 1 == process.returncode
+    assert "Not delivered. The receiver answered 404 Not Found.\nThe answer was: no such room [2J\n" == process.stdout
 
 
 def test_pausing_and_resuming(site: ApiSite, call: Call) -> None:
@@ -97,8 +97,8 @@ def test_pausing_and_resuming(site: ApiSite, call: Call) -> None:
     assert json.loads(call("list", "--json").stdout)["items"][0]["paused_reason"]
     assert 0 == call("resume", number, "--held", "drop").returncode
     assert json.loads(call("pause", number, "--json").stdout)["paused_reason"]
-    done = call("resume", number)
-    assert (0, f"Channel {number} tells again. What it held is being delivered.\n") == _outcome(done)
+    process = call("resume", number)
+    assert (0, f"Channel {number} tells again. What it held is being delivered.\n") == _outcome(process)
     assert site.client.ok("GET", f"/channels/{number}")["paused_reason"] is None
 
 
@@ -111,9 +111,9 @@ def test_a_waiting_channel(site: ApiSite, call: Call) -> None:
         until=until,
         since=until - 3600 * SECOND,
     )
-    listed = call("list")
+    process = call("list")
 
-    assert "waiting since 2096-10-02T06:06:40.000Z until 2096-10-02T07:06:40.000Z: Too much.\n" in listed.stdout
+    assert "waiting since 2096-10-02T06:06:40.000Z until 2096-10-02T07:06:40.000Z: Too much.\n" in process.stdout
     assert site.client.ok("GET", f"/channels/{channel['id']}")["waiting"] is not None
 
 
@@ -122,17 +122,17 @@ def test_every_page_is_listed(sqlite_store: str) -> None:
     with served(sqlite_store, with_worker=False, quotas=Quotas(channels=205)) as site:
         for index in range(205):
             site.channel(f"https://{index}.example.org", site.client)
-        done = loadbell("channels", "list", LOADBELL_URL=site.url, LOADBELL_TOKEN=site.ours.token)
+        process = loadbell("channels", "list", LOADBELL_URL=site.url, LOADBELL_TOKEN=site.ours.token)
 
-    assert 205 == len(done.stdout.splitlines())
+    assert 205 == len(process.stdout.splitlines())
 
 
 def test_no_channels(site: ApiSite, call: Call) -> None:
     """Nothing on stdout, and on stderr how to add one."""
-    done = call("list")
+    process = call("list")
 
-    assert (0, "") == (done.returncode, done.stdout)
-    assert "loadbell channels add" in done.stderr
+    assert (0, "") == (process.returncode, process.stdout)
+    assert "loadbell channels add" in process.stderr
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_no_channels(site: ApiSite, call: Call) -> None:
 )
 def test_wrong_usage(words: list[str]) -> None:
     """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
-    done = loadbell("channels", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+    process = loadbell("channels", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
 
-    assert 2 == done.returncode
-    assert "Traceback" not in done.stderr
+    assert 2 == process.returncode
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize(
@@ -172,10 +172,10 @@ def test_without_a_server(environment: dict[str, str], code: int, said: str) -> 
     """What the environment lacks is wrong usage; a server that is away is 3; one line says which."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    done = loadbell("channels", "list", **{name: value.format(port=port) for name, value in environment.items()})
+    process = loadbell("channels", "list", **{name: value.format(port=port) for name, value in environment.items()})
 
-    assert (code, "") == (done.returncode, done.stdout)
-    (line,) = done.stderr.splitlines()
+    assert (code, "") == (process.returncode, process.stdout)
+    (line,) = process.stderr.splitlines()
     assert line.startswith("loadbell: ")
     assert said in line
     assert "lb_x" not in line
@@ -196,28 +196,28 @@ def test_what_the_server_refuses(site: ApiSite, call: Call) -> None:
         "scope": call("list", LOADBELL_TOKEN=site.token(scope=Scope.REPORT)),
     }
 
-    assert {1} == {done.returncode for done in refused.values()}
-    assert {""} == {done.stdout for done in refused.values()}
-    assert [] == [(word, done.stderr) for word, done in refused.items() if word not in done.stderr]
+    assert {1} == {process.returncode for process in refused.values()}
+    assert {""} == {process.stdout for process in refused.values()}
+    assert [] == [(word, process.stderr) for word, process in refused.items() if word not in process.stderr]
 
 
 def test_the_help_names_every_setting_of_every_kind() -> None:
     """``add --help`` tells each kind's settings from their fields."""
-    done = loadbell("channels", "add", "--help")
+    process = loadbell("channels", "add", "--help")
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
     for kind in channel_types():
         for setting in list_settings(kind):
-            assert f"{kind.value} {setting.name}" in done.stdout
+            assert f"{kind.value} {setting.name}" in process.stdout
 
 
 @pytest.mark.parametrize("command", ["list", "add", "test", "pause", "resume", "delete"])
 def test_each_command_explains_itself(command: str) -> None:
     """--help says what it does, on stdout."""
-    done = loadbell("channels", command, "-h")
+    process = loadbell("channels", command, "-h")
 
-    assert (0, "") == (done.returncode, done.stderr)
-    assert f"loadbell channels {command}" in done.stdout
+    assert (0, "") == (process.returncode, process.stderr)
+    assert f"loadbell channels {command}" in process.stdout
 
 
 def _outcome(done: Completed) -> tuple[int, str]:

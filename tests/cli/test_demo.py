@@ -109,7 +109,7 @@ def test_without_locust() -> None:
     """Where Locust is not installed, the demo says how to get it."""
     code = "import sys; sys.modules['locust'] = None; from loadbell.cli.program import run; sys.exit(run(['demo']))"
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PATH": ""},
         capture_output=True,
@@ -118,5 +118,5 @@ def test_without_locust() -> None:
         check=False,
     )
 
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "pip install locust" in done.stderr
+    assert (1, "") == (process.returncode, process.stdout)
+    assert "pip install locust" in process.stderr

@@ -83,15 +83,15 @@ def test_a_notification_is_shown() -> None:
     """Time, event, id, the headers without values that may be secret, and the body for a person; the answer is 200."""
     with listening() as listener:
         assert 200 == listener.ask(b'{"status":3,"name":"caf\xc3\xa9 \\u001b[2J"}', {"X-Own": "sentinel"}).status
-        shown = listener.lines(7)
+        items = listener.lines(7)
 
-    assert "" == shown[0]
-    assert re.fullmatch(rf"\d\d:\d\d:\d\d UTC  test\.finished  {ID}", shown[1])
+    assert "" == items[0]
+    assert re.fullmatch(rf"\d\d:\d\d:\d\d UTC  test\.finished  {ID}", items[1])
     assert "  POST /  Content-Type: application/json, webhook-signature, Authorization, X-Own" == re.sub(
-        "Accept-Encoding, ", "", shown[2]
+        "Accept-Encoding, ", "", items[2]
     )
-    assert ["", "  {", '    "status": 3,', '    "name": "café \\u001b[2J"'] == shown[3:]
-    assert "sentinel" not in "".join(shown)
+    assert ["", "  {", '    "status": 3,', '    "name": "café \\u001b[2J"'] == items[3:]
+    assert "sentinel" not in "".join(items)
 
 
 def test_what_would_steer_a_terminal_is_not_printed() -> None:
@@ -179,13 +179,13 @@ def test_an_address_that_gives_no_answer_is_told(script: list[Behaviour] | None,
             there.enter_context(ScriptedReceiver(script, port=target.port))
         with listening("--forward-to", url) as listener:
             answer = listener.ask(b"{}")
-            shown = listener.lines(7)
+            items = listener.lines(7)
 
     assert 502 == answer.status
     assert f"loadbell listen got no answer from the --forward-to address: {why}.\n".encode() == listener.body
-    assert f"  -> forwarded: no answer ({why}), so 502 was answered" == shown[-1]
+    assert f"  -> forwarded: no answer ({why}), so 502 was answered" == items[-1]
     assert b"sentinel" not in listener.body
-    assert "sentinel" not in "".join(shown).replace("v1,sentinel", "")
+    assert "sentinel" not in "".join(items).replace("v1,sentinel", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -218,12 +218,12 @@ def test_a_reader_that_has_seen_enough_ends_it() -> None:
 def test_a_port_that_is_taken() -> None:
     """Exit code 1, and one line says what to do."""
     with ScriptedReceiver() as other:
-        done = loadbell("listen", "--port", str(other.port))
+        process = loadbell("listen", "--port", str(other.port))
 
-    assert (1, "") == (done.returncode, done.stdout)
+    assert (1, "") == (process.returncode, process.stdout)
     assert (
         f"loadbell: it can't listen on port {other.port}: Address already in use. Choose another with --port.\n"
-        == done.stderr
+        == process.stderr
     )
 
 
@@ -241,13 +241,15 @@ def test_a_port_that_is_taken() -> None:
 )
 def test_wrong_usage(arguments: list[str]) -> None:
     """What can't be done is exit code 2, before anything listens."""
-    done = loadbell("listen", *arguments)
+    process = loadbell("listen", *arguments)
 
-    assert (2, "") == (done.returncode, done.stdout)
-    assert "Traceback" not in done.stderr
+    assert (2, "") == (process.returncode, process.stdout)
+    assert "Traceback" not in process.stderr
 
 
 def test_it_imports_nothing_of_the_server() -> None:
     """It starts as fast as the standard library and the command line allow."""
-    with ScriptedReceiver() as taken:
-        assert set() == imported_by("listen", "--port", str(taken.port)) & (HEAVY | {"msgspec", "loadbell.app"})
+    with ScriptedReceiver() as scripted_receiver:
+        assert set() == imported_by("listen", "--port", str(scripted_receiver.port)) & (
+            HEAVY | {"msgspec", "loadbell.app"}
+        )

@@ -47,27 +47,27 @@ def loadbell(*arguments: str, **extra: str) -> "subprocess.CompletedProcess[str]
 
 def imported_by(*arguments: str) -> set[str]:
     """The top-level modules that running the command imports."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "loadbell", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    lines = [line for line in process.stderr.splitlines() if line.startswith("import time:")]
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
 
 
 def test_version() -> None:
     """--version prints the version on stdout."""
-    done = loadbell("--version")
+    process = loadbell("--version")
 
-    assert (0, f"loadbell {__version__}\n", "") == (done.returncode, done.stdout, done.stderr)
+    assert (0, f"loadbell {__version__}\n", "") == (process.returncode, process.stdout, process.stderr)
 
 
 def test_the_installed_command() -> None:
     """The command that an installation puts beside Python is the same program."""
-    done = subprocess.run(
+    process = subprocess.run(
         [Path(sys.executable).with_name("loadbell"), "--version"],
         capture_output=True,
         text=True,
@@ -75,26 +75,26 @@ def test_the_installed_command() -> None:
         check=True,
     )
 
-    assert f"loadbell {__version__}\n" == done.stdout
+    assert f"loadbell {__version__}\n" == process.stdout
 
 
 def test_help_lists_every_command() -> None:
     """--help lists the commands, each with a line on what it does."""
-    done = loadbell("--help")
+    process = loadbell("--help")
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
     for command in COMMANDS:
-        assert f" {command} " in done.stdout
+        assert f" {command} " in process.stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("option", ["-h", "--help"])
 def test_help_of_each_command(command: str, option: str) -> None:
     """Each command explains itself on stdout."""
-    done = loadbell(command, option)
+    process = loadbell(command, option)
 
-    assert (0, "") == (done.returncode, done.stderr)
-    assert f"loadbell {command}" in done.stdout
+    assert (0, "") == (process.returncode, process.stderr)
+    assert f"loadbell {command}" in process.stdout
 
 
 @pytest.mark.parametrize(
@@ -102,19 +102,19 @@ def test_help_of_each_command(command: str, option: str) -> None:
 )
 def test_wrong_usage(arguments: list[str]) -> None:
     """Anything that is not understood exits with 2, says so on stderr or shows the help, and leaves no stack trace."""
-    done = loadbell(*arguments)
+    process = loadbell(*arguments)
 
-    assert 2 == done.returncode
-    assert "usage" in (done.stdout + done.stderr).lower()
-    assert "Traceback" not in done.stderr
+    assert 2 == process.returncode
+    assert "usage" in (process.stdout + process.stderr).lower()
+    assert "Traceback" not in process.stderr
 
 
 def test_a_bad_setting() -> None:
     """A setting that can't be used exits with 4, and one line names it."""
-    done = loadbell("migrate", LOADBELL_WATCHDOG="never")
+    process = loadbell("migrate", LOADBELL_WATCHDOG="never")
 
-    assert (4, "") == (done.returncode, done.stdout)
-    (line,) = done.stderr.splitlines()
+    assert (4, "") == (process.returncode, process.stdout)
+    (line,) = process.stderr.splitlines()
     assert line.startswith("loadbell: LOADBELL_WATCHDOG: ")
 
 
@@ -161,7 +161,7 @@ def test_wrap_by_way_of_the_program() -> None:
     """Called through the program itself, wrap gets its words untouched, ``--`` and all."""
     code = "import sys; from loadbell.cli.program import run; sys.exit(run(sys.argv[1:]))"
 
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, "wrap", "--test", "x", "--", "sh", "-c", "echo $1; exit 5", "sh", "--help"],
         capture_output=True,
         text=True,
@@ -169,4 +169,4 @@ def test_wrap_by_way_of_the_program() -> None:
         check=False,
     )
 
-    assert (5, "--help\n") == (done.returncode, done.stdout)
+    assert (5, "--help\n") == (process.returncode, process.stdout)

@@ -43,7 +43,7 @@ def test_a_member_is_changed_and_removed(site: ApiSite, ask: Ask) -> None:
     """By e-mail address in any case or by id: projects, none, another role; and then the person is gone."""
     user = str(join(site, ask, "lee@example.org", "--role", "member")["user_id"])
     project, another = str(site.ours.project_id), str(site.project())
-    told = [
+    processes = [
         ask("members", "set", "LEE@example.org", "--project", project, "--project", another),
         ask("members", "set", user, "--no-projects"),
         ask("members", "set", user, "--role", "admin"),
@@ -51,12 +51,12 @@ def test_a_member_is_changed_and_removed(site: ApiSite, ask: Ask) -> None:
     listed = ask("members", "list")
     removed = ask("members", "remove", "lee@example.org", "--yes")
 
-    assert [(0, "")] * 3 == [(done.returncode, done.stderr) for done in told]
+    assert [(0, "")] * 3 == [(done.returncode, done.stderr) for done in processes]
     assert [
         f"lee@example.org is member now and sees projects {project}, {another}.\n",
         "lee@example.org is member now and sees no project.\n",
         "lee@example.org is admin now and sees all projects.\n",
-    ] == [done.stdout for done in told]
+    ] == [done.stdout for done in processes]
     assert f"{user}  lee@example.org  Lee   admin  all projects  since " in listed.stdout
     assert removed.stdout.startswith("lee@example.org is no longer a member")
     assert "lee@example.org" not in ask("members", "list").stdout
@@ -82,11 +82,11 @@ def test_leaving(site: ApiSite, ask: Ask) -> None:
     admin = join(site, ask, "lee@example.org", "--role", "admin")
     member = join(site, ask, "max@example.org", "--role", "member")
     leave = ("members", "leave", "--yes")
-    left = ask(*leave, LOADBELL_TOKEN=admin["token"])
+    process = ask(*leave, LOADBELL_TOKEN=admin["token"])
     left_too = ask(*leave, LOADBELL_TOKEN=member["token"])
 
-    assert [0, 0] == [left.returncode, left_too.returncode]
-    assert left.stdout.startswith(f"You have left organization {site.ours.organization_id}.")
+    assert [0, 0] == [process.returncode, left_too.returncode]
+    assert process.stdout.startswith(f"You have left organization {site.ours.organization_id}.")
     assert ["ann@example.org"] == [one["email"] for one in json.loads(ask("members", "list", "--json").stdout)["items"]]
     assert 1 == ask(*leave).returncode
     assert 1 == ask("members", "list", LOADBELL_TOKEN=admin["token"]).returncode
@@ -97,10 +97,10 @@ def test_without_a_terminal_what_cant_be_undone_needs_yes(site: ApiSite, ask: As
     """Nobody can be asked: exit code 2 says which option is missing, and everybody is what they were."""
     member = str(join(site, ask, "lee@example.org", "--role", "member")["user_id"])
     before = site.contents()
-    done = ask("members", *(word.format(member=member) for word in words))
+    process = ask("members", *(word.format(member=member) for word in words))
 
-    assert (2, "") == _outcome(done)
-    assert "--yes" in done.stderr
+    assert (2, "") == _outcome(process)
+    assert "--yes" in process.stderr
     assert before == site.contents()
 
 
@@ -118,8 +118,8 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
         "member": ask("members", "list", LOADBELL_TOKEN=site.token(role=Role.MEMBER)),
     }
 
-    assert {(1, "")} == {_outcome(done) for done in refused.values()}
-    assert [] == [(word, done.stderr) for word, done in refused.items() if word not in done.stderr]
+    assert {(1, "")} == {_outcome(process) for process in refused.values()}
+    assert [] == [(word, process.stderr) for word, process in refused.items() if word not in process.stderr]
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
 )
 def test_wrong_usage(words: list[str]) -> None:
     """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
-    done = loadbell("members", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+    process = loadbell("members", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
 
-    assert 2 == done.returncode
-    assert "Traceback" not in done.stderr
+    assert 2 == process.returncode
+    assert "Traceback" not in process.stderr
 
 
 def _outcome(done: Completed) -> tuple[int, str]:

@@ -28,9 +28,9 @@ def test_another_organization(ask: Ask) -> None:
 
     assert {"id", "project_id", "token"} == set(made)
     assert "Another team" in ask("organizations", "list", LOADBELL_TOKEN=made["token"]).stdout
-    told = ask("organizations", "add", "A third one").stdout
-    assert "is added" in told
-    assert "Token, shown this once: lb_" in told
+    text = ask("organizations", "add", "A third one").stdout
+    assert "is added" in text
+    assert "Token, shown this once: lb_" in text
 
 
 def test_a_project_from_its_beginning_to_its_end(site: ApiSite, ask: Ask) -> None:
@@ -38,14 +38,14 @@ def test_a_project_from_its_beginning_to_its_end(site: ApiSite, ask: Ask) -> Non
     first = site.ours.project_id
     project = json.loads(ask("projects", "add", "Shop", "--json").stdout)["id"]
     words = [("rename", str(project), "Web shop"), ("default", str(project)), ("archive", str(first))]
-    done = [ask("projects", *said) for said in words]
+    processes = [ask("projects", *items) for items in words]
     listed = ask("projects", "list")
-    done += [ask("projects", "restore", str(first)), ask("projects", "default", str(first))]
+    processes += [ask("projects", "restore", str(first)), ask("projects", "default", str(first))]
     dry = ask("projects", "delete", str(project), "--dry-run")
     still = ask("projects", "list")
     gone = ask("projects", "delete", str(project), "--yes", "--json")
 
-    assert [(0, "")] * 5 == [(one.returncode, one.stderr) for one in done]
+    assert [(0, "")] * 5 == [(one.returncode, one.stderr) for one in processes]
     new, old = listed.stdout.splitlines()
     assert new.startswith(f"{project}  Web shop         default")
     assert old.startswith(f"{first}  Default project  archived ")
@@ -79,10 +79,10 @@ def test_without_a_terminal_a_deletion_needs_yes(site: ApiSite, ask: Ask, words:
     """Nobody can be asked: exit code 2 says which option is missing, and nothing is gone."""
     project = site.project()
     before = site.contents()
-    done = ask(*(word.format(project=project) for word in words))
+    process = ask(*(word.format(project=project) for word in words))
 
-    assert (2, "") == _outcome(done)
-    assert "--yes" in done.stderr
+    assert (2, "") == _outcome(process)
+    assert "--yes" in process.stderr
     assert before == site.contents()
 
 
@@ -98,8 +98,8 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
         "read projects": ask("projects", "list", LOADBELL_TOKEN=site.token(scope=Scope.REPORT)),
     }
 
-    assert {(1, "")} == {_outcome(done) for done in refused.values()}
-    assert [] == [(word, done.stderr) for word, done in refused.items() if word not in done.stderr]
+    assert {(1, "")} == {_outcome(process) for process in refused.values()}
+    assert [] == [(word, process.stderr) for word, process in refused.items() if word not in process.stderr]
 
 
 @pytest.mark.parametrize(
@@ -115,10 +115,10 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
 )
 def test_wrong_usage(words: list[str]) -> None:
     """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
-    done = loadbell(*words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+    process = loadbell(*words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
 
-    assert 2 == done.returncode
-    assert "Traceback" not in done.stderr
+    assert 2 == process.returncode
+    assert "Traceback" not in process.stderr
 
 
 def _outcome(done: Completed) -> tuple[int, str]:

@@ -56,10 +56,10 @@ def test_somebody_without_a_name_or_a_home(
     words: tuple[str, ...], environment: dict[str, str], code: int, said: str
 ) -> None:
     """A container's ``--user 12345``: what needs no home works, the rest says which setting to give."""
-    done = _run(words, prefix=NOBODY, **environment)
+    process = _run(words, prefix=NOBODY, **environment)
 
-    assert (code, True) == (done.returncode, said in done.stderr), done.stderr
-    assert "unexpected" not in done.stderr
+    assert (code, True) == (process.returncode, said in process.stderr), process.stderr
+    assert "unexpected" not in process.stderr
 
 
 @pytest.mark.skipif(not _nobody_can_be(), reason="only root may run a program as somebody else, by setpriv")
@@ -68,18 +68,18 @@ def test_somebody_without_a_name_sets_a_server_up(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     os.chown(folder, 12345, 12345)
-    done = _run(SETUP, prefix=NOBODY, LOADBELL_DATA_DIR=str(folder))
+    process = _run(SETUP, prefix=NOBODY, LOADBELL_DATA_DIR=str(folder))
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("words", [("--help",), ("wrap", "--help"), ("channels", "--help"), SETUP])
 def test_a_terminal_that_can_not_show_it_all(words: tuple[str, ...], encoding: str, tmp_path: Path) -> None:
     """What it lacks is shown as a question mark, in output and in errors."""
-    done = _run(words, PYTHONIOENCODING=encoding, LOADBELL_DATA_DIR=str(tmp_path))
+    process = _run(words, PYTHONIOENCODING=encoding, LOADBELL_DATA_DIR=str(tmp_path))
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
 
 
 @pytest.mark.parametrize(
@@ -98,21 +98,21 @@ def test_a_terminal_that_can_not_show_it_all(words: tuple[str, ...], encoding: s
 )
 def test_a_stream_that_leads_nowhere(words: tuple[str, ...], redirected: str, code: int, said: str) -> None:
     """A full disk, a reader who has gone, a closed stream: a sentence if one can be said, and the right code."""
-    done = _run(words, redirected=redirected, **HERE, PATH=os.environ["PATH"])
+    process = _run(words, redirected=redirected, **HERE, PATH=os.environ["PATH"])
 
-    assert (code, True) == (done.returncode, said in done.stderr), done.stderr
-    assert "unexpected" not in done.stderr
-    assert "Exception" not in done.stderr
+    assert (code, True) == (process.returncode, said in process.stderr), process.stderr
+    assert "unexpected" not in process.stderr
+    assert "Exception" not in process.stderr
 
 
 @pytest.mark.parametrize("folder", ["/proc/loadbell", "/dev/null/loadbell"])
 @pytest.mark.parametrize("words", [SETUP, ("serve", "--port", "0"), ("users", "reset-password", "a@b.example")])
 def test_a_folder_that_can_not_be_written(words: tuple[str, ...], folder: str) -> None:
     """A read-only one, or none at all."""
-    done = loadbell(*words, LOADBELL_DATA_DIR=folder)
+    process = loadbell(*words, LOADBELL_DATA_DIR=folder)
 
-    assert (4, True) == (done.returncode, f"{folder}" in done.stderr)
-    assert "unexpected" not in done.stderr
+    assert (4, True) == (process.returncode, f"{folder}" in process.stderr)
+    assert "unexpected" not in process.stderr
 
 
 @pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-"])
@@ -127,8 +127,8 @@ def test_a_server_whose_log_can_not_be_written_serves(redirected: str, tmp_path:
     try:
         assert server.stdout is not None
         url = server.stdout.readline().removeprefix("loadbell is listening on ").strip()
-        done = loadbell("channels", "list", LOADBELL_URL=url, LOADBELL_TOKEN="lb_x")
-        assert "LOADBELL_TOKEN was not accepted" in done.stderr
+        process = loadbell("channels", "list", LOADBELL_URL=url, LOADBELL_TOKEN="lb_x")
+        assert "LOADBELL_TOKEN was not accepted" in process.stderr
         server.send_signal(signal.SIGTERM)
         assert 0 == server.wait(20)
     finally:
@@ -145,10 +145,10 @@ def test_without_a_folder_for_temporary_files(tmp_path: Path) -> None:
         "from loadbell.cli import main",
         "main(['serve', '--port', '0'])",
     ]
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", "\n".join(lines)],
         env=os.environ | {"LOADBELL_DATA_DIR": str(tmp_path), "LOADBELL_CA_FILE": str(tmp_path / "ca.pem")},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    assert (4, True) == (done.returncode, "The sender can't be started: No usable temporary" in done.stderr)
+    assert (4, True) == (process.returncode, "The sender can't be started: No usable temporary" in process.stderr)

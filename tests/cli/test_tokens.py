@@ -21,7 +21,7 @@ def test_a_token_from_its_beginning_to_its_end(site: ApiSite, ask: Ask) -> None:
     used = ask("tokens", "list")
     revoked = ask("tokens", "revoke", number)
 
-    assert [(0, "")] * 4 == [(done.returncode, done.stderr) for done in (added, unused, run, revoked)]
+    assert [(0, "")] * 4 == [(process.returncode, process.stderr) for process in (added, unused, run, revoked)]
     assert f"Token {number} is added. It expires in 90 d.\nToken, shown this once: lb_" in added.stdout
     (line,) = [line for line in unused.stdout.splitlines() if "nightly" in line]
     cells = [number, f"{token[:8]}…", "nightly", "report", f"project {project}", f"user {site.ours.user_id}"]
@@ -52,8 +52,8 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
         "scope": ask("tokens", "add", "n", "--scope", "read", LOADBELL_TOKEN=site.token(scope=Scope.READ)),
     }
 
-    assert {(1, "")} == {(done.returncode, done.stdout) for done in refused.values()}
-    assert [] == [(word, done.stderr) for word, done in refused.items() if word not in done.stderr]
+    assert {(1, "")} == {(process.returncode, process.stdout) for process in refused.values()}
+    assert [] == [(word, process.stderr) for word, process in refused.items() if word not in process.stderr]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_what_the_server_refuses(site: ApiSite, ask: Ask) -> None:
 )
 def test_wrong_usage(words: list[str]) -> None:
     """What can't be meant exits with 2 before a server is asked, and shows no stack trace."""
-    done = loadbell("tokens", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
+    process = loadbell("tokens", *words, LOADBELL_URL="http://127.0.0.1:9", LOADBELL_TOKEN="lb_x")
 
-    assert 2 == done.returncode
-    assert "Traceback" not in done.stderr
+    assert 2 == process.returncode
+    assert "Traceback" not in process.stderr

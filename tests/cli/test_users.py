@@ -44,10 +44,10 @@ def test_a_password_is_reset_beside_a_running_server(
     session = Client(server.url).ok("POST", "/sessions", {"email": EMAIL, "password": setup_output["password"]})[
         "session"
     ]
-    done = _users(tmp_path, "reset-password", "Owner@Example.org", "--json")
-    answer = json.loads(done.stdout)
+    process = _users(tmp_path, "reset-password", "Owner@Example.org", "--json")
+    answer = json.loads(process.stdout)
 
-    assert (0, "") == (done.returncode, done.stderr)
+    assert (0, "") == (process.returncode, process.stderr)
     assert ["email", "sessions_ended", "password"] == list(answer)
     assert 1 == answer["sessions_ended"]
     assert (401, 201) == (_enter(server.url, setup_output["password"]), _enter(server.url, answer["password"]))
@@ -59,14 +59,14 @@ def test_a_password_is_reset_beside_a_running_server(
 def test_a_password_comes_from_stdin(setup_output: dict[str, object], server: Server, tmp_path: Path) -> None:
     """Then it is not printed; what can't be a password is refused, unseen, and changes nothing."""
     short = _users(tmp_path, "reset-password", EMAIL, "--password-stdin", stdin="sentinel\n")
-    done = _users(tmp_path, "reset-password", EMAIL, "--password-stdin", stdin="another horse\n")
+    process = _users(tmp_path, "reset-password", EMAIL, "--password-stdin", stdin="another horse\n")
 
     assert (1, "") == (short.returncode, short.stdout)
     assert "password: give 10 to 1000 characters" in short.stderr
     assert "sentinel" not in short.stderr
-    assert 0 == done.returncode
-    assert "another horse" not in done.stdout + done.stderr
-    assert "API tokens go on working" in done.stdout
+    assert 0 == process.returncode
+    assert "another horse" not in process.stdout + process.stderr
+    assert "API tokens go on working" in process.stdout
     assert 201 == _enter(server.url, "another horse")
 
 
@@ -83,11 +83,11 @@ def test_users_are_listed(setup_output: dict[str, object], tmp_path: Path) -> No
 
 def test_nobody_of_that_address(setup_output: dict[str, object], tmp_path: Path) -> None:
     """Exit code 1, saying so and where to look."""
-    done = _users(tmp_path, "reset-password", "nobody@example.org")
+    process = _users(tmp_path, "reset-password", "nobody@example.org")
 
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "There is no user nobody@example.org." in done.stderr
-    assert "users list" in done.stderr
+    assert (1, "") == (process.returncode, process.stdout)
+    assert "There is no user nobody@example.org." in process.stderr
+    assert "users list" in process.stderr
 
 
 def test_a_write_waits_for_another_one(setup_output: dict[str, object], server: Server, tmp_path: Path) -> None:
@@ -97,10 +97,10 @@ def test_a_write_waits_for_another_one(setup_output: dict[str, object], server: 
         other.execute("BEGIN IMMEDIATE")
         release = threading.Timer(1, other.execute, ["ROLLBACK"])
         release.start()
-        done = _users(tmp_path, "reset-password", EMAIL)
+        process = _users(tmp_path, "reset-password", EMAIL)
         release.join()
 
-    assert 0 == done.returncode, done.stderr
+    assert 0 == process.returncode, process.stderr
 
 
 @pytest.mark.parametrize("revision", ["0002", "9999"])
@@ -112,21 +112,21 @@ def test_a_schema_of_another_version_is_left_alone(
     with closing(sqlite3.connect(path)) as database:
         database.execute(f"UPDATE alembic_version SET version_num = '{revision}'")
         database.commit()
-    done = _users(tmp_path, "list")
+    process = _users(tmp_path, "list")
     with closing(sqlite3.connect(path)) as database:
         (kept,) = database.execute("SELECT version_num FROM alembic_version").fetchone()
 
-    assert (4, "") == (done.returncode, done.stdout)
-    assert f"has the schema {revision}" in done.stderr
+    assert (4, "") == (process.returncode, process.stdout)
+    assert f"has the schema {revision}" in process.stderr
     assert revision == kept
 
 
 def test_no_database_is_made(tmp_path: Path) -> None:
     """Exit code 4 where there is none, and there is none afterwards, nor a key."""
-    done = _users(tmp_path, "list")
+    process = _users(tmp_path, "list")
 
-    assert (4, "") == (done.returncode, done.stdout)
-    assert "loadbell setup" in done.stderr
+    assert (4, "") == (process.returncode, process.stdout)
+    assert "loadbell setup" in process.stderr
     assert [] == list(tmp_path.iterdir())
 
 
@@ -146,7 +146,7 @@ def test_postgresql(postgres_store: str, tmp_path: Path) -> None:
     environment = {"LOADBELL_DATABASE_URL": postgres_store, "LOADBELL_SECRET_KEY": KEY}
     set_up(tmp_path, environment)
     with Server(tmp_path, environment) as server:
-        done = _users(tmp_path, "reset-password", EMAIL, "--password-stdin", stdin="another horse\n", **environment)
+        process = _users(tmp_path, "reset-password", EMAIL, "--password-stdin", stdin="another horse\n", **environment)
 
-        assert 0 == done.returncode, done.stderr
+        assert 0 == process.returncode, process.stderr
         assert 201 == _enter(server.url, "another horse")

@@ -200,12 +200,12 @@ def test_a_worker(run: Run, stub: Stub, folder: Path, options: str, variables: d
     """A wrapped worker reports nothing, for its master does, and says so in one line; its exit code is kept."""
     (folder / "locust.conf").write_text(config, encoding="utf-8")
 
-    done = run("--", fake_tool(folder, "locust", "exit 3"), *options.split(), **variables)
+    process = run("--", fake_tool(folder, "locust", "exit 3"), *options.split(), **variables)
 
-    assert (3, []) == (done.returncode, stub.calls)
+    assert (3, []) == (process.returncode, stub.calls)
     assert [
         "loadbell: a worker of locust only makes load for its master: wrap the master; this is not reported"
-    ] == done.stderr.splitlines()
+    ] == process.stderr.splitlines()
 
 
 def test_no_worker() -> None:

@@ -80,9 +80,9 @@ def test_lost_workers_are_named(folder: Path, lost: list[str], sentence: str | N
 )
 def test_an_end_with_a_lost_worker(former: ToolResult, expected: tuple[int, str, str]) -> None:
     """It is told beside all else, and leaves the result unknown unless it is failed anyway."""
-    found = former.without_workers("LOST")
+    tool_result = former.without_workers("LOST")
 
-    assert expected == (found.status, found.result, found.note)
+    assert expected == (tool_result.status, tool_result.result, tool_result.note)
 
 
 IN_PARTS = """

@@ -20,7 +20,7 @@ def own_lines(stderr: str) -> list[str]:
 def test_reports_a_run(run: Run, stub: Stub, tmp_path: Path) -> None:
     """A run is created as Running, and ended with status, result and what was measured; its URL stands on stderr."""
     before = datetime.now(UTC)
-    done = run("--", fake_tool(tmp_path, "k6", "exit 0"), "run", "script.js")
+    process = run("--", fake_tool(tmp_path, "k6", "exit 0"), "run", "script.js")
 
     (created,) = stub.created
     assert before <= datetime.fromisoformat(created.pop("started_at")) <= datetime.now(UTC)
@@ -30,8 +30,8 @@ def test_reports_a_run(run: Run, stub: Stub, tmp_path: Path) -> None:
     assert end["duration_s"] == end["metrics"]["duration_s"]
     assert (3, "unknown", 0) == (end["status"], end["result"], end["metrics"]["exit_code"])
     assert "exit code 0: no threshold was crossed, if there is any" == end["note"]
-    assert [f"loadbell: Status 3, result unknown: {stub.url}/runs/7"] == done.stderr.splitlines()
-    assert (0, "") == (done.returncode, done.stdout)
+    assert [f"loadbell: Status 3, result unknown: {stub.url}/runs/7"] == process.stderr.splitlines()
+    assert (0, "") == (process.returncode, process.stdout)
 
 
 def test_sends_what_it_was_told(run: Run, stub: Stub) -> None:
@@ -75,9 +75,9 @@ def test_never_sends_the_command_line(run: Run, stub: Stub) -> None:
 )
 def test_never_says_the_command_line(run: Run, stub: Stub, arguments: list[str]) -> None:
     """However a command line was quoted or mistyped, no secret in it reaches stderr by wrap, or the server."""
-    done = run(*arguments)
+    process = run(*arguments)
 
-    assert "s3cret" not in "\n".join(own_lines(done.stderr)) + done.stderr.partition("loadbell wrap: error")[2]
+    assert "s3cret" not in "\n".join(own_lines(process.stderr)) + process.stderr.partition("loadbell wrap: error")[2]
     assert "s3cret" not in json.dumps([(call.path, call.raw, call.headers) for call in stub.calls])
 
 
@@ -104,26 +104,26 @@ def test_asks_for_a_name(run: Run, stub: Stub, tmp_path: Path) -> None:
 )
 def test_exit_codes(run: Run, stub: Stub, tmp_path: Path, tool: str, code: int, expected: dict[str, object]) -> None:  # noqa: PLR0913, PLR0917 - three fixtures and three parameters
     """The exit code is the tool's, and is reported as what this tool proves by it."""
-    done = run("--", fake_tool(tmp_path, tool, f"exit {code}"))
+    process = run("--", fake_tool(tmp_path, tool, f"exit {code}"))
 
-    assert code == done.returncode
+    assert code == process.returncode
     assert expected == {key: value for key, value in stub.end.items() if key not in {"metrics", "duration_s"}}
 
 
 def test_killed(run: Run, stub: Stub) -> None:
     """A tool killed by a signal that nobody sent to wrap ends as aborted by the system; wrap exits with 128+N."""
-    done = run("--", "sh", "-c", "kill -KILL $$")
+    process = run("--", "sh", "-c", "kill -KILL $$")
 
-    assert 137 == done.returncode
+    assert 137 == process.returncode
     assert (8, "unknown", "killed by SIGKILL") == (stub.end["status"], stub.end["result"], stub.end["note"])
 
 
 def test_not_found(run: Run, stub: Stub) -> None:
     """A command that does not exist gives 127 and a message; its run is told as one that never was Running."""
-    done = run("--", "/nowhere/k7", "--token", "s3cret")
+    process = run("--", "/nowhere/k7", "--token", "s3cret")
 
-    assert 127 == done.returncode
-    assert "loadbell: /nowhere/k7: command not found" == own_lines(done.stderr)[0]
+    assert 127 == process.returncode
+    assert "loadbell: /nowhere/k7: command not found" == own_lines(process.stderr)[0]
     assert -1 == stub.created[0]["status"]
     assert (8, "unknown", "k7: command not found") == (stub.end["status"], stub.end["result"], stub.end["note"])
 
@@ -132,10 +132,10 @@ def test_not_executable(run: Run, stub: Stub, tmp_path: Path) -> None:
     """A file that can't be executed gives 126 and a message."""
     (tmp_path / "tool").write_text("x", encoding="utf-8")
 
-    done = run("--", str(tmp_path / "tool"))
+    process = run("--", str(tmp_path / "tool"))
 
-    assert 126 == done.returncode
-    assert f"loadbell: {tmp_path / 'tool'}: Permission denied" == own_lines(done.stderr)[0]
+    assert 126 == process.returncode
+    assert f"loadbell: {tmp_path / 'tool'}: Permission denied" == own_lines(process.stderr)[0]
     assert (8, "tool: could not be executed") == (stub.end["status"], stub.end["note"])
 
 
@@ -184,10 +184,10 @@ def test_wrong_usage(run: Run, stub: Stub, tmp_path: Path, arguments: list[str])
     """Wrong usage exits with 2 before anything is started or sent, and says what is wrong."""
     witness = tmp_path / "started"
 
-    done = run(*arguments, str(witness)) if "touch" in arguments else run(*arguments)
+    process = run(*arguments, str(witness)) if "touch" in arguments else run(*arguments)
 
-    assert 2 == done.returncode
-    assert "loadbell wrap: error: " in done.stderr
+    assert 2 == process.returncode
+    assert "loadbell wrap: error: " in process.stderr
     assert not witness.exists()
     assert [] == stub.calls
 
@@ -212,10 +212,10 @@ def test_heartbeats_and_abort(run: Run, stub: Stub) -> None:
 
     stub.answer = answer
 
-    done = run("--", sys.executable, "-c", ON_SIGNAL.format(on_int="exit 0", on_term="exit 1"), hurried=True)
+    process = run("--", sys.executable, "-c", ON_SIGNAL.format(on_int="exit 0", on_term="exit 1"), hurried=True)
 
     assert len(beats) >= 3
-    assert 0 == done.returncode
+    assert 0 == process.returncode
     assert (6, "unknown") == (stub.end["status"], stub.end["result"])
     assert "stopped by an abort in loadbell" == stub.end["note"]
 
@@ -224,16 +224,16 @@ def test_abort_of_a_tool_that_ignores_sigint(run: Run, stub: Stub) -> None:
     """A tool that does not heed SIGINT is asked by SIGTERM after a while."""
     stub.answer = lambda call: (200, {"abort": True}) if call.path.endswith("/heartbeat") else None
 
-    done = run("--", sys.executable, "-c", ON_SIGNAL.format(on_int="ignore", on_term="exit 9"), hurried=True)
+    process = run("--", sys.executable, "-c", ON_SIGNAL.format(on_int="ignore", on_term="exit 9"), hurried=True)
 
-    assert (9, 6) == (done.returncode, stub.end["status"])
+    assert (9, 6) == (process.returncode, stub.end["status"])
 
 
 def test_output_is_the_tools_own(environment: dict[str, str]) -> None:
     """Standard input, output and error are the tool's, byte for byte, however much it is."""
     script = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read() * 300_000); sys.stderr.write('err')"
 
-    done = subprocess.run(
+    process = subprocess.run(
         wrap_command("--", sys.executable, "-c", script),
         env=environment,
         input=b"\x00\xff in\n",
@@ -242,8 +242,8 @@ def test_output_is_the_tools_own(environment: dict[str, str]) -> None:
         check=True,
     )
 
-    assert b"\x00\xff in\n" * 300_000 == done.stdout
-    assert done.stderr.startswith(b"err")
+    assert b"\x00\xff in\n" * 300_000 == process.stdout
+    assert process.stderr.startswith(b"err")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -256,12 +256,12 @@ def test_closed_streams(environment: dict[str, str], stub: Stub, tmp_path: Path,
 
     plain = subprocess.run(["sh", "-c", shell, "sh", tool], check=False, timeout=30)
     expected = found.read_text(encoding="utf-8")
-    done = subprocess.run(
+    process = subprocess.run(
         ["sh", "-c", shell, "sh", *wrap_command("--", tool)], env=environment, check=False, timeout=30
     )
 
     assert expected == found.read_text(encoding="utf-8")
-    assert (4, 4) == (plain.returncode, done.returncode)
+    assert (4, 4) == (plain.returncode, process.returncode)
     assert "exit code 4" == stub.end["note"]
 
 

@@ -153,7 +153,9 @@ def test_others_are_left_alone(start: Start, stub: Stub, load: Load) -> None:
 
 def test_names_of_what_is_left() -> None:
     """What could not be stopped is told by its program and number; a name that may hold anything is not."""
-    left = [Process(5, 1, "vegeta", 0, has_ended=False), Process(6, 1, "https://u:p@h", 0, has_ended=False)]
+    processes = [Process(5, 1, "vegeta", 0, has_ended=False), Process(6, 1, "https://u:p@h", 0, has_ended=False)]
 
-    assert "vegeta (5), 6" == describe_processes(left)
-    assert "vegeta (5), vegeta (5), vegeta (5), vegeta (5), vegeta (5) and 2 more" == describe_processes(left[:1] * 7)
+    assert "vegeta (5), 6" == describe_processes(processes)
+    assert "vegeta (5), vegeta (5), vegeta (5), vegeta (5), vegeta (5) and 2 more" == describe_processes(
+        processes[:1] * 7
+    )

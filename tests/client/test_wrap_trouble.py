@@ -45,11 +45,11 @@ def test_a_dead_server(run: Run) -> None:
     """With nobody listening the tool is untouched; the cost is a few seconds and one line."""
     began = time.monotonic()
 
-    done = run("--", "sh", "-c", "echo out; exit 5", LOADBELL_URL="http://127.0.0.1:9")
+    process = run("--", "sh", "-c", "echo out; exit 5", LOADBELL_URL="http://127.0.0.1:9")
 
     assert time.monotonic() - began < 9
-    assert (5, "out\n") == (done.returncode, done.stdout)
-    (line,) = done.stderr.splitlines()
+    assert (5, "out\n") == (process.returncode, process.stdout)
+    (line,) = process.stderr.splitlines()
     assert line.startswith("loadbell: this run was not reported, loadbell can't be reached: ")
 
 
@@ -57,13 +57,13 @@ def test_a_hanging_server(run: Run) -> None:
     """A server that never answers costs a few seconds and one line too."""
     with hanging() as url:
         began = time.monotonic()
-        done = run("--", "sh", "-c", "exit 5", LOADBELL_URL=url)
+        process = run("--", "sh", "-c", "exit 5", LOADBELL_URL=url)
 
     assert time.monotonic() - began < 9
-    assert 5 == done.returncode
+    assert 5 == process.returncode
     assert (
         ["loadbell: this run was not reported, loadbell can't be reached: it did not answer in time"]
-    ) == done.stderr.splitlines()
+    ) == process.stderr.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -80,10 +80,10 @@ def test_a_refusal(run: Run, stub: Stub, answer: Answer, line: str) -> None:
     """A server that refuses the run is asked once; the tool runs, and one line says why."""
     stub.answer = lambda _: answer
 
-    done = run("--", "sh", "-c", "exit 5")
+    process = run("--", "sh", "-c", "exit 5")
 
-    assert 5 == done.returncode
-    assert [f"loadbell: this run is not reported: {line}"] == done.stderr.splitlines()
+    assert 5 == process.returncode
+    assert [f"loadbell: this run is not reported: {line}"] == process.stderr.splitlines()
     assert 1 == len(stub.calls)
 
 
@@ -114,9 +114,9 @@ def test_a_refusal(run: Run, stub: Stub, answer: Answer, line: str) -> None:
 )
 def test_a_bad_setting(run: Run, extra: dict[str, str], line: str) -> None:
     """Without a usable address and token the tool runs all the same, and one line names what is wrong."""
-    done = run("--", "sh", "-c", "exit 5", **extra)
+    process = run("--", "sh", "-c", "exit 5", **extra)
 
-    assert (5, [f"loadbell: {line}"]) == (done.returncode, done.stderr.splitlines())
+    assert (5, [f"loadbell: {line}"]) == (process.returncode, process.stderr.splitlines())
 
 
 def test_a_path_prefix(run: Run, stub: Stub) -> None:
@@ -136,13 +136,13 @@ def test_trouble_is_retried_with_one_key(run: Run, stub: Stub) -> None:
 
     stub.answer = stumble
 
-    done = run("--", "true")
+    process = run("--", "true")
 
     creates = [call for call in stub.calls if call.method == "POST"]
     assert 3 == len(creates)
     assert 1 == len({(call.headers["Idempotency-Key"], call.raw) for call in creates})
     assert 3 == len(stub.ends)
-    assert f"loadbell: Status 3, result unknown: {stub.url}/runs/7\n" == done.stderr
+    assert f"loadbell: Status 3, result unknown: {stub.url}/runs/7\n" == process.stderr
 
 
 def test_each_run_has_its_own_key(run: Run, stub: Stub) -> None:
@@ -172,7 +172,7 @@ def test_a_run_created_late(run: Run, stub: Stub, tmp_path: Path) -> None:
     assert [2, 2] == [body["status"] for body in stub.created]
     assert 3 == stub.end["status"]
     began = {datetime.fromisoformat(body["started_at"]) for body in stub.created}
-    sent = [parsedate_to_datetime(call.headers["Date"]) for call in stub.calls if call.method == "POST"]
+    times = [parsedate_to_datetime(call.headers["Date"]) for call in stub.calls if call.method == "POST"]
     assert 1 == len(began)
-    assert all(timedelta(seconds=-1) < at - next(iter(began)) < timedelta(seconds=30) for at in sent)
+    assert all(timedelta(seconds=-1) < at - next(iter(began)) < timedelta(seconds=30) for at in times)
     assert 0.6 <= stub.end["duration_s"] == stub.end["metrics"]["duration_s"]

@@ -116,10 +116,12 @@ def test_from_the_third_rate_limit_in_a_row_the_schedule_decides(hint: int | Non
     channel = [_after(limited, rate_limits=count, schedule=schedule) for count in (2, 3)]
     delivery = [_after(limited, number=number, retry_index=1, schedule=schedule) for number in (4, 5)]
 
-    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [one.throttle_until for one in channel]
-    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [one.due_at for one in channel]
-    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [one.due_at for one in delivery]
-    assert all(one.throttle_until is not None and one.throttle_until <= NOW + 99 * SECOND for one in delivery)
+    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [verdict.throttle_until for verdict in channel]
+    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [verdict.due_at for verdict in channel]
+    assert [NOW + 100 * SECOND, NOW + 900 * SECOND] == [verdict.due_at for verdict in delivery]
+    assert all(
+        verdict.throttle_until is not None and verdict.throttle_until <= NOW + 99 * SECOND for verdict in delivery
+    )
 
 
 def test_a_longer_wish_than_the_schedule_is_obeyed() -> None:

@@ -21,10 +21,10 @@ DISTRIBUTIONS: dict[str, Callable[[random.Random], float]] = {
 
 
 def histogram_of(values: list[float]) -> Histogram:
-    found = Histogram()
+    histogram = Histogram()
     for value in values:
-        found.add(value)
-    return found
+        histogram.add(value)
+    return histogram
 
 
 def exact(values: list[float], percent: float) -> float:
@@ -65,16 +65,16 @@ def test_merging_loses_nothing(first: list[float], second: list[float]) -> None:
     """Two that are merged are the one of all values."""
     merged = histogram_of(first)
     merged.merge(histogram_of(second))
-    whole = histogram_of(first + second)
+    histogram = histogram_of(first + second)
 
-    assert (whole.buckets, whole.count) == (merged.buckets, merged.count)
-    assert (whole.least, whole.greatest) == (merged.least, merged.greatest)
-    assert pytest.approx(whole.sum) == merged.sum
+    assert (histogram.buckets, histogram.count) == (merged.buckets, merged.count)
+    assert (histogram.least, histogram.greatest) == (merged.least, merged.greatest)
+    assert pytest.approx(histogram.sum) == merged.sum
 
 
 def test_of_nothing_nothing_is_known() -> None:
     """No percentile and no mean; of one value both are that value."""
-    nothing, one = Histogram(), histogram_of([42.0])
+    nothing, histogram = Histogram(), histogram_of([42.0])
 
     assert (None, None) == (nothing.percentile(95), nothing.mean)
-    assert (42.0, 42.0, 42.0) == (one.percentile(0), one.percentile(100), one.mean)
+    assert (42.0, 42.0, 42.0) == (histogram.percentile(0), histogram.percentile(100), histogram.mean)

@@ -73,10 +73,10 @@ def test_the_order_of_pushes_says_nothing(order: list[int], together: int) -> No
     mixed = [moments[at] for at in order]
     pushes = [list(chain.from_iterable(mixed[at : at + together])) for at in range(0, 12, together)]
 
-    whole, parts = merge_all(*moments), merge_all(*pushes)
+    measurements, parts = merge_all(*moments), merge_all(*pushes)
 
-    assert msgspec.to_builtins(build_samples(whole)) == msgspec.to_builtins(build_samples(parts))
-    assert whole.totals == parts.totals
+    assert msgspec.to_builtins(build_samples(measurements)) == msgspec.to_builtins(build_samples(parts))
+    assert measurements.totals == parts.totals
 
 
 def test_a_long_run_keeps_a_bounded_course() -> None:

@@ -42,7 +42,7 @@ def test_a_figure_in_words(name: str, value: float, label: str, text: str) -> No
 )
 def test_two_runs_compare(now: dict[str, float], earlier: dict[str, float], words: list[str]) -> None:
     """By p95 and failed requests, as far as both have them; 1 % is no difference."""
-    assert words == [one.description for one in compare_metrics(now, earlier)]
+    assert words == [comparison.description for comparison in compare_metrics(now, earlier)]
 
 
 def test_a_comparison_says_what_was() -> None:

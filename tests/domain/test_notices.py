@@ -127,9 +127,9 @@ ENDS = {
 
 def test_every_end_has_its_headline_and_tone() -> None:
     """Each final status with each result is told in the words of the table."""
-    found = {(status, result): make_notice(status=status, result=result) for status in FINAL for result in Result}
+    body = {(status, result): make_notice(status=status, result=result) for status in FINAL for result in Result}
 
-    assert {end: (notice.headline, notice.tone) for end, notice in found.items()} == ENDS
+    assert {end: (notice.headline, notice.tone) for end, notice in body.items()} == ENDS
 
 
 def test_nothing_is_good_without_proof() -> None:
@@ -153,17 +153,17 @@ def test_a_start_tells_what_is_known_by_then() -> None:
 
 def test_an_end_tells_how_long_it_took_and_how_it_ended() -> None:
     """Start, end, the time between them, status in the legacy words, and result."""
-    said = facts(make_notice(status=RunStatus.TIMED_OUT))
+    body = facts(make_notice(status=RunStatus.TIMED_OUT))
 
-    assert ("1 min 30 s", "Timed out", "unknown") == (said["Duration"], said["Status"], said["Result"])
-    assert said["Started"] < said["Ended"]
+    assert ("1 min 30 s", "Timed out", "unknown") == (body["Duration"], body["Status"], body["Result"])
+    assert body["Started"] < body["Ended"]
 
 
 def test_what_is_not_known_is_left_out() -> None:
     """A run that ended before it ran has no start and no duration; an unknown trigger is not told."""
-    said = facts(make_notice(status=RunStatus.ABORTED_BY_USER, started_at=None))
+    body = facts(make_notice(status=RunStatus.ABORTED_BY_USER, started_at=None))
 
-    assert not {"Started", "Duration", "Trigger"} & set(said)
+    assert not {"Started", "Duration", "Trigger"} & set(body)
 
 
 @pytest.mark.parametrize(

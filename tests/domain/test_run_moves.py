@@ -81,11 +81,11 @@ def test_the_table_of_moves(current: int, wanted: int) -> None:
     with pytest.raises(IllegalMove) as refused:
         check_move(RunStatus(current), RunStatus(wanted))
 
-    told = str(refused.value)
-    assert f"{TEXTS[current]} ({current})" in told
-    assert f"{TEXTS[wanted]} ({wanted})" in told
+    text = str(refused.value)
+    assert f"{TEXTS[current]} ({current})" in text
+    assert f"{TEXTS[wanted]} ({wanted})" in text
     ahead = ", ".join(f"{code} {TEXTS[code]}" for code in sorted(LEGAL[current]))
-    assert told.endswith(f" From here it may become: {ahead}." if ahead else " It has ended; report a new run instead.")
+    assert text.endswith(f" From here it may become: {ahead}." if ahead else " It has ended; report a new run instead.")
 
 
 def test_a_run_begins_before_an_abort_or_tells_of_its_end() -> None:

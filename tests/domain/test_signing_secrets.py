@@ -15,8 +15,8 @@ def test_the_former_secret_stays_live_until_the_overlap_is_over() -> None:
     """After a rotation the new secret comes first, and the former one is live until its end, not at it."""
     secrets = rotate_secrets([SigningSecret("old")], "new", until=NOW + 10, now=NOW)
 
-    assert ["new", "old"] == [one.secret for one in live_secrets(secrets, NOW + 9)]
-    assert ["new"] == [one.secret for one in live_secrets(secrets, NOW + 10)]
+    assert ["new", "old"] == [signing_secret.secret for signing_secret in live_secrets(secrets, NOW + 9)]
+    assert ["new"] == [signing_secret.secret for signing_secret in live_secrets(secrets, NOW + 10)]
 
 
 def test_a_rotation_drops_what_has_expired() -> None:
@@ -31,9 +31,9 @@ def test_an_overlap_only_shortens() -> None:
     stored = rotate_secrets([SigningSecret("a")], "b", until=NOW + 100, now=NOW)
 
     longer = rotate_secrets(stored, "c", until=NOW + 500, now=NOW)
-    assert [None, NOW + 500, NOW + 100] == [one.expires_at for one in longer]
+    assert [None, NOW + 500, NOW + 100] == [signing_secret.expires_at for signing_secret in longer]
     shorter = rotate_secrets(stored, "c", until=NOW + 50, now=NOW)
-    assert [None, NOW + 50, NOW + 50] == [one.expires_at for one in shorter]
+    assert [None, NOW + 50, NOW + 50] == [signing_secret.expires_at for signing_secret in shorter]
     assert (SigningSecret("c"),) == rotate_secrets(stored, "c", until=NOW, now=NOW)
 
 

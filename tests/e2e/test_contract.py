@@ -39,19 +39,19 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """One server for the tests of this module."""
     data_dir = tmp_path_factory.mktemp("contract")
-    made = set_up(data_dir)
+    body = set_up(data_dir)
     with ScriptedReceiver() as receiver, Server(data_dir) as server:
-        client = Client(server.url, made["token"])
+        client = Client(server.url, body["token"])
         channel = client.ok(
             "POST",
-            f"/organizations/{made['organization_id']}/channels",
+            f"/organizations/{body['organization_id']}/channels",
             {
                 "kind": "webhook",
                 "name": "receiver",
                 "settings": {"url": f"{receiver.url}hook?key=s3cret-key", "headers": {"X-Team": "performance-team"}},
             },
         )
-        yield Site(client, receiver, made, channel)
+        yield Site(client, receiver, body, channel)
 
 
 def _expected(site: Site, run: dict[str, Any], status: int, text: str, event: str) -> bytes:
@@ -118,12 +118,12 @@ def test_a_receiver_can_verify_the_signature(site: Site) -> None:
 def test_the_log_shows_no_secret(site: Site) -> None:
     """Neither the URL's path and query nor a custom header's value is in any answer of the API."""
     site.client.ok("POST", f"/channels/{site.channel['id']}/test")
-    listed = site.client.call("GET", f"/organizations/{site.made['organization_id']}/channels").body
+    data = site.client.call("GET", f"/organizations/{site.made['organization_id']}/channels").body
     deliveries = site.client.ok("GET", f"/channels/{site.channel['id']}/deliveries")["items"]
-    shown = [listed] + [site.client.call("GET", f"/deliveries/{item['id']}").body for item in deliveries]
+    items = [data] + [site.client.call("GET", f"/deliveries/{item['id']}").body for item in deliveries]
 
-    assert len(shown) > 1
-    assert [] == [body for body in shown if b"s3cret-key" in body or b"/hook" in body or b"performance-team" in body]
+    assert len(items) > 1
+    assert [] == [body for body in items if b"s3cret-key" in body or b"/hook" in body or b"performance-team" in body]
 
 
 def test_stopping_ends_well(tmp_path: Path) -> None:

@@ -78,8 +78,8 @@ def thresholds(target: Target) -> None:
         "POST", "//v1/tests", {"name": "x"}, headers={"Authorization": f"Token {target.token}"}
     )["reference_id"]
     text = "value<" + "1" * 100_000 + "x"
-    said = {"run_status": 3, "result_status": 1, "thresholds": {"http_req_duration": {text: True}}}
-    target.ask("POST", f"//v1/tests/{run}", said)
+    body = {"run_status": 3, "result_status": 1, "thresholds": {"http_req_duration": {text: True}}}
+    target.ask("POST", f"//v1/tests/{run}", body)
 
 
 def series(target: Target) -> None:
@@ -125,9 +125,9 @@ def test_all_attacks_at_once_are_hardly_felt(tmp_path: Path) -> None:
 
 def _attack(data_dir: Path, form: Form) -> None:
     _many_files()
-    made = set_up(data_dir)
+    body = set_up(data_dir)
     with Server(data_dir) as server:
-        client = Client(server.url, made["token"])
+        client = Client(server.url, body["token"])
         target = Target(server.url, client.ok("POST", "/tokens", {"name": "n", "scope": "report"})["token"], form.scale)
         for _ in range(20):
             client.ok("POST", "/runs", {"name": "warm"})

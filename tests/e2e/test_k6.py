@@ -92,18 +92,18 @@ class Site:
             **QUICK,
             **environment,
         }
-        named = words or ("run", "--out", "cloud")
-        summary = ["--summary-export", str(self.folder / "summary.json")] if "run" == named[0] else []
+        items = words or ("run", "--out", "cloud")
+        summary = ["--summary-export", str(self.folder / "summary.json")] if "run" == items[0] else []
         return subprocess.Popen(
-            [K6, *named, "--address", "", "--no-color", "--include-system-env-vars", *summary, str(script)],
+            [K6, *items, "--address", "", "--no-color", "--include-system-env-vars", *summary, str(script)],
             env={name: value for name, value in ours.items() if value},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
 
     def newest(self) -> dict[str, Any]:
         """The newest run."""
-        found: dict[str, Any] = self.client.ok("GET", "/runs?limit=1")["items"][0]
-        return found
+        body: dict[str, Any] = self.client.ok("GET", "/runs?limit=1")["items"][0]
+        return body
 
     def events(self, run_id: int) -> list[tuple[str, int]]:
         """What the receiver was told of the run."""
@@ -114,15 +114,15 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """An installation that is not running yet."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     port = free_port()
     with ScriptedReceiver() as receiver, ScriptedReceiver() as target:
-        site = Site(tmp_path, port, made, "", receiver, target.url)
+        site = Site(tmp_path, port, body, "", receiver, target.url)
         with site.server():
             channel = {"kind": "webhook", "name": "receiver", "settings": {"url": receiver.url}}
-            site.client.ok("POST", f"/organizations/{made['organization_id']}/channels", channel)
+            site.client.ok("POST", f"/organizations/{body['organization_id']}/channels", channel)
             token = site.client.ok("POST", "/tokens", {"name": "k6", "scope": "report"})["token"]
-        yield Site(tmp_path, port, made, token, receiver, target.url)
+        yield Site(tmp_path, port, body, token, receiver, target.url)
 
 
 def _wait_for_end(process: subprocess.Popen[str]) -> tuple[int, str]:
@@ -267,8 +267,8 @@ def test_several_k6_push_to_one_run(site: Site) -> None:
     """As on Kubernetes: the run is announced and ended by REST, K6_OUT stands for --out; users are added up."""
     with site.server():
         report = Client(site.client.url, site.token)
-        said = {"name": "nightly", "status": 1, "source": "k6", "watchdog_s": 60}
-        run = report.ok("POST", "/runs", said)["id"]
+        body = {"name": "nightly", "status": 1, "source": "k6", "watchdog_s": 60}
+        run = report.ok("POST", "/runs", body)["id"]
         shared = {"K6_OUT": "cloud", "K6_CLOUD_PUSH_REF_ID": str(run)}
         both = [site.k6({"vus": users, "duration": "4s"}, "run", **shared) for users in (2, 3)]
         assert [0, 0] == [_wait_for_end(one)[0] for one in both]

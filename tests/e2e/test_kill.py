@@ -96,20 +96,20 @@ def _misbehave(kind: str, chance: random.Random) -> Any:
 
 def _killed_rounds(data_dir: Path, place: str, receiver_kind: str, seed: int) -> None:
     chance = random.Random(seed)
-    made = set_up(data_dir)
+    body = set_up(data_dir)
     with ScriptedReceiver(_misbehave(receiver_kind, chance)) as receiver:
-        reporter = Reporter(made["token"])
+        reporter = Reporter(body["token"])
         for life in range(2):
             program: tuple[str, ...] = ("-m", "loadbell")
             if place not in {"anywhere", "accept"}:
                 program = (CRASHING, place, str(chance.randrange(1, 5)))
             try:
                 with Server(data_dir, ENVIRONMENT, program=program) as server:
-                    client = Client(server.url, made["token"])
+                    client = Client(server.url, body["token"])
                     if life == 0:
                         client.ok(
                             "POST",
-                            f"/organizations/{made['organization_id']}/channels",
+                            f"/organizations/{body['organization_id']}/channels",
                             {"kind": "webhook", "name": "receiver", "settings": {"url": f"{receiver.url}hook"}},
                         )
                         reporter.start(client)
@@ -119,10 +119,10 @@ def _killed_rounds(data_dir: Path, place: str, receiver_kind: str, seed: int) ->
             except DidNotStart:
                 assert life > 0, "the first life has nothing to die of before it answers"
         with Server(data_dir, ENVIRONMENT) as server:
-            client = Client(server.url, made["token"])
+            client = Client(server.url, body["token"])
             reporter.move_to(client)
             reporter.join(60)
-            path = f"/organizations/{made['organization_id']}/deliveries?limit=200"
+            path = f"/organizations/{body['organization_id']}/deliveries?limit=200"
             wait_until(
                 lambda: all(item["status"] == "delivered" for item in client.ok("GET", path)["items"]), timeout=60
             )

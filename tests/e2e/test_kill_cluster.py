@@ -175,19 +175,19 @@ def _kill_and_check(folder: Path, postgres_url: str, seed: int, kills: int) -> N
     }
     environment = server_environment(folder, changes)
     assert run_loadbell("migrate", environment=environment).returncode == 0
-    made = set_up(folder, changes)
+    body = set_up(folder, changes)
     with Receivers(seed) as receivers, _installation(folder, environment, chance) as processes:
         servers = [process for process in processes if process.is_server]
-        client = Client(str(servers[0].url), made["token"])
+        client = Client(str(servers[0].url), body["token"])
         channels = {
             kind: client.ok(
                 "POST",
-                f"/organizations/{made['organization_id']}/channels",
+                f"/organizations/{body['organization_id']}/channels",
                 {"kind": "webhook", "name": kind, "settings": {"url": receiver.url}},
             )["id"]
             for kind, receiver in receivers.all.items()
         }
-        reporters = [Reporter(servers, made["token"], seed + number) for number in range(REPORTERS)]
+        reporters = [Reporter(servers, body["token"], seed + number) for number in range(REPORTERS)]
         for reporter in reporters:
             reporter.start()
         for _ in range(kills):
@@ -207,8 +207,8 @@ def _kill_and_check(folder: Path, postgres_url: str, seed: int, kills: int) -> N
                 process.kill()
                 process.start(dies=False)
         runs = {run for reporter in reporters for run in reporter.runs}
-        client = Client(str(servers[0].url), made["token"])
-        deliveries = _count_delivered(client, made["organization_id"])
+        client = Client(str(servers[0].url), body["token"])
+        deliveries = _count_delivered(client, body["organization_id"])
         for kind, receiver in receivers.all.items():
             own = [item for item in deliveries if item["channel_id"] == channels[kind]]
             _check_channel(kind, own, receiver.requests, runs)

@@ -19,10 +19,10 @@ def test_a_kill_between_a_pause_and_its_notice_loses_neither(tmp_path: Path) -> 
         body = {"kind": "webhook", "name": name, "settings": {"url": url}, "subscription": subscription}
         return client.ok("POST", path, body)
 
-    with ScriptedReceiver([respond(410)]) as gone, ScriptedReceiver() as well:
+    with ScriptedReceiver([respond(410)]) as scripted_receiver, ScriptedReceiver() as well:
         with Server(tmp_path, ENVIRONMENT, program=(CRASHING, "record", "1")) as server:
             client = Client(server.url, made["token"])
-            paused = channel(client, "gone", gone.url, "test.started")
+            paused = channel(client, "gone", scripted_receiver.url, "test.started")
             channel(client, "well", well.url, "channel.paused")
             client.ok("POST", "/runs", {"name": "refused"})
             wait_until(lambda: server.process.poll() is not None)
@@ -40,5 +40,7 @@ def test_a_kill_between_a_pause_and_its_notice_loses_neither(tmp_path: Path) -> 
         told["event"], told["channel_id"], told["reason"],
     )  # fmt: skip
     assert 1 == len(well.requests)
-    assert 2 == len(gone.requests), "the attempt that could not be recorded was made again, under the same id"
-    assert 1 == len({request.header("X-LoadImpact-ID") for request in gone.requests})
+    assert 2 == len(scripted_receiver.requests), (
+        "the attempt that could not be recorded was made again, under the same id"
+    )
+    assert 1 == len({request.header("X-LoadImpact-ID") for request in scripted_receiver.requests})

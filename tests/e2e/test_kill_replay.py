@@ -54,11 +54,11 @@ def _live_and_die(data_dir: Path, place: str, chance: random.Random) -> None:
 def test_a_replay_survives_kill(tmp_path: Path, place: str) -> None:
     """Killed right after the request was answered and three times more, each delivery is sent, at most two again."""
     chance = random.Random(place)
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with ScriptedReceiver() as receiver:
         with Server(tmp_path, ENVIRONMENT) as server:
-            client = Client(server.url, made["token"])
-            channel, ids = _fail_deliveries(client, made["organization_id"], receiver)
+            client = Client(server.url, body["token"])
+            channel, ids = _fail_deliveries(client, body["organization_id"], receiver)
             before = len(receiver.requests)
             replay: dict[str, Any] = client.ok(
                 "POST", f"/channels/{channel}/replay", {"since": "2020-01-01T00:00:00Z", "statuses": ["failed"]}
@@ -68,7 +68,7 @@ def test_a_replay_survives_kill(tmp_path: Path, place: str) -> None:
         for _ in range(KILLS):
             _live_and_die(tmp_path, place, chance)
         with Server(tmp_path, ENVIRONMENT) as server:
-            client = Client(server.url, made["token"])
+            client = Client(server.url, body["token"])
             wait_until(lambda: client.ok("GET", at)["finished_at"] is not None, timeout=60)
             shown = client.ok("GET", at)
             rows = [client.ok("GET", f"/deliveries/{key}") for key in ids]

@@ -25,18 +25,18 @@ async def _fill(data_dir: Path, organization_id: int, channel_id: int) -> None:
 @pytest.mark.parametrize("way", ["drop", "deliver", "delete"])
 def test_a_sweep_survives_kill(tmp_path: Path, way: str) -> None:
     """Killed in two of its batches, it ends by itself; a run reported meanwhile is told, and held ones in order."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with ScriptedReceiver() as receiver:
         receiver.play([respond()])
         new: dict[str, Any] = {"kind": "webhook", "name": "r", "settings": {"url": receiver.url}}
-        at = f"/organizations/{made['organization_id']}/channels"
+        at = f"/organizations/{body['organization_id']}/channels"
         with Server(tmp_path) as server:
-            client = Client(server.url, made["token"])
+            client = Client(server.url, body["token"])
             channel, other = (client.ok("POST", at, new)["id"] for _ in range(2))
             client.ok("POST", f"/channels/{channel}/pause", {})
-        asyncio.run(_fill(tmp_path, made["organization_id"], channel))
+        asyncio.run(_fill(tmp_path, body["organization_id"], channel))
         with Server(tmp_path, program=(CRASHING, "sweep", "2")) as server:
-            client = Client(server.url, made["token"])
+            client = Client(server.url, body["token"])
             if way == "delete":
                 client.ok("DELETE", f"/channels/{channel}")
             else:
@@ -48,24 +48,24 @@ def test_a_sweep_survives_kill(tmp_path: Path, way: str) -> None:
         except DidNotStart:
             pass  # it came to its place before it answered
         with Server(tmp_path) as server:
-            client = Client(server.url, made["token"])
+            client = Client(server.url, body["token"])
             client.ok("POST", "/runs", {"name": "reported after the kill"})
             status = "delivered" if way == "deliver" else "cancelled"
             told = 1 if way == "delete" else 2
 
             def counted() -> dict[str, int]:
-                log = _log(client, made["organization_id"])
+                log = _log(client, body["organization_id"])
                 return {one: sum(item["status"] == one for item in log) for one in {item["status"] for item in log}}
 
             wait_until(
                 lambda: counted() in ({status: MANY, "delivered": told}, {"delivered": MANY + told}), timeout=120
             )
-            bodies = [item["id"] for item in reversed(_log(client, made["organization_id"])) if item["run_id"] is None]
+            bodies = [item["id"] for item in reversed(_log(client, body["organization_id"])) if item["run_id"] is None]
         sent = list(dict.fromkeys(request.header("X-LoadImpact-ID") for request in receiver.requests))
 
     assert MANY == len(bodies)
     if way == "deliver":
-        assert bodies == [one for one in sent if one in set(bodies)], "in order"
+        assert bodies == [text for text in sent if text in set(bodies)], "in order"
     else:
         assert told == len(sent)
     assert other != channel

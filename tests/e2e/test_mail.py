@@ -20,11 +20,11 @@ def test_a_server_killed_while_it_mails_leaves_the_mail_to_the_next(tmp_path: Pa
         talking.set()
         connection.recv(1)
 
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with misbehaving(hang) as dead, Server(tmp_path, _mail(dead.port)) as server:
-        invited = Client(server.url, made["token"]).ok(
+        invited = Client(server.url, body["token"]).ok(
             "POST",
-            f"/organizations/{made['organization_id']}/invitations",
+            f"/organizations/{body['organization_id']}/invitations",
             {"email": "bob@example.net", "role": "member"},
         )
         assert talking.wait(30)

@@ -11,7 +11,7 @@ PASSWORD = "s3ntinel"
 
 def test_everything_that_channels_send_goes_through_the_proxy(tmp_path: Path) -> None:
     """Deliveries, Test Hooks saved or not, and redeliveries; nothing that is logged or told shows its password."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with (
         ScriptedReceiver() as receiver,
         ForwardProxy(names={"hook.invalid": "127.0.0.1"}, only=f"kim:{PASSWORD}") as proxy,
@@ -19,8 +19,8 @@ def test_everything_that_channels_send_goes_through_the_proxy(tmp_path: Path) ->
         url = f"http://hook.invalid:{receiver.port}/"
         through = {"LOADBELL_OUTBOUND_PROXY": f"http://kim:{PASSWORD}@127.0.0.1:{proxy.port}"}
         with Server(tmp_path, through) as server:
-            client = Client(server.url, made["token"])
-            channels = f"/organizations/{made['organization_id']}/channels"
+            client = Client(server.url, body["token"])
+            channels = f"/organizations/{body['organization_id']}/channels"
             form = {"kind": "webhook", "settings": {"url": url}}
             assert "ok" == client.ok("POST", f"{channels}/test", form)["reason"]
             channel = client.ok("POST", channels, {**form, "name": "Build"})
@@ -31,7 +31,7 @@ def test_everything_that_channels_send_goes_through_the_proxy(tmp_path: Path) ->
             wait_until(lambda: "delivered" == client.ok("GET", f"/deliveries/{delivery['id']}")["status"])
             client.ok("POST", f"/deliveries/{delivery['id']}/redeliver", {})
             wait_until(lambda: 4 == len(receiver.requests))
-            told = repr(client.ok("GET", f"/deliveries/{delivery['id']}"))
+            text = repr(client.ok("GET", f"/deliveries/{delivery['id']}"))
 
         assert {f"hook.invalid:{receiver.port}"} == set(proxy.targets)
-        assert PASSWORD not in told + server.log.read_text()
+        assert PASSWORD not in text + server.log.read_text()

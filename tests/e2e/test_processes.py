@@ -56,14 +56,14 @@ def test_a_second_process_on_the_same_file_is_refused(tmp_path: Path) -> None:
 
 def test_setup_works_once(tmp_path: Path) -> None:
     """The second setup ends with 4, says so, and changes nothing."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     again = run_loadbell(
         "setup", "--organization", "B", "--email", "b@example.org", environment=server_environment(tmp_path)
     )
 
     assert (4, "") == (again.returncode, again.stdout)
     assert "already set up" in again.stderr
-    assert {"organization_id", "project_id", "user_id", "token", "password"} == set(made)
+    assert {"organization_id", "project_id", "user_id", "token", "password"} == set(body)
 
 
 def test_setup_reads_the_password(tmp_path: Path) -> None:
@@ -71,13 +71,13 @@ def test_setup_reads_the_password(tmp_path: Path) -> None:
     arguments = ("setup", "--organization", "A", "--email", "a@example.org", "--password-stdin", "--json")
     environment = server_environment(tmp_path)
     short = run_loadbell(*arguments, environment=environment, stdin="short\n")
-    done = run_loadbell(*arguments, environment=environment, stdin="correct horse battery\n")
+    process = run_loadbell(*arguments, environment=environment, stdin="correct horse battery\n")
 
     assert (1, "") == (short.returncode, short.stdout)
     assert "password" in short.stderr
-    assert done.returncode == 0, done.stderr
-    assert "correct horse" not in done.stdout
-    assert '"password"' not in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert "correct horse" not in process.stdout
+    assert '"password"' not in process.stdout
 
 
 @pytest.mark.parametrize(
@@ -129,10 +129,10 @@ def test_another_key_is_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_loses_nothing_acknowledged(tmp_path: Path) -> None:
     """While nothing can be written reports are answered 503; afterwards the server goes on by itself, complete."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with ScriptedReceiver() as receiver, Server(tmp_path) as server:
-        client = Client(server.url, made["token"])
-        _channel(client, made, receiver.url)
+        client = Client(server.url, body["token"])
+        _channel(client, body, receiver.url)
         accepted = [client.ok("POST", "/runs", {"name": "before"})["id"]]
         receiver.wait_for(1)
         pid = server.process.pid
@@ -152,21 +152,21 @@ def test_a_full_disk_loses_nothing_acknowledged(tmp_path: Path) -> None:
 
 def test_stopping_gives_back_what_is_in_flight(tmp_path: Path) -> None:
     """SIGTERM during a hanging delivery ends within the grace; the next server delivers it, with no attempt counted."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with ScriptedReceiver([hang(), respond()]) as receiver:
         with Server(tmp_path) as server:
-            client = Client(server.url, made["token"])
-            _channel(client, made, receiver.url)
+            client = Client(server.url, body["token"])
+            _channel(client, body, receiver.url)
             client.ok("POST", "/runs", {"name": "in flight"})
             receiver.wait_for(1)
             began = time.monotonic()
             code = server.stop()
             took = time.monotonic() - began
         with Server(tmp_path) as server:
-            client = Client(server.url, made["token"])
+            client = Client(server.url, body["token"])
             receiver.wait_for(2)
-            wait_until(lambda: _deliveries(client, made)[0]["status"] == "delivered")
-            (delivery,) = _deliveries(client, made)
+            wait_until(lambda: _deliveries(client, body)[0]["status"] == "delivered")
+            (delivery,) = _deliveries(client, body)
 
     assert code == 0
     assert took < 15
@@ -177,19 +177,19 @@ def test_stopping_gives_back_what_is_in_flight(tmp_path: Path) -> None:
 
 def test_stopping_answers_a_test_hook_that_waits(tmp_path: Path) -> None:
     """A Test Hook that is still under way when the server stops is answered 202, and the next server makes it."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with ScriptedReceiver([hang(), respond()]) as receiver, ThreadPoolExecutor(1) as pool:
         with Server(tmp_path) as server:
-            path = f"/organizations/{made['organization_id']}/channels/test"
+            path = f"/organizations/{body['organization_id']}/channels/test"
             form = {"kind": "webhook", "settings": {"url": receiver.url}}
-            asked = pool.submit(Client(server.url, made["token"]).call, "POST", path, form)
+            asked = pool.submit(Client(server.url, body["token"]).call, "POST", path, form)
             receiver.wait_for(1)
             code = server.stop()
             answer = asked.result()
             log = server.log.read_text()
         with Server(tmp_path) as server:
-            client = Client(server.url, made["token"])
-            wait_until(lambda: _deliveries(client, made)[0]["status"] == "delivered")
+            client = Client(server.url, body["token"])
+            wait_until(lambda: _deliveries(client, body)[0]["status"] == "delivered")
 
     assert (0, 202) == (code, answer.status)
     assert answer.json["status"] in {"sending", "pending"}
@@ -221,8 +221,8 @@ def test_postgresql_needs_migrate_first(tmp_path: Path, postgres_url: str) -> No
     ]
     migrated = [run_loadbell("migrate", environment=environment).returncode for _ in range(2)]
 
-    assert [4, 4] == [done.returncode for done in refused]
-    assert all("loadbell migrate" in done.stderr for done in refused)
+    assert [4, 4] == [process.returncode for process in refused]
+    assert all("loadbell migrate" in process.stderr for process in refused)
     assert [0, 0] == migrated
     assert set_up(tmp_path, changes)["token"]
 
@@ -249,21 +249,21 @@ def test_the_work_of_a_killed_worker_is_taken_over(tmp_path: Path, postgres_url:
     }
     environment = server_environment(tmp_path, changes)
     assert run_loadbell("migrate", environment=environment).returncode == 0
-    made = set_up(tmp_path, changes)
+    body = set_up(tmp_path, changes)
     with (
         ScriptedReceiver([hang(), respond()]) as receiver,
         Server(tmp_path, changes, arguments=("serve", "--port", "0", "--no-worker")) as server,
     ):
-        client = Client(server.url, made["token"])
-        _channel(client, made, receiver.url)
+        client = Client(server.url, body["token"])
+        _channel(client, body, receiver.url)
         client.ok("POST", "/runs", {"name": "taken over"})
         with _worker(tmp_path / "first.log", environment) as first:
             receiver.wait_for(1, 30)
             with _worker(tmp_path / "second.log", environment):
                 first.kill()
                 receiver.wait_for(2, 20)
-                wait_until(lambda: _deliveries(client, made)[0]["status"] == "delivered")
-                (delivery,) = _deliveries(client, made)
+                wait_until(lambda: _deliveries(client, body)[0]["status"] == "delivered")
+                (delivery,) = _deliveries(client, body)
                 attempts = client.ok("GET", f"/deliveries/{delivery['id']}")["attempts"]
 
     assert ["internal", "ok"] == [attempt["reason"] for attempt in attempts]

@@ -15,14 +15,14 @@ ENVIRONMENT = {
 
 def test_organizations_and_test_hooks_have_quotas(tmp_path: Path) -> None:
     """A person's organizations are 409, on the page too; too many Test Hooks of an organization are 429, in words."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     form: dict[str, Any] = {"kind": "webhook", "settings": {"url": "http://127.0.0.1:9/"}}
     with Server(tmp_path, ENVIRONMENT) as server:
-        client, browser = Client(server.url, made["token"]), Browser(server.url)
-        browser.sign_in("owner@example.org", made["password"])
+        client, browser = Client(server.url, body["token"]), Browser(server.url)
+        browser.sign_in("owner@example.org", body["password"])
         organizations = [client.call("POST", "/organizations", {"name": name}) for name in ("second", "third")]
         added = browser.post("/organizations", {"name": "third"})
-        at = f"/organizations/{made['organization_id']}"
+        at = f"/organizations/{body['organization_id']}"
         hooks = [client.call("POST", f"{at}/channels/test", form) for _ in range(3)]
         other = Client(server.url, organizations[0].json["token"])
         others = other.call("POST", f"/organizations/{organizations[0].json['id']}/channels/test", form)
@@ -40,25 +40,25 @@ def test_organizations_and_test_hooks_have_quotas(tmp_path: Path) -> None:
 
 def test_the_operators_quotas_hold(tmp_path: Path) -> None:
     """Over a count it is 409 with the setting's name; too many reports are 429 with Retry-After, heartbeats are not."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     new = {"kind": "webhook", "name": "r", "settings": {"url": "https://example.org/hook"}}
     words = ("channels", "add", "--kind", "webhook", "--name", "n", "--set", "url=https://example.org/hook")
     with Server(tmp_path, ENVIRONMENT) as server:
-        client = Client(server.url, made["token"])
-        at = f"/organizations/{made['organization_id']}/channels"
-        kept, refused = client.call("POST", at, new), client.call("POST", at, new)
-        told = loadbell(*words, LOADBELL_URL=server.url, LOADBELL_TOKEN=made["token"])
+        client = Client(server.url, body["token"])
+        at = f"/organizations/{body['organization_id']}/channels"
+        response, refused = client.call("POST", at, new), client.call("POST", at, new)
+        process = loadbell(*words, LOADBELL_URL=server.url, LOADBELL_TOKEN=body["token"])
         run = client.ok("POST", "/runs", {"name": "r"})
         reports = [client.call("PATCH", f"/runs/{run['id']}", {"note": "n"}) for _ in range(3)]
         alive = client.call("POST", f"/runs/{run['id']}/heartbeat", {})
         other = client.ok("POST", "/tokens", {"name": "another", "scope": "manage"})["token"]
         end = Client(server.url, other).call("PATCH", f"/runs/{run['id']}", {"status": 3})
 
-    assert (201, 409) == (kept.status, refused.status)
+    assert (201, 409) == (response.status, refused.status)
     for part in ("quota of channels (1)", "LOADBELL_MAX_CHANNELS", "operator"):
         assert part in refused.json["detail"]
-        assert part in told.stderr
-    assert 1 == told.returncode
+        assert part in process.stderr
+    assert 1 == process.returncode
     assert [200, 200, 429] == [report.status for report in reports]
     assert "rate_limited" == reports[-1].json["code"]
     assert 1 <= int(reports[-1].headers["retry-after"]) <= 20

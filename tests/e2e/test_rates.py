@@ -21,11 +21,11 @@ def _add(client: Client, organization_id: int, kind: str, url: str) -> int:
 
 def _burst(data_dir: Path, slack: FakeSlack, count: int, patience: float) -> None:
     """Reports ``count`` runs at once and waits until Slack has them all, then checks what was promised."""
-    made = set_up(data_dir)
+    body = set_up(data_dir)
     with Server(data_dir) as server, ScriptedReceiver() as neighbour:
-        client = Client(server.url, made["token"])
-        channel = _add(client, made["organization_id"], "slack", slack.webhook_url)
-        _add(client, made["organization_id"], "webhook", neighbour.url)
+        client = Client(server.url, body["token"])
+        channel = _add(client, body["organization_id"], "slack", slack.webhook_url)
+        _add(client, body["organization_id"], "webhook", neighbour.url)
         runs = [client.ok("POST", "/runs", {"name": f"burst {number}"})["id"] for number in range(count)]
         neighbour.wait_for(count, 30)
         told_meanwhile = len(slack.posted)

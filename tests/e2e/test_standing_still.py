@@ -12,9 +12,9 @@ STOPPED_S = 5.0
 
 def test_a_server_that_stood_still_ends_no_living_run(tmp_path: Path) -> None:
     """Who reports again after it goes on; who stays silent times out, once it has had its whole time again."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with Server(tmp_path) as server:
-        client = Client(server.url, made["token"])
+        client = Client(server.url, body["token"])
         living, silent = (client.ok("POST", "/runs", {"name": "x", "watchdog_s": SILENCE_S})["id"] for _ in range(2))
 
         def status(run: int) -> int:

@@ -19,13 +19,13 @@ def _head(path: str, *headers: str, method: str = "GET") -> bytes:
 
 def test_hanging_clients_do_not_hold_up_the_end(tmp_path: Path) -> None:
     """Idle connections, half heads, half bodies, live pages and clients that read nothing: all of them at once."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with Server(tmp_path) as server:
         parts = urlsplit(server.url)
         browser = Browser(server.url)
-        assert browser.sign_in("owner@example.org", made["password"]).status == 303
+        assert browser.sign_in("owner@example.org", body["password"]).status == 303
         cookie = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-        token = f"Authorization: Bearer {made['token']}"
+        token = f"Authorization: Bearer {body['token']}"
         sent = [
             b"",
             b"GET /healthz HTTP/1.1\r\nHost:",

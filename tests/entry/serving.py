@@ -45,12 +45,12 @@ class Application:
             body += message["body"]
             if not message["more_body"]:
                 break
-        said = b"x" * 2**23 if path == "/large" else f"{path} {len(body)}".encode()
-        length = [(b"content-length", str(len(said)).encode())]
+        data = b"x" * 2**23 if path == "/large" else f"{path} {len(body)}".encode()
+        length = [(b"content-length", str(len(data)).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": length})
-        for at in range(0, len(said), 2**20):
-            part = said[at : at + 2**20]
-            await send({"type": "http.response.body", "body": part, "more_body": at + len(part) < len(said)})
+        for at in range(0, len(data), 2**20):
+            part = data[at : at + 2**20]
+            await send({"type": "http.response.body", "body": part, "more_body": at + len(part) < len(data)})
         if path == "/large":
             self.large_done.set()
 
@@ -128,12 +128,12 @@ def rest(connection: socket.socket) -> bytes:
 
 def answer(connection: socket.socket) -> bytes:
     """The body of one answer on a connection that stays open."""
-    said = b""
-    while b"\r\n\r\n" not in said:
+    data = b""
+    while b"\r\n\r\n" not in data:
         part = connection.recv(65536)
-        assert part, said
-        said += part
-    head, _, body = said.partition(b"\r\n\r\n")
+        assert part, data
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
     length = int(next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))[15:])
     while len(body) < length:
         body += connection.recv(65536)

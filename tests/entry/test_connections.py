@@ -103,6 +103,6 @@ def test_it_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
             one.close()
 
     printed = capfd.readouterr()
-    told = [line for line in (printed.out + printed.err).splitlines() if "no room for more connections" in line]
-    assert 1 == len(told)
-    assert "127.0.0.1" in told[0]
+    items = [line for line in (printed.out + printed.err).splitlines() if "no room for more connections" in line]
+    assert 1 == len(items)
+    assert "127.0.0.1" in items[0]

@@ -132,11 +132,11 @@ def test_no_json_does_more_than_be_refused(tree: dict[str, Any]) -> None:
     """Any JSON object becomes the Struct, or each wrong field is named by a path that begins with one of its fields."""
     raw = msgspec.json.encode(tree)
     assert len(raw) <= MAX_BODY_SIZE
-    told: tuple[FieldError, ...] | None = None
+    fields: tuple[FieldError, ...] | None = None
     try:
         decode_body(raw, "application/json", Model)
     except Invalid as refusal:
-        told = refusal.errors
+        fields = refusal.errors
 
-    assert told != ()
-    assert {error.field.split(".")[0] for error in told or ()} <= set(_FIELDS)
+    assert fields != ()
+    assert {error.field.split(".")[0] for error in fields or ()} <= set(_FIELDS)

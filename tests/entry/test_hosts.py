@@ -16,9 +16,9 @@ EVERYWHERE = Hosts("http://build7:8025", frozenset({"build7"}), any_address=True
 def _scope(
     *hosts: str, client: str = "127.0.0.1", server: str = "127.0.0.1", version: str = "1.1", **headers: str
 ) -> Any:
-    named = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+    items = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
     return {
-        "headers": [*((b"host", host.encode("latin-1")) for host in hosts), *named],
+        "headers": [*((b"host", host.encode("latin-1")) for host in hosts), *items],
         "client": (client, 50_000), "server": (server, 8025), "scheme": "http", "http_version": version,
     }  # fmt: skip
 

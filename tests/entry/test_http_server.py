@@ -21,17 +21,17 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], room.limits.most, room.limi
 )
 def test_the_limit_of_open_files_is_raised(soft: int, hard: int, files: int, few: bool) -> None:
     """To the hard limit; what connections may take leaves descriptors for the rest, and little room is told."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", _ROOM, str(soft), str(hard)], capture_output=True, text=True, check=True, timeout=60
     )
-    *told, last = done.stdout.splitlines()
+    *items, last = process.stdout.splitlines()
     raised, most, of_place, backlog = map(int, last.split())
 
     assert raised == files
     assert 64 <= most <= max(files - 512, 64)
     assert of_place == most // 2
     assert backlog <= files // 4
-    assert few == any("few clients" in line for line in (*told, done.stderr))
+    assert few == any("few clients" in line for line in (*items, process.stderr))
 
 
 def test_health_is_told_while_all_places_are_taken() -> None:

@@ -14,24 +14,24 @@ SHORT = 0.3
 def test_half_a_head_is_answered_408() -> None:
     """A head that does not end in time gets a problem that says so, and the connection ends."""
     with serving(head=SHORT) as served, served.connect(b"GET / HTTP/1.1\r\nHost:") as slow:
-        said = rest(slow)
+        data = rest(slow)
 
-    assert said.startswith(b"HTTP/1.1 408 ")
-    assert b'"code":"request_timeout"' in said
+    assert data.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"request_timeout"' in data
 
 
 def test_a_head_that_trickles_is_late_too() -> None:
     """The time is that of the whole head: another byte now and then gives no more of it."""
     with serving(head=SHORT) as served, served.connect(b"GET / HTTP/1.1\r\nX-Part: a") as slow:
         slow.settimeout(0.02)
-        said = b""
+        data = b""
         with contextlib.suppress(ConnectionError):
-            while not said:
+            while not data:
                 with contextlib.suppress(TimeoutError):
-                    said = slow.recv(100)
+                    data = slow.recv(100)
                 slow.sendall(b"a")
 
-    assert said.startswith(b"HTTP/1.1 408 ")
+    assert data.startswith(b"HTTP/1.1 408 ")
 
 
 def test_who_connects_and_says_nothing_is_let_go() -> None:
@@ -43,17 +43,17 @@ def test_who_connects_and_says_nothing_is_let_go() -> None:
 def test_half_a_body_is_answered_408() -> None:
     """The client is told, and whoever waits in the application for the rest of the body is freed."""
     with serving(body=SHORT, rate=10**9) as served, served.connect(request(body=b"x" * 1000)[:-1]) as slow:
-        said = rest(slow)
+        data = rest(slow)
         freed = served.application.ended.acquire(timeout=20)
 
-    assert said.startswith(b"HTTP/1.1 408 ")
+    assert data.startswith(b"HTTP/1.1 408 ")
     assert freed
 
 
 def test_a_slow_but_honest_body_is_taken() -> None:
     """What keeps up the lowest rate may take far longer than a body's time."""
-    whole = request(body=b"x" * 2000)
-    with serving(body=SHORT, rate=100) as served, served.connect(whole[:-2000]) as slow:
+    data = request(body=b"x" * 2000)
+    with serving(body=SHORT, rate=100) as served, served.connect(data[:-2000]) as slow:
         for _ in range(20):
             time.sleep(SHORT / 5)  # the pace of the client, not a wait for something
             slow.sendall(b"x" * 100)
@@ -122,10 +122,10 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 def _answers(client: socket.socket, count: int) -> list[bytes]:
-    said = b""
-    while said.count(b" 0") < count or not said.endswith(b" 0"):
-        said += client.recv(65536)
-    return [part.partition(b"\r\n\r\n")[2] for part in said.split(b"HTTP/1.1 200 OK")[1:]]
+    data = b""
+    while data.count(b" 0") < count or not data.endswith(b" 0"):
+        data += client.recv(65536)
+    return [part.partition(b"\r\n\r\n")[2] for part in data.split(b"HTTP/1.1 200 OK")[1:]]
 
 
 @pytest.mark.parametrize("body", [None, b"x" * 10])
@@ -158,10 +158,10 @@ def test_what_is_no_request_is_told(sent: bytes, status: int) -> None:
     with serving() as served, served.connect() as client:
         with contextlib.suppress(ConnectionError):
             client.sendall(sent)
-        said = answer_head(client)
+        data = answer_head(client)
 
-    assert said.startswith(f"HTTP/1.1 {status} ".encode())
-    assert b"application/problem+json" in said
+    assert data.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"application/problem+json" in data
 
 
 def answer_head(connection: socket.socket) -> bytes:

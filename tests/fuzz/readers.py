@@ -52,9 +52,9 @@ def _text(read: Callable[[str], object]) -> Read:
 
 def _judge(channel: Any) -> Read:
     def judge(raw: bytes) -> object:
-        shown = raw.decode("latin-1")
+        text = raw.decode("latin-1")
         headers = tuple(
-            (name, shown) for name in ("Retry-After", "Content-Type", "webhook-delivery", "X-RateLimit-Reset")
+            (name, text) for name in ("Retry-After", "Content-Type", "webhook-delivery", "X-RateLimit-Reset")
         )
         replies = (Reply(status, headers, raw, truncated=False, duration=1) for status in (200, 400, 404, 429, 500))
         return [channel.judge(reply, NOW) for reply in replies]
@@ -93,15 +93,15 @@ _HOSTS = Hosts("https://loadbell.example.org/bell")
 
 def _scope(header: bytes) -> Callable[[bytes], Any]:
     def scope(raw: bytes) -> Any:
-        given = {"type": "http", "headers": [(header, raw)], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)}
-        return {**given, "scheme": "http", "http_version": "1.1"}
+        body = {"type": "http", "headers": [(header, raw)], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)}
+        return {**body, "scheme": "http", "http_version": "1.1"}
 
     return scope
 
 
 def _cookies(raw: bytes) -> object:
-    found = read_cookies(_scope(b"cookie")(raw), (SESSION, ORGANIZATION, VISITOR, THEME))
-    return [_credential(value) for value in (raw.decode("latin-1"), *found.values())]
+    body = read_cookies(_scope(b"cookie")(raw), (SESSION, ORGANIZATION, VISITOR, THEME))
+    return [_credential(value) for value in (raw.decode("latin-1"), *body.values())]
 
 
 def _credential(text: str) -> object:

@@ -183,10 +183,10 @@ def test_deleting_a_channel_cancels_what_is_pending(store_url: str) -> None:
             await site.run()
             (row,) = await wait_for_rows(site, lambda rows: rows[0]["reason"] == "http_5xx")
             await site.do(delete_channel, site.owner, channel.id)
-            (gone,) = await wait_for_status(site, "cancelled")
+            (body,) = await wait_for_status(site, "cancelled")
 
-            assert gone["due_at"] is None
-            assert "The channel was deleted before this was sent." == gone["message"]
+            assert body["due_at"] is None
+            assert "The channel was deleted before this was sent." == body["message"]
             assert 1 == len(receiver.requests) == len(await reasons(site, row))
             with pytest.raises(Conflict, match="deleted"):
                 await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))

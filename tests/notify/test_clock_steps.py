@@ -213,7 +213,7 @@ class _Stumbling:
         before = await self._database.read(lambda tx: tx.all(_DUE))
         await self._database.write(work)
         after = await self._database.read(lambda tx: tx.all(_DUE))
-        self.changed.append(sum(one != other for one, other in zip(before, after, strict=True)))
+        self.changed.append(sum(row != other for row, other in zip(before, after, strict=True)))
 
 
 _DUE = Statement("SELECT delivery_id, due_at FROM outbox ORDER BY delivery_id")
@@ -248,10 +248,10 @@ def test_one_of_several_workers_follows_and_only_if_it_is_right(postgres_store: 
     """The one with the lowest number, if it agrees with the database; beside others a wrong clock moves nothing."""
 
     async def scenario() -> None:
-        async with open_store(postgres_store) as one, open_store(postgres_store) as two:
-            site = await settle(one)
+        async with open_store(postgres_store) as database, open_store(postgres_store) as two:
+            site = await settle(database)
             site.clock = WallClock()
-            workers = sorted([await one.enlist_worker(), await two.enlist_worker()])
+            workers = sorted([await database.enlist_worker(), await two.enlist_worker()])
             right = [await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock()) for owner in workers]
             wrong = [
                 await site.do(follow_step_back, owner=owner, back=HOUR, now=site.clock() - HOUR) for owner in workers

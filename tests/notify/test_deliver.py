@@ -61,20 +61,20 @@ def test_an_answer_that_repeats_our_secrets_does_not_get_them_into_the_log() -> 
     """Echoed URLs, tokens and header values are masked in the answer's headers and body."""
     body = f"no such hook: {URL} Bearer header-sentinel token=query-sentinel T000-sentinel spelled-sentinel".encode()
     answer = replace(OK, status=404, headers=(("Location", URL), ("X-Echo", "header-sentinel")), body=body)
-    done = _make(answer)
-    assert done.attempt.exchange is not None
+    completion = _make(answer)
+    assert completion.attempt.exchange is not None
 
-    assert "sentinel" not in repr(done.attempt)
-    assert "no such hook" in done.attempt.exchange.response_body
+    assert "sentinel" not in repr(completion.attempt)
+    assert "no such hook" in completion.attempt.exchange.response_body
 
 
 def test_a_provider_that_repeats_our_secrets_does_not_get_them_into_the_reason() -> None:
     """What HipChat's error says is told, without what it repeats of the URL."""
-    said = b'{"error": {"code": 401, "message": "No room \\"path-sentinel\\" for query-sentinel, sorry"}}'
+    data = b'{"error": {"code": 401, "message": "No room \\"path-sentinel\\" for query-sentinel, sorry"}}'
     url = "https://hooks.example.org/path-sentinel/notification?auth_token=query-sentinel"
     leased = replace(LEASED, kind=ChannelKind.HIPCHAT, settings={"url": url})
 
-    message = _make(replace(OK, status=401, body=said), leased).attempt.message
+    message = _make(replace(OK, status=401, body=data), leased).attempt.message
 
     assert message.startswith("The receiver answered 401 Unauthorized: \"No room '…' for …, sorry\". ")
 
@@ -94,11 +94,14 @@ def test_any_bytes_of_an_answer_can_be_kept(body: bytes, shown: str) -> None:
 @pytest.mark.parametrize(("size", "cut"), [(MAX_EXCERPT_SIZE, False), (MAX_EXCERPT_SIZE + 1, True)])
 def test_a_long_answer_is_kept_in_part_and_flagged(size: int, cut: bool) -> None:
     """Its status is judged all the same."""
-    done = _make(replace(OK, body=b"x" * size))
-    assert done.attempt.exchange is not None
+    completion = _make(replace(OK, body=b"x" * size))
+    assert completion.attempt.exchange is not None
 
-    assert (MAX_EXCERPT_SIZE, cut) == (len(done.attempt.exchange.response_body), done.attempt.exchange.truncated)
-    assert FinalStatus.DELIVERED is done.verdict.final
+    assert (MAX_EXCERPT_SIZE, cut) == (
+        len(completion.attempt.exchange.response_body),
+        completion.attempt.exchange.truncated,
+    )
+    assert FinalStatus.DELIVERED is completion.verdict.final
 
 
 @pytest.mark.parametrize(
@@ -110,17 +113,17 @@ def test_settings_that_can_not_be_used_fail_their_own_delivery_only(settings: di
     """Nothing that lies in the database makes the worker stumble."""
     prepared = build_request(replace(LEASED, settings=settings), SECOND, BASE_URL)
     if prepared.refusal is not None:
-        done = judge_result(prepared, prepared.refusal, schedule=WAITS, now=SECOND, chance=0.5)
-        assert (FinalStatus.FAILED, Reason.BAD_SETTINGS) == (done.verdict.final, done.attempt.reason)
+        completion = judge_result(prepared, prepared.refusal, schedule=WAITS, now=SECOND, chance=0.5)
+        assert (FinalStatus.FAILED, Reason.BAD_SETTINGS) == (completion.verdict.final, completion.attempt.reason)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:99999/x", "http://[::1/x", "http://", "x", "http://a:b/"])
 @pytest.mark.parametrize("answer", [OK, SILENT], ids=["answer", "silence"])
 def test_a_stored_url_that_is_none_does_not_break_the_record(url: str, answer: Reply | NoReply) -> None:
     """The attempt counts, whatever can be kept of it."""
-    done = _make(answer, replace(LEASED, settings={"url": url}))
+    completion = _make(answer, replace(LEASED, settings={"url": url}))
 
-    assert (answer is OK) == (done.verdict.final is FinalStatus.DELIVERED)
+    assert (answer is OK) == (completion.verdict.final is FinalStatus.DELIVERED)
 
 
 @pytest.mark.parametrize(
@@ -138,10 +141,10 @@ def test_a_stored_url_that_is_none_does_not_break_the_record(url: str, answer: R
 )
 def test_which_silences_are_retried(reason: Reason, retried: bool) -> None:
     """Trouble on the way is; an address that we may not connect to and settings that can't be used are not."""
-    done = _make(NoReply(reason, "why", 1))
+    completion = _make(NoReply(reason, "why", 1))
 
-    assert (None if retried else FinalStatus.FAILED) is done.verdict.final
-    assert not done.answered
+    assert (None if retried else FinalStatus.FAILED) is completion.verdict.final
+    assert not completion.answered
 
 
 @pytest.mark.parametrize(("status", "answered"), [(200, True), (302, True), (404, True), (500, True), (429, False)])

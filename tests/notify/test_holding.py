@@ -204,9 +204,9 @@ def test_expiry_and_resume_at_once_end_or_deliver_each_once(play: Play) -> None:
         )
         while leased := await lease_all(site):
             await record(site, *[complete(site, item, OK) for item in leased])
-        found = set(await statuses(site))
+        items = set(await statuses(site))
 
-        assert found in ({"failed"}, {"delivered"})
+        assert items in ({"failed"}, {"delivered"})
 
     play(scenario)
 

@@ -52,8 +52,8 @@ def test_one_host_has_a_limited_number_of_places_for_test_hooks(store_url: str) 
 
         def full(rows: list[DeliveryRow]) -> bool:
             waiting = [row for row in rows if row["status"] == "pending" and row["attempts_started"] == 0]
-            told = [row for row in rows if row["status"] == "delivered"]
-            return (len(waiting), len(told)) == (MORE, 2) and crowded.connects >= MAX_PER_HOST
+            items = [row for row in rows if row["status"] == "delivered"]
+            return (len(waiting), len(items)) == (MORE, 2) and crowded.connects >= MAX_PER_HOST
 
         await wait_for_rows(site, full)
         connected = crowded.connects

@@ -69,7 +69,7 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
     """One 410 pauses the channel in words that say what to do; the audit log names no user; the others are told."""
 
     async def scenario(site: Site) -> None:
-        gone = await site.channel(name="gone", subscription=Subscription(events=(EventName.STARTED,)))
+        channel = await site.channel(name="gone", subscription=Subscription(events=(EventName.STARTED,)))
         await site.run()
         (leased,) = await lease(site)
         other = await site.channel("http://127.0.0.1:9/secret", name="other")
@@ -86,13 +86,13 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
         assert [(other.id, "gone")] == await list_pause_events(site)
         assert json.loads(event["payload"]) == {
             "organization_id": site.organization_id,
-            "channel_id": gone.id,
+            "channel_id": channel.id,
             "name": "gone",
             "reason": reason,
             "event": PAUSED,
         }
         assert reason in json.loads(event["notice"])["why"]
-        assert (None, None, f"channel {gone.id}") == column_values(entry, "user_id", "token_id", "subject")
+        assert (None, None, f"channel {channel.id}") == column_values(entry, "user_id", "token_id", "subject")
         assert json.loads(entry["changes"]) == {"name": "gone", "paused_reason": {"before": None, "after": reason}}
         assert ["failed", "pending"] == await statuses(site)
 
@@ -157,7 +157,7 @@ def test_two_workers_that_are_refused_at_once_tell_once(play: Play) -> None:
     """The pause is guarded by the channel's row: one of them pauses and tells, the other one only records."""
 
     async def scenario(site: Site) -> None:
-        gone = await site.channel(name="gone", subscription=Subscription(events=(EventName.STARTED,)))
+        channel = await site.channel(name="gone", subscription=Subscription(events=(EventName.STARTED,)))
         for _ in range(6):
             await site.run()
         leased = await lease(site)
@@ -167,7 +167,7 @@ def test_two_workers_that_are_refused_at_once_tell_once(play: Play) -> None:
         assert [(other.id, "gone")] == await list_pause_events(site)
         assert 1 == len(await site.rows("SELECT id FROM audit_entries WHERE action = :name", name=PAUSED))
         rows = await delivery_rows(site)
-        assert ["failed"] * 6 == [row["status"] for row in rows if row["channel_id"] == gone.id]
+        assert ["failed"] * 6 == [row["status"] for row in rows if row["channel_id"] == channel.id]
 
     play(scenario)
 

@@ -31,24 +31,24 @@ def test_a_webhook_that_is_gone_is_paused_after_one_refused_event(store_url: str
     """Later events are held, the other channel is told, a Test Hook resumes nothing; resume delivers in order."""
 
     async def scenario(site: Site) -> None:
-        with ScriptedReceiver([answer]) as gone, ScriptedReceiver() as well:
-            channel = await site.channel(gone.url, name="gone", subscription=RUNS_ONLY)
+        with ScriptedReceiver([answer]) as scripted_receiver, ScriptedReceiver() as well:
+            channel = await site.channel(scripted_receiver.url, name="gone", subscription=RUNS_ONLY)
             await site.channel(well.url, subscription=Subscription(events=(EventName.CHANNEL_PAUSED,)))
             await site.run(name="refused")
             (notice,) = await asyncio.to_thread(well.wait_for, 1)
             for number in range(4):
                 await site.run(name=f"held {number}")
-            gone.play([respond()])
+            scripted_receiver.play([respond()])
             await site.do(deliveries.test_saved, site.owner, channel.id)
             await wait_for_rows(site, lambda rows: rows[-1]["status"] == "delivered")
             body = json.loads(notice.body)
             still = await _paused(site, channel.id)
 
-            assert ["test.started", "test.notification_channel"] == event_names(gone.requests)
+            assert ["test.started", "test.notification_channel"] == event_names(scripted_receiver.requests)
             assert ("channel.paused", "gone", still) == (body["event"], body["name"], body["reason"])
             await site.do(resume, site.owner, channel.id, Held.DELIVER)
-            await asyncio.to_thread(gone.wait_for, 6)
-            names = [json.loads(request.body)["name"] for request in gone.requests[2:]]
+            await asyncio.to_thread(scripted_receiver.wait_for, 6)
+            names = [json.loads(request.body)["name"] for request in scripted_receiver.requests[2:]]
             assert [f"held {number}" for number in range(4)] == names
             assert 1 == len(well.requests)
 

@@ -74,13 +74,13 @@ def test_a_replay_goes_on_beside_live_news(store_url: str) -> None:
 
 def test_a_rate_limited_replay_gets_through(store_url: str) -> None:
     """Every third request is refused with 429; each delivery keeps its turn and is delivered in the end."""
-    seen: set[str | None] = set()
+    items: set[str | None] = set()
 
     def choose(request: Received) -> Behaviour:
         key = request.header("X-LoadImpact-ID")
-        first = key not in seen
-        seen.add(key)
-        return respond(429, {"Retry-After": "1"}) if first and len(seen) % 3 == 0 else respond()
+        first = key not in items
+        items.add(key)
+        return respond(429, {"Retry-After": "1"}) if first and len(items) % 3 == 0 else respond()
 
     async def scenario(site: Site, channel: Channel, ids: list[str]) -> None:
         async with start_worker(site.database):

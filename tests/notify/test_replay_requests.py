@@ -55,15 +55,15 @@ def test_one_replay_of_a_channel_at_a_time(play: Play) -> None:
         await ended_for_both(site)
         asked = [replay(site, channel.id) for _ in range(5)]
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        taken = [answer for answer in answers if not isinstance(answer, BaseException)]
+        items = [answer for answer in answers if not isinstance(answer, BaseException)]
         refused = [str(answer) for answer in answers if isinstance(answer, Conflict)]
         beside = await replay(site, other.id)
         await carry_out(site, 3)
         site.clock.advance(SECOND)
         later = await replay(site, channel.id, DELIVERED)
 
-        assert (1, 4, 1, 1) == (len(taken), len(refused), beside[1], later[1])
-        assert all(f"Replay {taken[0][0]} of this channel is going on." in text for text in refused)
+        assert (1, 4, 1, 1) == (len(items), len(refused), beside[1], later[1])
+        assert all(f"Replay {items[0][0]} of this channel is going on." in text for text in refused)
 
     async def ended_for_both(site: Site) -> None:
         await site.run()
@@ -101,9 +101,9 @@ def test_a_span_that_can_not_be_is_refused(play: Play) -> None:
             ({"since": now, "until": now}, "until"),
             ({"since": now, "until": now - 1}, "until"),
         ]
-        for given, field in wrong:
+        for body, field in wrong:
             with pytest.raises(Invalid, match=f"^{field}: "):
-                await replay(site, channel.id, **given)
+                await replay(site, channel.id, **body)
         with pytest.raises(Invalid, match=r"^statuses: "):
             await site.do(start_replay, site.owner, channel.id, since=NOON, until=None, statuses=(), dry_run=False)
         kept = [
@@ -124,14 +124,14 @@ def test_only_who_may_redeliver_may_replay(play: Play) -> None:
         admin = await site.person(Role.ADMIN)
         reader = await site.person(Role.ADMIN, scope=Scope.READ)
         member = await site.person(Role.MEMBER, (site.project_id,))
-        given: dict[str, Any] = {"since": NOON, "until": None, "statuses": (FAILED,)}
-        for who in (reader, member):
+        body: dict[str, Any] = {"since": NOON, "until": None, "statuses": (FAILED,)}
+        for principal in (reader, member):
             for dry_run in (True, False):
                 with pytest.raises(Forbidden):
-                    await site.do(start_replay, who, channel.id, **given, dry_run=dry_run)
+                    await site.do(start_replay, principal, channel.id, **body, dry_run=dry_run)
         with pytest.raises(NotFound):
-            await site.do(start_replay, site.owner, channel.id + 1, **given, dry_run=True)
-        replay_id, _ = await site.do(start_replay, admin, channel.id, **given, dry_run=False)
+            await site.do(start_replay, site.owner, channel.id + 1, **body, dry_run=True)
+        replay_id, _ = await site.do(start_replay, admin, channel.id, **body, dry_run=False)
         assert replay_id is not None
         with pytest.raises(Forbidden):
             await site.do(get_replay, member, channel.id, replay_id)

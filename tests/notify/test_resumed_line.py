@@ -45,9 +45,9 @@ async def line(site: Site, *, ended: bool = True) -> list[UUID]:
 
 async def lease_ids(site: Site) -> list[UUID]:
     """What a worker leases now and gets answered."""
-    found = sorted(await lease_all(site), key=lambda item: item.id)
-    await record(site, *[complete(site, item, OK) for item in found])
-    return [item.id for item in found]
+    leaseds = sorted(await lease_all(site), key=lambda item: item.id)
+    await record(site, *[complete(site, item, OK) for item in leaseds])
+    return [item.id for item in leaseds]
 
 
 def test_a_clock_that_was_set_back_turns_no_run_round(play: Play) -> None:

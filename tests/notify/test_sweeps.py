@@ -33,8 +33,8 @@ MANY = MAX_CHANGED + BATCH + 50
 
 async def sweep(site: Site) -> int:
     """Lets a sweeper look until there is nothing left to do; gives how many times it looked."""
-    one, looks = Sweeper(site.database, hold_for=HOLD_FOR), 1
-    while await one.sweep_all():
+    sweeper, looks = Sweeper(site.database, hold_for=HOLD_FOR), 1
+    while await sweeper.sweep_all():
         looks += 1
     return looks
 
@@ -104,8 +104,8 @@ def test_no_transaction_grows_with_the_data(
         assert max(counting.changed) <= MAX_CHANGED
         assert after == await statuses(site)
         assert [] == await site.rows("SELECT id FROM sweeps")
-        left = {} if operation is _delete_project else {"crowd": MANY}
-        assert left == {
+        body = {} if operation is _delete_project else {"crowd": MANY}
+        assert body == {
             row["name"]: row["c"] for row in await site.rows("SELECT name, count(*) AS c FROM runs GROUP BY 1")
         }
 
@@ -117,11 +117,11 @@ def test_what_is_dropped_reads_as_cancelled_at_once(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        held = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
+        items = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await _resume(site, channel.id, Held.DROP)
         site.clock.advance(SECOND)
         await site.run()
-        unswept = UUID(held[-1])
+        unswept = UUID(items[-1])
         read, _ = await site.do(deliveries.get_delivery, site.owner, unswept)
         pending, _ = await site.do(
             deliveries.list_log, site.owner, channel_id=channel.id, status=DeliveryStatus.PENDING, limit=MANY
@@ -129,14 +129,14 @@ def test_what_is_dropped_reads_as_cancelled_at_once(play: Play) -> None:
         leased = await lease_all(site)
         again = await site.do(deliveries.redeliver, site.owner, unswept)
         await sweep(site)
-        sent = await lease_all(site)
+        leaseds = await lease_all(site)
 
         assert (DeliveryStatus.CANCELLED, None) == (read.status, read.next_attempt_at)
         assert "resumed without" in str(read.message)
         assert (1, []) == (len(pending), leased)
         assert DeliveryStatus.PENDING is again.status
         assert {"cancelled": MANY - 1, "sending": 2} == await statuses(site)
-        assert 2 == len(sent), "what was asked for after the resume"
+        assert 2 == len(leaseds), "what was asked for after the resume"
 
     play(scenario)
 
@@ -148,7 +148,7 @@ def test_a_long_line_keeps_its_order(play: Play) -> None:
         channel = await site.channel()
         early = await site.run()
         site.clock.advance(SECOND)
-        held = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
+        items = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await site.do(pause, site.owner, channel.id)
         site.clock.advance(SECOND)
         await site.report(early, RunStatus.FINISHED)
@@ -167,7 +167,7 @@ def test_a_long_line_keeps_its_order(play: Play) -> None:
 
         assert [] == nothing
         assert MANY + 2 == len(order)
-        assert held == order[1:-1]
+        assert items == order[1:-1]
         assert [str(first.id), str(second.id)] == order[:2]
 
     play(scenario)
@@ -204,14 +204,14 @@ def test_a_deleted_channel_is_gone_at_once(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         channel = await site.channel()
-        held = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
+        items = await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await site.do(delete_channel, site.owner, channel.id)
         with pytest.raises(NotFound):
             await site.do(get_channel, site.owner, channel.id)
         newest, _ = await site.do(deliveries.list_log, site.owner, organization_id=site.organization_id, limit=1)
 
         assert [] == await lease_all(site)
-        assert [(held[-1], "cancelled")] == [(str(one.id), one.status.value) for one in newest]
+        assert [(items[-1], "cancelled")] == [(str(delivery.id), delivery.status.value) for delivery in newest]
         assert "channel was deleted" in str(newest[0].message)
 
     play(scenario)
@@ -224,14 +224,14 @@ def test_a_deleted_project_is_gone_at_once(play: Play) -> None:
         project = await site.project()
         await put_runs(site.database, site.organization_id, project, MANY, site.clock())
         await site.do(delete_project, site.owner, project)
-        left = await site.rows("SELECT min(id) AS id, count(*) AS count FROM runs")
-        found, _ = await site.do(list_runs, site.owner, before=None, limit=10)
+        rows = await site.rows("SELECT min(id) AS id, count(*) AS count FROM runs")
+        runs, _ = await site.do(list_runs, site.owner, before=None, limit=10)
         with pytest.raises(NotFound):
-            await site.do(get_run, site.owner, left[0]["id"])
+            await site.do(get_run, site.owner, rows[0]["id"])
         with pytest.raises(NotFound):
             await site.run(project_id=project)
 
-        assert (True, []) == (left[0]["count"] > 0, found)
+        assert (True, []) == (rows[0]["count"] > 0, runs)
 
     play(scenario)
 

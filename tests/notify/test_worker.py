@@ -229,13 +229,13 @@ def test_two_workers_share_the_work(postgres_store: str) -> None:
     """Two processes on one PostgreSQL deliver everything once, and both take part."""
 
     async def scenario() -> None:
-        async with open_store(postgres_store) as one, open_store(postgres_store) as two:
-            site = await settle(one)
+        async with open_store(postgres_store) as database, open_store(postgres_store) as two:
+            site = await settle(database)
             site.clock = WallClock()
             with ScriptedReceiver([respond(delay=0.02)]) as receiver:
                 for _ in range(10):
                     await site.channel(receiver.url)
-                async with start_worker(one), start_worker(two):
+                async with start_worker(database), start_worker(two):
                     for _ in range(20):
                         await site.run()
                     await wait_for_rows(site, lambda rows: 200 == sum(row["status"] == "delivered" for row in rows))

@@ -226,21 +226,21 @@ def test_a_resolver_that_hangs_delays_no_other_host() -> None:
         hanging = [Exchange(n, message(f"http://hanging.example:{late.port}/")) for n in range(100)]
         stuck = asyncio.create_task(send_all(sender, hanging))
         fast = [Exchange(n, message(f"http://fast-{n}.example:{good.port}/")) for n in range(20)]
-        served = await send_all(sender, fast)
+        items = await send_all(sender, fast)
         assert not stuck.done()
         failed = await stuck
         release.set()
         await asyncio.sleep(0.1)
         after = reply(await sender.send(message(f"http://hanging.example:{good.port}/")))
-        return [no_reply(result) for _, (_, result) in failed], [reply(result) for _, (_, result) in served], after
+        return [no_reply(result) for _, (_, result) in failed], [reply(result) for _, (_, result) in items], after
 
     with ScriptedReceiver() as good, ScriptedReceiver() as late:
-        failed, served, after = scenario(play, resolver=resolve, timeout=3.0)
+        failed, responses, after = scenario(play, resolver=resolve, timeout=3.0)
 
         assert 0 == late.connects
     assert {Reason.TIMEOUT} == {result.reason for result in failed}
     assert {"The receiver's host name could not be looked up within 3 s."} == {result.message for result in failed}
-    assert [200] * 21 == [answer.status for answer in (*served, after)]
+    assert [200] * 21 == [answer.status for answer in (*responses, after)]
 
 
 def test_a_resolver_that_never_returns_does_not_hold_up_the_end() -> None:

@@ -112,8 +112,8 @@ def test_a_name_that_only_the_proxy_knows_is_handed_over(authority: Authority) -
     async def play(sender: Sender) -> list[Reply | NoReply]:
         hosts = ("hidden.example", "hanging.example", "impostor.example")
         exchanges = [Exchange(host, message(f"https://{host}:{receiver.port}/")) for host in hosts]
-        found = {exchange.key: result for _, (exchange, result) in await send_all(sender, exchanges)}
-        return [found[host] for host in hosts]
+        body = {exchange.key: result for _, (exchange, result) in await send_all(sender, exchanges)}
+        return [body[host] for host in hosts]
 
     names = dict.fromkeys(("hidden.example", "hanging.example", "impostor.example"), GOOD)
     contexts = {name: authority.context(name) for name in ("hidden.example", "hanging.example")}

@@ -213,8 +213,8 @@ def test_closing_aborts_what_is_in_flight_and_leaves_no_thread() -> None:
 
     async def play(sender: Sender) -> None:
         waiting = asyncio.create_task(sender.send(message(receiver.url)))
-        named = receiver.url.replace("127.0.0.1", "good.example")
-        sender.submit([Exchange(1, message(receiver.url)), Exchange(2, message(named))], results.extend)
+        text = receiver.url.replace("127.0.0.1", "good.example")
+        sender.submit([Exchange(1, message(receiver.url)), Exchange(2, message(text))], results.extend)
         await asyncio.to_thread(receiver.wait_for, 3)
         await sender.close()
         with pytest.raises(asyncio.CancelledError):

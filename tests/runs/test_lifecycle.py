@@ -178,7 +178,7 @@ def test_a_result_that_can_not_be_is_refused(play: Play, status: int | None, res
             await site.run(status=run.status if status is None else RunStatus(status), result=result)
 
         for error in (refused.value, refused_afterwards.value):
-            assert ["result"] == [one.field for one in error.errors]
+            assert ["result"] == [field.field for field in error.errors]
         assert before == await list_all_rows(site)
 
     play(scenario)

@@ -93,8 +93,8 @@ async def _site_with_things(site: Site, principal: Principal | None = None) -> d
 
 async def _neighbour(site: Site) -> Principal:
     """The owner of another organization: the same person, through another token."""
-    made = await site.do(create_organization, site.owner, "Neighbour")
-    return await site.database.write(lambda tx: authenticate(tx, made.token))
+    organization = await site.do(create_organization, site.owner, "Neighbour")
+    return await site.database.write(lambda tx: authenticate(tx, organization.token))
 
 
 @pytest.mark.parametrize("asked", EVERYTHING)

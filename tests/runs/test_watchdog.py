@@ -107,11 +107,11 @@ def test_a_rest_run_is_watched_only_when_it_asked_for_it(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         await site.run()
-        asked = await site.run(watchdog=10 * SECOND)
+        run = await site.run(watchdog=10 * SECOND)
         watchdog = await _watching(site)
 
         assert (1, 0) == (await watchdog.pass_time(10 * SECOND), await watchdog.pass_time(2 * WATCHDOG))
-        assert RunStatus.TIMED_OUT is (await site.do(get_run, site.owner, asked.id)).status
+        assert RunStatus.TIMED_OUT is (await site.do(get_run, site.owner, run.id)).status
 
     play(scenario)
 

@@ -45,8 +45,8 @@ class Recording:
     def end(self) -> dict[str, Any] | None:
         """The end report, if k6 came to send one."""
         last = self.requests[-1]
-        found: dict[str, Any] | None = last["json"] if "run_status" in last.get("json", {}) else None
-        return found
+        body: dict[str, Any] | None = last["json"] if "run_status" in last.get("json", {}) else None
+        return body
 
     @property
     def pushes(self) -> Iterator[tuple[int, bytes]]:

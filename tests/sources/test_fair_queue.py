@@ -76,10 +76,10 @@ def test_who_leaves_frees_the_place() -> None:
 
     async def run() -> None:
         begun: list[str] = []
-        first, left, last = (Gate(begun, name) for name in ("first", "left", "last"))
+        first, gate, last = (Gate(begun, name) for name in ("first", "left", "last"))
         queue = FairQueue(2, max_waiting=10, timeout_s=30)
         running = asyncio.create_task(queue.run(1, 5, first))
-        waiting = asyncio.create_task(queue.run(1, 5, left))
+        waiting = asyncio.create_task(queue.run(1, 5, gate))
         await until(lambda: len(begun) == 1)
         with pytest.raises(RateLimited):
             await queue.run(1, 1, last)

@@ -120,8 +120,8 @@ def test_a_form_is_understood(still_site: ApiSite) -> None:
     client = k6(still_site)
     project = still_site.project()
     run = int(_form(client, {"name": "local", "project_id": str(project)}, archive.getvalue()).json["reference_id"])
-    told = push(now(), times=[100.0], labels={"kind": "x"})
-    client.ok("POST", f"//v2/metrics/{run}", told)
+    data = push(now(), times=[100.0], labels={"kind": "x"})
+    client.ok("POST", f"//v2/metrics/{run}", data)
     end = {"run_status": 3, "result_status": 1, "thresholds": {"http_req_duration{kind:x}": {"p(95)<1": True}}}
     client.ok("POST", f"//v1/tests/{run}", end)
     found = still_site.client.ok("GET", f"/runs/{run}")
@@ -173,8 +173,8 @@ def test_metrics_are_live_and_thresholds_have_values(still_site: ApiSite) -> Non
     """Each push shows in the run; the end has each verdict with its value and unit, and the checks that failed."""
     client = k6(still_site)
     run = create(client)
-    told = push(now() - 6, vus=3, times=[100.0] * 90 + [400.0] * 10, failed=1, checks={"ok": (9, 10)})
-    client.ok("POST", f"//v2/metrics/{run}", told)
+    data = push(now() - 6, vus=3, times=[100.0] * 90 + [400.0] * 10, failed=1, checks={"ok": (9, 10)})
+    client.ok("POST", f"//v2/metrics/{run}", data)
     live = still_site.client.ok("GET", f"/runs/{run}")["metrics"]
     client.ok("POST", f"//v1/tests/{run}", {"run_status": 3, "result_status": 0, "thresholds": HELD})
     found = still_site.client.ok("GET", f"/runs/{run}")
@@ -329,9 +329,9 @@ def test_another_organizations_run_is_not_there(still_site: ApiSite) -> None:
     client = k6(still_site)
     before = still_site.contents()
     end = {"run_status": 3, "result_status": 0}
-    told = push(now(), times=[1.0])
+    data = push(now(), times=[1.0])
     for run in (theirs, 999_999):
-        assert (404, 0, f"There is no run {run}.") == error(client.call("POST", f"//v2/metrics/{run}", told))
+        assert (404, 0, f"There is no run {run}.") == error(client.call("POST", f"//v2/metrics/{run}", data))
         assert (404, 0, f"There is no run {run}.") == error(client.call("POST", f"//v1/tests/{run}", end))
 
     assert before == still_site.contents()

@@ -245,8 +245,8 @@ def test_no_test_fails_over_a_number_that_nobody_reads(still_site: ApiSite, numb
     """Announced and ended with it: the thresholds that can be read count, U+0000 in a name too."""
     client = k6(still_site)
     criteria = f'["p(95)<500", {{"threshold": "avg<400", "delay": {number}}}, [5], 6]'
-    said = f'{{"name": "n", "vus": {number}, "thresholds": {{"m\\u0000": {criteria}}}, "more": [{{"x": {number}}}]}}'
-    run = int(client.ok("POST", "//v1/tests", said.encode())["reference_id"])
+    text = f'{{"name": "n", "vus": {number}, "thresholds": {{"m\\u0000": {criteria}}}, "more": [{{"x": {number}}}]}}'
+    run = int(client.ok("POST", "//v1/tests", text.encode())["reference_id"])
     verdicts = '{"m\\u0000": {"p(95)<500": false, "avg<400": true}}'
     end = f'{{"run_status": 3, "result_status": 1, "thresholds": {verdicts}, "more": {number}}}'
     client.ok("POST", f"//v1/tests/{run}", end.encode())
@@ -305,14 +305,14 @@ def test_names_that_no_text_can_hold(still_site: ApiSite) -> None:
 @given(st.binary(max_size=300))
 def test_noise_is_never_more_than_a_bad_push(noise: bytes) -> None:
     """Whatever bytes come, as they are or behind snappy and gzip: points, or a BadPush."""
-    for read, sent in (
+    for read, data in (
         (points_of, noise),
         (points_of, bytes(cramjam.snappy.compress_raw(noise))),
         (read_json, noise),
         (read_json, gzip.compress(noise)),
     ):
         with suppress(BadPush):
-            assert read(sent) is not None
+            assert read(data) is not None
 
 
 @given(st.data())

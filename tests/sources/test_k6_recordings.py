@@ -65,7 +65,7 @@ class Site:
 
     def list_requests(self, run_id: int) -> list[Received]:
         """What the receiver got of the run."""
-        return [one for one in self.receiver.requests if json.loads(one.body)["load_test_run_id"] == run_id]
+        return [request for request in self.receiver.requests if json.loads(request.body)["load_test_run_id"] == run_id]
 
     def body(self, run: dict[str, Any], status: int, text: str, event: str) -> dict[str, Any]:
         """The documented body."""
@@ -99,13 +99,13 @@ def impatient_site(tmp_path: Path) -> Iterator[Site]:
 @contextmanager
 def served(data_dir: Path, environment: dict[str, str]) -> Iterator[Site]:
     """A server process that tells a receiver."""
-    made = set_up(data_dir)
+    body = set_up(data_dir)
     with ScriptedReceiver() as receiver, Server(data_dir, environment) as server:
-        client = Client(server.url, made["token"])
+        client = Client(server.url, body["token"])
         channel = {"kind": "webhook", "name": "receiver", "settings": {"url": receiver.url}}
-        client.ok("POST", f"/organizations/{made['organization_id']}/channels", channel)
+        client.ok("POST", f"/organizations/{body['organization_id']}/channels", channel)
         token = client.ok("POST", "/tokens", {"name": "k6", "scope": "report", "trigger": "ci"})["token"]
-        yield Site(client, receiver, made, token)
+        yield Site(client, receiver, body, token)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if recording(name).creates and recording(name).end])
@@ -196,7 +196,7 @@ def test_our_verdict_is_k6s(name: str) -> None:
     """What we reckon from the pushes says of each threshold what k6 said of it."""
     said = recording(name)
     measured = _measured(said)
-    ours = {one.expression: one.ok for one in judge_current_thresholds(measured)}
+    ours = {threshold.expression: threshold.ok for threshold in judge_current_thresholds(measured)}
     assert said.end is not None
     theirs = {
         f"{key}: {text}": not crossed for key, of in said.end["thresholds"].items() for text, crossed in of.items()

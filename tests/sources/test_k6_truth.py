@@ -83,10 +83,10 @@ def test_one_threshold_that_measured_something_is_enough(still_site: ApiSite) ->
 def test_what_may_have_been_measured_is_not_called_nothing() -> None:
     """Tags that k6 keeps to itself, values that were left out, and selections nobody followed may have had some."""
     followed = {"m{vu:1}": ["count>0"], "m{a:1}": ["count>0"], "m": ["count>0"]}
-    asked: dict[str, dict[str, bool]] = {**{key: {"count>0": True} for key in followed}, "m{b:1}": {"count>0": True}}
+    body: dict[str, dict[str, bool]] = {**{key: {"count>0": True} for key in followed}, "m{b:1}": {"count>0": True}}
 
     def empties(measured: Measurements) -> list[bool]:
-        return [one.is_empty for one in judge_thresholds(measured, asked)]
+        return [threshold.is_empty for threshold in judge_thresholds(measured, body)]
 
     assert [False, True, True, False] == empties(Measurements(announced=True, thresholds=followed))
     assert [False] * 4 == empties(Measurements(announced=True, thresholds=followed, left_out=1))

@@ -121,9 +121,9 @@ class DeliveryRows(RuleBasedStateMachine):
 
     def _doubt(self, taken: set[str]) -> None:
         """Whether the replays send these depends on what becomes of them and when."""
-        for replay_id, meant in self.meant.items():
-            self.doubtful[replay_id] |= meant & taken
-            meant.difference_update(taken)
+        for replay_id, items in self.meant.items():
+            self.doubtful[replay_id] |= items & taken
+            items.difference_update(taken)
 
     @rule()
     def start_a_run(self) -> None:
@@ -163,7 +163,7 @@ class DeliveryRows(RuleBasedStateMachine):
 
     def _check_order(self, finished: dict[str, Any], rows: dict[str, dict[str, Any]]) -> None:
         """test.started has been answered or has ended before its test.finished goes out."""
-        answered = self._answered()
+        items = self._answered()
         waited_for = [
             row
             for row in rows.values()
@@ -171,7 +171,7 @@ class DeliveryRows(RuleBasedStateMachine):
             and row["event"] == EventName.STARTED.value
         ]
         for row in waited_for:
-            assert row["log_status"] != "pending" or row["answered"] or row["id"] in answered, (
+            assert row["log_status"] != "pending" or row["answered"] or row["id"] in items, (
                 "test.finished went out before test.started"
             )
 
@@ -287,22 +287,22 @@ class DeliveryRows(RuleBasedStateMachine):
         if which >= len(self.channels):
             return
         self.site.clock.advance(SECOND)  # what was created just now is before now
-        asked: dict[str, Any] = {"since": NOON, "until": None, "statuses": tuple(statuses), "dry_run": False}
+        body: dict[str, Any] = {"since": NOON, "until": None, "statuses": tuple(statuses), "dry_run": False}
         try:
-            replay_id, count = self._do(self.site.do(start_replay, self.site.owner, self.channels[which], **asked))
+            replay_id, count = self._do(self.site.do(start_replay, self.site.owner, self.channels[which], **body))
         except Conflict:
             return
         assert replay_id is not None
-        meant = {
+        items = {
             key
             for key, row in self._rows().items()
             if row["channel_id"] == self.channels[which]
             and row["status"] in set(statuses)
             and row["event"] != EventName.TEST_HOOK.value
         }
-        assert count == len(meant)
-        self._doubt(meant)
-        self.meant[replay_id], self.doubtful[replay_id] = meant, set()
+        assert count == len(items)
+        self._doubt(items)
+        self.meant[replay_id], self.doubtful[replay_id] = items, set()
 
     @rule(times=st.integers(1, 3))
     def carry_replays_on(self, times: int) -> None:
@@ -333,7 +333,7 @@ class DeliveryRows(RuleBasedStateMachine):
     @invariant()
     def rows_are_sound(self) -> None:
         """Every row moved legally and is whole."""
-        rows, answered = self._rows(), self._answered()
+        rows, items = self._rows(), self._answered()
         replayed = Counter(row["replay_id"] for row in rows.values())
         assert all(count <= MAX_PENDING for replay_id, count in replayed.items() if replay_id is not None)
         numbers: dict[str, set[int]] = {}
@@ -360,7 +360,7 @@ class DeliveryRows(RuleBasedStateMachine):
                 "each attempt is in the log, once"
             )
             if final is FinalStatus.DELIVERED:
-                assert key in answered
+                assert key in items
                 self.delivered.add(key)
             assert key not in self.delivered or final is FinalStatus.DELIVERED, "what was delivered stays delivered"
         self.before = rows

@@ -20,10 +20,10 @@ def test_a_look_goes_on_where_the_last_one_ended(play: Play) -> None:
     async def scenario(site: Site) -> None:
         await site.channel()
         await site.run_sql(FILL, **filling(site.organization_id, site.owner.user_id, 2 * MAX_SCANNED + 10))
-        wanted, looks, before = Filters(action="channel.created"), [], None
+        filters, looks, before = Filters(action="channel.created"), [], None
         for _ in range(3):
-            found, before = await site.do(list_entries, site.organization_id, wanted, before=before, limit=5)
-            looks.append(([entry.subject.split()[0] for entry in found], before is None))
+            entries, before = await site.do(list_entries, site.organization_id, filters, before=before, limit=5)
+            looks.append(([entry.subject.split()[0] for entry in entries], before is None))
 
         assert [([], False), ([], False), (["channel"], True)] == looks
 
@@ -37,8 +37,8 @@ def test_an_exact_look_is_the_last(play: Play) -> None:
         await site.run_sql(FILL, **filling(site.organization_id, site.owner.user_id, MAX_SCANNED))
         total, before = 0, None
         while True:
-            found, before = await site.do(list_entries, site.organization_id, Filters(), before=before, limit=9_000)
-            total += len(found)
+            entries, before = await site.do(list_entries, site.organization_id, Filters(), before=before, limit=9_000)
+            total += len(entries)
             if before is None:
                 break
 
@@ -73,8 +73,8 @@ def test_what_the_operator_does_to_an_account_is_in_its_log(play: Play) -> None:
         await site.do(append_operator_entry, other, "account.password_reset", {})
         looks, before = [], None
         for _ in range(2):
-            found, before = await site.do(list_account_entries, me, before=before, limit=9)
-            looks.append(([(entry.action, entry.email) for entry in found], before is None))
+            entries, before = await site.do(list_account_entries, me, before=before, limit=9)
+            looks.append(([(entry.action, entry.email) for entry in entries], before is None))
         (one,), there = await site.do(list_account_entries, other, before=None, limit=1)
 
         assert [

@@ -38,12 +38,12 @@ def test_the_operator_reads_the_whole_log(play: Play) -> None:
             )
 
         await site.database.write(fill)
-        whole = await look()
+        items = await look()
         page = await look(limit=2)
 
-        assert [902, None, 901, None, 901, None, 901] == [organization for organization, _ in whole][:7]
-        assert whole[:2] == page
-        assert whole[2:4] == await look(before=page[-1][1].id, limit=2)
+        assert [902, None, 901, None, 901, None, 901] == [organization for organization, _ in items][:7]
+        assert items[:2] == page
+        assert items[2:4] == await look(before=page[-1][1].id, limit=2)
         assert ["test.ours"] * 3 == [entry.action for _, entry in await look(901)]
         assert {me} == {entry.user_id for _, entry in await look(None, Filters(me))}
         await site.do(append_operator_entry, me, "account.password_reset", {})

@@ -98,8 +98,8 @@ def test_every_process_is_told(postgres_store: str) -> None:
     """On PostgreSQL a process hears of what another one has committed."""
 
     async def scenario() -> None:
-        async with open_store(postgres_store) as one, open_store(postgres_store) as other, watching(other) as told:
-            await _change(one, 7)
+        async with open_store(postgres_store) as database, open_store(postgres_store) as other, watching(other) as told:
+            await _change(database, 7)
 
             assert frozenset({7}) == await news(told)
 

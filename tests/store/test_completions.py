@@ -118,9 +118,9 @@ def test_a_result_of_a_deleted_channel_is_still_recorded(play: Play) -> None:
         channel = await site.channel()
         await site.run()
         await site.run()
-        sent, other = await lease(site)
+        leased, other = await lease(site)
         await site.do(delete_channel, site.owner, channel.id)
-        await record(site, complete(site, sent, OK), complete(site, other, BROKEN))
+        await record(site, complete(site, leased, OK), complete(site, other, BROKEN))
         site.clock.advance(10 * SECOND)
 
         assert [] == await lease_all(site), "a retry has nowhere to go"

@@ -116,7 +116,7 @@ def test_every_connection_carries_what_the_url_says(postgres_store: str) -> None
         postgres_store, application_name="bell & ring", options="-c statement_timeout=54321", connect_timeout="9",
         target_session_attrs="read-write", sslmode="disable", channel_binding="prefer",
     )  # fmt: skip
-    told = Statement(
+    statement = Statement(
         "SELECT application_name AS name, COUNT(*) AS count FROM pg_stat_activity "
         "WHERE datname = current_database() GROUP BY application_name"
     )
@@ -128,7 +128,7 @@ def test_every_connection_carries_what_the_url_says(postgres_store: str) -> None
         async with open_store(url) as database:
             await database.enlist_worker()
             await database.watch_changes(lambda _: None)
-            names = {row["name"]: row["count"] for row in await database.read(lambda tx: tx.all(told))}
+            names = {row["name"]: row["count"] for row in await database.read(lambda tx: tx.all(statement))}
             assert ("54321ms", True) == ((await database.read(lambda tx: tx.all(timeout)))[0]["timeout"],
                                          names["bell & ring"] >= 3)  # fmt: skip
 
@@ -189,7 +189,7 @@ def test_the_modes_of_tls_do_what_they_say(tmp_path: Path) -> None:
         os.chown(files, server.folder.stat().st_uid, server.folder.stat().st_gid)
         names = [f"ALTER SYSTEM SET {name} = 'server.pem'" for name in ("ssl_cert_file", "ssl_key_file")]
         asyncio.run(_execute(server.url, *names, "ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"))
-        named = server.url.replace("127.0.0.1", "localhost")
+        text = server.url.replace("127.0.0.1", "localhost")
         ours = str(authority.ca_file)
 
         while not asyncio.run(_is_encrypted(_with(server.url, sslmode="prefer"))):
@@ -197,11 +197,11 @@ def test_the_modes_of_tls_do_what_they_say(tmp_path: Path) -> None:
         assert not asyncio.run(_is_encrypted(_with(server.url, sslmode="disable")))
         assert asyncio.run(_is_encrypted(_with(server.url, ssl="true")))
         assert asyncio.run(_is_encrypted(_with(server.url, sslmode="verify-ca", sslrootcert=ours)))
-        assert asyncio.run(_is_encrypted(_with(named, sslmode="verify-full", sslrootcert=ours)))
-        asyncio.run(upgrade_postgresql(_with(named, sslmode="verify-full", sslrootcert=ours)))
+        assert asyncio.run(_is_encrypted(_with(text, sslmode="verify-full", sslrootcert=ours)))
+        asyncio.run(upgrade_postgresql(_with(text, sslmode="verify-full", sslrootcert=ours)))
         for url in (
             _with(server.url, sslmode="verify-full", sslrootcert=ours),  # another name than the certificate's
-            _with(named, sslrootcert="system"),  # another authority
+            _with(text, sslrootcert="system"),  # another authority
         ):
             with pytest.raises(Unreachable, match="Check LOADBELL_DATABASE_URL"):
                 asyncio.run(check_postgresql(url))

@@ -175,13 +175,13 @@ def test_a_busy_database_refuses_and_recovers(sqlite_store: str, monkeypatch: py
             outcomes = await asyncio.gather(
                 *(database.write(_add(f"n{number}")) for number in (2, 3)), return_exceptions=True
             )
-            seen = await _names(database)
+            items = await _names(database)
             other.execute("ROLLBACK")
             other.close()
             await database.write(_add("n4"))
 
             assert [Unavailable, Unavailable] == [type(outcome) for outcome in outcomes]
-            assert ["n1"] == seen
+            assert ["n1"] == items
             assert ["n1", "n4"] == await _names(database)
 
     asyncio.run(scenario())
@@ -192,14 +192,14 @@ def test_a_full_database_loses_nothing_acknowledged(sqlite_store: str) -> None:
 
     async def scenario() -> None:
         async with open_store(sqlite_store) as database:
-            kept = await _fill(database, limit=True)
-            assert kept == set(await _names(database))
+            items = await _fill(database, limit=True)
+            assert items == set(await _names(database))
             await database.write(_limit(1_000_000))
             await database.write(_add("n-more", "y" * 20_000))
 
-            assert {*kept, "n-more"} == set(await _names(database))
+            assert {*items, "n-more"} == set(await _names(database))
         async with open_store(sqlite_store) as database:
-            assert {*kept, "n-more"} == set(await _names(database))
+            assert {*items, "n-more"} == set(await _names(database))
 
     asyncio.run(scenario())
 
@@ -215,18 +215,18 @@ async def _fill(database: Database, *, limit: bool) -> set[str]:
     """Writes until something is refused, 20 units at a time; gives what was acknowledged."""
     if limit:
         await database.write(_limit(200))
-    kept: set[str] = set()
+    items: set[str] = set()
     for group in range(100):
         units: list[Coroutine[Any, Any, Any]] = [
             database.write(_add(f"n{group:02}-{number:02}", "x" * (10_000 if number % 5 else 10)))
             for number in range(20)
         ]
         outcomes = await asyncio.gather(*units, return_exceptions=True)
-        kept |= {outcome for outcome in outcomes if isinstance(outcome, str)}
+        items |= {outcome for outcome in outcomes if isinstance(outcome, str)}
         refused = [outcome for outcome in outcomes if not isinstance(outcome, str)]
         if refused:
             assert {Unavailable} == {type(outcome) for outcome in refused}
-            return kept
+            return items
     raise AssertionError("it never was full")
 
 
@@ -259,7 +259,7 @@ def test_a_full_disk_loses_nothing_acknowledged(sqlite_store: str, room: int) ->
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     if hard != resource.RLIM_INFINITY:
         pytest.skip("needs a process that may lift its file size limit again")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", FULL_DISK, sqlite_store, str(room)],
         capture_output=True,
         text=True,
@@ -267,8 +267,8 @@ def test_a_full_disk_loses_nothing_acknowledged(sqlite_store: str, room: int) ->
         cwd=Path(__file__).parent.parent.parent,
     )
 
-    assert 0 == done.returncode, done.stderr
-    refusal, acknowledged = done.stdout.splitlines()[-2:]
+    assert 0 == process.returncode, process.stderr
+    refusal, acknowledged = process.stdout.splitlines()[-2:]
     assert "Unavailable" == refusal
 
     async def names() -> list[str]:

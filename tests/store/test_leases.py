@@ -97,12 +97,14 @@ def test_a_worker_is_told_which_channels_held_more(play: Play) -> None:
         for _ in range(3):
             await site.run()
         room = Room(100, 2, {busy: 3})
-        look = await site.do(lease_due, is_retry=False, room=room, owner=1, until=site.clock.now + LEASE)
+        lease_result = await site.do(lease_due, is_retry=False, room=room, owner=1, until=site.clock.now + LEASE)
         rest = await site.do(lease_due, is_retry=False, room=Room(0, 2, {}), owner=1, until=site.clock.now + LEASE)
 
-        assert [full] * 2 + [busy] * 3 == sorted((item.channel_key for item in look.leased), key=[full, busy].index)
-        assert {full, busy} == look.held, "as much as there was room for: there may be more"
-        assert not look.full
+        assert [full] * 2 + [busy] * 3 == sorted(
+            (item.channel_key for item in lease_result.leased), key=[full, busy].index
+        )
+        assert {full, busy} == lease_result.held, "as much as there was room for: there may be more"
+        assert not lease_result.full
         assert ([], frozenset(), True) == (rest.leased, rest.held, rest.full)
 
     play(scenario)
@@ -115,11 +117,11 @@ def test_healthy_channels_go_first(play: Play) -> None:
         *others, healthy = [(await site.channel()).id for _ in range(4)]
         await site.run()
         room = Room(100, 1, {healthy: 4}, healthy={healthy}, unproven=2)
-        look = await site.do(lease_due, is_retry=False, room=room, owner=1, until=site.clock.now + LEASE)
-        keys = [item.channel_key for item in look.leased]
+        lease_result = await site.do(lease_due, is_retry=False, room=room, owner=1, until=site.clock.now + LEASE)
+        keys = [item.channel_key for item in lease_result.leased]
 
         assert {healthy, *others[:2]} == set(keys)
-        assert look.full, "the third of the others was left"
+        assert lease_result.full, "the third of the others was left"
 
     play(scenario)
 
@@ -188,9 +190,9 @@ def test_a_retry_is_not_leased_before_its_time(play: Play) -> None:
         await record(site, complete(site, leased, BROKEN))
         due = site.clock.now + 10 * SECOND
         site.clock.now = due - 1
-        look = await site.do(lease_due, is_retry=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
+        lease_result = await site.do(lease_due, is_retry=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
 
-        assert ([], due) == (look.leased, look.next_due)
+        assert ([], due) == (lease_result.leased, lease_result.next_due)
         site.clock.now = due
         assert [leased.id] == [item.id for item in await lease(site, is_retry=True)]
 
@@ -229,9 +231,9 @@ def test_a_worker_is_told_when_a_throttled_channel_is_free(play: Play) -> None:
         await record(site, complete(site, leased, limited(60)))
         await site.run()
         until = site.clock.now + 60 * SECOND
-        look = await site.do(lease_due, is_retry=False, room=Room(9, 9, {}), owner=1, until=until)
+        lease_result = await site.do(lease_due, is_retry=False, room=Room(9, 9, {}), owner=1, until=until)
 
-        assert ([], until) == (look.leased, look.next_due)
+        assert ([], until) == (lease_result.leased, lease_result.next_due)
 
     play(scenario)
 

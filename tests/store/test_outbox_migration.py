@@ -80,8 +80,8 @@ def _former(connection: sa.Connection) -> None:
         ),
     ):
         connection.execute(sa.text(text))
-    for key, given in DELIVERIES.items():
-        row = {**FORMER, **given, "id": key}
+    for key, body in DELIVERIES.items():
+        row = {**FORMER, **body, "id": key}
         names = ", ".join(f":{name}" for name in row)
         connection.execute(sa.text(f"INSERT INTO deliveries ({', '.join(row)}) VALUES ({names})"), row)
     connection.execute(
@@ -107,12 +107,12 @@ def _check(connection: sa.Connection) -> None:
     """Each delivery has its log and, when something is to be done, its work."""
     log, work = _rows(connection, "deliveries", "id"), _rows(connection, "outbox", "delivery_id")
 
-    assert {key: given.get("settled") or given["status"] for key, given in DELIVERIES.items()} | {
+    assert {key: body.get("settled") or body["status"] for key, body in DELIVERIES.items()} | {
         "under way": "pending"
     } == {key: row["status"] for key, row in log.items()}
-    ended = {key: given.get("attempts_begun", 0) - (given["status"] == "sending") for key, given in DELIVERIES.items()}
+    ended = {key: body.get("attempts_begun", 0) - (body["status"] == "sending") for key, body in DELIVERIES.items()}
     assert ended == {key: row["attempt_count"] for key, row in log.items()}
-    assert {key for key, given in DELIVERIES.items() if given["status"] in {"pending", "sending"}} == set(work)
+    assert {key for key, body in DELIVERIES.items() if body["status"] in {"pending", "sending"}} == set(work)
     for key, row in work.items():
         was = {**FORMER, **DELIVERIES[key]}
         assert {name: was[name] for name in (*KEPT, *LEASE)} == {name: row[name] for name in (*KEPT, *LEASE)}
@@ -121,8 +121,8 @@ def _check(connection: sa.Connection) -> None:
         assert (was["next_attempt_at"] or was["created_at"]) == row["due_at"]
     for key, row in log.items():
         was = {**FORMER, **DELIVERIES[key]}
-        kept = ("reason", "message", "created_at", "finished_at", "event", "kind", "run_id")
-        assert [was[name] for name in kept] == [row[name] for name in kept]
+        items = ("reason", "message", "created_at", "finished_at", "event", "kind", "run_id")
+        assert [was[name] for name in items] == [row[name] for name in items]
     assert {"delivered"} == set(_rows(connection, "attempts", "delivery_id"))
     (channel,) = _rows(connection, "channels", "id").values()
     assert (77, 78) == (channel["bucket_full_at"], channel["health_since"])

@@ -27,8 +27,8 @@ def test_a_burst_goes_at_once_and_the_rest_at_the_pace(play: Play) -> None:
             await site.run()
         looks: list[tuple[int, Micros | None]] = []
         for _ in range(6):
-            look = await _lease(site)
-            looks.append((len(look.leased), look.next_due))
+            lease_result = await _lease(site)
+            looks.append((len(lease_result.leased), lease_result.next_due))
             site.clock.advance(SECOND)
         start = site.clock.now - 6 * SECOND
 
@@ -50,8 +50,11 @@ def test_two_workers_share_one_bucket(play: Play) -> None:
             await site.run()
         looks = await asyncio.gather(*(_lease(site, owner=owner) for owner in range(1, 6)))
 
-        assert sum(len(look.leased) for look in looks) == PACE.burst
-        assert all(look.next_due is not None and look.next_due <= site.clock.now + SECOND for look in looks)
+        assert sum(len(lease_result.leased) for lease_result in looks) == PACE.burst
+        assert all(
+            lease_result.next_due is not None and lease_result.next_due <= site.clock.now + SECOND
+            for lease_result in looks
+        )
 
     play(scenario)
 

@@ -95,9 +95,9 @@ def test_the_filters_of_deliveries(play: Play) -> None:
         other = await site.run()
 
         async def count(**filters: Any) -> int:
-            found, following = await site.do(list_deliveries, site.organization_id, limit=100, **filters)
+            deliveries, following = await site.do(list_deliveries, site.organization_id, limit=100, **filters)
             assert following is None
-            return len(found)
+            return len(deliveries)
 
         assert 6 == await count()
         assert [3, 3] == [await count(channel_id=channel.id) for channel in (first, second)]
@@ -129,9 +129,9 @@ def test_the_filters_of_runs(play: Play) -> None:
         await site.run(project_id=other, status=RunStatus.FAILED_THRESHOLD)
 
         async def count(projects: frozenset[int] | None = None, **filters: Any) -> int:
-            found, following = await site.do(list_runs, site.organization_id, projects=projects, limit=100, **filters)
+            runs, following = await site.do(list_runs, site.organization_id, projects=projects, limit=100, **filters)
             assert following is None
-            return len(found)
+            return len(runs)
 
         assert [3, 0, 2, 1, 3] == [
             await count(None),

@@ -126,12 +126,12 @@ def test_a_worker_whose_session_was_cut_comes_back_by_itself(postgres_store: str
             database.on_wake(woken.set)
             await other.write(lambda tx: tx.all(TERMINATE, worker=me))
             await woken.wait()  # a session that was opened again wakes its worker: it may have missed news
-            held = await other.read(lambda tx: tx.first(LOCKS, worker=me))
+            row = await other.read(lambda tx: tx.first(LOCKS, worker=me))
             woken.clear()
             await other.write(_waking)
             await woken.wait()
 
-            assert held is not None
+            assert row is not None
 
     async def _waking(tx: Any) -> None:
         tx.wake_workers()

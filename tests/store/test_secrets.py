@@ -96,9 +96,9 @@ def test_no_secret_lies_in_clear_in_the_file(sqlite_store: str) -> None:
             site = await settle(database)
             secrets = await _use_secrets(site)
             while_open = _bytes_of(sqlite_store)
-        found = while_open + _bytes_of(sqlite_store)
-        assert b"hooks" not in found.replace("https://hooks.example.org/…".encode(), b""), "masked, in the audit log"
-        return [secret for secret in secrets if secret.encode() in found]
+        data = while_open + _bytes_of(sqlite_store)
+        assert b"hooks" not in data.replace("https://hooks.example.org/…".encode(), b""), "masked, in the audit log"
+        return [secret for secret in secrets if secret.encode() in data]
 
     assert [] == asyncio.run(scenario())
 
@@ -198,12 +198,14 @@ def test_a_channel_whose_key_is_lost_holds_up_no_other(store_url: str) -> None:
             lost = await site.channel()
         async with open_store(store_url, (OTHER_KEY,)) as database:
             site.database = database
-            kept = await site.channel("http://127.0.0.1:9/kept")
+            channel = await site.channel("http://127.0.0.1:9/kept")
             await site.run()
-            look = await site.do(lease_due, is_retry=False, room=Room(10, 4, {}), owner=1, until=NOON + 1)
+            lease_result = await site.do(lease_due, is_retry=False, room=Room(10, 4, {}), owner=1, until=NOON + 1)
 
-            assert kept.settings["url"] == "http://127.0.0.1:9/kept"
-            assert {lost.id: {}, kept.id: kept.settings} == {item.channel_key: item.settings for item in look.leased}
+            assert channel.settings["url"] == "http://127.0.0.1:9/kept"
+            assert {lost.id: {}, channel.id: channel.settings} == {
+                item.channel_key: item.settings for item in lease_result.leased
+            }
 
     asyncio.run(scenario())
 
@@ -256,10 +258,10 @@ def test_a_key_file_that_could_not_be_written_is_not_left_empty(tmp_path: Path) 
         "key_in_file(pathlib.Path(sys.argv[1]))\n"
     )
     path = tmp_path / KEY_FILE
-    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
+    process = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, check=False)
 
-    assert "WrongState" in done.stderr
-    assert str(path) in done.stderr
+    assert "WrongState" in process.stderr
+    assert str(path) in process.stderr
     SecretBox([key_in_file(path)])
 
 
@@ -284,6 +286,6 @@ def test_the_fingerprint_tells_nothing_of_the_key(store_url: str, tmp_path: Path
             assert row is not None
             return str(row["value"])
 
-    kept = asyncio.run(fact())
-    assert 16 == len(kept)
-    assert kept not in KEY
+    text = asyncio.run(fact())
+    assert 16 == len(text)
+    assert text not in KEY

@@ -59,15 +59,15 @@ def test_a_file_that_is_no_database_is_named_at_the_start(
     )
     with pytest.raises(StoreProblem) as refused:
         asyncio.run(opening(settings))  # type: ignore[arg-type]  # both are coroutine functions
-    told = str(refused.value)
+    text = str(refused.value)
 
-    assert str(path) in told
-    assert "same request" not in told
+    assert str(path) in text
+    assert "same request" not in text
     if spoil is _folder:
-        assert "is a folder" in told
+        assert "is a folder" in text
     else:
-        assert "PRAGMA integrity_check" in told
-        assert "restore the last backup" in told
+        assert "PRAGMA integrity_check" in text
+        assert "restore the last backup" in text
         assert path.read_bytes() == before
 
 
@@ -117,11 +117,13 @@ def test_each_kind_has_a_sentence_that_fits(tmp_path: Path) -> None:
         error.sqlite_errorcode = code | 0x100  # as an extended code has it
         told[code] = describe_storage_error(path, error)
 
-    assert all(str(path) in one.for_operator and str(path) not in one.for_everybody for one in told.values())
+    assert all(
+        str(path) in storage.for_operator and str(path) not in storage.for_everybody for storage in told.values()
+    )
     assert "Make room" in told[sqlite3.SQLITE_FULL].for_operator
     assert "owner and mode" in told[sqlite3.SQLITE_READONLY].for_operator
     assert "PRAGMA integrity_check" in told[sqlite3.SQLITE_IOERR].for_operator
-    assert all("same request" not in one.for_everybody for one in told.values())
+    assert all("same request" not in storage.for_everybody for storage in told.values())
 
 
 def test_a_file_that_became_read_only(sqlite_store: str) -> None:
@@ -148,9 +150,9 @@ def test_the_operators_commands_name_the_file(sqlite_store: str, tmp_path: Path)
     (tmp_path / KEY_FILE).write_text(KEY)
     shutil.copy(path, tmp_path / "loadbell.sqlite3") if path != tmp_path / "loadbell.sqlite3" else None
     _spoil_pages(tmp_path / "loadbell.sqlite3")
-    done = loadbell("users", "reset-password", "owner@example.org", LOADBELL_DATA_DIR=str(tmp_path))
+    process = loadbell("users", "reset-password", "owner@example.org", LOADBELL_DATA_DIR=str(tmp_path))
 
-    assert done.returncode in {3, 4}
-    assert str(tmp_path / "loadbell.sqlite3") in done.stderr
-    assert "PRAGMA integrity_check" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert process.returncode in {3, 4}
+    assert str(tmp_path / "loadbell.sqlite3") in process.stderr
+    assert "PRAGMA integrity_check" in process.stderr
+    assert "Traceback" not in process.stderr

@@ -154,10 +154,10 @@ def test_a_folder_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     place = folder if os.geteuid() != 0 else Path("/proc/sealed")
     with pytest.raises(StoreProblem, match="sealed") as refused:
         asyncio.run(open_database(load_settings({"LOADBELL_DATA_DIR": str(place)})))
-    shown = str(refused.value)
+    text = str(refused.value)
 
-    assert "can't be used" in shown
-    assert "LOADBELL_DATA_DIR" in shown
+    assert "can't be used" in text
+    assert "LOADBELL_DATA_DIR" in text
 
 
 def test_a_reader_that_can_not_open_the_file_says_unavailable(sqlite_store: str) -> None:
@@ -186,9 +186,9 @@ def test_a_refusal_is_told_once(play_on_sqlite: Play) -> None:
         with pytest.raises(Unavailable) as refused:
             await site.database.write(spoil)
 
-        told = str(refused.value)
-        assert told.count("The database can't be written just now") == 1
-        assert "database or disk is full" in told
+        text = str(refused.value)
+        assert text.count("The database can't be written just now") == 1
+        assert "database or disk is full" in text
 
     play_on_sqlite(scenario)
 

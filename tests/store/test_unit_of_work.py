@@ -38,7 +38,7 @@ def test_a_unit_of_work_has_one_time_and_makes_ids_of_it(play: Play) -> None:
             before = unit.now
             site.clock.advance(1_000_000)
             ids = {unit.new_uuid() for _ in range(100)}
-            return {before, unit.now, *(one.int >> 80 for one in ids)}, len(ids)
+            return {before, unit.now, *(uuid.int >> 80 for uuid in ids)}, len(ids)
 
         times, ids = await site.do(work, site.owner)
 

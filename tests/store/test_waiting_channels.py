@@ -62,8 +62,8 @@ async def _attempt(site: Site, answer: Callable[[Site], Reply | NoReply]) -> int
 
 async def _log(site: Site) -> list[Delivery]:
     """The deliveries as the log shows them, oldest first."""
-    found, _ = await site.do(list_log, site.owner, organization_id=site.organization_id, limit=200)
-    return found[::-1]
+    deliveries, _ = await site.do(list_log, site.owner, organization_id=site.organization_id, limit=200)
+    return deliveries[::-1]
 
 
 @pytest.mark.parametrize("wish", WISHES)
@@ -79,7 +79,7 @@ def test_a_week_of_rate_limits_makes_few_attempts(play_on_sqlite: Play, wish: st
             made = await _attempt(site, WISHES[wish])
             assert made <= 1
             starts += [site.clock.now] * made
-            due = [one.next_attempt_at for one in await _log(site) if one.next_attempt_at is not None]
+            due = [delivery.next_attempt_at for delivery in await _log(site) if delivery.next_attempt_at is not None]
             site.clock.now = max(min(due), site.clock.now + SECOND)
         gaps = [later - earlier for earlier, later in pairwise(starts)]
         slow = [at_least <= gap for at_least, gap in zip(DEFAULT.waits[2:], gaps[2:], strict=False)]
@@ -104,11 +104,11 @@ def test_a_failure_with_a_wish_keeps_to_the_schedule(play_on_sqlite: Play, statu
         await site.run()
         waits = []
         while await _attempt(site, _asking_to_wait(lambda _: value, status=status)):
-            (one,) = await _log(site)
-            if one.next_attempt_at is None:
+            (delivery,) = await _log(site)
+            if delivery.next_attempt_at is None:
                 break
-            waits.append(one.next_attempt_at - site.clock.now)
-            site.clock.now = one.next_attempt_at
+            waits.append(delivery.next_attempt_at - site.clock.now)
+            site.clock.now = delivery.next_attempt_at
 
         asked = HOUR if value == "1800000000" else 0
         assert [max(wait, asked) for wait in DEFAULT.waits] == waits
@@ -227,8 +227,11 @@ def test_a_long_wait_is_told_on_every_page(play: Play) -> None:
         told = {}
         for minute in (0, 14, 15, 59, 60):
             site.clock.now = begun + minute * MINUTE
-            found = await site.do(waiting_channels, site.owner)
-            told[minute] = [(one.id, one.name, one.wait.since, one.wait.until) for one in found]
+            waiting_notices = await site.do(waiting_channels, site.owner)
+            told[minute] = [
+                (waiting_notice.id, waiting_notice.name, waiting_notice.wait.since, waiting_notice.wait.until)
+                for waiting_notice in waiting_notices
+            ]
         site.clock.now = begun + 20 * MINUTE
         foreign = await site.do(waiting_channels, replace(site.owner, organization_id=site.organization_id + 1))
         await site.do(pause, site.owner, channel.id)
@@ -249,18 +252,20 @@ def test_the_next_attempt_is_told_truly(play: Play) -> None:
         begun = site.clock.now
         site.clock.advance(1)
         await site.report(run, RunStatus.FINISHED)
-        new = [one.next_attempt_at for one in await _log(site)]
+        new = [delivery.next_attempt_at for delivery in await _log(site)]
         (leased,) = await lease(site)
-        sending = [one.next_attempt_at for one in await _log(site)]
+        sending = [delivery.next_attempt_at for delivery in await _log(site)]
         await record(site, complete(site, leased, limited(600)))
         site.clock.advance(1)
         await site.run()
-        later = [one.next_attempt_at for one in await _log(site)]
+        later = [delivery.next_attempt_at for delivery in await _log(site)]
         site.clock.advance(DAY)
-        overdue = [one.next_attempt_at for one in await _log(site)]
+        overdue = [delivery.next_attempt_at for delivery in await _log(site)]
         await site.do(pause, site.owner, channel.id)
-        paused = [one.next_attempt_at for one in await _log(site)]
-        single = [(await site.do(get_delivery, site.owner, one.id))[0].next_attempt_at for one in await _log(site)]
+        paused = [delivery.next_attempt_at for delivery in await _log(site)]
+        single = [
+            (await site.do(get_delivery, site.owner, delivery.id))[0].next_attempt_at for delivery in await _log(site)
+        ]
 
         limit = begun + 1 + 600 * SECOND
         assert ([begun, None], [None, None]) == (new, sending)
@@ -279,7 +284,7 @@ def test_a_redelivery_to_a_waiting_channel_says_when_it_will_be_made(play: Play)
         await site.run()
         await record(site, *(complete(site, item, OK) for item in await lease(site, total=1)))
         await record(site, *(complete(site, item, limited(600)) for item in await lease_all(site)))
-        delivered = next(one for one in await _log(site) if one.next_attempt_at is None)
+        delivered = next(delivery for delivery in await _log(site) if delivery.next_attempt_at is None)
         again = await site.do(redeliver, site.owner, UUID(str(delivered.id)))
 
         assert site.clock.now + 600 * SECOND == again.next_attempt_at

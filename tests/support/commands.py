@@ -43,16 +43,16 @@ def loadbell_at_terminal(*words: str, environment: dict[str, str], typed: str, c
         text=True,
     )
     os.close(theirs)
-    shown = b""
+    data = b""
     try:
         while piece := _read(ours):
-            shown += piece
-        _, said = process.communicate(timeout=_TIMEOUT_S)
+            data += piece
+        _, text = process.communicate(timeout=_TIMEOUT_S)
     finally:
         process.kill()
         process.wait()
         os.close(ours)
-    return subprocess.CompletedProcess(words, process.returncode, shown.decode().replace("\r\n", "\n"), said)
+    return subprocess.CompletedProcess(words, process.returncode, data.decode().replace("\r\n", "\n"), text)
 
 
 def _read(terminal: int) -> bytes:

@@ -11,7 +11,7 @@ _ID = ("CAST(:prefix AS text) || printf('%012x', i)", "CAST(:prefix AS text) || 
 
 
 def _both(sql: str) -> Statement:
-    return Statement(*(sql.replace("ID", one) for one in _ID))
+    return Statement(*(sql.replace("ID", text) for text in _ID))
 
 
 _EVENTS = _both(

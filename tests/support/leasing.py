@@ -45,8 +45,8 @@ async def lease(  # noqa: PLR0913 - what a worker asks for, with what most tests
 ) -> list[Leased]:
     """Leases what is due now."""
     room = Room(total, per_channel, left or {})
-    found = await site.do(lease_due, is_retry=is_retry, room=room, owner=owner, until=site.clock.now + LEASE)
-    return found.leased
+    lease_result = await site.do(lease_due, is_retry=is_retry, room=room, owner=owner, until=site.clock.now + LEASE)
+    return lease_result.leased
 
 
 async def lease_all(site: Site, *, owner: int = 1) -> list[Leased]:

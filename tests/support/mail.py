@@ -79,9 +79,9 @@ def postbox(
 ) -> Iterator[Postbox]:
     """A mail server that takes everything, after ``login`` if there is one; ``password`` is the one we are told."""
     box = Postbox(mail_server(port or free_port(), tls, login and (login[0], password or login[1])))
-    given: dict[str, Any] = {"hostname": "127.0.0.1", "port": box.settings.port, "enable_SMTPUTF8": True}
+    body: dict[str, Any] = {"hostname": "127.0.0.1", "port": box.settings.port, "enable_SMTPUTF8": True}
     if tls == "starttls":
-        given.update(tls_context=context, require_starttls=True)
+        body.update(tls_context=context, require_starttls=True)
     if login is not None:
         user, right = login
 
@@ -89,8 +89,8 @@ def postbox(
             fits = (data.login, data.password) == (user.encode(), right.encode())
             return AuthResult(success=fits, handled=False, auth_data=data)
 
-        given.update(authenticator=authenticate, auth_required=True, auth_require_tls=tls == "starttls")
-    controller = Controller(_Handler(box), ssl_context=context if tls == "from the start" else None, **given)
+        body.update(authenticator=authenticate, auth_required=True, auth_require_tls=tls == "starttls")
+    controller = Controller(_Handler(box), ssl_context=context if tls == "from the start" else None, **body)
     if tls == "from the start":
         # aiosmtpd waits until a connection of its own has come in, and makes that in clear.
         controller._trigger_server = lambda: _knock(controller.port)  # type: ignore[method-assign]  # its only hook

@@ -36,8 +36,8 @@ http {{
 
 def find_nginx() -> Path | None:
     """The program, if there is one; Debian keeps it where only root's PATH leads."""
-    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
-    return None if found is None else Path(found)
+    text = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}{os.pathsep}/usr/sbin")
+    return None if text is None else Path(text)
 
 
 def free_port() -> int:

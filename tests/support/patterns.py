@@ -109,8 +109,8 @@ class _Automaton:
             return re.match(_CATEGORIES[value], letter, self.flags & re.ASCII) is not None
         cases = {letter, letter.lower(), letter.upper()} if self.flags & re.IGNORECASE else {letter}
         if kind is sre.RANGE:
-            return any(len(one) == 1 and value[0] <= ord(one) <= value[1] for one in cases)
-        inside = any(one == chr(value) for one in cases)
+            return any(len(text) == 1 and value[0] <= ord(text) <= value[1] for text in cases)
+        inside = any(text == chr(value) for text in cases)
         return inside != (kind is sre.NOT_LITERAL)
 
 
@@ -147,7 +147,7 @@ def trouble(pattern: str | bytes, flags: int = 0, *, searched: bool = False) -> 
 def _reached(found: _Automaton, places: list[int], fitting: set[int], begin: Iterable[int] = ()) -> set[int]:
     """The places that are reached from ``places``, or by beginning at ``begin``, by letters of ``fitting`` alone."""
     reached: set[int] = set()
-    waiting = [*(one for place in places for one in found.follow[place]), *begin]
+    waiting = [*(number for place in places for number in found.follow[place]), *begin]
     while waiting:
         place = waiting.pop()
         if place in fitting and place not in reached:

@@ -41,8 +41,8 @@ class PostgresFailed(Exception):  # noqa: N818 - reads as what happened
 
 def find_binaries() -> Path | None:
     """The folder that holds ``postgres`` and ``initdb``: of PATH, else the highest version that Debian installed."""
-    found = shutil.which("postgres")
-    candidates = [Path(found).resolve().parent] if found else []
+    text = shutil.which("postgres")
+    candidates = [Path(text).resolve().parent] if text else []
     installed = Path("/usr/lib/postgresql").glob("*/bin")
     candidates += sorted(installed, key=lambda path: _version(path.parent.name), reverse=True)
     return next((path for path in candidates if (path / "initdb").exists() and (path / "postgres").exists()), None)
@@ -171,7 +171,7 @@ class PostgresServer:
         password_file.chmod(0o600)
         if self._account is not None:
             os.chown(password_file, self._account.pw_uid, self._account.pw_gid)
-        done = subprocess.run(
+        process = subprocess.run(
             [
                 *(self._binaries / "initdb", "--pgdata", self.folder / "data", "--username", "loadbell"),
                 *("--auth", "password", "--pwfile", password_file, "--encoding", "UTF8", "--locale", "C"),
@@ -183,8 +183,8 @@ class PostgresServer:
             **self._surroundings(),
         )
         password_file.unlink()
-        if done.returncode != 0:
-            raise PostgresFailed(f"initdb failed:\n{done.stdout.decode(errors='replace')}")
+        if process.returncode != 0:
+            raise PostgresFailed(f"initdb failed:\n{process.stdout.decode(errors='replace')}")
 
     def _spawn(self, port: int) -> subprocess.Popen[bytes]:
         options = [
@@ -214,8 +214,8 @@ class PostgresServer:
             return process
 
     def _surroundings(self) -> dict[str, Any]:
-        kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LD_LIBRARY_PATH", "TZ"}}
-        surroundings: dict[str, Any] = {"cwd": self.folder, "env": {**kept, "LC_ALL": "C"}}
+        body = {name: value for name, value in os.environ.items() if name in {"PATH", "LD_LIBRARY_PATH", "TZ"}}
+        surroundings: dict[str, Any] = {"cwd": self.folder, "env": {**body, "LC_ALL": "C"}}
         if self._account is not None:
             surroundings |= {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
         return surroundings

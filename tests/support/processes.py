@@ -190,9 +190,9 @@ def _descriptor(stream: int | IO[Any], null: int) -> int:
 
 
 def _receive(connection: socket.socket) -> str:
-    if not (said := connection.recv(64)):
+    if not (data := connection.recv(64)):
         raise AssertionError("the template of loadbell's processes has ended")
-    return said.decode()
+    return data.decode()
 
 
 def _fork_when_asked(path: str) -> list[str] | None:
@@ -211,14 +211,14 @@ def _fork_when_asked(path: str) -> list[str] | None:
             _tell_end(ended, *running.pop(ended))
         if listener in ready:
             connection, _ = listener.accept()
-            said, descriptors, _, _ = socket.recv_fds(connection, _MAX_MESSAGE_SIZE, 3)
+            data, descriptors, _, _ = socket.recv_fds(connection, _MAX_MESSAGE_SIZE, 3)
             pid = os.fork()
             if pid == 0:
                 for of_template in (listener, connection, *(waits for _, waits in running.values())):
                     of_template.close()
                 for descriptor in running:
                     os.close(descriptor)
-                return _become(json.loads(said), descriptors)
+                return _become(json.loads(data), descriptors)
             for descriptor in descriptors:
                 os.close(descriptor)
             running[os.pidfd_open(pid)] = (pid, connection)

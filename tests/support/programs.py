@@ -53,7 +53,7 @@ def _install(packages: list[str], environment: dict[str, str]) -> str:
     """Installs ``packages``; what went wrong, or ""."""
     environment = {**environment, "DEBIAN_FRONTEND": "noninteractive"}
     for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-        done = subprocess.run(
+        process = subprocess.run(
             ["apt-get", *_QUIET, *arguments],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -63,8 +63,8 @@ def _install(packages: list[str], environment: dict[str, str]) -> str:
             errors="replace",
             check=False,
         )
-        if done.returncode != 0:
-            return f"apt-get {arguments[0]} failed: {' '.join(done.stdout.split()[-40:])}"
+        if process.returncode != 0:
+            return f"apt-get {arguments[0]} failed: {' '.join(process.stdout.split()[-40:])}"
     return ""
 
 

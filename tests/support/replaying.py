@@ -39,8 +39,8 @@ async def end(site: Site, delivery_id: str, status: FinalStatus | str) -> None:
 
 async def replay(site: Site, channel_id: int, *statuses: FinalStatus, **given: Any) -> tuple[int | None, int]:
     """Asks for a replay of all that ended so, unless told otherwise."""
-    wanted = {"since": NOON, "until": None, "dry_run": False, **given}
-    return await site.do(start_replay, site.owner, channel_id, statuses=statuses or (FAILED,), **wanted)
+    body = {"since": NOON, "until": None, "dry_run": False, **given}
+    return await site.do(start_replay, site.owner, channel_id, statuses=statuses or (FAILED,), **body)
 
 
 async def run_replayer(site: Site) -> float:

@@ -160,8 +160,8 @@ def set_up(data_dir: Path, environment: Mapping[str, str] | None = None) -> dict
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("loadbell.sqlite3", "secret.key"):
         shutil.copy(folder / name, data_dir)
-    made: dict[str, Any] = json.loads(printed)
-    return made
+    body: dict[str, Any] = json.loads(printed)
+    return body
 
 
 @cache
@@ -172,13 +172,13 @@ def _template() -> tuple[Path, str]:
 
 
 def _set_up(data_dir: Path, environment: Mapping[str, str] | None) -> dict[str, Any]:
-    done = run_loadbell(
+    process = run_loadbell(
         "setup", "--organization", "Acme", "--email", "owner@example.org", "--json",
         environment=server_environment(data_dir, environment),
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    made: dict[str, Any] = json.loads(done.stdout)
-    return made
+    assert process.returncode == 0, process.stderr
+    body: dict[str, Any] = json.loads(process.stdout)
+    return body
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = 20.0, interval: float = 0.02) -> None:

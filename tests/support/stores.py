@@ -245,12 +245,12 @@ async def open_store(url: str, keys: tuple[str, ...] = (KEY,)) -> AsyncIterator[
 async def settle(database: Database) -> Site:
     """The first organization of an empty database, seen by its owner."""
     use(database, lambda: NOON, random.Random(1).randbytes)
-    made = await database.write(
+    organization = await database.write(
         lambda tx: set_up(tx, organization="Example", email="owner@example.org", password_hash="-")
     )
-    owner = await database.write(lambda tx: authenticate(tx, made.token))
+    owner = await database.write(lambda tx: authenticate(tx, organization.token))
     await database.write(lambda tx: tx.run(Statement("DELETE FROM audit_entries")))  # what follows is the test's own
-    return Site(database, replace(owner, trigger=Trigger.UNKNOWN), made.project_id)
+    return Site(database, replace(owner, trigger=Trigger.UNKNOWN), organization.project_id)
 
 
 @pytest.fixture(scope="session")

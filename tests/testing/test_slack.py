@@ -156,10 +156,10 @@ def test_a_malformed_block_is_refused(slack: FakeSlack, message: Any) -> None:
 
 def test_all_blocks_together_have_a_limit(slack: FakeSlack) -> None:
     """13,200 characters in all blocks are taken, one more is ``msg_blocks_too_long``."""
-    whole = [{"type": "section", "text": plain(3_000)}] * 4
+    items = [{"type": "section", "text": plain(3_000)}] * 4
 
-    assert "ok" == verdict(slack, blocks(*whole, {"type": "section", "text": plain(1_200)}))
-    assert "msg_blocks_too_long" == verdict(slack, blocks(*whole, {"type": "section", "text": plain(1_201)}))
+    assert "ok" == verdict(slack, blocks(*items, {"type": "section", "text": plain(1_200)}))
+    assert "msg_blocks_too_long" == verdict(slack, blocks(*items, {"type": "section", "text": plain(1_201)}))
 
 
 def test_a_long_text_is_cut_not_refused(slack: FakeSlack) -> None:

@@ -51,10 +51,10 @@ def test_a_password_is_changed(signed_in: Browser, person: Person, still_site: A
     assert "a new long password" not in wrong.text
     assert 'id="new_password-wrong"' in short.text
 
-    done = signed_in.post("/account/password", fields, of="/account")
+    page = signed_in.post("/account/password", fields, of="/account")
 
-    assert done.location == "/account?done=password"
-    assert "Your password is changed." in signed_in.get(done.location).words
+    assert page.location == "/account?done=password"
+    assert "Your password is changed." in signed_in.get(page.location).words
     assert other.get("/account").status == 303
     assert other.sign_in(person.email, "a new long password").status == 303
 

@@ -16,8 +16,8 @@ FORMS = ("", "/test", "/pause", "/resume", "/rotate-secret", "/delete", "/replay
 
 def create_channel(team: Team, url: str, **more: Any) -> str:
     """The address of the page of a new WebHook channel."""
-    said = {"kind": "webhook", "name": "Gate", "settings": {"url": url}, **more}
-    channel = team.client().ok("POST", f"/organizations/{team.organization_id}/channels", said)
+    body = {"kind": "webhook", "name": "Gate", "settings": {"url": url}, **more}
+    channel = team.client().ok("POST", f"/organizations/{team.organization_id}/channels", body)
     return f"/channels/{channel['id']}"
 
 
@@ -83,20 +83,20 @@ def test_hook(working_team: Team, receiver: ScriptedReceiver) -> None:
 def test_pause_and_resume(working_team: Team, receiver: ScriptedReceiver) -> None:
     """A paused channel says how much it holds; it is resumed with or without that."""
     team, path = working_team, create_channel(working_team, receiver.url)
-    for held, count in (("deliver", 1), ("drop", 1)):
+    for text, count in (("deliver", 1), ("drop", 1)):
         paused = team.owner.post(f"{path}/pause", {"next": f"{team.path}/notifications"}, of=path)
         assert paused.location == f"{team.path}/notifications"
-        team.client().ok("POST", "/runs", {"name": f"Held, to {held}"})
+        team.client().ok("POST", "/runs", {"name": f"Held, to {text}"})
         page = team.owner.get(path)
         assert f"{count} delivery is held." in page.words
         assert "Paused by The owner." in page.words
 
-        answer = team.owner.post(f"{path}/resume", {"held": held}, of=path)
+        answer = team.owner.post(f"{path}/resume", {"held": text}, of=path)
 
         assert answer.location == f"{path}?done=resumed"
         assert "Resumed. It rings again." in team.owner.get(answer.location).words
         newest = team.client().ok("GET", f"{path}/deliveries")["items"][0]
-        if held == "drop":
+        if text == "drop":
             assert newest["status"] == "cancelled"
         else:
             receiver.wait_for(1)
@@ -127,15 +127,15 @@ def test_replay(working_team: Team, receiver: ScriptedReceiver) -> None:
     team.client().ok("POST", "/runs", {"name": "Lost"})
     receiver.wait_for(1)
     wait_until(lambda: team.client().ok("GET", f"{path}/deliveries")["items"][0]["status"] == "delivered", timeout=10)
-    asked = {"since": PAST, "until": "", "statuses": "delivered"}
+    body = {"since": PAST, "until": "", "statuses": "delivered"}
 
-    counted = team.owner.post(f"{path}/replay", asked, of=path)
+    counted = team.owner.post(f"{path}/replay", body, of=path)
     assert counted.status == 200
     assert "1 delivery would be sent again." in counted.words
     assert len(receiver.requests) == 1
-    begun = team.owner.post(f"{path}/replay", {**asked, "sure": "yes"}, of=path)
-    wrong = team.owner.post(f"{path}/replay", {**asked, "since": "soon"}, of=path)
-    empty = team.owner.post(f"{path}/replay", {**asked, "since": ""}, of=path)
+    begun = team.owner.post(f"{path}/replay", {**body, "sure": "yes"}, of=path)
+    wrong = team.owner.post(f"{path}/replay", {**body, "since": "soon"}, of=path)
+    empty = team.owner.post(f"{path}/replay", {**body, "since": ""}, of=path)
 
     assert begun.location == f"{path}?done=replayed#replay"
     first, second = receiver.wait_for(2)

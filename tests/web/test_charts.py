@@ -22,14 +22,14 @@ def now() -> int:
 
 
 def begin(client: Client, name: str = "ramp.js") -> int:
-    said = {"name": name, "thresholds": THRESHOLDS}
-    return int(client.ok("POST", "//v1/tests", said, headers={"User-Agent": "k6cloud/2.2.0"})["reference_id"])
+    body = {"name": name, "thresholds": THRESHOLDS}
+    return int(client.ok("POST", "//v1/tests", body, headers={"User-Agent": "k6cloud/2.2.0"})["reference_id"])
 
 
 def measure(client: Client, run: int, *, slower: float = 1.0, failed: int = 0) -> None:
     for step in range(4):
-        told = push(now() - 12 + 3 * step, vus=5 * step, times=[100.0 * slower] * 20, failed=failed)
-        client.ok("POST", f"//v2/metrics/{run}", told)
+        data = push(now() - 12 + 3 * step, vus=5 * step, times=[100.0 * slower] * 20, failed=failed)
+        client.ok("POST", f"//v2/metrics/{run}", data)
 
 
 def finish(client: Client, run: int) -> None:
@@ -139,10 +139,10 @@ def test_each_piece_of_an_area_stands_on_the_ground() -> None:
         points, period = read_protobuf(push(1_800_000_000 + 3 * step, vus=vus or 0, times=[5.0]))
         points = [one for one in points if vus is not None or one.metric != "vus"]
         measured.merge(condense(points, (), period=period), 1_800_000_000)
-    found = build_time_series(measured, build_samples(measured), ended=True)
+    time_series = build_time_series(measured, build_samples(measured), ended=True)
 
-    assert found is not None
-    area = next(plot for plot in found.plots if plot.id == "vus").lines[0].path
+    assert time_series is not None
+    area = next(plot for plot in time_series.plots if plot.id == "vus").lines[0].path
     pieces = [piece.split(" L") for piece in area.split("M")[1:]]
     assert [("20 100", "40 100"), ("80 100", "100 100")] == [(one[0], one[-1].strip()) for one in pieces]
 
@@ -153,15 +153,15 @@ def test_what_was_not_measured_is_a_gap() -> None:
     taken: list[list[float]] = [[5.0], [], [7.0], [9.0]]
     for step, times in enumerate(taken):
         points, period = read_protobuf(push(1_800_000_000 + 3 * step, vus=1, times=times))
-        points = [one for one in points if not one.metric.startswith("http")]
+        points = [point for point in points if not point.metric.startswith("http")]
         measured.merge(condense(points, (), period=period), 1_800_000_000)
-    found = build_time_series(measured, build_samples(measured), ended=True)
+    time_series = build_time_series(measured, build_samples(measured), ended=True)
 
-    assert found is not None
-    assert "Iteration time" == found.timed
-    timed = next(plot for plot in found.plots if plot.id == "times")
+    assert time_series is not None
+    assert "Iteration time" == time_series.timed
+    timed = next(plot for plot in time_series.plots if plot.id == "times")
     assert 2 == timed.lines[1].path.count("M")
-    assert ["times", "vus"] == [plot.id for plot in found.plots]
+    assert ["times", "vus"] == [plot.id for plot in time_series.plots]
 
 
 def test_a_run_that_turns_to_http(team: Team) -> None:

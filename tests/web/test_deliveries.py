@@ -16,8 +16,8 @@ from tests.web.team import Team
 
 def hook(team: Team, url: str, name: str = "Gate", **more: Any) -> int:
     """A new WebHook channel that rings for starts; its id."""
-    said = {"kind": "webhook", "name": name, "settings": {"url": url}, "subscription": {"events": ["test.started"]}}
-    made = team.client().ok("POST", f"/organizations/{team.organization_id}/channels", {**said, **more})
+    body = {"kind": "webhook", "name": name, "settings": {"url": url}, "subscription": {"events": ["test.started"]}}
+    made = team.client().ok("POST", f"/organizations/{team.organization_id}/channels", {**body, **more})
     return int(made["id"])
 
 

@@ -114,11 +114,11 @@ def test_no_address_is_our_mistake(team: Team, browser: Browser) -> None:
         if path.endswith("/live"):
             continue  # an endless answer; what it asks for is read as that of its page
         at = re.sub(r"{(\w+):str}", lambda found: ids[found[1]], path)
-        for value in (one[:100] for one in VALUES[:12]):
-            asked = [f"{at}?{urlencode({name: value})}" for name in FIELDS if value == "\x00"]
-            asked.append(f"{at}?{urlencode(dict.fromkeys(FIELDS, value))}")
-            asked.append(re.sub(r"{\w+:str}", urlencode({"": value})[1:] or "-", path))
-            for address in asked:
+        for value in (text[:100] for text in VALUES[:12]):
+            items = [f"{at}?{urlencode({name: value})}" for name in FIELDS if value == "\x00"]
+            items.append(f"{at}?{urlencode(dict.fromkeys(FIELDS, value))}")
+            items.append(re.sub(r"{\w+:str}", urlencode({"": value})[1:] or "-", path))
+            for address in items:
                 status = owner.get(address).status
                 if status >= 500:
                     wrong.append((status, address))
@@ -132,9 +132,9 @@ def test_no_cookie_is_our_mistake(still_site: ApiSite) -> None:
     for name in ("session", "organization", "visitor", "theme"):
         for value in (*VALUES, "lbs_", "lbs_\xff", "gAAAAA==", "%00", "%ff", '"', "\\377", "lbs_\\000"):
             for prefix in ("", "__Host-", "__Secure-"):
-                kept = f'{prefix}loadbell_{name}={_header(value)}; {prefix}loadbell_{name}="{_header(value)}"'
+                text = f'{prefix}loadbell_{name}={_header(value)}; {prefix}loadbell_{name}="{_header(value)}"'
                 for path in ("/login", "/runs"):
-                    status = Browser(still_site.url).get(path, Cookie=kept).status
+                    status = Browser(still_site.url).get(path, Cookie=text).status
                     if status not in {200, 303}:
                         wrong.append((status, name, value))
 

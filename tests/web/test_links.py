@@ -27,8 +27,10 @@ def _invite(site: ApiSite, email: str) -> str:
     owner = Principal(ours.user_id, ours.organization_id, Role.OWNER, Scope.MANAGE, None, Trigger.UNKNOWN, None)
 
     async def work(tx: Transaction) -> str:
-        made = await invite(unit_of(tx, owner), ours.organization_id, email=email, role=Role.ADMIN, project_ids=())
-        return made.url
+        invitation = await invite(
+            unit_of(tx, owner), ours.organization_id, email=email, role=Role.ADMIN, project_ids=()
+        )
+        return invitation.url
 
     return site.do(work)
 
@@ -125,10 +127,10 @@ def test_a_password_link_sets_another_password(signed_in: Browser, person: Perso
 
     short = browser.post(link, {"password": "short"})
     assert (short.status, 'id="password-wrong"' in short.text) == (422, True)
-    done = browser.post(link, {"password": NEW_PASSWORD})
+    page = browser.post(link, {"password": NEW_PASSWORD})
 
-    assert (done.status, done.location) == (303, "/login?notice=password")
-    assert "Your new password is set." in browser.get(done.location).words
+    assert (page.status, page.location) == (303, "/login?notice=password")
+    assert "Your new password is set." in browser.get(page.location).words
     assert signed_in.get("/").status == 303
     assert browser.get(link).status == 404
     assert browser.sign_in(person.email, NEW_PASSWORD).status == 303

@@ -116,10 +116,10 @@ def test_only_what_looks_different_is_pushed(live_site: ApiSite) -> None:
     """A change that this page does not show sends nothing; who comes later gets it as it stands all the same."""
     browser, url = join(live_site), name_of(live_site)
     with open_stream(browser, url) as stream:
-        shown = stream.next()
+        event = stream.next()
         live_site.client.ok("POST", f"/organizations/{live_site.ours.organization_id}/projects", {"name": "P"})
         with open_stream(browser, url) as second:
-            assert shown == second.next()
+            assert event == second.next()
         name = rename(live_site)
 
         assert Event("name", f"member\n{name}") == stream.next()
@@ -141,7 +141,7 @@ def test_the_same_is_rendered_once(live_site: ApiSite) -> None:
         assert [Event("name", f"member\n{name}")] * 4 == [stream.next() for stream in (*streams, stranger)]
         assert Event("name", f"admin\n{name}") == admin.next()
     assert {(0, Role.MEMBER, frozenset({project})), (0, Role.MEMBER, frozenset()), (0, Role.ADMIN, None)} == {
-        (one.user_id, one.role, one.projects) for one in rendered
+        (principal.user_id, principal.role, principal.projects) for principal in rendered
     }
     assert len(rendered) == 3
 

@@ -71,8 +71,8 @@ def test_a_member_is_changed_and_removed(team: Team) -> None:
     wrong = team.admin.post(f"{path}/{user}", {"role": "owner"})
     assert wrong.status == 422
 
-    gone = team.admin.post(f"{path}/{user}/remove", {}, of=f"{path}/{user}")
-    assert gone.location == f"{path}?done=removed"
+    page = team.admin.post(f"{path}/{user}/remove", {}, of=f"{path}/{user}")
+    assert page.location == f"{path}?done=removed"
     assert team.member.get(f"{team.path}/settings").status == 404
 
 

@@ -33,8 +33,8 @@ def test_masked_secrets_do_not_go_to_another_host(working_team: Team, place: str
     team = working_team
     with ScriptedReceiver() as old, ScriptedReceiver() as new:
         channel = _hook(team, f"{old.url}hook")
-        own, listed = f"/channels/{channel['id']}", f"{team.path}/notifications"
-        path, of = (f"{listed}/webhook", listed) if place == "section" else (own, own)
+        own, text = f"/channels/{channel['id']}", f"{team.path}/notifications"
+        path, of = (f"{text}/webhook", text) if place == "section" else (own, own)
         fields = {"name": "Gate", "enabled": "on", "url": new.url, **MASKED}
 
         page = team.owner.post(path + verb, fields, of=of)

@@ -55,11 +55,11 @@ def test_how_long_a_run_took(team: Team) -> None:
     end = {"status": 3, "duration_s": 754.2, "metrics": {"duration_s": 754.2, "requests": 10}}
     team.client().ok("PATCH", f"/runs/{timed}", end)
 
-    listed, page = team.owner.get("/runs").words, team.owner.get(f"/runs/{timed}").words
+    text, page = team.owner.get("/runs").words, team.owner.get(f"/runs/{timed}").words
 
-    assert "duration not reported" in listed
-    assert "never ran" not in listed
-    assert "12 m 34 s" in listed
+    assert "duration not reported" in text
+    assert "never ran" not in text
+    assert "12 m 34 s" in text
     assert "took 12 m 34 s" in page
     assert "UTC · 12 m 34 s" in page
     assert "duration_s" not in page
@@ -127,8 +127,8 @@ def test_older_runs(team: Team) -> None:
 def test_one_run(working_team: Team, receiver: ScriptedReceiver) -> None:
     """Its verdict, timeline, thresholds with values, numbers, note, links, and who was told and whether it arrived."""
     team, client = working_team, working_team.client()
-    said = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
-    client.ok("POST", f"/organizations/{team.organization_id}/channels", said)
+    body = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
+    client.ok("POST", f"/organizations/{team.organization_id}/channels", body)
     links = [{"title": "Dashboard", "url": "https://graphs.example.org/d/1"}]
     run = report_run(team, "<b>Checkout</b>", status=1, links=links)
     client.ok("PATCH", f"/runs/{run}", {"status": 2})
@@ -236,8 +236,8 @@ def test_a_run_is_live(working_team: Team, receiver: ScriptedReceiver) -> None:
     team, client = working_team, working_team.client()
     receiver.play([respond(200)])
     run = report_run(team)
-    said = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
-    client.ok("POST", f"/organizations/{team.organization_id}/channels", said)
+    body = {"kind": "webhook", "name": "Gate", "settings": {"url": receiver.url}}
+    client.ok("POST", f"/organizations/{team.organization_id}/channels", body)
     with open_stream(team.owner, f"/runs/{run}/live") as events:
         client.ok("PATCH", f"/runs/{run}", {"status": 3, "result": "passed"})
         seen = []

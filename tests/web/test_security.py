@@ -65,10 +65,10 @@ def test_static_files_are_kept_and_named_by_their_content(browser: Browser) -> N
     theme = next(link for link in links if link.endswith("theme.css"))
 
     for link in [*links, theme.replace("theme", "pico.min")]:
-        found = browser.get(link)
-        assert found.status == 200, link
-        assert found.headers["cache-control"] == "public, max-age=31536000, immutable"
-        assert found.headers["content-type"].startswith(("text/css", "image/svg+xml"))
+        page = browser.get(link)
+        assert page.status == 200, link
+        assert page.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert page.headers["content-type"].startswith(("text/css", "image/svg+xml"))
     former = browser.get(re.sub("/static/[0-9a-f]+/", "/static/0000/", theme))
     assert (former.status, former.headers["cache-control"]) == (200, "no-store")
     assert browser.get(theme.replace("theme.css", "pico.LICENSE.md")).status == 404
@@ -190,13 +190,13 @@ def test_nothing_is_answered_under_a_foreign_name(still_site: ApiSite) -> None:
     client = Client(still_site.url, token)
     foreign = {"Host": "evil.example"}
 
-    told = {
+    body = {
         route: client.call(route[0], f"/{route[1]}", headers=foreign).status
         for route in [*_routes(), ("GET", f"/static/{VERSION}/theme.css")]
     }
 
-    assert len(told) > 100
-    assert {route for route, status in told.items() if status != 421} == set()
+    assert len(body) > 100
+    assert {route for route, status in body.items() if status != 421} == set()
     assert still_site.contents() == before
     assert [client.call("GET", f"//{path}", headers=foreign).status for path in ("healthz", "readyz")] == [200, 200]
 

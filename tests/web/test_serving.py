@@ -19,10 +19,10 @@ from tests.web.browser import Browser
 
 def test_the_first_owner_signs_in_over_plain_http(tmp_path: Path) -> None:
     """Setup prints a password that opens the pages; without HTTPS the cookie is not Secure, or it would be lost."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with Server(tmp_path) as server:
         browser = Browser(server.url)
-        answer = browser.sign_in("owner@example.org", made["password"])
+        answer = browser.sign_in("owner@example.org", body["password"])
         words = browser.get("/organizations").words
 
     assert answer.status == 303
@@ -43,15 +43,15 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
     The address is of this machine only, but not known to be: what others reach can't be tried in a test.
     """
     far = ("serve", "--port", "0", "--host", "::ffff:127.0.0.1")
-    said = {"organization": "Acme", "name": "Mara", "email": "owner@example.org", "password": "correct horse battery"}
+    body = {"organization": "Acme", "name": "Mara", "email": "owner@example.org", "password": "correct horse battery"}
     with Server(tmp_path, arguments=far) as server:
         (line,) = _read_address(server)
     with Server(tmp_path, arguments=far) as server:
         assert server.process.stdout is not None
         again = server.process.stdout.readline().strip()
         browser = Browser(server.url)
-        refused = browser.post("/setup", said)
-        answer = browser.post("/setup", {**said, "code": line.rpartition(" ")[2]})
+        refused = browser.post("/setup", body)
+        answer = browser.post("/setup", {**body, "code": line.rpartition(" ")[2]})
     with Server(tmp_path, arguments=far) as server:
         afterwards = _read_address(server)
     again_by_command = run_loadbell(
@@ -68,18 +68,18 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
 
 def test_on_this_machine_no_code_is_asked_for(tmp_path: Path) -> None:
     """Who sits at this machine may set it up; who comes by a proxy on it needs the code, which is printed for that."""
-    said = {"organization": "Acme", "name": "Mara", "email": "owner@example.org", "password": "correct horse battery"}
+    body = {"organization": "Acme", "name": "Mara", "email": "owner@example.org", "password": "correct horse battery"}
     with Server(tmp_path) as server:
         browser, proxied = Browser(server.url), {"X-Forwarded-For": "203.0.113.9"}
         ours, theirs = browser.get("/setup"), browser.get("/setup", **proxied)
-        refused = browser.post("/setup", said, **proxied)
+        refused = browser.post("/setup", body, **proxied)
         (line,) = _read_address(server)
     with Server(tmp_path) as server:
-        made = Browser(server.url).post("/setup", {**said, "code": line.rpartition(" ")[2]}, **proxied)
+        page = Browser(server.url).post("/setup", {**body, "code": line.rpartition(" ")[2]}, **proxied)
 
     assert 'name="code"' not in ours.text
     assert 'name="code"' in theirs.text
-    assert (refused.status, made.status) == (422, 303)
+    assert (refused.status, page.status) == (422, 303)
 
 
 def _own_names() -> set[str]:
@@ -110,10 +110,10 @@ def test_a_server_that_listens_everywhere_goes_by_its_machines_name(tmp_path: Pa
 
 def test_a_server_that_says_where_it_is_warns_of_nothing(tmp_path: Path) -> None:
     """With a base URL, links lead there, whatever it listens on, and other names of the machine are not its own."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     settings = {"LOADBELL_BASE_URL": "https://bell.example.org", "LOADBELL_ALLOWED_HOSTS": "loadbell, bell.svc"}
     with Server(tmp_path, settings, arguments=("serve", "--port", "0", "--host", "0.0.0.0")) as server:
-        client = Client(f"http://127.0.0.1:{urlsplit(server.url).port}", made["token"])
+        client = Client(f"http://127.0.0.1:{urlsplit(server.url).port}", body["token"])
         run = client.ok("POST", "/runs", {"name": "Checkout"})
         asked = [client.call("GET", "/runs", headers={"Host": name}).status for name in (
             "bell.example.org", "loadbell:8025", "BELL.svc.", "localhost", socket.gethostname(), "svc", "a.bell.svc",
@@ -146,11 +146,11 @@ def test_a_database_that_is_away_is_told_as_a_page() -> None:
 )
 def test_only_a_trusted_proxy_tells_where_a_request_came_from(tmp_path: Path, trusted: str, seen: str) -> None:
     """The last address in X-Forwarded-For that is no trusted proxy's; the connection's own where none is trusted."""
-    made = set_up(tmp_path)
+    body = set_up(tmp_path)
     with Server(tmp_path, {"LOADBELL_TRUSTED_PROXIES": trusted}) as server:
         browser = Browser(server.url)
         form = browser.get("/login").hidden("csrf_token")
-        fields = {"csrf_token": form, "email": "owner@example.org", "password": made["password"]}
+        fields = {"csrf_token": form, "email": "owner@example.org", "password": body["password"]}
         browser.send("POST", "/login", fields, {"X-Forwarded-For": "203.0.113.9, 192.0.2.1, 198.51.100.7"})
         words = browser.get("/account").words
 

@@ -85,8 +85,8 @@ def test_of_two_at_once_one_wins(new_site: ApiSite) -> None:
     tokens = [browser.get("/setup").hidden("csrf_token") for browser in browsers]
 
     def send(at: int) -> Page:
-        said = {**SAID, "email": f"person{at}@example.org", "csrf_token": tokens[at]}
-        return browsers[at].send("POST", "/setup", said)
+        body = {**SAID, "email": f"person{at}@example.org", "csrf_token": tokens[at]}
+        return browsers[at].send("POST", "/setup", body)
 
     with ThreadPoolExecutor(len(browsers)) as threads:
         answers = list(threads.map(send, range(len(browsers))))
@@ -115,8 +115,8 @@ def test_what_is_wrong_is_told_at_its_field(new_site: ApiSite, field: str, value
     assert page.status == 422
     assert f'id="{field}-wrong"' in page.text
     assert "Nothing was changed. Please correct this:" in page.words
-    kept = {name: text for name, text in SAID.items() if name not in {field, "password"}}
-    assert all(f'value="{text}"' in page.text for text in kept.values())
+    body = {name: text for name, text in SAID.items() if name not in {field, "password"}}
+    assert all(f'value="{text}"' in page.text for text in body.values())
     assert PASSWORD not in page.text
     assert new_site.contents()["users"] == []
 

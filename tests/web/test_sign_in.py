@@ -179,7 +179,7 @@ def test_no_neighbouring_host_can_choose_a_visitors_cookie(browser: Browser) -> 
     attributes = [part.strip().lower() for part in line.split(";")[1:]]
 
     assert {"secure", "path=/"} <= set(attributes)
-    assert not any(one.startswith("domain") for one in attributes)
+    assert not any(text.startswith("domain") for text in attributes)
     (value,) = browser.cookies.values()
     browser.cookies = {"loadbell_visitor": value}
     assert "__Host-loadbell_visitor" in browser.get("/login").set_cookies

@@ -34,8 +34,8 @@ PAIRS = st.tuples(st.just("events"), st.sampled_from([one.value for one in Event
 
 def _hook(team: Team, **subscription: Any) -> str:
     """The address of a new channel to nowhere."""
-    said = {"kind": "webhook", "name": "Gate", "settings": {"url": "http://127.0.0.1:9/"}, "subscription": subscription}
-    made = team.client().ok("POST", f"/organizations/{team.organization_id}/channels", said)
+    body = {"kind": "webhook", "name": "Gate", "settings": {"url": "http://127.0.0.1:9/"}, "subscription": subscription}
+    made = team.client().ok("POST", f"/organizations/{team.organization_id}/channels", body)
     return f"/channels/{made['id']}"
 
 
@@ -86,8 +86,8 @@ def test_a_tick_is_never_thrown_away(team: Team, place: str, quick: str | None) 
 def test_a_first_save_says_so_too(team: Team) -> None:
     """The page that shows a new WebHook's signing secret says what became of the ticks."""
     path = f"{team.path}/notifications"
-    said = {"url": "http://127.0.0.1:9/", "quick": "all", "statuses": "12"}
-    page = team.owner.post(f"{path}/webhook", said, of=path)
+    body = {"url": "http://127.0.0.1:9/", "quick": "all", "statuses": "12"}
+    page = team.owner.post(f"{path}/webhook", body, of=path)
 
     assert "whsec_" in page.text
     assert "It is saved as My choice, because boxes were ticked." in page.words
@@ -102,7 +102,7 @@ def test_what_the_page_does_not_offer_is_not_lost(team: Team) -> None:
     form = _submit(page.text)
     before = {"test.notification_channel", "test.finished"}
 
-    assert {("events", one) for one in before} <= set(form)
+    assert {("events", text) for text in before} <= set(form)
     assert {("statuses", "2"), ("statuses", "12"), ("only_failures", "on"), ("quick", "mine")} <= set(form)
 
 
@@ -148,10 +148,10 @@ def _submit(page: str) -> list[tuple[str, str]]:
     """What a browser sends of the boxes and choices that are ticked, and of text fields."""
     found = []
     for tag in re.findall(r"<input [^>]*>", page):
-        given: Mapping[str, str] = dict(re.findall(r'([a-z-]+)="([^"]*)"', tag))
-        box = given.get("type") in {"checkbox", "radio"}
-        if "name" in given and (not box or re.search(r" checked\b", tag)):
-            found.append((given["name"], html.unescape(given.get("value", "on"))))
+        values: Mapping[str, str] = dict(re.findall(r'([a-z-]+)="([^"]*)"', tag))
+        box = values.get("type") in {"checkbox", "radio"}
+        if "name" in values and (not box or re.search(r" checked\b", tag)):
+            found.append((values["name"], html.unescape(values.get("value", "on"))))
     return found
 
 
@@ -168,7 +168,7 @@ def _sets(subscription: Subscription) -> dict[str, Any]:
 
 
 def _of(ticked: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    found: dict[str, Any] = {name: set() for name in _sets(Subscription())}
+    body: dict[str, Any] = {name: set() for name in _sets(Subscription())}
     for name, value in ticked:
-        found[name].add(value)
-    return found
+        body[name].add(value)
+    return body

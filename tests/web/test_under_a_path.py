@@ -83,13 +83,13 @@ def test_every_page_leads_to_pages_under_the_path(far_site: ApiSite, *, strips: 
     Whether the proxy takes it away or leaves it.
     """
     owner = _fill(far_site, partial(Proxied, strips=strips)).owner
-    waiting, seen = [f"{ROOT}/", f"{ROOT}/nothing", f"{ROOT}/welcome", f"{ROOT}/k6"], set[str]()
+    waiting, items = [f"{ROOT}/", f"{ROOT}/nothing", f"{ROOT}/welcome", f"{ROOT}/k6"], set[str]()
     while waiting:
         path = waiting.pop().partition("#")[0]
-        if path in seen:
+        if path in items:
             continue
         page = owner.get(path)
-        seen.add(path)
+        items.add(path)
         assert page.status in ({404} if path.endswith("/nothing") else {200, 303}), path
         leads = {("location", page.location)} if "location" in page.headers else _leads(page)
         for by, target in leads:
@@ -99,7 +99,7 @@ def test_every_page_leads_to_pages_under_the_path(far_site: ApiSite, *, strips: 
             elif by != "sse-connect":
                 waiting.append(target)
 
-    kinds = {re.sub("(?<=/)([0-9a-f-]{36}|[0-9]+)", "1", path.partition("?")[0]).removeprefix(ROOT) for path in seen}
+    kinds = {re.sub("(?<=/)([0-9a-f-]{36}|[0-9]+)", "1", path.partition("?")[0]).removeprefix(ROOT) for path in items}
     handlers = [one for noun in web._NOUNS for one in noun.HANDLERS if "GET" in one.http_methods]
     pages = {re.sub("{[^}]*}", "1", path) for one in handlers for path in one.paths}
     apart = {"/setup", "/login", "/forgot-password", "/invitations/1", "/reset-password/1"}

@@ -28,9 +28,9 @@ def commands(page: Page) -> dict[str, str]:
 
 def make_token(team: Team, role: Role = Role.OWNER, **fields: str) -> Page:
     """Presses the button of the page."""
-    said = {"organization_id": str(team.organization_id), "project_id": str(team.project_id), **fields}
+    body = {"organization_id": str(team.organization_id), "project_id": str(team.project_id), **fields}
     path = f"/welcome?organization_id={team.organization_id}"
-    return team.browser(role).post("/welcome/token", said, of=path)
+    return team.browser(role).post("/welcome/token", body, of=path)
 
 
 def token_in(page: Page) -> str:
@@ -121,19 +121,19 @@ def test_a_member_is_told_whom_to_ask(team: Team) -> None:
 def test_another_organization_is_not_there(team: Team) -> None:
     """Its ways, tokens and runs are answered as if nothing had that id."""
     foreign = team.site.theirs
-    said = {"organization_id": str(foreign.organization_id), "project_id": str(foreign.project_id)}
+    body = {"organization_id": str(foreign.organization_id), "project_id": str(foreign.project_id)}
 
     for path in ("/welcome", "/welcome/live"):
         assert team.owner.get(f"{path}?organization_id={foreign.organization_id}").status == 404
         assert team.owner.get(f"{path}?organization_id=x").status == 404
-    assert team.owner.post("/welcome/token", said, of="/welcome").status == 404
+    assert team.owner.post("/welcome/token", body, of="/welcome").status == 404
 
 
 def test_the_form_proves_where_it_comes_from(team: Team) -> None:
     """Without the token of the page no API token is made."""
-    said = {"organization_id": str(team.organization_id), "project_id": str(team.project_id)}
+    body = {"organization_id": str(team.organization_id), "project_id": str(team.project_id)}
 
-    assert team.owner.send("POST", "/welcome/token", said).status == 403
+    assert team.owner.send("POST", "/welcome/token", body).status == 403
 
 
 def test_the_line_leads_to_the_first_run_when_it_arrives(team: Team) -> None:
@@ -176,8 +176,8 @@ def test_channels_that_are_there_are_named(team: Team) -> None:
     assert "Ask the owner or an admin to add Slack, HipChat or a WebHook" in words
 
     settings = {"url": "https://hooks.example.org/"}
-    said = {"kind": "webhook", "name": "Board", "settings": settings}
-    team.client(Role.OWNER, Scope.MANAGE).ok("POST", f"{team.path}/channels", said)
+    body = {"kind": "webhook", "name": "Board", "settings": settings}
+    team.client(Role.OWNER, Scope.MANAGE).ok("POST", f"{team.path}/channels", body)
 
     assert "Nobody hears the bell yet" not in team.owner.get("/welcome").words
 
@@ -225,11 +225,11 @@ def test_a_command_works_as_it_is_printed(
         (tmp_path / tool).chmod(0o755)
     path = os.pathsep.join([str(tmp_path), str(Path(sys.executable).parent), os.environ["PATH"]])
 
-    done = subprocess.run(
+    process = subprocess.run(
         ["sh", "-ec", printed[way]],
         env={**os.environ, "PATH": path}, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     run = client.ok("GET", "/runs")["items"][0]
     assert (run["source"], run["status"], run["result"]) == (source, 3, result)

@@ -44,9 +44,9 @@ def list_files() -> set[Path]:
 
 def rewrite() -> None:
     """Makes the files what they should be."""
-    wanted = golden()
-    for path in list_files() - set(wanted):
+    body = golden()
+    for path in list_files() - set(body):
         path.unlink()
-    for path, content in wanted.items():
+    for path, content in body.items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(content, encoding="utf-8")
