@@ -15,7 +15,7 @@ from loadbell.notify.deliveries import redeliver
 from loadbell.store.outbox import give_back, reap
 from tests.accounts.requesting import authorize
 from tests.support.deleting import delete_organization, delete_project
-from tests.support.leasing import BROKEN, LEASE, complete, delivery_rows, lease, record
+from tests.support.leasing import BROKEN, LEASE, completion, delivery_rows, lease, record
 from tests.support.stores import Play, Site
 
 PROJECT_GONE = "The project was deleted before this was sent."
@@ -59,7 +59,7 @@ def test_what_is_being_sent_is_not_retried(play: Play, end: str) -> None:
         (item,) = await lease(site)
         await site.do(delete_project, site.owner, project)
         if end == "attempt":
-            await record(site, complete(site, item, BROKEN))
+            await record(site, completion(site, item, BROKEN))
         elif end == "reaped":
             site.clock.advance(LEASE)
             await site.do(reap, owner=2)
@@ -101,7 +101,7 @@ def test_a_redelivered_one_returns_to_its_end(play: Play) -> None:
         project = await site.project()
         await site.channel()
         await site.run(project_id=project)
-        await record(site, *[complete(site, item) for item in await lease(site)])
+        await record(site, *[completion(site, item) for item in await lease(site)])
         (row,) = await delivery_rows(site)
         await site.do(redeliver, site.owner, UUID(row["id"]))
         await site.do(delete_project, site.owner, project)

@@ -17,7 +17,7 @@ from loadbell.store.rate_limits import take_token
 from loadbell.store.statements import Statement
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.support.crowds import hold_deliveries
-from tests.support.leasing import BROKEN, complete, delivery_rows, lease, lease_all, limited, record
+from tests.support.leasing import BROKEN, completion, delivery_rows, lease, lease_all, limited, record
 from tests.support.stores import DAY, Play, Site, WallClock, open_store, settle
 from tests.support.working import TIMEOUT_S, reasons, start_worker, wait_for_rows, wait_for_status
 
@@ -166,7 +166,7 @@ def test_all_that_lies_ahead_follows(play: Play) -> None:
             await site.run()
             site.clock.advance(SECOND)
         first, second, third = await lease(site)
-        await record(site, complete(site, first, BROKEN), complete(site, second, limited(600)))
+        await record(site, completion(site, first, BROKEN), completion(site, second, limited(600)))
         await site.run_sql("UPDATE channels SET failing_since = :at, health_since = :at", at=site.clock.now - SECOND)
         before = {row["id"]: row for row in await delivery_rows(site)}
         (channel,) = await site.rows("SELECT * FROM channels")

@@ -19,7 +19,7 @@ from tests.support.leasing import (
     LIMITED,
     OK,
     attempts,
-    complete,
+    completion,
     delivery_rows,
     lease,
     lease_all,
@@ -45,7 +45,7 @@ def test_what_is_held_too_long_expires(play: Play) -> None:
         await site.channel()  # not paused: nothing of it expires
         await site.run()
         first_ones = await lease(site)
-        await record(site, *[complete(site, item, BROKEN) for item in first_ones])
+        await record(site, *[completion(site, item, BROKEN) for item in first_ones])
         await site.do(pause, site.owner, channel.id)
         await site.run()
         site.clock.advance(DAY)
@@ -97,7 +97,7 @@ def test_a_redelivered_one_counts_from_when_it_was_asked_for(play: Play) -> None
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[complete(site, item, OK) for item in await lease(site)])
+        await record(site, *[completion(site, item, OK) for item in await lease(site)])
         site.clock.advance(30 * DAY)
         (row,) = await delivery_rows(site)
         await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
@@ -126,7 +126,7 @@ def test_what_only_meets_rate_limits_ends_too(play: Play) -> None:
         expired = []
         for _ in range(8):
             (leased,) = await lease_all(site)
-            await record(site, complete(site, leased, limited(86_400)))
+            await record(site, completion(site, leased, limited(86_400)))
             expired.append(await _expire(site))
             site.clock.advance(DAY)
         start, end = await delivery_rows(site)
@@ -145,11 +145,11 @@ def test_a_rate_limit_after_a_long_pause_gives_up_nothing(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[complete(site, item, BROKEN) for item in await lease(site)])
+        await record(site, *[completion(site, item, BROKEN) for item in await lease(site)])
         await site.do(pause, site.owner, channel.id)
         site.clock.advance(HOLD_FOR - SECOND)
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        await record(site, *[complete(site, item, limited(10)) for item in await lease_all(site)])
+        await record(site, *[completion(site, item, limited(10)) for item in await lease_all(site)])
         site.clock.advance(2 * SECOND)
 
         assert 0 == await _expire(site)
@@ -163,7 +163,7 @@ def test_other_pending_deliveries_never_expire(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[complete(site, item, BROKEN) for item in await lease(site)])
+        await record(site, *[completion(site, item, BROKEN) for item in await lease(site)])
         await site.run()
         site.clock.advance(2 * HOLD_FOR)
         await site.do(throttle_channels, {channel.id: Throttle(site.clock.now + DAY, 0, site.clock.now, "Slow.", 1)})
@@ -203,7 +203,7 @@ def test_expiry_and_resume_at_once_end_or_deliver_each_once(play: Play) -> None:
             *(_expire(site) for _ in range(3)), site.do(resume, site.owner, channel.id, Held.DELIVER), _expire(site)
         )
         while leased := await lease_all(site):
-            await record(site, *[complete(site, item, OK) for item in leased])
+            await record(site, *[completion(site, item, OK) for item in leased])
         items = set(await statuses(site))
 
         assert items in ({"failed"}, {"delivered"})
@@ -217,7 +217,7 @@ def test_a_rate_limited_one_that_is_being_sent_is_left_alone(play: Play) -> None
     async def scenario(site: Site) -> None:
         await site.channel()
         await site.run()
-        await record(site, *[complete(site, item, LIMITED) for item in await lease(site)])
+        await record(site, *[completion(site, item, LIMITED) for item in await lease(site)])
         site.clock.advance(HOLD_FOR)
         await lease_all(site)
 

@@ -22,7 +22,7 @@ from tests.support.leasing import (
     LIMITED,
     OK,
     SILENT,
-    complete,
+    completion,
     delivery_rows,
     end_deliveries,
     lease,
@@ -48,7 +48,7 @@ async def attempt(site: Site, answer: Reply | NoReply) -> None:
     """One run is told to all channels, and each gives this answer; every other delivery is done with."""
     await end_deliveries(site, "cancelled", "status = 'pending'")
     await site.run()
-    await record(site, *[complete(site, leased, answer) for leased in await lease(site)])
+    await record(site, *[completion(site, leased, answer) for leased in await lease(site)])
 
 
 async def channels(site: Site) -> list[Row]:
@@ -73,7 +73,7 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
         await site.run()
         (leased,) = await lease(site)
         other = await site.channel("http://127.0.0.1:9/secret", name="other")
-        await record(site, complete(site, leased, GONE))
+        await record(site, completion(site, leased, GONE))
         row, _ = await channels(site)
         (event,) = await site.rows("SELECT * FROM events WHERE name = :name", name=PAUSED)
         (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = :name", name=PAUSED)
@@ -115,7 +115,7 @@ def test_only_those_who_want_to_hear_of_pauses_are_told(play: Play) -> None:
         await site.channel(enabled=False)
         paused = await site.channel()
         await site.do(pause, site.owner, paused.id)
-        await record(site, *[complete(site, item, GONE) for item in leased])
+        await record(site, *[completion(site, item, GONE) for item in leased])
 
         assert [(channel.id, "gone") for channel in wanted] == await list_pause_events(site)
 
@@ -131,7 +131,7 @@ def test_pauses_end_with_the_last_channel(play: Play) -> None:
         third = await site.channel(name="3", subscription=Subscription(events=(EventName.CHANNEL_PAUSED,)))
         await site.run()
         while leased := await lease(site, total=1):
-            await record(site, complete(site, leased[0], GONE))
+            await record(site, completion(site, leased[0], GONE))
 
         assert all(row["paused_at"] for row in await channels(site))
         assert [(second.id, "1"), (third.id, "1"), (third.id, "2")] == sorted(await list_pause_events(site))
@@ -162,7 +162,7 @@ def test_two_workers_that_are_refused_at_once_tell_once(play: Play) -> None:
             await site.run()
         leased = await lease(site)
         other = await site.channel()
-        await asyncio.gather(*(record(site, complete(site, item, GONE)) for item in leased))
+        await asyncio.gather(*(record(site, completion(site, item, GONE)) for item in leased))
 
         assert [(other.id, "gone")] == await list_pause_events(site)
         assert 1 == len(await site.rows("SELECT id FROM audit_entries WHERE action = :name", name=PAUSED))
@@ -180,7 +180,7 @@ def test_a_pause_and_its_notice_are_one_commit(play: Play) -> None:
         await site.run()
         (leased,) = await lease(site)
         other = await site.channel()
-        result = complete(site, leased, GONE)
+        result = completion(site, leased, GONE)
 
         async def dying(tx: Transaction) -> None:
             paused = await site.call(apply_results, tx, [result], pause_after=PAUSE_AFTER)
@@ -239,7 +239,7 @@ def test_a_success_in_between_begins_the_count_anew(play: Play, mixed: bool) -> 
                 await site.run()
             leased = await lease(site)
             await record(
-                site, *[complete(site, item, way) for item, way in zip(leased, (BROKEN, OK, BROKEN), strict=True)]
+                site, *[completion(site, item, way) for item, way in zip(leased, (BROKEN, OK, BROKEN), strict=True)]
             )
         else:
             await attempt(site, OK)
@@ -265,14 +265,14 @@ def test_rate_limits_and_test_hooks_say_nothing_about_a_channel(play: Play) -> N
         channel = await site.channel()
         await attempt(site, LIMITED)
         await site.do(deliveries.test_saved, site.owner, channel.id)
-        await record(site, *[complete(site, leased, GONE) for leased in await lease(site)])
+        await record(site, *[completion(site, leased, GONE) for leased in await lease(site)])
         nothing = column_values((await channels(site))[0], "failing_since", "paused_at")
         site.clock.advance(100 * SECOND)
         await attempt(site, BROKEN)
         began = site.clock.now
         site.clock.advance(PAUSE_AFTER)
         await site.do(deliveries.test_saved, site.owner, channel.id)
-        await record(site, *[complete(site, leased, OK) for leased in await lease(site)])
+        await record(site, *[completion(site, leased, OK) for leased in await lease(site)])
 
         assert (None, None) == nothing
         assert (began, None) == column_values((await channels(site))[0], "failing_since", "paused_at")
@@ -325,8 +325,8 @@ def test_what_began_before_new_settings_or_a_resume_says_nothing_about_the_chann
         for _ in range(3):
             await site.run()
         refused, late, broken = await lease(site)
-        await record(site, complete(site, refused, GONE))
-        results = [complete(site, late, GONE), complete(site, broken, BROKEN)]
+        await record(site, completion(site, refused, GONE))
+        results = [completion(site, late, GONE), completion(site, broken, BROKEN)]
         site.clock.advance(SECOND)
         await site.do(update_channel, site.owner, channel.id, settings={"url": "http://127.0.0.1:9/new"})
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
@@ -356,11 +356,11 @@ def test_pauses_resumes_and_results_at_once_do_not_block_each_other(play: Play) 
 
         await asyncio.gather(
             *(
-                record(site, *[complete(site, item, way) for item in share])
+                record(site, *[completion(site, item, way) for item in share])
                 for share, way in zip(shares, ways, strict=True)
             ),
             *(
-                record(site, *[complete(site, item, way) for item in reversed(share)])
+                record(site, *[completion(site, item, way) for item in reversed(share)])
                 for share, way in zip(shares, ways, strict=True)
             ),
             *(site.do(pause, site.owner, channel) for channel in ids),
@@ -373,7 +373,7 @@ def test_pauses_resumes_and_results_at_once_do_not_block_each_other(play: Play) 
         for _ in range(60):
             site.clock.advance(100 * SECOND)
             for item in await lease_all(site):
-                await record(site, complete(site, item, OK))
+                await record(site, completion(site, item, OK))
 
         assert {"delivered", "failed"} >= set(await statuses(site))
 

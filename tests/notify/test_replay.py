@@ -12,7 +12,7 @@ from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel, update_channel
 from loadbell.notify.replay import MAX_PENDING, get_replay
-from tests.support.leasing import BROKEN, OK, complete, delivery_rows, lease_all, limited, record
+from tests.support.leasing import BROKEN, OK, completion, delivery_rows, lease_all, limited, record
 from tests.support.replaying import (
     CANCELLED,
     DELIVERED,
@@ -78,14 +78,14 @@ def test_a_few_at_a_time_oldest_first(play: Play) -> None:
             await run_replayer(site)
             assert ids[:MAX_PENDING] == await list_open(site)
         first, second = await lease_in_order(site)
-        await record(site, complete(site, second, BROKEN))
+        await record(site, completion(site, second, BROKEN))
         await run_replayer(site)
         between = await site.do(get_replay, site.owner, channel.id, replay_id)
 
         assert [ids[0], ids[2]] == await list_open(site)
         assert (5, 1, None) == (between.count, between.done, between.finished_at)
 
-        await record(site, complete(site, first))
+        await record(site, completion(site, first))
         await carry_out(site, 5)
         after = await site.do(get_replay, site.owner, channel.id, replay_id)
         statuses = [row["status"] for row in await site.rows("SELECT status FROM deliveries ORDER BY id")]
@@ -112,7 +112,7 @@ def test_two_of_one_run_do_not_go_together(play: Play) -> None:
         await run_replayer(site)
         alone = await list_open(site)
         for leased in await lease_all(site):
-            await record(site, complete(site, leased))
+            await record(site, completion(site, leased))
         await run_replayer(site)
 
         assert ([started], [finished]) == (alone, await list_open(site))
@@ -149,7 +149,7 @@ def test_what_ends_later_is_not_meant(play: Play) -> None:
         await run_replayer(site)
         await site.do(deliveries.redeliver, site.owner, UUID(ids[3]))
         by_hand = [leased for leased in await lease_all(site) if str(leased.id) == ids[3]]
-        await record(site, *(complete(site, leased) for leased in by_hand))
+        await record(site, *(completion(site, leased) for leased in by_hand))
         await _give_back(site)
         sent = await carry_out(site, 5)
         assert replay_id is not None
@@ -176,7 +176,7 @@ def test_what_a_person_is_sending_is_not_sent_twice(play: Play) -> None:
         await site.do(deliveries.redeliver, site.owner, UUID(ids[3]))
         (by_hand,) = [leased for leased in await lease_in_order(site) if not leased.is_replay]
         await _give_back(site, "replay_id > 0")
-        await record(site, complete(site, flying, BROKEN), complete(site, by_hand, BROKEN))
+        await record(site, completion(site, flying, BROKEN), completion(site, by_hand, BROKEN))
         sent = await carry_out(site, 5)
 
         assert (4, ids[:3]) == (count, sent)
@@ -195,7 +195,7 @@ def test_a_rate_limit_costs_no_turn(play: Play) -> None:
         await run_replayer(site)
         for _ in range(5):
             limited_ones = await lease_in_order(site)
-            await record(site, *(complete(site, leased, limited(30)) for leased in limited_ones))
+            await record(site, *(completion(site, leased, limited(30)) for leased in limited_ones))
             await run_replayer(site)
             rows = await delivery_rows(site)
 
@@ -270,7 +270,7 @@ def test_the_end_of_its_channel_ends_a_replay(play: Play) -> None:
         leased, *_ = await lease_all(site)
         await _give_back(site, "delivery_id <> :id", id=str(leased.id))
         await site.do(delete_channel, site.owner, channel.id)
-        await record(site, complete(site, leased, limited(1)))
+        await record(site, completion(site, leased, limited(1)))
         await run_replayer(site)
         rows = await delivery_rows(site)
 
@@ -309,7 +309,7 @@ def test_replayers_share_the_work(play: Play) -> None:
             assert len(await list_open(site)) <= MAX_PENDING
             for leased in await lease_in_order(site):
                 sent.append(str(leased.id))
-                await record(site, complete(site, leased, OK))
+                await record(site, completion(site, leased, OK))
 
         assert ids == sent
         assert 12 == (await replays(site))[0]["done"]

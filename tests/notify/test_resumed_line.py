@@ -17,7 +17,7 @@ from loadbell.store.db import Transaction
 from loadbell.store.enqueue import lock_delivery
 from loadbell.store.outbox import complete
 from loadbell.store.statements import Statement
-from tests.support.leasing import OK, SILENT, complete, delivery_rows, lease_all, record
+from tests.support.leasing import OK, SILENT, completion, delivery_rows, lease_all, record
 from tests.support.stores import Play, Site
 
 LOCK = Statement("SELECT delivery_id FROM outbox WHERE delivery_id = :id FOR UPDATE")
@@ -46,7 +46,7 @@ async def line(site: Site, *, ended: bool = True) -> list[UUID]:
 async def lease_ids(site: Site) -> list[UUID]:
     """What a worker leases now and gets answered."""
     leaseds = sorted(await lease_all(site), key=lambda item: item.id)
-    await record(site, *[complete(site, item, OK) for item in leaseds])
+    await record(site, *[completion(site, item, OK) for item in leaseds])
     return [item.id for item in leaseds]
 
 
@@ -81,9 +81,9 @@ def test_a_redelivered_start_keeps_its_end_behind_it(play: Play) -> None:
         (head,) = await lease_all(site)
         await site.do(deliveries.redeliver, site.owner, started)
         (again,) = await lease_all(site)
-        await record(site, complete(site, again, SILENT))
+        await record(site, completion(site, again, SILENT))
         nothing = await lease_ids(site)
-        await record(site, complete(site, head, OK))
+        await record(site, completion(site, head, OK))
         after_the_head = await lease_ids(site)
         site.clock.advance(100 * SECOND)
         then = [await lease_ids(site) for _ in range(2)]
@@ -107,7 +107,7 @@ def test_a_cancelled_start_lets_the_end_of_its_run_go(play: Play) -> None:
         await site.run()
         site.clock.advance(SECOND)
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
-        await record(site, *[complete(site, item, SILENT) for item in await lease_all(site)])
+        await record(site, *[completion(site, item, SILENT) for item in await lease_all(site)])
         await site.report(run, RunStatus.FINISHED)
         first, started, last, finished = [UUID(row["id"]) for row in await delivery_rows(site)]
         await site.do(deliveries.cancel, site.owner, started)
@@ -125,7 +125,7 @@ def test_what_is_behind_a_cancelled_run_waits_for_what_was_before_it(play: Play)
 
     async def scenario(site: Site) -> None:
         first, started, finished, last = await line(site)
-        await record(site, *[complete(site, item, SILENT) for item in await lease_all(site)])
+        await record(site, *[completion(site, item, SILENT) for item in await lease_all(site)])
         await site.do(deliveries.cancel, site.owner, started)
         free = [await lease_ids(site) for _ in range(2)]
         site.clock.advance(100 * SECOND)
@@ -148,7 +148,7 @@ def test_events_that_are_of_no_run_have_nothing_to_do_with_each_other(
         (head,) = await lease_all(site)
         await site.do(action, site.owner, second)
         before = await lease_ids(site)
-        await record(site, complete(site, head, OK))
+        await record(site, completion(site, head, OK))
 
         assert first == head.id
         assert ([second] if action is deliveries.redeliver else [], [third]) == (before, await lease_ids(site))
@@ -176,7 +176,7 @@ def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play)
     async def scenario(site: Site) -> None:
         _, second, third = await line(site, ended=False)
         (head,) = await lease_all(site)
-        completion = complete(site, head, OK)
+        answered = completion(site, head, OK)
         recording = asyncio.Event()
         begun = []
 
@@ -186,7 +186,7 @@ def test_a_person_and_a_result_do_not_block_each_other(play_on_postgresql: Play)
             recording.set()
             while not await tx.all(SOMEBODY_WAITS_FOR_US):  # noqa: ASYNC110 - only PostgreSQL knows it
                 await asyncio.sleep(0.01)
-            await complete(tx, [completion])
+            await complete(tx, [answered])
 
         async def person(tx: Transaction) -> None:
             begun.append("person")

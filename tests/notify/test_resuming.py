@@ -20,7 +20,7 @@ from tests.support.leasing import (
     BROKEN,
     OK,
     SILENT,
-    complete,
+    completion,
     delivery_rows,
     lease,
     lease_all,
@@ -86,7 +86,7 @@ def test_what_was_held_is_delivered_one_by_one_in_order(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         retried = await site.run()
-        await record(site, *[complete(site, item, BROKEN) for item in await lease(site)])
+        await record(site, *[completion(site, item, BROKEN) for item in await lease(site)])
         await site.do(pause, site.owner, channel.id)
         for _ in range(3):
             site.clock.advance(SECOND)
@@ -100,7 +100,7 @@ def test_what_was_held_is_delivered_one_by_one_in_order(play: Play) -> None:
         order = []
         while leased := await lease_all(site):
             order.append([str(item.id) for item in leased])
-            await record(site, *[complete(site, item, BROKEN if len(order) == 2 else OK) for item in leased])
+            await record(site, *[completion(site, item, BROKEN if len(order) == 2 else OK) for item in leased])
 
         assert [] == nothing
         assert [[item] for item in held] == order
@@ -121,11 +121,11 @@ def test_what_is_being_sent_goes_first(play: Play) -> None:
         await site.run()
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
         nothing = await lease(site)
-        await record(site, complete(site, flying, SILENT))
+        await record(site, completion(site, flying, SILENT))
         still_nothing = await lease(site)
         site.clock.advance(100 * SECOND)
         (again,) = await lease_all(site)
-        await record(site, complete(site, again, OK))
+        await record(site, completion(site, again, OK))
         (second,) = await lease(site)
 
         assert ([], []) == (nothing, still_nothing)
@@ -140,7 +140,7 @@ def test_a_redelivered_one_that_fails_again_holds_up_nothing(play: Play) -> None
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[complete(site, item, OK) for item in await lease(site)])
+        await record(site, *[completion(site, item, OK) for item in await lease(site)])
         (first,) = await delivery_rows(site)
         await site.do(deliveries.redeliver, site.owner, UUID(first["id"]))
         await site.do(pause, site.owner, channel.id)
@@ -148,7 +148,7 @@ def test_a_redelivered_one_that_fails_again_holds_up_nothing(play: Play) -> None
         await site.run()
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
         (manual,) = await lease(site)
-        await record(site, complete(site, manual, SILENT))
+        await record(site, completion(site, manual, SILENT))
         (second,) = await lease(site)
 
         assert str(manual.id) == first["id"] != str(second.id)
@@ -163,7 +163,7 @@ def test_what_was_held_is_dropped_with_a_word(play: Play) -> None:
     async def scenario(site: Site) -> None:
         channel = await site.channel()
         await site.run()
-        await record(site, *[complete(site, item, OK) for item in await lease(site)])
+        await record(site, *[completion(site, item, OK) for item in await lease(site)])
         (first,) = await delivery_rows(site)
         await site.do(deliveries.redeliver, site.owner, UUID(first["id"]))
         await site.do(pause, site.owner, channel.id)
@@ -223,14 +223,14 @@ def test_the_order_stands_when_one_is_taken_out_of_the_line(
             await site.run()
         await site.do(resume, site.owner, channel.id, Held.DELIVER)
         first, second, third = [UUID(row["id"]) for row in await delivery_rows(site)]
-        await record(site, *[complete(site, item, SILENT) for item in await lease(site)])
+        await record(site, *[completion(site, item, SILENT) for item in await lease(site)])
         await site.do(action, site.owner, second)
         leaseds = await lease(site)
-        await record(site, *[complete(site, item, OK) for item in leaseds])
+        await record(site, *[completion(site, item, OK) for item in leaseds])
         nothing = await lease(site)
         site.clock.advance(100 * SECOND)
         again = await lease_all(site)
-        await record(site, *[complete(site, item, OK) for item in again])
+        await record(site, *[completion(site, item, OK) for item in again])
         last = await lease_all(site)
 
         assert [item.id for item in leaseds] == ([second] if action is deliveries.redeliver else [])

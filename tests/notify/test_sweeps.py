@@ -21,7 +21,7 @@ from loadbell.store.sweeps import BATCH
 from tests.support.counting import Counting
 from tests.support.crowds import hold_deliveries, put_keys, put_runs
 from tests.support.deleting import delete_organization, delete_project
-from tests.support.leasing import OK, complete, delivery_rows, lease_all, record
+from tests.support.leasing import OK, completion, delivery_rows, lease_all, record
 from tests.support.stores import HOLD_FOR, Play, Site
 
 MAX_CHANGED = 3 * BATCH
@@ -162,7 +162,7 @@ def test_a_long_line_keeps_its_order(play: Play) -> None:
             order.append(row["id"])
             place = row["id"]
         (first,) = await lease_all(site)
-        await record(site, complete(site, first, OK))
+        await record(site, completion(site, first, OK))
         (second,) = await lease_all(site)
 
         assert [] == nothing
@@ -246,7 +246,7 @@ def test_what_is_being_sent_during_a_sweep_is_recorded(play: Play) -> None:
         site.clock.advance(SECOND)
         await hold_deliveries(site.database, site.organization_id, channel.id, MANY, site.clock())
         await _resume(site, channel.id, Held.DROP)
-        await record(site, complete(site, flying, OK))
+        await record(site, completion(site, flying, OK))
         await sweep(site)
 
         assert {"cancelled": MANY, "delivered": 1} == await statuses(site)

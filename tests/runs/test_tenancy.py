@@ -19,7 +19,7 @@ from loadbell.notify import deliveries
 from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import NewRun, Report
 from tests.runs.test_lifecycle import list_all_rows
-from tests.support.leasing import GONE, complete, lease, record
+from tests.support.leasing import GONE, completion, lease, record
 from tests.support.stores import Play, Site
 
 FORM = {"url": "http://127.0.0.1:9/hook"}
@@ -81,7 +81,7 @@ async def _site_with_things(site: Site, principal: Principal | None = None) -> d
     channel = await site.channel(principal=asker)
     run = await site.run(asker, source=Source.K6)
     (leased,) = [item for item in await lease(site) if item.organization_id == asker.organization_id]
-    await record(site, complete(site, leased, GONE))
+    await record(site, completion(site, leased, GONE))
     return {
         "organization": asker.organization_id,
         "project": run.project_id,

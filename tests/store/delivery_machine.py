@@ -33,7 +33,7 @@ from tests.support.leasing import (
     WAITS,
     DeliveryRow,
     attempts,
-    complete,
+    completion,
     delivery_rows,
     lease,
     lease_all,
@@ -93,7 +93,7 @@ class DeliveryRows(RuleBasedStateMachine):
             await self.replayer.advance_all()
             self._note_sent(await delivery_rows(self.site))
             for leased in await lease_all(self.site, owner=3):
-                await record(self.site, complete(self.site, leased, OK))
+                await record(self.site, completion(self.site, leased, OK))
             if [[], []] == await self._unfinished():
                 break
         assert [[], []] == await self._unfinished()
@@ -182,13 +182,13 @@ class DeliveryRows(RuleBasedStateMachine):
         worker = data.draw(st.sampled_from([worker for worker in WORKERS if self.in_hand[worker]]))
         leased = self.in_hand[worker].pop(data.draw(st.integers(0, len(self.in_hand[worker]) - 1)))
         begun = self.leased_at[leased.id, leased.number, worker]
-        completion = complete(self.site, leased, answer, started_at=begun)
+        made = completion(self.site, leased, answer, started_at=begun)
         key = str(leased.id)
         before = self.before[key]
         stands = ("sending", worker, leased.number) == tuple(
             before[name] for name in ("status", "lease_owner", "attempts_started")
         )
-        final, again = completion.verdict.final, completion.verdict.due_at is not None
+        final, again = made.verdict.final, made.verdict.due_at is not None
         if again and before["channel_id"] not in self.channels:
             final, again = final or FinalStatus.CANCELLED, False
         if not stands:
@@ -197,11 +197,11 @@ class DeliveryRows(RuleBasedStateMachine):
             for doubtful in self.doubtful.values():
                 doubtful.discard(key)
         for _ in range(data.draw(st.integers(1, 2))):
-            self._do(record(self.site, completion))
+            self._do(record(self.site, made))
             after = self._rows()[key]
             if stands:
                 assert (final or "pending", again) == (after["log_status"], after["delivery_id"] is not None)
-                assert not again or completion.verdict.retry_index == after["retry_index"]
+                assert not again or made.verdict.retry_index == after["retry_index"]
             else:
                 moved = {name for name in after if before[name] != after[name]}
                 assert moved <= {"after"}, "a result without its lease moves nothing"

@@ -15,7 +15,7 @@ from loadbell.runs.lifecycle import abort_run, end_silent_run, heartbeat
 from loadbell.store.db import Database, Transaction
 from loadbell.store.outbox import reap
 from loadbell.store.statements import Statement
-from tests.support.leasing import OK, complete, lease, record
+from tests.support.leasing import OK, completion, lease, record
 from tests.support.stores import WATCHDOG, Play, Site, open_store
 
 Told = asyncio.Queue[frozenset[int] | None]
@@ -169,7 +169,7 @@ async def _result(site: Site) -> None:
     await site.channel()
     await site.run()
     (leased,) = await lease(site)
-    await record(site, complete(site, leased, OK))
+    await record(site, completion(site, leased, OK))
 
 
 async def _lost_worker(site: Site) -> None:

@@ -17,7 +17,7 @@ from tests.support.leasing import (
     OK,
     SILENT,
     attempts,
-    complete,
+    completion,
     delivery_rows,
     lease,
     lease_all,
@@ -38,7 +38,7 @@ def test_a_result_twice_counts_once(play: Play) -> None:
             await site.run()
         leased = await lease(site)
         answers: list[Reply | NoReply] = [OK, BROKEN, SILENT, LIMITED]
-        results = [complete(site, item, answer) for item, answer in zip(leased, answers, strict=True)]
+        results = [completion(site, item, answer) for item, answer in zip(leased, answers, strict=True)]
         await record(site, *results)
         rows, log = await delivery_rows(site), await attempts(site)
         site.clock.advance(SECOND)
@@ -60,13 +60,13 @@ def test_a_result_that_comes_too_late_moves_nothing(play: Play) -> None:
         (stale,) = await lease(site, owner=1)
         await site.run_sql("UPDATE outbox SET lease_owner = NULL, lease_until = NULL, leased_at = NULL")
         (fresh,) = await lease(site, owner=2)
-        await record(site, complete(site, stale, OK))
+        await record(site, completion(site, stale, OK))
         row = (await delivery_rows(site))[0]
 
         assert (1, 2) == (stale.number, fresh.number)
         assert ("sending", 2, None) == (row["status"], row["lease_owner"], row["reason"])
         assert [(1, "ok")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
-        await record(site, complete(site, fresh, BROKEN))
+        await record(site, completion(site, fresh, BROKEN))
         assert ["pending"] == await statuses(site)
         assert [(1, "ok"), (2, "http_5xx")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
 
@@ -82,7 +82,7 @@ def test_a_result_of_another_worker_with_the_same_number_moves_nothing(play: Pla
         (stale,) = await lease(site, owner=1)
         await site.do(give_back, 1)
         (fresh,) = await lease(site, owner=2)
-        await record(site, complete(site, stale, OK))
+        await record(site, completion(site, stale, OK))
 
         assert stale.number == fresh.number
         assert ["sending"] == await statuses(site)
@@ -100,12 +100,12 @@ def test_a_result_of_an_older_attempt_of_the_same_worker_moves_nothing(play: Pla
         site.clock.advance(LEASE)
         await site.do(reap, owner=1)
         (newer,) = await lease_all(site, owner=1)
-        await record(site, complete(site, older, OK))
+        await record(site, completion(site, older, OK))
         (row,) = await delivery_rows(site)
 
         assert (older.owner, older.number + 1) == (newer.owner, newer.number)
         assert ("sending", 1, 2) == (row["status"], row["lease_owner"], row["attempts_started"])
-        await record(site, complete(site, newer, BROKEN))
+        await record(site, completion(site, newer, BROKEN))
         assert ["pending"] == await statuses(site)
 
     play(scenario)
@@ -120,7 +120,7 @@ def test_a_result_of_a_deleted_channel_is_still_recorded(play: Play) -> None:
         await site.run()
         leased, other = await lease(site)
         await site.do(delete_channel, site.owner, channel.id)
-        await record(site, complete(site, leased, OK), complete(site, other, BROKEN))
+        await record(site, completion(site, leased, OK), completion(site, other, BROKEN))
         site.clock.advance(10 * SECOND)
 
         assert [] == await lease_all(site), "a retry has nowhere to go"
@@ -137,8 +137,8 @@ def test_a_log_row_of_a_delivery_that_is_gone_is_dropped(play: Play) -> None:
         await site.channel()
         await site.run()
         (leased,) = await lease(site)
-        ghost = complete(site, replace(leased, id=UUID(int=1)))
-        await record(site, ghost, complete(site, leased, OK))
+        ghost = completion(site, replace(leased, id=UUID(int=1)))
+        await record(site, ghost, completion(site, leased, OK))
 
         assert ["delivered"] == await statuses(site)
         assert 1 == len(await attempts(site))
@@ -154,7 +154,7 @@ def test_a_failure_after_its_channel_was_deleted_is_not_retried(play: Play) -> N
         await site.run()
         (leased,) = await lease(site)
         await site.do(delete_channel, site.owner, channel.id)
-        await record(site, complete(site, leased, BROKEN))
+        await record(site, completion(site, leased, BROKEN))
         (row,) = await delivery_rows(site)
 
         assert ("cancelled", None, "http_5xx") == (row["status"], row["due_at"], row["reason"])
@@ -177,7 +177,7 @@ def test_what_a_batch_cancels_ends_at_the_present(play: Play) -> None:
         (young,) = await lease(site)
         await site.do(delete_channel, site.owner, channel.id)
         site.clock.advance(SECOND)
-        await record(site, complete(site, old, BROKEN, started_at=begun), complete(site, young, BROKEN))
+        await record(site, completion(site, old, BROKEN, started_at=begun), completion(site, young, BROKEN))
 
         assert [("cancelled", site.clock.now)] * 2 == [
             (row["status"], row["finished_at"]) for row in await delivery_rows(site)
@@ -193,13 +193,13 @@ def test_a_manual_attempt_leaves_the_schedule_alone(play: Play) -> None:
         await site.channel()
         await site.run()
         (leased,) = await lease(site)
-        await record(site, complete(site, leased, BROKEN))
+        await record(site, completion(site, leased, BROKEN))
         (before,) = await delivery_rows(site)
         for _ in range(2):
             site.clock.advance(SECOND)
             await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
             (manual,) = await lease(site)
-            await record(site, complete(site, manual, BROKEN))
+            await record(site, completion(site, manual, BROKEN))
         (after,) = await delivery_rows(site)
 
         assert (before["due_at"], before["retry_index"]) == (after["due_at"], after["retry_index"])

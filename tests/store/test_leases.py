@@ -20,7 +20,7 @@ from tests.support.leasing import (
     LIMITED,
     OK,
     SILENT,
-    complete,
+    completion,
     delivery_rows,
     lease,
     lease_all,
@@ -168,7 +168,7 @@ def test_first_attempts_and_retries_are_leased_apart(play: Play) -> None:
         await site.channel()
         await site.run()
         (leased,) = await lease(site)
-        await record(site, complete(site, leased, BROKEN))
+        await record(site, completion(site, leased, BROKEN))
         site.clock.advance(10 * SECOND)
         await site.run()
         again, first = await lease(site, is_retry=True), await lease(site)
@@ -187,7 +187,7 @@ def test_a_retry_is_not_leased_before_its_time(play: Play) -> None:
         await site.channel()
         await site.run()
         (leased,) = await lease(site)
-        await record(site, complete(site, leased, BROKEN))
+        await record(site, completion(site, leased, BROKEN))
         due = site.clock.now + 10 * SECOND
         site.clock.now = due - 1
         lease_result = await site.do(lease_due, is_retry=True, room=Room(9, 9, {}), owner=1, until=due + LEASE)
@@ -207,7 +207,7 @@ def test_a_throttled_channel_waits_as_a_whole_and_alone(play: Play) -> None:
         await site.run()
         await site.run()
         first, second = [item for item in await lease(site) if item.channel_key == slow.id]
-        await record(site, complete(site, first, limited(60)), complete(site, second, limited(20)))
+        await record(site, completion(site, first, limited(60)), completion(site, second, limited(20)))
         await site.run()
         news = [item.channel_key for item in await lease(site)]
         site.clock.advance(60 * SECOND - 1)
@@ -228,7 +228,7 @@ def test_a_worker_is_told_when_a_throttled_channel_is_free(play: Play) -> None:
         await site.channel()
         await site.run()
         (leased,) = await lease(site)
-        await record(site, complete(site, leased, limited(60)))
+        await record(site, completion(site, leased, limited(60)))
         await site.run()
         until = site.clock.now + 60 * SECOND
         lease_result = await site.do(lease_due, is_retry=False, room=Room(9, 9, {}), owner=1, until=until)
@@ -250,7 +250,7 @@ def test_what_waits_is_leased_once_the_first_is_answered(play: Play, answer: Rep
         await site.report(run, RunStatus.FINISHED)
         (started,) = await lease(site)
         before = await lease_all(site)
-        await record(site, complete(site, started, answer))
+        await record(site, completion(site, started, answer))
         site.clock.advance(SECOND)
         after = await lease(site)
 
@@ -289,7 +289,7 @@ def test_a_test_hook_has_a_channel_key_of_its_own(play: Play) -> None:
         channel = await site.channel()
         await site.run()
         (leased,) = await lease(site)
-        await record(site, complete(site, leased, limited(3600)))
+        await record(site, completion(site, leased, limited(3600)))
         test = await site.do(deliveries.test_saved, site.owner, channel.id)
         hooks = await lease(site, left={channel.id: 0})
 
@@ -305,7 +305,7 @@ def test_the_word_of_an_end_outlives_the_channel(play: Play) -> None:
     async def scenario(site: Site) -> None:
         await site.channel()
         await site.run()
-        await record(site, *[complete(site, item) for item in await lease(site)])
+        await record(site, *[completion(site, item) for item in await lease(site)])
         site.clock.advance(SECOND)
         await site.run()
         await site.do(deliveries.redeliver, site.owner, UUID((await delivery_rows(site))[0]["id"]))

@@ -7,7 +7,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
 from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.leasing import LeaseResult, lease_due
-from tests.support.leasing import LEASE, complete, lease, limited, record
+from tests.support.leasing import LEASE, completion, lease, limited, record
 from tests.support.stores import Play, Site
 
 PACE = Pace(interval=SECOND, burst=3)
@@ -67,7 +67,7 @@ def test_after_a_refusal_the_channel_begins_with_one(play: Play) -> None:
         for _ in range(5):
             await site.run()
         first, *_ = (await _lease(site)).leased
-        refused = replace(complete(site, first, limited(10)), pace=PACE)
+        refused = replace(completion(site, first, limited(10)), pace=PACE)
         await record(site, refused)
         site.clock.advance(10 * SECOND - 1)
         early = await _lease(site)

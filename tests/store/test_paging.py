@@ -12,7 +12,7 @@ from loadbell.domain.runs import Result, RunStatus, Source
 from loadbell.store.channels import list_channels
 from loadbell.store.delivery_lists import list_deliveries
 from loadbell.store.run_lists import list_runs
-from tests.support.leasing import GONE, OK, complete, lease, record
+from tests.support.leasing import GONE, OK, completion, lease, record
 from tests.support.stores import Play, Site
 
 
@@ -88,7 +88,7 @@ def test_the_filters_of_deliveries(play: Play) -> None:
         first, second = await site.channel(), await site.channel()
         run = await site.run()
         for leased in await lease(site):
-            await record(site, complete(site, leased, OK if leased.channel_key == first.id else GONE))
+            await record(site, completion(site, leased, OK if leased.channel_key == first.id else GONE))
         site.clock.advance(SECOND)
         then = site.clock.now
         await site.report(run, RunStatus.FINISHED)

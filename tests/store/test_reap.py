@@ -16,7 +16,7 @@ from tests.support.leasing import (
     LEASE,
     OK,
     attempts,
-    complete,
+    completion,
     delivery_rows,
     end_deliveries,
     lease,
@@ -182,7 +182,7 @@ def test_an_interrupted_redelivery_is_made_again(play: Play, answer: Any) -> Non
 
     async def scenario(site: Site) -> None:
         leased = await _lease_as(site, 1)
-        ended = complete(site, leased, answer)
+        ended = completion(site, leased, answer)
         await record(site, ended)
         await end_deliveries(site, "failed", "status = 'pending'")
         end = (await statuses(site))[0]
@@ -193,7 +193,7 @@ def test_an_interrupted_redelivery_is_made_again(play: Play, answer: Any) -> Non
         (again,) = await lease_all(site, owner=2)
 
         assert ("manual", end, 3) == (again.cause, again.final, again.number)
-        await record(site, complete(site, again, BROKEN))
+        await record(site, completion(site, again, BROKEN))
         assert [end] == await statuses(site)
 
     play(scenario)
@@ -206,7 +206,7 @@ def test_a_late_result_replaces_what_the_reaper_noted(play: Play) -> None:
         leased = await _lease_as(site, 1)
         site.clock.advance(LEASE)
         await site.do(reap, owner=2)
-        await record(site, complete(site, leased, OK))
+        await record(site, completion(site, leased, OK))
 
         assert [(1, "ok")] == [(entry["number"], entry["reason"]) for entry in await attempts(site)]
         assert ["pending"] == await statuses(site)
@@ -224,7 +224,7 @@ def test_a_late_answer_still_frees_what_waited_for_it(play: Play) -> None:
         (started,) = await lease(site, owner=1)
         site.clock.advance(LEASE)
         await site.do(reap, owner=2)
-        await record(site, complete(site, started, BROKEN))
+        await record(site, completion(site, started, BROKEN))
         events = sorted(item.event.value for item in await lease(site, owner=2))
 
         assert ["test.finished", "test.started"] == events

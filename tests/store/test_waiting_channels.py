@@ -19,7 +19,7 @@ from loadbell.notify.deliveries import get_delivery, list_log, redeliver
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.outbound.contract import NoReply, Reply
-from tests.support.leasing import BROKEN, LIMITED, OK, SILENT, attempts, complete, lease, lease_all, limited, record
+from tests.support.leasing import BROKEN, LIMITED, OK, SILENT, attempts, completion, lease, lease_all, limited, record
 from tests.support.stores import DAY, HOLD_FOR, Play, Site
 
 HOUR: Micros = 3600 * SECOND
@@ -56,7 +56,7 @@ WISHES: dict[str, Callable[[Site], Reply]] = {
 async def _attempt(site: Site, answer: Callable[[Site], Reply | NoReply]) -> int:
     """Makes an attempt of all that is due, as one worker does of a channel that fails; gives how many."""
     leased = await lease(site, per_channel=1) or await lease(site, is_retry=True, per_channel=1)
-    await record(site, *(complete(site, item, answer(site), waits=DEFAULT) for item in leased))
+    await record(site, *(completion(site, item, answer(site), waits=DEFAULT) for item in leased))
     return len(leased)
 
 
@@ -255,7 +255,7 @@ def test_the_next_attempt_is_told_truly(play: Play) -> None:
         new = [delivery.next_attempt_at for delivery in await _log(site)]
         (leased,) = await lease(site)
         sending = [delivery.next_attempt_at for delivery in await _log(site)]
-        await record(site, complete(site, leased, limited(600)))
+        await record(site, completion(site, leased, limited(600)))
         site.clock.advance(1)
         await site.run()
         later = [delivery.next_attempt_at for delivery in await _log(site)]
@@ -282,8 +282,8 @@ def test_a_redelivery_to_a_waiting_channel_says_when_it_will_be_made(play: Play)
         await site.channel()
         await site.run()
         await site.run()
-        await record(site, *(complete(site, item, OK) for item in await lease(site, total=1)))
-        await record(site, *(complete(site, item, limited(600)) for item in await lease_all(site)))
+        await record(site, *(completion(site, item, OK) for item in await lease(site, total=1)))
+        await record(site, *(completion(site, item, limited(600)) for item in await lease_all(site)))
         delivered = next(delivery for delivery in await _log(site) if delivery.next_attempt_at is None)
         again = await site.do(redeliver, site.owner, UUID(str(delivered.id)))
 

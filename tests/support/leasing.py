@@ -54,7 +54,7 @@ async def lease_all(site: Site, *, owner: int = 1) -> list[Leased]:
     return await lease(site, owner=owner) + await lease(site, owner=owner, is_retry=True)
 
 
-def complete(
+def completion(
     site: Site,
     leased: Leased,
     answer: Reply | NoReply = OK,

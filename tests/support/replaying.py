@@ -8,7 +8,7 @@ from loadbell.notify.replay import Replayer, start_replay
 from loadbell.runs.lifecycle import NewRun, create_run
 from loadbell.store.db import Row, Transaction
 from loadbell.store.outbox import Leased
-from tests.support.leasing import complete, end_deliveries, lease_all, record
+from tests.support.leasing import completion, end_deliveries, lease_all, record
 from tests.support.stores import NOON, Site, as_of
 
 FAILED, DELIVERED, CANCELLED = FinalStatus.FAILED, FinalStatus.DELIVERED, FinalStatus.CANCELLED
@@ -65,7 +65,7 @@ async def carry_out(site: Site, rounds: int) -> list[str]:
         await run_replayer(site)
         for leased in await lease_in_order(site):
             sent.append(str(leased.id))
-            await record(site, complete(site, leased))
+            await record(site, completion(site, leased))
     return sent
 
 

@@ -185,9 +185,9 @@ async def _show(
 
 
 async def _render_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> str:
-    delivery_view = await _delivery_view(unit, delivery_id)
-    mark = f"{delivery_view.delivery.status}-{delivery_view.delivery.attempt_count}-{delivery_view.delivery.next_attempt_at}"
-    return render_part(unit, "delivery", whole=delivery_view, mark=mark, **_labels())
+    view = await _delivery_view(unit, delivery_id)
+    mark = f"{view.delivery.status}-{view.delivery.attempt_count}-{view.delivery.next_attempt_at}"
+    return render_part(unit, "delivery", whole=view, mark=mark, **_labels())
 
 
 async def _delivery_view(unit: UnitOfWork[Principal], delivery_id: UUID) -> DeliveryView:
