@@ -45,9 +45,9 @@ async def line(site: Site, *, ended: bool = True) -> list[UUID]:
 
 async def lease_ids(site: Site) -> list[UUID]:
     """What a worker leases now and gets answered."""
-    leaseds = sorted(await lease_all(site), key=lambda item: item.id)
-    await record(site, *[completion(site, item, OK) for item in leaseds])
-    return [item.id for item in leaseds]
+    leased_items = sorted(await lease_all(site), key=lambda item: item.id)
+    await record(site, *[completion(site, item, OK) for item in leased_items])
+    return [item.id for item in leased_items]
 
 
 def test_a_clock_that_was_set_back_turns_no_run_round(play: Play) -> None:

@@ -225,15 +225,15 @@ def test_the_order_stands_when_one_is_taken_out_of_the_line(
         first, second, third = [UUID(row["id"]) for row in await delivery_rows(site)]
         await record(site, *[completion(site, item, SILENT) for item in await lease(site)])
         await site.do(action, site.owner, second)
-        leaseds = await lease(site)
-        await record(site, *[completion(site, item, OK) for item in leaseds])
+        leased_items = await lease(site)
+        await record(site, *[completion(site, item, OK) for item in leased_items])
         nothing = await lease(site)
         site.clock.advance(100 * SECOND)
         again = await lease_all(site)
         await record(site, *[completion(site, item, OK) for item in again])
         last = await lease_all(site)
 
-        assert [item.id for item in leaseds] == ([second] if action is deliveries.redeliver else [])
+        assert [item.id for item in leased_items] == ([second] if action is deliveries.redeliver else [])
         assert ([], [first], [third]) == (nothing, [item.id for item in again], [item.id for item in last])
 
     play(scenario)

@@ -129,14 +129,14 @@ def test_what_is_dropped_reads_as_cancelled_at_once(play: Play) -> None:
         leased = await lease_all(site)
         again = await site.do(deliveries.redeliver, site.owner, unswept)
         await sweep(site)
-        leaseds = await lease_all(site)
+        leased_items = await lease_all(site)
 
         assert (DeliveryStatus.CANCELLED, None) == (read.status, read.next_attempt_at)
         assert "resumed without" in str(read.message)
         assert (1, []) == (len(pending), leased)
         assert DeliveryStatus.PENDING is again.status
         assert {"cancelled": MANY - 1, "sending": 2} == await statuses(site)
-        assert 2 == len(leaseds), "what was asked for after the resume"
+        assert 2 == len(leased_items), "what was asked for after the resume"
 
     play(scenario)
 
