@@ -23,10 +23,10 @@ from loadbell.notify.replay import start_replay
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import Sweeper
 from loadbell.notify.worker.due_times import DueTimes
-from loadbell.store import sqlite
 from loadbell.store.clock_steps import follow_step_back
+from loadbell.store.engine import sqlite
+from loadbell.store.engine.migrate import upgrade_sqlite
 from loadbell.store.idempotency import RETENTION
-from loadbell.store.migrate import upgrade_sqlite
 from loadbell.store.tokens import delete_token
 from tests.support.crowds import hold_deliveries, put_keys, put_runs
 from tests.support.stores import HOLD_FOR, Site, open_store, settle, unit_of

@@ -18,12 +18,12 @@ from typer.core import TyperGroup
 
 from loadbell import api, web
 from loadbell.api import openapi
+from loadbell.channels.contract import Envelope
 from loadbell.channels.webhook import WebHook, WebHookSettings
 from loadbell.cli.program import program
 from loadbell.domain import events, notices
 from loadbell.domain.deliveries import Reason
 from loadbell.domain.runs import RunStatus
-from loadbell.outbound.contract import Envelope
 from loadbell.outbound.signing import new_secret
 from loadbell.settings import DEFAULTS
 from loadbell.testing.receiver import ScriptedReceiver, respond

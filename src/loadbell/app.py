@@ -35,9 +35,9 @@ from loadbell.outbound.sender import Sender
 from loadbell.runs.watchdog import Watchdog
 from loadbell.settings import Settings
 from loadbell.sources.k6_cloud_v1 import accept_any_prefix
-from loadbell.store.db import Database, system_clock
-from loadbell.store.open import open_database
-from loadbell.store.problems import WrongState
+from loadbell.store.engine.db import Database, system_clock
+from loadbell.store.engine.open import open_database
+from loadbell.store.engine.problems import WrongState
 from loadbell.store.unit_of_work import Installation
 from loadbell.web.live import Live
 from loadbell.web.page import error_page
@@ -97,7 +97,7 @@ async def serve(  # noqa: PLR0913 - one argument for each option
     ``announce`` is given the address once requests are answered, and the code that the first start asks for, while
     there is nobody. Then the process ends within 10 s of the signal: it accepts nothing more, lets what is in flight
     end, and gives the rest back to be sent by the next one.
-    ``new``: as :func:`loadbell.store.open.open_database` takes it.
+    ``new``: as :func:`loadbell.store.engine.open.open_database` takes it.
 
     Raises:
         CannotListen: the address is taken or not this machine's.

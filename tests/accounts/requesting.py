@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from loadbell.accounts.tokens import Lock, authenticate
 from loadbell.domain.orgs import Principal, Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from tests.support.stores import Site
 from tests.support.tokens import given_token
 

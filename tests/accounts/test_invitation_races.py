@@ -10,7 +10,7 @@ from loadbell.accounts.tokens import Lock, authenticate
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from tests.accounts.test_invitations import BOB, PASSWORD, accept, create_invitation, create_other_owner, hash_password
 from tests.support.deleting import delete_organization
 from tests.support.hashing import hashing

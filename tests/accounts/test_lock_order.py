@@ -8,10 +8,10 @@ from loadbell.accounts.rate_limit import Bucket, take_tokens
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.password_resets import delete_resets, insert_reset
 from loadbell.store.rate_limits import take_token
-from loadbell.store.statements import Statement
 from loadbell.store.users import lock_user
 from tests.support.hashing import hashing
 from tests.support.stores import Play, Site

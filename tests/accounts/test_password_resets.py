@@ -18,8 +18,8 @@ from loadbell.domain.errors import Conflict, Invalid, NotFound, RateLimited, Una
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from tests.support.hashing import hashing
 from tests.support.mail import postbox
 from tests.support.stores import Play, Site

@@ -13,7 +13,7 @@ from loadbell.accounts.credentials import Prefix, hash_credential, make_credenti
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import (
     assign_project,
     insert_member,

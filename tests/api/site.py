@@ -30,9 +30,9 @@ from loadbell.entry.requests import AppContext
 from loadbell.notify.worker.loop import Worker
 from loadbell.outbound.sender import Sender
 from loadbell.sources.k6_cloud_v1 import accept_any_prefix
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.organizations import assign_project, insert_member, insert_project
-from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
 from loadbell.web.live import Live, StreamLimits
 from loadbell.web.page import PageRequest, error_page

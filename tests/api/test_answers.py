@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from loadbell.domain.errors import Unavailable
 from loadbell.notify import channels
 from loadbell.runs import lifecycle
-from loadbell.store.db import Work
+from loadbell.store.engine.db import Work
 from tests.api.site import ApiSite
 from tests.support.server import wait_until
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from loadbell.domain.orgs import Role
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.organizations import insert_member
-from loadbell.store.statements import Statement
 from loadbell.store.users import insert_user
 from loadbell.testing.receiver import ScriptedReceiver
 from tests.api.site import ApiSite

@@ -9,9 +9,9 @@ import pytest
 from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.password_resets import insert_reset
-from loadbell.store.statements import Statement
 from tests.api.site import ApiSite, clock
 from tests.support.server import Client
 from tests.support.stores import as_of

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from loadbell.channels import channel_type
+from loadbell.channels.contract import Envelope
 from loadbell.channels.settings import stored_settings
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.events import EventName, channel_paused_payload, run_payload, test_hook_payload
@@ -15,7 +16,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Notice, pause_notice, run_notice
 from loadbell.domain.notices import test_hook_notice as hook_notice
 from loadbell.domain.runs import FINAL, Link, Result, Run, RunStatus, Source, Threshold, Trigger, derive_result
-from loadbell.outbound.contract import Envelope, Message, Reply
+from loadbell.outbound.messages import Message, Reply
 from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver
 
 NOW: Micros = 1_795_000_000 * SECOND

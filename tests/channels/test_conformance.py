@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadbell.channels import channel_type, channel_types
+from loadbell.channels.contract import legacy_headers
 from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.events import EventName
 from loadbell.domain.notices import Fact
 from loadbell.domain.runs import Link, Result, RunStatus, Threshold
-from loadbell.outbound.contract import Reply, legacy_headers
+from loadbell.outbound.messages import Reply
 from tests.channels.conformance import FAKES, NOW, RUN, URL, cases, finished, post, render, run_case
 from tests.channels.conformance_verdicts import ANSWERS, STATUSES, Answer, Expected
 from tests.channels.golden import golden, list_files

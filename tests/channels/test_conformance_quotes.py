@@ -7,7 +7,7 @@ import pytest
 from loadbell.channels import channel_type, channel_types
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import without_quotes
-from loadbell.outbound.contract import Reply
+from loadbell.outbound.messages import Reply
 from tests.channels.conformance import NOW
 
 WORD = 'sentinel" and more'

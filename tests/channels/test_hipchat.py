@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadbell.channels.contract import Envelope
 from loadbell.channels.hipchat import CHANNEL, HipChatSettings
 from loadbell.channels.settings import parse_settings
 from loadbell.domain.channels import ChannelKind
@@ -23,7 +24,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.notices import Fact, Notice, Tone
 from loadbell.domain.runs import Link, Threshold
 from loadbell.outbound.addresses import AddressPolicy, check_url
-from loadbell.outbound.contract import Envelope, Reply
+from loadbell.outbound.messages import Reply
 from loadbell.testing import FakeHipChat
 from loadbell.testing.hipchat import ROOM_ID, TOKEN, readable
 from loadbell.testing.receiver import Received

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from loadbell.channels.contract import Envelope
 from loadbell.channels.settings import parse_settings
 from loadbell.channels.slack import CHANNEL, SlackSettings
 from loadbell.channels.wording import length
@@ -22,7 +23,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.notices import Fact, Notice, Tone, minimal_notice
 from loadbell.domain.runs import Link, Threshold
 from loadbell.outbound.addresses import AddressPolicy, check_url
-from loadbell.outbound.contract import Envelope, Reply
+from loadbell.outbound.messages import Reply
 from loadbell.testing import FakeSlack
 from tests.channels.conformance import DELIVERY, NOW, URL, post
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from standardwebhooks.webhooks import Webhook
 
 from loadbell.channels import channel_type, channel_types
+from loadbell.channels.contract import Envelope
 from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
 from loadbell.channels.webhook import CHANNEL, WebHookSettings
 from loadbell.domain.channels import ChannelKind
@@ -21,7 +22,7 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import to_datetime
 from loadbell.domain.notices import minimal_notice
 from loadbell.outbound.addresses import AddressPolicy, check_url
-from loadbell.outbound.contract import Envelope, Reply
+from loadbell.outbound.messages import Reply
 from loadbell.outbound.signing import new_secret
 
 NOW = 1_795_000_000_123_456

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 
+from loadbell.channels.contract import Envelope
 from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
 from loadbell.channels.webhook import CHANNEL, WebHookSettings
 from loadbell.domain.channels import ChannelKind
@@ -15,7 +16,7 @@ from loadbell.domain.errors import Invalid
 from loadbell.domain.events import EventName
 from loadbell.domain.notices import minimal_notice
 from loadbell.outbound.addresses import AddressPolicy, check_url
-from loadbell.outbound.contract import Envelope, Message
+from loadbell.outbound.messages import Message
 
 URL = "https://receiver.example/hook"
 PAIR = {"username": "ann", "password": "sentinel-pass"}

@@ -29,11 +29,11 @@ from loadbell.entry.paging import PageQuery
 from loadbell.entry.parameters import read_cookies, read_query
 from loadbell.entry.path_ids import parse_integer_id, parse_uuid_id
 from loadbell.entry.paths import strip_root
-from loadbell.outbound.contract import Reply
+from loadbell.outbound.messages import Reply
 from loadbell.outbound.urls import BadUrl, parse_url
 from loadbell.sources import k6_create, k6_points
 from loadbell.sources.k6_cloud_v1 import _strip_prefix, _tool
-from loadbell.store.secrets import SecretBox
+from loadbell.store.engine.secrets import SecretBox
 from loadbell.web import channel_forms, members, organizations, projects, tokens
 from loadbell.web.csrf import derive_token, is_visitor_secret
 from loadbell.web.datetimes import parse_datetime

@@ -10,7 +10,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries, resuming
 from loadbell.notify.channels import delete_channel, update_channel
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.testing.receiver import ScriptedReceiver, close, hang, respond
 from tests.support.leasing import delivery_rows, end_deliveries
 from tests.support.stores import Play, Site

@@ -11,10 +11,10 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
 from loadbell.notify.worker.due_times import BATCH, DueTimes
 from loadbell.store.clock_steps import follow_step_back, skip_gap
-from loadbell.store.db import Database, Work
+from loadbell.store.engine.db import Database, Work
+from loadbell.store.engine.statements import Statement
 from loadbell.store.outbox import reap
 from loadbell.store.rate_limits import take_token
-from loadbell.store.statements import Statement
 from loadbell.testing.receiver import ScriptedReceiver, respond
 from tests.support.crowds import hold_deliveries
 from tests.support.leasing import BROKEN, completion, delivery_rows, lease, lease_all, limited, record

@@ -11,7 +11,7 @@ from loadbell.domain.deliveries import Cause, FinalStatus, Reason
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.notify.worker.attempt import MAX_EXCERPT_SIZE, build_request, judge_result
-from loadbell.outbound.contract import NoReply, Reply
+from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.outbox import Completion, Leased
 from tests.support.leasing import BASE_URL, OK, SILENT, WAITS
 

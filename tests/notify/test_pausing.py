@@ -13,8 +13,8 @@ from loadbell.notify import deliveries
 from loadbell.notify.channels import update_channel
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.worker.channel_health import apply_results
-from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.db import Row, Transaction
+from loadbell.outbound.messages import NoReply, Reply
+from loadbell.store.engine.db import Row, Transaction
 from loadbell.store.outbox import Completion, complete
 from tests.support.leasing import (
     BROKEN,

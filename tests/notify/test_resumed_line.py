@@ -13,10 +13,10 @@ from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.store.cancellation import cancel_one
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.enqueue import lock_delivery
 from loadbell.store.outbox import complete
-from loadbell.store.statements import Statement
 from tests.support.leasing import OK, SILENT, completion, delivery_rows, lease_all, record
 from tests.support.stores import Play, Site
 

@@ -8,8 +8,8 @@ import pytest
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify.worker import loop
-from loadbell.store import sqlite as sqlite_module
-from loadbell.store.statements import Statement
+from loadbell.store.engine import sqlite as sqlite_module
+from loadbell.store.engine.statements import Statement
 from loadbell.testing.receiver import (
     Behaviour,
     Received,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.outbound.contract import Message, NoReply, Reply
+from loadbell.outbound.messages import Message, NoReply, Reply
 from loadbell.outbound.sender import Exchange, Resolver, Result, Sender, system_resolver
 from loadbell.settings import Proxy
 from loadbell.testing import ScriptedReceiver

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from loadbell.domain.deliveries import Reason
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.outbound.contract import NoReply, Reply
+from loadbell.outbound.messages import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.outbound.transfer import Transfer
 from loadbell.outbound.urls import parse_url

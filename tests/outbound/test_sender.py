@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from loadbell.domain.deliveries import Reason
-from loadbell.outbound.contract import Message, Reply
+from loadbell.outbound.messages import Message, Reply
 from loadbell.outbound.sender import MAX_BODY_SIZE, Sender
 from loadbell.testing import (
     Behaviour,

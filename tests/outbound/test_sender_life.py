@@ -11,7 +11,7 @@ import pytest
 
 from loadbell.domain.deliveries import Reason
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.outbound.contract import Message, NoReply, Reply
+from loadbell.outbound.messages import Message, NoReply, Reply
 from loadbell.outbound.sender import Exchange, Result, Sender
 from loadbell.testing import ScriptedReceiver, drip, hang, raw, respond
 from tests.outbound.sending import SECOND, message, names, no_reply, reply, scenario, send_all

@@ -12,7 +12,7 @@ from loadbell.domain.notices import decode_notice
 from loadbell.domain.orgs import Role
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Source, Threshold, Trigger
 from loadbell.runs.lifecycle import NewRun, Report, create_run, get_run, report_run
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from tests.support.stores import WATCHDOG, Play, Site, as_dict
 
 ENDS = [3, 4, 6, 8, 9, 11, 12]

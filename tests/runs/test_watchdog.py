@@ -11,7 +11,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import RunStatus, Source
 from loadbell.runs.lifecycle import end_silent_run, get_run, heartbeat
 from loadbell.runs.watchdog import MAX_ENDED, Watchdog
-from loadbell.store.migrate import upgrade_postgresql
+from loadbell.store.engine.migrate import upgrade_postgresql
 from tests.runs.test_lifecycle import events
 from tests.support.postgres import MISSING, find_binaries, running_postgres
 from tests.support.stores import WATCHDOG, Clock, Play, Site, open_store, settle

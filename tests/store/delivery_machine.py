@@ -20,9 +20,9 @@ from loadbell.notify.channels import delete_channel
 from loadbell.notify.replay import MAX_PENDING, Replayer, start_replay
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
-from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.db import Database
+from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.deliveries import read_final
+from loadbell.store.engine.db import Database
 from loadbell.store.outbox import Leased, give_back, reap
 from tests.support.leasing import (
     BROKEN,

@@ -8,7 +8,7 @@ from loadbell.store.audit import (
     append_system_entry,
     list_full_log,
 )
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from tests.support.stores import NOON, Play, Site, as_of
 
 EVERYTHING = Filters()

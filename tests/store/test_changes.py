@@ -12,9 +12,9 @@ from loadbell.domain.orgs import Role
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries, resuming
 from loadbell.runs.lifecycle import abort_run, end_silent_run, heartbeat
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.outbox import reap
-from loadbell.store.statements import Statement
 from tests.support.leasing import OK, completion, lease, record
 from tests.support.stores import WATCHDOG, Play, Site, open_store
 

@@ -8,7 +8,7 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.notify import deliveries
 from loadbell.notify.channels import delete_channel
-from loadbell.outbound.contract import NoReply, Reply
+from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.outbox import give_back, reap
 from tests.support.leasing import (
     BROKEN,

@@ -12,10 +12,10 @@ import pytest
 from loadbell.domain.postgresql_url import parse_postgresql_url
 from loadbell.setting_texts import BadSetting
 from loadbell.settings import load_settings
-from loadbell.store.connecting import connect
-from loadbell.store.migrate import check_postgresql, upgrade_postgresql
-from loadbell.store.problems import Unreachable
-from loadbell.store.statements import Statement
+from loadbell.store.engine.connecting import connect
+from loadbell.store.engine.migrate import check_postgresql, upgrade_postgresql
+from loadbell.store.engine.problems import Unreachable
+from loadbell.store.engine.statements import Statement
 from tests.outbound.certificates import Authority
 from tests.support.postgres import MISSING, find_binaries, running_postgres
 from tests.support.stores import open_store

@@ -9,7 +9,7 @@ from typing import cast
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from loadbell.store.db import Database
+from loadbell.store.engine.db import Database
 from tests.store.delivery_machine import DeliveryRows
 from tests.support.stores import ReusedPostgres, open_store
 

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from loadbell.domain.errors import Conflict, Unavailable
-from loadbell.store import sqlite as sqlite_store_module
-from loadbell.store.db import Database, Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine import sqlite as sqlite_store_module
+from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.statements import Statement
 from tests.support.stores import Play, Site, open_store, sqlite_path
 
 ADD = Statement("INSERT INTO installation (name, value) VALUES (:name, :value)")

@@ -8,7 +8,7 @@ from loadbell.domain.errors import Conflict
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.idempotency import claim_key, save_response
 from loadbell.store.organizations import insert_project
 from loadbell.store.tokens import insert_token

@@ -12,7 +12,7 @@ from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
 from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.leasing import lease_due
-from loadbell.outbound.contract import NoReply, Reply
+from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.outbox import give_back
 from tests.support.leasing import (
     BROKEN,

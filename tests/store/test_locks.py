@@ -2,8 +2,8 @@
 
 import asyncio
 
-from loadbell.store.db import Transaction
-from loadbell.store.locks import ORGANIZATION_LOCKS, lock_organization
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.locks import ORGANIZATION_LOCKS, lock_organization
 from tests.support.stores import Play, Site
 from tests.support.working import TIMEOUT_S
 

@@ -17,10 +17,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from loadbell.settings import Settings, load_settings
-from loadbell.store import schema
-from loadbell.store.migrate import check_postgresql, upgrade_postgresql, upgrade_sqlite
-from loadbell.store.open import migrate, open_database
-from loadbell.store.problems import Unreachable, WrongState
+from loadbell.store.engine import migrate as migrate_module
+from loadbell.store.engine.migrate import check_postgresql, upgrade_postgresql, upgrade_sqlite
+from loadbell.store.engine.open import migrate, open_database
+from loadbell.store.engine.problems import Unreachable, WrongState
 from loadbell.store.schema import metadata
 from tests.support.postgres import Databases
 from tests.support.stores import KEY, sqlite_path
@@ -125,7 +125,7 @@ def test_the_former_only_failures_is_made_the_present_one(store_url: str) -> Non
         {**page, **rest, "events": []},
         {},
     ]
-    scripts = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
+    scripts = ScriptDirectory(str(Path(migrate_module.__file__).parent / "migrations"))
     [revision] = [one for one in scripts.walk_revisions() if one.path.endswith("_only_failures.py")]
 
     def upgraded(connection: sa.Connection) -> list[dict[str, object]]:

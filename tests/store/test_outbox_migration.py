@@ -13,8 +13,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from loadbell.store import schema
-from loadbell.store.migrate import upgrade_postgresql, upgrade_sqlite
+from loadbell.store.engine import migrate as migrate_module
+from loadbell.store.engine.migrate import upgrade_postgresql, upgrade_sqlite
 from tests.support import processes
 from tests.support.stores import sqlite_path
 
@@ -67,7 +67,7 @@ def _inside(url: str, work: Callable[[sa.Connection], T]) -> T:
 def _former(connection: sa.Connection) -> None:
     """A database of the version before, with one delivery of each kind."""
     config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(migrate_module.__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "0009")
     for text in (

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from loadbell.domain.errors import Unavailable
-from loadbell.store.db import Database, Transaction
-from loadbell.store.migrate import upgrade_postgresql
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.migrate import upgrade_postgresql
+from loadbell.store.engine.statements import Statement
 from tests.support.postgres import MISSING, find_binaries, running_postgres
 from tests.support.stores import open_store
 

@@ -8,9 +8,9 @@ import pytest
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
-from loadbell.store.db import Database
+from loadbell.store.engine.db import Database
+from loadbell.store.engine.statements import Statement
 from loadbell.store.outbox import reap
-from loadbell.store.statements import Statement
 from tests.support.leasing import (
     BROKEN,
     LEASE,

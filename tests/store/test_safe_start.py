@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from loadbell.settings import Settings, load_settings
-from loadbell.store.open import KEY_FILE, migrate, open_database, open_existing
-from loadbell.store.problems import StoreProblem, WrongState
+from loadbell.store.engine.open import KEY_FILE, migrate, open_database, open_existing
+from loadbell.store.engine.problems import StoreProblem, WrongState
 from tests.support.commands import loadbell
 from tests.support.stores import KEY
 

@@ -20,12 +20,12 @@ from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.leasing import lease_due
 from loadbell.settings import load_settings
 from loadbell.store.channels import get_channel as stored_channel
+from loadbell.store.engine.migrate import upgrade_postgresql
+from loadbell.store.engine.open import KEY_FILE, open_database
+from loadbell.store.engine.problems import WrongState
+from loadbell.store.engine.secrets import SecretBox, key_in_file
+from loadbell.store.engine.statements import Statement
 from loadbell.store.idempotency import claim_key, save_response
-from loadbell.store.migrate import upgrade_postgresql
-from loadbell.store.open import KEY_FILE, open_database
-from loadbell.store.problems import WrongState
-from loadbell.store.secrets import SecretBox, key_in_file
-from loadbell.store.statements import Statement
 from tests.support.stores import KEY, NOON, Site, as_dict, open_store, settle, sqlite_path
 
 SENTINEL = "s3ntinel"
@@ -253,7 +253,7 @@ def test_a_key_file_that_could_not_be_written_is_not_left_empty(tmp_path: Path) 
     program = (
         "import resource, signal, sys, pathlib\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from loadbell.store.secrets import key_in_file\n"
+        "from loadbell.store.engine.secrets import key_in_file\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))\n"
         "key_in_file(pathlib.Path(sys.argv[1]))\n"
     )

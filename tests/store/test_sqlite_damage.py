@@ -11,10 +11,10 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.open import KEY_FILE, open_database, open_existing
-from loadbell.store.problems import StoreProblem
-from loadbell.store.sqlite_trouble import describe_storage_error
-from loadbell.store.statements import Statement
+from loadbell.store.engine.open import KEY_FILE, open_database, open_existing
+from loadbell.store.engine.problems import StoreProblem
+from loadbell.store.engine.sqlite_trouble import describe_storage_error
+from loadbell.store.engine.statements import Statement
 from tests.support.commands import loadbell
 from tests.support.stores import KEY, open_store, settle, sqlite_path
 

@@ -14,10 +14,10 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.settings import load_settings
-from loadbell.store.open import migrate, open_database, open_existing
-from loadbell.store.problems import StoreProblem, WrongState
-from loadbell.store.sqlite import FileLock
-from loadbell.store.statements import Statement
+from loadbell.store.engine.open import migrate, open_database, open_existing
+from loadbell.store.engine.problems import StoreProblem, WrongState
+from loadbell.store.engine.sqlite import FileLock
+from loadbell.store.engine.statements import Statement
 from tests.support.stores import Play, Site, open_store, sqlite_path
 
 ROOT = Path(__file__).parent.parent.parent
@@ -36,8 +36,8 @@ def _python(program: str, *arguments: object, **options: Any) -> "subprocess.Com
 
 LOCK = """
     import sys, pathlib
-    from loadbell.store.problems import WrongState
-    from loadbell.store.sqlite import FileLock
+    from loadbell.store.engine.problems import WrongState
+    from loadbell.store.engine.sqlite import FileLock
     try:
         FileLock(pathlib.Path(sys.argv[1]))
     except WrongState as refused:
@@ -92,7 +92,7 @@ def test_a_program_that_is_started_does_not_inherit_the_lock(tmp_path: Path) -> 
     path = tmp_path / "loadbell.sqlite3"
     program = """
         import os, signal, subprocess, sys, pathlib
-        from loadbell.store.sqlite import FileLock
+        from loadbell.store.engine.sqlite import FileLock
         lock = FileLock(pathlib.Path(sys.argv[1]))
         child = subprocess.Popen(["sleep", "30"], close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         print(child.pid, flush=True)
@@ -110,7 +110,7 @@ def test_a_killed_process_leaves_the_file_free(tmp_path: Path) -> None:
     path = tmp_path / "loadbell.sqlite3"
     program = """
         import os, signal, sys, pathlib
-        from loadbell.store.sqlite import FileLock
+        from loadbell.store.engine.sqlite import FileLock
         lock = FileLock(pathlib.Path(sys.argv[1]))
         os.kill(os.getpid(), signal.SIGKILL)
     """

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from loadbell.domain.orgs import Principal
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 from tests.support.stores import NOON, Play, Site, unit_of
 

@@ -18,7 +18,7 @@ from loadbell.notify.channels import get_channel, update_channel, waiting_channe
 from loadbell.notify.deliveries import get_delivery, list_log, redeliver
 from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
-from loadbell.outbound.contract import NoReply, Reply
+from loadbell.outbound.messages import NoReply, Reply
 from tests.support.leasing import BROKEN, LIMITED, OK, SILENT, attempts, completion, lease, lease_all, limited, record
 from tests.support.stores import DAY, HOLD_FOR, Play, Site
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from loadbell.store.db import Database, Transaction, Work
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Database, Transaction, Work
+from loadbell.store.engine.statements import Statement
 
 T = TypeVar("T")
 

@@ -21,7 +21,8 @@ from loadbell.cli import main
 from loadbell.notify import sweeper
 from loadbell.notify.worker import loop
 from loadbell.store import outbox as store
-from loadbell.store import replays, sqlite, sweeps
+from loadbell.store import replays, sweeps
+from loadbell.store.engine import sqlite
 
 
 def _counted(count: int) -> Callable[[], None]:

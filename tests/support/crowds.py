@@ -3,8 +3,8 @@
 from typing import Any
 
 from loadbell.domain.ids import Micros, first_uuid
-from loadbell.store.db import Database
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Database
+from loadbell.store.engine.statements import Statement
 
 _N = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < CAST(:count AS bigint)) "
 _ID = ("CAST(:prefix AS text) || printf('%012x', i)", "CAST(:prefix AS text) || lpad(to_hex(i), 12, '0')")

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from loadbell.store.migrate import upgrade_postgresql, upgrade_sqlite
+from loadbell.store.engine.migrate import upgrade_postgresql, upgrade_sqlite
 from tests.support.stores import sqlite_path
 
 

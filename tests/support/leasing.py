@@ -11,9 +11,9 @@ from loadbell.notify.worker.attempt import build_request, judge_result
 from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.channel_health import throttle
 from loadbell.notify.worker.leasing import lease_due
-from loadbell.outbound.contract import NoReply, Reply
-from loadbell.store.db import Row, Transaction
+from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.deliveries import STATUS, WITH_WORK
+from loadbell.store.engine.db import Row, Transaction
 from loadbell.store.outbox import Completion, Leased, complete
 from loadbell.store.schema import deliveries, outbox
 from tests.support.stores import Site, as_dict

@@ -33,7 +33,7 @@ _IMPORTED = (
         "loadbell.cli.program",
         "loadbell.cli.demo_stage",
         "loadbell.client.wrap",
-        "loadbell.store.migrate",
+        "loadbell.store.engine.migrate",
     ),
     *("alembic.command", "uvloop", "sqlalchemy.dialects.sqlite", "sqlalchemy.dialects.postgresql.asyncpg"),
 )

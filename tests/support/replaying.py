@@ -6,7 +6,7 @@ from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.ids import SECOND
 from loadbell.notify.replay import Replayer, start_replay
 from loadbell.runs.lifecycle import NewRun, create_run
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
 from loadbell.store.outbox import Leased
 from tests.support.leasing import completion, end_deliveries, lease_all, record
 from tests.support.stores import NOON, Site, as_of

@@ -30,14 +30,14 @@ from loadbell.domain.runs import Run, RunStatus, Trigger
 from loadbell.notify.channels import create_channel
 from loadbell.outbound.addresses import AddressPolicy
 from loadbell.runs.lifecycle import NewRun, Report, create_run, report_run
-from loadbell.store.db import Database, Row, Transaction
-from loadbell.store.migrate import upgrade_postgresql, upgrade_sqlite
+from loadbell.store.engine.db import Database, Row, Transaction
+from loadbell.store.engine.migrate import upgrade_postgresql, upgrade_sqlite
+from loadbell.store.engine.postgresql import PostgresDatabase
+from loadbell.store.engine.secrets import SecretBox
+from loadbell.store.engine.sqlite import FileLock, SqliteDatabase
+from loadbell.store.engine.statements import Statement
 from loadbell.store.organizations import assign_project, insert_member, insert_project
-from loadbell.store.postgresql import PostgresDatabase
 from loadbell.store.schema import metadata
-from loadbell.store.secrets import SecretBox
-from loadbell.store.sqlite import FileLock, SqliteDatabase
-from loadbell.store.statements import Statement
 from loadbell.store.unit_of_work import Installation, PrincipalT, UnitOfWork
 from loadbell.store.users import insert_user
 from tests.support.postgres import Databases

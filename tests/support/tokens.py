@@ -5,7 +5,7 @@ from loadbell.accounts.tokens import PREFIX_LENGTH
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.tokens import insert_token
 
 

@@ -15,7 +15,7 @@ from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.worker.capacity import MAX_IN_FLIGHT
 from loadbell.notify.worker.loop import Worker
 from loadbell.outbound.sender import Sender
-from loadbell.store.db import Database
+from loadbell.store.engine.db import Database
 from loadbell.testing.receiver import Received
 from tests.support.leasing import DeliveryRow, delivery_rows
 from tests.support.stores import HOLD_FOR, LOOPBACK, PAUSE_AFTER, Site, WallClock, open_store, settle, use

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from loadbell.domain.orgs import Role
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import insert_member
 from loadbell.store.users import insert_user
 from tests.api.conftest import _quiet, new_store, receiver, site, still_site

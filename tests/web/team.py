@@ -7,7 +7,7 @@ import argon2
 
 from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import (
     assign_project,
     insert_member,

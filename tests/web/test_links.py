@@ -10,7 +10,7 @@ from loadbell.accounts.invitations import invite
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.password_resets import insert_reset
 from tests.api.conftest import NewStore
 from tests.api.site import ApiSite, clock, served

@@ -12,7 +12,7 @@ from litestar.response import Stream
 
 from loadbell.accounts.organizations import get_organization
 from loadbell.domain.orgs import Action, Principal, Role
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import assign_project, insert_member
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.store.users import insert_user

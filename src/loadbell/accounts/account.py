@@ -9,7 +9,7 @@ from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Role, SignedIn
 from loadbell.store.audit import append_account_entry, append_operator_entry
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.organizations import list_memberships
 from loadbell.store.password_resets import delete_resets
 from loadbell.store.unit_of_work import UnitOfWork

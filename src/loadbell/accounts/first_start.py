@@ -17,7 +17,7 @@ from loadbell.accounts.sessions import NewSession, start_session
 from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.organizations import has_user
 
 CODES_PER_NETWORK = Pace(60 * SECOND, 5)

@@ -17,8 +17,8 @@ from loadbell.domain.runs import Trigger
 from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
 from loadbell.store.audit import append_account_entry, append_entry
-from loadbell.store.db import Database, Transaction
-from loadbell.store.locks import lock_organization
+from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.locks import lock_organization
 from loadbell.store.organizations import (
     assign_project,
     get_role,

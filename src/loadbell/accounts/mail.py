@@ -19,7 +19,7 @@ from loadbell.domain.errors import FieldError, Invalid, Unavailable
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.outbound.smtp import MailRejected, send_mail, trust
 from loadbell.settings import MailServer
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.mail_outbox import QueuedMail, claim_mail, delete_mail, has_due_mail, insert_mail
 
 log = structlog.get_logger()

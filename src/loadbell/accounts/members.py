@@ -7,7 +7,7 @@ from loadbell.domain.orgs import Action, Member, Principal, Role
 from loadbell.notify.channels import check_organization
 from loadbell.store import members as store
 from loadbell.store.audit import append_entry
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import project_ids as all_project_ids
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 

@@ -13,9 +13,9 @@ from loadbell.notify.channels import check_organization
 from loadbell.store import deletions
 from loadbell.store import organizations as store
 from loadbell.store.audit import append_account_entry, append_entry
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.facts import claim_fact
 from loadbell.store.organizations import (
-    claim_fact,
     has_user,
     insert_member,
     insert_organization,

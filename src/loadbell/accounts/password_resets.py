@@ -12,7 +12,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
 from loadbell.store import password_resets as store
 from loadbell.store.audit import append_account_entry
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.sessions import list_addresses
 from loadbell.store.unit_of_work import Installation
 from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password

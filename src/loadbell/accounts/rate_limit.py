@@ -10,7 +10,7 @@ from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import SECOND
 from loadbell.domain.notices import format_span
 from loadbell.domain.pace import Pace
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.rate_limits import delete_full_buckets, return_token, take_token
 
 

@@ -10,8 +10,8 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope, SignedIn
 from loadbell.domain.runs import Trigger
 from loadbell.store.audit import append_account_entry
-from loadbell.store.db import Transaction
-from loadbell.store.locks import lock_organization
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.locks import lock_organization
 from loadbell.store.organizations import get_role, list_assigned_projects
 from loadbell.store.sessions import (
     MAX_COUNTED,

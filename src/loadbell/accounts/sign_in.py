@@ -8,7 +8,7 @@ from loadbell.accounts.sessions import SESSION_LIFETIME, NewSession, start_sessi
 from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
 from loadbell.domain.pace import Pace
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.sessions import list_addresses
 from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 

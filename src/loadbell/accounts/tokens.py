@@ -9,8 +9,8 @@ from loadbell.domain.orgs import Action, Principal, Role, Scope, Token
 from loadbell.domain.runs import Trigger
 from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
-from loadbell.store.db import Transaction
-from loadbell.store.locks import lock_organization_of_token
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.locks import lock_organization_of_token
 from loadbell.store.organizations import list_assigned_projects
 from loadbell.store.projects import list_open_projects
 from loadbell.store.quotas import require_quota

@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from loadbell.channels.contract import USER_AGENT
 from loadbell.domain.events import EventName
 from loadbell.domain.runs import RunStatus
-from loadbell.outbound.contract import USER_AGENT
 
 
 class RunStarted(msgspec.Struct, kw_only=True):

@@ -1,12 +1,12 @@
-"""One file per kind of channel, each exporting CHANNEL. Pure: they import the outbound contract and the domain only."""
+"""One file per kind of channel, each exporting CHANNEL. Pure: they import the contract, the domain and what is sent."""
 
 import importlib
 import pkgutil
 from functools import cache
 from typing import Any
 
+from loadbell.channels.contract import ChannelType
 from loadbell.domain.channels import ChannelKind
-from loadbell.outbound.contract import ChannelType
 
 
 @cache

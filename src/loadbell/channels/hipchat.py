@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from loadbell.channels.contract import ChannelType, Envelope, legacy_headers, setting
 from loadbell.channels.products import wrong_product
 from loadbell.channels.replies import OUR_FAULT, describe_reply, judge_temporary
 from loadbell.channels.wording import is_web_url, length, readable, truncate, verdicts
@@ -25,7 +26,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Fact, Notice, Tone, format_instant
 from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Link
-from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
+from loadbell.outbound.messages import Message, Reply
 
 SENDER = "loadbell"
 

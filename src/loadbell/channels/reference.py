@@ -12,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from loadbell.channels import channel_type
+from loadbell.channels.contract import Field
 from loadbell.domain.channels import ChannelKind
-from loadbell.outbound.contract import Field
 
 _SCHEMAS: dict[type, dict[str, Any]] = {
     str: {"type": "string"},

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import Micros
 from loadbell.domain.retry import parse_retry_after
-from loadbell.outbound.contract import Reply
+from loadbell.outbound.messages import Reply
 
 OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
 """What to do when a provider calls our message invalid."""

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from loadbell.channels import channel_type
+from loadbell.channels.contract import MASK, ChannelSettings, masked_url
 from loadbell.channels.reference import Setting, list_settings
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import FieldError, Invalid
-from loadbell.outbound.contract import MASK, ChannelSettings, masked_url
 from loadbell.outbound.urls import has_other_host
 
 _MASKED = "This is the masked value that loadbell shows. Send the whole value, or leave the field out to keep it."

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from loadbell.channels.contract import ChannelType, Envelope, legacy_headers, setting
 from loadbell.channels.products import wrong_product
 from loadbell.channels.replies import OUR_FAULT, describe_reply, judge_temporary
 from loadbell.channels.wording import is_web_url, length, readable, truncate, verdicts
@@ -28,7 +29,7 @@ from loadbell.domain.notices import Fact, Notice, Tone, format_instant
 from loadbell.domain.pace import Pace
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
-from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
+from loadbell.outbound.messages import Message, Reply
 
 MAX_HEADER_LENGTH = 150  # Slack's own limit
 MAX_BUTTON_LENGTH = 75  # Slack's own limit; further links are named as briefly

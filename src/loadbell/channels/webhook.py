@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import ClassVar
 
+from loadbell.channels.contract import ChannelType, Envelope, legacy_headers, setting
 from loadbell.channels.products import wrong_product
 from loadbell.channels.replies import describe_reply, judge_temporary
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Notice
-from loadbell.outbound.contract import ChannelType, Envelope, Message, Reply, legacy_headers, setting
+from loadbell.outbound.messages import Message, Reply
 from loadbell.outbound.signing import sign
 
 MAX_HEADERS = 20

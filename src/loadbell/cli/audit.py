@@ -95,7 +95,7 @@ def _export_database(
 
     from loadbell.domain.ids import from_datetime, rfc3339  # noqa: PLC0415 - as above
     from loadbell.store.audit import Entry, Filters, list_full_log  # noqa: PLC0415 - as above
-    from loadbell.store.db import Database, Transaction  # noqa: PLC0415 - as above
+    from loadbell.store.engine.db import Database, Transaction  # noqa: PLC0415 - as above
     from loadbell.store.users import find_user_by_email  # noqa: PLC0415 - as above
 
     async def filters(tx: Transaction) -> Filters:

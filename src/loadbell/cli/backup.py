@@ -24,8 +24,8 @@ def backup(
     Only you can read FILE (mode 0600). The secret key is not in it: keep that, too, and somewhere else.
     """
     from loadbell.store.backup import back_up  # noqa: PLC0415 - server modules load only when their command runs
-    from loadbell.store.open import KEY_FILE  # noqa: PLC0415 - as above
-    from loadbell.store.problems import Unreachable, WrongState  # noqa: PLC0415 - as above
+    from loadbell.store.engine.open import KEY_FILE  # noqa: PLC0415 - as above
+    from loadbell.store.engine.problems import Unreachable, WrongState  # noqa: PLC0415 - as above
 
     settings = server_settings()
     if settings.sqlite_path is None:

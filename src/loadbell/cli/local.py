@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from loadbell.cli.errors import CommandError, ExitCode
 
 if TYPE_CHECKING:
-    from loadbell.store.db import Database
+    from loadbell.store.engine.db import Database
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def run_local(work: Coroutine[Any, Any, T]) -> T:
     import uvloop  # noqa: PLC0415 - only when a server command runs
 
     from loadbell.domain.errors import Unavailable  # noqa: PLC0415 - as above
-    from loadbell.store.problems import Unreachable, WrongState  # noqa: PLC0415 - as above
+    from loadbell.store.engine.problems import Unreachable, WrongState  # noqa: PLC0415 - as above
 
     try:
         result: T = uvloop.run(work)
@@ -56,7 +56,7 @@ def run_with_database(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T
         GaveUp: as :func:`run_local`.
         BadSetting: a setting is wrong.
     """
-    from loadbell.store.open import open_existing  # noqa: PLC0415 - only when a server command runs
+    from loadbell.store.engine.open import open_existing  # noqa: PLC0415 - only when a server command runs
 
     async def whole() -> T:
         database = await open_existing(server_settings())

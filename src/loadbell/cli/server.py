@@ -46,8 +46,8 @@ def setup(
     )
     from loadbell.accounts.passwords import Passwords, make_password  # noqa: PLC0415 - as above
     from loadbell.domain.errors import Conflict  # noqa: PLC0415 - as above
-    from loadbell.store.db import Transaction  # noqa: PLC0415 - as above
-    from loadbell.store.open import open_database  # noqa: PLC0415 - as above
+    from loadbell.store.engine.db import Transaction  # noqa: PLC0415 - as above
+    from loadbell.store.engine.open import open_database  # noqa: PLC0415 - as above
 
     settings = server_settings()
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else make_password(os.urandom)
@@ -127,7 +127,7 @@ def worker() -> None:
 
 def migrate() -> None:
     """Bring the database's schema to this version's. Safe to run again, and by two machines at once."""
-    from loadbell.store.open import migrate as run_migrations  # noqa: PLC0415 - server modules load only here
+    from loadbell.store.engine.open import migrate as run_migrations  # noqa: PLC0415 - server modules load only here
 
     settings = server_settings()
     run_local(run_migrations(settings))

@@ -10,7 +10,7 @@ from loadbell.cli.local import run_with_database
 from loadbell.cli.tables import AsJson, format_time, show, show_list
 
 if TYPE_CHECKING:
-    from loadbell.store.db import Database
+    from loadbell.store.engine.db import Database
 
 
 def register(app: typer.Typer) -> None:

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from loadbell.domain.errors import Unavailable
 from loadbell.entry.problems import refuse
 from loadbell.entry.requests import AppContext
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import has_user
 
 TIMEOUT_S = 2.0

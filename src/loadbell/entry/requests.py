@@ -38,7 +38,7 @@ from loadbell.entry.parameters import read_query
 from loadbell.entry.rate_limits import RateLimit, make_report_limit, make_test_hook_limit
 from loadbell.entry.request_limits import AT_END
 from loadbell.entry.shares import Shares
-from loadbell.store.db import Database, Transaction, Work
+from loadbell.store.engine.db import Database, Transaction, Work
 from loadbell.store.idempotency import claim_key, save_response
 from loadbell.store.sessions import note_session_use
 from loadbell.store.unit_of_work import Installation, PrincipalT, UnitOfWork, exclusive, is_exclusive

@@ -18,8 +18,8 @@ from loadbell.outbound.urls import has_other_host
 from loadbell.store import channels as store
 from loadbell.store.audit import append_entry
 from loadbell.store.cancellation import CHANNEL_DELETED
-from loadbell.store.db import Transaction
 from loadbell.store.delivery_stats import count_held
+from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import project_ids
 from loadbell.store.quotas import require_quota
 from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel

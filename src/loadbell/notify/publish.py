@@ -10,8 +10,8 @@ from loadbell.domain.notices import encode_notice, run_notice
 from loadbell.domain.runs import Result, Run
 from loadbell.notify.route import RoutingFacts, is_change, matches
 from loadbell.store.channels import listeners
-from loadbell.store.db import Transaction
 from loadbell.store.deliveries import insert_event
+from loadbell.store.engine.db import Transaction
 from loadbell.store.enqueue import NewDelivery, enqueue
 from loadbell.store.ordering import bring_forward, lock_unanswered
 from loadbell.store.organizations import list_names

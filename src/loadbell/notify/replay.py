@@ -19,7 +19,7 @@ from loadbell.notify.channels import get_channel
 from loadbell.store import replays as store
 from loadbell.store.audit import append_entry
 from loadbell.store.channels import lock_channel
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()

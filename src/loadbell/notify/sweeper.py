@@ -14,7 +14,7 @@ from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import format_span
 from loadbell.store import pauses
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.idempotency import delete_expired_keys, has_expired_key
 from loadbell.store.sweeps import BATCH, go_on, ready_sweeps
 

@@ -22,7 +22,6 @@ import structlog
 from loadbell.domain.deliveries import Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.outbound.contract import Message, NoReply, Reply
 from loadbell.outbound.epoll import Epoll
 from loadbell.outbound.failures import (
     BLOCKED,
@@ -34,6 +33,7 @@ from loadbell.outbound.failures import (
     Phase,
     timeout_failure,
 )
+from loadbell.outbound.messages import Message, NoReply, Reply
 from loadbell.outbound.resolve import Lookup, Resolver, ResolverThreads
 from loadbell.outbound.transfer import Transfer
 from loadbell.outbound.trust import trust_file

@@ -18,8 +18,8 @@ import structlog
 
 from loadbell.domain.ids import Micros
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.outbound.contract import Message, NoReply, Reply
 from loadbell.outbound.engine import Engine, Exchange, OnDone, Result
+from loadbell.outbound.messages import Message, NoReply, Reply
 from loadbell.outbound.resolve import Resolver, system_resolver
 from loadbell.outbound.transfer import MAX_BODY_SIZE, MAX_HEADERS_SIZE
 from loadbell.settings import Proxy

@@ -18,8 +18,8 @@ import pycurl
 from loadbell.domain.deliveries import Reason
 from loadbell.domain.ids import Micros
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.outbound.contract import Message, Reply
 from loadbell.outbound.failures import BLOCKED, HEADERS_TOO_LONG, INTERNAL, Failure, Phase, explain, no_tunnel
+from loadbell.outbound.messages import Message, Reply
 from loadbell.outbound.urls import Address, Target, parse_literal
 from loadbell.settings import Proxy
 

@@ -35,7 +35,7 @@ from loadbell.notify.publish import publish_finished, publish_started
 from loadbell.store import run_lists, run_moves
 from loadbell.store import runs as store
 from loadbell.store.audit import append_entry
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.projects import get_project, list_open_projects
 from loadbell.store.unit_of_work import UnitOfWork
 

@@ -30,7 +30,7 @@ from loadbell.domain.thresholds import MAX_EXPRESSION_LENGTH, MAX_SELECTION_LENG
 from loadbell.runs import lifecycle
 from loadbell.runs.lifecycle import Report
 from loadbell.store import measurements as store
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.runs import find_previous_run
 from loadbell.store.unit_of_work import UnitOfWork
 

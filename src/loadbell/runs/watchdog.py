@@ -14,7 +14,7 @@ import structlog
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.runs.lifecycle import end_silent_run
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.runs import list_watched_runs
 
 log = structlog.get_logger()

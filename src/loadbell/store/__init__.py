@@ -1,1 +1,1 @@
-"""The only SQL. See store/db.py for how a transaction is run."""
+"""The only SQL. See store/engine/db.py for how a transaction is run."""

@@ -8,9 +8,9 @@ import msgspec
 import sqlalchemy as sa
 
 from loadbell.domain.deliveries import Attempt, Cause, Exchange, Reason
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement, unnest
 from loadbell.store.schema import attempts
-from loadbell.store.statements import Statement, unnest
 
 _COLUMNS = {
     "delivery_id": "text",

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Principal
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import audit_entries, users
-from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
     insert_into(

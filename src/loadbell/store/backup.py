@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from loadbell.store.problems import Unreachable, WrongState
+from loadbell.store.engine.problems import Unreachable, WrongState
 
 _BUSY_SECONDS = 5.0
 

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.ids import Micros
-from loadbell.store.db import Transaction
 from loadbell.store.deliveries import Ending, end_deliveries
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.ordering import leave, leave_together, lock_around, release
-from loadbell.store.statements import Statement
 
 CHANNEL_DELETED = "The channel was deleted before this was sent."
 PROJECT_DELETED = "The project was deleted before this was sent."

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription, Waiting
 from loadbell.domain.ids import MAX_ID, Micros
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import channels
-from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
     insert_into(

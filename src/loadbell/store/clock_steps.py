@@ -13,9 +13,9 @@ does it, which holds up nobody: what it changes is not due.
 from collections.abc import Sequence
 
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.store.db import Transaction
-from loadbell.store.postgresql import WORKER_LOCKS
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.postgresql import WORKER_LOCKS
+from loadbell.store.engine.statements import Statement
 
 MIN_STEP: Micros = 2 * SECOND
 """Clocks that differ by less are taken for equal."""

@@ -8,8 +8,8 @@ locked as everybody locks them: the project or the channels, runs, then the outb
 
 from loadbell.domain.orgs import OrganizationLoss, ProjectLoss
 from loadbell.store.cancellation import ORGANIZATION_DELETED, PROJECT_DELETED, count_pending
-from loadbell.store.db import Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.sweeps import sweep_assignments, sweep_channels, sweep_project
 
 

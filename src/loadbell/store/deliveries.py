@@ -14,9 +14,9 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import MOVES, Attempt, Delivery, DeliveryStatus, FinalStatus, Reason
 from loadbell.domain.events import Event, EventName
 from loadbell.domain.ids import MAX_ID, Micros
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into, unnest
 from loadbell.store.schema import deliveries, events
-from loadbell.store.statements import Statement, insert_into, unnest
 
 EVERY_GENERATION = MAX_ID
 """Of a sweep: whatever is pending for its channel is meant, Test Hooks too, for the channel is gone."""

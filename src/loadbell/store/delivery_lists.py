@@ -13,9 +13,9 @@ from uuid import UUID
 from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros, first_uuid
-from loadbell.store.db import Transaction
 from loadbell.store.deliveries import COLUMNS, STATUS, WITH_WORK, as_deliveries
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 
 MAX_SCANNED = 20_000
 """How many deliveries one look passes at most: what filters leave of them may be few, or none."""

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.ids import Micros, first_uuid
-from loadbell.store.db import Row, Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement
 
 MAX_COUNTED = 20_000
 """How many deliveries are counted at most: more would take longer than a page may."""

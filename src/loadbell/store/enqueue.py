@@ -17,10 +17,10 @@ from loadbell.domain.deliveries import Cause, Delivery, FinalStatus
 from loadbell.domain.events import Event
 from loadbell.domain.ids import Micros
 from loadbell.store.cancellation import cancel_in_line
-from loadbell.store.db import Transaction
 from loadbell.store.deliveries import as_deliveries, get_delivery, insert_deliveries, lock_log
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.ordering import leave
-from loadbell.store.statements import Statement
 
 _KEY_BITS = 2**62 - 1  # the random bits at the end of a delivery's id
 _GENERATION = "coalesce((SELECT c.generation FROM channels c WHERE c.id = {}), 0)"

@@ -4,9 +4,9 @@ import sqlalchemy as sa
 
 from loadbell.domain.errors import Conflict
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement, delete_some
 from loadbell.store.schema import idempotency_keys
-from loadbell.store.statements import Statement, delete_some
 
 RETENTION: Micros = 24 * 3600 * SECOND
 

@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.orgs import Invitation, Role
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import invitations
-from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
     insert_into(

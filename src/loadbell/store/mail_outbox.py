@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from loadbell.domain.ids import Micros
-from loadbell.store.db import Transaction
-from loadbell.store.problems import WrongState
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.problems import WrongState
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import mail_outbox
-from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
     insert_into(mail_outbox, "recipient", "subject", "body", "next_attempt_at", "created_at", "expires_at", attempts=0)

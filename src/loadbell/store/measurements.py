@@ -7,9 +7,9 @@ import msgspec
 import sqlalchemy as sa
 
 from loadbell.domain.measurements import Measurements, Sample, Total, build_samples
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.schema import run_measurements
-from loadbell.store.statements import Statement
 
 _RUN_BUCKET = -1
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.orgs import Member, Role
-from loadbell.store.db import Row, Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement
 
 _SELECT = (
     "SELECT u.id, u.email, u.name, m.role, m.created_at FROM members m JOIN users u ON u.id = m.user_id "

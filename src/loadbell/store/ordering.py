@@ -8,8 +8,8 @@ its start even if both have the same instant or a clock was set back. See ``docs
 
 from collections.abc import Collection, Sequence
 
-from loadbell.store.db import Row, Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement
 
 _UNANSWERED = Statement(
     # FOR UPDATE: an answer that is being recorded now is waited for, so that nothing waits for it afterwards.

@@ -3,9 +3,9 @@
 import sqlalchemy as sa
 
 from loadbell.domain.orgs import Organization, Role
-from loadbell.store.db import Row, Transaction
-from loadbell.store.schema import assignments, installation, members, organizations, projects, users
-from loadbell.store.statements import Statement, insert_into
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into
+from loadbell.store.schema import assignments, members, organizations, projects, users
 
 _INSERT_ORGANIZATION = Statement(insert_into(organizations, "name", "created_at").returning(organizations.c.id))
 _GET_ORGANIZATION = Statement(
@@ -55,8 +55,6 @@ _ORGANIZATION_AND_USER = Statement(
     "SELECT (SELECT name FROM organizations WHERE id = :organization_id) AS organization, "
     "(SELECT name FROM users WHERE id = :user_id) AS who"
 )
-_GET_FACT = Statement(sa.select(installation.c.value).where(installation.c.name == sa.bindparam("name")))
-_CLAIM_FACT = Statement("INSERT INTO installation (name, value) VALUES (:name, :value) ON CONFLICT (name) DO NOTHING")
 
 
 async def insert_organization(tx: Transaction, name: str) -> int:
@@ -152,11 +150,3 @@ async def list_assigned_projects(tx: Transaction, organization_id: int, user_id:
     """The projects of the organization that a member is assigned to."""
     rows = await tx.all(_ASSIGNED, organization_id=organization_id, user_id=user_id)
     return frozenset(int(row["id"]) for row in rows)
-
-
-async def claim_fact(tx: Transaction, name: str, value: str) -> str:
-    """Keeps ``value`` under ``name`` unless there is one already; gives the one that is kept."""
-    await tx.run(_CLAIM_FACT, name=name, value=value)
-    row = await tx.first(_GET_FACT, name=name)
-    assert row is not None
-    return str(row["value"])

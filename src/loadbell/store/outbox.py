@@ -26,16 +26,16 @@ from loadbell.domain.pace import Pace
 from loadbell.store.attempts import append_attempts
 from loadbell.store.cancellation import LOST, cancel_lost
 from loadbell.store.channels import read_secrets
-from loadbell.store.db import Row, Transaction
 from loadbell.store.deliveries import (
     LogEntry,
     move_deliveries,
     read_final,
 )
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.postgresql import WORKER_LOCKS
+from loadbell.store.engine.problems import WrongState
+from loadbell.store.engine.statements import Statement, unnest
 from loadbell.store.ordering import release
-from loadbell.store.postgresql import WORKER_LOCKS
-from loadbell.store.problems import WrongState
-from loadbell.store.statements import Statement, unnest
 
 T = TypeVar("T")
 log = structlog.get_logger()

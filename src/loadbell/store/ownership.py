@@ -3,8 +3,8 @@
 from typing import Literal
 from uuid import UUID
 
-from loadbell.store.db import Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 
 Noun = Literal["channel", "run", "delivery"]
 

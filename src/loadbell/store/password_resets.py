@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from loadbell.domain.ids import Micros
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import password_resets
-from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(insert_into(password_resets, "hash", "user_id", "created_at", "expires_at"))
 _FIND = Statement(

@@ -14,10 +14,10 @@ from loadbell.domain.deliveries import FinalStatus, Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.store.cancellation import end_pending
 from loadbell.store.channels import Listener
-from loadbell.store.db import Transaction
 from loadbell.store.deliveries import Ending
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.ordering import release
-from loadbell.store.statements import Statement
 
 MAX_BATCH_SIZE = 200
 """How many deliveries that waited too long are ended in one transaction, about."""

@@ -2,8 +2,8 @@
 
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Project
-from loadbell.store.db import Row, Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement
 
 _SELECT = (
     "SELECT p.id, p.organization_id, p.name, p.archived_at, p.created_at, "

@@ -2,8 +2,8 @@
 
 from loadbell.domain.errors import Conflict
 from loadbell.domain.quotas import QuotaName, organization_quota_error, quota_error
-from loadbell.store.db import Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.users import lock_user
 
 # NO KEY: reports, whose rows refer to the organization, are not kept waiting.

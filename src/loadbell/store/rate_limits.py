@@ -2,8 +2,8 @@
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.pace import Pace
-from loadbell.store.db import Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 
 _DELETE_BATCH_SIZE = 20
 

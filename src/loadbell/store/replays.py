@@ -12,10 +12,10 @@ import msgspec
 from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.ids import Micros, first_uuid
 from loadbell.domain.replays import Replay
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.enqueue import send_again
 from loadbell.store.schema import replays
-from loadbell.store.statements import Statement, insert_into
 
 _WINDOW = 500  # deliveries looked at in one transaction
 

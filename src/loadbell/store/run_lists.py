@@ -13,9 +13,9 @@ from typing import Literal
 
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.runs import Result, Run, RunCounts, RunStatus, Source
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 from loadbell.store.runs import IN_A_PROJECT, to_run
-from loadbell.store.statements import Statement
 
 MAX_SCANNED = 20_000
 """How many runs one look passes at most: what filters leave of them may be few, or none."""

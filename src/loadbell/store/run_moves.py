@@ -4,9 +4,9 @@ import sqlalchemy as sa
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.runs import EndedBy, Run, RunMove, RunStatus
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import run_moves, users
-from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(insert_into(run_moves, "run_id", "status", "moved_at", "by", "user_id"))
 _OF_RUN = Statement(

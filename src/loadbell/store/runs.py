@@ -8,9 +8,9 @@ import sqlalchemy as sa
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Source, Threshold, Trigger
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import runs, tests
-from loadbell.store.statements import Statement, insert_into
 
 _COLUMNS = tuple(column.name for column in runs.columns if column.name != "id")
 _MUTABLE = (

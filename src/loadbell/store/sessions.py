@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Role
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, delete_some, insert_into
 from loadbell.store.schema import sessions
-from loadbell.store.statements import Statement, delete_some, insert_into
 
 MAX_COUNTED = 200
 """Ended sessions that are counted; to count on would take longer the more there are."""

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from loadbell.store.cancellation import cancel_in_line, cancel_these
-from loadbell.store.db import Row, Transaction
 from loadbell.store.deliveries import EVERY_GENERATION
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, delete_some, insert_into
 from loadbell.store.ordering import put_in_line
 from loadbell.store.schema import sweeps
-from loadbell.store.statements import Statement, delete_some, insert_into
 
 BATCH = 200
 """How many rows one transaction changes, about: some milliseconds, in which nobody else writes on SQLite."""

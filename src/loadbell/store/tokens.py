@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Role, Scope, Token
 from loadbell.domain.runs import Trigger
-from loadbell.store.db import Row, Transaction
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import members, tokens
-from loadbell.store.statements import Statement, insert_into
 
 _INSERT = Statement(
     insert_into(

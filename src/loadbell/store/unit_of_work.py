@@ -18,7 +18,7 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor
 from loadbell.domain.quotas import Quotas
 from loadbell.outbound.addresses import AddressPolicy
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 
 PrincipalT = TypeVar("PrincipalT", Principal, SignedIn, Visitor)
 F = TypeVar("F", bound=Callable[..., Any])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from loadbell.domain.errors import Conflict
 from loadbell.domain.ids import Micros
-from loadbell.store.db import Row, Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.statements import Statement
 
 _SELECT = "SELECT id, email, name, password_hash, created_at FROM users "
 _INSERT = Statement(

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from loadbell.channels import channel_type, channel_types
+from loadbell.channels.contract import MASK
 from loadbell.channels.reference import Setting, list_settings
 from loadbell.channels.settings import masked_settings
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
@@ -22,7 +23,6 @@ from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
 from loadbell.entry.polling import poll_until
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.notify import channels, deliveries
-from loadbell.outbound.contract import MASK
 from loadbell.outbound.urls import has_other_host
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.form import Form

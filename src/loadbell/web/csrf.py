@@ -4,8 +4,8 @@ import base64
 import hashlib
 import hmac
 
-from loadbell.store.db import Transaction
-from loadbell.store.problems import WrongState
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.problems import WrongState
 
 _VISITOR = "visitor "
 

@@ -22,7 +22,7 @@ from litestar.response import Stream
 from loadbell.accounts.sessions import SessionState, get_session_states
 from loadbell.domain.errors import Refused, Unavailable
 from loadbell.domain.orgs import Principal
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.unit_of_work import Installation, UnitOfWork
 from loadbell.web.rendering import HEADERS
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from loadbell.channels import channel_types
-from loadbell.outbound.contract import Message, masked_url
+from loadbell.channels.contract import masked_url
+from loadbell.outbound.messages import Message
 from tests.channels.conformance import cases, render
 
 FOLDER = Path(__file__).parent

@@ -12,12 +12,13 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import structlog
 
 from loadbell.channels import channel_type
+from loadbell.channels.contract import MASK, Envelope, masked_url
 from loadbell.channels.settings import stored_settings
 from loadbell.domain.deliveries import Attempt, Exchange, Outcome, Reason, after_attempt
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import Notice, decode_notice, minimal_notice
 from loadbell.domain.retry import RetrySchedule
-from loadbell.outbound.contract import MASK, Envelope, Message, NoReply, Reply, masked_url
+from loadbell.outbound.messages import Message, NoReply, Reply
 from loadbell.store.outbox import Completion, Leased
 
 log = structlog.get_logger()

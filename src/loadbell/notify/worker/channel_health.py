@@ -18,8 +18,8 @@ from loadbell.notify.route import matches_pauses
 from loadbell.store import pauses as store
 from loadbell.store.audit import append_system_entry
 from loadbell.store.channels import Throttle, throttle_channels
-from loadbell.store.db import Transaction
 from loadbell.store.deliveries import insert_event
+from loadbell.store.engine.db import Transaction
 from loadbell.store.enqueue import NewDelivery, enqueue
 from loadbell.store.outbox import Completion
 

@@ -4,7 +4,7 @@ import asyncio
 
 from loadbell.domain.ids import Micros
 from loadbell.store.clock_steps import bring_nearer, find_ahead
-from loadbell.store.db import Database
+from loadbell.store.engine.db import Database
 
 BATCH = 500
 """How many due times one transaction changes: some milliseconds, in which nobody else writes on SQLite."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.notify.worker.capacity import Room, at_pace, plan
 from loadbell.store.channels import draw_from_buckets, lock_buckets
-from loadbell.store.db import Transaction
+from loadbell.store.engine.db import Transaction
 from loadbell.store.outbox import Leased, lease, list_queues
 
 _CROWDED: Micros = SECOND // 50  # until the next look at a bucket that another worker held

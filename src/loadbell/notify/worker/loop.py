@@ -28,10 +28,10 @@ from loadbell.notify.worker.channel_health import Paused, apply_results
 from loadbell.notify.worker.due_times import DueTimes
 from loadbell.notify.worker.hosts import Hosts
 from loadbell.notify.worker.leasing import LeaseResult, lease_due
-from loadbell.outbound.contract import NoReply, Reply
+from loadbell.outbound.messages import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.store.clock_steps import MIN_STEP, follow_step_back, skip_gap
-from loadbell.store.db import Database, Transaction
+from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.outbox import Completion, Leased, complete, give_back, reap, return_leases
 
 log = structlog.get_logger()

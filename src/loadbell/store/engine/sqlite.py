@@ -19,11 +19,11 @@ import structlog
 
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import Clock, Entropy, Micros
-from loadbell.store.db import Row, Transaction, Watcher, Work, system_clock
-from loadbell.store.problems import Unreachable, WrongState
-from loadbell.store.secrets import SecretBox
-from loadbell.store.sqlite_trouble import describe_storage_error, is_storage_error
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Row, Transaction, Watcher, Work, system_clock
+from loadbell.store.engine.problems import Unreachable, WrongState
+from loadbell.store.engine.secrets import SecretBox
+from loadbell.store.engine.sqlite_trouble import describe_storage_error, is_storage_error
+from loadbell.store.engine.statements import Statement
 
 T = TypeVar("T")
 log = structlog.get_logger()

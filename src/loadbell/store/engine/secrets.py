@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from loadbell.store.problems import WrongState
+from loadbell.store.engine.problems import WrongState
 
 _KEY_CHARACTERS = 44
 

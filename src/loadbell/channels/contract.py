@@ -1,10 +1,10 @@
 """
-The contract between the core and a channel, and between the core and the sender.
+The contract between the core and a channel.
 
 A channel is a module in ``loadbell.channels`` that exports ``CHANNEL``, a value of a subclass of :class:`ChannelType`.
 It is pure: it turns settings, a notice and an envelope into a :class:`Message`, and a :class:`Reply` into an outcome.
 The API's schema, the CLI's options, redaction, the reference page and the web form come from the fields of its
-settings. The sender turns a message into a reply or a :class:`NoReply`; it judges nothing.
+settings.
 """
 
 import dataclasses
@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from loadbell.domain.channels import ChannelKind
-from loadbell.domain.deliveries import Outcome, Reason
+from loadbell.domain.deliveries import Outcome
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import Notice
 from loadbell.domain.pace import Pace
+from loadbell.outbound.messages import Message, Reply
 
 USER_AGENT = "LoadImpactWebHook"
 """The legacy contract: ``User-Agent`` always starts with this."""
@@ -71,43 +72,6 @@ class Envelope:
     now: Micros  #: when this attempt is made
     payload: bytes  #: the event's frozen payload
     secrets: tuple[str, ...] = field(default=(), repr=False)  #: live ``whsec_…`` signing secrets, newest first
-
-
-@dataclass(frozen=True)
-class Message:
-    """One HTTP request, complete: the sender adds nothing but ``Host`` and ``Content-Length``."""
-
-    method: str
-    url: str = field(repr=False)
-    headers: tuple[tuple[str, str], ...] = field(repr=False)
-    body: bytes = field(repr=False)
-    secret_headers: frozenset[str] = frozenset()  #: lower-case names whose values are masked in the log
-    secrets: tuple[str, ...] = field(default=(), repr=False)  #: more that the log must not repeat from an answer
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A complete HTTP answer; ``body`` is cut to what is read, and ``truncated`` says if there was more."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes
-    truncated: bool
-    duration: Micros
-
-    def header(self, name: str) -> str | None:
-        """The value of the first header of that name, whatever its case."""
-        lowered = name.lower()
-        return next((value for key, value in self.headers if key.lower() == lowered), None)
-
-
-@dataclass(frozen=True)
-class NoReply:
-    """No answer came: why, in one sentence without secrets or resolver detail."""
-
-    reason: Reason
-    message: str
-    duration: Micros
 
 
 SettingsT = TypeVar("SettingsT", bound=ChannelSettings)

@@ -1,4 +1,4 @@
-"""Runs the revisions on the connection that ``loadbell.store.migrate`` passes in."""
+"""Runs the revisions on the connection that ``loadbell.store.engine.migrate`` passes in."""
 
 from alembic import context
 

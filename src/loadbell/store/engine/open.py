@@ -4,14 +4,14 @@ import asyncio
 from pathlib import Path
 
 from loadbell.settings import Settings
-from loadbell.store.db import Database, Transaction
-from loadbell.store.migrate import check_postgresql, check_sqlite, upgrade_postgresql, upgrade_sqlite
-from loadbell.store.organizations import claim_fact
-from loadbell.store.postgresql import PostgresDatabase
-from loadbell.store.problems import WrongState
-from loadbell.store.secrets import SecretBox, key_in_file
-from loadbell.store.sqlite import FileLock, SqliteDatabase
-from loadbell.store.sqlite_files import check_files, has_key, start_fresh
+from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.facts import claim_fact
+from loadbell.store.engine.migrate import check_postgresql, check_sqlite, upgrade_postgresql, upgrade_sqlite
+from loadbell.store.engine.postgresql import PostgresDatabase
+from loadbell.store.engine.problems import WrongState
+from loadbell.store.engine.secrets import SecretBox, key_in_file
+from loadbell.store.engine.sqlite import FileLock, SqliteDatabase
+from loadbell.store.engine.sqlite_files import check_files, has_key, start_fresh
 
 KEY_FILE = "secret.key"
 

@@ -16,11 +16,11 @@ import structlog
 
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import Clock, Entropy, Micros
-from loadbell.store.connecting import NO_CONNECTION, OUT_OF_REACH, arguments, connect, unreachable_error
-from loadbell.store.db import Row, Transaction, Watcher, Work, system_clock
-from loadbell.store.problems import Unreachable
-from loadbell.store.secrets import SecretBox
-from loadbell.store.statements import Statement
+from loadbell.store.engine.connecting import NO_CONNECTION, OUT_OF_REACH, arguments, connect, unreachable_error
+from loadbell.store.engine.db import Row, Transaction, Watcher, Work, system_clock
+from loadbell.store.engine.problems import Unreachable
+from loadbell.store.engine.secrets import SecretBox
+from loadbell.store.engine.statements import Statement
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -17,9 +17,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from loadbell.store.connecting import connect, unreachable_error
-from loadbell.store.problems import Unreachable, WrongState
-from loadbell.store.sqlite_trouble import describe_storage_error
+from loadbell.store.engine.connecting import connect, unreachable_error
+from loadbell.store.engine.problems import Unreachable, WrongState
+from loadbell.store.engine.sqlite_trouble import describe_storage_error
 
 _MIGRATION_LOCK = 0x10AD_BE12
 

@@ -7,7 +7,7 @@ import asyncpg
 
 from loadbell.domain.postgresql_url import SYSTEM_CERTIFICATES, parse_postgresql_url
 from loadbell.outbound.trust import system_bundle
-from loadbell.store.problems import Unreachable
+from loadbell.store.engine.problems import Unreachable
 
 OUT_OF_REACH = (
     OSError,

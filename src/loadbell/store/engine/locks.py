@@ -5,8 +5,8 @@ On PostgreSQL by advisory locks, which are given in the order in which they are 
 share it pass whoever waits to have it alone, for as long as they keep coming. SQLite has one writer at a time anyway.
 """
 
-from loadbell.store.db import Transaction
-from loadbell.store.statements import Statement
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.statements import Statement
 
 ORGANIZATION_LOCKS = 0x10AD_BE13
 """The class of these locks. Two organizations with the same number in it only wait for each other more often."""

@@ -8,8 +8,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from loadbell.store.problems import WrongState
-from loadbell.store.sqlite_trouble import describe_storage_error
+from loadbell.store.engine.problems import WrongState
+from loadbell.store.engine.sqlite_trouble import describe_storage_error
 
 _BESIDE = ("-wal", "-shm")
 

@@ -20,8 +20,8 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from uuid import UUID
 
 from loadbell.domain.ids import Clock, Entropy, Micros, new_uuid
-from loadbell.store.secrets import SecretBox
-from loadbell.store.statements import Statement
+from loadbell.store.engine.secrets import SecretBox
+from loadbell.store.engine.statements import Statement
 
 Dialect = Literal["sqlite", "postgresql"]
 T = TypeVar("T")

@@ -1,0 +1,1 @@
+"""How a transaction is run: one API on both databases, with statements, locks, secrets at rest and migrations."""
