@@ -126,7 +126,7 @@ def test_a_kind_that_is_not_known_is_refused_with_those_that_are(site: ApiSite, 
     )
 
     assert (422, "kind") == (answer.status, answer.json["errors"][0]["field"])
-    assert all(channel_kind.value in answer.json["errors"][0]["message"] for channel_kind in channel_types())
+    assert all(channel_kind in answer.json["errors"][0]["message"] for channel_kind in channel_types())
 
 
 def test_channels_are_listed_a_page_at_a_time(site: ApiSite) -> None:

@@ -33,13 +33,13 @@ def test_each_kind_has_its_own_body(schemas: dict[str, Any], kind: ChannelKind, 
     """A body that names a kind is a choice of one for each kind, told apart by ``kind``, with that kind's settings."""
     choice = schemas[body]
     assert {"propertyName": "kind", "mapping": choice["discriminator"]["mapping"]} == choice["discriminator"]
-    assert {channel_kind.value for channel_kind in channel_types()} == set(choice["discriminator"]["mapping"])
+    assert set(channel_types()) == set(choice["discriminator"]["mapping"])
     assert [{"$ref": reference} for reference in choice["discriminator"]["mapping"].values()] == choice["oneOf"]
 
-    whole = _of(schemas, {"$ref": choice["discriminator"]["mapping"][kind.value]})
+    whole = _of(schemas, {"$ref": choice["discriminator"]["mapping"][kind]})
     settings = _of(schemas, whole["properties"]["settings"])
     fields = dataclasses.fields(channel_type(kind).settings_type)
-    assert {"const": kind.value} == whole["properties"]["kind"]
+    assert {"const": kind} == whole["properties"]["kind"]
     assert {"kind", "settings"} <= set(whole["required"])
     assert [field.name for field in fields] == list(settings["properties"])
     assert settings["additionalProperties"] is False

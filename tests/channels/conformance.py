@@ -144,8 +144,8 @@ def _hipchat() -> Iterator[str]:
 
 
 FAKES: dict[ChannelKind, Callable[[], AbstractContextManager[str]]] = {
-    ChannelKind.WEBHOOK: _webhook,
-    ChannelKind.SLACK: _slack,
-    ChannelKind.HIPCHAT: _hipchat,
+    ChannelKind("webhook"): _webhook,
+    ChannelKind("slack"): _slack,
+    ChannelKind("hipchat"): _hipchat,
 }
 """A server of each kind that enforces what its provider documents; gives the URL to paste."""

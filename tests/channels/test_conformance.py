@@ -163,7 +163,7 @@ def test_a_kind_says_how_to_set_it_up(kind: ChannelKind) -> None:
 
     assert channel.steps
     assert all(step.endswith(".") for step in channel.steps)
-    assert kind.value == channel.title.lower()
+    assert kind == channel.title.lower()
 
 
 @pytest.mark.parametrize("kind", KINDS)

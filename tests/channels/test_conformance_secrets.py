@@ -75,11 +75,11 @@ def test_a_receiver_that_echoes_the_url_makes_it_known_to_nobody(
     with ScriptedReceiver(echo) as receiver:
         settings = {"url": f"{receiver.url}{SECRET_PATH}"}
         channels = f"/organizations/{site.organization_id}/channels"
-        made = site.call("POST", channels, {"kind": kind.value, "name": "c", "settings": settings})
+        made = site.call("POST", channels, {"kind": kind, "name": "c", "settings": settings})
         channel = made["id"]
         for _ in STATUSES:
             site.call("POST", f"/channels/{channel}/test")
-        site.call("POST", f"{channels}/test", {"kind": kind.value, "settings": settings})
+        site.call("POST", f"{channels}/test", {"kind": kind, "settings": settings})
         run = site.call("POST", "/runs", {"name": "r"})
         site.call("PATCH", f"/runs/{run['id']}", {"status": 3})
         wait_until(lambda: site.call("GET", f"/channels/{channel}")["paused_reason"] is not None)

@@ -24,7 +24,7 @@ def site(store_url: str) -> Iterator[ApiSite]:
 def pressed(site: ApiSite, kind: ChannelKind, url: str, *, saved: bool) -> dict[str, Any]:
     """The delivery that pressing Test Hook gives: of a new channel, or of a form that isn't saved."""
     channels = f"/organizations/{site.ours.organization_id}/channels"
-    form = {"kind": kind.value, "settings": {"url": url}}
+    form = {"kind": kind, "settings": {"url": url}}
     path = f"{channels}/test"
     if saved:
         path = f"/channels/{site.client.ok('POST', channels, {**form, 'name': 'c'})['id']}/test"

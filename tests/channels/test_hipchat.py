@@ -48,7 +48,7 @@ BAD_TOKEN = f"The token in the URL is not valid. {PASTE_ANEW}"
 NO_REDIRECTS = "Redirects are not followed; enter the final URL in the channel's settings."
 OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
 
-parse = partial(parse_settings, ChannelKind.HIPCHAT, check_url=partial(check_url, policy=AddressPolicy()))
+parse = partial(parse_settings, ChannelKind("hipchat"), check_url=partial(check_url, policy=AddressPolicy()))
 
 
 def render(notice: Notice, now: int = NOW) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from loadbell.channels.settings import parse_settings
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import Invalid
 
-SLACK, HIPCHAT, WEBHOOK = ChannelKind.SLACK, ChannelKind.HIPCHAT, ChannelKind.WEBHOOK
+SLACK, HIPCHAT, WEBHOOK = ChannelKind("slack"), ChannelKind("hipchat"), ChannelKind("webhook")
 DISCORD = "https://discord.com/api/webhooks/123456789012345678/sentinel-TOKEN_x"
 
 

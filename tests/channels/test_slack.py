@@ -297,7 +297,7 @@ def test_a_workflow_gets_one_text(path: str) -> None:
     assert {"text", "blocks"} == set(message(NOTICE, url=f"https://chat.example/{path}"))
 
 
-parse = partial(parse_settings, ChannelKind.SLACK, check_url=partial(check_url, policy=AddressPolicy()))
+parse = partial(parse_settings, ChannelKind("slack"), check_url=partial(check_url, policy=AddressPolicy()))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from loadbell.outbound.messages import Message
 URL = "https://receiver.example/hook"
 PAIR = {"username": "ann", "password": "sentinel-pass"}
 
-parse = partial(parse_settings, ChannelKind.WEBHOOK, check_url=partial(check_url, policy=AddressPolicy()))
+parse = partial(parse_settings, ChannelKind("webhook"), check_url=partial(check_url, policy=AddressPolicy()))
 
 
 def render(**settings: Any) -> Message:
@@ -123,8 +123,8 @@ def test_credentials_are_shown_nowhere() -> None:
     message = render(**PAIR)
 
     assert {"url": "https://receiver.example/…", "headers": {}, "username": "…", "password": "…"} == masked_settings(
-        ChannelKind.WEBHOOK, stored
+        ChannelKind("webhook"), stored
     )
-    for text in (repr(stored_settings(ChannelKind.WEBHOOK, stored)), repr(message)):
+    for text in (repr(stored_settings(ChannelKind("webhook"), stored)), repr(message)):
         assert "sentinel" not in text
         assert basic not in text

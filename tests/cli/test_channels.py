@@ -208,7 +208,7 @@ def test_the_help_names_every_setting_of_every_kind() -> None:
     assert (0, "") == (process.returncode, process.stderr)
     for kind in channel_types():
         for setting in list_settings(kind):
-            assert f"{kind.value} {setting.name}" in process.stdout
+            assert f"{kind} {setting.name}" in process.stdout
 
 
 @pytest.mark.parametrize("command", ["list", "add", "test", "pause", "resume", "delete"])

@@ -20,7 +20,7 @@ LEASED = Leased(
     id=UUID(int=1),
     organization_id=1,
     channel_key=1,
-    kind=ChannelKind.WEBHOOK,
+    kind=ChannelKind("webhook"),
     event=EventName.STARTED,
     occurred_at=0,
     payload=b'{"event":"test.started"}',
@@ -72,7 +72,7 @@ def test_a_provider_that_repeats_our_secrets_does_not_get_them_into_the_reason()
     """What HipChat's error says is told, without what it repeats of the URL."""
     data = b'{"error": {"code": 401, "message": "No room \\"path-sentinel\\" for query-sentinel, sorry"}}'
     url = "https://hooks.example.org/path-sentinel/notification?auth_token=query-sentinel"
-    leased = replace(LEASED, kind=ChannelKind.HIPCHAT, settings={"url": url})
+    leased = replace(LEASED, kind=ChannelKind("hipchat"), settings={"url": url})
 
     message = _make(replace(OK, status=401, body=data), leased).attempt.message
 

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+from loadbell.domain.channels import ChannelKind
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.pace import Pace
 from loadbell.notify.worker.capacity import Room
@@ -14,7 +15,7 @@ PACE = Pace(interval=SECOND, burst=3)
 
 
 async def _lease(site: Site, *, owner: int = 1, is_retry: bool = False) -> LeaseResult:
-    room = Room(100, 100, {}, paces={"webhook": PACE})
+    room = Room(100, 100, {}, paces={ChannelKind("webhook"): PACE})
     return await site.do(lease_due, is_retry=is_retry, room=room, owner=owner, until=site.clock.now + LEASE)
 
 

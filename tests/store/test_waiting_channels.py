@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from loadbell.domain.channels import ChannelKind, Waiting
+from loadbell.domain.channels import Waiting
 from loadbell.domain.deliveries import Delivery
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.retry import RetrySchedule
@@ -177,7 +177,7 @@ def test_a_success_that_asks_for_a_wait_is_told_as_one(play: Play) -> None:
     async def scenario(site: Site) -> None:
         reset = str(site.clock.now // SECOND + 50)
         spent = replace(OK, status=204, headers=(("X-Ratelimit-Remaining", "0"), ("X-Ratelimit-Reset", reset)))
-        channel = await site.channel(kind=ChannelKind.HIPCHAT.value)
+        channel = await site.channel(kind="hipchat")
         await site.run()
         await _attempt(site, _always(spent))
         wait = (await site.do(get_channel, site.owner, channel.id)).waiting(site.clock.now)

@@ -36,7 +36,7 @@ def rewrite(page: str) -> str:
         ValueError: a kind has no place in it, or more than one, or there is a place for a kind that is not known.
     """
     places = [match[1] for match in _BLOCK.finditer(page)]
-    items = [kind.value for kind in channel_types()]
+    items = list(channel_types())
     if sorted(places) != sorted(items):
         raise ValueError(f"docs/channels.md has places for {places}, and the kinds are {items}.")
     return _BLOCK.sub(lambda match: match[1] + match[2] + "\n".join(_describe(ChannelKind(match[1]))) + "\n", page)

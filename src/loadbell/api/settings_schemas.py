@@ -16,6 +16,9 @@ def describe_settings(components: dict[str, Any]) -> None:
 
     A change names none, so that its settings may be those of any kind; the channel's own are meant.
     """
+    for component in components.values():
+        if component.get("properties", {}).get("kind") == {"type": "string"}:
+            component["properties"]["kind"] = {"enum": sorted(channel_types())}
     changes: list[dict[str, Any]] = []
     for kind, channel in channel_types().items():
         name = channel.settings_type.__name__
@@ -34,13 +37,13 @@ def _choice(components: dict[str, Any], name: str) -> dict[str, Any]:
     whole = components[name]
     names = {}
     for kind, channel in channel_types().items():
-        names[kind.value] = _REF.format(f"{channel.title}{name}")
+        names[kind] = _REF.format(f"{channel.title}{name}")
         components[f"{channel.title}{name}"] = {
             **whole,
             "title": f"{channel.title}{name}",
             "properties": {
                 **whole["properties"],
-                "kind": {"const": kind.value},
+                "kind": {"const": kind},
                 "settings": {"$ref": _REF.format(channel.settings_type.__name__)},
             },
         }

@@ -11,10 +11,10 @@ from loadbell.domain.channels import ChannelKind
 
 @cache
 def channel_types() -> dict[ChannelKind, ChannelType[Any]]:
-    """Every kind that this installation knows, found among the modules of this package, in the order of the enum."""
+    """Every kind that this installation knows, by the modules of this package, in the order of their sections."""
     modules = (importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__))
-    values = {module.CHANNEL.kind: module.CHANNEL for module in modules if hasattr(module, "CHANNEL")}
-    return {kind: values[kind] for kind in ChannelKind if kind in values}
+    kinds = [module.CHANNEL for module in modules if hasattr(module, "CHANNEL")]
+    return {kind.kind: kind for kind in sorted(kinds, key=lambda kind: (kind.section, kind.kind))}
 
 
 def channel_type(kind: ChannelKind) -> ChannelType[Any]:

@@ -82,8 +82,11 @@ class ChannelType(Protocol[SettingsT]):
 
     kind: ClassVar[ChannelKind]
     title: ClassVar[str]  #: the kind as people write it: "WebHook"
+    icon: ClassVar[str]  #: SVG shapes of 16 by 16, drawn with a stroke
+    section: ClassVar[int]  #: its place among the sections of the notifications page
     steps: ClassVar[tuple[str, ...]]  #: how a person comes by the settings, one sentence each
     signs: ClassVar[bool] = False  #: whether channels of this kind have signing secrets
+    sends_payload: ClassVar[bool] = False  #: whether the body of its requests is the event's payload, byte for byte
     pace: ClassVar[Pace | None] = None  #: the rate that the provider documents, kept for each channel
 
     @property

@@ -64,7 +64,7 @@ def check_url(url: str) -> str | None:
     """What is wrong with a URL that would post nothing, or leads to another product; None otherwise."""
     if "auth_test" in parse_qs(urlsplit(url).query, keep_blank_values=True):
         return "With auth_test in the URL HipChat only checks the token and posts nothing. Remove auth_test from it."
-    return wrong_product(ChannelKind.HIPCHAT, url)
+    return wrong_product(ChannelKind("hipchat"), url)
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,10 @@ class HipChatSettings:
 class HipChat(ChannelType[HipChatSettings]):
     """A room notification in HTML, and a card that says the same where the client knows cards."""
 
-    kind: ClassVar[ChannelKind] = ChannelKind.HIPCHAT
+    kind: ClassVar[ChannelKind] = ChannelKind("hipchat")
     title: ClassVar[str] = "HipChat"
+    icon: ClassVar[str] = '<path d="M3 3h10v7.5H8L4.5 13.5v-3H3z"/>'
+    section: ClassVar[int] = 2
     steps: ClassVar[tuple[str, ...]] = (
         "In HipChat open Integrations, select the room that shall be told, and choose Build your own integration.",
         "Copy the URL shown under Send messages to this room by posting this URL, whole, into the URL field.",

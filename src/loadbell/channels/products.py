@@ -55,7 +55,7 @@ def _discord(kind: ChannelKind, path: str) -> str | None:
             "This is a page of Discord, not a webhook. In Discord open the channel's settings, Integrations, Webhooks, "
             "copy the webhook's URL, and enter it in a Slack channel with /slack at its end."
         )
-    if kind is not ChannelKind.SLACK:
+    if kind != "slack":
         return (
             "This is a webhook of Discord, which can't read what this channel sends. Add it as a Slack channel, with "
             "/slack at the end of the URL: Discord takes Slack's messages there."
@@ -72,9 +72,9 @@ def _slack(kind: ChannelKind, path: str) -> str | None:
     if not path.startswith(_SLACK_WEBHOOKS):
         return (
             "This is not the URL of an incoming webhook. Copy the one that begins with https://hooks.slack.com/services/"
-            + (", and enter it in a Slack channel." if kind is not ChannelKind.SLACK else ".")
+            + (", and enter it in a Slack channel." if kind != "slack" else ".")
         )
-    if kind is ChannelKind.SLACK or not path.startswith("/services/"):  # a workflow may take any body
+    if kind == "slack" or not path.startswith("/services/"):  # a workflow may take any body
         return None
     return (
         "This is an incoming webhook of Slack, which answers 400 to what this channel sends. Add it as a Slack channel."
@@ -82,7 +82,7 @@ def _slack(kind: ChannelKind, path: str) -> str | None:
 
 
 def _hipchat(kind: ChannelKind, path: str, *, hosted: bool) -> str | None:
-    if kind is not ChannelKind.HIPCHAT:
+    if kind != "hipchat":
         sentence = (
             "This is an address of HipChat, which can't read what this channel sends. Add it as a HipChat channel."
         )

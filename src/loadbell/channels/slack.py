@@ -81,7 +81,7 @@ _PERMANENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.G
 
 def check_url(url: str) -> str | None:
     """What is wrong with a URL that leads to another product, or to a page of Slack's; None otherwise."""
-    return wrong_product(ChannelKind.SLACK, url)
+    return wrong_product(ChannelKind("slack"), url)
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,10 @@ class SlackSettings:
 class Slack(ChannelType[SlackSettings]):
     """A message of blocks, with a text that says the same."""
 
-    kind: ClassVar[ChannelKind] = ChannelKind.SLACK
+    kind: ClassVar[ChannelKind] = ChannelKind("slack")
     title: ClassVar[str] = "Slack"
+    icon: ClassVar[str] = '<path d="M6.3 2.5 5 13.5M11 2.5 9.7 13.5M3 6h10.5M2.5 10H13"/>'
+    section: ClassVar[int] = 1
     steps: ClassVar[tuple[str, ...]] = (
         "In Slack, add the Incoming WebHooks app to the channel that shall be told, or create a channel for it.",
         "Copy the webhook's URL, which begins with https://hooks.slack.com/services/, into the URL field.",

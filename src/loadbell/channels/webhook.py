@@ -52,7 +52,7 @@ _RESERVED_PREFIXES = ("content-", "proxy-", "webhook-", "x-loadimpact-")
 
 def check_url(url: str) -> str | None:
     """What is wrong with a URL that leads to a product with a format of its own; None otherwise."""
-    return wrong_product(ChannelKind.WEBHOOK, url)
+    return wrong_product(ChannelKind("webhook"), url)
 
 
 def check_headers(headers: Mapping[str, str]) -> str | None:
@@ -125,8 +125,14 @@ class WebHookSettings:
 class WebHook(ChannelType[WebHookSettings]):
     """The payload, byte for byte, by POST."""
 
-    kind: ClassVar[ChannelKind] = ChannelKind.WEBHOOK
+    kind: ClassVar[ChannelKind] = ChannelKind("webhook")
     title: ClassVar[str] = "WebHook"
+    icon: ClassVar[str] = (
+        '<path d="M6 2.5c-2 0-2 1-2 2.5S3.5 8 2 8c1.5 0 2 1.5 2 3s0 2.5 2 2.5'
+        'M10 2.5c2 0 2 1 2 2.5s.5 3 2 3c-1.5 0-2 1.5-2 3s0 2.5-2 2.5"/>'
+    )
+    section: ClassVar[int] = 3
+    sends_payload: ClassVar[bool] = True
     signs: ClassVar[bool] = True
     steps: ClassVar[tuple[str, ...]] = (
         "Give the outside service an address that takes a POST with a JSON body.",

@@ -38,7 +38,7 @@ class _Add(TyperCommand):
 
         lines = ["Settings of each kind, for --set:"]
         for kind in channel_types():
-            lines += [f"{kind.value} {_describe_setting(setting)}" for setting in list_settings(kind)]
+            lines += [f"{kind} {_describe_setting(setting)}" for setting in list_settings(kind)]
         self.epilog = "\n\n".join(lines)
         super().format_help(ctx, formatter)
 
@@ -158,7 +158,7 @@ def _settings(kind: str, assignments: list[str]) -> dict[str, Any]:
     from loadbell.channels import channel_types  # noqa: PLC0415 - only when a channel is added
     from loadbell.channels.reference import list_settings  # noqa: PLC0415 - as above
 
-    known = next((found for found in channel_types() if found.value == kind), None)
+    known = next((found for found in channel_types() if found == kind), None)
     types = {} if known is None else {setting.name: setting.value_type for setting in list_settings(known)}
     settings: dict[str, Any] = {}
     for assignment in assignments:

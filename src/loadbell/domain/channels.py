@@ -2,21 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Any
+from typing import Any, NewType
 
 from loadbell.domain.errors import Conflict
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import Result, RunStatus, Trigger
 
-
-class ChannelKind(StrEnum):
-    """The kinds of channel that the mission names. Each is implemented by one file in ``loadbell.channels``."""
-
-    SLACK = "slack"
-    HIPCHAT = "hipchat"
-    WEBHOOK = "webhook"
+ChannelKind = NewType("ChannelKind", str)
+"""The name of a kind of channel, such as ``slack``. Which there are, the files in ``loadbell.channels`` say."""
 
 
 @dataclass(frozen=True)

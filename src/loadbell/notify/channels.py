@@ -274,12 +274,11 @@ def parse_kind(kind: str) -> ChannelKind:
     Raises:
         Invalid: it does not; the message names those that it does.
     """
-    values = channel_types()
-    channel_kind = next((candidate for candidate in values if candidate.value == kind), None)
-    if channel_kind is None:
-        names = ", ".join(candidate.value for candidate in values)
-        raise Invalid(FieldError("kind", f"this server has no channels of that kind; it has: {names}"))
-    return channel_kind
+    if kind not in channel_types():
+        raise Invalid(
+            FieldError("kind", f"this server has no channels of that kind; it has: {', '.join(channel_types())}")
+        )
+    return ChannelKind(kind)
 
 
 def check_form(

@@ -127,7 +127,7 @@ async def insert_channel(  # noqa: PLR0913 - one argument for each column
     row = await tx.first(
         _INSERT,
         organization_id=organization_id,
-        kind=kind.value,
+        kind=kind,
         name=name,
         settings=_seal_settings(tx, settings),
         signing_secrets=tx.seal(_write_secrets([SigningSecret(secret) for secret in signing_secrets])),

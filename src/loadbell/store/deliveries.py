@@ -110,7 +110,7 @@ async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[tuple[U
         "run_id": event.run_id,
         "created_at": tx.now,
     }
-    rows = [{**of_event, "id": str(id_), "channel_id": channel, "kind": kind.value} for id_, channel, kind in new]
+    rows = [{**of_event, "id": str(id_), "channel_id": channel, "kind": kind} for id_, channel, kind in new]
     await tx.run_many(_INSERT, rows)
 
 

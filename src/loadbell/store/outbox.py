@@ -153,7 +153,7 @@ class Queue:
 
     channel_key: int
     due_at: Micros  #: when the first of it may be sent
-    kind: str | None  #: of the channel; None: it is a Test Hook
+    kind: ChannelKind | None  #: of the channel; None: it is a Test Hook
     bucket_full_at: Micros  #: see ``domain/pace.py``
 
 

@@ -175,10 +175,9 @@ def parse_kind(name: str) -> ChannelKind:
     Raises:
         NotFound: there is none of that name.
     """
-    channel_kind = next((kind for kind in channel_types() if kind.value == name), None)
-    if channel_kind is None:
+    if name not in channel_types():
         raise NotFound("There is no such kind of channel.")
-    return channel_kind
+    return ChannelKind(name)
 
 
 def parse_name(form: Form) -> str:
@@ -224,9 +223,7 @@ async def _start_test(
     unit.principal.require(Action.MANAGE_CHANNELS)  # before what is wrong with the form
     if channel_id is None:
         settings = parse_settings(kind, form, None)
-        delivery_id = await deliveries.test_form(
-            unit, unit.principal.organization_id, kind=kind.value, settings=settings
-        )
+        delivery_id = await deliveries.test_form(unit, unit.principal.organization_id, kind=kind, settings=settings)
     else:
         saved = await channels.get_channel(unit, channel_id)
         settings = parse_settings(saved.kind, form, saved.settings)

@@ -95,13 +95,13 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         channel, secret, moved = await page.write_in(organization_id, _save_section, kind, form)
     except (Invalid, Conflict) as refusal:
-        return await _show(page, refusal=refusal, part=kind.value, form=form)
+        return await _show(page, refusal=refusal, part=kind, form=form)
     ticked = forms.parse_subscription(form).preset_ignored
     if secret is not None:
         back = f"/organizations/{organization_id}/notifications"
         return await page.show("channel_secret", back=back, channel=channel, secret=secret, moved=moved, ticked=ticked)
-    done = f"{kind.value}-ticked" if ticked else kind.value
-    return page.redirect(f"/organizations/{organization_id}/notifications?done={done}#{kind.value}")
+    done = f"{kind}-ticked" if ticked else kind
+    return page.redirect(f"/organizations/{organization_id}/notifications?done={done}#{kind}")
 
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}/test")
@@ -113,8 +113,8 @@ async def test(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         tested = await forms.test_form(page, organization_id, kind, form, None if channel is None else channel.id)
     except (Invalid, Conflict, RateLimited) as refusal:
-        return await _show(page, refusal=refusal, part=kind.value, form=form)
-    return await _show(page, part=kind.value, form=form, tested=tested)
+        return await _show(page, refusal=refusal, part=kind, form=form)
+    return await _show(page, part=kind, form=form, tested=tested)
 
 
 async def _section_channel(unit: UnitOfWork[Principal], kind: ChannelKind) -> Channel | None:
@@ -135,9 +135,7 @@ async def _save_section(unit: UnitOfWork[Principal], kind: ChannelKind, form: Fo
     channel = await _section_channel(unit, kind)
     subscription = forms.parse_subscription(form).subscription
     if channel is None:
-        return *await _create(
-            unit, form, kind=kind.value, name=channel_type(kind).title, subscription=subscription
-        ), False
+        return *await _create(unit, form, kind=kind, name=channel_type(kind).title, subscription=subscription), False
     channel = await channels.lock_channel(unit, channel.id)
     settings = forms.parse_settings(kind, form, channel.settings)
     return *await channels.update_channel(unit, channel.id, settings=settings, subscription=subscription), True
@@ -180,7 +178,7 @@ async def _show(  # noqa: PLR0913 - which part of the page is answered, and how
         advice=ADVICE,
         done=done,
         choices=forms,
-        kinds=[(kind.value, channel_type(kind).title) for kind in forms.sections()],
+        kinds=[(kind, channel_type(kind).title) for kind in forms.sections()],
     )
 
 
@@ -199,8 +197,7 @@ async def _notifications_view(unit: UnitOfWork[Principal], part: str, form: Form
     last = await delivery_stats.last_deliveries(unit, in_sections | {channel.id for channel in listed})
     return NotificationsView(
         sections=tuple(
-            _section(kind, first.get(kind), last, sample, form if part == kind.value else None)
-            for kind in forms.sections()
+            _section(kind, first.get(kind), last, sample, form if part == kind else None) for kind in forms.sections()
         ),
         further=tuple(_channel_row(channel, last, projects) for channel in shown if channel.id not in in_sections),
         more=more,
@@ -215,7 +212,7 @@ def _section(
     known = channel_type(kind)
     saved = None if channel is None else channel.settings
     body = None
-    if kind is ChannelKind.WEBHOOK:
+    if known.sends_payload:
         body = msgspec.json.format(run_payload(sample, EventName.FINISHED), indent=2).decode()
     return Section(
         kind=kind,

@@ -12,6 +12,7 @@ from litestar import Response, get
 from litestar.datastructures import Cookie
 from litestar.params import FromPath
 
+from loadbell.channels import channel_types
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.metrics import format_metric, format_number, is_known_metric, metric_label
@@ -109,6 +110,7 @@ def _templates(root: str) -> Environment:
         auto_reload=False,
     )
     templates.globals.update(root=root, static=f"{root}/static/{VERSION}", Action=Action, HELD_COUNTED=MAX_HELD_COUNTED)
+    templates.globals["channel_types"] = channel_types()
     templates.globals.update(judged_by=describe_threshold, label_of=metric_label, measured=_format_metric)
     templates.filters.update(
         figure=_format_count,

@@ -29,7 +29,7 @@ def describe(message: Message) -> dict[str, Any]:
 def golden() -> dict[Path, str]:
     """What every file should hold."""
     return {
-        FOLDER / kind.value / f"{name.replace(' ', '-')}.json": json.dumps(
+        FOLDER / kind / f"{name.replace(' ', '-')}.json": json.dumps(
             describe(render(kind, case)), indent=2, ensure_ascii=False
         )
         + "\n"

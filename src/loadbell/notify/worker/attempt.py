@@ -112,7 +112,7 @@ def _judge(leased: Leased, reply: Reply, now: Micros) -> Outcome:
         return channel_type(leased.kind).judge(reply, now)
     except Exception:
         # One answer that a channel can't digest must not stop the deliveries of all others.
-        log.exception("A channel could not judge an answer", kind=leased.kind.value, status_code=reply.status)
+        log.exception("A channel could not judge an answer", kind=leased.kind, status_code=reply.status)
         return Outcome(Reason.INTERNAL, f"The answer {reply.status} could not be understood by loadbell.", retry=True)
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from loadbell.domain.channels import ChannelKind
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.pace import Pace
 from loadbell.store.outbox import Queue
@@ -35,7 +36,7 @@ class Room:
     left: Mapping[int, int] = field(default_factory=dict)
     healthy: Collection[int] = ()
     unproven: int = MAX_ID
-    paces: Mapping[str, Pace] = field(default_factory=dict)
+    paces: Mapping[ChannelKind, Pace] = field(default_factory=dict)
     hosts: Mapping[int, str] = field(default_factory=dict)
     host_left: Mapping[str, int] = field(default_factory=dict)
 
@@ -62,7 +63,7 @@ def room_beside(  # noqa: PLR0913 - what a worker knows of its channels and host
     is_retry: bool,
     of_kind: int,
     healthy: Collection[int],
-    paces: Mapping[str, Pace],
+    paces: Mapping[ChannelKind, Pace],
     hosts: Mapping[int, str],
     host_left: Mapping[str, int],
 ) -> Room:
@@ -87,7 +88,8 @@ def plan(queues: Sequence[Queue], room: Room, now: Micros) -> Plan:
     held: set[int] = set()
     later: list[Micros] = []
     for queue in queues:
-        due, pace = queue.due_at, room.paces.get(queue.kind or "")
+        due = queue.due_at
+        pace = None if queue.kind is None else room.paces.get(queue.kind)
         if pace is not None:
             buckets[queue.channel_key] = pace
             due = max(due, pace.next_at(queue.bucket_full_at))

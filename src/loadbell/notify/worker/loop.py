@@ -68,11 +68,7 @@ class Worker:
         self._lease: Micros = send_timeout + LEASE_SLACK
         self._base_url = base_url
         self._pause_after = pause_after
-        self._paces = {
-            kind.value: channel_type.pace
-            for kind, channel_type in channel_types().items()
-            if channel_type.pace is not None
-        }
+        self._paces = {kind: known.pace for kind, known in channel_types().items() if known.pace is not None}
         self._clock = clock
         self._monotonic = monotonic
         self._times: tuple[Micros, Micros] | None = None  # of the last turn, by the monotonic clock and the system's
