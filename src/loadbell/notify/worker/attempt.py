@@ -52,6 +52,7 @@ def build_request(leased: Leased, now: Micros, base_url: str) -> Prepared:
         settings = stored_settings(leased.kind, leased.settings)
         return Prepared(leased, now, channel_type(leased.kind).render(settings, _notice(leased, base_url), envelope))
     except (AttributeError, KeyError, TypeError, ValueError):
+        log.exception("A channel could not make its message", kind=leased.kind, delivery=str(leased.id))
         refusal = NoReply(Reason.BAD_SETTINGS, "The channel's settings can't be used. Save them again.", 0)
         return Prepared(leased, now, None, refusal)
 
