@@ -78,3 +78,21 @@ def test_of_nothing_nothing_is_known() -> None:
 
     assert (None, None) == (nothing.percentile(95), nothing.mean)
     assert (42.0, 42.0, 42.0) == (histogram.percentile(0), histogram.percentile(100), histogram.mean)
+
+
+@pytest.mark.parametrize(
+    ("most", "buckets"),
+    [
+        (6, {0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 9: 6}),
+        (5, {0: 3, 2: 7, 4: 5, 8: 6}),
+        (3, {0: 10, 4: 5, 8: 6}),
+        (2, {0: 15, 8: 6}),
+        (1, {0: 21}),
+    ],
+)
+def test_a_histogram_is_made_only_as_coarse_as_it_must_be(most: int, buckets: dict[int, int]) -> None:
+    """Neighbours become one, in pairs, until there are few enough; no value is lost, and the exact figures stay."""
+    histogram = Histogram({0: 1, 1: 2, 2: 3, 3: 4, 4: 5, 9: 6}, 21, 0.1, 0.0, 0.009)
+    histogram.bound(most)
+
+    assert Histogram(buckets, 21, 0.1, 0.0, 0.009) == histogram

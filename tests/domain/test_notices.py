@@ -271,7 +271,13 @@ def test_a_pause_says_which_channel_why_and_what_to_do() -> None:
     assert notice.why is not None
     assert notice.why.startswith("It is gone. ")
     assert "resume" in notice.why
-    assert "/channels/5" == notice.links[0].url
+    assert {"Kind": "Slack"} == facts(notice)
+    assert (Link("Open the channel", "/channels/5"),) == notice.links
+
+
+def test_an_event_without_a_notice_says_its_name() -> None:
+    """One that was stored before notices were: no subject is made up."""
+    assert Notice("test.started", "", Tone.NEWS, NOW) == minimal_notice(EventName.STARTED, NOW)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +286,7 @@ def test_a_pause_says_which_channel_why_and_what_to_do() -> None:
         (0.0, "0"),
         (812.25, "812.25"),
         (99_999.96, "100000"),
+        (999_999.6, "1000000"),
         (1_234_567.0, "1234567"),
         (-1_234_567.8, "-1234568"),
         (0.000_001_5, "1.5e-06"),

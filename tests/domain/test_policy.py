@@ -73,6 +73,8 @@ def test_the_policy(action: Action, role: Role, scope: Scope) -> None:
         asker.require(action)
     assert action.value in str(refused.value)
     assert (scope.value if scope.value not in scopes else role.value) in str(refused.value)
+    if scope.value not in scopes:
+        assert str(refused.value).endswith(f" Use one of scope {' or '.join(sorted(scopes))}.")
 
 
 @pytest.mark.parametrize(

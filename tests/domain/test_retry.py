@@ -104,6 +104,24 @@ def test_a_rate_limited_wait_never_ends_and_never_is_nothing(refusals: int, chan
         assert schedule.wait_when_rate_limited(refusals, chance) >= SECOND
 
 
+@pytest.mark.parametrize(
+    ("text", "waits"),
+    [
+        ("", [1, 2, 4, 8, 16]),
+        ("0s", [1, 2, 4, 8, 16]),
+        ("5s", [5, 10, 20, 40, 80]),
+        ("5s,30s", [5, 30, 60, 120, 240]),
+        ("2s,1s,30m", [2, 1, 1800, 3600, 3600]),
+        ("5s,10h", [5, 36_000, 36_000, 36_000, 36_000]),
+    ],
+)
+def test_a_rate_limited_wait_is_that_of_the_schedule_then_doubles(text: str, waits: list[int]) -> None:
+    """Up to an hour, or to the schedule's own last wait if that is longer; never less than a second."""
+    schedule = RetrySchedule.parse(text)
+
+    assert [wait * SECOND for wait in waits] == [schedule.wait_when_rate_limited(number, 0.5) for number in range(1, 6)]
+
+
 @pytest.mark.parametrize("text", [DEFAULT, "", "0s", "1s", "1s,1s,1s"])
 def test_rate_limited_for_a_week_means_a_few_waits(text: str) -> None:
     """With the default schedule fewer than 25; with one of seconds each wait doubles up to an hour: fewer than 200."""

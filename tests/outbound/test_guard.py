@@ -18,6 +18,7 @@ from structlog.testing import capture_logs
 
 from loadbell.domain.deliveries import Reason
 from loadbell.outbound.addresses import AddressPolicy
+from loadbell.outbound.engine import Engine
 from loadbell.outbound.messages import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.outbound.transfer import Transfer
@@ -241,6 +242,39 @@ def test_a_resolver_that_hangs_delays_no_other_host() -> None:
     assert {Reason.TIMEOUT} == {result.reason for result in failed}
     assert {"The receiver's host name could not be looked up within 3 s."} == {result.message for result in failed}
     assert [200] * 21 == [answer.status for answer in (*responses, after)]
+
+
+def test_an_address_that_is_seen_after_the_deadline_is_not_used() -> None:
+    """Also if the lookup ended before it, and the thread only had no time to look: nothing is connected any more."""
+    asked = threading.Event()
+    done: list[NoReply | Reply] = []
+
+    def resolve(_host: str, _port: int) -> list[str]:
+        assert asked.wait(30)
+        return [GOOD]
+
+    with ScriptedReceiver() as good:
+        engine = Engine(
+            policy=AddressPolicy((ip_network("127.0.0.1/32"),)),
+            resolver=resolve,
+            timeout=1,
+            ca_file=None,
+            proxy=None,
+            max_in_flight=1,
+            hand_over=lambda results: done.extend(result for _, (_, result) in results),
+        )
+        engine.submit([Exchange(1, message(f"http://good.example:{good.port}/"))], lambda _: None)
+        engine._turn()  # after which the deadline of a microsecond is over
+        asked.set()
+        while not engine._answers:
+            time.sleep(0.001)
+        engine._turn()
+        engine.stop()
+        engine.run()
+
+        assert 0 == good.connects
+    (result,) = (no_reply(result) for result in done)
+    assert (Reason.TIMEOUT, True) == (result.reason, "could not be looked up within" in result.message)
 
 
 def test_a_resolver_that_never_returns_does_not_hold_up_the_end() -> None:

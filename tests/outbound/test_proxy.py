@@ -17,7 +17,7 @@ from loadbell.outbound.sender import Exchange, Sender
 from loadbell.outbound.transfer import Transfer
 from loadbell.outbound.urls import parse_url
 from loadbell.settings import Proxy
-from loadbell.testing import ScriptedReceiver, respond
+from loadbell.testing import ScriptedReceiver, close, respond
 from tests.outbound.certificates import Authority
 from tests.outbound.sending import message, no_reply, reply, scenario, send_all
 from tests.support.forward_proxy import ForwardProxy
@@ -188,9 +188,31 @@ def test_a_proxy_that_is_not_there(host: str, words: str) -> None:
     with socket.socket() as taken, ScriptedReceiver() as receiver:
         taken.bind((GOOD, 0))  # and nobody listens
         ask = lambda sender: sender.send(message(f"http://receiver.example:{receiver.port}/"))  # noqa: E731 - said once
-        result = no_reply(scenario(ask, resolver=_resolve, proxy=_through(taken.getsockname()[1], host)))
+        proxy = _through(taken.getsockname()[1], host)
+        result = no_reply(scenario(ask, resolver=_resolve, proxy=proxy))
 
-        assert (Reason.CONNECT, True, 0) == (result.reason, words in result.message, receiver.connects)
+        assert (Reason.CONNECT, 0) == (result.reason, receiver.connects)
+        assert result.message.startswith(f"loadbell's proxy {proxy.place} {words}")
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"204 No Content", b"299 Strange"])
+def test_what_fails_in_a_tunnel_is_the_receivers(status: bytes) -> None:
+    """With any 2xx the proxy has given way (RFC 9110 section 9.3.6); what goes wrong after that is not its fault."""
+    with ForwardProxy(opens=status) as proxy, ScriptedReceiver([close()]) as receiver:
+        ask = lambda sender: sender.send(message(f"http://receiver.example:{receiver.port}/"))  # noqa: E731 - said once
+        result = no_reply(scenario(ask, resolver=_resolve, proxy=_through(proxy.port)))
+
+    assert Reason.PROTOCOL is result.reason
+    assert "The receiver closed the connection without an answer." == result.message
+
+
+def test_a_user_of_the_proxy_may_have_no_password() -> None:
+    """An empty one is sent then."""
+    with ForwardProxy(only="kim:") as proxy, ScriptedReceiver() as receiver:
+        ask = lambda sender: sender.send(message(f"http://receiver.example:{receiver.port}/"))  # noqa: E731 - said once
+        through = Proxy("http", GOOD, proxy.port, "kim", None)
+
+        assert 200 == reply(scenario(ask, resolver=_resolve, proxy=through)).status
 
 
 def test_the_next_address_is_tried_when_the_proxy_can_not_reach_one() -> None:

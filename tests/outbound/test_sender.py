@@ -1,9 +1,11 @@
 """The sender against real receivers: what goes over the wire, what comes back, and that nothing goes wrong for long."""
 
+import asyncio
 import gc
 import gzip
 import os
 import socket
+import threading
 import time
 from contextlib import ExitStack
 
@@ -11,6 +13,7 @@ import psutil
 import pytest
 
 from loadbell.domain.deliveries import Reason
+from loadbell.outbound.failures import LOOKUP_FAILED, NOT_FOUND
 from loadbell.outbound.messages import Message, Reply
 from loadbell.outbound.sender import MAX_BODY_SIZE, Sender
 from loadbell.testing import (
@@ -177,10 +180,18 @@ def test_a_receiver_that_does_not_accept_is_given_up_at_the_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [socket.gaierror(socket.EAI_NONAME, "x"), socket.gaierror(socket.EAI_AGAIN, "x"), ValueError("x"), None]
+    ("error", "words"),
+    [
+        (None, NOT_FOUND),
+        (socket.gaierror(socket.EAI_NONAME, "x"), NOT_FOUND),
+        (socket.gaierror(socket.EAI_NODATA, "x"), NOT_FOUND),
+        (socket.gaierror(socket.EAI_AGAIN, "x"), LOOKUP_FAILED),
+        (OSError(socket.EAI_NONAME, "x"), LOOKUP_FAILED),
+        (ValueError("x"), LOOKUP_FAILED),
+    ],
 )
-def test_a_name_without_an_address_is_told(error: Exception | None) -> None:
-    """Whatever the resolver says, no address means dns, in our own words."""
+def test_a_name_without_an_address_is_told(error: Exception | None, words: str) -> None:
+    """Whatever the resolver says, no address means dns, in our own words: there is none, or that could not be asked."""
 
     def resolve(host: str, port: int) -> list[str]:
         if error is not None:
@@ -189,8 +200,7 @@ def test_a_name_without_an_address_is_told(error: Exception | None) -> None:
 
     result = no_reply(scenario(lambda sender: sender.send(message("http://nowhere.example/")), resolver=resolve))
 
-    assert Reason.DNS is result.reason
-    assert result.message.startswith("The receiver's host name ")
+    assert (Reason.DNS, words) == (result.reason, result.message)
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://127.0.0.1/", "http://u:p@127.0.0.1/", "http://[fe80::1%25lo]/"])
@@ -238,6 +248,37 @@ def test_an_answer_is_read_up_to_64_kib_and_judged_by_its_status(size: int, *, t
 
         assert (503, min(size, MAX_BODY_SIZE), truncated) == (cut.status, len(cut.body), cut.truncated)
         assert (204, 1 + truncated) == (following.status, receiver.connects)
+
+
+def test_one_byte_too_many_is_cut_off_when_it_comes_alone() -> None:
+    """However the body comes in pieces, what is over the limit ends its connection."""
+
+    async def in_pieces(writer: asyncio.StreamWriter) -> bool:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (MAX_BODY_SIZE + 1) + b"x" * MAX_BODY_SIZE)
+        await writer.drain()
+        await asyncio.to_thread(read.wait, 30)
+        writer.write(b"y")
+        await writer.drain()
+        return True
+
+    def watch(sender: Sender) -> None:
+        assert sender._engine is not None
+        flying = sender._engine._flying
+        while [MAX_BODY_SIZE] != [len(one.transfer._body) for one in list(flying.values()) if one.transfer is not None]:
+            time.sleep(0.001)
+        read.set()
+
+    async def play(sender: Sender) -> tuple[Reply, Reply]:
+        first = asyncio.create_task(sender.send(message(receiver.url)))
+        await asyncio.to_thread(watch, sender)
+        return reply(await first), reply(await sender.send(message(receiver.url)))
+
+    read = threading.Event()
+    with ScriptedReceiver([in_pieces, respond(204)]) as receiver:
+        cut, following = scenario(play)
+
+        assert (MAX_BODY_SIZE, True, b"x") == (len(cut.body), cut.truncated, cut.body[-1:])
+        assert (204, 2) == (following.status, receiver.connects)
 
 
 def test_endless_bodies_do_not_fill_the_memory() -> None:

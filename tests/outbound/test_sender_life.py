@@ -11,6 +11,7 @@ import pytest
 
 from loadbell.domain.deliveries import Reason
 from loadbell.outbound.addresses import AddressPolicy
+from loadbell.outbound.failures import INTERNAL
 from loadbell.outbound.messages import Message, NoReply, Reply
 from loadbell.outbound.sender import Exchange, Result, Sender
 from loadbell.testing import ScriptedReceiver, drip, hang, raw, respond
@@ -203,7 +204,7 @@ def test_the_thread_survives_a_fault_of_libcurl_itself() -> None:
     with ScriptedReceiver([hang()]) as dead, ScriptedReceiver() as fast:
         failed, sound = scenario(play)
 
-    assert (Reason.INTERNAL, 200) == (failed.reason, sound.status)
+    assert (Reason.INTERNAL, INTERNAL, 200) == (failed.reason, failed.message, sound.status)
 
 
 def test_closing_aborts_what_is_in_flight_and_leaves_no_thread() -> None:

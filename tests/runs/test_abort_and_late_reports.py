@@ -1,11 +1,13 @@
 """Aborts by source, heartbeats, and the one late report that corrects a watchdog's end."""
 
+import json
+
 import pytest
 
 from loadbell.domain.errors import Conflict, IllegalMove
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.runs import EndedBy, Result, Run, RunStatus, Source
-from loadbell.runs.lifecycle import NOT_STOPPED, abort_run, end_silent_run, get_run, heartbeat
+from loadbell.domain.runs import EndedBy, Result, Run, RunMove, RunStatus, Source
+from loadbell.runs.lifecycle import NOT_STOPPED, abort_run, end_silent_run, get_run, heartbeat, list_moves
 from tests.runs.test_lifecycle import events, list_all_rows
 from tests.support.stores import WATCHDOG, Play, Site
 
@@ -119,6 +121,29 @@ def test_an_abort_twice_is_one(play: Play) -> None:
 
         assert first == again
         assert before == await list_all_rows(site)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize(
+    ("source", "code"), [(Source.K6, 5), (Source.REST, 6)], ids=["its source is told", "its source can't be told"]
+)
+def test_an_abort_is_written_down(play: Play, source: Source, code: int) -> None:
+    """Who asked for it stands in the audit log, with what it changed, and beside the move of the run."""
+
+    async def scenario(site: Site) -> None:
+        run = await site.run(source=source)
+        site.clock.advance(SECOND)
+        await site.do(abort_run, site.owner, run.id)
+        *_, move = await site.do(list_moves, site.owner, run.id)
+        (entry,) = await site.rows("SELECT user_id, action, subject, changes FROM audit_entries")
+
+        assert (site.owner.user_id, "run.aborted", f"run {run.id}") == (
+            entry["user_id"], entry["action"], entry["subject"],
+        )  # fmt: skip
+        assert {"status": {"before": 2, "after": code}} == json.loads(entry["changes"])
+        name = (await site.rows("SELECT name FROM users"))[0]["name"]
+        assert RunMove(RunStatus(code), site.clock.now, EndedBy.ABORT, name) == move
 
     play(scenario)
 

@@ -14,15 +14,17 @@ _MAX_HEAD_SIZE = 64 * 1024
 class ForwardProxy:
     """Answers CONNECT and passes bytes on. A context manager.
 
-    ``names`` are those that it alone can look up. ``answer``, a whole answer in place of the tunnel's 200; ``b""``: it
-    says nothing and leaves the connection open. ``only``: a user and a password, joined by a colon, or it answers 407.
+    ``names`` are those that it alone can look up. ``answer``, a whole answer in place of a tunnel; ``b""``: it says
+    nothing and leaves the connection open. ``opens``: the status with which a tunnel begins. ``only``: a user and a
+    password, joined by a colon, or it answers 407.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each makes it another proxy
         self,
         *,
         names: dict[str, str] | None = None,
         answer: bytes | None = None,
+        opens: bytes = b"200 Connection established",
         refused: tuple[str, ...] = (),
         only: str | None = None,
         context: ssl.SSLContext | None = None,
@@ -30,6 +32,7 @@ class ForwardProxy:
         self.heads: list[bytes] = []  #: as they came, without the empty line at their end
         self.port = 0
         self._names, self._answer, self._refused = names or {}, answer, refused
+        self._opens = opens
         self._wanted = f"basic {base64.b64encode(only.encode()).decode()}" if only else None
         self._context = context
         self._ready = threading.Event()
@@ -84,7 +87,7 @@ class ForwardProxy:
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int) -> None:
         away_reader, away = await asyncio.open_connection(host, port)
         with closing(away):
-            writer.write(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n")
+            writer.write(b"HTTP/1.1 %b\r\nVia: 1.1 proxy\r\n\r\n" % self._opens)
             await asyncio.gather(_copy(reader, away), _copy(away_reader, writer))
 
 

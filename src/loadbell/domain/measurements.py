@@ -334,8 +334,6 @@ class Measurements(msgspec.Struct):
                 _merge_into(into, metric, value, most=len(TIMELINE_METRICS))
         self.width *= 2
         self.buckets = wider
-        if self.span is not None:
-            self.span = self.span[0] // 2, self.span[1] // 2
 
 
 def metrics_with_percentiles(keys: Iterable[str]) -> frozenset[str]:
@@ -405,6 +403,7 @@ class _SelectionIndex:
         """The selections to which the series of ``metric`` with ``labels`` belongs, as the thresholds name them."""
         by_label = self._by_label.get(metric)
         if by_label is None:
+            self.tried = 0
             return ()
         if self._last is None or self._last[0] != metric or self._last[1] is not labels:  # several points of a series
             tried = [one for label in labels.items() for one in by_label.get(label, ())]
