@@ -28,12 +28,12 @@ async def authorize(site: Site, who: Principal, *, project_id: int | None = None
 
 
 async def send(
-    site: Site, token: str, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, hold: Lock, **given: Any
+    site: Site, token: str, use_case: Callable[..., Coroutine[Any, Any, T]], *args: Any, lock: Lock, **given: Any
 ) -> T:
     """What the use case gives to the bearer of ``token``."""
 
     async def work(tx: Transaction) -> T:
-        principal = await authenticate(tx, token, lock=hold)
+        principal = await authenticate(tx, token, lock=lock)
         return await site.call(use_case, tx, principal, *args, **given)
 
     return await site.database.write(work)

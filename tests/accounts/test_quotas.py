@@ -29,7 +29,7 @@ def _channel(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
         "enabled": True,
         "installation": replace(site.installation, quotas=quotas),
     }
-    return send(site, token, create_channel, site.organization_id, hold=Lock.SHARED, **body)
+    return send(site, token, create_channel, site.organization_id, lock=Lock.SHARED, **body)
 
 
 def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
@@ -39,7 +39,7 @@ def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
         add_project,
         site.organization_id,
         f"p{number}",
-        hold=Lock.SHARED,
+        lock=Lock.SHARED,
         installation=replace(site.installation, quotas=quotas),
     )
 
@@ -47,14 +47,14 @@ def _project(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[A
 def _token(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     body: dict[str, Any] = {"scope": Scope.READ, "trigger": None, "expires_at": None}
     body["installation"] = replace(site.installation, quotas=quotas)
-    return send(site, token, create_token, name=f"t{number}", hold=Lock.SHARED, **body)
+    return send(site, token, create_token, name=f"t{number}", lock=Lock.SHARED, **body)
 
 
 def _invitation(site: Site, token: str, quotas: Quotas, number: int) -> Coroutine[Any, Any, Any]:
     body: dict[str, Any] = {"role": Role.ADMIN, "project_ids": ()}
     body["installation"] = replace(site.installation, quotas=quotas)
     email = f"p{number}@example.org"
-    return send(site, token, invite, site.organization_id, email=email, hold=Lock.EXCLUSIVE, **body)
+    return send(site, token, invite, site.organization_id, email=email, lock=Lock.EXCLUSIVE, **body)
 
 
 Add = Callable[[Site, str, Quotas, int], Coroutine[Any, Any, Any]]
@@ -101,7 +101,7 @@ def test_of_many_organizations_at_once_a_person_owns_no_more_than_may_be(play: P
         few = replace(site.installation, quotas=replace(DEFAULT_QUOTAS, organizations=1 + MAX_COUNT))
         outcomes = await asyncio.gather(
             *(
-                send(site, token, create_organization, f"o{number}", installation=few, hold=Lock.SHARED)
+                send(site, token, create_organization, f"o{number}", installation=few, lock=Lock.SHARED)
                 if number % 2
                 else site.do(add_organization, who, f"o{number}", installation=few)
                 for number in range(2 * MAX_COUNT)

@@ -25,7 +25,7 @@ def test_of_two_transfers_at_once_one_wins(play: Play) -> None:
         outcomes = await asyncio.gather(
             *(
                 send(
-                    site, token, update_member, site.organization_id, heir.user_id, role=Role.OWNER, hold=Lock.EXCLUSIVE
+                    site, token, update_member, site.organization_id, heir.user_id, role=Role.OWNER, lock=Lock.EXCLUSIVE
                 )
                 for heir in heirs
             ),
@@ -48,11 +48,11 @@ def test_a_role_that_is_taken_counts_for_what_comes_after(play: Play) -> None:
         owner, admin = await authorize(site, site.owner), await site.person(Role.ADMIN)
         token = await authorize(site, admin)
         outcomes = await asyncio.gather(
-            *(send(site, token, add_project, site.organization_id, f"p{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
+            *(send(site, token, add_project, site.organization_id, f"p{n}", lock=Lock.EXCLUSIVE) for n in range(5)),
             send(
-                site, owner, update_member, site.organization_id, admin.user_id, role=Role.MEMBER, hold=Lock.EXCLUSIVE
+                site, owner, update_member, site.organization_id, admin.user_id, role=Role.MEMBER, lock=Lock.EXCLUSIVE
             ),
-            *(send(site, token, add_project, site.organization_id, f"q{n}", hold=Lock.EXCLUSIVE) for n in range(5)),
+            *(send(site, token, add_project, site.organization_id, f"q{n}", lock=Lock.EXCLUSIVE) for n in range(5)),
             return_exceptions=True,
         )
         made = {outcome.id for outcome in outcomes if isinstance(outcome, Project)}
@@ -76,10 +76,10 @@ def test_a_removed_member_leaves_no_token(play: Play) -> None:
             outcomes = await asyncio.gather(
                 *(
                     send(site, token, create_token, name=f"t{n}", scope=Scope.MANAGE, trigger=None, expires_at=None,
-                        hold=Lock.SHARED)
+                        lock=Lock.SHARED)
                     for n in range(4)
                 ),
-                send(site, owner, remove_member, site.organization_id, admin.user_id, hold=Lock.EXCLUSIVE),
+                send(site, owner, remove_member, site.organization_id, admin.user_id, lock=Lock.EXCLUSIVE),
                 return_exceptions=True,
             )  # fmt: skip
 
@@ -99,9 +99,9 @@ def test_a_project_is_deleted_while_runs_are_reported(play: Play) -> None:
         for _ in range(3):
             project = await site.project()
             outcomes = await asyncio.gather(
-                *(send(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
-                send(site, token, delete_project, project, hold=Lock.EXCLUSIVE),
-                *(send(site, token, create_run, NewRun("r", project), hold=Lock.SHARED) for _ in range(4)),
+                *(send(site, token, create_run, NewRun("r", project), lock=Lock.SHARED) for _ in range(4)),
+                send(site, token, delete_project, project, lock=Lock.EXCLUSIVE),
+                *(send(site, token, create_run, NewRun("r", project), lock=Lock.SHARED) for _ in range(4)),
                 return_exceptions=True,
             )
             runs = [outcome for outcome in outcomes if isinstance(outcome, Run)]
@@ -128,15 +128,15 @@ def test_deletion_beside_reports_and_a_worker_leaves_nothing_pending(store_url: 
             async def report(project: int) -> None:
                 for _ in range(15):
                     try:
-                        await send(site, token, create_run, NewRun("r", project), hold=Lock.SHARED)
+                        await send(site, token, create_run, NewRun("r", project), lock=Lock.SHARED)
                     except (NotFound, Unauthenticated):
                         return
 
             async def delete() -> None:
                 for project in projects[:2]:
                     await site.run(project_id=project)
-                    await send(site, token, delete_project, project, hold=Lock.EXCLUSIVE)
-                await send(site, token, delete_organization, site.organization_id, hold=Lock.EXCLUSIVE)
+                    await send(site, token, delete_project, project, lock=Lock.EXCLUSIVE)
+                await send(site, token, delete_organization, site.organization_id, lock=Lock.EXCLUSIVE)
 
             await asyncio.gather(*(report(project) for project in projects for _ in range(2)), delete())
             rows = await wait_for_rows(

@@ -290,9 +290,9 @@ def test_the_audit_log_of_an_account_tells_what_happened_to_it(play: Play) -> No
     play(scenario)
 
 
-@pytest.mark.parametrize("hold", list(Lock))
+@pytest.mark.parametrize("lock", list(Lock))
 @pytest.mark.parametrize("role", list(Role))
-def test_a_person_acts_in_an_organization_with_its_role(play: Play, role: Role, hold: Lock) -> None:
+def test_a_person_acts_in_an_organization_with_its_role(play: Play, role: Role, lock: Lock) -> None:
     """As with a manage token of the whole organization, but without a token; a member sees the assigned projects."""
 
     async def scenario(site: Site) -> None:
@@ -303,7 +303,7 @@ def test_a_person_acts_in_an_organization_with_its_role(play: Play, role: Role, 
             await site.run_sql("UPDATE members SET role = 'admin'")
         await site.do(insert_member, site.organization_id, user_id, role)
         await site.do(assign_project, site.project_id, user_id)
-        principal = await site.do(authorize, who, site.organization_id, hold=hold)
+        principal = await site.do(authorize, who, site.organization_id, lock=lock)
 
         projects = frozenset({site.project_id}) if role is Role.MEMBER else None
         assert (role, Scope.MANAGE, None, projects) == (
@@ -335,9 +335,9 @@ def test_nobody_acts_where_it_does_not_belong(play: Play) -> None:
         user_id = await entrance.add()
         who = await entrance.who(await entrance.enter())
         for organization_id in (site.organization_id, site.organization_id + 1):
-            for hold in Lock:
+            for lock in Lock:
                 with pytest.raises(NotFound, match=f"There is no organization {organization_id}."):
-                    await site.do(authorize, who, organization_id, hold=hold)
+                    await site.do(authorize, who, organization_id, lock=lock)
         await site.do(insert_member, site.organization_id, user_id, Role.ADMIN)
         await site.do(authorize, who, site.organization_id)
         await site.run_sql("DELETE FROM members WHERE role = 'admin'")

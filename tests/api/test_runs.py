@@ -12,7 +12,7 @@ from tests.api.site import ApiSite
 
 RUN_KEYS = [
     "id", "organization_id", "project_id", "test_id", "user_id", "name", "status", "status_text", "result", "trigger",
-    "source", "url", "created_at", "started_at", "ended_at", "metrics", "thresholds", "links", "note",
+    "source", "url", "created_at", "started_at", "ended_at", "metrics", "thresholds", "links", "note", "tool",
 ]  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -51,6 +51,7 @@ def test_a_new_run_is_answered_whole(site: ApiSite) -> None:
         "thresholds": [],
         "links": [],
         "note": None,
+        "tool": None,
     } == run
 
 

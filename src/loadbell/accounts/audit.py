@@ -2,7 +2,6 @@
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
-from loadbell.notify.channels import check_organization
 from loadbell.store import audit as store
 from loadbell.store.audit import Entry, Filters
 from loadbell.store.unit_of_work import UnitOfWork
@@ -28,7 +27,7 @@ async def list_entries(  # noqa: PLR0913 - one argument for each filter
         NotFound: the organization is not the asker's.
         Forbidden: the asker may not read its log.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_AUDIT)
     filters = Filters(user_id, action, since, until)
     return await store.list_entries(unit.tx, organization_id, filters, before=before, limit=limit)

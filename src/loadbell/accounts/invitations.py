@@ -14,7 +14,6 @@ from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.orgs import Action, Invitation, Principal, Role, Scope
 from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Trigger
-from loadbell.notify.channels import check_organization
 from loadbell.store import invitations as store
 from loadbell.store.audit import append_account_entry, append_entry
 from loadbell.store.engine.db import Database, Transaction
@@ -90,7 +89,7 @@ async def invite(
         Conflict: the address is a member's, or the organization has as many invitations or members as it may.
         RateLimited: the organization, or all together this address, invited too often.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_MEMBERS)
     email = check_email(email)
     if role is Role.OWNER:
@@ -129,7 +128,7 @@ async def list_invitations(
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_MEMBERS)
     return await store.list_invitations(unit.tx, organization_id, before=before, limit=limit)
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from loadbell.domain.errors import Conflict, FieldError, Forbidden, Invalid, NotFound
 from loadbell.domain.orgs import Action, Member, Principal, Role
-from loadbell.notify.channels import check_organization
 from loadbell.store import members as store
 from loadbell.store.audit import append_entry
 from loadbell.store.engine.db import Transaction
@@ -20,7 +19,7 @@ async def list_members(
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_MEMBERS)
     return await store.list_members(unit.tx, organization_id, before=before, limit=limit)
 
@@ -44,7 +43,7 @@ async def update_member(
         Conflict: the owner's own role doesn't change otherwise.
         Invalid: the organization has no such project.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_MEMBERS)
     if role is Role.OWNER:
         unit.principal.require(Action.TRANSFER_ORGANIZATION)
@@ -77,7 +76,7 @@ async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_
         Forbidden: nobody removes the owner.
         Conflict: the owner can't leave.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     leaves = user_id == unit.principal.user_id
     unit.principal.require(Action.LEAVE if leaves else Action.MANAGE_MEMBERS)
     member = await _member(unit.tx, organization_id, user_id)

@@ -9,7 +9,6 @@ from loadbell.domain.emails import is_email
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
 from loadbell.domain.orgs import Action, Organization, OrganizationLoss, Principal, Role, Scope, SignedIn
 from loadbell.domain.runs import Trigger
-from loadbell.notify.channels import check_organization
 from loadbell.store import deletions
 from loadbell.store import organizations as store
 from loadbell.store.audit import append_account_entry, append_entry
@@ -125,7 +124,7 @@ async def get_organization(unit: UnitOfWork[Principal], organization_id: int) ->
     Raises:
         NotFound: it is not the asker's.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_ORGANIZATION)
     return await _require_organization(unit.tx, organization_id)
 
@@ -140,7 +139,7 @@ async def update_organization(
         NotFound: it is not the asker's, or the project is not of it.
         Conflict: the project is archived.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_ORGANIZATION)
     before = await _require_organization(unit.tx, organization_id)
     after = before if name is None else replace(before, name=name)
@@ -167,7 +166,7 @@ async def count_loss(unit: UnitOfWork[Principal], organization_id: int) -> Organ
 
     To count takes long where there is much: it is for a look, never for a transaction that writes.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.DELETE_ORGANIZATION)
     return await deletions.count_organization_loss(unit.tx, organization_id)
 
@@ -182,7 +181,7 @@ async def delete_organization(unit: UnitOfWork[Principal], organization_id: int,
     Raises:
         NotFound: it is not the asker's.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.DELETE_ORGANIZATION)
     organization = await _require_organization(unit.tx, organization_id)
     await deletions.delete_organization(unit.tx, organization_id)

@@ -4,7 +4,6 @@ from dataclasses import asdict, replace
 
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.orgs import Action, Principal, Project, ProjectLoss
-from loadbell.notify.channels import check_organization
 from loadbell.store import deletions
 from loadbell.store import projects as store
 from loadbell.store.audit import append_entry
@@ -24,7 +23,7 @@ async def list_projects(
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_PROJECTS)
     return await store.list_projects(unit.tx, organization_id, before=before, limit=limit)
 
@@ -53,7 +52,7 @@ async def add_project(unit: UnitOfWork[Principal], organization_id: int, name: s
         NotFound: the organization is not the asker's.
         Conflict: it has as many projects as it may.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_PROJECTS)
     await require_quota(unit.tx, organization_id, "projects", unit.installation.quotas.projects)
     project_id = await insert_project(unit.tx, organization_id, name)

@@ -29,12 +29,14 @@ class Page(msgspec.Struct, Generic[Item]):
 class Threshold(msgspec.Struct):
     """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known.
 
-    `measured` is there, and false, if it is certain that nothing was measured of it: that it held proves nothing.
+    `unit` is there if the tool said what the value is in. `measured` is there, and false,
+    if it is certain that nothing was measured of it: that it held proves nothing.
     """
 
     expression: str
     ok: bool
     value: float | None
+    unit: str | msgspec.UnsetType = msgspec.UNSET
     measured: bool | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -67,6 +69,7 @@ class Run(msgspec.Struct):
     thresholds: list[Threshold]
     links: list[Link]
     note: str | None
+    tool: str | None
 
 
 class Heartbeat(msgspec.Struct):
@@ -261,12 +264,14 @@ def run(found: runs.Run, base_url: str) -> Run:
                 threshold.expression,
                 threshold.ok,
                 threshold.value,
+                unit=msgspec.UNSET if threshold.unit is None else threshold.unit,
                 measured=False if threshold.is_empty else msgspec.UNSET,
             )
             for threshold in found.thresholds
         ],
         links=[Link(link.title, link.url) for link in found.links],
         note=found.note,
+        tool=found.tool,
     )
 
 

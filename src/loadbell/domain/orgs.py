@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, StrEnum
 
-from loadbell.domain.errors import Forbidden
+from loadbell.domain.errors import Forbidden, NotFound
 from loadbell.domain.ids import Micros
 from loadbell.domain.runs import Trigger
 
@@ -151,6 +151,15 @@ class Principal:
             who = "An admin" if self.role is Role.ADMIN else "A member"
             whom = "the owner or an admin" if Role.ADMIN in ROLES[action] else "the owner"
             raise Forbidden(f"{who} may not {action.value}. Ask {whom} of the organization.")
+
+    def require_organization(self, organization_id: int) -> None:
+        """Does nothing if the organization is this principal's.
+
+        Raises:
+            NotFound: it is not, or there is none.
+        """
+        if organization_id != self.organization_id:
+            raise NotFound(f"There is no organization {organization_id}.")
 
     def _role_allows(self, action: Action) -> bool:
         # A member may leave, but a token that was given to a CI job must not take its user out of the organization.

@@ -68,6 +68,22 @@ class Source(StrEnum):
     REST = "rest"
 
     @property
+    def label(self) -> str:
+        """The source as people write it."""
+        return {Source.K6: "k6", Source.WRAP: "wrap", Source.LOCUST: "Locust", Source.REST: "REST"}[self]
+
+    @property
+    def abort_effect(self) -> str:
+        """What Abort does to a run of this source that sends signs of life, in a sentence."""
+        return {
+            Source.K6: "k6 hears of it with its next report, within seconds, and ends the test.",
+            Source.WRAP: "wrap hears of it with its next sign of life, within seconds, and interrupts the tool "
+            "as Ctrl-C does.",
+            Source.LOCUST: "Locust hears of it with its next sign of life, within seconds, and stops the users.",
+            Source.REST: "Whoever reports this run is told with the next heartbeat.",
+        }[self]
+
+    @property
     def reports_regularly(self) -> bool:
         """Whether silence of this source means that it is gone."""
         return self is not Source.REST

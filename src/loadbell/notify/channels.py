@@ -51,7 +51,7 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
         Invalid: the kind is not known, or a setting is wrong.
         Conflict: the organization has as many channels as it may.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
     channel_kind = parse_kind(kind)
     parsed = check_form(channel_kind, settings, policy=unit.installation.policy)
@@ -106,7 +106,7 @@ async def list_channels(
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_CHANNELS)
     return await store.list_channels(unit.tx, organization_id, before=before, limit=limit)
 
@@ -117,7 +117,7 @@ async def list_first_channels(unit: UnitOfWork[Principal], organization_id: int)
     Raises:
         NotFound: the organization is not the asker's.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_CHANNELS)
     return await store.first_channels(unit.tx, organization_id)
 
@@ -256,16 +256,6 @@ async def lock_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
         raise _no_channel(channel_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
     return channel
-
-
-def check_organization(principal: Principal, organization_id: int) -> None:
-    """Does nothing if the organization is the asker's.
-
-    Raises:
-        NotFound: it is not, or there is none.
-    """
-    if organization_id != principal.organization_id:
-        raise NotFound(f"There is no organization {organization_id}.")
 
 
 def parse_kind(kind: str) -> ChannelKind:

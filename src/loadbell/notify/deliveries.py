@@ -14,7 +14,7 @@ from loadbell.domain.events import Event, EventName, test_hook_payload
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import encode_notice, test_hook_notice
 from loadbell.domain.orgs import Action, Principal
-from loadbell.notify.channels import audit_name, audit_url, check_form, check_organization, get_channel, parse_kind
+from loadbell.notify.channels import audit_name, audit_url, check_form, get_channel, parse_kind
 from loadbell.notify.visibility import seen_attempts, seen_deliveries
 from loadbell.store import deliveries as store
 from loadbell.store.attempts import list_attempts
@@ -48,7 +48,7 @@ async def test_form(
         NotFound: the organization is not the asker's.
         Invalid: the kind is not known, or a setting is wrong.
     """
-    check_organization(unit.principal, organization_id)
+    unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
     channel_kind = parse_kind(kind)
     form = check_form(channel_kind, settings, policy=unit.installation.policy)
@@ -180,7 +180,7 @@ async def list_log(  # noqa: PLR0913 - one argument for each filter
         NotFound: the organization or channel is not the asker's.
     """
     if organization_id is not None:
-        check_organization(unit.principal, organization_id)
+        unit.principal.require_organization(organization_id)
     if channel_id is not None:
         await get_channel(unit, channel_id)
     unit.principal.require(Action.READ_LOG)

@@ -7,7 +7,7 @@ from enum import Enum
 from loadbell.domain.deliveries import Delivery, DeliveryStatus
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal
-from loadbell.notify.channels import check_organization, get_channel
+from loadbell.notify.channels import get_channel
 from loadbell.store import delivery_lists
 from loadbell.store import delivery_stats as store
 from loadbell.store.unit_of_work import UnitOfWork
@@ -73,7 +73,7 @@ async def outcomes_over_time(
         NotFound: the organization or channel is not the asker's.
     """
     if organization_id is not None:
-        check_organization(unit.principal, organization_id)
+        unit.principal.require_organization(organization_id)
     if channel_id is not None:
         await get_channel(unit, channel_id)
     unit.principal.require(Action.READ_LOG)

@@ -33,7 +33,6 @@ MAX_SEARCH_LENGTH = 200
 MAX_DELIVERIES = 200
 """Deliveries that the page of a run lists: a run has two or three for each channel."""
 
-SOURCES = {Source.K6: "k6", Source.WRAP: "wrap", Source.LOCUST: "Locust", Source.REST: "REST"}
 TRIGGERS = {
     Trigger.MANUAL: "by hand",
     Trigger.SCHEDULED: "scheduled",
@@ -41,14 +40,6 @@ TRIGGERS = {
     Trigger.UNKNOWN: "trigger unknown",
 }
 RESULTS = {Result.PASSED: "Passed", Result.FAILED: "Failed", Result.UNKNOWN: "Unknown"}
-
-ABORT = {
-    Source.K6: "k6 hears of it with its next report, within seconds, and ends the test.",
-    Source.WRAP: "wrap hears of it with its next sign of life, within seconds, and interrupts the tool as Ctrl-C does.",
-    Source.LOCUST: "Locust hears of it with its next sign of life, within seconds, and stops the users.",
-    Source.REST: "Whoever reports this run is told with the next heartbeat.",
-}
-"""What Abort does to a run of each source, if it sends signs of life."""
 
 ABORT_UNHEARD = "This run sends no signs of life, so nobody can be told: it ends here at once, and its load may go on."
 
@@ -169,7 +160,7 @@ async def _show(
     page: PageRequest, organization_id: int, run_id: int, *, refusal: Refused | None = None, done: str = ""
 ) -> Response[str]:
     run_view = await page.read_in(organization_id, _run_view, run_id)
-    abort_text = ABORT[run_view.run.source] if run_view.run.can_abort else ABORT_UNHEARD
+    abort_text = run_view.run.source.abort_effect if run_view.run.can_abort else ABORT_UNHEARD
     values = {"whole": run_view, "abort": abort_text, "done": done, **_labels()}
     return await page.show("run", refusal=refusal, back=f"/runs/{run_id}", **values)
 
@@ -288,7 +279,7 @@ def _labels() -> dict[str, Any]:
     return {
         "statuses": sorted(RunStatus),
         "results": RESULTS,
-        "sources": SOURCES,
+        "sources": list(Source),
         "triggers": TRIGGERS,
         "ABORT_RUNS": Action.ABORT_RUNS,
     }
