@@ -17,9 +17,9 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 HURRIED = """
 import os, sys
-from loadbell.client.timeouts import Pace
+from loadbell.client.timeouts import Timeouts
 from loadbell.client.wrap import main
-sys.exit(main(sys.argv[1:], os.environ, Pace(heartbeat_s=0.1, patience_s=0.5)))
+sys.exit(main(sys.argv[1:], os.environ, Timeouts(heartbeat_s=0.1, patience_s=0.5)))
 """
 
 

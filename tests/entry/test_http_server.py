@@ -10,9 +10,11 @@ from tests.entry.serving import answer, request, serving
 _ROOM = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
-from loadbell.entry.http_server import room_for_connections
-room = room_for_connections(beside=512)
-print(resource.getrlimit(resource.RLIMIT_NOFILE)[0], room.limits.most, room.limits.most_of_place, room.backlog)
+from loadbell.entry.http_server import raise_capacity
+capacity = raise_capacity(beside=512)
+limits = capacity.limits
+files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+print(files, limits.max_connections, limits.max_connections_per_network, capacity.backlog)
 """
 
 

@@ -234,10 +234,10 @@ FULL_DISK = """
 import asyncio, resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from tests.store.test_group_commit import _add, _fill, _names
-from tests.support.stores import opened
+from tests.support.stores import open_store
 
 async def main(url):
-    async with opened(url) as database:
+    async with open_store(url) as database:
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
         kept = await _fill(database, limit=False)
         assert kept == set(await _names(database)), "what was acknowledged is there while the disk is full"

@@ -22,7 +22,7 @@ def test_what_changes_alone_runs_only_alone(play_on_sqlite: Play) -> None:
         async def shared(tx: Transaction) -> int:
             return await _change_exclusively(replace(unit_of(tx, site.owner), is_exclusive=False))
 
-        with pytest.raises(RuntimeError, match="_change_alone is exclusive"):
+        with pytest.raises(RuntimeError, match="_change_exclusively is exclusive"):
             await site.database.write(shared)
 
         assert site.organization_id == await site.do(_change_exclusively, site.owner)

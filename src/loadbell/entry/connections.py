@@ -35,9 +35,7 @@ class ConnectionLimits:
     linger: float = 5.0  #: what still comes after an answer is read past, so that the client gets to see it
     stopping: float = 3.0  #: while this process stops
     max_connections: int = 8_192  #: connections
-    max_connections_per_network: int = (
-        4_096  #: connections from one address, or one /64 of IPv6; a trusted proxy may have more
-    )
+    max_connections_per_network: int = 4_096  #: from one address, or one /64 of IPv6; a trusted proxy may have more
     max_waiting: int = 32 * 2**20  #: bytes of bodies that are not whole yet
 
 

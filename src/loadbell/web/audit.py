@@ -77,7 +77,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
         wanted=filter_,
         query=filter_.query(),
         older=None if older is None else f"{address}?{filter_.query(cursor=older)}",
-        response=describe_changes,
+        describe=describe_changes,
     )
 
 
