@@ -240,6 +240,11 @@ def page(
     return made([shown(item) for item in items], next_cursor)
 
 
+def _threshold(found: runs.Threshold) -> Threshold:
+    unit = msgspec.UNSET if found.unit is None else found.unit
+    return Threshold(found.expression, found.ok, found.value, unit, measured=False if found.is_empty else msgspec.UNSET)
+
+
 def run(found: runs.Run, base_url: str) -> Run:
     """A run as it is shown."""
     return Run(
@@ -259,16 +264,7 @@ def run(found: runs.Run, base_url: str) -> Run:
         started_at=_time(found.started_at),
         ended_at=_time(found.ended_at),
         metrics=found.metrics,
-        thresholds=[
-            Threshold(
-                threshold.expression,
-                threshold.ok,
-                threshold.value,
-                unit=msgspec.UNSET if threshold.unit is None else threshold.unit,
-                measured=False if threshold.is_empty else msgspec.UNSET,
-            )
-            for threshold in found.thresholds
-        ],
+        thresholds=[_threshold(threshold) for threshold in found.thresholds],
         links=[Link(link.title, link.url) for link in found.links],
         note=found.note,
         tool=found.tool,

@@ -11,7 +11,7 @@ On PostgreSQL rows are locked channels first, then the outbox in ascending order
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -366,19 +366,21 @@ async def reap(tx: Transaction, *, owner: int, expired_by: Micros | None = None)
     rows = await tx.all(_ORPHANS, now=tx.now if expired_by is None else expired_by, me=owner)
     if not rows:
         return 0
+    attempts: list[tuple[str, Attempt]] = []
     entries: list[LogEntry] = []
     over: list[str] = []
     again: list[str] = []
     for row in rows:
-        cause, before = Cause(row["cause"]), read_final(row["status"])
+        key, cause, before = row["delivery_id"], Cause(row["cause"]), read_final(row["status"])
+        is_over = cause is Cause.TEST
         attempt = Attempt(row["attempts_started"], cause, row["leased_at"], 0, Reason.INTERNAL, INTERRUPTED, None)
-        await append_attempts(tx, [(row["delivery_id"], attempt)])
-        final = FinalStatus.FAILED if cause is Cause.TEST else before
-        stopped = Attempt(attempt.number, cause, attempt.started_at, 0, Reason.INTERNAL, _STOPPED, None)
-        finished_at = tx.now if cause is Cause.TEST else None
-        entries.append(LogEntry(row["delivery_id"], before, final, stopped, finished_at))
-        (over if cause is Cause.TEST else again).append(row["delivery_id"])
+        attempts.append((key, attempt))
+        stopped = replace(attempt, message=_STOPPED)
+        final = FinalStatus.FAILED if is_over else before
+        entries.append(LogEntry(key, before, final, stopped, tx.now if is_over else None))
+        (over if is_over else again).append(key)
         tx.changed(row["organization_id"])
+    await append_attempts(tx, attempts)
     await move_deliveries(tx, entries)
     if over:
         await tx.run(_DELETE, ids=over)
