@@ -29,8 +29,7 @@ class Page(msgspec.Struct, Generic[Item]):
 class Threshold(msgspec.Struct):
     """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known.
 
-    `unit` is there if the tool said what the value is in. `measured` is there, and false,
-    if it is certain that nothing was measured of it: that it held proves nothing.
+    `unit`: what the value is in, if the tool said so. `measured`: false, if it is certain that nothing was measured.
     """
 
     expression: str
@@ -241,7 +240,7 @@ def page(
 
 
 def _threshold(found: runs.Threshold) -> Threshold:
-    unit = msgspec.UNSET if found.unit is None else found.unit
+    unit = found.unit or msgspec.UNSET
     return Threshold(found.expression, found.ok, found.value, unit, measured=False if found.is_empty else msgspec.UNSET)
 
 

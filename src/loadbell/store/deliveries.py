@@ -16,7 +16,7 @@ from loadbell.domain.events import Event, EventName
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.store.engine.db import Row, Transaction
 from loadbell.store.engine.statements import Statement, insert_into, unnest
-from loadbell.store.schema import deliveries, events
+from loadbell.store.schema import events
 
 EVERY_GENERATION = MAX_ID
 """Of a sweep: whatever is pending for its channel is meant, Test Hooks too, for the channel is gone."""
@@ -45,13 +45,22 @@ WITH_WORK = "deliveries d LEFT JOIN outbox o ON o.delivery_id = d.id"
 _INSERT_EVENT = Statement(
     insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload", "notice")
 )
+_INSERT_COLUMNS = {
+    "id": "text",
+    "organization_id": "bigint",
+    "project_id": "bigint",
+    "channel_id": "bigint",
+    "kind": "text",
+    "event_id": "text",
+    "event": "text",
+    "run_id": "bigint",
+    "created_at": "bigint",
+}
+_INTO = f"INSERT INTO deliveries ({', '.join(_INSERT_COLUMNS)}, status, attempt_count) "
 _INSERT = Statement(
-    insert_into(
-        deliveries,
-        *("id", "organization_id", "project_id", "channel_id", "kind", "event_id", "event", "run_id", "created_at"),
-        status=DeliveryStatus.PENDING.value,
-        attempt_count=0,
-    )
+    f"{_INTO}VALUES ({', '.join(f':{name}' for name in _INSERT_COLUMNS)}, 'pending', 0)",
+    f"{_INTO}SELECT u.*, 'pending', 0 FROM {unnest(_INSERT_COLUMNS)}",
+    columns=_INSERT_COLUMNS,
 )
 _LOCK = Statement(
     f"SELECT {COLUMNS} FROM {WITH_WORK} WHERE d.id = :id AND d.organization_id = :organization_id FOR UPDATE OF d",

@@ -19,15 +19,27 @@ from loadbell.domain.ids import Micros
 from loadbell.store.cancellation import cancel_in_line
 from loadbell.store.deliveries import as_deliveries, get_delivery, insert_deliveries, lock_log
 from loadbell.store.engine.db import Transaction
-from loadbell.store.engine.statements import Statement
+from loadbell.store.engine.statements import Statement, unnest
 from loadbell.store.ordering import leave
 
 _KEY_BITS = 2**62 - 1  # the random bits at the end of a delivery's id
 _GENERATION = "coalesce((SELECT c.generation FROM channels c WHERE c.id = {}), 0)"
+_COLUMNS = {
+    "delivery_id": "text",
+    "organization_id": "bigint",
+    "channel_id": "bigint",
+    "channel_key": "bigint",
+    "cause": "text",
+    "due_at": "bigint",
+    "after": "text",
+    "form": "text",
+}
+_INTO = f"INSERT INTO outbox ({', '.join(_COLUMNS)}, is_retry, retry_index, attempts_started, answered, generation) "
 _ENQUEUE = Statement(
-    "INSERT INTO outbox (delivery_id, organization_id, channel_id, channel_key, cause, is_retry, due_at, retry_index, "
-    "attempts_started, answered, after, form, generation) VALUES (:delivery_id, :organization_id, :channel_id, "
-    f":channel_key, :cause, 0, :due_at, 0, 0, FALSE, :after, :form, {_GENERATION.format(':channel_id')})"
+    f"{_INTO}VALUES ({', '.join(f':{name}' for name in _COLUMNS)}, 0, 0, 0, FALSE, "
+    f"{_GENERATION.format(':channel_id')})",
+    f"{_INTO}SELECT u.*, 0, 0, 0, FALSE, {_GENERATION.format('u.channel_id')} FROM {unnest(_COLUMNS)}",
+    columns=_COLUMNS,
 )
 _ENQUEUE_AGAIN = Statement(
     # What uses up no wait of the schedule counts from here, so that a receiver's limits do (domain/deliveries.py).
