@@ -123,7 +123,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 
 def _answers(client: socket.socket, count: int) -> list[bytes]:
     data = b""
-    while data.count(b" 0") < count or not data.endswith(b" 0"):
+    while data.count(b"HTTP/1.1 200 OK") < count or not data.endswith(b" 0"):
         data += client.recv(65536)
     return [part.partition(b"\r\n\r\n")[2] for part in data.split(b"HTTP/1.1 200 OK")[1:]]
 
