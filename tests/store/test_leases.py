@@ -73,7 +73,7 @@ def test_a_lease_carries_all_that_the_attempt_needs(play: Play) -> None:
 
 
 def test_a_channel_gets_its_share_only(play: Play) -> None:
-    """No more than the cap in each lane, less what is in flight there; nothing at all in a full one."""
+    """No more than the cap of each channel, less what is in flight for it; nothing at all for a full one."""
 
     async def scenario(site: Site) -> None:
         channels = [await site.channel() for _ in range(3)]
@@ -142,7 +142,7 @@ def test_the_total_is_not_exceeded(play: Play) -> None:
 
 
 def test_what_has_waited_longest_goes_first(play: Play) -> None:
-    """Lanes are served by the age of what is due in them, and so is each lane within."""
+    """Channels are served by the age of what is due for them, and so is what is due for one."""
 
     async def scenario(site: Site) -> None:
         late, early = await site.channel(enabled=False), await site.channel()

@@ -3,9 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import asyncpg
 import pytest
@@ -14,7 +12,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from loadbell.settings import Settings, load_settings
 from loadbell.store.engine import migrate as migrate_module
@@ -22,33 +19,13 @@ from loadbell.store.engine.migrate import check_postgresql, upgrade_postgresql, 
 from loadbell.store.engine.open import migrate, open_database
 from loadbell.store.engine.problems import Unreachable, WrongState
 from loadbell.store.schema import metadata
+from tests.support.inside import inside
 from tests.support.postgres import Databases
 from tests.support.stores import KEY, sqlite_path
-
-T = TypeVar("T")
 
 
 def _settings(url: str, data_dir: Path) -> Settings:
     return load_settings({"LOADBELL_DATABASE_URL": url, "LOADBELL_DATA_DIR": str(data_dir), "LOADBELL_SECRET_KEY": KEY})
-
-
-def _inside(url: str, work: Callable[[sa.Connection], T]) -> T:
-    """Runs ``work`` on a connection of SQLAlchemy's own."""
-    if url.startswith("sqlite"):
-        engine = sa.create_engine(f"sqlite:///{sqlite_path(url)}")
-        with engine.begin() as connection:
-            found = work(connection)
-        engine.dispose()
-        return found
-
-    async def on_postgresql() -> T:
-        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
-        async with engine.begin() as connection:
-            found = await connection.run_sync(work)
-        await engine.dispose()
-        return found
-
-    return asyncio.run(on_postgresql())
 
 
 def _shape(connection: sa.Connection) -> list[tuple[object, ...]]:
@@ -90,7 +67,7 @@ def _definitions(part: object) -> object:
 
 def test_the_revisions_make_the_schema_of_the_code(store_url: str) -> None:
     """Alembic finds nothing to change between a migrated database and the tables that the code names."""
-    found = _inside(store_url, lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
+    found = inside(store_url, lambda connection: compare_metadata(MigrationContext.configure(connection), metadata))
 
     assert [] == found
 
@@ -109,7 +86,7 @@ def test_a_migrated_database_equals_one_made_from_the_tables(
         metadata.create_all(connection)
         return _shape(connection)
 
-    assert _inside(fresh, make) == _inside(store_url, _shape)
+    assert inside(fresh, make) == inside(store_url, _shape)
 
 
 def test_the_former_only_failures_is_made_the_present_one(store_url: str) -> None:
@@ -142,7 +119,7 @@ def test_the_former_only_failures_is_made_the_present_one(store_url: str) -> Non
         return [json.loads(row.subscription) for row in rows]
 
     failures = {**page, "statuses": [], "only_failures": True}
-    assert [{**failures, **rest}, {**failures, "projects": [], "triggers": []}, *before[2:]] == _inside(
+    assert [{**failures, **rest}, {**failures, "projects": [], "triggers": []}, *before[2:]] == inside(
         store_url, upgraded
     )
 
@@ -151,10 +128,10 @@ def test_migrating_twice_changes_nothing(database_url: str, tmp_path: Path) -> N
     """The second time finds the work done."""
     settings = _settings(database_url, tmp_path)
     asyncio.run(migrate(settings))
-    first = _inside(database_url, _shape)
+    first = inside(database_url, _shape)
     asyncio.run(migrate(settings))
 
-    assert first == _inside(database_url, _shape)
+    assert first == inside(database_url, _shape)
 
 
 def test_migrating_at_the_same_time_is_harmless(postgres_url: str) -> None:
@@ -170,7 +147,7 @@ def test_migrating_at_the_same_time_is_harmless(postgres_url: str) -> None:
 def test_a_newer_schema_is_refused(store_url: str, tmp_path: Path) -> None:
     """A database that a newer version migrated is left alone, and the message says what to install."""
     change = sa.text("UPDATE alembic_version SET version_num = '9999'")
-    _inside(store_url, lambda connection: connection.execute(change))
+    inside(store_url, lambda connection: connection.execute(change))
     settings = _settings(store_url, tmp_path)
 
     for refused in (migrate, open_database):
@@ -197,7 +174,7 @@ def test_an_empty_sqlite_is_made_when_it_is_opened(sqlite_url: str, tmp_path: Pa
     connection.close()
 
     assert ("wal",) == mode
-    assert _inside(sqlite_url, _shape)
+    assert inside(sqlite_url, _shape)
 
 
 def test_a_file_that_is_no_database_is_refused(sqlite_url: str, tmp_path: Path) -> None:
@@ -236,7 +213,7 @@ def test_a_postgresql_migration_that_fails_leaves_no_half(postgres_url: str) -> 
     asyncio.run(prepare())
     with pytest.raises((Unreachable, WrongState)):
         asyncio.run(upgrade_postgresql(postgres_url))
-    left = _inside(
+    left = inside(
         postgres_url,
         lambda connection: connection.execute(
             sa.text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")

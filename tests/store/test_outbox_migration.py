@@ -3,22 +3,20 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from loadbell.store.engine import migrate as migrate_module
 from loadbell.store.engine.migrate import upgrade_postgresql, upgrade_sqlite
 from tests.support import processes
+from tests.support.inside import inside
 from tests.support.stores import sqlite_path
 
-T = TypeVar("T")
 FORMER = {
     "project_id": None, "kind": "webhook", "event_id": "e", "event": "test.started", "run_id": 7, "cause": "scheduled",
     "settled": None, "step": 0, "attempts_begun": 0, "answered": False, "waits_for": None, "lane": 3, "retrying": 0,
@@ -44,24 +42,6 @@ DELIVERIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 KEPT = ("organization_id", "channel_id", "cause", "resume_at", "answered", "form", "replay_id", "generation")
 LEASE = ("lease_owner", "lease_until", "leased_at")
-
-
-def _inside(url: str, work: Callable[[sa.Connection], T]) -> T:
-    if url.startswith("sqlite"):
-        engine = sa.create_engine(f"sqlite:///{sqlite_path(url)}")
-        with engine.begin() as connection:
-            found = work(connection)
-        engine.dispose()
-        return found
-
-    async def on_postgresql() -> T:
-        engine = create_async_engine(url.replace("postgresql:", "postgresql+asyncpg:"))
-        async with engine.begin() as connection:
-            found = await connection.run_sync(work)
-        await engine.dispose()
-        return found
-
-    return asyncio.run(on_postgresql())
 
 
 def _former(connection: sa.Connection) -> None:
@@ -130,21 +110,21 @@ def _check(connection: sa.Connection) -> None:
 
 def test_each_delivery_keeps_its_log_and_its_work(database_url: str) -> None:
     """Pending, waiting, retried, under way, ended in each way, redelivered and tested: nothing is lost or sent anew."""
-    _inside(database_url, _former)
+    inside(database_url, _former)
     _upgrade(database_url)
 
-    _inside(database_url, _check)
+    inside(database_url, _check)
 
 
 @pytest.mark.parametrize("words", ["INSERT INTO outbox", "ix_outbox_replay_id", "RENAME", "UPDATE alembic_version"])
 def test_a_killed_upgrade_has_changed_nothing(database_url: str, words: str) -> None:
     """A kill -9 in the middle leaves the former schema with every row; the next upgrade does all of it."""
-    _inside(database_url, _former)
-    before = _inside(database_url, lambda connection: _rows(connection, "deliveries", "id"))
+    inside(database_url, _former)
+    before = inside(database_url, lambda connection: _rows(connection, "deliveries", "id"))
     program = ["-m", "tests.support.killed_upgrade", database_url, words]
     killed = processes.start(program, env=os.environ)
 
     assert -signal.SIGKILL == killed.wait(120)
-    assert before == _inside(database_url, lambda connection: _rows(connection, "deliveries", "id"))
+    assert before == inside(database_url, lambda connection: _rows(connection, "deliveries", "id"))
     _upgrade(database_url)
-    _inside(database_url, _check)
+    inside(database_url, _check)

@@ -54,13 +54,19 @@ async def count_pending(tx: Transaction, organization_id: int, project_id: int |
     return int(row["count"])
 
 
+async def delete_work(tx: Transaction, ids: Collection[str]) -> None:
+    """Takes the work off deliveries of which this transaction has locked the rows in the outbox."""
+    if ids:
+        await tx.run(_DELETE, ids=ids)
+
+
 async def end_pending(tx: Transaction, ids: Collection[str], ending: Ending) -> list[str]:
     """Takes the work off those of the deliveries that are pending, and ends their log; gives which those were."""
     if not ids:
         return []
     pending = [row["delivery_id"] for row in await tx.all(_LOCK_PENDING, ids=ids)]
     if pending:
-        await tx.run(_DELETE, ids=pending)
+        await delete_work(tx, pending)
         await end_deliveries(tx, pending, ending)
     return pending
 

@@ -24,7 +24,7 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros
 from loadbell.domain.pace import Pace
 from loadbell.store.attempts import append_attempts
-from loadbell.store.cancellation import LOST, cancel_lost
+from loadbell.store.cancellation import LOST, cancel_lost, delete_work
 from loadbell.store.channels import read_secrets
 from loadbell.store.deliveries import (
     LogEntry,
@@ -109,7 +109,6 @@ _LOCK_LEASED = Statement(
     "SELECT delivery_id, attempts_started, lease_owner FROM outbox WHERE delivery_id IN LIST(:ids, text) "
     "AND lease_owner IS NOT NULL ORDER BY delivery_id FOR UPDATE"
 )
-_DELETE = Statement("DELETE FROM outbox WHERE delivery_id IN LIST(:ids, text)")
 _AGAIN_COLUMNS = {
     "id": "text",
     "due_at": "bigint",
@@ -333,8 +332,7 @@ async def complete(tx: Transaction, completions: Sequence[Completion]) -> int:
     again = [completion for completion in ours if completion.verdict.due_at is not None]
     over = [str(completion.leased.id) for completion in ours if completion.verdict.due_at is None]
     await tx.run_many(_DATE_AGAIN, [_again_row(completion) for completion in again])
-    if over:
-        await tx.run(_DELETE, ids=over)
+    await delete_work(tx, over)
     # An end without an answer counts as it stands: the result of an attempt whose lease was lost has ended nothing.
     released = await release(
         tx, {*over, *(str(completion.leased.id) for completion in completions if completion.answered)}
@@ -382,8 +380,7 @@ async def reap(tx: Transaction, *, owner: int, expired_by: Micros | None = None)
         tx.changed(row["organization_id"])
     await append_attempts(tx, attempts)
     await move_deliveries(tx, entries)
-    if over:
-        await tx.run(_DELETE, ids=over)
+    await delete_work(tx, over)
     if again:
         await tx.run(_TAKE_BACK, ids=again, now=tx.now)
     await cancel_lost(tx, again)
