@@ -6,8 +6,9 @@ import time
 import pytest
 
 from loadbell.domain.measurements import Measurements, build_samples, condense
+from loadbell.notify.delivery_stats import Bucket
 from loadbell.sources.k6_points import read_protobuf
-from loadbell.web.charts import build_time_series
+from loadbell.web.charts import Bar, build_bar_chart, build_time_series
 from tests.support.k6_pushes import push
 from tests.support.server import Client
 from tests.web.browser import Browser
@@ -195,3 +196,24 @@ def test_a_course_that_grows_wider_is_whole(team: Team) -> None:
     assert len(rates) in {225, 226}  # as the first moment lies in its slot
     total = sum(float(re.findall(r'class="num">([^<]*)<', row)[1]) for row in rates)
     assert pytest.approx(2700, rel=0.01) == total * 12
+
+
+def test_bars_are_stacked_from_the_ground() -> None:
+    """Each outcome as high as its share of the scale, on top of the one before; nothing is drawn for none."""
+    chart = build_bar_chart([Bucket(0), Bucket(1, delivered=4, failed=2), Bucket(2, pending=1, cancelled=7)])
+
+    assert chart.top == "10"
+    assert [(x, bucket.at, bars) for x, bucket, bars in chart.columns] == [
+        (3.33, 0, []),
+        (36.67, 1, [Bar("delivered", 61.6, 38.4), Bar("failed", 42.4, 19.2)]),
+        (70.0, 2, [Bar("pending", 90.4, 9.6), Bar("cancelled", 23.2, 67.2)]),
+    ]
+    assert chart.bar_width == 26.67
+
+
+@pytest.mark.parametrize(
+    ("count", "top"), [(0, "4"), (3, "5"), (21, "25"), (26, "50"), (1_000, "1,000"), (1_001, "2,000")]
+)
+def test_a_scale_of_counts_is_whole(count: int, top: str) -> None:
+    """It ends at a whole number that reads well, from the greatest count on."""
+    assert build_bar_chart([Bucket(0, delivered=count)]).top == top

@@ -1,7 +1,8 @@
 """
-The timeline of a run as plots: paths for an SVG of 100 by 100, drawn here so that they need no script and change live.
+Charts as shapes for an SVG of 100 by 100, drawn here so that they need no script and change live.
 
-One scale a plot; the labels are text beside it. The table under the plots has the same figures.
+The timeline of a run is plots of lines, the delivery log a plot of stacked bars. One scale a plot; the labels are text
+beside it. The table under the plots has the same figures.
 """
 
 import math
@@ -13,9 +14,11 @@ from msgspec.structs import replace
 from loadbell.domain.measurements import Measurements, Sample
 from loadbell.domain.metrics import format_milliseconds
 from loadbell.domain.thresholds import parse_expression
+from loadbell.notify.delivery_stats import Bucket
 
 _TOP = 4.0  # room above the greatest value
 _ROUND_STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+_BAR_WIDTH = 0.8  # of the room that a bucket has
 _P95 = 95.0
 _MIN_SAMPLES = 2  # steps that make a line
 _TIMED = {
@@ -58,6 +61,42 @@ class TimeSeries:
     width: int  #: seconds of a step
     timed: str  #: whose time was taken
     left_out: int  #: points of further metrics, for which there was no room
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One outcome of a bucket: which (a field of ``Bucket``), from where down and how high."""
+
+    outcome: str
+    y: float
+    height: float
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Deliveries over time: a column of stacked bars a bucket, oldest first."""
+
+    columns: Sequence[tuple[float, Bucket, Sequence[Bar]]]  #: the left edge, what is counted, the bars from the ground
+    bar_width: float
+    top: str  #: the greatest value of the scale
+
+
+def build_bar_chart(buckets: Sequence[Bucket]) -> BarChart:
+    """The outcomes of each bucket on top of one another; an outcome without deliveries has no bar."""
+    outcomes = ("delivered", "failed", "pending", "cancelled")
+    counts = [[(outcome, getattr(bucket, outcome)) for outcome in outcomes] for bucket in buckets]
+    top = _round_up_count(max(sum(count for _, count in column) for column in counts))
+    room = 100.0 / len(buckets)
+    columns = []
+    for position, (bucket, column) in enumerate(zip(buckets, counts, strict=True)):
+        bars, y = [], 100.0
+        for outcome, count in column:
+            height = 100.0 - _y_position(count, top)
+            y -= height
+            if count:
+                bars.append(Bar(outcome, round(y, 2), round(height, 2)))
+        columns.append((round(room * (position + (1 - _BAR_WIDTH) / 2), 2), bucket, bars))
+    return BarChart(columns, round(room * _BAR_WIDTH, 2), f"{top:,}")
 
 
 def build_time_series(measured: Measurements | None, samples: Sequence[Sample], *, ended: bool) -> TimeSeries | None:
@@ -159,6 +198,11 @@ def _round_up(value: float) -> float:
         return 1.0
     size = 10.0 ** math.floor(math.log10(value))
     return next((one * size for one in _ROUND_STEPS if one * size >= value), 10 * size)
+
+
+def _round_up_count(value: int) -> int:
+    """The next whole figure that reads well; half of it, too, from 4 on."""
+    return max(4, math.ceil(_round_up(value)))
 
 
 def _limit(measured: Measurements) -> float | None:

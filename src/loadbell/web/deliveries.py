@@ -21,6 +21,7 @@ from loadbell.entry.path_ids import parse_integer_id
 from loadbell.notify import channels, deliveries, delivery_stats
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.advice import ADVICE
+from loadbell.web.charts import BarChart, build_bar_chart
 from loadbell.web.datetimes import parse_datetime
 from loadbell.web.page import PageRequest
 from loadbell.web.rendering import render_part
@@ -80,6 +81,11 @@ class DeliveryListView:
     paused: frozenset[int]
     outcomes: delivery_stats.Outcomes
     following: UUID | None
+
+    @property
+    def chart(self) -> BarChart:
+        """The outcomes as a chart."""
+        return build_bar_chart(self.outcomes.buckets)
 
 
 @dataclass(frozen=True)
