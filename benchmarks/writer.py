@@ -18,9 +18,8 @@ from typing import Any
 
 from loadbell.accounts import organizations, projects
 from loadbell.domain.orgs import Scope
-from loadbell.notify.channels import delete_channel
+from loadbell.notify.channels import Held, delete_channel, pause, resume
 from loadbell.notify.replay import start_replay
-from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import Sweeper
 from loadbell.notify.worker.due_times import DueTimes
 from loadbell.store.clock_steps import follow_step_back

@@ -41,6 +41,7 @@ WORDS = {
     "GaveUp": "CommandError",
     "Happening": "RoutingFacts",
     "OpenCall": "PublicRequest",
+    "Pace": "TokenBucket",
     "PersonalCall": "SessionRequest",
     "Standing": "…Health, …State or …View",
     "Wanted": "…Filter",

@@ -7,7 +7,7 @@ from loadbell.accounts.password_resets import complete_reset
 from loadbell.accounts.rate_limit import Bucket, take_tokens
 from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement
 from loadbell.store.password_resets import delete_resets, insert_reset
@@ -56,12 +56,12 @@ def test_an_attempt_that_waits_for_its_turn_holds_no_bucket_of_others(play_on_po
     """Full buckets are removed after the turns were taken, whose order keeps attempts from waiting in a circle."""
 
     async def scenario(site: Site) -> None:
-        mine, full = (Bucket(Pace(SECOND, 5), (word,)) for word in ("mine", "full"))
-        await site.do(take_token, full.key, full.pace)
+        mine, full = (Bucket(TokenBucket(SECOND, 5), (word,)) for word in ("mine", "full"))
+        await site.do(take_token, full.key, full.limit)
         site.clock.advance(60 * SECOND)
 
         async def hold(tx: Transaction) -> asyncio.Task[None]:
-            await take_token(tx, mine.key, mine.pace)
+            await take_token(tx, mine.key, mine.limit)
             attempt = asyncio.create_task(site.database.write(lambda tx: take_tokens(tx, [mine])))
             await _somebody_waits(site)
             assert await tx.all(

@@ -335,13 +335,13 @@ def test_what_is_left_of_a_rate_holds_up_nothing() -> None:
     assert 2 * SECOND == CHANNEL.judge(answer(429, headers={**rates, "Retry-After": "2"}), NOW).retry_after
 
 
-def test_the_pace_keeps_the_documented_rate_from_any_start() -> None:
+def test_the_rate_limit_keeps_the_documented_rate_from_any_start() -> None:
     """However the messages wait, no minute holds more than thirty."""
-    pace, full_at, sent = CHANNEL.pace, 0, list[int]()
-    assert pace is not None
+    rate_limit, full_at, sent = CHANNEL.rate_limit, 0, list[int]()
+    assert rate_limit is not None
     for now in range(0, 200 * SECOND, SECOND // 10):
-        allowed = pace.allowed(full_at, now)
-        full_at = pace.after(full_at, now, allowed)
+        allowed = rate_limit.allowed(full_at, now)
+        full_at = rate_limit.after(full_at, now, allowed)
         sent += [now] * allowed
 
     assert 30 == max(sum(start <= number <= start + 60 * SECOND for number in sent) for start in sent)

@@ -8,7 +8,7 @@ import pytest
 from loadbell.domain.errors import Conflict, IllegalMove
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import deliveries, resuming
+from loadbell.notify import channels, deliveries
 from loadbell.notify.channels import delete_channel, update_channel
 from loadbell.store.engine.db import Transaction
 from loadbell.testing.receiver import ScriptedReceiver, close, hang, respond
@@ -53,7 +53,7 @@ def test_redelivering_what_failed(store_url: str, status: int, end: str) -> None
             (before,) = await wait_for_status(site, "failed")
             with pytest.raises(Conflict, match="paused"):
                 await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
-            await site.do(resuming.resume, site.owner, before["channel_id"], resuming.Held.DROP)
+            await site.do(channels.resume, site.owner, before["channel_id"], channels.Held.DROP)
             await site.do(deliveries.redeliver, site.owner, UUID(before["id"]))
             await wait_for_rows(site, lambda rows: rows[0]["attempts_started"] == 2 and rows[0]["status"] == end)
             (after,) = await wait_for_status(site, end)

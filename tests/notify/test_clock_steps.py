@@ -8,7 +8,7 @@ import pytest
 
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.notify.worker.due_times import BATCH, DueTimes
 from loadbell.store.clock_steps import follow_step_back, skip_gap
 from loadbell.store.engine.db import Database, Work
@@ -289,10 +289,10 @@ def test_a_clock_that_is_set_back_locks_nobody_out(play: Play) -> None:
     """Who had one turn left to try a password may try again when the bucket has filled from empty, at the latest."""
 
     async def scenario(site: Site) -> None:
-        pace = Pace(60 * SECOND, burst=2)
-        taken = [await site.do(take_token, "key", pace) for _ in range(3)]
+        bucket = TokenBucket(60 * SECOND, burst=2)
+        taken = [await site.do(take_token, "key", bucket) for _ in range(3)]
         site.clock.advance(-400 * DAY)
-        waits = await site.do(take_token, "key", pace)
+        waits = await site.do(take_token, "key", bucket)
 
         assert [0, 0, 60 * SECOND] == taken
         assert 60 * SECOND == waits

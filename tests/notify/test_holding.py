@@ -10,7 +10,7 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
-from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.channels import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.store import pauses
 from loadbell.store.channels import Throttle, throttle_channels

@@ -10,8 +10,7 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import Result, Trigger
 from loadbell.notify import deliveries
-from loadbell.notify.channels import update_channel
-from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.channels import Held, pause, resume, update_channel
 from loadbell.notify.worker.channel_health import apply_results
 from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.engine.db import Row, Transaction

@@ -10,7 +10,7 @@ from loadbell.domain.channels import Subscription
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND
 from loadbell.notify import deliveries
-from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.channels import Held, pause, resume
 from loadbell.notify.worker.capacity import MAX_PER_CHANNEL
 from loadbell.testing import Behaviour, FakeHipChat, FakeSlack, ScriptedReceiver, hang, respond
 from tests.support.leasing import delivery_rows

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from loadbell.domain.ids import SECOND
-from loadbell.notify import deliveries, resuming
+from loadbell.notify import channels, deliveries
 from loadbell.notify.channels import update_channel
 from loadbell.notify.worker import capacity, loop
 from loadbell.testing.receiver import ScriptedReceiver, hang
@@ -114,9 +114,9 @@ async def _test(site: Site, channel: int, _delivery: UUID) -> None:
 
 
 async def _resume(site: Site, channel: int, _delivery: UUID) -> None:
-    await site.do(resuming.pause, site.owner, channel)
+    await site.do(channels.pause, site.owner, channel)
     await site.run()
-    await site.do(resuming.resume, site.owner, channel, resuming.Held.DELIVER)
+    await site.do(channels.resume, site.owner, channel, channels.Held.DELIVER)
 
 
 async def _change(site: Site, channel: int, _delivery: UUID) -> None:

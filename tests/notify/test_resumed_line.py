@@ -11,7 +11,7 @@ from loadbell.domain.deliveries import Delivery
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
-from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.channels import Held, pause, resume
 from loadbell.store.cancellation import cancel_one
 from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement

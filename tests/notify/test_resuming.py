@@ -13,8 +13,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
-from loadbell.notify.channels import get_channel
-from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.channels import Held, get_channel, pause, resume
 from loadbell.store.channels import Throttle, throttle_channels
 from tests.support.leasing import (
     BROKEN,

@@ -12,8 +12,7 @@ from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
-from loadbell.notify.channels import delete_channel, get_channel
-from loadbell.notify.resuming import Held, pause, resume
+from loadbell.notify.channels import Held, delete_channel, get_channel, pause, resume
 from loadbell.notify.sweeper import Sweeper
 from loadbell.runs.lifecycle import get_run, list_runs
 from loadbell.store.idempotency import RETENTION, claim_key

@@ -16,9 +16,8 @@ from loadbell.domain.events import EventName
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import Run, RunStatus
 from loadbell.notify import deliveries
-from loadbell.notify.channels import delete_channel
+from loadbell.notify.channels import Held, delete_channel, pause, resume
 from loadbell.notify.replay import MAX_PENDING, Replayer, start_replay
-from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.deliveries import read_final

@@ -10,7 +10,7 @@ import pytest
 from loadbell.accounts.members import remove_member
 from loadbell.domain.orgs import Role
 from loadbell.domain.runs import RunStatus
-from loadbell.notify import deliveries, resuming
+from loadbell.notify import channels, deliveries
 from loadbell.runs.lifecycle import abort_run, end_silent_run, heartbeat
 from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.engine.statements import Statement
@@ -190,7 +190,7 @@ async def _channel(site: Site) -> None:
 
 async def _pause(site: Site) -> None:
     channel = await site.channel()
-    await site.do(resuming.pause, site.owner, channel.id)
+    await site.do(channels.pause, site.owner, channel.id)
 
 
 @pytest.mark.parametrize(

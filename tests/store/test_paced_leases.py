@@ -5,21 +5,21 @@ from dataclasses import replace
 
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.leasing import LeaseResult, lease_due
 from tests.support.leasing import LEASE, completion, lease, limited, record
 from tests.support.stores import Play, Site
 
-PACE = Pace(interval=SECOND, burst=3)
+RATE_LIMIT = TokenBucket(interval=SECOND, burst=3)
 
 
 async def _lease(site: Site, *, owner: int = 1, is_retry: bool = False) -> LeaseResult:
-    room = Room(100, 100, {}, paces={ChannelKind("webhook"): PACE})
+    room = Room(100, 100, {}, rate_limits={ChannelKind("webhook"): RATE_LIMIT})
     return await site.do(lease_due, is_retry=is_retry, room=room, owner=owner, until=site.clock.now + LEASE)
 
 
-def test_a_burst_goes_at_once_and_the_rest_at_the_pace(play: Play) -> None:
+def test_a_burst_goes_at_once_and_the_rest_at_the_rate(play: Play) -> None:
     """Of seven that are due together three are leased now and one each second; the look says when the next one is."""
 
     async def scenario(site: Site) -> None:
@@ -51,7 +51,7 @@ def test_two_workers_share_one_bucket(play: Play) -> None:
             await site.run()
         looks = await asyncio.gather(*(_lease(site, owner=owner) for owner in range(1, 6)))
 
-        assert sum(len(lease_result.leased) for lease_result in looks) == PACE.burst
+        assert sum(len(lease_result.leased) for lease_result in looks) == RATE_LIMIT.burst
         assert all(
             lease_result.next_due is not None and lease_result.next_due <= site.clock.now + SECOND
             for lease_result in looks
@@ -68,7 +68,7 @@ def test_after_a_refusal_the_channel_begins_with_one(play: Play) -> None:
         for _ in range(5):
             await site.run()
         first, *_ = (await _lease(site)).leased
-        refused = replace(completion(site, first, limited(10)), pace=PACE)
+        refused = replace(completion(site, first, limited(10)), rate_limit=RATE_LIMIT)
         await record(site, refused)
         site.clock.advance(10 * SECOND - 1)
         early = await _lease(site)

@@ -14,9 +14,9 @@ from loadbell.domain.deliveries import Delivery
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.retry import RetrySchedule
 from loadbell.domain.runs import RunStatus
-from loadbell.notify.channels import get_channel, update_channel, waiting_channels
+from loadbell.notify.channel_notices import waiting_channels
+from loadbell.notify.channels import Held, get_channel, pause, resume, update_channel
 from loadbell.notify.deliveries import get_delivery, list_log, redeliver
-from loadbell.notify.resuming import Held, pause, resume
 from loadbell.notify.sweeper import expire_held, find_late
 from loadbell.outbound.messages import NoReply, Reply
 from tests.support.leasing import BROKEN, LIMITED, OK, SILENT, attempts, completion, lease, lease_all, limited, record

@@ -49,9 +49,9 @@ def _describe(kind: ChannelKind) -> Iterator[str]:
     yield from ("", "| setting | value | what it is |", "| --- | --- | --- |")
     yield from (_row(setting) for setting in list_settings(kind))
     yield ""
-    if channel.pace is not None:
-        spacing = f"{channel.pace.interval / SECOND:g} s"
-        yield f"Messages go out one every {spacing}, after a burst of {channel.pace.burst}; what comes faster waits."
+    if (limit := channel.rate_limit) is not None:
+        spacing = f"{limit.interval / SECOND:g} s"
+        yield f"Messages go out one every {spacing}, after a burst of {limit.burst}; what comes faster waits."
         yield ""
 
 

@@ -16,11 +16,11 @@ from loadbell.accounts.rate_limit import Bucket, network_of, return_tokens, take
 from loadbell.accounts.sessions import NewSession, start_session
 from loadbell.domain.errors import Conflict, FieldError, Invalid
 from loadbell.domain.ids import SECOND
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.organizations import has_user
 
-CODES_PER_NETWORK = Pace(60 * SECOND, 5)
+CODES_PER_NETWORK = TokenBucket(60 * SECOND, 5)
 
 _GROUP = 4
 _GROUPS = 3  # 60 bits: not to be guessed at this pace, and short enough to be typed

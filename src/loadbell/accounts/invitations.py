@@ -12,8 +12,8 @@ from loadbell.accounts.tokens import issue_token
 from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros, to_datetime
 from loadbell.domain.orgs import Action, Invitation, Principal, Role, Scope
-from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Trigger
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store import invitations as store
 from loadbell.store.audit import append_account_entry, append_entry
 from loadbell.store.engine.db import Database, Transaction
@@ -31,8 +31,8 @@ from loadbell.store.users import UserRow, find_user_by_email, insert_user, lock_
 
 LIFETIME: Micros = 7 * 86_400 * SECOND
 MAX_NAME_LENGTH = 200
-PER_ORGANIZATION = Pace(60 * SECOND, 30)
-PER_RECIPIENT = Pace(3600 * SECOND, 5)
+PER_ORGANIZATION = TokenBucket(60 * SECOND, 30)
+PER_RECIPIENT = TokenBucket(3600 * SECOND, 5)
 """Over all organizations: so that nobody's mailbox is filled through this server."""
 
 _MAX_NAME_LENGTH_IN_SUBJECT = 60

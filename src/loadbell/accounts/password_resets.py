@@ -9,7 +9,7 @@ from loadbell.accounts.rate_limit import Bucket, network_of, take_tokens
 from loadbell.accounts.sessions import SESSION_LIFETIME, end_all_sessions
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store import password_resets as store
 from loadbell.store.audit import append_account_entry
 from loadbell.store.engine.db import Database, Transaction
@@ -21,9 +21,9 @@ LIFETIME: Micros = 3600 * SECOND
 MIN_ANSWER_S = 0.25
 """After which asking is answered: longer than what is done for a known address and not for an unknown one."""
 
-PER_NETWORK_AND_USER = Pace(300 * SECOND, 3)
-PER_NETWORK = Pace(60 * SECOND, 20)
-PER_USER = Pace(600 * SECOND, 10)
+PER_NETWORK_AND_USER = TokenBucket(300 * SECOND, 3)
+PER_NETWORK = TokenBucket(60 * SECOND, 20)
+PER_USER = TokenBucket(600 * SECOND, 10)
 
 
 async def request_reset(

@@ -9,16 +9,16 @@ from ipaddress import IPv6Address, ip_address
 from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import SECOND
 from loadbell.domain.notices import format_span
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store.engine.db import Transaction
 from loadbell.store.rate_limits import delete_full_buckets, return_token, take_token
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """One turn of ``pace`` in the bucket of everybody who comes with these words, such as a kind and an address."""
+    """One token of ``limit``: the bucket of everybody who comes with these words, such as a kind and an address."""
 
-    pace: Pace
+    limit: TokenBucket
     key_parts: tuple[str, ...]
 
     @cached_property
@@ -33,7 +33,9 @@ async def take_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
     Raises:
         RateLimited: one of them is not to be had now. The transaction must end with it: then none is taken.
     """
-    wait = max([await take_token(tx, turn.key, turn.pace) for turn in sorted(buckets, key=lambda turn: turn.key)])
+    wait = max(
+        [await take_token(tx, bucket.key, bucket.limit) for bucket in sorted(buckets, key=lambda bucket: bucket.key)]
+    )
     await delete_full_buckets(tx)  # afterwards: what it deletes it holds, whatever its key
     if wait:
         seconds = -(-wait // SECOND)
@@ -42,8 +44,8 @@ async def take_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
 
 async def return_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
     """Undoes :func:`take_tokens`, in a transaction of its own."""
-    for turn in sorted(buckets, key=lambda turn: turn.key):
-        await return_token(tx, turn.key, turn.pace)
+    for bucket in sorted(buckets, key=lambda bucket: bucket.key):
+        await return_token(tx, bucket.key, bucket.limit)
 
 
 def network_of(address: str | None) -> str:

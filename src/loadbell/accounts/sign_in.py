@@ -7,14 +7,14 @@ from loadbell.accounts.rate_limit import Bucket, network_of, return_tokens, take
 from loadbell.accounts.sessions import SESSION_LIFETIME, NewSession, start_session
 from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store.engine.db import Database, Transaction
 from loadbell.store.sessions import list_addresses
 from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_password
 
-PER_NETWORK_AND_USER = Pace(60 * SECOND, 5)
-PER_NETWORK = Pace(6 * SECOND, 50)
-PER_USER = Pace(60 * SECOND, 100)
+PER_NETWORK_AND_USER = TokenBucket(60 * SECOND, 5)
+PER_NETWORK = TokenBucket(6 * SECOND, 50)
+PER_USER = TokenBucket(60 * SECOND, 100)
 
 _WRONG_CREDENTIALS = "The e-mail address or the password is wrong. Correct it, or have the password reset."
 

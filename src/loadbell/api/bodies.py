@@ -14,7 +14,7 @@ from loadbell.domain.run_times import MAX_DURATION
 from loadbell.entry.fields import convert_fields
 from loadbell.entry.paging import PageQuery
 from loadbell.entry.path_ids import check_id
-from loadbell.notify.resuming import Held
+from loadbell.notify.channels import Held
 from loadbell.runs.lifecycle import NewRun, Report
 
 RunName = Annotated[str, msgspec.Meta(min_length=1, max_length=10_000)]

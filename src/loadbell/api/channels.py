@@ -14,7 +14,7 @@ from loadbell.domain.orgs import Principal
 from loadbell.entry.paging import PageQuery
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest
-from loadbell.notify import channels, deliveries, resuming, rotation
+from loadbell.notify import channels, deliveries
 from loadbell.store.unit_of_work import UnitOfWork
 
 _TESTED = {200: answers.DeliveryWithAttempts, 202: answers.DeliveryWithAttempts}
@@ -106,21 +106,21 @@ async def rotate_secret(
     unit: UnitOfWork[Principal], channel_id: int, body: bodies.RotationBody
 ) -> answers.RotatedSecret:
     """Makes a new signing secret, shown this once. The former ones sign beside it until the overlap is over."""
-    overlap = rotation.DEFAULT_OVERLAP if body.overlap is None else body.overlap
-    secret, until = await rotation.rotate_secret(unit, channel_id, overlap)
+    overlap = channels.DEFAULT_OVERLAP if body.overlap is None else body.overlap
+    secret, until = await channels.rotate_secret(unit, channel_id, overlap)
     return answers.RotatedSecret(secret, rfc3339(until))
 
 
 @route("POST", "/channels/{channel_id}/pause", "Pause a channel", refusals=(404,))
 async def pause_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers.Channel:
     """Sends nothing but Test Hooks from now on, and goes on collecting. A paused channel stays as it is."""
-    return answers.channel(await resuming.pause(unit, channel_id), unit.principal, unit.now)
+    return answers.channel(await channels.pause(unit, channel_id), unit.principal, unit.now)
 
 
 @route("POST", "/channels/{channel_id}/resume", "Resume a channel", refusals=(404,))
 async def resume_channel(unit: UnitOfWork[Principal], channel_id: int, body: bodies.ResumeBody) -> answers.Channel:
     """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
-    return answers.channel(await resuming.resume(unit, channel_id, body.held), unit.principal, unit.now)
+    return answers.channel(await channels.resume(unit, channel_id, body.held), unit.principal, unit.now)
 
 
 async def _test_saved(unit: UnitOfWork[Principal], limit: RateLimit, channel_id: int) -> UUID:

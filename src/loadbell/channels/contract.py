@@ -19,7 +19,7 @@ from loadbell.domain.deliveries import Outcome
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros
 from loadbell.domain.notices import Notice
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.outbound.messages import Message, Reply
 
 USER_AGENT = "LoadImpactWebHook"
@@ -87,7 +87,7 @@ class ChannelType(Protocol[SettingsT]):
     steps: ClassVar[tuple[str, ...]]  #: how a person comes by the settings, one sentence each
     signs: ClassVar[bool] = False  #: whether channels of this kind have signing secrets
     sends_payload: ClassVar[bool] = False  #: whether the body of its requests is the event's payload, byte for byte
-    pace: ClassVar[Pace | None] = None  #: the rate that the provider documents, kept for each channel
+    rate_limit: ClassVar[TokenBucket | None] = None  #: the rate that the provider documents, kept for each channel
 
     @property
     def settings_type(self) -> type[SettingsT]:

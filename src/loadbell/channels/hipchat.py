@@ -24,8 +24,8 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Fact, Notice, Tone, format_instant
-from loadbell.domain.pace import Pace
 from loadbell.domain.runs import Link
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.outbound.messages import Message, Reply
 
 SENDER = "loadbell"
@@ -92,7 +92,7 @@ class HipChat(ChannelType[HipChatSettings]):
         "Press Test Hook to see a message arrive, then Save.",
     )
     # 30 messages a minute for a room. Five at once and 25 in the minute after them are 30, whenever the minute begins.
-    pace: ClassVar[Pace | None] = Pace(2_400_000, burst=5)
+    rate_limit: ClassVar[TokenBucket | None] = TokenBucket(2_400_000, burst=5)
 
     @property
     def settings_type(self) -> type[HipChatSettings]:

@@ -26,9 +26,9 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import Outcome, Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.notices import Fact, Notice, Tone, format_instant
-from loadbell.domain.pace import Pace
 from loadbell.domain.retry import parse_retry_after
 from loadbell.domain.runs import Link
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.outbound.messages import Message, Reply
 
 MAX_HEADER_LENGTH = 150  # Slack's own limit
@@ -110,7 +110,7 @@ class Slack(ChannelType[SlackSettings]):
         "Press Test Hook to see a message arrive, then Save.",
     )
     # One message a second, "short bursts" allowed; what a burst may be is not said.
-    pace: ClassVar[Pace | None] = Pace(SECOND, burst=4)
+    rate_limit: ClassVar[TokenBucket | None] = TokenBucket(SECOND, burst=4)
 
     @property
     def settings_type(self) -> type[SlackSettings]:

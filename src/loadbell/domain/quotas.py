@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from loadbell.domain.ids import SECOND
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 
 QuotaName = Literal["channels", "projects", "tokens", "invitations", "members"]
 """What is counted in an organization, by the name of its quota."""
@@ -32,12 +32,12 @@ class Quotas:
     test_hooks_per_minute: int = 600
 
     @property
-    def report_rate(self) -> Pace:
+    def report_rate(self) -> TokenBucket:
         """How fast one token may report runs: a whole minute's worth at once after a rest."""
         return _rate(self.reports_per_minute)
 
     @property
-    def test_hook_rate(self) -> Pace:
+    def test_hook_rate(self) -> TokenBucket:
         """How fast one organization may press Test Hook."""
         return _rate(self.test_hooks_per_minute)
 
@@ -45,8 +45,8 @@ class Quotas:
 DEFAULT_QUOTAS = Quotas()
 
 
-def _rate(per_minute: int) -> Pace:
-    return Pace(max(60 * SECOND // per_minute, 1), per_minute)
+def _rate(per_minute: int) -> TokenBucket:
+    return TokenBucket(max(60 * SECOND // per_minute, 1), per_minute)
 
 
 def quota_error(name: QuotaName, most: int) -> str:

@@ -2,7 +2,7 @@
 
 from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import Micros
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 
 _MAX_BUCKETS = 10_000
 
@@ -13,8 +13,8 @@ class RateLimit:
     Buckets that are full are forgotten: one that is not there is full, too.
     """
 
-    def __init__(self, pace: Pace, message: str) -> None:
-        self._pace = pace
+    def __init__(self, bucket: TokenBucket, message: str) -> None:
+        self._bucket = bucket
         self._message = message
         self._full_at: dict[int, Micros] = {}
 
@@ -27,26 +27,26 @@ class RateLimit:
         if key is None:
             return
         full_at = self._full_at.get(key, 0)
-        if not self._pace.allowed(full_at, now):
-            raise RateLimited(self._message, self._pace.next_at(full_at) - now)
+        if not self._bucket.allowed(full_at, now):
+            raise RateLimited(self._message, self._bucket.next_at(full_at) - now)
         if len(self._full_at) >= _MAX_BUCKETS:
             self._full_at = {number: instant for number, instant in self._full_at.items() if instant > now}
-        self._full_at[key] = self._pace.after(full_at, now, 1)
+        self._full_at[key] = self._bucket.after(full_at, now, 1)
 
 
-def make_report_limit(pace: Pace) -> RateLimit:
+def make_report_limit(bucket: TokenBucket) -> RateLimit:
     """The limit of the reports of each token."""
     return RateLimit(
-        pace,
-        f"This token reports more than {pace.burst:,} times a minute. Send the same report again after the time in "
+        bucket,
+        f"This token reports more than {bucket.burst:,} times a minute. Send the same report again after the time in "
         "Retry-After, or ask the operator of this server to raise LOADBELL_MAX_RUN_REPORTS_PER_MINUTE.",
     )
 
 
-def make_test_hook_limit(pace: Pace) -> RateLimit:
+def make_test_hook_limit(bucket: TokenBucket) -> RateLimit:
     """The limit of the Test Hooks of each organization."""
     return RateLimit(
-        pace,
-        f"This organization presses Test Hook more than {pace.burst:,} times a minute. Try again after a moment, or "
+        bucket,
+        f"This organization presses Test Hook more than {bucket.burst:,} times a minute. Try again after a moment, or "
         "ask the operator of this server to raise LOADBELL_MAX_TEST_HOOKS_PER_MINUTE.",
     )

@@ -1,37 +1,44 @@
 """Use cases on channels: where an organization wants to be told. Settings are checked here, before they are stored."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
 from loadbell.channels import channel_type, channel_types
 from loadbell.channels.settings import masked_settings, parse_settings, stored_settings
 from loadbell.domain.changes import diff_fields
-from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription, Waiting
-from loadbell.domain.errors import FieldError, Invalid, NotFound
-from loadbell.domain.ids import SECOND, Micros, rfc3339
+from loadbell.domain.channels import MAX_OVERLAP, Channel, ChannelKind, SigningSecret, Subscription, rotate_secrets
+from loadbell.domain.errors import Conflict, FieldError, Invalid, NotFound
+from loadbell.domain.ids import Micros, rfc3339
 from loadbell.domain.orgs import Action, Principal
+from loadbell.domain.retry import parse_duration
 from loadbell.outbound.addresses import AddressPolicy, check_url
 from loadbell.outbound.signing import new_secret
 from loadbell.outbound.urls import has_other_host
 from loadbell.store import channels as store
+from loadbell.store import pauses
 from loadbell.store.audit import append_entry
 from loadbell.store.cancellation import CHANNEL_DELETED
-from loadbell.store.delivery_stats import count_held
 from loadbell.store.engine.db import Transaction
-from loadbell.store.organizations import project_ids
+from loadbell.store.organizations import organization_names, project_ids
 from loadbell.store.quotas import require_quota
-from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel
+from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel, sweep_held
 from loadbell.store.unit_of_work import UnitOfWork
 
-MAX_PAUSED = 20
-"""Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
+DEFAULT_OVERLAP = "24h"
+"""How long former signing secrets sign beside a new one, if nothing else is said."""
 
-WAITING_NOTICE_AFTER: Micros = 15 * 60 * SECOND
-"""A channel that has waited for so long, and still does, is told of on every page."""
-
+_DROPPED = "The channel was resumed without what it had held. Redeliver this if it is still of use."
 _SETTINGS = "settings."  # in an audit entry, before the name of one
+
+
+class Held(StrEnum):
+    """What becomes of all that a paused channel has collected, when it is resumed."""
+
+    DELIVER = "deliver"  #: sent, one after the other in the order of the events
+    DROP = "drop"  #: cancelled
 
 
 async def create_channel(  # noqa: PLR0913 - one argument for each property
@@ -131,52 +138,6 @@ async def list_channel_names(
     return {one.id: one for one in await store.list_names(unit.tx, unit.principal.organization_id, ids)} if ids else {}
 
 
-@dataclass(frozen=True)
-class PausedNotice:
-    """A channel that sends nothing until a person resumes it, why, and how many deliveries wait in it."""
-
-    id: int
-    name: str
-    kind: ChannelKind
-    since: Micros
-    reason: str
-    held: int  #: up to ``store.delivery_stats.HELD_COUNTED``
-
-
-async def paused_channels(unit: UnitOfWork[Principal]) -> list[PausedNotice]:
-    """The paused channels of the organization, up to ``MAX_PAUSED``, the last paused first."""
-    unit.principal.require(Action.READ_CHANNELS)
-    found = await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MAX_PAUSED)
-    return [
-        PausedNotice(one.id, one.name, one.kind, one.since, one.reason, await count_held(unit.tx, one.id))
-        for one in found
-    ]
-
-
-@dataclass(frozen=True)
-class WaitingNotice:
-    """A channel that makes no attempt for now, because of its receiver."""
-
-    id: int
-    name: str
-    wait: Waiting
-
-
-async def waiting_channels(unit: UnitOfWork[Principal]) -> list[WaitingNotice]:
-    """The channels that have waited for ``WAITING_NOTICE_AFTER`` or longer, up to ``MAX_PAUSED``, newest first."""
-    unit.principal.require(Action.READ_CHANNELS)
-    found = await store.waiting_channels(
-        unit.tx, unit.principal.organization_id, before=unit.now - WAITING_NOTICE_AFTER, limit=MAX_PAUSED
-    )
-    return [WaitingNotice(*one) for one in found]
-
-
-async def list_paused_names(unit: UnitOfWork[Principal]) -> list[str]:
-    """The names of the organization's paused channels, up to ``MAX_PAUSED``: no more than whoever reports needs."""
-    unit.principal.require(Action.REPORT_RUNS)
-    return [one.name for one in await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MAX_PAUSED)]
-
-
 async def update_channel(  # noqa: PLR0913 - one argument for each property
     unit: UnitOfWork[Principal],
     channel_id: int,
@@ -225,6 +186,71 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
         ends = {**audit_name(channel), "previous_expires_at": rfc3339(unit.now)}
         await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", ends)
     return channel, secret
+
+
+async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: str) -> tuple[str, Micros]:
+    """Gives the channel a new signing secret; gives it, this once, and until when the former ones sign beside it.
+
+    ``overlap`` is a duration from ``0s`` to ``7d``.
+
+    Raises:
+        NotFound: the channel is not of the asker's organization.
+        Invalid: ``overlap`` is no such duration.
+        Conflict: channels of this kind don't sign, or too many secrets would be live.
+    """
+    channel = await lock_channel(unit, channel_id)
+    kind = channel_type(channel.kind)
+    if not kind.signs:
+        raise Conflict(f"A {kind.title} channel has no signing secret. There is nothing to rotate.")
+    until = unit.now + _overlap(overlap)
+    fresh = new_secret(unit.random)
+    kept = rotate_secrets(await store.signing_secrets(unit.tx, channel_id), fresh, until=until, now=unit.now)
+    await store.save_signing_secrets(unit.tx, channel_id, kept)
+    changes = {"previous_expires_at": rfc3339(until)}
+    await append_entry(unit.tx, unit.principal, "channel.secret_rotated", f"channel {channel_id}", changes)
+    return fresh, until
+
+
+async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
+    """Lets the channel send nothing but Test Hooks; it goes on collecting. A paused one stays as it is.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+    """
+    await lock_channel(unit, channel_id)
+    _, text = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
+    reason = f"Paused by {text or 'hand'}."
+    if await pauses.pause_channel(unit.tx, channel_id, reason):
+        changes = diff_fields({"paused_reason": None}, {"paused_reason": reason})
+        await append_entry(unit.tx, unit.principal, "channel.paused", f"channel {channel_id}", changes)
+    return await get_channel(unit, channel_id)
+
+
+async def resume(unit: UnitOfWork[Principal], channel_id: int, held: Held) -> Channel:
+    """Lets the channel send again, and delivers or drops what it has held. One that is not paused stays as it is.
+
+    When it holds very many, it sends again once a sweep has been through all of them.
+
+    Raises:
+        NotFound: it is not of the asker's organization.
+    """
+    channel = await lock_channel(unit, channel_id)
+    if channel.paused_reason is None:
+        return channel
+    rate_limit = channel_type(channel.kind).rate_limit
+    await pauses.resume_channel(
+        unit.tx, channel_id, bucket_full_at=0 if rate_limit is None else rate_limit.drained(unit.now)
+    )
+    drop = _DROPPED if held is Held.DROP else None
+    count, were_all = await sweep_held(unit.tx, unit.principal.organization_id, channel_id, drop=drop)
+    unit.tx.wake_workers()
+    changes = {
+        **diff_fields({"paused_reason": channel.paused_reason}, {"paused_reason": None}),
+        "held": held,
+        "deliveries": count if were_all else MORE_THAN_COUNTED,
+    }
+    await append_entry(unit.tx, unit.principal, "channel.resumed", f"channel {channel_id}", changes)
+    return await get_channel(unit, channel_id)
 
 
 async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
@@ -309,6 +335,16 @@ def audit_url(kind: ChannelKind, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _audit_values(channel: Channel) -> dict[str, Any]:
     return {"name": channel.name, "subscription": asdict(channel.subscription), "enabled": channel.enabled}
+
+
+def _overlap(text: str) -> Micros:
+    try:
+        span = parse_duration(text)
+    except ValueError as error:
+        raise Invalid(FieldError("overlap", str(error))) from None
+    if span > MAX_OVERLAP:
+        raise Invalid(FieldError("overlap", "must be at most 7d"))
+    return span
 
 
 def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:

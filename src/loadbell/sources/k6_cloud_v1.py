@@ -35,7 +35,7 @@ from loadbell.entry.path_ids import check_id, parse_integer_id
 from loadbell.entry.problems import MalformedBody, TooLarge, refuse
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.entry.requests import ApiRequest, AppContext
-from loadbell.notify.channels import list_paused_names
+from loadbell.notify.channel_notices import list_paused_names
 from loadbell.runs import lifecycle, measurements
 from loadbell.sources import k6_create, k6_points
 from loadbell.sources.fair_queue import FairQueue

@@ -260,7 +260,7 @@ async def reset_health(tx: Transaction, channel_id: int) -> None:
 
 @dataclass(frozen=True)
 class Throttle:
-    """Until when a channel waits, and when its bucket is full after that (see ``domain/pace.py``).
+    """Until when a channel waits, and when its bucket is full after that (see ``domain/token_bucket.py``).
 
     ``since`` and ``reason``: when it was asked to, and in which words. ``rate_limits``: how often in a row.
     """

@@ -22,7 +22,7 @@ from loadbell.domain.channels import ChannelKind, SigningSecret, live_secrets
 from loadbell.domain.deliveries import Attempt, Cause, FinalStatus, Reason, Verdict
 from loadbell.domain.events import EventName
 from loadbell.domain.ids import Micros
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store.attempts import append_attempts
 from loadbell.store.cancellation import LOST, cancel_lost, delete_work
 from loadbell.store.channels import read_secrets
@@ -153,7 +153,7 @@ class Queue:
     channel_key: int
     due_at: Micros  #: when the first of it may be sent
     kind: ChannelKind | None  #: of the channel; None: it is a Test Hook
-    bucket_full_at: Micros  #: see ``domain/pace.py``
+    bucket_full_at: Micros  #: see ``domain/token_bucket.py``
 
 
 async def list_queues(tx: Transaction, *, is_retry: bool) -> list[Queue]:
@@ -303,7 +303,7 @@ class Completion:
     verdict: Verdict
     answered: bool
     finished_at: Micros | None
-    pace: Pace | None = None  #: of the channel's kind
+    rate_limit: TokenBucket | None = None  #: of the channel's kind
     pauses: bool = False  #: the channel can't work until somebody has seen to it
     throttle_reason: str = ""  #: why the channel waits, in words, if it does
 

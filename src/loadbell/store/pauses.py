@@ -154,7 +154,7 @@ async def list_pause_listeners(tx: Transaction, organization_id: int) -> list[Li
 async def resume_channel(tx: Transaction, channel_id: int, *, bucket_full_at: Micros) -> None:
     """Lets a channel that this transaction has locked send again, as if it had never failed or been throttled.
 
-    ``bucket_full_at``: when its bucket is full, at the latest (see ``domain/pace.py``).
+    ``bucket_full_at``: when its bucket is full, at the latest (see ``domain/token_bucket.py``).
     """
     await tx.run(_RESUME, id=channel_id, bucket_full_at=bucket_full_at, now=tx.now)
 

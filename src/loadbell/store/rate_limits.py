@@ -1,7 +1,7 @@
 """How fast secrets may be guessed: a token bucket for each key, shared by all processes."""
 
 from loadbell.domain.ids import Micros
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement
 
@@ -22,7 +22,7 @@ _DELETE_FULL = Statement(
 )
 
 
-async def take_token(tx: Transaction, key: str, pace: Pace) -> Micros:
+async def take_token(tx: Transaction, key: str, bucket: TokenBucket) -> Micros:
     """Takes one turn from the bucket of ``key``; gives 0, or how long to wait if it is empty.
 
     Nobody else takes one of the same bucket until this transaction ends. Several buckets are to be asked in the order
@@ -30,16 +30,18 @@ async def take_token(tx: Transaction, key: str, pace: Pace) -> Micros:
     """
     row = await tx.first(_LOCK, key=key)
     assert row is not None
-    full_at = min(int(row["full_at"]), tx.now + pace.burst * pace.interval)  # more than empty: the clock was set back
-    if not pace.allowed(full_at, tx.now):
-        return pace.next_at(full_at) - tx.now
-    await tx.run(_SET, key=key, full_at=pace.after(full_at, tx.now, 1))
+    full_at = min(
+        int(row["full_at"]), tx.now + bucket.burst * bucket.interval
+    )  # more than empty: the clock was set back
+    if not bucket.allowed(full_at, tx.now):
+        return bucket.next_at(full_at) - tx.now
+    await tx.run(_SET, key=key, full_at=bucket.after(full_at, tx.now, 1))
     return 0
 
 
-async def return_token(tx: Transaction, key: str, pace: Pace) -> None:
+async def return_token(tx: Transaction, key: str, bucket: TokenBucket) -> None:
     """Undoes one :func:`take_token`."""
-    await tx.run(_RETURN, key=key, interval=pace.interval)
+    await tx.run(_RETURN, key=key, interval=bucket.interval)
 
 
 async def delete_full_buckets(tx: Transaction) -> None:

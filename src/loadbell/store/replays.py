@@ -146,7 +146,7 @@ async def replays_with_room(tx: Transaction, *, at_once: int) -> tuple[list[int]
     """The replays that may send another one now, and when the next of the others may, as far as time alone decides.
 
     Those of a channel that is paused or turned off may not; those of a rate-limited one, or of one whose bucket (see
-    ``domain/pace.py``) isn't full, may not yet.
+    ``domain/token_bucket.py``) isn't full, may not yet.
     """
     ready: list[int] = []
     later: list[Micros] = []

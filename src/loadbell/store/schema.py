@@ -151,7 +151,7 @@ rate_limits = sa.Table(
     "attempt_paces",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),  #: a hash of whom or where from is guessed
-    _at("full_at"),  #: see ``domain/pace.py``
+    _at("full_at"),  #: see ``domain/token_bucket.py``
     sa.Index("ix_attempt_paces_full_at", "full_at"),
 )
 """How fast passwords may be tried, for each e-mail address and each place that tries. Full ones are forgotten."""
@@ -208,7 +208,7 @@ channels = sa.Table(
     _at("throttled_since", nullable=True),
     _text("throttled_reason", nullable=True),
     sa.Column("rate_limits", sa.Integer, nullable=False, server_default="0"),  #: rate-limited attempts in a row
-    sa.Column("bucket_full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/pace.py``
+    sa.Column("bucket_full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/token_bucket.py``
     _at("created_at"),
     sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),  #: each resume begins the next one
     sa.Index("ix_channels_organization_id", "organization_id"),

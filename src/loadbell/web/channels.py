@@ -13,8 +13,8 @@ from loadbell.domain.channels import Channel
 from loadbell.domain.deliveries import Delivery, FinalStatus
 from loadbell.domain.errors import Conflict, FieldError, Invalid, RateLimited, Refused
 from loadbell.domain.orgs import Action, Principal
-from loadbell.notify import channels, deliveries, delivery_stats, replay, resuming, rotation
-from loadbell.notify.resuming import Held
+from loadbell.notify import channel_notices, channels, deliveries, delivery_stats, replay
+from loadbell.notify.channels import Held
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web import channel_forms as forms
 from loadbell.web.advice import ADVICE
@@ -98,7 +98,7 @@ async def pause(page: NamedDependency[PageRequest]) -> Response[str]:
     """Sends nothing until it is resumed; goes on collecting."""
     organization_id, channel_id = await _find(page)
     form = await page.form()
-    await page.write_in(organization_id, resuming.pause, channel_id)
+    await page.write_in(organization_id, channels.pause, channel_id)
     return page.redirect(page.local_path(form["next"]) if form.get("next") else f"/channels/{channel_id}?done=paused")
 
 
@@ -107,7 +107,7 @@ async def resume(page: NamedDependency[PageRequest]) -> Response[str]:
     """Sends again, and delivers or drops what was held."""
     organization_id, channel_id = await _find(page)
     held = Held.DROP if (await page.form()).get("held") == Held.DROP else Held.DELIVER
-    await page.write_in(organization_id, resuming.resume, channel_id, held)
+    await page.write_in(organization_id, channels.resume, channel_id, held)
     return page.redirect(f"/channels/{channel_id}?done=resumed")
 
 
@@ -115,7 +115,7 @@ async def resume(page: NamedDependency[PageRequest]) -> Response[str]:
 async def rotate(page: NamedDependency[PageRequest]) -> Response[str]:
     """Makes a new signing secret and shows it this once."""
     organization_id, channel_id = await _find(page)
-    overlap = (await page.form()).get("overlap", rotation.DEFAULT_OVERLAP)
+    overlap = (await page.form()).get("overlap", channels.DEFAULT_OVERLAP)
     try:
         channel, secret = await page.write_in(organization_id, _rotate_secret, channel_id, overlap)
     except (Invalid, Conflict) as refusal:
@@ -195,7 +195,7 @@ async def _channel_view(unit: UnitOfWork[Principal], channel_id: int, form: Form
     projects = await list_project_names(unit)
     found, _ = await deliveries.list_log(unit, channel_id=channel_id, limit=MAX_DELIVERIES)
     outcomes = await delivery_stats.outcomes_over_time(unit, channel_id=channel_id, period=delivery_stats.Period.DAY)
-    paused = next((notice for notice in await channels.paused_channels(unit) if notice.id == channel_id), None)
+    paused = next((notice for notice in await channel_notices.paused_channels(unit) if notice.id == channel_id), None)
     return ChannelView(
         channel=channel,
         title=kind.title,
@@ -229,7 +229,7 @@ async def _update_channel(unit: UnitOfWork[Principal], channel_id: int, form: Fo
 
 
 async def _rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: str) -> tuple[Channel, str]:
-    secret, _ = await rotation.rotate_secret(unit, channel_id, overlap)
+    secret, _ = await channels.rotate_secret(unit, channel_id, overlap)
     return await channels.get_channel(unit, channel_id), secret
 
 

@@ -25,7 +25,7 @@ from loadbell.entry.parameters import read_cookies
 from loadbell.entry.paths import strip_root
 from loadbell.entry.problems import INTERNAL, Problem, refuse
 from loadbell.entry.requests import AppContext, SessionRequest, UseCase
-from loadbell.notify.channels import PausedNotice, WaitingNotice, paused_channels, waiting_channels
+from loadbell.notify.channel_notices import PausedNotice, WaitingNotice, paused_channels, waiting_channels
 from loadbell.store.ownership import Noun, organization_of
 from loadbell.store.unit_of_work import UnitOfWork, is_exclusive
 from loadbell.web.csrf import derive_token, is_visitor_secret, make_visitor_secret

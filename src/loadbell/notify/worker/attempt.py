@@ -102,7 +102,7 @@ def judge_result(
         verdict=verdict,
         answered=isinstance(result, Reply) and outcome.reason is not Reason.RATE_LIMITED,
         finished_at=None if verdict.final is leased.final else now,
-        pace=channel_type(leased.kind).pace,
+        rate_limit=channel_type(leased.kind).rate_limit,
         pauses=outcome.pauses,
         throttle_reason=_TOOK_THE_LAST if outcome.ok else attempt.message,
     )

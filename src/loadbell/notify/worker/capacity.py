@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.ids import MAX_ID, Micros
-from loadbell.domain.pace import Pace
+from loadbell.domain.token_bucket import TokenBucket
 from loadbell.store.outbox import Queue
 
 MAX_IN_FLIGHT = 512
@@ -26,9 +26,9 @@ MAX_UNPROVEN = MAX_IN_FLIGHT // 2
 class Room:
     """How much a worker can take: in all, for each channel, and what is left of that for the channels that are named.
 
-    Channels that are ``healthy`` are served first; all others together get at most ``unproven`` places. ``paces``: how
-    fast the channels of a kind may be notified. ``hosts``: where channels lead, as far as it is known; ``host_left``:
-    what is left for those; a host that is not in it has room.
+    Channels that are ``healthy`` are served first; all others together get at most ``unproven`` places.
+    ``rate_limits``: by kind, how fast its channels may be notified. ``hosts``: where channels lead, as far as it is
+    known; ``host_left``: what is left for those; a host that is not in it has room.
     """
 
     total: int
@@ -36,7 +36,7 @@ class Room:
     left: Mapping[int, int] = field(default_factory=dict)
     healthy: Collection[int] = ()
     unproven: int = MAX_ID
-    paces: Mapping[ChannelKind, Pace] = field(default_factory=dict)
+    rate_limits: Mapping[ChannelKind, TokenBucket] = field(default_factory=dict)
     hosts: Mapping[int, str] = field(default_factory=dict)
     host_left: Mapping[str, int] = field(default_factory=dict)
 
@@ -45,13 +45,13 @@ class Room:
 class Plan:
     """From which channels to lease, how much of each, in this order.
 
-    ``buckets``: how fast those of them may be notified that have a pace. ``held``: channels in which more is due than
-    there is room for in them. ``full``: something is left for want of room in all. ``next_due``: when the next one
+    ``buckets``: the rate limits of those that have one. ``held``: channels with more due than they have room for.
+    ``full``: something is left for want of room in all. ``next_due``: when the next one
     waits for nothing but time; None: none does.
     """
 
     places: list[tuple[int, int]]
-    buckets: dict[int, Pace]
+    buckets: dict[int, TokenBucket]
     held: frozenset[int]
     full: bool
     next_due: Micros | None
@@ -63,7 +63,7 @@ def room_beside(  # noqa: PLR0913 - what a worker knows of its channels and host
     is_retry: bool,
     of_kind: int,
     healthy: Collection[int],
-    paces: Mapping[ChannelKind, Pace],
+    rate_limits: Mapping[ChannelKind, TokenBucket],
     hosts: Mapping[int, str],
     host_left: Mapping[str, int],
 ) -> Room:
@@ -75,7 +75,7 @@ def room_beside(  # noqa: PLR0913 - what a worker knows of its channels and host
         left={key: (MAX_PER_CHANNEL if key in healthy else 1) - busy[key] for key in {*busy, *healthy}},
         healthy=healthy,
         unproven=MAX_UNPROVEN - unproven,
-        paces=paces,
+        rate_limits=rate_limits,
         hosts=hosts,
         host_left=host_left,
     )
@@ -83,16 +83,16 @@ def room_beside(  # noqa: PLR0913 - what a worker knows of its channels and host
 
 def plan(queues: Sequence[Queue], room: Room, now: Micros) -> Plan:
     """Which of the queues to serve within ``room``: healthy channels first, and the longest due of them first."""
-    buckets: dict[int, Pace] = {}
+    buckets: dict[int, TokenBucket] = {}
     ready: list[tuple[bool, Micros, int, int]] = []
     held: set[int] = set()
     later: list[Micros] = []
     for queue in queues:
         due = queue.due_at
-        pace = None if queue.kind is None else room.paces.get(queue.kind)
-        if pace is not None:
-            buckets[queue.channel_key] = pace
-            due = max(due, pace.next_at(queue.bucket_full_at))
+        rate_limit = None if queue.kind is None else room.rate_limits.get(queue.kind)
+        if rate_limit is not None:
+            buckets[queue.channel_key] = rate_limit
+            due = max(due, rate_limit.next_at(queue.bucket_full_at))
         if due > now:
             later.append(due)
             continue
@@ -123,7 +123,7 @@ def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[
 
 
 def at_pace(
-    places: Sequence[tuple[int, int]], buckets: Mapping[int, Pace], full_at: Mapping[int, Micros], now: Micros
+    places: Sequence[tuple[int, int]], buckets: Mapping[int, TokenBucket], full_at: Mapping[int, Micros], now: Micros
 ) -> list[tuple[int, int]]:
     """``places`` with no more of each channel than its bucket holds; nothing of a bucket that another worker holds."""
     allowed = {key: buckets[key].allowed(instant, now) for key, instant in full_at.items()}

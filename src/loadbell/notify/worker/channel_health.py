@@ -99,7 +99,7 @@ def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
         if until is not None and key > 0 and (key not in throttles or until > throttles[key].until):
             throttles[key] = Throttle(
                 until,
-                bucket_full_at=0 if item.pace is None else item.pace.drained(until),
+                bucket_full_at=0 if item.rate_limit is None else item.rate_limit.drained(until),
                 since=item.attempt.started_at,
                 reason=item.throttle_reason,
                 rate_limits=(item.leased.rate_limits + 1) * _is_limited(item),

@@ -1,4 +1,4 @@
-"""One look for due deliveries: what the queues hold, what there is room for, and what the receivers' pace allows."""
+"""One look for due deliveries: what the queues hold, what there is room for, what rate limits allow."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -19,7 +19,7 @@ from loadbell.domain.deliveries import FinalStatus, Reason
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros, rfc3339
 from loadbell.domain.retry import RetrySchedule
-from loadbell.notify.channels import WAITING_NOTICE_AFTER
+from loadbell.notify.channel_notices import WAITING_NOTICE_AFTER
 from loadbell.notify.replay import Replayer
 from loadbell.notify.sweeper import Sweeper
 from loadbell.notify.worker.attempt import Prepared, build_request, judge_result
@@ -68,7 +68,9 @@ class Worker:
         self._lease: Micros = send_timeout + LEASE_SLACK
         self._base_url = base_url
         self._pause_after = pause_after
-        self._paces = {kind: known.pace for kind, known in channel_types().items() if known.pace is not None}
+        self._rate_limits = {
+            kind: known.rate_limit for kind, known in channel_types().items() if known.rate_limit is not None
+        }
         self._clock = clock
         self._monotonic = monotonic
         self._times: tuple[Micros, Micros] | None = None  # of the last turn, by the monotonic clock and the system's
@@ -281,7 +283,7 @@ class Worker:
             is_retry=is_retry,
             of_kind=of_kind,
             healthy=self._healthy,
-            paces=self._paces,
+            rate_limits=self._rate_limits,
             hosts=self._hosts.of_key,
             host_left=self._hosts.left(busy),
         )

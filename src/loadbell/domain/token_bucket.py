@@ -1,5 +1,5 @@
 """
-How fast a receiver may be told, when its provider documents a rate: a token bucket, kept as one instant.
+A token bucket, kept as one instant: how often something may happen, such as a message to a rate-limited provider.
 
 The instant is when the bucket is full again (the generic cell rate algorithm's theoretical arrival time, as in ITU-T
 I.371). It is stored with the channel, so that all workers share one bucket.
@@ -11,7 +11,7 @@ from loadbell.domain.ids import Micros
 
 
 @dataclass(frozen=True)
-class Pace:
+class TokenBucket:
     """One message each ``interval``, up to ``burst`` at once after a rest. Every method is told ``full_at``."""
 
     interval: Micros
