@@ -62,7 +62,7 @@ def test_an_attempt_that_waits_for_its_turn_holds_no_bucket_of_others(play_on_po
 
         async def hold(tx: Transaction) -> asyncio.Task[None]:
             await take_token(tx, mine.key, mine.limit)
-            attempt = asyncio.create_task(site.database.write(lambda tx: take_tokens(tx, [mine])))
+            attempt = asyncio.create_task(site.database.write(take_tokens, [mine]))
             await _somebody_waits(site)
             assert await tx.all(
                 Statement("SELECT key FROM attempt_paces WHERE key = :key FOR UPDATE NOWAIT"), key=full.key

@@ -298,7 +298,7 @@ def test_a_process_that_died_with_a_claim_loses_no_mail(play: Play) -> None:
 
     async def scenario(site: Site) -> None:
         await _queue(site)
-        claimed = await site.database.write(lambda tx: claim_mail(tx, RETRY_WAITS))
+        claimed = await site.database.write(claim_mail, RETRY_WAITS)
         with postbox() as box:
             mailer = _mailer(site, box.settings)
             counts = [await mailer.send_due()]

@@ -29,7 +29,7 @@ def test_of_two_setups_at_once_exactly_one_wins(store_url: str) -> None:
         async with open_store(store_url) as database:
 
             def once(number: int) -> Any:
-                return database.write(lambda tx: set_up(tx, **{**GOOD, "email": f"p{number}@example.org"}))
+                return database.write(set_up, **{**GOOD, "email": f"p{number}@example.org"})
 
             outcomes = await asyncio.gather(*(once(number) for number in range(1, 7)), return_exceptions=True)
             site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
@@ -57,8 +57,8 @@ def test_a_setup_that_failed_may_be_tried_again(store_url: str) -> None:
 
             with pytest.raises(KeyError):
                 await database.write(fail)
-            organization = await database.write(lambda tx: set_up(tx, **GOOD))
-            owner = await database.write(lambda tx: authenticate(tx, organization.token))
+            organization = await database.write(set_up, **GOOD)
+            owner = await database.write(authenticate, organization.token)
 
             assert (organization.user_id, organization.organization_id, Role.OWNER, Scope.MANAGE, None) == (
                 owner.user_id, owner.organization_id, owner.role, owner.scope, owner.projects,
@@ -139,7 +139,7 @@ def test_the_log_begins_with_the_setup(store_url: str) -> None:
 
     async def scenario() -> None:
         async with open_store(store_url) as database:
-            organization = await database.write(lambda tx: set_up(tx, **GOOD))
+            organization = await database.write(set_up, **GOOD)
             site = Site(database, None, 0)  # type: ignore[arg-type]  # nobody asks yet
             rows = await site.rows("SELECT * FROM audit_entries ORDER BY id")
 

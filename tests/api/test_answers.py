@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 from loadbell.domain.errors import Unavailable
 from loadbell.notify import channels
 from loadbell.runs import lifecycle
-from loadbell.store.engine.db import Work
 from tests.api.site import ApiSite
 from tests.support.server import wait_until
 
@@ -27,7 +26,7 @@ def test_readyz_tells_that_the_database_answers(still_site: ApiSite, monkeypatch
     """200 while it does, 503 with Retry-After while it does not; healthz stays 200."""
     ready = still_site.nobody.call("GET", "//readyz")
 
-    async def away(_: Work[Any]) -> Any:
+    async def away(*_: Any, **__: Any) -> Any:
         raise Unavailable("The database does not answer.")
 
     monkeypatch.setattr(still_site.database, "read", away)
@@ -41,7 +40,7 @@ def test_readyz_tells_that_the_database_answers(still_site: ApiSite, monkeypatch
 def test_a_database_that_is_away_is_503(still_site: ApiSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """A report that can't be saved is refused with 503 and Retry-After, as a problem."""
 
-    async def away(_: Work[Any]) -> Any:
+    async def away(*_: Any, **__: Any) -> Any:
         raise Unavailable("The database can't be written.")
 
     monkeypatch.setattr(still_site.database, "write", away)

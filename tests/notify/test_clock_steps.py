@@ -88,9 +88,9 @@ class _SettingBack:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    async def write(self, work: Work[Any]) -> Any:
+    async def write(self, work: Work[..., Any], *args: Any, **kwargs: Any) -> Any:
         """As the database does."""
-        result = await self._database.write(work)
+        result = await self._database.write(work, *args, **kwargs)
         failed = await self._database.read(lambda tx: tx.all(_FAILED))
         if self._left and failed:
             self._left = 0
@@ -201,17 +201,17 @@ class _Stumbling:
         self.changed: list[int] = []
         self._away = False
 
-    async def read(self, work: Work[Any]) -> Any:
+    async def read(self, work: Work[..., Any], *args: Any, **kwargs: Any) -> Any:
         """As the database does."""
-        return await self._database.read(work)
+        return await self._database.read(work, *args, **kwargs)
 
-    async def write(self, work: Work[Any]) -> Any:
+    async def write(self, work: Work[..., Any], *args: Any, **kwargs: Any) -> Any:
         """As the database does, each second time."""
         self._away = not self._away
         if self._away:
             raise Unavailable("away")
         before = await self._database.read(lambda tx: tx.all(_DUE))
-        await self._database.write(work)
+        await self._database.write(work, *args, **kwargs)
         after = await self._database.read(lambda tx: tx.all(_DUE))
         self.changed.append(sum(row != other for row, other in zip(before, after, strict=True)))
 

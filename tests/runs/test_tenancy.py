@@ -94,7 +94,7 @@ async def _site_with_things(site: Site, principal: Principal | None = None) -> d
 async def _neighbour(site: Site) -> Principal:
     """The owner of another organization: the same person, through another token."""
     organization = await site.do(create_organization, site.owner, "Neighbour")
-    return await site.database.write(lambda tx: authenticate(tx, organization.token))
+    return await site.database.write(authenticate, organization.token)
 
 
 @pytest.mark.parametrize("asked", EVERYTHING)

@@ -33,9 +33,7 @@ def test_the_operator_reads_the_whole_log(play: Play) -> None:
             before: int | None = None,
             limit: int = 99,
         ) -> list[tuple[int | None, Entry]]:
-            return await site.database.read(
-                lambda tx: list_full_log(tx, organization_id, filters, before=before, limit=limit)
-            )
+            return await site.database.read(list_full_log, organization_id, filters, before=before, limit=limit)
 
         await site.database.write(fill)
         items = await look()

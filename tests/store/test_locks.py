@@ -38,10 +38,10 @@ def test_whoever_wants_it_alone_is_not_passed(play_on_postgresql: Play) -> None:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(site.database.write(under_way))
             await begun.wait()
-            await site.database.write(lambda tx: unit(tx, "beside", alone=False))
-            tasks.create_task(site.database.write(lambda tx: unit(tx, "change", alone=True)))
+            await site.database.write(unit, "beside", alone=False)
+            tasks.create_task(site.database.write(unit, "change", alone=True))
             await _wait_for(site, 1)
-            tasks.create_task(site.database.write(lambda tx: unit(tx, "after", alone=False)))
+            tasks.create_task(site.database.write(unit, "after", alone=False))
             await _wait_for(site, 2)
             go_on.set()
 

@@ -134,7 +134,7 @@ def test_one_process_hears_what_another_wrote(postgres_store: str) -> None:
                     raise problem
 
             with pytest.raises(KeyError):
-                await database.write(lambda tx: wake(tx, KeyError("no")))
+                await database.write(wake, KeyError("no"))
             await asyncio.sleep(0.1)
             before = len(woken)
             heard.clear()

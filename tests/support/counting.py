@@ -1,11 +1,12 @@
 """How many rows each transaction changes: nobody shall wait for one that changes very many."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from loadbell.store.engine.db import Database, Transaction, Work
 from loadbell.store.engine.statements import Statement
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -19,14 +20,16 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._database, name)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As the database does."""
         count = 0
 
         async def counted(tx: Transaction) -> T:
             nonlocal count
             count = 0
-            return await work(cast("Transaction", _Counted(tx, changed)))  # what it lacks comes from the one it counts
+            return await work(
+                cast("Transaction", _Counted(tx, changed)), *args, **kwargs
+            )  # what it lacks comes from the one it counts
 
         def changed(rows: int) -> None:
             nonlocal count

@@ -245,10 +245,8 @@ async def open_store(url: str, keys: tuple[str, ...] = (KEY,)) -> AsyncIterator[
 async def settle(database: Database) -> Site:
     """The first organization of an empty database, seen by its owner."""
     use(database, lambda: NOON, random.Random(1).randbytes)
-    organization = await database.write(
-        lambda tx: set_up(tx, organization="Example", email="owner@example.org", password_hash="-")
-    )
-    owner = await database.write(lambda tx: authenticate(tx, organization.token))
+    organization = await database.write(set_up, organization="Example", email="owner@example.org", password_hash="-")
+    owner = await database.write(authenticate, organization.token)
     await database.write(lambda tx: tx.run(Statement("DELETE FROM audit_entries")))  # what follows is the test's own
     return Site(database, replace(owner, trigger=Trigger.UNKNOWN), organization.project_id)
 

@@ -64,7 +64,7 @@ async def change_password(database: Database, passwords: Passwords, who: SignedI
         Conflict: it was changed by another request at the same time.
     """
     check_password(new, "new_password")
-    user = await database.read(lambda tx: get_user(tx, who.user_id))
+    user = await database.read(get_user, who.user_id)
     assert user is not None, "a session ends with its user"
     proven = await verify_password(database, passwords, user.email, current, address=who.address)
     if proven is None:

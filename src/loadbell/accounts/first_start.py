@@ -97,7 +97,7 @@ async def _check_code(database: Database, code: str, *, address: str | None) -> 
         raise Conflict("loadbell is already set up here.")
     if not hmac.compare_digest(_normalize_code(code).encode(), _normalize_code(right).encode()):
         raise Invalid(FieldError("code", "this is not the code; copy it from the output of loadbell serve"))
-    await database.write(lambda tx: return_tokens(tx, buckets))
+    await database.write(return_tokens, buckets)
 
 
 def _code(tx: Transaction) -> str:

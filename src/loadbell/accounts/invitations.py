@@ -185,7 +185,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
         RateLimited: passwords were tried too often.
         Conflict: something of the sort happened at the same moment; nothing was changed.
     """
-    invited = await database.read(lambda tx: find_invitation(tx, token))
+    invited = await database.read(find_invitation, token)
     proven: UserRow | None = None
     new_hash = ""
     if invited.has_account:

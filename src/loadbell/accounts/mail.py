@@ -83,7 +83,7 @@ class Mailer:
         """Makes one attempt for each mail that is due; gives how many were sent."""
         sent = 0
         while await self._database.read(has_due_mail):
-            mail = await self._database.write(lambda tx: claim_mail(tx, RETRY_WAITS))
+            mail = await self._database.write(claim_mail, RETRY_WAITS)
             if mail is None:  # another process has it
                 break
             sent += await self._attempt(mail)
@@ -93,7 +93,7 @@ class Mailer:
         _, _, domain = mail.recipient.rpartition("@")
         if mail.expires_at <= self._database.clock():
             log.warning("A mail could not be sent in time and was dropped", to=domain, attempts=mail.attempts)
-            await self._database.write(lambda tx: delete_mail(tx, mail.id))
+            await self._database.write(delete_mail, mail.id)
             return False
         try:
             if mail.body is None:
@@ -110,7 +110,7 @@ class Mailer:
             why = str(failure) if isinstance(failure, MailRejected) else type(failure).__name__
             log.warning("A mail was not sent; it will be tried again", to=domain, why=why)
             return False
-        await self._database.write(lambda tx: delete_mail(tx, mail.id))
+        await self._database.write(delete_mail, mail.id)
         return True
 
     def _message(self, mail: QueuedMail, body: str) -> EmailMessage:

@@ -88,7 +88,7 @@ async def complete_reset(
         Invalid: the password can't be used.
         RateLimited: too many passwords are being hashed.
     """
-    await database.read(lambda tx: find_reset(tx, token))  # before the work of hashing
+    await database.read(find_reset, token)  # before the work of hashing
     check_password(password)
     password_hash = await passwords.hash(password)
 

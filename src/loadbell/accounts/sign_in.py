@@ -49,11 +49,11 @@ async def verify_password(
     try:
         good = await passwords.matches(None if user is None else user.password_hash, password)
     except RateLimited:  # nothing was guessed
-        await database.write(lambda tx: return_tokens(tx, taken))
+        await database.write(return_tokens, taken)
         raise
     if not good:
         return None
-    await database.write(lambda tx: return_tokens(tx, taken))
+    await database.write(return_tokens, taken)
     return user
 
 

@@ -53,7 +53,7 @@ def reset_password(
 
     async def work(database: "Database") -> int | str:
         password_hash = await Passwords().hash(password)
-        return await database.write(lambda tx: reset(tx, email, password_hash))
+        return await database.write(reset, email, password_hash)
 
     ended = run_with_database(work)
     answer = {"email": email, "sessions_ended": ended} | ({} if password_stdin else {"password": password})

@@ -211,7 +211,7 @@ class AppRequest(Generic[PrincipalT]):
 
     async def _run(
         self,
-        transact: Callable[[Work[T]], Coroutine[Any, Any, T]],
+        transact: Callable[[Work[[], T]], Coroutine[Any, Any, T]],
         lock: Lock,
         work: Callable[[UnitOfWork[PrincipalT]], Coroutine[Any, Any, T]],
     ) -> T:
@@ -231,7 +231,7 @@ class AppRequest(Generic[PrincipalT]):
                 shares.remember(bearer, _share_key(who))
             if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
                 with suppress(Unavailable):
-                    await self.context.database.write(lambda tx: self._note_use(tx, who))
+                    await self.context.database.write(self._note_use, who)
 
 
 class ApiRequest(AppRequest[Principal]):

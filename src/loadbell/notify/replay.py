@@ -19,7 +19,7 @@ from loadbell.notify.channels import get_channel
 from loadbell.store import replays as store
 from loadbell.store.audit import append_entry
 from loadbell.store.channels import lock_channel
-from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.db import Database
 from loadbell.store.unit_of_work import UnitOfWork
 
 log = structlog.get_logger()
@@ -125,19 +125,11 @@ class Replayer:
 
     async def advance_all(self) -> float:
         """Lets go what there is room for; gives the seconds until there may be something to do."""
-
-        async def find(tx: Transaction) -> tuple[list[int], Micros | None]:
-            return await store.replays_with_room(tx, at_once=MAX_PENDING)
-
-        ready, due = await self._database.read(find)
+        ready, due = await self._database.read(store.replays_with_room, at_once=MAX_PENDING)
         more = False
         for replay_id in ready:
-
-            async def advance(tx: Transaction, replay_id: int = replay_id) -> bool:
-                return await store.advance_replay(tx, replay_id, at_once=MAX_PENDING)
-
             try:
-                more |= await self._database.write(advance)
+                more |= await self._database.write(store.advance_replay, replay_id, at_once=MAX_PENDING)
             except Unavailable:
                 raise
             except Exception:

@@ -66,20 +66,11 @@ class Sweeper:
 
     async def sweep_all(self) -> bool:
         """One batch of everything that there is to do. True: there is more."""
-
-        async def find(tx: Transaction) -> tuple[list[int], list[pauses.Late], bool]:
-            late = await find_late(tx, hold_for=self._hold_for)
-            return await ready_sweeps(tx, limit=_MAX_SWEEPS), late, await has_expired_key(tx)
-
-        ready, late, old_keys = await self._database.read(find)
+        ready, late, old_keys = await self._database.read(self._find)
         more = bool(ready)  # the next of the same channel may be ready then
         for sweep_id in ready:
-
-            async def batch(tx: Transaction, sweep_id: int = sweep_id) -> None:
-                await go_on(tx, sweep_id)
-
             try:
-                await self._database.write(batch)
+                await self._database.write(go_on, sweep_id)
             except Unavailable:
                 raise
             except Exception:
@@ -87,13 +78,17 @@ class Sweeper:
                 log.exception("A sweep could not go on; it will be tried again", sweep=sweep_id)
             await asyncio.sleep(_PAUSE_S)
         if late:
-            expired = await self._database.write(lambda tx: expire_held(tx, late, hold_for=self._hold_for))
+            expired = await self._database.write(expire_held, late, hold_for=self._hold_for)
             if expired:
                 log.warning("Deliveries that waited too long were given up", deliveries=expired)
             more |= expired >= pauses.MAX_BATCH_SIZE
         if old_keys:
-            more |= await self._database.write(lambda tx: delete_expired_keys(tx, limit=BATCH)) >= BATCH
+            more |= await self._database.write(delete_expired_keys, limit=BATCH) >= BATCH
         return more
+
+    async def _find(self, tx: Transaction) -> tuple[list[int], list[pauses.Late], bool]:
+        late = await find_late(tx, hold_for=self._hold_for)
+        return await ready_sweeps(tx, limit=_MAX_SWEEPS), late, await has_expired_key(tx)
 
     async def _run(self) -> None:
         while True:

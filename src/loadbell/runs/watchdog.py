@@ -14,7 +14,7 @@ import structlog
 from loadbell.domain.errors import Unavailable
 from loadbell.domain.ids import SECOND, Clock, Micros
 from loadbell.runs.lifecycle import end_silent_run
-from loadbell.store.engine.db import Database, Transaction
+from loadbell.store.engine.db import Database
 from loadbell.store.runs import list_watched_runs
 
 log = structlog.get_logger()
@@ -94,18 +94,9 @@ class Watchdog:
         for organization_id, run_id, heard_at in silent:
             if self._was_delayed():
                 break
-
-            async def end(
-                tx: Transaction,
-                organization_id: int = organization_id,
-                run_id: int = run_id,
-                heard_at: Micros = heard_at,
-            ) -> bool:
-                run = await end_silent_run(tx, organization_id, run_id, heard_at=heard_at)
-                return run is not None
-
             try:
-                ended += await self._database.write(end)
+                run = await self._database.write(end_silent_run, organization_id, run_id, heard_at=heard_at)
+                ended += run is not None
             except Unavailable:
                 raise
             except Exception:

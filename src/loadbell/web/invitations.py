@@ -44,7 +44,7 @@ async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
 
 async def _find_invitation(page: PageRequest) -> InvitationDetails:
     token = page.path_param("token")
-    return await page.context.database.read(lambda tx: find_invitation(tx, token))
+    return await page.context.database.read(find_invitation, token)
 
 
 HANDLERS: list[Any] = [show_invitation, accept]

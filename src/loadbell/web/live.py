@@ -256,7 +256,7 @@ class Live:
         view = shared.view
         followers = list(shared.followers)
         sessions = {client.session_id for client in followers}
-        allowed, text = await self._database.read(lambda tx: self._render(tx, view, sessions))
+        allowed, text = await self._database.read(self._render, view, sessions)
         for client in followers:
             if client.session_id not in allowed:
                 client.end()

@@ -143,7 +143,7 @@ class PageRequest(SessionRequest):
             NotFound: none of them has it.
         """
         person = await self.require_account()
-        found = await self.context.database.read(lambda tx: organization_of(tx, person.user_id, noun, thing_id))
+        found = await self.context.database.read(organization_of, person.user_id, noun, thing_id)
         if found is None:
             raise NotFound(f"There is no {noun} {thing_id}.")
         return found
@@ -330,7 +330,7 @@ class PageRequest(SessionRequest):
         secret = await self._csrf_secret()
         if secret is None:
             random = self.context.database.entropy(32).hex()
-            secret = await self.context.database.read(lambda tx: make_visitor_secret(tx, random))
+            secret = await self.context.database.read(make_visitor_secret, random)
             self._set_cookie(self._visitor, secret, None)
         return derive_token(secret)
 
@@ -339,7 +339,7 @@ class PageRequest(SessionRequest):
         if await self.find_account() is not None:
             return self.credential()
         cookie = self._received_cookies.get(self._visitor, "")
-        ours = bool(cookie) and await self.context.database.read(lambda tx: is_visitor_secret(tx, cookie))
+        ours = bool(cookie) and await self.context.database.read(is_visitor_secret, cookie)
         return cookie if ours else None
 
 

@@ -62,7 +62,7 @@ async def reset(page: NamedDependency[PageRequest]) -> Response[str]:
 
 async def _find_reset(page: PageRequest) -> str:
     token = page.path_param("token")
-    return await page.context.database.read(lambda tx: find_reset(tx, token))
+    return await page.context.database.read(find_reset, token)
 
 
 HANDLERS: list[Any] = [show_forgotten, ask, show_reset, reset]

@@ -33,8 +33,8 @@ class DueTimes:
                 await asyncio.sleep(_PAUSE_S)
 
     async def _find(self, database: Database) -> list[str]:
-        return await database.read(lambda tx: find_ahead(tx, now=self._now, after=self._after, limit=_FOUND_AT_ONCE))
+        return await database.read(find_ahead, now=self._now, after=self._after, limit=_FOUND_AT_ONCE)
 
     async def _bring_nearer(self, database: Database, ids: list[str]) -> None:
-        await database.write(lambda tx: bring_nearer(tx, ids, back=self._back, now=self._now))
+        await database.write(bring_nearer, ids, back=self._back, now=self._now)
         self._after = ids[-1]

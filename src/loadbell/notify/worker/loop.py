@@ -136,7 +136,7 @@ class Worker:
                 raise
             except Exception:
                 log.exception("The last results can't be recorded; their attempts will be made again")
-                returned = await self._database.write(lambda tx: give_back(tx, self._owner))
+                returned = await self._database.write(give_back, self._owner)
             log.info("The worker has stopped", given_back=returned)
         except Unavailable as error:
             log.warning("The worker stopped without the database; another one takes over", error=str(error))
@@ -166,16 +166,14 @@ class Worker:
         steady, system = times[0] - before[0], now - before[1]
         back, gap = steady - system, max(steady, system)
         if back >= MIN_STEP:
-            followed = await self._database.write(
-                lambda tx: follow_step_back(tx, owner=self._owner, back=back, now=now)
-            )
+            followed = await self._database.write(follow_step_back, owner=self._owner, back=back, now=now)
             log.warning("The clock was set back", seconds=back // SECOND, due_times_followed=followed)
             self._due_times = DueTimes(back, now) if followed else None
             self._reaped_at = min(self._reaped_at, now)
             self._look_soon()
         elif gap >= MAX_GAP:
             until = now + self._lease
-            await self._database.write(lambda tx: skip_gap(tx, owner=self._owner, gap=gap, now=now, until=until))
+            await self._database.write(skip_gap, owner=self._owner, gap=gap, now=now, until=until)
             log.warning("The worker was held up, or the clock was set forward", seconds=gap // SECOND)
         self._times = times
         await self._follow()
@@ -348,7 +346,7 @@ class Worker:
         # By the instant at which the clocks were compared, and our leases renewed if this process had stood still: one
         # that began to stand still after it finds its own leases run out, and they are no dead worker's.
         now = self._times[1] if self._times else self._clock()
-        taken = await self._database.write(lambda tx: reap(tx, owner=self._owner, expired_by=now))
+        taken = await self._database.write(reap, owner=self._owner, expired_by=now)
         self._reaped_at = now
         if taken:
             log.warning("Took over deliveries of a worker that was lost", deliveries=taken)

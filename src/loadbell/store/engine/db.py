@@ -16,7 +16,7 @@ for each unit: one that fails rolls back alone, a failed COMMIT refuses all of i
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, Protocol, TypeVar
 from uuid import UUID
 
 from loadbell.domain.ids import Clock, Entropy, Micros, new_uuid
@@ -24,6 +24,7 @@ from loadbell.store.engine.secrets import SecretBox
 from loadbell.store.engine.statements import Statement
 
 Dialect = Literal["sqlite", "postgresql"]
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -89,7 +90,7 @@ class Transaction(ABC):
         self.organizations.add(organization_id)
 
 
-Work = Callable[[Transaction], Coroutine[Any, Any, T]]
+Work = Callable[Concatenate[Transaction, P], Coroutine[Any, Any, T]]
 Watcher = Callable[[frozenset[int] | None], None]
 """Is told which organizations have changed; None: any may have, for something may have been missed."""
 
@@ -112,12 +113,12 @@ class Database(Protocol):
         """Gives random bytes, to every unit of work and around them."""
         ...
 
-    async def write(self, work: Work[T]) -> T:
-        """Runs ``work`` in a transaction; returns once it has been committed durably."""
+    async def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs ``work(tx, *args, **kwargs)`` in a transaction; returns once it has been committed durably."""
         ...
 
-    async def read(self, work: Work[T]) -> T:
-        """Runs ``work``, which changes nothing, on one consistent snapshot."""
+    async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Runs ``work(tx, *args, **kwargs)``, which changes nothing, on one consistent snapshot."""
         ...
 
     def on_wake(self, listener: Callable[[], None]) -> None:

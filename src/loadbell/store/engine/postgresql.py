@@ -9,7 +9,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import asyncpg
 import structlog
@@ -22,6 +22,7 @@ from loadbell.store.engine.problems import Unreachable
 from loadbell.store.engine.secrets import SecretBox
 from loadbell.store.engine.statements import Statement
 
+P = ParamSpec("P")
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -116,11 +117,11 @@ class PostgresDatabase:
             raise unreachable_error(url, error) from None
         return cls(url, pool, box)
 
-    async def write(self, work: Work[T]) -> T:
-        return await self._transact(work, isolation="read_committed", readonly=False)
+    async def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._transact(lambda tx: work(tx, *args, **kwargs), isolation="read_committed", readonly=False)
 
-    async def read(self, work: Work[T]) -> T:
-        return await self._transact(work, isolation="repeatable_read", readonly=True)
+    async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._transact(lambda tx: work(tx, *args, **kwargs), isolation="repeatable_read", readonly=True)
 
     def on_wake(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -151,7 +152,7 @@ class PostgresDatabase:
             await asyncio.wait_for(self._pool.close(), 5)
         self._pool.terminate()
 
-    async def _transact(self, work: Work[T], *, isolation: str, readonly: bool) -> T:
+    async def _transact(self, work: Work[[], T], *, isolation: str, readonly: bool) -> T:
         for remaining in reversed(range(_TRIES)):
             try:
                 async with (

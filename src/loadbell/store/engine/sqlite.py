@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 import structlog
 
@@ -25,6 +25,7 @@ from loadbell.store.engine.secrets import SecretBox
 from loadbell.store.engine.sqlite_trouble import describe_storage_error, is_storage_error
 from loadbell.store.engine.statements import Statement
 
+P = ParamSpec("P")
 T = TypeVar("T")
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ class FileLock:
 
 @dataclass
 class _Job:
-    work: Work[Any]
+    work: Work[[], Any]
     future: asyncio.Future[Any]
     wakes: bool = False
     changed: Collection[int] = ()
@@ -132,18 +133,18 @@ class SqliteDatabase:
         self._writer = threading.Thread(target=self._write_loop, args=(connection,), name="sqlite-writer", daemon=True)
         self._writer.start()
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
             raise Unavailable("loadbell is stopping. Send the same request again in a moment.")
-        job = _Job(work, self._loop.create_future())
+        job = _Job(lambda tx: work(tx, *args, **kwargs), self._loop.create_future())
         self._jobs.put(job)
         result: T = await job.future
         return result
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
             raise Unavailable("loadbell is stopping. Send the same request again in a moment.")
-        return await self._loop.run_in_executor(self._readers, self._read, work)
+        return await self._loop.run_in_executor(self._readers, self._read, lambda tx: work(tx, *args, **kwargs))
 
     def on_wake(self, listener: Callable[[], None]) -> None:
         self._listeners.append(listener)
@@ -170,7 +171,7 @@ class SqliteDatabase:
         if self._lock is not None:
             self._lock.release()
 
-    def _read(self, work: Work[T]) -> T:
+    def _read(self, work: Work[[], T]) -> T:
         try:
             connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
             if connection is None:
