@@ -1,11 +1,11 @@
 """
 What does a notification cost, from the report over HTTP to the recorded attempt?
 
-A server is told of so many runs, first by an organization without channels, then with channels of a receiver in another
-process. Printed for each store: CPU time of a report and of a notification, in microseconds, of the server and of
-PostgreSQL. CPU time is comparable on a machine that does other things, too. With the folder of another version (a
-checkout with its own ``.venv``) its rounds are interleaved with ours, and the ratios of the medians are printed. Only
-the public interface is used, so that any version can be compared.
+Reports runs to a server, first for an organization without channels, then for one with channels whose receiver is in
+another process. Prints for each store the CPU time of a report and of a notification, in microseconds, for the server
+and for PostgreSQL. CPU time is comparable on a machine that is busy with other work. With the folder of another version
+(a checkout with its own ``.venv``), it interleaves that version's rounds with ours and prints the ratios of the
+medians. It uses only the public interface, so that any version can be compared.
 
     python -m benchmarks.delivery [FOLDER] [rounds]
 """
@@ -38,7 +38,7 @@ def main() -> None:
     rounds = int(numbers[0]) if numbers else 3
     compare("sqlite", folders, rounds, None)
     if find_binaries() is None:
-        print("postgresql: not measured, for its programs are not installed here")
+        print("postgresql: not measured, because its programs are not installed here")
         return
     with running_postgres(durable=True) as server:
         compare("postgresql", folders, rounds, server.url)

@@ -2,11 +2,11 @@
 Do 50 hostile receivers hold up 50 healthy ones, and do they make the server's memory grow?
 
 Two organizations report runs at the same fixed rate (open loop), half a period apart. One has 50 healthy channels. 50
-hostile ones, whose receivers hang, drip a byte a second, send a body without end, or a gzip bomb, belong to the other
-organization, or to the same one. The first is compared with no channels beside, the second with 50 more healthy ones,
-for there each report makes twice as many deliveries; the ratio to none beside is printed too. Measured: p50 and p99
-from sending the report to the request's arrival at the first 50 receivers, and how much the server's resident memory
-grew. Rounds are interleaved, medians of them are compared.
+hostile ones, whose receivers hang, drip a byte a second, send an endless body or a gzip bomb, belong to the other
+organization or to the same one. The baseline of the first case has no other channels. The baseline of the second has 50
+more healthy ones, because each report makes twice as many deliveries; its ratio to no other channels is printed too.
+Measures p50 and p99 from sending the report to the request's arrival at the first 50 receivers, and the growth of the
+server's resident memory. Rounds are interleaved; medians are compared.
 
     python -m benchmarks.isolation [rounds]
 """
@@ -59,7 +59,7 @@ def main() -> None:
         )
         print(f"{beside} to {baseline}: p50 x{p50:.2f}, p99 x{p99:.2f} (medians of {rounds} rounds)")
     growth = max(result[2] for beside in (OTHER, SAME) for result in results[beside])
-    print(f"memory grew by {growth:.1f} MiB at the most beside hostile ones")
+    print(f"memory grew by {growth:.1f} MiB at most beside hostile ones")
 
 
 def measure(beside: str) -> tuple[float, float, float]:
@@ -93,7 +93,7 @@ def measure(beside: str) -> tuple[float, float, float]:
 
 @contextmanager
 def other_receivers(kind: str) -> Iterator[list[str]]:
-    """The URLs of 50 receivers, which live in a process of their own so as not to slow down the first 50."""
+    """The URLs of 50 receivers, in a separate process so as not to slow down the first 50."""
     command = [sys.executable, "-m", "benchmarks.isolation", kind]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
@@ -115,7 +115,7 @@ def receive(*, hostile: bool) -> None:
 
 
 def add_channels(client: Client, organization_id: int, urls: list[str]) -> None:
-    """One WebHook channel for each URL, told of starts only."""
+    """Adds one WebHook channel for each URL, subscribed to starts only."""
     for number, url in enumerate(urls):
         client.ok(
             "POST",
@@ -130,7 +130,7 @@ def add_channels(client: Client, organization_id: int, urls: list[str]) -> None:
 
 
 def report(client: Client, neighbour: Client) -> dict[int, int]:
-    """Reports runs of both organizations at a fixed rate; when each of the first's was sent, in microseconds."""
+    """Reports runs of both organizations at a fixed rate; returns the first's times of sending, in microseconds."""
     body: dict[int, int] = {}
     began = time.monotonic()
     for number in range(RUNS):
@@ -144,7 +144,7 @@ def report(client: Client, neighbour: Client) -> dict[int, int]:
 
 @contextmanager
 def resident_growth(pid: int) -> Iterator[list[float]]:
-    """How much more memory at the most the process has while the block runs than at its beginning, in MiB."""
+    """The largest growth of the process's memory while the block runs, in MiB."""
     process = psutil.Process(pid)
     start = process.memory_info().rss
     growth, stop = [0.0], threading.Event()

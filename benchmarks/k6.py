@@ -1,11 +1,11 @@
 """
-What do 50 runs of k6 at once cost, and do they delay deliveries?
+What do 50 simultaneous k6 runs cost, and do they delay deliveries?
 
-A server on SQLite with one WebHook channel. 50 runs push what a real k6 pushed (the largest push of a recorded ramp,
-its times moved to now) every 3 s, from a process of its own; before that, nothing else happens. With `large` a push is
-that of a busier test: 20 addresses with 7 histograms of 200 log-normal values each. In both halves a run is reported by
-REST every 250 ms (open loop). Printed are the server's CPU in seconds per 60 s, its growth in memory, and p50 and p99
-from sending the report to the request's arrival at the receiver, beside those of the idle half.
+A server on SQLite has one WebHook channel. First it is idle; then 50 runs push every 3 s, from another process, what a
+real k6 pushed (the largest push of a recorded ramp, its times moved to now). With `large`, a push is that of a busier
+test: 20 addresses with 7 histograms of 200 log-normal values each. In both halves a run is reported by REST every 250
+ms (open loop). Prints the server's CPU in seconds per 60 s, its memory growth, and p50 and p99 from sending the report
+to the request's arrival at the receiver, beside those of the idle half.
 
     python -m benchmarks.k6 [seconds of each half] [runs] [large]
 """
@@ -57,7 +57,7 @@ def main() -> None:
             busy = measure_half(client, receiver, process, seconds)
             pushing.join()
             kept = client.ok("GET", f"/runs/{ids[0]}")["metrics"]
-            print(f"one run's metrics in the end: {kept}")
+            print(f"one run's metrics at the end: {kept}")
     for name, (cpu, growth, p50, p99) in (("idle", idle), (f"{runs} runs", busy)):
         print(f"{name}: CPU {cpu:.1f} s per 60 s, memory {growth:+.0f} MiB, deliveries p50 {p50:.1f}, p99 {p99:.1f} ms")
     print(f"deliveries beside the pushes: p50 x{busy[2] / idle[2]:.2f}, p99 x{busy[3] / idle[3]:.2f}")

@@ -1,9 +1,9 @@
 """
-What may one push of k6's metrics cost, whatever is in it?
+What may one push of k6's metrics cost, whatever it contains?
 
-Each of the worst pushes that are known (``tests/support/k6_worst.py``) is read, condensed and merged in a process of
-its own, as the server does it. Printed are its size, the CPU time in milliseconds, by how many MiB the process's
-largest size grew, and what came of it. None may take more than half a second or 64 MiB.
+Reads, condenses and merges each of the worst known pushes (``tests/support/k6_worst.py``) in its own process, as the
+server does. Prints its size, the CPU time in milliseconds, the growth of the process's peak memory in MiB, and the
+result. None may take more than 0.5 s or 64 MiB.
 
     python -m benchmarks.k6_worst
 """
@@ -46,9 +46,9 @@ def main() -> None:
 
 
 def measure(version: int, pipe: Connection) -> None:
-    """Takes the push that comes through ``pipe`` once."""
+    """Processes the push from ``pipe`` once."""
     packed = pipe.recv_bytes()
-    take(2, compress(b""))  # what is imported or made once is not the push's
+    take(2, compress(b""))  # imports and one-time setup aren't part of the push
     Path("/proc/self/clear_refs").write_text("5")  # forgets the largest size
     before, began = size("VmRSS"), time.process_time()
     outcome = take(version, packed)
@@ -56,13 +56,13 @@ def measure(version: int, pipe: Connection) -> None:
 
 
 def size(what: str) -> float:
-    """``VmRSS``, the present size of this process in MiB, or ``VmHWM``, the largest since it was last forgotten."""
+    """``VmRSS``, the current size of this process in MiB, or ``VmHWM``, its peak since the last reset."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{what}:")[2].split()[0]) / 1024
 
 
 def take(version: int, packed: bytes) -> str:
-    """Reads, condenses and merges a push; gives what came of it."""
+    """Reads, condenses and merges a push; returns the result."""
     measured = Measurements(announced=True, thresholds={key: ["count>0"] for key in THRESHOLDS})
     try:
         if version == 1:

@@ -1,11 +1,11 @@
 """
-What do 500 open pages cost that show runs live, and do they delay deliveries?
+What do 500 open pages with live runs cost, and do they delay deliveries?
 
-A server on SQLite with 10 WebHook channels; beside it no page, or 500 of 25 people's sessions, whose streams a process
-of its own keeps open and reads. First nothing happens for 60 s: printed is how much of a core the server takes. Then a
-run is reported every 250 ms (open loop), each of which all pages show, at most once a second: printed are p50 and p99
-from sending the report to the request's arrival at the receivers, how many events the pages got, and how long the
-server took to stop with all pages open. Rounds are interleaved, medians are compared.
+A server on SQLite has 10 WebHook channels, and either no open page or 500 pages of 25 people's sessions, whose streams
+another process keeps open and reads. First nothing happens for 60 s, and the server's share of a core is printed. Then
+a run is reported every 250 ms (open loop), which all pages show, at most once a second. Prints p50 and p99 from sending
+the report to the request's arrival at the receivers, how many events the pages got, and how long the server took to
+stop with all pages open. Rounds are interleaved; medians are compared.
 
     python -m benchmarks.live [rounds] [idle seconds]
 """
@@ -50,7 +50,7 @@ def main() -> None:
                 flush=True,
             )
     alone, beside = ([statistics.median(one[at] for one in found) for at in range(3)] for found in results.values())
-    print(f"{PAGES} open pages take {beside[0] - alone[0]:.4f} of a core more when nothing happens")
+    print(f"{PAGES} idle open pages take {beside[0] - alone[0]:.4f} of a core more")
     p50, p99 = beside[1] / alone[1], beside[2] / alone[2]
     print(f"deliveries beside them: p50 x{p50:.2f}, p99 x{p99:.2f} (medians of {rounds} rounds)")
 
@@ -98,7 +98,7 @@ def measure(pages: int, idle: float) -> tuple[float, float, float]:
 
 
 def cpu_share(pid: int, seconds: float) -> float:
-    """How much of a core the process takes over this time."""
+    """The process's share of a core over this time."""
     process = psutil.Process(pid)
     before, began = process.cpu_times(), time.monotonic()
     time.sleep(seconds)
@@ -108,7 +108,7 @@ def cpu_share(pid: int, seconds: float) -> float:
 
 @contextmanager
 def open_pages(url: str, pages: int, sessions: list[str]) -> Iterator[None]:
-    """Keeps the streams of so many pages open, in a process of its own."""
+    """Keeps the streams of ``pages`` pages open, in a separate process."""
     command = [sys.executable, "-m", "benchmarks.live", "--pages", url, str(pages)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
@@ -127,7 +127,7 @@ def open_pages(url: str, pages: int, sessions: list[str]) -> Iterator[None]:
 
 
 def follow(url: str, pages: int) -> None:
-    """Opens the streams and reads them until stdin ends; says when all have begun, and then how much came."""
+    """Opens the streams and reads them until stdin ends; prints when all have begun, and then how much arrived."""
     parts = urlsplit(url)
     sessions = sys.stdin.readline().split()
     watched = selectors.DefaultSelector()

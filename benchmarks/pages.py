@@ -1,10 +1,10 @@
 """
 How long does the server take for each list, with 1,000,000 deliveries and 100,000 runs in one organization?
 
-A real server without a worker (SQLite, then PostgreSQL) is asked for each page and each list of the REST API, one
-request after the other, with filters that match all, few and none, at the newest and at an old place. Measured: p50 and
-p95 of the time from sending a request on an open connection until the answer is there, a little more than the server's
-own. Beside it the same with 1,000 deliveries and 100 runs, and the ratio. Fails when a p95 is over 100 ms.
+Requests each page and each list of the REST API from a real server without a worker (SQLite, then PostgreSQL), one
+after the other, with filters that match all, few and none, at the newest and at an old place. Measures p50 and p95 from
+sending a request on an open connection to the complete response, a little more than the server's own time. Prints the
+ratio to the same with 1,000 deliveries and 100 runs. Fails when a p95 is over 100 ms.
 
     python -m benchmarks.pages [--deliveries N] [--runs M] [--requests R] [--only sqlite|postgresql]
 """
@@ -90,12 +90,12 @@ ADDRESSES: tuple[tuple[str, dict[str, str]], ...] = (
     ("/runs/{run}", {}),
     ("/account", {}),
 )
-"""What is asked for. A page that the server does not have is left out, and said."""
+"""The requests. A page that the server doesn't have is skipped, and the output says so."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """How long an answer took, in milliseconds."""
+    """How long a response took, in milliseconds."""
 
     p50: float
     p95: float
@@ -116,7 +116,7 @@ def main() -> None:
         print(f"{kind}: {options.deliveries} deliveries, {options.runs} runs; ratio to {SMALL[0]} and {SMALL[1]}")
         for address, times in large.items():
             if times is None:
-                print(f"  {address:100} is not there")
+                print(f"  {address:100} doesn't exist")
                 continue
             base = small[address]
             ratio = "" if base is None else f"x{times.p50 / base.p50:.1f} of {base.p50:.1f} ms"
@@ -129,7 +129,7 @@ def main() -> None:
 
 
 def measure(kind: str, deliveries: int, runs: int, requests: int) -> dict[str, Times | None]:
-    """The times of each address, in a store of that size; None: the server does not have it."""
+    """The times of each address, in a store of that size; None: the server doesn't have it."""
     with tempfile.TemporaryDirectory() as folder, settings(kind) as environment:
         data_dir = Path(folder)
         body = set_up(data_dir, environment)
@@ -201,7 +201,7 @@ def furnish(client: Client, made: dict[str, Any]) -> tuple[Place, dict[str, str]
 def send_requests(  # noqa: PLR0913, PLR0917 - where, what, as whom and how often
     url: str, path: str, query: dict[str, str], values: dict[str, str], credentials: dict[str, str], requests: int
 ) -> Times | None:
-    """Asks for one address again and again on one connection; None: there is no such page."""
+    """Requests one address repeatedly on one connection; None: there is no such page."""
     parts = urlsplit(url)
     target = path.format(**values)
     if query:

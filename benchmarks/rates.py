@@ -1,10 +1,10 @@
 """
-Does a Slack channel that has far more to tell than Slack takes hold up another channel?
+Does a Slack channel with far more messages than Slack accepts hold up another channel?
 
-One organization reports a run every 100 ms (open loop), ten times what Slack takes. It has 10 WebHook channels, and
-either no other channel (the baseline) or beside them 10 Slack channels to fakes that take one message a second, so that
-a backlog grows all the time. Printed: p50 and p99 from sending the report to the request's arrival at the WebHook
-receivers, and their ratio to the baseline; what Slack took and refused. Rounds are interleaved, medians are compared.
+One organization reports a run every 100 ms (open loop), ten times what Slack accepts. It has 10 WebHook channels, and
+either no others (the baseline) or 10 Slack channels to fakes that accept one message a second, so that a backlog keeps
+growing. Prints p50 and p99 from sending the report to the request's arrival at the WebHook receivers, their ratio to
+the baseline, and how many messages Slack accepted and refused. Rounds are interleaved; medians are compared.
 
     python -m benchmarks.rates [rounds]
 """
@@ -67,7 +67,7 @@ def measure(*, beside: bool) -> tuple[float, float]:
         requests = receiver.wait_for((WARM_UP + RUNS) * CHANNELS, 60)[WARM_UP * CHANNELS :]
         if slacks:
             took, refused = sum(len(slack.posted) for slack in slacks), sum(len(slack.refused) for slack in slacks)
-            print(f"  Slack took {took} and refused {refused}, {RUNS * CHANNELS} were meant for it", flush=True)
+            print(f"  Slack took {took} and refused {refused}, of {RUNS * CHANNELS} notifications", flush=True)
         waits = sorted((request.arrived_at - sent[_run(request.body)]) / 1000 for request in requests)
         return statistics.median(waits), waits[int(len(waits) * 0.99)]
 

@@ -1,10 +1,10 @@
 """
-Does live news arrive later while 10,000 deliveries of the same channel are replayed, and how fast do these go?
+Do new notifications arrive later while 10,000 deliveries of the same channel are replayed, and how fast is the replay?
 
-Runs are reported at a fixed rate (open loop) to a server with two channels. In every second measurement one of them
-replays 10,000 deliveries that failed. Measured: p50 and p99 from sending the report to the request's arrival, at the
-channel with the replay and at the other one, for reports that were sent while the replay went on; and how many
-deliveries a second were replayed. Rounds are interleaved, medians of them are compared.
+Reports runs at a fixed rate (open loop) to a server with two channels. In every second measurement one of them replays
+10,000 failed deliveries. Measures p50 and p99 from sending the report to the request's arrival, at the channel with the
+replay and at the other one, for reports sent during the replay, and the deliveries replayed per second. Rounds are
+interleaved; medians are compared.
 
     python -m benchmarks.replay [rounds]
 """
@@ -49,7 +49,7 @@ def main() -> None:
             for at in (0, 1)
         )
         print(f"{name} channel, with to without: p50 x{p50:.2f}, p99 x{p99:.2f} (medians of {rounds} rounds)")
-    print(f"{statistics.median(rates):.0f} deliveries replayed a second beside live news")
+    print(f"{statistics.median(rates):.0f} deliveries replayed a second beside new notifications")
 
 
 def measure(*, replaying: bool) -> tuple[dict[str, tuple[float, float]], float | None]:
@@ -97,7 +97,7 @@ def measure(*, replaying: bool) -> tuple[dict[str, tuple[float, float]], float |
 
 
 def add_channel(client: Client, organization_id: int, url: str) -> int:
-    """A WebHook channel that is told of starts only; its id."""
+    """Adds a WebHook channel subscribed to starts only; returns its id."""
     settings = {"settings": {"url": url}, "subscription": {"events": ["test.started"]}}
     made = client.ok("POST", f"/organizations/{organization_id}/channels", {"kind": "webhook", "name": "n", **settings})
     return int(made["id"])
@@ -119,7 +119,7 @@ def multiply(data_dir: Path) -> None:
 
 
 def report(client: Client) -> dict[int, int]:
-    """Reports runs at a fixed rate; when each was sent, in microseconds."""
+    """Reports runs at a fixed rate; returns when each was sent, in microseconds."""
     body: dict[int, int] = {}
     began = time.monotonic()
     for number in range(RUNS):

@@ -1,11 +1,12 @@
 """
-Does the time of a refused sign-in tell whether the e-mail address has an account?
+Does the time of a refused sign-in reveal whether the e-mail address has an account?
 
-A real server (SQLite, a process of its own) has 20 users. A round asks POST /sessions with a wrong password for each of
-them and for 20 addresses without an account, one after the other in a random order. Between the rounds the turns are
-given back behind the server's back, so that nobody is throttled. Printed: medians, their ratio, and how far apart the
-distributions are: the Kolmogorov-Smirnov distance (0: the same, 1: they don't touch; beside it what chance alone gives
-in 19 of 20 cases), and how often an attempt on somebody takes longer than one on nobody (50 %: it tells nothing).
+A real server (SQLite, its own process) has 20 users. A round sends POST /sessions with a wrong password for each of
+them and for 20 addresses without an account, one after the other in random order. Between the rounds the token buckets
+are refilled in the database, so that nothing is rate-limited. Prints the medians, their ratio, and how far apart the
+distributions are: the Kolmogorov-Smirnov distance (0: the same, 1: no overlap; beside it the value that chance alone
+gives in 19 of 20 cases), and how often a known address takes longer than an unknown one (50 %: the time reveals
+nothing).
 
     python -m benchmarks.sign_in [ROUNDS]
 """
@@ -42,7 +43,7 @@ def main() -> None:
     longer = sum((bisect_left(unknown, at) + bisect_right(unknown, at)) / 2 for at in items)
     print(f"known to unknown: medians x{statistics.median(items) / statistics.median(unknown):.3f}")
     print(f"Kolmogorov-Smirnov distance {distance:.3f}; by chance alone up to {by_chance:.3f}")
-    print(f"an attempt on somebody takes longer in {longer / len(items) / len(unknown):.1%}")
+    print(f"a known address takes longer in {longer / len(items) / len(unknown):.1%}")
 
 
 def measure(rounds: int) -> tuple[list[float], list[float]]:

@@ -1,10 +1,10 @@
 """
-How long the writer is held by operations whose size grows with the data, and what reports feel of it. SQLite.
+How long do operations whose size grows with the data hold the writer, and how much do they delay reports? SQLite only.
 
-``python -m benchmarks.writer [ROWS]``. Each operation meets a store of its own with ROWS (100,000) rows; beside it runs
-are reported one after the other. Printed are its longest writer transaction, commit included, and the longest time on
-the CPU of one (on a busy machine the rest is other people's), the whole time until the last row was done, and how long
-reports took (median, p99, worst), first of all without any operation.
+``python -m benchmarks.writer [ROWS]``. Each operation gets its own store with ROWS (100,000) rows, while runs are
+reported one after the other. Prints its longest writer transaction, commit included, and the longest CPU time of one
+(on a busy machine the rest is other processes' time), the total time until the last row was done, and how long reports
+took (median, p99, worst), first without any operation.
 """
 
 import asyncio
