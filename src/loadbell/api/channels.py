@@ -1,19 +1,23 @@
 """Channels: add, read, change, delete, and try with a Test Hook."""
 
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from litestar import Response
 
 from loadbell.api import answers, bodies
+from loadbell.api.deliveries import read_delivery
 from loadbell.api.routes import route
-from loadbell.api.test_hooks import wait_for_test
 from loadbell.domain.channels import Subscription
+from loadbell.domain.deliveries import ENDED
 from loadbell.domain.ids import rfc3339
 from loadbell.domain.orgs import Principal
 from loadbell.entry.paging import PageQuery
+from loadbell.entry.polling import wait_for_test
 from loadbell.entry.rate_limits import RateLimit
-from loadbell.entry.requests import ApiRequest
+from loadbell.entry.requests import ApiRequest, json_response
 from loadbell.notify import channels, deliveries
 from loadbell.store.unit_of_work import UnitOfWork
 
@@ -85,7 +89,7 @@ async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
 @route("POST", "/channels/{channel_id}/test", "Test a channel", refusals=(404, 429), answers=_TESTED)
 async def test_channel(request: ApiRequest, channel_id: int) -> Response[bytes]:
     """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
-    return await wait_for_test(request, await request.write_once(_test_saved, request.context.test_hooks, channel_id))
+    return await _wait_for_test(request, await request.write_once(_test_saved, request.context.test_hooks, channel_id))
 
 
 @route(
@@ -98,7 +102,7 @@ async def test_channel(request: ApiRequest, channel_id: int) -> Response[bytes]:
 async def test_form(request: ApiRequest, organization_id: int, body: bodies.FormBody) -> Response[bytes]:
     """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
     started = await request.write_once(_test_form, request.context.test_hooks, organization_id, body)
-    return await wait_for_test(request, started)
+    return await _wait_for_test(request, started)
 
 
 @route("POST", "/channels/{channel_id}/rotate-secret", "Rotate a signing secret", refusals=(404,))
@@ -121,6 +125,16 @@ async def pause_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers
 async def resume_channel(unit: UnitOfWork[Principal], channel_id: int, body: bodies.ResumeBody) -> answers.Channel:
     """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
     return answers.channel(await channels.resume(unit, channel_id, body.held), unit.principal, unit.now)
+
+
+async def _wait_for_test(request: ApiRequest, started: msgspec.Raw) -> Response[bytes]:
+    """200 with the delivery once it has ended, whatever the receiver said; 202 with it as it is when that takes longer.
+
+    ``started``: the id of the delivery, as JSON.
+    """
+    delivery_id = msgspec.json.decode(started, type=UUID)
+    delivery = await wait_for_test(lambda: request.read(read_delivery, delivery_id), request.context.send_timeout)
+    return json_response(HTTPStatus.OK if delivery.status in ENDED else HTTPStatus.ACCEPTED, delivery)
 
 
 async def _test_saved(unit: UnitOfWork[Principal], limit: RateLimit, channel_id: int) -> UUID:

@@ -14,13 +14,12 @@ from loadbell.channels.contract import MASK
 from loadbell.channels.reference import Setting, list_settings
 from loadbell.channels.settings import masked_settings
 from loadbell.domain.channels import Channel, ChannelKind, Subscription
-from loadbell.domain.deliveries import ENDED, Attempt, Delivery
+from loadbell.domain.deliveries import Attempt, Delivery, DeliveryStatus
 from loadbell.domain.errors import FieldError, Invalid, NotFound
 from loadbell.domain.events import EventName
-from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal
 from loadbell.domain.runs import FINAL, Result, RunStatus, Trigger
-from loadbell.entry.polling import poll_until
+from loadbell.entry import polling
 from loadbell.entry.rate_limits import RateLimit
 from loadbell.notify import channels, deliveries
 from loadbell.outbound.urls import has_other_host
@@ -30,7 +29,6 @@ from loadbell.web.page import PageRequest
 
 MAX_NAME_LENGTH = 200
 
-_GRACE: Micros = 5 * SECOND
 PRESETS: dict[str, tuple[str, str, Subscription]] = {
     "all": ("All", "Every start and every end, whatever the result.", Subscription()),
     "failures": (
@@ -89,6 +87,11 @@ class HookResult:
 
     delivery: Delivery
     attempt: Attempt | None
+
+    @property
+    def status(self) -> DeliveryStatus:
+        """The delivery's."""
+        return self.delivery.status
 
 
 def build_fields(kind: ChannelKind, saved: Mapping[str, Any] | None, form: Form | None) -> tuple[FormField, ...]:
@@ -209,11 +212,8 @@ async def test_form(
 
 async def wait_for_test(page: PageRequest, organization_id: int, delivery_id: UUID) -> HookResult:
     """What came of a Test Hook that was started, once it has ended or taken too long."""
-    max_wait = page.context.send_timeout + _GRACE
-    return await poll_until(
-        lambda test: test.delivery.status in ENDED,
-        lambda: page.read_in(organization_id, _get_test, delivery_id),
-        max_wait,
+    return await polling.wait_for_test(
+        lambda: page.read_in(organization_id, _get_test, delivery_id), page.context.send_timeout
     )
 
 
