@@ -109,8 +109,8 @@ async def serve(  # noqa: PLR0913 - one argument for each option
         hosts = build_hosts(settings.base_url, settings.allowed_hosts, host, listener)
         if hosts.any_address:
             log.warning(
-                "LOADBELL_BASE_URL is not set: links lead to this machine's own name. If people reach this server "
-                "elsewhere, set it to the address that they use and restart loadbell.",
+                "LOADBELL_BASE_URL is not set, so links use this machine's own address. If people reach this server at "
+                "another address, set it to that and restart loadbell.",
                 links=hosts.base_url,
             )
         settings = replace(settings, base_url=hosts.base_url)
@@ -152,15 +152,17 @@ async def work(settings: Settings) -> None:
         WrongState: the store is SQLite, or can't be used as it stands, or LOADBELL_BASE_URL is missing.
     """
     if settings.sqlite_path is not None:
-        raise WrongState("A worker of its own needs PostgreSQL: with SQLite `loadbell serve` delivers by itself.")
+        raise WrongState(
+            "A separate worker requires PostgreSQL. With SQLite, `loadbell serve` sends notifications itself."
+        )
     if settings.base_url is None:
-        raise WrongState("LOADBELL_BASE_URL: required for a worker, so that messages link to your server.")
+        raise WrongState("LOADBELL_BASE_URL: required for a worker, so that messages can link to your server.")
     async with _store(settings) as database, _sender(settings) as sender:
         stopped = _stop_signal()
         worker = _worker(settings, database, sender)
         await worker.start()
         _freeze_garbage()
-        log.info("The worker delivers")
+        log.info("The worker is running")
         await stopped
         await worker.stop(GRACE_SECONDS)
 
@@ -205,7 +207,7 @@ async def _sender(settings: Settings) -> AsyncIterator[Sender]:
     except OSError as error:
         raise WrongState(
             f"The sender can't be started: {error.strerror or error}. "
-            "Check LOADBELL_CA_FILE, that there is a folder for temporary files, and the limit of open files."
+            "Check LOADBELL_CA_FILE, the temporary folder and the open files limit."
         ) from None
     try:
         yield sender

@@ -1,5 +1,5 @@
 """
-The values of settings as text: where they come from, and what no value may be, whatever it is for.
+Reads the values of settings as text, and checks what holds for all of them.
 
 No message shows a value: it may be a secret.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 CONFIG_FILE = "LOADBELL_CONFIG_FILE"
 COMMAND_SETTINGS = ("LOADBELL_URL", "LOADBELL_TOKEN")
-"""What the commands read that talk to a server."""
+"""The variables of the commands that talk to a server."""
 
 _FREE_TEXT = "LOADBELL_SMTP_FROM"  # "Load # 1" <bell@example.org> is as it should be
 _QUOTES = "\"'`“”„\u2018\u2019«»"
@@ -25,10 +25,10 @@ class BadSetting(Exception):  # noqa: N818 - reads as what happened
 
 
 def read_values(environment: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
-    """What the environment and the file named by its ``LOADBELL_CONFIG_FILE`` give, stripped; nothing empty.
+    """The values from the environment and the file in its ``LOADBELL_CONFIG_FILE``, stripped, without empty ones.
 
     Raises:
-        BadSetting: a value is none, or the file can't be read.
+        BadSetting: a value is malformed, or the file can't be read.
     """
     text = environment.get(CONFIG_FILE, "").strip()
     values = _read_file(expand_path(CONFIG_FILE, _check(CONFIG_FILE, text)), known) if text else {}
@@ -37,7 +37,7 @@ def read_values(environment: Mapping[str, str], known: Collection[str]) -> dict[
 
 
 def find_misspelled(environment: Mapping[str, str], known: Collection[str]) -> list[str]:
-    """A sentence for each variable that looks like a setting and is none."""
+    """A warning for each variable that looks like a misspelled setting."""
     names = {*known, CONFIG_FILE, *COMMAND_SETTINGS}
     told = []
     for name in sorted(set(environment) - names):
@@ -45,15 +45,15 @@ def find_misspelled(environment: Mapping[str, str], known: Collection[str]) -> l
         if difflib.SequenceMatcher(a=prefix, b="LOADBELL").ratio() > _CLOSE and (
             items := difflib.get_close_matches(rest, [known.partition("_")[2] for known in names], 1, _CLOSE)
         ):
-            told.append(f"{name} is not a setting and is not read. Did you mean LOADBELL_{items[0]}?")
+            told.append(f"{name} is not a setting and is ignored. Did you mean LOADBELL_{items[0]}?")
     return told
 
 
 def expand_path(name: str, text: str) -> Path:
-    """The path that ``text`` is, with ``~`` as the home folder.
+    """The path in ``text``, with ``~`` as the home folder.
 
     Raises:
-        BadSetting: there is no home folder, or another person's is meant.
+        BadSetting: there is no home folder, or it is another user's.
     """
     if not text.startswith("~"):
         return Path(text)
@@ -62,7 +62,7 @@ def expand_path(name: str, text: str) -> Path:
     except RuntimeError:
         home = Path()
     if text[1:2] not in {"", "/"} or not home.is_absolute():
-        raise BadSetting(f"{name}: nobody can tell which folder ~ is here. Write the whole path.")
+        raise BadSetting(f"{name}: ~ can't be resolved here. Write the full path.")
     return home / text[2:]
 
 
@@ -72,7 +72,7 @@ def _read_file(path: Path, items: Collection[str]) -> dict[str, str]:
     except OSError as error:
         raise BadSetting(f"{CONFIG_FILE}: {path} can't be read: {error.strerror}.") from None
     except UnicodeDecodeError:
-        raise BadSetting(f"{CONFIG_FILE}: {path} is not a text in UTF-8. Save it as UTF-8.") from None
+        raise BadSetting(f"{CONFIG_FILE}: {path} isn't UTF-8 text. Save it as UTF-8.") from None
     values = {}
     for number, raw in enumerate(lines, 1):
         line = raw.strip()
@@ -81,18 +81,20 @@ def _read_file(path: Path, items: Collection[str]) -> dict[str, str]:
         key, equals, value = line.partition("=")
         where = f"{CONFIG_FILE}: line {number} of {path}"
         if re.match(r"export\s", line):
-            raise BadSetting(f"{where} begins with export. Remove the word: the file is not a script of the shell.")
+            raise BadSetting(f"{where} begins with export. Remove it: the file isn't a shell script.")
         if not equals or key.strip() not in items:
-            raise BadSetting(f"{where} is not NAME=value with a known name.")
+            raise BadSetting(f"{where} isn't NAME=value with a known name.")
         values[key.strip()] = value.strip()
     return values
 
 
 def _check(name: str, value: str) -> str:
     if any(unicodedata.category(character) in _NO_TEXT for character in value):
-        raise BadSetting(f"{name}: the value has a line break or another control character in it, or is not UTF-8.")
+        raise BadSetting(
+            f"{name}: the value contains a line break or another control character, or isn't UTF-8. Correct it."
+        )
     if value[-1] in _QUOTES or (value[0] in _QUOTES and name != _FREE_TEXT):
         raise BadSetting(f"{name}: the value begins or ends with a quotation mark. Remove the quotes.")
     if re.search(r"\s#", value) and name != _FREE_TEXT:
-        raise BadSetting(f"{name}: the value has a # behind a space. Write comments on lines of their own.")
+        raise BadSetting(f"{name}: the value has a # after a space. Write comments on their own lines.")
     return value

@@ -1,7 +1,7 @@
 """
 The settings of a process: read once from the environment and an optional file, then frozen.
 
-``docs/settings.md`` has one entry for each; a test keeps the two in step.
+``docs/settings.md`` has an entry for each; a test checks this.
 """
 
 import getpass
@@ -57,15 +57,15 @@ DEFAULTS: dict[str, str] = {
     "LOADBELL_MAX_RUN_REPORTS_PER_MINUTE": "6000",
     "LOADBELL_MAX_TEST_HOOKS_PER_MINUTE": "600",
 }
-"""Every setting with its default as an operator would write it; empty: see ``docs/settings.md``."""
+"""Every setting with its default, as an operator would write it. Empty: see ``docs/settings.md``."""
 
 
-_MAX_COUNT = 1_000_000  # of anything that is counted
+_MAX_COUNT = 1_000_000  # of any count
 
 
 @dataclass(frozen=True)
 class MailServer:
-    """The operator's mail server, and whom mail is from."""
+    """The operator's mail server and sender address."""
 
     host: str
     port: int
@@ -78,9 +78,9 @@ class MailServer:
 
 @dataclass(frozen=True)
 class Proxy:
-    """The operator's forward proxy, through which everything goes that channels send."""
+    """The operator's forward proxy, which all requests of channels go through."""
 
-    scheme: Literal["http", "https"]  #: how the proxy itself is spoken to
+    scheme: Literal["http", "https"]  #: of the connection to the proxy itself
     host: str  #: a name in ASCII, or an address without brackets
     port: int
     user: str | None = field(repr=False)
@@ -88,13 +88,13 @@ class Proxy:
 
     @property
     def place(self) -> str:
-        """Host and port: what may be shown."""
+        """Host and port, which may be shown."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything an operator may set. Spans are microseconds."""
+    """Everything an operator can set. Durations are in microseconds."""
 
     data_dir: Path
     database_url: str = field(repr=False)
@@ -104,14 +104,14 @@ class Settings:
     retry_schedule: RetrySchedule
     send_timeout: Micros
     watchdog: Micros
-    pause_after: Micros  #: failures only, for so long, pause a channel
-    hold_for: Micros  #: how long a paused channel keeps what it collects
+    pause_after: Micros  #: failing for this long pauses a channel
+    hold_for: Micros  #: how long a paused channel queues notifications
     log_format: Literal["console", "json"]
     ca_file: Path | None
     mail: MailServer | None  #: None: this server sends no mail
-    allowed_hosts: tuple[str, ...]  #: further names of this server
-    trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is believed
-    outbound_proxy: Proxy | None  #: None: channels are sent to directly
+    allowed_hosts: tuple[str, ...]  #: other names of this server
+    trusted_proxies: tuple[Network, ...]  #: whose X-Forwarded-For is trusted
+    outbound_proxy: Proxy | None  #: None: channels connect directly
     quotas: Quotas  #: of each organization
 
     @property
@@ -122,9 +122,9 @@ class Settings:
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
-    """The settings that ``environment`` and the file named by its ``LOADBELL_CONFIG_FILE`` give.
+    """The settings from ``environment`` and the file in its ``LOADBELL_CONFIG_FILE``.
 
-    The environment wins over the file; an empty value is the default.
+    The environment overrides the file; an empty value means the default.
 
     Raises:
         BadSetting: a value can't be used, or the file can't be read.
@@ -150,13 +150,13 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         written = text(name)
         if not (written.isascii() and written.isdigit() and 0 < int(written) <= _MAX_COUNT):
             raise BadSetting(
-                f"{name}: {written!r} is not a whole number from 1 to {_MAX_COUNT:,}. Write it without commas."
+                f"{name}: {written!r} isn't a whole number from 1 to {_MAX_COUNT:,}. Write it without commas."
             )
         return int(written)
 
     log_format = text("LOADBELL_LOG_FORMAT")
     if log_format not in {"console", "json"}:
-        raise BadSetting(f"LOADBELL_LOG_FORMAT: {log_format!r} is neither console nor json.")
+        raise BadSetting(f"LOADBELL_LOG_FORMAT: {log_format!r} isn't console or json.")
     return Settings(
         data_dir=data_dir,
         database_url=_postgresql_url(text("LOADBELL_DATABASE_URL"))
@@ -194,11 +194,11 @@ def _data_dir(text: str, *, needed: bool) -> Path:
     if text:
         folder = expand_path("LOADBELL_DATA_DIR", text)
     elif needed:
-        with suppress(RuntimeError):  # nobody knows a home folder
+        with suppress(RuntimeError):  # there is no home folder
             folder = Path(platformdirs.user_data_dir("loadbell"))
     if needed and not folder.is_absolute():
-        why = "" if text else "there is no home folder to put it in by default. "
-        raise BadSetting(f"LOADBELL_DATA_DIR: {why}Write the whole path of the folder, such as /var/lib/loadbell.")
+        why = "" if text else "there is no home folder for the default. "
+        raise BadSetting(f"LOADBELL_DATA_DIR: {why}Write the folder's full path, such as /var/lib/loadbell.")
     return folder
 
 
@@ -213,12 +213,12 @@ def _postgresql_url(text: str) -> str:
         raise BadSetting(f"LOADBELL_DATABASE_URL: {error}.") from None
     for name in FILES:
         if name in values and values[name] != SYSTEM_CERTIFICATES and not os.access(values[name], os.R_OK):
-            raise BadSetting(f"LOADBELL_DATABASE_URL: the file that {name} names can't be read. Write its whole path.")
+            raise BadSetting(f"LOADBELL_DATABASE_URL: the file in {name} can't be read. Write its full path.")
     if "user" not in values and not os.environ.get("PGUSER"):
         try:
             getpass.getuser()
         except (KeyError, OSError):
-            raise BadSetting("LOADBELL_DATABASE_URL: it names no user. Write postgresql://user@host/…") from None
+            raise BadSetting("LOADBELL_DATABASE_URL: the user is missing. Write postgresql://user@host/…") from None
     return text
 
 
@@ -229,7 +229,7 @@ def _sqlite_url(text: str, data_dir: Path) -> str:
     if path is None or "\0" in unquote(path[1]) or text.endswith("/"):
         raise BadSetting(
             "LOADBELL_DATABASE_URL: write sqlite:////absolute/path or postgresql://user:password@host:port/database. "
-            "In a path write % ? # as %25 %3F %23, and no ~."
+            "In a path, write % ? # as %25 %3F %23, and don't use ~."
         )
     return f"sqlite:///{path[1]}"
 
@@ -237,7 +237,7 @@ def _sqlite_url(text: str, data_dir: Path) -> str:
 def _base_url(text: str) -> str | None:
     if not text:
         return None
-    bad = BadSetting(f"LOADBELL_BASE_URL: {text!r} is not an address such as https://loadbell.example.org.")
+    bad = BadSetting(f"LOADBELL_BASE_URL: {text!r} isn't a URL such as https://loadbell.example.org.")
     try:
         parts = urlsplit(text)
         host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
@@ -248,11 +248,11 @@ def _base_url(text: str) -> str | None:
     if parts.query or parts.fragment:
         raise bad
     if host in {"0.0.0.0", "::"}:  # noqa: S104 - nothing is bound to it here
-        raise BadSetting(f"LOADBELL_BASE_URL: {host} is every address of a machine. Give the one that people use.")
+        raise BadSetting(f"LOADBELL_BASE_URL: {host} means every address of a machine. Use the one that people open.")
     path = parts.path.rstrip("/")
     if not _PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
         raise BadSetting(
-            f"LOADBELL_BASE_URL: {path!r} is not a path that works here. Use letters, digits and - . _ ~, such as "
+            f"LOADBELL_BASE_URL: {path!r} isn't a supported path. Use letters, digits and - . _ ~, such as "
             "https://example.org/loadbell."
         )
     shown = f"[{host}]" if ":" in host else host
@@ -264,7 +264,7 @@ def _hosts(text: str) -> tuple[str, ...]:
     for name in names:
         if not _is_host(name):
             raise BadSetting(
-                f"LOADBELL_ALLOWED_HOSTS: {name!r} is not a name or address. Write them without a port, such as "
+                f"LOADBELL_ALLOWED_HOSTS: {name!r} isn't a name or address. Write names without a port, such as "
                 "loadbell,loadbell.tools.svc,10.0.3.7."
             )
     return names
@@ -300,12 +300,12 @@ def _ca_file(text: str) -> Path | None:
     if not text:
         return None
     path = expand_path("LOADBELL_CA_FILE", text)
-    if not os.path.isfile(path):  # noqa: PTH113 - Path's own raises where a folder is closed to us
-        raise BadSetting(f"LOADBELL_CA_FILE: {text} is not a file.")
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises if a folder isn't accessible
+        raise BadSetting(f"LOADBELL_CA_FILE: {text} isn't a file.")
     try:
         ssl.create_default_context(cafile=str(path))
     except OSError as error:
-        raise BadSetting(f"LOADBELL_CA_FILE: {text} has no certificates that can be read: {error}.") from None
+        raise BadSetting(f"LOADBELL_CA_FILE: {text} contains no readable certificates: {error}.") from None
     return path
 
 
@@ -317,7 +317,7 @@ def _mail(url: str, sender: str) -> MailServer | None:
     if not url:
         return None
     if not sender:
-        raise BadSetting("LOADBELL_SMTP_FROM: required with LOADBELL_SMTP_URL. Give the address that mail is from.")
+        raise BadSetting("LOADBELL_SMTP_FROM: required with LOADBELL_SMTP_URL. Set it to the sender's address.")
     try:
         parts = urlsplit(url)
         port, options = parts.port, dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -331,7 +331,7 @@ def _mail(url: str, sender: str) -> MailServer | None:
     if bool(user) != bool(password):
         raise _bad_mail_url()
     if not (user + password).isascii():
-        raise BadSetting("LOADBELL_SMTP_URL: the user and the password may have ASCII characters only.")
+        raise BadSetting("LOADBELL_SMTP_URL: the user name and password can contain only ASCII characters.")
     return MailServer(
         host=parts.hostname,
         port=port or (465 if parts.scheme == "smtps" else 587),

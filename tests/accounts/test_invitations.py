@@ -233,7 +233,7 @@ def test_a_member_is_not_invited(play: Play) -> None:
     """However the address is capitalized."""
 
     async def scenario(site: Site) -> None:
-        with pytest.raises(Conflict, match="member already"):
+        with pytest.raises(Conflict, match="already a member"):
             await create_invitation(site, email="Owner@Example.org")
 
         assert [] == await _open(site)
@@ -391,7 +391,7 @@ def test_an_invitation_is_mailed_when_there_is_a_mail_server(play: Play) -> None
         assert [BOB] == taken.recipients
         assert "Invitation to Exämple Bcc: eve@example.net on loadbell" == str(taken.message["Subject"])
         assert f"\n{invitation.url}\n" in taken.text.replace("\r\n", "\n")
-        assert "owner invites you to the organization Exämple Bcc: eve@example.net on loadbell, as member" in taken.text
+        assert "owner invited you to the organization Exämple Bcc: eve@example.net on loadbell, as member" in taken.text
         assert "2027-01-22 08:00 UTC" in taken.text
 
     play(scenario)

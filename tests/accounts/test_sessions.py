@@ -31,7 +31,7 @@ def test_a_session_lasts_thirty_days_to_the_microsecond(play: Play) -> None:
         site.clock.advance(SESSION_LIFETIME - 1)
         who = await entrance.who(session)
         site.clock.advance(1)
-        with pytest.raises(Unauthenticated, match="over"):
+        with pytest.raises(Unauthenticated, match="ended"):
             await entrance.who(session)
 
         assert (user_id, session.id, HOME) == (who.user_id, who.session_id, who.address)
@@ -106,7 +106,7 @@ def test_sessions_are_listed_and_ended_by_their_user_alone(play: Play) -> None:
         await site.do(end_session, kim, second.id)
         with pytest.raises(NotFound):
             await site.do(end_session, kim, second.id)
-        with pytest.raises(Unauthenticated, match="over"):
+        with pytest.raises(Unauthenticated, match="ended"):
             await entrance.who(second)
 
         assert [second.id, first.id] == [session.id for session in sessions]
@@ -179,7 +179,7 @@ def test_very_many_sessions_end_at_once(play: Play) -> None:
         changed: Any = counting
         await change_password(changed, entrance.passwords, who, PASSWORD, "another horse")
         rights = await site.do(get_rights, site.organization_id, [mine.id, later.id, later.id - 1])
-        with pytest.raises(Unauthenticated, match="over"):
+        with pytest.raises(Unauthenticated, match="ended"):
             await entrance.who(later)
         with pytest.raises(NotFound):
             await site.do(end_session, who, later.id)
@@ -191,11 +191,11 @@ def test_very_many_sessions_end_at_once(play: Play) -> None:
         assert '{"sessions_ended":"more than 200"}' == row["changes"]
         assert max(counting.changed) < 20
         assert 1 == await site.do(reset_password, "kim@example.org", QUICK.hash("one more horse"))
-        with pytest.raises(Unauthenticated, match="over"):
+        with pytest.raises(Unauthenticated, match="ended"):
             await entrance.who(mine)
         assert IN == await entrance.attempt(password="one more horse")
         site.clock.advance(-2 * SESSION_LIFETIME)
-        with pytest.raises(Unauthenticated, match="over"):
+        with pytest.raises(Unauthenticated, match="ended"):
             await entrance.who(mine)
 
     play(scenario)

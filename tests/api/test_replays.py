@@ -76,7 +76,7 @@ def test_the_same_request_starts_one_replay(still_site: ApiSite) -> None:
     assert (202, 202) == (first.status, second.status)
     assert first.json == second.json
     assert (409, "conflict") == (other.status, other.json["code"])
-    assert f"Replay {first.json['id']} of this channel is going on." in other.json["detail"]
+    assert f"Replay {first.json['id']} of this channel is still running." in other.json["detail"]
     assert 409 == another_body.status
     assert (1, 0, None) == (shown["count"], shown["done"], shown["finished_at"])
 

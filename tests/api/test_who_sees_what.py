@@ -63,7 +63,7 @@ def test_who_may_not_read_the_log_sees_status_and_reason_only(
     assert ("failed", "gone", "gone", 404) == (
         whole["status"], whole["reason"], attempt["reason"], attempt["status_code"],
     )  # fmt: skip
-    assert "The receiver wants no more messages." == whole["message"] == attempt["message"]
+    assert "This webhook no longer exists." == whole["message"] == attempt["message"]
     assert {"method": "POST", "url": None, "headers": {}, "body": None} == attempt["request"]
     assert {"headers": {}, "body": None, "truncated": False} == attempt["response"]
     for place in (path, listed, f"/channels/{whole['channel_id']}", "/runs"):
@@ -112,5 +112,5 @@ def test_a_pause_quotes_nobody(site: ApiSite, failed_delivery: tuple[str, str]) 
     reason = site.client.ok("GET", channel)["paused_reason"]
 
     assert THEIRS.decode() not in reason
-    assert "The receiver answered 404 Not Found. There is no such room." in reason
+    assert "The receiver answered 404 Not Found. This room doesn't exist." in reason
     assert THEIRS not in site.client.call("GET", f"/organizations/{site.ours.organization_id}/audit").body

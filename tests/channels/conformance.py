@@ -93,7 +93,7 @@ def cases() -> dict[str, Case]:
         hook_notice(organization="Acme", who="ann@example.org", now=NOW),
         Envelope(DELIVERY, EventName.TEST_HOOK, 1, NOW, test_hook_payload(), SECRETS),
     )
-    reason = "The receiver answered 410 Gone: it wants no more messages."
+    reason = "The receiver answered 410 Gone: this webhook no longer exists."
     body["channel.paused"] = Case(
         pause_notice(channel_id=5, channel="Team", title="WebHook", reason=reason, now=NOW),
         Envelope(

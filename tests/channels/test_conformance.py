@@ -191,7 +191,7 @@ def test_hostile_texts_are_accepted(kind: ChannelKind, hostile: str) -> None:
     )
     case = run_case(replace(RUN, name="x"), EventName.STARTED)
     notice = run_case(run, EventName.FINISHED).notice
-    notice = replace(notice, subject=hostile, facts=(*notice.facts, Fact("Pressed by", hostile)))
+    notice = replace(notice, subject=hostile, facts=(*notice.facts, Fact("Sent by", hostile)))
 
     with FAKES[kind]() as url:
         reply = post(render(kind, replace(case, notice=notice), url))

@@ -41,12 +41,13 @@ FAILED = Notice(
     facts=(Fact("Project", "Shop & Co"), Fact("Result", "failed")),
     thresholds=(Threshold("p(95)<500", ok=False, value=812.25), Threshold("checks>0.9", ok=True)),
     metrics=(Fact("http_reqs", "120000"),),
-    links=(Link("Open the run", "https://loadbell.example/runs/7"), Link("Build", "https://ci.example/?a=1&b=2")),
+    links=(Link("Open run", "https://loadbell.example/runs/7"), Link("Build", "https://ci.example/?a=1&b=2")),
 )
-PASTE_ANEW = "Get the room's URL anew and enter it, whole, in the channel's settings."
-BAD_TOKEN = f"The token in the URL is not valid. {PASTE_ANEW}"
-NO_REDIRECTS = "Redirects are not followed; enter the final URL in the channel's settings."
-OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
+FORBIDDEN = "The receiver answered 403 Forbidden."
+PASTE_ANEW = "Copy the room's full URL again and paste it into the channel's settings."
+BAD_TOKEN = f"The token in the URL isn't valid. {PASTE_ANEW}"
+NO_REDIRECTS = "loadbell doesn't follow redirects. Enter the final URL in the channel's settings."
+OUR_FAULT = "This is a bug in loadbell. Please report it with the log entry of this attempt."
 
 parse = partial(parse_settings, ChannelKind("hipchat"), check_url=partial(check_url, policy=AddressPolicy()))
 
@@ -238,15 +239,15 @@ def test_the_writing_direction_stays(name: str) -> None:
         ),
         (
             answer(403), Reason.HTTP_4XX, False, True,
-            f"The receiver answered 403 Forbidden. The token in the URL may not write to this room. {PASTE_ANEW}",
+            f"{FORBIDDEN} The token in the URL isn't allowed to post to this room. {PASTE_ANEW}",
         ),
         (
             answer(404, b"<html>"), Reason.GONE, False, True,
-            f"The receiver answered 404 Not Found. There is no such room. {PASTE_ANEW}",
+            f"The receiver answered 404 Not Found. This room doesn't exist. {PASTE_ANEW}",
         ),
         (
             answer(410), Reason.GONE, False, True,
-            f"The receiver answered 410 Gone. The room takes no more messages. {PASTE_ANEW}",
+            f"The receiver answered 410 Gone. The room accepts no more messages. {PASTE_ANEW}",
         ),
         (answer(405), Reason.HTTP_4XX, True, False, "The receiver answered 405 Method Not Allowed."),
         (answer(429), Reason.RATE_LIMITED, True, False, "The receiver answered 429 Too Many Requests."),

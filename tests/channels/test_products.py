@@ -31,7 +31,7 @@ DISCORD = "https://discord.com/api/webhooks/123456789012345678/sentinel-TOKEN_x"
         (HIPCHAT, "https://hipchat.example.org/v1/rooms/message/?auth_token=sentinel", "/v2/room/ROOM/"),
         (HIPCHAT, "https://chat.example.org/base/v1/rooms/message?auth_token=sentinel", "/v2/room/ROOM/"),
         (HIPCHAT, "https://api.hipchat.com/v1/rooms/list?auth_token=sentinel", "API v1"),
-        (HIPCHAT, "https://acme.hipchat.com/chat/room/sentinel", "page of HipChat"),
+        (HIPCHAT, "https://acme.hipchat.com/chat/room/sentinel", "HipChat page"),
         (SLACK, "https://api.hipchat.com/v2/room/1/notification?auth_token=sentinel", "as a HipChat channel"),
         (WEBHOOK, "https://acme.hipchat.com/v2/room/1/notification?auth_token=sentinel", "as a HipChat channel"),
         (WEBHOOK, "https://hooks.slack.com/services/T0/B0/sentinel", "Add it as a Slack channel"),

@@ -36,7 +36,7 @@ NOTICE = Notice(
     facts=(Fact("Project", "Shop"), Fact("Duration", "10 min")),
     thresholds=(Threshold("p(95)<500", ok=False, value=812.3), Threshold("checks>0.9", ok=True, value=1.0)),
     metrics=(Fact("http_reqs", "120000"),),
-    links=(Link("Open the run", "https://loadbell.example/runs/7"), Link("Build", "https://ci.example/42")),
+    links=(Link("Open run", "https://loadbell.example/runs/7"), Link("Build", "https://ci.example/42")),
 )
 MANY = tuple(Fact(f"label {number} " + "&" * 500, "&" * 500) for number in range(30))
 
@@ -141,7 +141,7 @@ def test_the_button_leads_to_the_run_and_other_links_are_named() -> None:
     content = message(NOTICE)
 
     (button,) = block(content, "actions")["elements"]
-    assert ("Open the run", "https://loadbell.example/runs/7") == (button["text"]["text"], button["url"])
+    assert ("Open run", "https://loadbell.example/runs/7") == (button["text"]["text"], button["url"])
     assert "<https://ci.example/42|Build>" in texts(content["blocks"])
 
 
@@ -336,21 +336,21 @@ def test_another_page_of_slack_is_refused_on_save(url: str) -> None:
     assert ("settings.url", True) == (error.field, "https://hooks.slack.com/services/" in error.message)
 
 
-NEW_ONE = "Make a new incoming webhook and enter its URL in the channel's settings."
-REPORT_IT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
+NEW_ONE = "Create a new incoming webhook and paste its URL into the channel's settings."
+REPORT_IT = "This is a bug in loadbell. Please report it with the log entry of this attempt."
 
 
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
         (200, b"ok", "200 OK."),
-        (200, b"<html>", "200 OK without Slack's ok. Check that the URL is that of an incoming webhook."),
+        (200, b"<html>", "200 OK without Slack's ok. Check that the URL is an incoming webhook's."),
         (
             404,
             b"no_service",
-            f"404 Not Found with no_service: the webhook was removed, is disabled or never existed. {NEW_ONE}",
+            f"404 Not Found with no_service: the webhook was removed, disabled or never existed. {NEW_ONE}",
         ),
-        (404, b"<html>", f"404 Not Found: it takes no messages. {NEW_ONE}"),
+        (404, b"<html>", f"404 Not Found: it accepts no messages. {NEW_ONE}"),
         (
             400,
             b'{"error":"invalid_blocks"}',

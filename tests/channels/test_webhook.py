@@ -27,7 +27,7 @@ from loadbell.outbound.signing import new_secret
 
 NOW = 1_795_000_000_123_456
 SECOND = 1_000_000
-NO_REDIRECTS = "Redirects are not followed; enter the final URL in the channel's settings."
+NO_REDIRECTS = "loadbell doesn't follow redirects. Enter the final URL in the channel's settings."
 URL = "https://receiver.example/hook/secret?token=secret"
 DELIVERY = UUID("19c5d426-3b4d-43c3-8277-37ad7d457430")
 
@@ -242,7 +242,7 @@ def test_a_masked_value_sent_back_is_refused(raw: dict[str, Any], field: str) ->
         (302, Reason.HTTP_3XX, True, f"The receiver answered 302 Found. {NO_REDIRECTS}"),
         (400, Reason.HTTP_4XX, True, "The receiver answered 400 Bad Request."),
         (404, Reason.HTTP_4XX, True, "The receiver answered 404 Not Found."),
-        (410, Reason.GONE, False, "The receiver answered 410 Gone: it wants no more messages."),
+        (410, Reason.GONE, False, "The receiver answered 410 Gone: this webhook no longer exists."),
         (429, Reason.RATE_LIMITED, True, "The receiver answered 429 Too Many Requests."),
         (500, Reason.HTTP_5XX, True, "The receiver answered 500 Internal Server Error."),
         (503, Reason.HTTP_5XX, True, "The receiver answered 503 Service Unavailable."),

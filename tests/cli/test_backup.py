@@ -99,7 +99,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     for path in (file, link, database):
         process = _backup(data, str(path))
         assert (1, "") == (process.returncode, process.stdout)
-        assert "exists already, and is left as it is." in process.stderr
+        assert "already exists; nothing was written." in process.stderr
     assert "last week's" == file.read_text()
     assert not (tmp_path / "nowhere").exists()
     assert before == database.read_bytes()
@@ -109,7 +109,7 @@ def test_what_is_there_is_left_alone(tmp_path: Path) -> None:
     ("prepare", "code", "words"),
     [
         ("", 4, "There is no database"),
-        ("empty", 4, "is not one of ours, or is empty"),
+        ("empty", 4, "is empty or isn't loadbell's"),
         ("thesis", 3, "can't be copied"),
     ],
 )

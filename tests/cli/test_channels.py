@@ -39,14 +39,14 @@ def test_a_channel_from_its_beginning_to_its_end(site: ApiSite, call: Call, tmp_
         deleted = call("delete", "1")
 
     assert [(0, "")] * 4 == [(done.returncode, done.stderr) for done in (added, listed, tested, deleted)]
-    assert added.stdout.startswith(f"Channel 1 is added: http://127.0.0.1:{receiver.port}/…\nSigning secret")
+    assert added.stdout.startswith(f"Channel 1 added: http://127.0.0.1:{receiver.port}/…\nSigning secret")
     assert "whsec_" in added.stdout
     assert f"1  webhook  Build room  http://127.0.0.1:{receiver.port}/…  on\n" == listed.stdout
     assert "Delivered. The receiver answered 200 OK.\n" == tested.stdout
     assert ("/sentinel", "a=b", "Bearer token-from-stdin") == (
         request.path, request.header("X-Team"), request.header("Authorization"),
     )  # fmt: skip
-    assert "Channel 1 is deleted.\n" == deleted.stdout
+    assert "Channel 1 deleted.\n" == deleted.stdout
     assert [] == site.client.ok("GET", f"/organizations/{site.ours.organization_id}/channels")["items"]
     assert "sentinel" not in added.stdout + listed.stdout + tested.stdout
 
@@ -84,7 +84,7 @@ def test_a_test_that_fails_tells_what_the_receiver_said(site: ApiSite, call: Cal
         process = call("test", str(channel["id"]))
 
     assert 1 == process.returncode
-    assert "Not delivered. The receiver answered 404 Not Found.\nThe answer was: no such room [2J\n" == process.stdout
+    assert "Not delivered. The receiver answered 404 Not Found.\nResponse: no such room [2J\n" == process.stdout
 
 
 def test_pausing_and_resuming(site: ApiSite, call: Call) -> None:
@@ -92,13 +92,13 @@ def test_pausing_and_resuming(site: ApiSite, call: Call) -> None:
     channel = site.channel("https://hooks.example.org/x")
     number = str(channel["id"])
 
-    assert (0, f"Channel {number} is paused.\n") == _outcome(call("pause", number))
+    assert (0, f"Channel {number} paused. Notifications are queued.\n") == _outcome(call("pause", number))
     assert "paused: " in call("list").stdout
     assert json.loads(call("list", "--json").stdout)["items"][0]["paused_reason"]
     assert 0 == call("resume", number, "--held", "drop").returncode
     assert json.loads(call("pause", number, "--json").stdout)["paused_reason"]
     process = call("resume", number)
-    assert (0, f"Channel {number} tells again. What it held is being delivered.\n") == _outcome(process)
+    assert (0, f"Channel {number} resumed. Queued notifications are being sent.\n") == _outcome(process)
     assert site.client.ok("GET", f"/channels/{number}")["paused_reason"] is None
 
 
@@ -164,7 +164,7 @@ def test_wrong_usage(words: list[str]) -> None:
     [
         ({}, 2, "LOADBELL_URL is not set"),
         ({"LOADBELL_URL": "http://127.0.0.1:9"}, 2, "LOADBELL_TOKEN is not set"),
-        ({"LOADBELL_URL": "nowhere", "LOADBELL_TOKEN": "lb_x"}, 2, "LOADBELL_URL is not an address"),
+        ({"LOADBELL_URL": "nowhere", "LOADBELL_TOKEN": "lb_x"}, 2, "LOADBELL_URL isn't a server's URL"),
         ({"LOADBELL_URL": "http://127.0.0.1:{port}", "LOADBELL_TOKEN": "lb_x"}, 3, "can't be reached"),
     ],
 )

@@ -67,7 +67,7 @@ def test_the_show(demo: "subprocess.Popen[bytes]", tmp_path: Path, folder: Path)
     assert '\n    "status_text": "Finished",\n' in shown
     for place in ("Slack", "HipChat, in gray", "HipChat, in green"):
         assert f"\n<- {place}, " in shown
-    for text in ("Test Hook: This channel can be reached", "Load test started: Shop, five visitors"):
+    for text in ("Test Hook: This channel works", "Load test started: Shop, five visitors"):
         assert (f"\n  🔔 {text}\n" in shown, f"\n  {text}\n" in shown) == (True, True)
     assert ("\n  ✅ Load test passed: Shop" in shown, "\n  Load test passed: Shop" in shown) == (True, True)
     assert "test.started and test.finished arrived everywhere; Locust made" in shown
@@ -102,7 +102,11 @@ def test_leaving_early(demo: "subprocess.Popen[bytes]", tmp_path: Path, folder: 
     _, alive = psutil.wait_procs(own, timeout=0)
     assert [] == alive
     assert [] == list(folder.iterdir())
-    assert (tmp_path / "out").read_text(encoding="utf-8").endswith("the demo was stopped; nothing is left of it.\n")
+    assert (
+        (tmp_path / "out")
+        .read_text(encoding="utf-8")
+        .endswith("the demo was stopped. All of its files and processes are gone.\n")
+    )
 
 
 def test_without_locust() -> None:

@@ -45,7 +45,7 @@ def test_what_is_missing_is_told() -> None:
     """Without an address, with one that is none, and with two wishes at once."""
     for words, environment, text in (
         ((), {}, "LOADBELL_URL is not set"),
-        ((), {"LOADBELL_URL": "bell"}, "not an address"),
+        ((), {"LOADBELL_URL": "bell"}, "isn't a server's URL"),
         (("--env", "--json"), SERVER, "Choose one"),
     ):
         process = loadbell("k6-config", *words, **environment)

@@ -149,8 +149,8 @@ def test_as_a_fake_it_tells_a_person_too() -> None:
         listener.ask(b'{"message": "<b>a</b><br>b"}')
         listener.ask(b'{"message": ""}')
 
-        assert ["  a", "  b", "", "  -> taken"] == listener.lines(8)[4:]
-        assert "  -> refused: bad_request" in listener.lines(9)
+        assert ["  a", "  b", "", "  -> accepted"] == listener.lines(8)[4:]
+        assert "  -> rejected: bad_request" in listener.lines(9)
 
 
 def test_what_is_forwarded_comes_as_it_was_sent() -> None:
@@ -182,8 +182,8 @@ def test_an_address_that_gives_no_answer_is_told(script: list[Behaviour] | None,
             items = listener.lines(7)
 
     assert 502 == answer.status
-    assert f"loadbell listen got no answer from the --forward-to address: {why}.\n".encode() == listener.body
-    assert f"  -> forwarded: no answer ({why}), so 502 was answered" == items[-1]
+    assert f"loadbell listen got no response from the --forward-to URL: {why}.\n".encode() == listener.body
+    assert f"  -> forwarded: no response ({why}), returned 502" == items[-1]
     assert b"sentinel" not in listener.body
     assert "sentinel" not in "".join(items).replace("v1,sentinel", "")
 
@@ -222,7 +222,7 @@ def test_a_port_that_is_taken() -> None:
 
     assert (1, "") == (process.returncode, process.stdout)
     assert (
-        f"loadbell: it can't listen on port {other.port}: Address already in use. Choose another with --port.\n"
+        f"loadbell: can't listen on port {other.port}: Address already in use. Choose another port with --port.\n"
         == process.stderr
     )
 

@@ -139,7 +139,7 @@ def test_explaining_a_mistake_of_ours() -> None:
     line, code = explain(caught.value)
 
     assert 1 == code
-    assert line.startswith("unexpected error, please report it: ZeroDivisionError: division by zero (test_main.py:")
+    assert line.startswith("unexpected error. Please report it: ZeroDivisionError: division by zero (test_main.py:")
 
 
 def test_wrap_imports_only_what_it_needs() -> None:

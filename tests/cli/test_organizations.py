@@ -16,7 +16,7 @@ def test_the_tokens_organization(site: ApiSite, ask: Ask) -> None:
     renamed = ask("organizations", "rename", "Ours and yours")
     listed, shown = ask("organizations", "list"), ask("organizations", "show")
 
-    assert (0, f"Organization {own} is now called Ours and yours.\n") == _outcome(renamed)
+    assert (0, f"Organization {own} renamed to Ours and yours.\n") == _outcome(renamed)
     assert f"{own}  Ours and yours  since just now\n" in listed.stdout.replace(_age(listed), "just now")
     assert f"default project  {site.ours.project_id}\n" in shown.stdout
     assert json.loads(ask("organizations", "show", "--json").stdout)["name"] == "Ours and yours"
@@ -29,8 +29,8 @@ def test_another_organization(ask: Ask) -> None:
     assert {"id", "project_id", "token"} == set(made)
     assert "Another team" in ask("organizations", "list", LOADBELL_TOKEN=made["token"]).stdout
     text = ask("organizations", "add", "A third one").stdout
-    assert "is added" in text
-    assert "Token, shown this once: lb_" in text
+    assert "added" in text
+    assert "Token (shown only once): lb_" in text
 
 
 def test_a_project_from_its_beginning_to_its_end(site: ApiSite, ask: Ask) -> None:
@@ -49,7 +49,7 @@ def test_a_project_from_its_beginning_to_its_end(site: ApiSite, ask: Ask) -> Non
     new, old = listed.stdout.splitlines()
     assert new.startswith(f"{project}  Web shop         default")
     assert old.startswith(f"{first}  Default project  archived ")
-    assert (0, f"Project {project} (Web shop) would take with it:") == (dry.returncode, dry.stdout.splitlines()[0])
+    assert (0, f"Project {project} (Web shop) would be deleted with:") == (dry.returncode, dry.stdout.splitlines()[0])
     assert "Web shop" in still.stdout
     assert json.loads(gone.stdout)["runs"] == 0
     assert "Web shop" not in ask("projects", "list").stdout
@@ -68,10 +68,10 @@ def test_a_deletion_wants_the_name(site: ApiSite, noun: str) -> None:
     right = loadbell_at_terminal(*words, typed=f"{name}\n", environment=environment)
 
     assert 1 == wrong.returncode
-    assert "nothing was done" in wrong.stderr
+    assert "nothing was changed" in wrong.stderr
     assert 0 == right.returncode, right.stderr
-    assert "runs" in wrong.stderr.partition(f"Type {name} to go on")[0]
-    assert right.stdout.endswith("is deleted.\n")
+    assert "runs" in wrong.stderr.partition(f"Type {name} to confirm")[0]
+    assert "was deleted with:\n" in right.stdout
 
 
 @pytest.mark.parametrize("words", [["organizations", "delete"], ["projects", "delete", "{project}"]])

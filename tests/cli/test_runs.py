@@ -16,7 +16,7 @@ def test_runs_are_listed(site: ApiSite, ask: Ask) -> None:
     process = ask("runs", "list", "--limit", "2")
     as_json = json.loads(ask("runs", "list", "--limit", "2", "--json").stdout)
 
-    assert (0, "", "No run was reported yet.\n") == (empty.returncode, empty.stdout, empty.stderr)
+    assert (0, "", "No runs yet.\n") == (empty.returncode, empty.stdout, empty.stderr)
     assert ["Listed 2", "Listed 1"] == [line[-8:] for line in process.stdout.splitlines()]
     assert 2 == process.stdout.count("Finished, passed")
     assert ["Listed 2", "Listed 1"] == [one["name"] for one in as_json["items"]]
@@ -63,8 +63,8 @@ def test_abort(site: ApiSite, ask: Ask) -> None:
     other = str(site.client.ok("POST", "/runs", {"name": "Other"})["id"])
     process, ended, again = (ask("runs", "abort", run) for run in (k6, other, other))
 
-    assert (0, f"Run {k6} is asked to stop: Aborting by user.\n") == (process.returncode, process.stdout)
+    assert (0, f"Run {k6} is stopping: Aborting by user.\n") == (process.returncode, process.stdout)
     assert 0 == ended.returncode
-    assert ended.stdout.startswith(f"Run {other} is ended: Aborted by user. The source can't be told to stop")
+    assert ended.stdout.startswith(f"Run {other} ended: Aborted by user. The load test can't be stopped from here")
     assert (1, "") == (again.returncode, again.stdout)
     assert "It has ended" in again.stderr

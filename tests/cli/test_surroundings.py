@@ -42,14 +42,14 @@ def _nobody_can_be() -> bool:
     ("words", "environment", "code", "said"),
     [
         (("--help",), {}, 0, ""),
-        (("serve", "--port", "0"), {}, 4, "LOADBELL_DATA_DIR: there is no home folder to put it in by default."),
+        (("serve", "--port", "0"), {}, 4, "LOADBELL_DATA_DIR: there is no home folder for the default."),
         (SETUP, {"HOME": "/nonexistent"}, 4, "can't be used: Permission denied"),
-        (SETUP, {"LOADBELL_DATA_DIR": "~/lb"}, 4, "LOADBELL_DATA_DIR: nobody can tell which folder ~ is here."),
-        (("migrate",), {"LOADBELL_DATABASE_URL": "postgresql://127.0.0.1/d"}, 4, "it names no user"),
+        (SETUP, {"LOADBELL_DATA_DIR": "~/lb"}, 4, "LOADBELL_DATA_DIR: ~ can't be resolved here."),
+        (("migrate",), {"LOADBELL_DATABASE_URL": "postgresql://127.0.0.1/d"}, 4, "the user is missing"),
         (("users", "reset-password", "a@b.example"), {"HOME": "/nonexistent"}, 4, "There is no database /nonexistent/"),
         (("channels", "list"), HERE, 3, "can't be reached"),
         (("k6-config",), HERE, 0, ""),
-        (("wrap", "--", "true"), {"PATH": os.environ["PATH"]}, 0, "this run is not reported"),
+        (("wrap", "--", "true"), {"PATH": os.environ["PATH"]}, 0, "this run isn't reported"),
     ],
 )
 def test_somebody_without_a_name_or_a_home(
@@ -85,14 +85,14 @@ def test_a_terminal_that_can_not_show_it_all(words: tuple[str, ...], encoding: s
 @pytest.mark.parametrize(
     ("words", "redirected", "code", "said"),
     [
-        (("--help",), ">/dev/full", 1, "the output can't be written: No space left on device"),
-        (("wrap", "--help"), ">/dev/full", 1, "the output can't be written: No space left on device"),
-        (("k6-config",), ">/dev/full", 1, "the output can't be written: No space left on device"),
+        (("--help",), ">/dev/full", 1, "can't write the output: No space left on device"),
+        (("wrap", "--help"), ">/dev/full", 1, "can't write the output: No space left on device"),
+        (("k6-config",), ">/dev/full", 1, "can't write the output: No space left on device"),
         (("k6-config",), "| true", 0, ""),
         (("k6-config",), ">&-", 0, ""),
         (("channels", "list"), "2>/dev/full", 3, ""),
         (("channels", "list"), "2>&-", 3, ""),
-        ((*SETUP, "--password-stdin"), "<&-", 1, "password: give 10 to 1000 characters"),
+        ((*SETUP, "--password-stdin"), "<&-", 1, "password: use 10 to 1000 characters"),
         (("channels", "add", "--kind", "slack", "--name", "n", "--set", "url=-"), "<&-", 3, "can't be reached"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_server_whose_log_can_not_be_written_serves(redirected: str, tmp_path:
         assert server.stdout is not None
         url = server.stdout.readline().removeprefix("loadbell is listening on ").strip()
         process = loadbell("channels", "list", LOADBELL_URL=url, LOADBELL_TOKEN="lb_x")
-        assert "LOADBELL_TOKEN was not accepted" in process.stderr
+        assert "LOADBELL_TOKEN was rejected" in process.stderr
         server.send_signal(signal.SIGTERM)
         assert 0 == server.wait(20)
     finally:

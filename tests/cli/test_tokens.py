@@ -22,13 +22,13 @@ def test_a_token_from_its_beginning_to_its_end(site: ApiSite, ask: Ask) -> None:
     revoked = ask("tokens", "revoke", number)
 
     assert [(0, "")] * 4 == [(process.returncode, process.stderr) for process in (added, unused, run, revoked)]
-    assert f"Token {number} is added. It expires in 90 d.\nToken, shown this once: lb_" in added.stdout
+    assert f"Token {number} added. It expires in 90 d.\nToken (shown only once): lb_" in added.stdout
     (line,) = [line for line in unused.stdout.splitlines() if "nightly" in line]
     cells = [number, f"{token[:8]}…", "nightly", "report", f"project {project}", f"user {site.ours.user_id}"]
     assert [*cells, "never used", "expires in 90 d"] == [cell.strip() for cell in line.split("  ") if cell]
     assert [] == [line for line in used.stdout.splitlines() if "nightly" in line and "never used" in line]
     assert token not in unused.stdout + used.stdout
-    assert f"Token {number} is revoked.\n" == revoked.stdout
+    assert f"Token {number} revoked.\n" == revoked.stdout
     assert 1 == ask("organizations", "list", LOADBELL_TOKEN=token).returncode
 
 

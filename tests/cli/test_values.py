@@ -35,7 +35,7 @@ def test_a_file(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe\x00secret")
 
     assert "opensesame ü" == read_value(f"@{secret}")
-    with pytest.raises(ValueError, match=r"^it is not text$"):
+    with pytest.raises(ValueError, match=r"^it isn't UTF-8 text$"):
         read_value(f"@{binary}")
     for path in (tmp_path, tmp_path / "nowhere", ""):
         with pytest.raises(ValueError, match="directory"):

@@ -60,7 +60,7 @@ def test_exit_0_with_requests() -> None:
 @pytest.mark.parametrize(
     ("figures", "note"),
     [
-        ({}, "exit code 0: how many requests were made is not known; with --csv PREFIX among Locust's options it is"),
+        ({}, "exit code 0: the number of requests is unknown; with --csv PREFIX among Locust's options it is"),
         ({"requests": 0.0, "failed": 0.0}, "no request was made"),
         ({"requests": 311.0, "failed": 311.0, "failed_rate": 1.0}, "100 % of 311 requests failed"),
     ],
@@ -73,7 +73,7 @@ def test_exit_0_without_proof(figures: dict[str, float], note: str) -> None:
 @pytest.mark.parametrize("options", ["--master", "--processes 2", "--processes -1", "--master --expect-workers 2"])
 def test_exit_0_of_a_master(options: str) -> None:
     """A master ends with 0 when a worker was killed on the way, so its 0 is no pass."""
-    assert (3, "unknown", "whether a worker was lost on the way is not known") == end(0, locust(options), GOOD)
+    assert (3, "unknown", "unknown whether a worker was lost") == end(0, locust(options), GOOD)
 
 
 @pytest.mark.parametrize(
@@ -126,13 +126,13 @@ def test_files_that_are_no_options(run: Run, stub: Stub, folder: Path, path: str
         (1, "--run-time 1m30s", {}, 91, (12, "failed", "exit code 1: requests failed, or the locustfile raised")),
         (1, "-t5", {"requests": 300.0, "failed": 30.0}, 2, (12, "failed", "exit code 1: 10 % of 300 requests failed")),
         (1, "", {}, 9, (8, "failed", "exit code 1: requests failed, or the locustfile is broken")),
-        (1, "-f missing.py", {}, 9, (9, "unknown", "exit code 1: the locustfile is not there")),
-        (1, "-f locustfile.py,missing.py", {}, 9, (9, "unknown", "exit code 1: the locustfile is not there")),
+        (1, "-f missing.py", {}, 9, (9, "unknown", "exit code 1: the locustfile doesn't exist")),
+        (1, "-f locustfile.py,missing.py", {}, 9, (9, "unknown", "exit code 1: the locustfile doesn't exist")),
         (1, "--csv out", {}, 9, (9, "unknown", "exit code 1 and no results: the locustfile is broken")),
         (4, "--exit-code-on-error 4", {}, 9, (12, "failed", "exit code 4: requests failed, or the locustfile raised")),
         (3, "", {}, 9, (12, "failed", "exit code 3: set by the locustfile")),
         (2, "", {}, 9, (8, "unknown", "exit code 2: wrong usage, or a listener in the locustfile raised")),
-        (255, "", {}, 9, (8, "unknown", "exit code 255: Locust could not begin, or was killed")),
+        (255, "", {}, 9, (8, "unknown", "exit code 255: Locust couldn't start or was killed")),
     ],
 )  # fmt: skip
 def test_other_codes(
@@ -147,7 +147,7 @@ def test_an_end_before_its_time() -> None:
     status, result, note = end(1, locust("-t 10s"), duration_s=0.8)
 
     assert (9, "unknown") == (status, result)
-    assert "exit code 1 before its run time was over: the locustfile is broken, or it ended the test early" == note
+    assert "exit code 1 before the end of its run time: the locustfile is broken or ended the test early" == note
 
 
 def test_figures_of_csv(folder: Path) -> None:
@@ -204,7 +204,7 @@ def test_a_worker(run: Run, stub: Stub, folder: Path, options: str, variables: d
 
     assert (3, []) == (process.returncode, stub.calls)
     assert [
-        "loadbell: a worker of locust only makes load for its master: wrap the master; this is not reported"
+        "loadbell: a locust worker only makes load for its master, so it isn't reported. Wrap the master instead"
     ] == process.stderr.splitlines()
 
 

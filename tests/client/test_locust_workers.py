@@ -69,7 +69,7 @@ def test_lost_workers_are_named(folder: Path, lost: list[str], sentence: str | N
 @pytest.mark.parametrize(
     ("former", "expected"),
     [
-        (ToolResult(3, "unknown", "whether a worker was lost on the way is not known"), (3, "unknown", "LOST")),
+        (ToolResult(3, "unknown", "unknown whether a worker was lost"), (3, "unknown", "LOST")),
         (ToolResult(3, "passed"), (3, "unknown", "LOST")),
         (ToolResult(3, "unknown", "no request was made"), (3, "unknown", "no request was made; LOST")),
         (

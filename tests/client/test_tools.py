@@ -119,7 +119,7 @@ def test_gatling_in_a_build(command: str, results: str, tmp_path: Path, monkeypa
     """A build that failed after Gatling had written results failed its assertions; else it may not have got so far."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "perf").mkdir()
-    assert ToolResult(8, "failed", "exit code 1: assertions failed, or the build did before") == read_result(
+    assert ToolResult(8, "failed", "exit code 1: assertions failed, or the build failed earlier") == read_result(
         1, Execution(read_command(command.split(), {}), 0)
     )
 

@@ -29,7 +29,7 @@ def test_reports_a_run(run: Run, stub: Stub, tmp_path: Path) -> None:
     assert {"exit_code", "duration_s"} == set(end["metrics"])
     assert end["duration_s"] == end["metrics"]["duration_s"]
     assert (3, "unknown", 0) == (end["status"], end["result"], end["metrics"]["exit_code"])
-    assert "exit code 0: no threshold was crossed, if there is any" == end["note"]
+    assert "exit code 0: no thresholds crossed, if any are defined" == end["note"]
     assert [f"loadbell: Status 3, result unknown: {stub.url}/runs/7"] == process.stderr.splitlines()
     assert (0, "") == (process.returncode, process.stdout)
 
@@ -86,7 +86,7 @@ def test_asks_for_a_name(run: Run, stub: Stub, tmp_path: Path) -> None:
     wrk = fake_tool(tmp_path, "wrk", "exit 0")
     asked, named = run("--", "nice", wrk, "http://127.0.0.1:9/"), run("--test", "Front page", "--", wrk)
 
-    assert 1 == sum("name it: --test NAME" in line for line in own_lines(asked.stderr))
+    assert 1 == sum("--test NAME" in line for line in own_lines(asked.stderr))
     assert 1 == len(own_lines(named.stderr))
     assert [("wrk", "wrk"), ("Front page", "wrk")] == [(body["name"], body["tool"]) for body in stub.created]
 
@@ -96,7 +96,7 @@ def test_asks_for_a_name(run: Run, stub: Stub, tmp_path: Path) -> None:
     [
         ("k6", 99, {"status": 12, "result": "failed", "note": "exit code 99: thresholds were crossed"}),
         ("k6", 105, {"status": 6, "result": "unknown", "note": "exit code 105: stopped by a signal"}),
-        ("locust", 1, {"status": 9, "result": "unknown", "note": "exit code 1: the locustfile is not there"}),
+        ("locust", 1, {"status": 9, "result": "unknown", "note": "exit code 1: the locustfile doesn't exist"}),
         ("locust", 3, {"status": 12, "result": "failed", "note": "exit code 3: set by the locustfile"}),
         ("wrk", 0, {"status": 3, "result": "unknown"}),
         ("wrk", 3, {"status": 8, "result": "failed", "note": "exit code 3"}),
@@ -136,7 +136,7 @@ def test_not_executable(run: Run, stub: Stub, tmp_path: Path) -> None:
 
     assert 126 == process.returncode
     assert f"loadbell: {tmp_path / 'tool'}: Permission denied" == own_lines(process.stderr)[0]
-    assert (8, "tool: could not be executed") == (stub.end["status"], stub.end["note"])
+    assert (8, "tool: cannot be executed") == (stub.end["status"], stub.end["note"])
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_wrong_usage(run: Run, stub: Stub, tmp_path: Path, arguments: list[str])
 def test_an_unknown_metric_is_named(run: Run) -> None:
     """A limit on a metric that nobody measures names those that are known."""
     assert (
-        "known are duration_s, exit_code, requests, failed, failed_rate"
+        "known metrics: duration_s, exit_code, requests, failed, failed_rate"
         in run("--fail-if", "p95 > 3", "--", "true").stderr
     )
 

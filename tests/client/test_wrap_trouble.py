@@ -50,7 +50,7 @@ def test_a_dead_server(run: Run) -> None:
     assert time.monotonic() - began < 9
     assert (5, "out\n") == (process.returncode, process.stdout)
     (line,) = process.stderr.splitlines()
-    assert line.startswith("loadbell: this run was not reported, loadbell can't be reached: ")
+    assert line.startswith("loadbell: this run wasn't reported; loadbell can't be reached: ")
 
 
 def test_a_hanging_server(run: Run) -> None:
@@ -62,18 +62,18 @@ def test_a_hanging_server(run: Run) -> None:
     assert time.monotonic() - began < 9
     assert 5 == process.returncode
     assert (
-        ["loadbell: this run was not reported, loadbell can't be reached: it did not answer in time"]
+        ["loadbell: this run wasn't reported; loadbell can't be reached: it didn't respond in time"]
     ) == process.stderr.splitlines()
 
 
 @pytest.mark.parametrize(
     ("answer", "line"),
     [
-        (problem(401, "Unknown token."), "LOADBELL_TOKEN was not accepted; it answered 401: Unknown token."),
-        (problem(404, "There is no project 5."), "it answered 404: There is no project 5."),
-        (problem(422, "name:\n\x1b[31mlong"), "it answered 422: name:  [31mlong"),
-        ((302, {}), "it answered 302"),
-        ((200, {"hello": "world"}), "what stands at LOADBELL_URL is not loadbell"),
+        (problem(401, "Unknown token."), "LOADBELL_TOKEN was rejected; HTTP 401: Unknown token."),
+        (problem(404, "There is no project 5."), "HTTP 404: There is no project 5."),
+        (problem(422, "name:\n\x1b[31mlong"), "HTTP 422: name:  [31mlong"),
+        ((302, {}), "HTTP 302"),
+        ((200, {"hello": "world"}), "there is no loadbell at LOADBELL_URL"),
     ],
 )
 def test_a_refusal(run: Run, stub: Stub, answer: Answer, line: str) -> None:
@@ -83,32 +83,32 @@ def test_a_refusal(run: Run, stub: Stub, answer: Answer, line: str) -> None:
     process = run("--", "sh", "-c", "exit 5")
 
     assert 5 == process.returncode
-    assert [f"loadbell: this run is not reported: {line}"] == process.stderr.splitlines()
+    assert [f"loadbell: this run isn't reported: {line}"] == process.stderr.splitlines()
     assert 1 == len(stub.calls)
 
 
 @pytest.mark.parametrize(
     ("extra", "line"),
     [
-        ({"LOADBELL_URL": ""}, "LOADBELL_URL is not set: this run is not reported"),
-        ({"LOADBELL_TOKEN": ""}, "LOADBELL_TOKEN is not set: this run is not reported"),
+        ({"LOADBELL_URL": ""}, "LOADBELL_URL is not set: this run isn't reported"),
+        ({"LOADBELL_TOKEN": ""}, "LOADBELL_TOKEN is not set: this run isn't reported"),
         (
             {"LOADBELL_URL": "localhost:8025"},
             (
-                "this run is not reported: LOADBELL_URL is not an address of a server. "
-                "Write an address such as https://loadbell.example.org"
+                "this run isn't reported: LOADBELL_URL isn't a server's URL. "
+                "Write a URL such as https://loadbell.example.org"
             ),
         ),
         (
             {"LOADBELL_URL": "http://host:port/"},
             (
-                "this run is not reported: LOADBELL_URL is not a URL. "
-                "Write an address such as https://loadbell.example.org, and an IPv6 address in [brackets]"
+                "this run isn't reported: LOADBELL_URL isn't a URL. "
+                "Write a URL such as https://loadbell.example.org, and an IPv6 address in [brackets]"
             ),
         ),
         (
             {"LOADBELL_TOKEN": "two\nlines"},
-            "this run is not reported: LOADBELL_TOKEN is not a token. Copy it again, on one line",
+            "this run isn't reported: LOADBELL_TOKEN isn't a token. Copy it again, on one line",
         ),
     ],
 )
@@ -158,7 +158,7 @@ def test_an_end_that_can_not_be_reported(run: Run, stub: Stub) -> None:
     """If the end can't be told, one line gives the reason and the run's URL."""
     stub.answer = lambda call: problem(409, "It has ended.") if call.method == "PATCH" else None
 
-    assert [f"loadbell: the end of this run was refused: it answered 409: It has ended.; {stub.url}/runs/7"] == run(
+    assert [f"loadbell: this run's end was refused: HTTP 409: It has ended.; {stub.url}/runs/7"] == run(
         "--", "true"
     ).stderr.splitlines()
 

@@ -1,4 +1,4 @@
-"""What a change changed, as the audit log tells it."""
+"""Changes in the form of the audit log."""
 
 from typing import Any
 

@@ -61,12 +61,12 @@ def test_what_else_it_says(rest: str, parameters: dict[str, str]) -> None:
 
 
 NO_URL = "it is not a URL such as "
-NO_HOST = "a host or port in it is not valid. "
-NO_PORT = "a port in it is not a number from 1 to 65,535"
-NO_PAIRS = "behind the ? stand name=value, joined by &. "
+NO_HOST = "a host or port isn't valid. "
+NO_PORT = "a port isn't a number from 1 to 65,535"
+NO_PAIRS = "after the ?, write name=value pairs, joined by &. "
 NO_SECONDS = "connect_timeout is not a whole number of seconds from 1 to 600"
-NO_DECODING = "a % in it is not followed by two digits of a printable character. Write % as %25"
-NEEDS_TLS = "sslnegotiation=direct needs sslmode=require, verify-ca or verify-full"
+NO_DECODING = "a % isn't followed by the two hex digits of a printable character. Write % as %25"
+NEEDS_TLS = "sslnegotiation=direct requires sslmode=require, verify-ca or verify-full"
 
 
 @pytest.mark.parametrize(
@@ -83,32 +83,32 @@ NEEDS_TLS = "sslnegotiation=direct needs sslmode=require, verify-ca or verify-fu
         ("postgres://h:65536/d", NO_PORT),
         ("postgres://h:000001/d", NO_PORT),
         (f"postgres://h/d?port={SENTINEL}", NO_PORT),
-        ("postgres://h/d?host=a,,b", "a host in it is empty. "),
-        ("postgres://a,b,c/d?port=1,2", "it has another number of ports than of hosts. "),
+        ("postgres://h/d?host=a,,b", "a host is empty. "),
+        ("postgres://a,b,c/d?port=1,2", "the numbers of ports and hosts differ. "),
         ("postgres://h", "it names no database. "),
         (f"postgres://h/d?{SENTINEL}", NO_PAIRS),
         (f"postgres://h/d?user=a={SENTINEL}", NO_PAIRS),
         ("postgres://h/d?sslmode=verify-full&", NO_PAIRS),
-        (f"postgres://h/d?service={SENTINEL}", "loadbell can't do what service asks for. Remove it"),
+        (f"postgres://h/d?service={SENTINEL}", "loadbell doesn't support service. Remove it"),
         ("postgres://h/d?pgbouncer=true", "'pgbouncer' is not a parameter of "),
         ("postgres://h/d?ApplicationName=x", "'ApplicationName' is not a parameter of "),
-        (f"postgres://h/d?{SENTINEL}=1", "a name behind the ? is not a parameter of "),
-        (f"postgres://h/d?sslsni={SENTINEL}", "sslsni may only be 1 with loadbell"),
-        ("postgres://h/d?sslnegotiation=x", "sslnegotiation may only be postgres or direct with loadbell"),
+        (f"postgres://h/d?{SENTINEL}=1", "a name after the ? is not a parameter of "),
+        (f"postgres://h/d?sslsni={SENTINEL}", "sslsni must be 1"),
+        ("postgres://h/d?sslnegotiation=x", "sslnegotiation must be postgres or direct"),
         ("postgres://h/d?ssl=false", "'ssl' is not a parameter"),
         ("postgres://h/d?connect_timeout=0", NO_SECONDS),
         ("postgres://h/d?connect_timeout=601", NO_SECONDS),
         ("postgres://h/d?connect_timeout=1.5", NO_SECONDS),
         (f"postgres://h/d?connect_timeout={SENTINEL}", NO_SECONDS),
-        ("postgres://h/d?sslrootcert=system&sslmode=require", "sslrootcert=system needs sslmode=verify-full"),
+        ("postgres://h/d?sslrootcert=system&sslmode=require", "sslrootcert=system requires sslmode=verify-full"),
         ("postgres://h/d?sslnegotiation=direct", NEEDS_TLS),
         ("postgres://h/d?sslnegotiation=direct&sslmode=prefer", NEEDS_TLS),
-        ("postgres://h/d?sslkey=/k", "sslkey needs sslcert, the certificate of the key"),
+        ("postgres://h/d?sslkey=/k", "sslkey requires sslcert, the key's certificate"),
         (f"postgres://{SENTINEL}%zz@h/d", NO_DECODING),
         (f"postgres://{SENTINEL}%0a@h/d", NO_DECODING),
         (f"postgres://{SENTINEL}%1F@h/d", NO_DECODING),
         (f"postgres://{SENTINEL}%7f@h/d", NO_DECODING),
-        (f"postgres://{SENTINEL}%ff@h/d", "what is percent-encoded in it is not UTF-8"),
+        (f"postgres://{SENTINEL}%ff@h/d", "a percent-encoded part isn't UTF-8"),
     ],
 )
 def test_what_can_not_be_used_is_told_in_a_sentence(url: str, words: str) -> None:

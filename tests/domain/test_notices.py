@@ -148,7 +148,7 @@ def test_a_start_tells_what_is_known_by_then() -> None:
 
     assert ("Load test started", "Checkout", None) == (notice.headline, notice.subject, notice.why)
     assert ["Project", "Reported by", "Trigger", "Started"] == list(facts(notice))
-    assert ("Shop", "ann@example.org, with rest", "ci") == tuple(facts(notice).values())[:3]
+    assert ("Shop", "ann@example.org (REST)", "CI") == tuple(facts(notice).values())[:3]
 
 
 def test_an_end_tells_how_long_it_took_and_how_it_ended() -> None:
@@ -171,18 +171,18 @@ def test_what_is_not_known_is_left_out() -> None:
     [
         ({}, None),
         ({"thresholds": (HELD,)}, None),
-        ({"thresholds": (CROSSED,)}, "Its threshold failed."),
+        ({"thresholds": (CROSSED,)}, "1 of 1 thresholds failed."),
         ({"thresholds": (HELD, CROSSED, HELD)}, "1 of 3 thresholds failed."),
         ({"thresholds": (CROSSED, CROSSED)}, "2 of 2 thresholds failed."),
         ({"note": "exit code 2"}, "exit code 2"),
-        ({"thresholds": (CROSSED,), "note": "exit code 99"}, "Its threshold failed. exit code 99"),
+        ({"thresholds": (CROSSED,), "note": "exit code 99"}, "1 of 1 thresholds failed. exit code 99"),
         (
             {"status": RunStatus.TIMED_OUT, "ended_by": EndedBy.WATCHDOG, "watchdog": 120 * SECOND},
-            "Nothing was heard of it for 2 min.",
+            "No reports received for 2 min.",
         ),
         (
             {"ended_by": EndedBy.REPORT, "corrected": True, "thresholds": (CROSSED,)},
-            "This corrects an earlier message, which was sent when its reports had stopped. Its threshold failed.",
+            "This corrects an earlier message, sent after reports had stopped. 1 of 1 thresholds failed.",
         ),
         ({"ended_by": EndedBy.REPORT, "watchdog": 120 * SECOND}, None),
     ],
@@ -196,7 +196,7 @@ def test_the_first_link_leads_to_the_run() -> None:
     """Our own page comes first, without the server's address; then what the source gave."""
     notice = make_notice(links=(Link("Build", "https://ci.example/42"),))
 
-    assert [("Open the run", "/runs/7"), ("Build", "https://ci.example/42")] == [
+    assert [("Open run", "/runs/7"), ("Build", "https://ci.example/42")] == [
         (link.title, link.url) for link in notice.links
     ]
 
@@ -238,7 +238,7 @@ def test_the_tool_is_named_with_its_version() -> None:
     """Where it is known."""
     facts = {fact.label: fact.value for fact in make_notice(tool="k6 2.2.0").facts}
 
-    assert facts["Reported by"].endswith(", with k6 2.2.0")
+    assert facts["Reported by"].endswith(" (k6 2.2.0)")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_a_test_hook_says_who_pressed_it() -> None:
     notice = hook_notice(organization="Acme", who="ann@example.org", now=NOW)
 
     assert ("Test Hook", Tone.NEWS) == (notice.headline, notice.tone)
-    assert {"Organization": "Acme", "Pressed by": "ann@example.org"} == facts(notice)
+    assert {"Organization": "Acme", "Sent by": "ann@example.org"} == facts(notice)
 
 
 def test_a_pause_says_which_channel_why_and_what_to_do() -> None:
@@ -270,9 +270,9 @@ def test_a_pause_says_which_channel_why_and_what_to_do() -> None:
     assert ("Channel paused", "Team", Tone.BAD) == (notice.headline, notice.subject, notice.tone)
     assert notice.why is not None
     assert notice.why.startswith("It is gone. ")
-    assert "resume" in notice.why
+    assert "Resume" in notice.why
     assert {"Kind": "Slack"} == facts(notice)
-    assert (Link("Open the channel", "/channels/5"),) == notice.links
+    assert (Link("Open channel", "/channels/5"),) == notice.links
 
 
 def test_an_event_without_a_notice_says_its_name() -> None:

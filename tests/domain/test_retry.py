@@ -45,7 +45,7 @@ def test_anything_else_is_no_duration(text: str) -> None:
 def test_a_duration_is_a_hundred_years_at_most() -> None:
     """A longer one could not be added to the present and stored."""
     assert 36_500 * DAY == parse_duration("36500d")
-    with pytest.raises(ValueError, match="longer than a hundred years"):
+    with pytest.raises(ValueError, match="longer than 100 years"):
         parse_duration("999999999d")
 
 
@@ -69,7 +69,7 @@ def test_a_schedule_may_be_empty() -> None:
 @pytest.mark.parametrize("text", ["5s,soon", "5s;30s", "5s,,-1s"])
 def test_a_schedule_with_a_bad_part_is_refused(text: str) -> None:
     """The message shows the part."""
-    with pytest.raises(ValueError, match="is not a duration"):
+    with pytest.raises(ValueError, match="isn't a duration"):
         RetrySchedule.parse(text)
 
 

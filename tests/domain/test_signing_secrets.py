@@ -64,6 +64,6 @@ def test_the_limit_is_refused_with_a_way_out() -> None:
     for number in range(1, MAX_SECRETS):
         secrets = rotate_secrets(secrets, str(number), until=NOW + 1000, now=NOW)
 
-    with pytest.raises(Conflict, match=r"5 live signing secrets.*\. Wait until .*, or rotate .* at once\.$"):
+    with pytest.raises(Conflict, match=r"5 active signing secrets.*\. Wait until .*, or rotate .* at once\.$"):
         rotate_secrets(secrets, "5", until=NOW + 1000, now=NOW)
     assert (SigningSecret("5"),) == rotate_secrets(secrets, "5", until=NOW, now=NOW)

@@ -279,7 +279,7 @@ def _worker(log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen
             [sys.executable, "-m", "loadbell", "worker"], env=environment, stdin=subprocess.DEVNULL, stderr=stderr
         )
     try:
-        wait_until(lambda: b"The worker delivers" in log.read_bytes())
+        wait_until(lambda: b"The worker is running" in log.read_bytes())
         yield process
     finally:
         process.terminate()

@@ -103,6 +103,6 @@ def test_it_is_told_once(capfd: pytest.CaptureFixture[str]) -> None:
             one.close()
 
     printed = capfd.readouterr()
-    items = [line for line in (printed.out + printed.err).splitlines() if "no room for more connections" in line]
+    items = [line for line in (printed.out + printed.err).splitlines() if "The connection limit is reached" in line]
     assert 1 == len(items)
     assert "127.0.0.1" in items[0]

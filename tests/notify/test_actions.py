@@ -110,7 +110,7 @@ def test_what_is_being_sent_is_neither_redelivered_nor_cancelled(store_url: str)
             await asyncio.to_thread(receiver.wait_for, 1)
             (row,) = await wait_for_status(site, "sending")
             for action in (deliveries.redeliver, deliveries.cancel):
-                with pytest.raises(Conflict, match="under way"):
+                with pytest.raises(Conflict, match="is running"):
                     await site.do(action, site.owner, UUID(row["id"]))
 
     run_with_worker(store_url, scenario)
@@ -235,7 +235,7 @@ def test_a_channel_that_is_turned_off_takes_no_redelivery(play: Play) -> None:
         await site.run()
         await site.do(update_channel, site.owner, channel.id, enabled=False)
         (row,) = await site.rows("SELECT id FROM deliveries")
-        with pytest.raises(Conflict, match="turned off"):
+        with pytest.raises(Conflict, match="channel is off"):
             await site.do(deliveries.redeliver, site.owner, UUID(row["id"]))
 
     play(scenario)
@@ -247,7 +247,7 @@ def test_the_test_of_an_unsaved_form_can_not_be_redelivered(play: Play) -> None:
     async def scenario(site: Site) -> None:
         form = {"url": "http://127.0.0.1:9/"}
         hook = await site.do(deliveries.test_form, site.owner, site.organization_id, kind="webhook", settings=form)
-        with pytest.raises(Conflict, match="not saved"):
+        with pytest.raises(Conflict, match="unsaved form"):
             await site.do(deliveries.redeliver, site.owner, hook)
 
     play(scenario)

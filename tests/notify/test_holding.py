@@ -62,7 +62,7 @@ def test_what_is_held_too_long_expires(play: Play) -> None:
         assert {("expired", site.clock.now, None)} == {
             column_values(row, "reason", "finished_at", "due_at") for row in rows[:2]
         }
-        assert all("paused, and this waited for longer than 7 d" in row["message"] for row in rows[:2])
+        assert all("expired after 7 d in the queue of the paused channel" in row["message"] for row in rows[:2])
         assert ["pending"] * 3 == others
         assert 2 == len(await attempts(site)), "no attempt was made"
 
@@ -133,7 +133,7 @@ def test_what_only_meets_rate_limits_ends_too(play: Play) -> None:
 
         assert [0] * 7 + [1] == expired
         assert ("failed", "expired") == column_values(start, "status", "reason")
-        assert "rate limit left no room for this within 7 d" in start["message"]
+        assert "expired after 7 d, because of the receiver's rate limit" in start["message"]
         assert ("pending", None) == column_values(end, "status", "after")
 
     play(scenario)

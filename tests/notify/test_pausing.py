@@ -77,8 +77,8 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
         (event,) = await site.rows("SELECT * FROM events WHERE name = :name", name=PAUSED)
         (entry,) = await site.rows("SELECT * FROM audit_entries WHERE action = :name", name=PAUSED)
         reason = (
-            "On 2027-01-15 08:00 UTC: The receiver answered 410 Gone: it wants no more messages. "
-            "When that is mended, resume the channel."
+            "On 2027-01-15 08:00 UTC: The receiver answered 410 Gone: this webhook no longer exists. "
+            "Fix this, then resume the channel."
         )
 
         assert (site.clock.now, reason) == column_values(row, "paused_at", "paused_reason")
@@ -217,8 +217,8 @@ def test_failing_for_long_pauses_with_the_last_message(play: Play) -> None:
         assert (began, None) == column_values(before, "failing_since", "paused_at")
         assert site.clock.now == after["paused_at"]
         assert after["paused_reason"] == (
-            "Every attempt since 2027-01-15 08:00 UTC has failed, the last one so: The receiver answered 500 Internal "
-            "Server Error. Mend the receiver or the channel's settings, then resume the channel."
+            "Every attempt since 2027-01-15 08:00 UTC has failed. Last result: The receiver answered 500 Internal "
+            "Server Error. Fix the receiver or the channel's settings, then resume the channel."
         )
         assert "pending" in await statuses(site), "what failed last is held, not lost"
 

@@ -63,7 +63,7 @@ def test_one_replay_of_a_channel_at_a_time(play: Play) -> None:
         later = await replay(site, channel.id, DELIVERED)
 
         assert (1, 4, 1, 1) == (len(items), len(refused), beside[1], later[1])
-        assert all(f"Replay {items[0][0]} of this channel is going on." in text for text in refused)
+        assert all(f"Replay {items[0][0]} of this channel is still running." in text for text in refused)
 
     async def ended_for_both(site: Site) -> None:
         await site.run()

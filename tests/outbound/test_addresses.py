@@ -191,8 +191,8 @@ def test_no_spelling_hides_a_literal_address_on_save(host: str) -> None:
     wrong = check_url(f"http://{host}:8080/hook?token=secret", CLOSED)
 
     assert wrong is not None
-    assert wrong.startswith("The URL leads to a private, local or reserved address, ")
-    assert wrong.endswith(", or ask the operator to open the network in LOADBELL_ALLOWED_NETWORKS.")
+    assert wrong.startswith("The URL has a private, local or reserved address, ")
+    assert wrong.endswith(", or ask the operator to allow the network in LOADBELL_ALLOWED_NETWORKS.")
 
 
 @pytest.mark.parametrize(

@@ -240,7 +240,7 @@ def test_a_resolver_that_hangs_delays_no_other_host() -> None:
 
         assert 0 == late.connects
     assert {Reason.TIMEOUT} == {result.reason for result in failed}
-    assert {"The receiver's host name could not be looked up within 3 s."} == {result.message for result in failed}
+    assert {"The receiver's host name couldn't be resolved within 3 s."} == {result.message for result in failed}
     assert [200] * 21 == [answer.status for answer in (*responses, after)]
 
 
@@ -274,7 +274,7 @@ def test_an_address_that_is_seen_after_the_deadline_is_not_used() -> None:
 
         assert 0 == good.connects
     (result,) = (no_reply(result) for result in done)
-    assert (Reason.TIMEOUT, True) == (result.reason, "could not be looked up within" in result.message)
+    assert (Reason.TIMEOUT, True) == (result.reason, "couldn't be resolved within" in result.message)
 
 
 def test_a_resolver_that_never_returns_does_not_hold_up_the_end() -> None:

@@ -148,22 +148,25 @@ def test_credentials_are_for_the_proxy_only() -> None:
         assert request.header("Proxy-Authorization") is None
     for result in results[1:]:
         failed = no_reply(result)
-        assert (Reason.CONNECT, True) == (failed.reason, f"{GOOD}:{proxy.port} asks for a user" in failed.message)
+        assert (Reason.CONNECT, True) == (
+            failed.reason,
+            f"{GOOD}:{proxy.port} requires a valid user name" in failed.message,
+        )
     assert not any(secret in repr((results, logs)) for secret in ("p\u00e4ss", "lee", "kim"))
 
 
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (b"HTTP/1.1 401 Unauthorized\r\n\r\n", "asks for a user and a password, or others (401)"),
-        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "refused the way to the receiver (403)"),
+        (b"HTTP/1.1 401 Unauthorized\r\n\r\n", "requires a valid user name and password (401)"),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", "refused to connect to the receiver (403)"),
         (
             b"HTTP/1.1 502 Bad\r\nContent-Length: 6\r\n\r\nsecret",
-            "refused the way to the receiver (502)",
+            "refused to connect to the receiver (502)",
         ),
         (b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.3/\r\n\r\n", "(302)"),
-        (b"secret\r\n\r\n", "can't be reached, or broke the connection"),
-        (b"", "gave no way to the receiver within 0.5 s"),
+        (b"secret\r\n\r\n", "can't be reached or closed the connection"),
+        (b"", "didn't connect to the receiver within 0.5 s"),
     ],
 )
 def test_a_proxy_that_gives_no_way(answer: bytes, words: str) -> None:
@@ -203,7 +206,7 @@ def test_what_fails_in_a_tunnel_is_the_receivers(status: bytes) -> None:
         result = no_reply(scenario(ask, resolver=_resolve, proxy=_through(proxy.port)))
 
     assert Reason.PROTOCOL is result.reason
-    assert "The receiver closed the connection without an answer." == result.message
+    assert "The receiver closed the connection without a response." == result.message
 
 
 def test_a_user_of_the_proxy_may_have_no_password() -> None:

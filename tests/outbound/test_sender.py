@@ -128,18 +128,18 @@ def test_redirects_are_not_followed(status: int) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "reason", "words"),
     [
-        (hang(), Reason.TIMEOUT, "did not answer within 0.4 s"),
-        (drip(interval=0.05), Reason.TIMEOUT, "not complete within 0.4 s"),
-        (reset(), Reason.PROTOCOL, "broke the connection before it answered"),
+        (hang(), Reason.TIMEOUT, "didn't respond within 0.4 s"),
+        (drip(interval=0.05), Reason.TIMEOUT, "complete within 0.4 s"),
+        (reset(), Reason.PROTOCOL, "closed the connection before it responded"),
         (reset(after=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf"), Reason.PROTOCOL, "cut off"),
-        (close(), Reason.PROTOCOL, "closed the connection without an answer"),
+        (close(), Reason.PROTOCOL, "closed the connection without a response"),
         (cut_off(), Reason.PROTOCOL, "cut off"),
         (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhalf"), Reason.PROTOCOL, "cut off"),
-        (raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), Reason.PROTOCOL, "not valid HTTP"),
-        (raw(b"HTTP/1.1 what?\r\n\r\n"), Reason.PROTOCOL, "not valid HTTP"),
-        (raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), Reason.PROTOCOL, "without an answer"),
-        (endless_headers(), Reason.PROTOCOL, "more headers"),
-        (informational_flood(), Reason.PROTOCOL, "more headers"),
+        (raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), Reason.PROTOCOL, "valid HTTP"),
+        (raw(b"HTTP/1.1 what?\r\n\r\n"), Reason.PROTOCOL, "valid HTTP"),
+        (raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"), Reason.PROTOCOL, "without a response"),
+        (endless_headers(), Reason.PROTOCOL, "too many headers"),
+        (informational_flood(), Reason.PROTOCOL, "too many headers"),
     ],
 )
 def test_each_way_to_fail_has_its_reason_and_sentence(behaviour: Behaviour, reason: Reason, words: str) -> None:

@@ -239,7 +239,7 @@ def test_a_run_that_is_told_of_afterwards_brings_all_that_is_known(play: Play) -
         )  # fmt: skip
         assert await site.do(get_run, site.owner, run.id) == run
         assert ("Load test failed", criteria) == (notice.headline, notice.thresholds)
-        assert notice.why == "Its threshold failed. nightly"
+        assert notice.why == "1 of 1 thresholds failed. nightly"
 
     play(scenario)
 
@@ -266,7 +266,7 @@ def test_a_run_goes_to_the_first_project_that_its_reporter_sees(play: Play) -> N
         member, nobody = await site.person(Role.MEMBER, (other,)), await site.person(Role.MEMBER)
 
         assert [site.project_id, other] == [(await site.run(asker)).project_id for asker in (site.owner, member)]
-        with pytest.raises(NotFound, match="assigned to no project"):
+        with pytest.raises(NotFound, match="aren't assigned to a project"):
             await site.run(nobody)
 
     play(scenario)

@@ -169,7 +169,7 @@ def test_what_a_member_sees_but_may_not_do(play: Play, asked: str) -> None:
         ids = await _site_with_things(site)
         member = await site.person(Role.MEMBER, (site.project_id,))
         before = await list_all_rows(site)
-        with pytest.raises(Forbidden, match="A member may not"):
+        with pytest.raises(Forbidden, match="A member can't"):
             await EVERYTHING[asked](site, member, ids)
 
         assert before == await list_all_rows(site)

@@ -82,7 +82,7 @@ def test_a_new_installation_is_asked_for(installed: Path, lose: Callable[[Path],
 def test_new_replaces_no_installation(installed: Path) -> None:
     """Where the database is there, --new is refused and changes nothing."""
     key = (installed / KEY_FILE).read_text()
-    with pytest.raises(WrongState, match="--new does not replace"):
+    with pytest.raises(WrongState, match="--new doesn't replace"):
         asyncio.run(_open(_settings(installed), new=True))
 
     assert key == (installed / KEY_FILE).read_text()

@@ -120,7 +120,7 @@ def test_each_kind_has_a_sentence_that_fits(tmp_path: Path) -> None:
     assert all(
         str(path) in storage.for_operator and str(path) not in storage.for_everybody for storage in told.values()
     )
-    assert "Make room" in told[sqlite3.SQLITE_FULL].for_operator
+    assert "Free up space" in told[sqlite3.SQLITE_FULL].for_operator
     assert "owner and mode" in told[sqlite3.SQLITE_READONLY].for_operator
     assert "PRAGMA integrity_check" in told[sqlite3.SQLITE_IOERR].for_operator
     assert all("same request" not in storage.for_everybody for storage in told.values())

@@ -34,7 +34,7 @@ def test_what_is_wrong_with_an_invitation(team: Team) -> None:
     for fields, wrong in (
         ({"email": "nonsense", "role": "member"}, 'id="email-wrong"'),
         ({"email": "a@example.net", "role": "owner"}, 'id="role-wrong"'),
-        ({"email": "a@example.net", "role": "member", "project_ids": "999999"}, "not archived"),
+        ({"email": "a@example.net", "role": "member", "project_ids": "999999"}, "of this organization that aren"),
     ):
         page = team.owner.post(path, fields)
         assert page.status == 422
@@ -83,7 +83,7 @@ def test_nobody_removes_the_owner(team: Team) -> None:
     assert "Remove from the organization" not in team.admin.get(path).words
     refused = team.admin.post(f"{path}/remove", {}, of=path)
     assert refused.status == 403
-    assert "make somebody else the owner" in refused.words
+    assert "transfer ownership first" in refused.words
 
 
 def test_members_are_told_whom_to_ask(team: Team) -> None:

@@ -193,7 +193,7 @@ def test_abort(team: Team) -> None:
     team.assign(Role.MEMBER)
     run = report_run(team, source="wrap")
     page = team.member.get(f"/runs/{run}")
-    assert "interrupts the tool as Ctrl-C does" in page.words
+    assert "interrupts the load tool within seconds, like Ctrl-C" in page.words
 
     answer = team.member.post(f"/runs/{run}/abort", {}, of=f"/runs/{run}")
 

@@ -58,7 +58,7 @@ def test_the_first_start_needs_what_serve_printed(tmp_path: Path) -> None:
         "setup", "--organization", "Acme", "--email", "eve@example.org", environment=server.environment
     )
 
-    assert re.fullmatch(r"The first start asks for this code: [A-Z2-7]{4}(-[A-Z2-7]{4}){2}", line)
+    assert re.fullmatch(r"Setup code for the first start: [A-Z2-7]{4}(-[A-Z2-7]{4}){2}", line)
     assert line == again
     assert (refused.status, answer.status) == (422, 303)
     assert afterwards == []

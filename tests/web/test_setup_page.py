@@ -156,6 +156,6 @@ def test_codes_are_not_guessed(open_site: ApiSite) -> None:
     answer = browser.post("/setup", {**SAID, "code": code})
 
     assert answer.status == 429
-    assert "There were too many attempts." in answer.words
+    assert "Too many attempts." in answer.words
     assert int(answer.headers["retry-after"]) > 0
     assert open_site.contents()["users"] == []

@@ -155,7 +155,7 @@ def test_refusals_are_pages_for_people_and_problems_for_programs(browser: Browse
     """What is not there is told in HTML to a browser, and as before below /api and to whoever asks for no HTML."""
     page = browser.get("/nothing/here")
     assert (page.status, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
-    assert "There is nothing at this address." in page.words
+    assert "This URL doesn't exist." in page.words
 
     for path, accept in (("/api/v1/nothing", "text/html"), ("/nothing", "application/json")):
         problem = browser.get(path, Accept=accept)

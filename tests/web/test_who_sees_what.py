@@ -23,7 +23,7 @@ def test_a_member_sees_status_and_reason_only(working_team: Team) -> None:
         path = f"/deliveries/{team.client().ok('GET', log)['items'][0]['id']}"
 
     page, whole = team.member.get(path), team.owner.get(path)
-    assert "The receiver wants no more messages." in page.words
+    assert "This webhook no longer exists." in page.words
     assert "The owner and admins see what was sent and what came back." in page.words
     assert "sentinel-theirs" in whole.text
     assert "sid=" not in whole.text

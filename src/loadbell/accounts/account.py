@@ -37,7 +37,7 @@ class Account:
 
 
 async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
-    """The asker's account."""
+    """The user's account."""
     user = await get_user(unit.tx, unit.principal.user_id)
     assert user is not None, "a session ends with its user"
     memberships = [Membership(*one) for one in await list_memberships(unit.tx, unit.principal.user_id)]
@@ -45,7 +45,7 @@ async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
 
 
 async def rename(unit: UnitOfWork[SignedIn], name: str) -> Account:
-    """Changes what people call the asker; ``name`` has 1 to 200 characters."""
+    """Changes the user's name; ``name`` has 1 to 200 characters."""
     user = await lock_user(unit.tx, unit.principal.user_id)
     assert user is not None, "a session ends with its user"
     if user.name != name:
@@ -56,7 +56,7 @@ async def rename(unit: UnitOfWork[SignedIn], name: str) -> Account:
 
 
 async def change_password(database: Database, passwords: Passwords, who: SignedIn, current: str, new: str) -> None:
-    """Replaces the asker's password, and ends all other sessions: whoever knew the former one is out.
+    """Changes the user's password and ends all other sessions, so that nobody stays signed in with the old one.
 
     Raises:
         Invalid: the new one can't be a password, or ``current`` is not the present one.
@@ -68,13 +68,13 @@ async def change_password(database: Database, passwords: Passwords, who: SignedI
     assert user is not None, "a session ends with its user"
     proven = await verify_password(database, passwords, user.email, current, address=who.address)
     if proven is None:
-        raise Invalid(FieldError("current_password", "this is not your present password; correct it"))
+        raise Invalid(FieldError("current_password", "this isn't your current password"))
     password_hash = await passwords.hash(new)
 
     async def change(tx: Transaction) -> None:
         held = await lock_user(tx, who.user_id)
         if held is None or held.password_hash != proven.password_hash:
-            raise Conflict("Your password was changed at this moment by another request. Sign in with that one.")
+            raise Conflict("Another request just changed your password. Sign in with the new one.")
         await set_password(tx, who.user_id, password_hash)
         await delete_resets(tx, who.user_id)
         ended = await end_all_sessions(tx, who.user_id, but=who.session_id)
@@ -92,7 +92,7 @@ async def reset_password(tx: Transaction, email: str, password_hash: str) -> int
     """
     user = await find_user_by_email(tx, email)
     if user is None:
-        raise NotFound(f"There is no user {email}. `loadbell users list` shows all.")
+        raise NotFound(f"There is no user {email}. `loadbell users list` shows all users.")
     await lock_user(tx, user.id)
     await set_password(tx, user.id, password_hash)
     await delete_resets(tx, user.id)

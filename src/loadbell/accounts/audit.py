@@ -1,4 +1,4 @@
-"""The audit log: who may read it."""
+"""Reading the audit log."""
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn
@@ -36,5 +36,5 @@ async def list_entries(  # noqa: PLR0913 - one argument for each filter
 async def list_account_entries(
     unit: UnitOfWork[SignedIn], *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
-    """As :func:`list_entries`, of what concerns the account of whoever asks: signing in, passwords, sessions."""
+    """As :func:`list_entries`, for the user's own account: sign-ins, passwords, sessions."""
     return await store.list_account_entries(unit.tx, unit.principal.user_id, before=before, limit=limit)

@@ -66,7 +66,7 @@ async def set_up_and_sign_in(
         await _check_code(database, first_owner.code, address=address)
     check_setup(first_owner.organization, first_owner.email, first_owner.password, first_owner.name)
     if not await database.read(is_first_start):  # before the slow work
-        raise Conflict("loadbell is already set up here.")
+        raise Conflict("loadbell is already set up.")
     password_hash = await passwords.hash(first_owner.password)
 
     async def make(tx: Transaction) -> NewSession:
@@ -94,9 +94,9 @@ async def _check_code(database: Database, code: str, *, address: str | None) -> 
 
     right = await database.write(take)
     if right is None:
-        raise Conflict("loadbell is already set up here.")
+        raise Conflict("loadbell is already set up.")
     if not hmac.compare_digest(_normalize_code(code).encode(), _normalize_code(right).encode()):
-        raise Invalid(FieldError("code", "this is not the code; copy it from the output of loadbell serve"))
+        raise Invalid(FieldError("code", "wrong code; copy it from the output of loadbell serve"))
     await database.write(return_tokens, buckets)
 
 

@@ -1,4 +1,4 @@
-"""Invitations: a link that makes its reader a member, once, within seven days."""
+"""Invitations: a link to join an organization, which works once and expires in seven days."""
 
 from dataclasses import dataclass, replace
 
@@ -33,7 +33,7 @@ LIFETIME: Micros = 7 * 86_400 * SECOND
 MAX_NAME_LENGTH = 200
 PER_ORGANIZATION = TokenBucket(60 * SECOND, 30)
 PER_RECIPIENT = TokenBucket(3600 * SECOND, 5)
-"""Over all organizations: so that nobody's mailbox is filled through this server."""
+"""Across all organizations, so that this server can't be used to flood a mailbox."""
 
 _MAX_NAME_LENGTH_IN_SUBJECT = 60
 
@@ -81,7 +81,7 @@ class Browser:
 async def invite(
     unit: UnitOfWork[Principal], organization_id: int, *, email: str, role: Role, project_ids: tuple[int, ...]
 ) -> NewInvitation:
-    """Invites whoever reads mail at ``email``; a former invitation to the same address is replaced.
+    """Invites the person with the address ``email``. Replaces an earlier invitation to it.
 
     Raises:
         NotFound: the organization is not the asker's.
@@ -93,15 +93,15 @@ async def invite(
     unit.principal.require(Action.MANAGE_MEMBERS)
     email = check_email(email)
     if role is Role.OWNER:
-        raise Invalid(FieldError("role", "an organization has one owner; invite an admin or a member"))
+        raise Invalid(FieldError("role", "an organization has only one owner; invite an admin or a member"))
     project_ids = tuple(dict.fromkeys(project_ids))
     if project_ids and role is not Role.MEMBER:
-        raise Invalid(FieldError("project_ids", f"every {role.value} sees all projects; leave this out"))
+        raise Invalid(FieldError("project_ids", f"every {role.value} can see all projects; leave this out"))
     if not set(project_ids) <= set(await list_open_projects(unit.tx, organization_id)):
-        raise Invalid(FieldError("project_ids", "name projects of this organization that are not archived"))
+        raise Invalid(FieldError("project_ids", "choose projects of this organization that aren't archived"))
     user = await find_user_by_email(unit.tx, email)
     if user is not None and await get_role(unit.tx, organization_id, user.id) is not None:
-        raise Conflict(f"{email} is a member already. Change the role or the projects of the member instead.")
+        raise Conflict(f"{email} is already a member. Change the member's role or projects instead.")
     by_organization = Bucket(PER_ORGANIZATION, ("invitations by", str(organization_id)))
     await take_tokens(unit.tx, [by_organization, Bucket(PER_RECIPIENT, ("invitations to", email))])
     await store.delete_former_invitations(unit.tx, organization_id, email)
@@ -214,7 +214,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
                 raise _wrong_password(invitation.email)
             user_id = user.id
             if await get_role(tx, invitation.organization_id, user_id) is not None:
-                raise Conflict(f"{invitation.email} is a member already. Sign in instead.")
+                raise Conflict(f"{invitation.email} is already a member. Sign in instead.")
         joined = await _join(tx, invitation, user_id, address=address)
         if browser is None:
             return joined
@@ -259,9 +259,9 @@ async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
         recipient=invitation.email,
         subject=f"Invitation to {short} on loadbell",
         body=(
-            f"{inviter} invites you to the organization {organization} on loadbell, as {invitation.role.value}.\n\n"
-            f"Follow this link to join:\n\n{url}\n\n"
-            f"It works once, until {until:%Y-%m-%d %H:%M} UTC. If you don't want to join, do nothing.\n"
+            f"{inviter} invited you to the organization {organization} on loadbell, as {invitation.role.value}.\n\n"
+            f"Accept the invitation here:\n\n{url}\n\n"
+            f"This link works once and expires on {until:%Y-%m-%d %H:%M} UTC. To decline, ignore this e-mail.\n"
         ),
         expires_at=invitation.expires_at,
     )
@@ -270,13 +270,17 @@ async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
 def _check_name(name: str) -> str:
     name = name.strip()
     if not 0 < len(name) <= MAX_NAME_LENGTH or "\x00" in name:
-        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters, without U+0000"))
+        raise Invalid(FieldError("name", f"enter a name of 1 to {MAX_NAME_LENGTH} characters, without U+0000"))
     return name
 
 
 def _wrong_password(email: str) -> Unauthenticated:
-    return Unauthenticated(f"{email} has an account here, and this is not its password. Send its present password.")
+    return Unauthenticated(
+        f"{email} already has an account, but the password is wrong. Enter the account's current password."
+    )
 
 
 def _invalid_invitation() -> NotFound:
-    return NotFound("This invitation is not open: it was used, revoked, replaced or has expired. Ask for a new one.")
+    return NotFound(
+        "This invitation is no longer valid: it was used, revoked, replaced or has expired. Ask for a new one."
+    )

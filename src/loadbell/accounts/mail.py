@@ -1,8 +1,8 @@
 """
-Mail to people: links that let them in.
+E-mail with links to sign in or join.
 
-A use case queues its mail in its own transaction; the :class:`Mailer` of any ``serve`` hands it to the operator's mail
-server, at least once. A repeat has the same Message-ID. See ``docs/decisions/0018-mail.md``.
+A use case queues mail in its own transaction. The :class:`Mailer` of any ``serve`` sends it through the operator's mail
+server, at least once; a repeat has the same Message-ID. See ``docs/decisions/0018-mail.md``.
 """
 
 import asyncio
@@ -27,33 +27,33 @@ log = structlog.get_logger()
 POLL_INTERVAL_S = 1.0
 SEND_TIMEOUT_S = 30.0
 RETRY_WAITS: tuple[Micros, ...] = (60 * SECOND, 300 * SECOND, 900 * SECOND, 3600 * SECOND)
-"""Between the attempts of one mail; the last repeats until the mail is of no use. Longer than an exchange may last."""
+"""Between the attempts of one mail; the last repeats until the mail expires. Longer than an attempt may take."""
 
 _POLICY = policy.SMTP.clone(cte_type="7bit")  # not every server takes 8-bit lines
 
 
 def check_email(email: str) -> str:
-    """``email`` as it is kept, in lower case.
+    """``email`` in lower case, as it is stored.
 
     Raises:
-        Invalid: it is not an address.
+        Invalid: it isn't a valid address.
     """
     if not is_email(email):
-        raise Invalid(FieldError("email", "give an address such as ann@example.org"))
+        raise Invalid(FieldError("email", "enter a valid e-mail address, such as ann@example.org"))
     return email.lower()
 
 
 async def queue_mail(tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros) -> None:
-    """Sends a mail once this transaction has committed, and gives it up at ``expires_at``.
+    """Queues a mail, sent once this transaction has committed and dropped at ``expires_at``.
 
-    ``subject`` is made one line: it may hold names that people gave. ``body`` may hold a link: it is sealed.
+    ``subject`` is folded into one line: it may contain user-chosen names. ``body`` is encrypted: it may contain a link.
     """
     line = " ".join(subject.split())
     await insert_mail(tx, recipient=recipient, subject=line, body=body, expires_at=expires_at)
 
 
 class Mailer:
-    """Looks for due mail every second from :meth:`start` until :meth:`stop`."""
+    """Sends due mail, every second from :meth:`start` until :meth:`stop`."""
 
     def __init__(
         self,
@@ -70,17 +70,17 @@ class Mailer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """From now on mail is sent."""
+        """Starts sending."""
         self._task = asyncio.create_task(self._run(), name="mailer")
 
     async def stop(self) -> None:
-        """Sends no more; an exchange that is under way is cut, and its mail is sent again by the next process."""
+        """Stops sending. Aborts a running attempt; the next process sends its mail again."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def send_due(self) -> int:
-        """Makes one attempt for each mail that is due; gives how many were sent."""
+        """Makes one attempt for each due mail. Returns how many were sent."""
         sent = 0
         while await self._database.read(has_due_mail):
             mail = await self._database.write(claim_mail, RETRY_WAITS)
@@ -92,12 +92,12 @@ class Mailer:
     async def _attempt(self, mail: QueuedMail) -> bool:
         _, _, domain = mail.recipient.rpartition("@")
         if mail.expires_at <= self._database.clock():
-            log.warning("A mail could not be sent in time and was dropped", to=domain, attempts=mail.attempts)
+            log.warning("Mail dropped: it expired before it could be sent", to=domain, attempts=mail.attempts)
             await self._database.write(delete_mail, mail.id)
             return False
         try:
             if mail.body is None:
-                raise MailRejected("it was sealed with a key that is not in LOADBELL_SECRET_KEY")  # noqa: TRY301 - one place tells all failures
+                raise MailRejected("it was encrypted with a key that isn't in LOADBELL_SECRET_KEY")  # noqa: TRY301 - one place logs all failures
             message = self._message(mail, mail.body)
             await send_mail(
                 self._server,
@@ -108,7 +108,7 @@ class Mailer:
             )
         except Exception as failure:  # noqa: BLE001 - whatever is wrong with one mail, the others are sent
             why = str(failure) if isinstance(failure, MailRejected) else type(failure).__name__
-            log.warning("A mail was not sent; it will be tried again", to=domain, why=why)
+            log.warning("Mail not sent; retrying", to=domain, why=why)
             return False
         await self._database.write(delete_mail, mail.id)
         return True
@@ -121,7 +121,7 @@ class Mailer:
         message["Subject"] = mail.subject
         message["Date"] = to_datetime(mail.created_at).replace(tzinfo=dt.UTC)
         message["Message-ID"] = f"<loadbell.{mail.id}.{mail.created_at}@{server.sender.rpartition('@')[2]}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday notice answers it
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: stops out-of-office replies
         message.set_content(body)
         return message
 
@@ -130,7 +130,7 @@ class Mailer:
             try:
                 await self.send_due()
             except Unavailable as error:
-                log.warning("The mailer could not look; it will look again", error=str(error))
+                log.warning("The mailer can't reach the database; retrying", error=str(error))
             except Exception:
-                log.exception("The mailer failed; it will look again")
+                log.exception("The mailer failed; retrying")
             await asyncio.sleep(POLL_INTERVAL_S)

@@ -33,7 +33,7 @@ async def update_member(
     role: Role | None = None,
     project_ids: tuple[int, ...] | None = None,
 ) -> Member:
-    """Gives the member another role or other projects. Assignments are kept whatever the role is.
+    """Changes the member's role or projects. Assignments are kept whatever the role is.
 
     The role owner is handed over: whoever had it becomes an admin.
 
@@ -57,7 +57,7 @@ async def update_member(
             changes["project_ids"] = {"before": member.project_ids, "after": wanted}
     if role is not None and role is not member.role:
         if member.role is Role.OWNER:
-            raise Conflict("This member is the owner. Make another member the owner first, then change this role.")
+            raise Conflict("This member is the owner. Transfer ownership first, then change this role.")
         if role is Role.OWNER:
             await _demote_owner(unit)
         await store.set_role(unit.tx, organization_id, user_id, role)
@@ -82,8 +82,8 @@ async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_
     member = await _member(unit.tx, organization_id, user_id)
     if member.role is Role.OWNER:
         if leaves:
-            raise Conflict("The owner can't leave. Make another member the owner first, or delete the organization.")
-        raise Forbidden("Nobody may remove the owner. Ask the owner to make somebody else the owner first.")
+            raise Conflict("The owner can't leave. Transfer ownership first, or delete the organization.")
+        raise Forbidden("The owner can't be removed. Ask the owner to transfer ownership first.")
     tokens = await store.delete_member(unit.tx, organization_id, user_id)
     changes = {"email": member.email, "role": member.role, "project_ids": member.project_ids, "tokens": tokens}
     action = "member.left" if leaves else "member.removed"

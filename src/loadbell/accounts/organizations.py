@@ -48,11 +48,11 @@ def check_setup(organization: str, email: str, password: str, name: str | None =
     """
     errors = []
     if not 0 < len(organization.strip()) <= MAX_NAME_LENGTH:
-        errors.append(FieldError("organization", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
+        errors.append(FieldError("organization", f"enter a name of 1 to {MAX_NAME_LENGTH} characters"))
     if name is not None and not 0 < len(name.strip()) <= MAX_NAME_LENGTH:
-        errors.append(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
+        errors.append(FieldError("name", f"enter a name of 1 to {MAX_NAME_LENGTH} characters"))
     if not is_email(email):
-        errors.append(FieldError("email", "give an address such as ann@example.org"))
+        errors.append(FieldError("email", "enter a valid e-mail address, such as ann@example.org"))
     try:
         check_password(password)
     except Invalid as refusal:
@@ -83,17 +83,17 @@ async def set_up(tx: Transaction, *, organization: str, email: str, password_has
 async def make_first_owner(  # noqa: PLR0913 - what the first owner is made of, and from where
     tx: Transaction, *, organization: str, email: str, name: str, password_hash: str, address: str | None
 ) -> tuple[Principal, int]:
-    """As :func:`set_up`, without a token; gives what the owner is there, and the default project's id."""
+    """As :func:`set_up`, without a token. Returns the owner as principal and the default project's id."""
     mine = base64.b16encode(tx.random(16)).decode("ascii")
     if await has_user(tx) or await claim_fact(tx, "set_up", mine) != mine:
-        raise Conflict("loadbell is already set up here. Sign in, or use the token that setup printed then.")
+        raise Conflict("loadbell is already set up. Sign in, or use the token that setup printed.")
     user_id = await insert_user(tx, email=email, name=name.strip(), password_hash=password_hash)
     await append_account_entry(tx, user_id, address, "account.created", {"email": email.lower()})
     return await _add_organization(tx, organization.strip(), user_id, address)
 
 
 async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrganization:
-    """Makes another organization, owned by the asker. The log of either has it: only the asker's knows the token.
+    """Creates an organization owned by the user. Both organizations log it; only the user's own log names the token.
 
     Raises:
         Conflict: the asker owns as many as may be.
@@ -113,7 +113,7 @@ async def add_organization(unit: UnitOfWork[SignedIn], name: str) -> NewOrganiza
 
 
 async def list_organizations(unit: UnitOfWork[Principal], *, before: int | None) -> list[Organization]:
-    """The organizations with an id below ``before`` that the asker's token sees: its own, whatever its scope."""
+    """The organizations with an id below ``before`` that the token can see: its own, whatever its scope."""
     own = await store.get_organization(unit.tx, unit.principal.organization_id)
     return [] if own is None or (before is not None and own.id >= before) else [own]
 

@@ -1,4 +1,4 @@
-"""Forgotten passwords: a mailed link, good once and for an hour, by which another password is set."""
+"""Forgotten passwords: an e-mailed link to set a new one, which works once and expires in one hour."""
 
 import asyncio
 
@@ -40,10 +40,7 @@ async def request_reset(
         RateLimited: it was asked too often, from ``address`` or for this user.
     """
     if not installation.sends_mail:
-        raise Conflict(
-            "This server sends no mail, so it can't send a link. "
-            "Ask its operator to run: loadbell users reset-password EMAIL"
-        )
+        raise Conflict("This server can't send e-mail. Ask its operator to run: loadbell users reset-password EMAIL")
     email = email.lower()
 
     async def ask(tx: Transaction) -> None:
@@ -79,7 +76,7 @@ async def complete_reset(
     *,
     address: str | None,
 ) -> int:
-    """Sets another password, once; ends every session of the user and removes every link. Gives the user's id.
+    """Sets a new password, once. Ends all of the user's sessions and removes all links. Returns the user's id.
 
     API tokens stay: programs use them.
 
@@ -128,11 +125,11 @@ async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, bas
     await queue_mail(
         tx,
         recipient=user.email,
-        subject="Your password on loadbell",
+        subject="Reset your loadbell password",
         body=(
-            f"Somebody asked for another password for {user.email} on loadbell.\n\n"
-            f"Follow this link to set one:\n\n{base_url}/reset-password/{token}\n\n"
-            "It works once, for an hour. If it was not you, do nothing: your password stays as it is.\n"
+            f"We received a request to reset the loadbell password for {user.email}.\n\n"
+            f"Set a new password here:\n\n{base_url}/reset-password/{token}\n\n"
+            "This link works once and expires in one hour. If it wasn't you, ignore this e-mail.\n"
         ),
         expires_at=tx.now + LIFETIME,
     )
@@ -140,4 +137,4 @@ async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, bas
 
 
 def _invalid_link() -> NotFound:
-    return NotFound("This link is not good: it was used, replaced or has expired. Ask for a new one.")
+    return NotFound("This link is no longer valid: it was used, replaced or has expired. Request a new one.")

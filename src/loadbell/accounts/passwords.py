@@ -30,11 +30,11 @@ def check_password(password: str, field: str = "password") -> None:
         Invalid: it may not; the message never shows it.
     """
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
-        raise Invalid(FieldError(field, f"give {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"))
+        raise Invalid(FieldError(field, f"use {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"))
     if "\x00" in password:
         raise Invalid(FieldError(field, "the character U+0000 can't be stored; remove it"))
     if not password.isascii() and any("\ud800" <= character <= "\udfff" for character in password):
-        raise Invalid(FieldError(field, "this is not UTF-8; type it again"))
+        raise Invalid(FieldError(field, "this isn't valid UTF-8; enter it again"))
 
 
 def make_password(entropy: Entropy) -> str:
@@ -86,7 +86,7 @@ class Passwords:
 
     async def _run_queued(self, work: Callable[[], T]) -> T:
         if not self._room.acquire(blocking=False):
-            raise RateLimited("Too many people sign in just now. Try again in a few seconds.", _RETRY_AFTER)
+            raise RateLimited("Too many people are signing in. Try again in a few seconds.", _RETRY_AFTER)
         future = self._threads.submit(work)
         future.add_done_callback(lambda _: self._room.release())
         return await asyncio.wrap_future(future)

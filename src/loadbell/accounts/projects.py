@@ -12,7 +12,7 @@ from loadbell.store.quotas import require_quota
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 MAX_NAMES = 1_000
-"""Projects whose names a page knows; runs of others are shown with the project's number."""
+"""How many project names a page loads; runs of other projects show the project's number."""
 
 
 async def list_projects(
@@ -29,7 +29,7 @@ async def list_projects(
 
 
 async def list_project_names(unit: UnitOfWork[Principal]) -> dict[int, str]:
-    """By id, the names of the newest projects whose runs the asker sees; at most ``MAX_NAMES`` are looked at."""
+    """The names, by id, of the newest projects whose runs the user can see; up to ``MAX_NAMES`` are read."""
     unit.principal.require(Action.READ_RUNS)
     listed = await store.list_projects(unit.tx, unit.principal.organization_id, before=None, limit=MAX_NAMES)
     return {project.id: project.name for project in listed if unit.principal.can_see_project(project.id)}
@@ -116,7 +116,7 @@ async def delete_project(unit: UnitOfWork[Principal], project_id: int, loss: Pro
 
 
 _DEFAULT = (
-    "Runs that name no project go to project {}. Make another one the default with PATCH /api/v1/organizations/{{id}} "
+    "Project {} is the default project. Choose another default with PATCH /api/v1/organizations/{{id}} "
     '{{"default_project_id": …}}'
 )
 

@@ -1,4 +1,4 @@
-"""Who may try how often: turns, which are taken before anything is compared."""
+"""Rate limits on attempts. Tokens are taken before a credential is compared."""
 
 import hashlib
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ async def take_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
     await delete_full_buckets(tx)  # afterwards: what it deletes it holds, whatever its key
     if wait:
         seconds = -(-wait // SECOND)
-        raise RateLimited(f"There were too many attempts. Wait {format_span(seconds * SECOND)}, then try again.", wait)
+        raise RateLimited(f"Too many attempts. Wait {format_span(seconds * SECOND)}, then try again.", wait)
 
 
 async def return_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:

@@ -92,17 +92,17 @@ async def authenticate_session(tx: Transaction, session: str | None, *, address:
         Forbidden: an API token was sent instead; it may not touch its user's account.
     """
     if not session:
-        raise Unauthenticated("This needs a session. Sign in with POST /api/v1/sessions.")
+        raise Unauthenticated("This requires a session. Sign in with POST /api/v1/sessions.")
     hashed = hash_credential(session)
     if session.startswith(Prefix.TOKEN):
         token = await find_token(tx, hashed)
         if token is not None and (token.expires_at is None or token.expires_at > tx.now):
-            raise Forbidden("An API token may not touch its user's account. Sign in with POST /api/v1/sessions.")
+            raise Forbidden("API tokens can't access the user's account. Sign in with POST /api/v1/sessions.")
     found = await find_session(tx, hashed)
     if found is None:
-        raise Unauthenticated("This session is not known here. Sign in with POST /api/v1/sessions.")
+        raise Unauthenticated("Unknown session. Sign in with POST /api/v1/sessions.")
     if found.expires_at <= tx.now:
-        raise Unauthenticated("This session is over. Sign in again with POST /api/v1/sessions.")
+        raise Unauthenticated("This session has ended. Sign in again with POST /api/v1/sessions.")
     return SignedIn(found.user_id, found.id, address, use_is_due=tx.now - found.last_used_at >= _USE_INTERVAL)
 
 
@@ -144,12 +144,12 @@ async def get_session_states(
 
 
 async def list_sessions(unit: UnitOfWork[SignedIn], *, before: int | None, limit: int) -> Sequence[SessionRow]:
-    """Up to ``limit`` of the asker's sessions that are not over, with an id below ``before``, newest first."""
+    """Up to ``limit`` of the user's active sessions with an id below ``before``, newest first."""
     return await list_sessions_of(unit.tx, unit.principal.user_id, before=before, limit=limit)
 
 
 async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
-    """Ends one of the asker's sessions from now on; the present one: signing out.
+    """Ends one of the user's sessions. Ending the current one signs the user out.
 
     Raises:
         NotFound: the asker has no such session, or it is over.

@@ -33,7 +33,7 @@ class Lock(Enum):
 async def authenticate(
     tx: Transaction, bearer: str | None, *, lock: Lock = Lock.NONE, address: str | None = None
 ) -> Principal:
-    """Who stands behind the token ``bearer`` at this moment, with the role that its user has now.
+    """The principal of the token ``bearer``, with the current role of its user.
 
     ``address`` is where the request came from. See ``docs/decisions/0016-one-organization-one-lock.md`` for ``lock``.
 
@@ -41,7 +41,7 @@ async def authenticate(
         Unauthenticated: there is no token, or it is unknown or expired.
     """
     if not bearer:
-        raise Unauthenticated("This needs an API token. Send it as: Authorization: Bearer lb_…")
+        raise Unauthenticated("This requires an API token. Send it as: Authorization: Bearer lb_…")
     hashed = hash_credential(bearer)
     if lock is not Lock.NONE:
         await lock_organization_of_token(tx, hashed, exclusive=lock is Lock.EXCLUSIVE)
@@ -49,11 +49,11 @@ async def authenticate(
     if token is None:
         if bearer.startswith(Prefix.SESSION):
             raise Unauthenticated(
-                "This needs an API token, and a session was sent. Make a token with POST /api/v1/account/tokens."
+                "This requires an API token, but a session was sent. Create a token with POST /api/v1/account/tokens."
             )
-        raise Unauthenticated("This API token is not known here. Check that it is whole and of this server.")
+        raise Unauthenticated("Unknown API token. Check that it is complete and belongs to this server.")
     if token.expires_at is not None and token.expires_at <= tx.now:
-        raise Unauthenticated("This API token has expired. Make a new one.")
+        raise Unauthenticated("This API token has expired. Create a new one.")
     role, projects = token.role, None
     if token.role is Role.MEMBER:
         projects = await list_assigned_projects(tx, token.organization_id, token.user_id)
@@ -90,7 +90,7 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
     expires_at: Micros | None,
     project_id: int | None = None,
 ) -> tuple[Token, str]:
-    """Makes another token of the same user in the same organization; gives it, and what to send, this once.
+    """Creates another token of the same user in the same organization. Returns it and its secret, only this once.
 
     What a token that expires makes ends no later: with it, if ``expires_at`` is None. With ``project_id`` it opens that
     project only, as to a member who is assigned to it.
@@ -103,21 +103,19 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
     """
     unit.principal.require(Action.MANAGE_TOKENS)
     if scope not in _REACH[unit.principal.scope]:
-        raise Forbidden(f"A token of scope {unit.principal.scope} may not make one of scope {scope}.")
+        raise Forbidden(f"A token of scope {unit.principal.scope} can't create one of scope {scope}.")
     if expires_at is not None and expires_at <= unit.now:
-        raise Invalid(FieldError("expires_at", "this moment has passed; give a later one"))
+        raise Invalid(FieldError("expires_at", "must be in the future"))
     if unit.principal.expires_at is not None:
         if expires_at is not None and expires_at > unit.principal.expires_at:
             own = rfc3339(unit.principal.expires_at)
-            raise Invalid(
-                FieldError("expires_at", f"the token that asks for it ends before; give {own} or an earlier moment")
-            )
+            raise Invalid(FieldError("expires_at", f"can't be later than your own token's expiry, {own}"))
         expires_at = expires_at or unit.principal.expires_at
     if project_id is not None and not (
         unit.principal.can_see_project(project_id)
         and project_id in await list_open_projects(unit.tx, unit.principal.organization_id)
     ):
-        raise Invalid(FieldError("project_id", "name a project of this organization that is not archived"))
+        raise Invalid(FieldError("project_id", "choose a project of this organization that isn't archived"))
     await require_quota(unit.tx, unit.principal.organization_id, "tokens", unit.installation.quotas.tokens)
     value = await issue_token(
         unit.tx,
@@ -145,7 +143,7 @@ async def list_tokens(unit: UnitOfWork[Principal], *, before: int | None, limit:
 
 @exclusive
 async def revoke_token(unit: UnitOfWork[Principal], token_id: int) -> None:
-    """Removes a token, whoseever it is, the asker's own too. Whoever sends it from now on is nobody.
+    """Revokes any token of the organization, also the one of this request. Requests with it are rejected from now on.
 
     Raises:
         NotFound: the organization has no such token.
@@ -170,7 +168,7 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
     expires_at: Micros | None,
     project_id: int | None = None,
 ) -> str:
-    """Makes a token of ``owner`` without asking whether that may have it; gives it, this once."""
+    """Creates a token of ``owner`` without a check of rights. Returns its secret, only this once."""
     value = make_credential(Prefix.TOKEN, tx.random)
     token_id = await insert_token(
         tx,

@@ -1,4 +1,4 @@
-"""One's own account: name, password, organizations, and API tokens to work in those."""
+"""Your account: name, password, organizations, and API tokens for these."""
 
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ NewPassword = Annotated[str, msgspec.Meta(min_length=MIN_PASSWORD_LENGTH, max_le
 
 
 class Membership(msgspec.Struct):
-    """An organization that you belong to, and what you are in it."""
+    """An organization you belong to, and your role in it."""
 
     id: int
     name: str
@@ -41,27 +41,27 @@ class Account(msgspec.Struct):
 
 
 class AccountChangeBody(msgspec.Struct):
-    """What to change; what is left out stays as it is."""
+    """The fields to change. Omitted fields stay unchanged."""
 
     name: Name | None = None
 
 
 class PasswordChangeBody(msgspec.Struct):
-    """The present password, and the one to take its place."""
+    """The current password and the new one."""
 
     current_password: KnownPassword
     new_password: NewPassword
 
 
 class AccountTokenBody(NewTokenBody, kw_only=True):
-    """An API token of yours to make, in one of your organizations."""
+    """An API token to create in one of your organizations."""
 
     organization_id: int
 
 
 @route("GET", "/account", "Read your account")
 async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
-    """Who you are, and in which organizations."""
+    """Your account and organizations."""
     return _to_json(await account.get_account(unit))
 
 
@@ -75,14 +75,14 @@ async def change_account(unit: UnitOfWork[SignedIn], body: AccountChangeBody) ->
 
 @route("POST", "/account/password", "Change your password", refusals=(409, 429))
 async def change_password(request: SessionRequest, body: PasswordChangeBody) -> None:
-    """Replaces your password and ends all your other sessions. Your API tokens stay."""
+    """Changes your password and ends all your other sessions. Your API tokens keep working."""
     context, who = request.context, await request.check_credential()
     await account.change_password(context.database, context.passwords, who, body.current_password, body.new_password)
 
 
-@route("POST", "/account/tokens", "Make an API token of yours", status=201, refusals=(404,))
+@route("POST", "/account/tokens", "Create an API token for you", status=201, refusals=(404,))
 async def create_account_token(unit: UnitOfWork[SignedIn], body: AccountTokenBody) -> CreatedToken:
-    """Makes an API token of yours in one of your organizations, if your role there allows it."""
+    """Creates an API token for you in one of your organizations, if your role there allows it."""
     organization_id = check_id(body.organization_id, "organization")
     principal = await authorize(unit, organization_id, lock=Lock.SHARED)
     return await make_token(unit.on_behalf_of(principal), body)

@@ -1,4 +1,4 @@
-"""What REST v1 shows, key by key, and how the domain's values become it. Enum values are the words on the wire."""
+"""The response types of REST v1, and how they are built from the domain's values."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Generic, TypeVar
@@ -27,7 +27,7 @@ class Page(msgspec.Struct, Generic[Item]):
 
 
 class Threshold(msgspec.Struct):
-    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known.
+    """A pass/fail criterion of the tool, whether it held, and its value if known.
 
     `unit`: what the value is in, if the tool said so. `measured`: false, if it is certain that nothing was measured.
     """
@@ -40,7 +40,7 @@ class Threshold(msgspec.Struct):
 
 
 class Link(msgspec.Struct):
-    """A place where a person finds more about the run."""
+    """A link with more about the run."""
 
     title: str
     url: str
@@ -72,13 +72,13 @@ class Run(msgspec.Struct):
 
 
 class Heartbeat(msgspec.Struct):
-    """Whether the source shall stop the load."""
+    """Whether the source should stop the load."""
 
     abort: bool
 
 
 class Subscription(msgspec.Struct):
-    """What a channel wants to hear. An empty list means all."""
+    """What a channel notifies on. An empty list means all."""
 
     events: list[events.EventName]
     statuses: list[runs.RunStatus]
@@ -90,7 +90,7 @@ class Subscription(msgspec.Struct):
 
 
 class Waiting(msgspec.Struct):
-    """Why a channel makes no attempt for now: its receiver asked for that, or answered that it has too many."""
+    """Why a channel makes no attempts now: its receiver is rate limiting or asked to wait."""
 
     since: Time
     until: Time
@@ -98,7 +98,7 @@ class Waiting(msgspec.Struct):
 
 
 class Channel(msgspec.Struct):
-    """One place to tell. Of its URL only scheme and host are shown. `waiting` is null unless it waits now."""
+    """A notification channel. Only scheme and host of its URL are shown. `waiting` is null unless it is waiting now."""
 
     id: int
     organization_id: int
@@ -113,26 +113,26 @@ class Channel(msgspec.Struct):
 
 
 class CreatedChannel(Channel):
-    """A channel that was just added; `signing_secret` is shown this once, for a kind that signs."""
+    """A channel that was just added. `signing_secret` is shown only once, for kinds that sign."""
 
     signing_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class ChangedChannel(Channel):
-    """A channel that was just changed; `signing_secret` is there when a new one was made, and shown this once."""
+    """A channel that was just changed. `signing_secret` is present if a new one was created, and shown only once."""
 
     signing_secret: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class RotatedSecret(msgspec.Struct):
-    """A new signing secret, shown this once, and until when requests carry the signatures of the former ones too."""
+    """A new signing secret, shown only once, and until when requests are signed with the previous ones too."""
 
     signing_secret: str
     previous_expires_at: Time
 
 
 class Sent(msgspec.Struct):
-    """What was sent, secrets masked. Who may not see it gets `url` and `body` as null and no headers."""
+    """The request, with secrets masked. Without permission, `url` and `body` are null and there are no headers."""
 
     method: str
     url: str | None
@@ -141,7 +141,7 @@ class Sent(msgspec.Struct):
 
 
 class Received(msgspec.Struct):
-    """What came back, cut to what is kept. Who may not see it gets `body` as null and no headers."""
+    """The response, cut to the stored size. Without permission, `body` is null and there are no headers."""
 
     headers: dict[str, str]
     body: str | None
@@ -149,7 +149,7 @@ class Received(msgspec.Struct):
 
 
 class Attempt(msgspec.Struct):
-    """One try. `request` is null when nothing could be sent, `response` when no complete answer came."""
+    """One attempt. `request` is null if nothing could be sent, `response` if no complete response arrived."""
 
     number: int
     cause: deliveries.Cause
@@ -191,20 +191,20 @@ class DeliveryWithAttempts(Delivery):
 
 
 class StartedReplay(msgspec.Struct):
-    """A replay that begins now, and how many deliveries it is to send again."""
+    """A replay that starts now, and how many deliveries it will resend."""
 
     id: int
     count: int
 
 
 class CountedReplay(msgspec.Struct):
-    """How many deliveries such a replay would send again."""
+    """How many deliveries the replay would resend."""
 
     count: int
 
 
 class Replay(msgspec.Struct):
-    """A replay, and how many of its deliveries have had their turn. `finished_at` is null while it goes on."""
+    """A replay, and how many of its deliveries are done. `finished_at` is null while it is running."""
 
     id: int
     channel_id: int
@@ -216,7 +216,7 @@ class Replay(msgspec.Struct):
 
 
 class RunPage(Page[Run]):
-    """A page of runs, newest first, at times with fewer than `limit`. `next_cursor` is null on the last one."""
+    """A page of runs, newest first, sometimes fewer than `limit`. `next_cursor` is null on the last one."""
 
 
 class ChannelPage(Page[Channel]):
@@ -224,7 +224,7 @@ class ChannelPage(Page[Channel]):
 
 
 class DeliveryPage(Page[Delivery]):
-    """A page of deliveries, newest first, at times with fewer than `limit`. `next_cursor` is null on the last one."""
+    """A page of deliveries, newest first, sometimes fewer than `limit`. `next_cursor` is null on the last one."""
 
 
 def page(

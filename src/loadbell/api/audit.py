@@ -1,4 +1,4 @@
-"""The audit log of an organization: read by the page, or whole; and that of one's own account."""
+"""The audit log of an organization, by page or complete, and that of your account."""
 
 from typing import Annotated, Any
 
@@ -19,16 +19,16 @@ from loadbell.store.unit_of_work import UnitOfWork
 
 Verb = Annotated[
     str,
-    msgspec.Meta(pattern=r"^[a-z_.]+$", max_length=100, description="The whole word, such as `channel.changed`."),
+    msgspec.Meta(pattern=r"^[a-z_.]+$", max_length=100, description="The full action, such as `channel.changed`."),
 ]
 
 
 class AuditPage(Page[AuditEntry]):
-    """A page of the log, newest first, at times with fewer entries than `limit`. `next_cursor` is null on the last."""
+    """A page of the log, newest first, sometimes fewer than `limit`. `next_cursor` is null on the last."""
 
 
 class ExportQuery(msgspec.Struct, kw_only=True):
-    """Which entries. `since` is included, `until` is not."""
+    """Filters for entries. `since` is inclusive, `until` exclusive."""
 
     user_id: int | None = None
     action: Verb | None = None
@@ -37,7 +37,7 @@ class ExportQuery(msgspec.Struct, kw_only=True):
 
 
 class AuditQuery(PageQuery, kw_only=True):
-    """Which entries, and which page of them."""
+    """Filters for entries, and the page."""
 
     user_id: int | None = None
     action: Verb | None = None
@@ -63,14 +63,14 @@ async def list_audit(unit: UnitOfWork[Principal], organization_id: int, query: A
     media_type=JSON_LINES,
 )
 async def export_audit(request: ApiRequest, organization_id: int, query: ExportQuery) -> Stream:
-    """The whole log as JSON lines, one entry a line, newest first. If it can't be finished, the connection is cut."""
+    """The complete log as JSON Lines, newest first. If it can't be completed, the connection is closed early."""
     lines = await export_entries(lambda before: request.read(_list_entries, organization_id, query, before, BATCH_SIZE))
     return Stream(lines, media_type=JSON_LINES, headers={"Cache-Control": "no-store"})
 
 
 @route("GET", "/account/audit", "Read the log of your account")
 async def list_account_audit(unit: UnitOfWork[SignedIn], query: PageQuery) -> AuditPage:
-    """What happened to your own account: signing in, passwords, sessions; newest first."""
+    """The log of your account: sign-ins, passwords, sessions; newest first."""
     return _page(*await audit.list_account_entries(unit, before=query.before_id(), limit=query.limit))
 
 

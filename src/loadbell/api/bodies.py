@@ -1,4 +1,4 @@
-"""What REST v1 takes, field by field, with its limits. Unknown keys are ignored; null is as good as absent."""
+"""The request bodies of REST v1 with their limits. Unknown keys are ignored; null means absent."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,7 +22,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Note = Annotated[str, msgspec.Meta(max_length=10_000)]
 Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 InstantText = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
-"""An instant in a query, where a type of its own would let a bare number pass for one."""
+"""A time in a query; a dedicated type would accept a bare number."""
 WebAddress = Annotated[str, msgspec.Meta(pattern=r"^https?://[^\s<>\"]+$", max_length=2_000)]
 Metrics = Annotated[
     dict[Annotated[str, msgspec.Meta(min_length=1, max_length=200)], float],
@@ -31,24 +31,24 @@ Metrics = Annotated[
 _MAX_DURATION_S = MAX_DURATION // SECOND
 DurationS = Annotated[
     float,
-    msgspec.Meta(ge=0, le=_MAX_DURATION_S, description="Seconds that the load was on, by the source's own clock."),
+    msgspec.Meta(ge=0, le=_MAX_DURATION_S, description="Duration of the load in seconds, by the source's clock."),
 ]
 _MAX_ITEMS = msgspec.Meta(max_length=1_000)
 
 
 class Nothing(msgspec.Struct):
-    """No field is needed; the body may be left out."""
+    """No fields; the body may be omitted."""
 
 
 class LinkBody(msgspec.Struct):
-    """A place where a person finds more about the run."""
+    """A link with more about the run."""
 
     title: Name
     url: WebAddress
 
 
 class ThresholdBody(msgspec.Struct):
-    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known."""
+    """A pass/fail criterion of the tool, whether it held, and its value if known."""
 
     expression: Annotated[str, msgspec.Meta(min_length=1, max_length=1_000)]
     ok: bool
@@ -63,30 +63,33 @@ def _thresholds(bodies: Iterable[ThresholdBody]) -> tuple[runs.Threshold, ...]:
 
 
 class NewRunBody(msgspec.Struct, kw_only=True):
-    """A run as it is announced; one in a final status is told of afterwards, with its result."""
+    """A new run. With a final status, it is reported after its end, with its result."""
 
     name: RunName
-    project_id: Annotated[int, msgspec.Meta(description="Left out: the organization's default project.")] | None = None
+    project_id: Annotated[int, msgspec.Meta(description="Default: the organization's default project.")] | None = None
     status: runs.RunStatus | None = None
     trigger: runs.Trigger | None = None
     source: runs.Source | None = None
     links: Annotated[list[LinkBody], msgspec.Meta(max_length=20)] | None = None
     watchdog_s: (
-        Annotated[int, msgspec.Meta(ge=1, le=86_400, description="Seconds of silence that end the run.")] | None
+        Annotated[
+            int, msgspec.Meta(ge=1, le=86_400, description="Seconds without reports after which the run times out.")
+        ]
+        | None
     ) = None
     result: runs.Result | None = None
     metrics: Metrics | None = None
     thresholds: Thresholds | None = None
     note: Note | None = None
-    tool: Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="What ran it.")] | None = None
+    tool: Annotated[str, msgspec.Meta(min_length=1, max_length=200, description="The load tool.")] | None = None
     started_at: (
-        Annotated[datetime, msgspec.Meta(tz=True, description="When the load began. Left out: now, if it is Running.")]
+        Annotated[datetime, msgspec.Meta(tz=True, description="When the load started. Default: now, if it is Running.")]
         | None
     ) = None
     duration_s: DurationS | None = None
 
     def new_run(self, sent_at: Micros | None) -> NewRun:
-        """What the use case takes; ``sent_at`` is when the source sent this, by its own clock."""
+        """The use case's input; ``sent_at`` is when the source sent this, by its own clock."""
         return NewRun(
             name=self.name,
             project_id=None if self.project_id is None else check_id(self.project_id, "project"),
@@ -107,7 +110,7 @@ class NewRunBody(msgspec.Struct, kw_only=True):
 
 
 class ReportBody(msgspec.Struct, kw_only=True):
-    """What a source says about its run; what is left out stays as it is."""
+    """A source's report on its run. Omitted fields stay unchanged."""
 
     status: runs.RunStatus | None = None
     result: runs.Result | None = None
@@ -117,19 +120,19 @@ class ReportBody(msgspec.Struct, kw_only=True):
     duration_s: DurationS | None = None
 
     def report(self) -> Report:
-        """What the use case takes."""
+        """The use case's input."""
         thresholds = None if self.thresholds is None else _thresholds(self.thresholds)
         return Report(self.status, self.result, self.metrics, thresholds, self.note, duration=_micros(self.duration_s))
 
 
 class HeartbeatBody(msgspec.Struct):
-    """A sign of life, with what was measured so far."""
+    """A heartbeat, with the metrics so far."""
 
     metrics: Metrics | None = None
 
 
 class SubscriptionBody(msgspec.Struct, kw_only=True):
-    """What the channel wants to hear; a list that is absent or empty means all. It replaces the former one whole."""
+    """What the channel notifies on. An absent or empty list means all. Replaces the whole previous subscription."""
 
     events: Annotated[list[EventName], _MAX_ITEMS] | None = None
     statuses: Annotated[list[runs.RunStatus], _MAX_ITEMS] | None = None
@@ -138,12 +141,14 @@ class SubscriptionBody(msgspec.Struct, kw_only=True):
     triggers: Annotated[list[runs.Trigger], _MAX_ITEMS] | None = None
     only_on_change: bool | None = None
     only_failures: (
-        Annotated[bool, msgspec.Meta(description="Of ends only those with result failed or status 4, 8, 9, 11, 12.")]
+        Annotated[
+            bool, msgspec.Meta(description="Of ended runs, only those with result failed or status 4, 8, 9, 11, 12.")
+        ]
         | None
     ) = None
 
     def subscription(self) -> channels.Subscription:
-        """What the use case takes; a value that is given twice counts once."""
+        """The use case's input; repeated values count once."""
         return channels.Subscription(
             events=tuple(dict.fromkeys(self.events or ())),
             statuses=tuple(dict.fromkeys(self.statuses or ())),
@@ -156,7 +161,7 @@ class SubscriptionBody(msgspec.Struct, kw_only=True):
 
 
 class NewChannelBody(msgspec.Struct, kw_only=True):
-    """A channel to add. `settings` are those of its kind."""
+    """A channel to add. `settings` depend on its kind."""
 
     kind: str
     name: Name
@@ -166,7 +171,7 @@ class NewChannelBody(msgspec.Struct, kw_only=True):
 
 
 class ChannelChangeBody(msgspec.Struct, kw_only=True):
-    """What to change; within `settings` too, what is left out stays as it is."""
+    """The fields to change. Omitted fields stay unchanged, also within `settings`."""
 
     name: Name | None = None
     settings: dict[str, Any] | None = None
@@ -175,26 +180,26 @@ class ChannelChangeBody(msgspec.Struct, kw_only=True):
 
 
 class RotationBody(msgspec.Struct):
-    """How long the former secrets stay live."""
+    """How long the previous secrets stay active."""
 
-    overlap: Annotated[str, msgspec.Meta(description="A duration from `0s` to `7d`. Left out: `24h`.")] | None = None
+    overlap: Annotated[str, msgspec.Meta(description="A duration from `0s` to `7d`. Default: `24h`.")] | None = None
 
 
 class ResumeBody(msgspec.Struct):
-    """What becomes of all that the channel has held: sent in the order of the events, or cancelled."""
+    """What to do with queued notifications: send them in order, or cancel them."""
 
     held: Held
 
 
 class FormBody(msgspec.Struct, kw_only=True):
-    """What stands in a form that is not saved."""
+    """The settings of an unsaved form."""
 
     kind: str
     settings: dict[str, Any]
 
 
 class ReplayBody(msgspec.Struct, kw_only=True):
-    """Which deliveries to send again: when they were created, and how they have ended."""
+    """Which deliveries to resend, by creation time and status."""
 
     since: Instant
     until: Instant | None = None
@@ -203,7 +208,7 @@ class ReplayBody(msgspec.Struct, kw_only=True):
 
 
 class RunsQuery(PageQuery, kw_only=True):
-    """Which runs."""
+    """Filters for runs."""
 
     project_id: int | None = None
     status: runs.RunStatus | None = None
@@ -212,7 +217,7 @@ class RunsQuery(PageQuery, kw_only=True):
 
 
 class LogQuery(PageQuery, kw_only=True):
-    """Which deliveries. `since` is included, `until` is not."""
+    """Filters for deliveries. `since` is inclusive, `until` exclusive."""
 
     status: DeliveryStatus | None = None
     event: EventName | None = None

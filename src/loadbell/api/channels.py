@@ -28,7 +28,7 @@ _TESTED = {200: answers.DeliveryWithAttempts, 202: answers.DeliveryWithAttempts}
 async def create_channel(
     unit: UnitOfWork[Principal], organization_id: int, body: bodies.NewChannelBody
 ) -> answers.CreatedChannel:
-    """Adds a channel. A WebHook's signing secret is in this answer and in no other."""
+    """Adds a channel. A WebHook's signing secret is only in this response."""
     channel, secret = await channels.create_channel(
         unit,
         organization_id,
@@ -56,7 +56,7 @@ async def list_channels(unit: UnitOfWork[Principal], organization_id: int, query
 
 @route("GET", "/channels/{channel_id}", "Read a channel", refusals=(404,))
 async def get_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers.Channel:
-    """One channel as it stands, its secrets masked."""
+    """One channel, with its secrets masked."""
     return answers.channel(await channels.get_channel(unit, channel_id), unit.principal, unit.now)
 
 
@@ -64,7 +64,7 @@ async def get_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers.C
 async def update_channel(
     unit: UnitOfWork[Principal], channel_id: int, body: bodies.ChannelChangeBody
 ) -> answers.ChangedChannel:
-    """Changes what is given. A setting that is left out stays; a masked value that is sent back is refused.
+    """Changes the given fields. Omitted settings stay unchanged; a masked value sent back is refused.
 
     When scheme, host or port of the URL change, every other secret setting has to be sent, too, and a WebHook gets a
     new signing secret, which is in this answer and in no other; the former ones end.
@@ -82,25 +82,25 @@ async def update_channel(
 
 @route("DELETE", "/channels/{channel_id}", "Delete a channel", refusals=(404,))
 async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
-    """Removes the channel. What was pending is cancelled; its log stays in the organization's."""
+    """Deletes the channel. Pending deliveries are cancelled; its log stays in the organization's."""
     await channels.delete_channel(unit, channel_id)
 
 
 @route("POST", "/channels/{channel_id}/test", "Test a channel", refusals=(404, 429), answers=_TESTED)
 async def test_channel(request: ApiRequest, channel_id: int) -> Response[bytes]:
-    """Sends a test.notification_channel through the channel, once, paused or not, and waits for what came of it."""
+    """Sends a test.notification_channel through the channel, once, even if it is paused, and waits for the result."""
     return await _wait_for_test(request, await request.write_once(_test_saved, request.context.test_hooks, channel_id))
 
 
 @route(
     "POST",
     "/organizations/{organization_id}/channels/test",
-    "Test settings that are not saved",
+    "Test unsaved settings",
     refusals=(404, 429),
     answers=_TESTED,
 )
 async def test_form(request: ApiRequest, organization_id: int, body: bodies.FormBody) -> Response[bytes]:
-    """Sends a test.notification_channel with these settings, once, and waits for what came of it."""
+    """Sends a test.notification_channel with these settings, once, and waits for the result."""
     started = await request.write_once(_test_form, request.context.test_hooks, organization_id, body)
     return await _wait_for_test(request, started)
 
@@ -109,7 +109,7 @@ async def test_form(request: ApiRequest, organization_id: int, body: bodies.Form
 async def rotate_secret(
     unit: UnitOfWork[Principal], channel_id: int, body: bodies.RotationBody
 ) -> answers.RotatedSecret:
-    """Makes a new signing secret, shown this once. The former ones sign beside it until the overlap is over."""
+    """Creates a new signing secret, shown only once. The previous ones keep signing too until the overlap ends."""
     overlap = channels.DEFAULT_OVERLAP if body.overlap is None else body.overlap
     secret, until = await channels.rotate_secret(unit, channel_id, overlap)
     return answers.RotatedSecret(secret, rfc3339(until))
@@ -117,13 +117,13 @@ async def rotate_secret(
 
 @route("POST", "/channels/{channel_id}/pause", "Pause a channel", refusals=(404,))
 async def pause_channel(unit: UnitOfWork[Principal], channel_id: int) -> answers.Channel:
-    """Sends nothing but Test Hooks from now on, and goes on collecting. A paused channel stays as it is."""
+    """Pauses the channel: only Test Hooks are sent, and notifications are queued. No effect on a paused channel."""
     return answers.channel(await channels.pause(unit, channel_id), unit.principal, unit.now)
 
 
 @route("POST", "/channels/{channel_id}/resume", "Resume a channel", refusals=(404,))
 async def resume_channel(unit: UnitOfWork[Principal], channel_id: int, body: bodies.ResumeBody) -> answers.Channel:
-    """Sends again, and delivers or drops what was held. A channel that is not paused stays as it is."""
+    """Resumes the channel, and delivers or drops queued notifications. No effect unless the channel is paused."""
     return answers.channel(await channels.resume(unit, channel_id, body.held), unit.principal, unit.now)
 
 

@@ -14,7 +14,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 async def list_channel_deliveries(
     unit: UnitOfWork[Principal], channel_id: int, query: bodies.LogQuery
 ) -> answers.DeliveryPage:
-    """What the channel was told, and what came of it, newest first.
+    """The channel's deliveries with their results, newest first.
 
     One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
     """
@@ -25,7 +25,7 @@ async def list_channel_deliveries(
 async def list_organization_deliveries(
     unit: UnitOfWork[Principal], organization_id: int, query: bodies.LogQuery
 ) -> answers.DeliveryPage:
-    """The whole log of the organization, that of deleted channels too, newest first.
+    """All deliveries of the organization, including deleted channels, newest first.
 
     One request looks at a limited number of deliveries: a page may hold few, or none, and have a `next_cursor`.
     """
@@ -34,20 +34,20 @@ async def list_organization_deliveries(
 
 @route("GET", "/deliveries/{delivery_id}", "Read a delivery", refusals=(404,))
 async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
-    """One delivery with every attempt. Who is not an owner or admin sees status and reason of each, and no more."""
+    """One delivery with all attempts. Members see only status and reason of each."""
     return await read_delivery(unit, delivery_id)
 
 
 @route("POST", "/deliveries/{delivery_id}/redeliver", "Redeliver", status=202, refusals=(404, 409))
 async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
-    """Makes one manual attempt of the same delivery, with the same id. A delivered one stays delivered."""
+    """Makes one manual attempt of the same delivery, with the same id. A delivered delivery stays delivered."""
     await deliveries.redeliver(unit, delivery_id)
     return await read_delivery(unit, delivery_id)
 
 
 @route("POST", "/deliveries/{delivery_id}/cancel", "Cancel a delivery", refusals=(404, 409))
 async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> answers.DeliveryWithAttempts:
-    """Calls off what is pending: no further attempt is made."""
+    """Cancels a pending delivery: no more attempts are made."""
     await deliveries.cancel(unit, delivery_id)
     return await read_delivery(unit, delivery_id)
 

@@ -18,7 +18,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
 class NewInvitationBody(msgspec.Struct, kw_only=True):
-    """Whom to invite, as what. `project_ids` are for the role member: the projects that the person will see."""
+    """The person to invite, and the role. `project_ids` are for the role member: the projects to assign."""
 
     email: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EMAIL_LENGTH)]
     role: Literal["admin", "member"]
@@ -26,18 +26,18 @@ class NewInvitationBody(msgspec.Struct, kw_only=True):
 
 
 class AcceptanceBody(msgspec.Struct, kw_only=True):
-    """The end of the link, and the password: the present one of whoever has an account, else a new one."""
+    """The token from the link, and the password: the current one if you have an account, else a new one."""
 
     token: str
     name: (
-        Annotated[Name, msgspec.Meta(description="Of a new user. Left out: the part of the address before the @.")]
+        Annotated[Name, msgspec.Meta(description="For a new user. Default: the part of the address before the @.")]
         | None
     ) = None
     password: str
 
 
 class Invitation(msgspec.Struct):
-    """An invitation that was neither accepted nor revoked, and has not expired."""
+    """An open invitation: not accepted, revoked or expired."""
 
     id: int
     organization_id: int
@@ -50,7 +50,7 @@ class Invitation(msgspec.Struct):
 
 
 class CreatedInvitation(Invitation):
-    """An invitation with its link, which is shown this once, and whether it was mailed."""
+    """An invitation with its link, shown only once, and whether it was e-mailed."""
 
     url: str
     token: str
@@ -62,7 +62,7 @@ class InvitationPage(Page[Invitation]):
 
 
 class Joined(msgspec.Struct):
-    """Who has become a member of what, with an API token of scope manage that is shown this once."""
+    """The new membership, with an API token of scope manage that is shown only once."""
 
     user_id: int
     organization_id: int
@@ -82,12 +82,12 @@ def _to_json(invitation: orgs.Invitation) -> dict[str, Any]:
     }
 
 
-@route("POST", "/organizations/{organization_id}/invitations", "Invite somebody", status=201, refusals=(404, 409, 429))
+@route("POST", "/organizations/{organization_id}/invitations", "Invite a person", status=201, refusals=(404, 409, 429))
 @exclusive
 async def create_invitation(
     unit: UnitOfWork[Principal], organization_id: int, body: NewInvitationBody
 ) -> CreatedInvitation:
-    """Makes a link that lets its reader join, once within 7 days, and mails it when this server sends mail.
+    """Creates an invitation link, which works once and expires in 7 days, and e-mails it if this server sends mail.
 
     A former invitation to the same address is replaced. An organization may invite 30 times at once and then once a
     minute; one address may be invited 5 times at once and then once an hour, by all organizations together.
@@ -106,7 +106,7 @@ async def create_invitation(
 
 @route("GET", "/organizations/{organization_id}/invitations", "List invitations", refusals=(404,))
 async def list_invitations(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> InvitationPage:
-    """The invitations that can still be accepted."""
+    """The open invitations."""
     listed = await invitations.list_invitations(unit, organization_id, before=query.before_id(), limit=query.one_more)
     return page(
         InvitationPage,
@@ -120,13 +120,13 @@ async def list_invitations(unit: UnitOfWork[Principal], organization_id: int, qu
 @route("DELETE", "/invitations/{invitation_id}", "Revoke an invitation", refusals=(404,))
 @exclusive
 async def revoke_invitation(unit: UnitOfWork[Principal], invitation_id: int) -> None:
-    """Makes the link useless at once."""
+    """Revokes the invitation. Its link stops working at once."""
     await invitations.revoke_invitation(unit, invitation_id)
 
 
 @route("POST", "/invitations/accept", "Accept an invitation", status=201, refusals=(401, 404, 409, 429))
 async def accept_invitation(request: PublicRequest, body: AcceptanceBody) -> Joined:
-    """Makes the bearer of the link a member. Whoever has an account at that address sends its present password.
+    """Accepts an invitation. If you have an account with its e-mail address, send your current password.
 
     Others send a new one, and get an account. The token is in this answer and in no other.
     """

@@ -1,4 +1,4 @@
-"""Members: who belongs to an organization, as what, and to which projects."""
+"""Members: the people of an organization, their roles and projects."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
 class Member(msgspec.Struct):
-    """A person in an organization. `project_ids` count for the role member; the others see every project."""
+    """A person in an organization. `project_ids` apply to the role member; other roles can see all projects."""
 
     user_id: int
     email: str
@@ -30,9 +30,9 @@ class MemberPage(Page[Member]):
 
 
 class MemberChangeBody(msgspec.Struct, kw_only=True):
-    """What to change; what is left out stays as it is."""
+    """The fields to change. Omitted fields stay unchanged."""
 
-    role: Annotated[Role, msgspec.Meta(description="`owner`: hands over the organization.")] | None = None
+    role: Annotated[Role, msgspec.Meta(description="`owner` transfers ownership.")] | None = None
     project_ids: (
         Annotated[list[int], msgspec.Meta(max_length=1_000, description="Replaces all assignments.")] | None
     ) = None
@@ -50,7 +50,7 @@ async def list_members(unit: UnitOfWork[Principal], organization_id: int, query:
 async def update_member(
     unit: UnitOfWork[Principal], organization_id: int, user_id: int, body: MemberChangeBody
 ) -> Member:
-    """Changes the role or the assigned projects. The owner makes another member the owner and becomes an admin."""
+    """Changes the role or the assigned projects. An owner who assigns the role owner becomes an admin."""
     project_ids = None if body.project_ids is None else tuple(body.project_ids)
     return _to_json(
         await members.update_member(unit, organization_id, user_id, role=body.role, project_ids=project_ids)
@@ -60,7 +60,7 @@ async def update_member(
 @route("DELETE", "/organizations/{organization_id}/members/{user_id}", "Remove a member, or leave", refusals=(404, 409))
 @exclusive
 async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_id: int) -> None:
-    """Takes the member out of the organization, with assignments and tokens. With one's own id: leaving.
+    """Removes the member, including assignments and tokens. With your own id, you leave the organization.
 
     The owner can neither leave nor be removed.
     """

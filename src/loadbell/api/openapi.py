@@ -25,28 +25,29 @@ _REF = "#/components/schemas/{name}"
 _UUIDS = {"delivery_id"}
 
 _INTRODUCTION = f"""
-Reports of load test runs come in, notifications go out.
+Report load test runs and manage their notifications.
 
-* Send `Authorization: Bearer TOKEN` with every request. A token belongs to one user in one organization. Routes about
-  the user's own account take a session instead, from `POST /sessions`; a few take nothing.
-* Send `Idempotency-Key` with a POST to be able to repeat it: for 24 hours the same key and body give the same answer.
+* Send `Authorization: Bearer TOKEN` with every request. A token belongs to one user in one organization. Routes for
+  your account take a session instead, from `POST /sessions`; a few take nothing.
+* Send `Idempotency-Key` with a POST so that you can repeat it safely: for 24 hours, the same key and body return the
+  same response.
 * Lists are newest first; pass `next_cursor` as `cursor` for the next page.
-* A refusal is a Problem (RFC 9457). `code` is one of: {", ".join(CODES)}.
+* Errors are Problems (RFC 9457). `code` is one of: {", ".join(CODES)}.
 * A body has at most {MAX_BODY_SIZE:,} bytes.
 """.strip()
 
 _WHEN = {
-    400: "The body is not well-formed JSON.",
-    401: "There is no credential, or it is unknown or expired.",
+    400: "The body isn't valid JSON.",
+    401: "The credential is missing, unknown or expired.",
     403: "The token's scope or its user's role does not allow this, or the route needs a session.",
-    404: "There is no such thing, or the token may not see it.",
-    405: "The method is not possible here.",
-    409: "It clashes with how things stand (`conflict`), or the present status does not allow it (`illegal_move`).",
+    404: "It doesn't exist, or the token can't see it.",
+    405: "The method isn't allowed here.",
+    409: "It conflicts with the current state (`conflict`) or isn't possible in the current status (`illegal_move`).",
     413: "The body is too large.",
-    415: "The body is not declared as application/json.",
-    422: "A field is wrong; `errors` names each.",
+    415: "The Content-Type isn't application/json.",
+    422: "A field is invalid; `errors` lists each.",
     429: "Too many requests; Retry-After says how long to wait.",
-    503: "The database is not available; nothing was changed. Send the same request again.",
+    503: "The service is unavailable; nothing was changed. Send the request again.",
 }
 
 
@@ -81,7 +82,7 @@ def document(tags: Iterable[tuple[str, Iterable[HTTPRouteHandler]]], base_url: s
             "info": {
                 "title": "loadbell",
                 "version": __version__,
-                "summary": "Rings when a load test starts or ends.",
+                "summary": "Notifies your team when a load test starts or ends.",
                 "description": _INTRODUCTION,
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
@@ -212,13 +213,13 @@ def _refusal(status: int, schema_of: _Schemas) -> dict[str, Any]:
 
 
 _REQUEST_ID: dict[str, Any] = {
-    "description": "Finds the request in the server's log; one of yours is taken over.",
+    "description": "Identifies the request in the server's log. If you send one, it is used.",
     "schema": {"type": "string"},
 }
 _IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "For 24 hours the same key and body give the same answer; another body is refused with 409.",
+    "description": "For 24 hours, the same key and body return the same response; another body is refused with 409.",
     "schema": {"type": "string", "minLength": 1, "maxLength": MAX_KEY_LENGTH, "pattern": "^[ -~]+$"},
 }

@@ -1,4 +1,4 @@
-"""Organizations: the one that a token is for, and further ones."""
+"""Organizations: the token's own, and adding others."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -37,7 +37,7 @@ class OrganizationPage(Page[Organization]):
 
 
 class CreatedOrganization(msgspec.Struct):
-    """A new organization, its default project, and a token of scope manage that is shown this once."""
+    """A new organization, its default project, and a token of scope manage that is shown only once."""
 
     id: int
     project_id: int
@@ -45,7 +45,7 @@ class CreatedOrganization(msgspec.Struct):
 
 
 class OrganizationLoss(msgspec.Struct):
-    """What goes with an organization, by number. `open_runs` are those that haven't ended."""
+    """How much is deleted with an organization. `open_runs` haven't ended."""
 
     projects: int
     tests: int
@@ -59,39 +59,41 @@ class OrganizationLoss(msgspec.Struct):
 
 
 class NewOrganizationBody(msgspec.Struct, kw_only=True):
-    """An organization to add; whoever adds it owns it."""
+    """An organization to add. You become its owner."""
 
     name: Name
 
 
 class OrganizationChangeBody(msgspec.Struct, kw_only=True):
-    """What to change; what is left out stays as it is."""
+    """The fields to change. Omitted fields stay unchanged."""
 
     name: Name | None = None
-    default_project_id: Annotated[int, msgspec.Meta(description="Where runs go that name no project.")] | None = None
+    default_project_id: Annotated[int, msgspec.Meta(description="The project of runs that don't name one.")] | None = (
+        None
+    )
 
 
 class DeletionQuery(msgspec.Struct, kw_only=True):
-    """Whether it is only asked what would be lost."""
+    """Options of a deletion."""
 
-    dry_run: Annotated[bool, msgspec.Meta(description="Only tell what would be lost.")] = False
+    dry_run: Annotated[bool, msgspec.Meta(description="Only return what would be deleted.")] = False
 
 
 @route("POST", "/organizations", "Add an organization", status=201)
 async def create_organization(unit: UnitOfWork[Principal], body: NewOrganizationBody) -> CreatedOrganization:
-    """Adds an organization that the asker owns, with a default project. Its token is in this answer and in no other."""
+    """Adds an organization that you own, with a default project. Its token is only in this response."""
     return _created(await organizations.create_organization(unit, body.name))
 
 
-@route("POST", "/account/organizations", "Add an organization of yours", status=201, refusals=(409,))
+@route("POST", "/account/organizations", "Add an organization with a session", status=201, refusals=(409,))
 async def create_own_organization(unit: UnitOfWork[SignedIn], body: NewOrganizationBody) -> CreatedOrganization:
-    """As `POST /organizations`, for whoever has no token, or belongs to no organization any more."""
+    """Same as `POST /organizations`, with a session instead of a token."""
     return _created(await organizations.add_organization(unit, body.name))
 
 
 @route("GET", "/organizations", "List organizations")
 async def list_organizations(unit: UnitOfWork[Principal], query: PageQuery) -> OrganizationPage:
-    """The organizations that the token sees: the one that it is for, whatever its scope."""
+    """The organizations that the token can see: only its own, whatever its scope."""
     listed = await organizations.list_organizations(unit, before=query.before_id())
     return page(
         OrganizationPage,
@@ -104,7 +106,7 @@ async def list_organizations(unit: UnitOfWork[Principal], query: PageQuery) -> O
 
 @route("GET", "/organizations/{organization_id}", "Read an organization", refusals=(404,))
 async def get_organization(unit: UnitOfWork[Principal], organization_id: int) -> Organization:
-    """The organization as it stands."""
+    """The organization."""
     return _to_json(await organizations.get_organization(unit, organization_id), unit.principal)
 
 
@@ -113,7 +115,7 @@ async def get_organization(unit: UnitOfWork[Principal], organization_id: int) ->
 async def update_organization(
     unit: UnitOfWork[Principal], organization_id: int, body: OrganizationChangeBody
 ) -> Organization:
-    """Renames the organization, or makes another project its default, which must not be archived."""
+    """Renames the organization or changes its default project, which can't be archived."""
     default = body.default_project_id
     changed = await organizations.update_organization(
         unit,
@@ -126,7 +128,9 @@ async def update_organization(
 
 @route("DELETE", "/organizations/{organization_id}", "Delete an organization", refusals=(404,))
 async def delete_organization(request: ApiRequest, organization_id: int, query: DeletionQuery) -> OrganizationLoss:
-    """Takes everybody out of the organization and cancels what is pending; tells what was lost. The owner's alone.
+    """Deletes the organization, removes its members and cancels pending deliveries. Owner only.
+
+    Returns what was deleted.
 
     Its channels, tokens and invitations are gone at once; its runs and logs can't be reached any more.
     """

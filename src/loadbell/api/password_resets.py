@@ -1,4 +1,4 @@
-"""Forgotten passwords: asking for a link by mail, and setting another password with it."""
+"""Forgotten passwords: requesting a reset link by e-mail, and setting a new password with it."""
 
 from typing import Annotated, Any
 
@@ -11,31 +11,31 @@ from loadbell.entry.requests import PublicRequest
 
 
 class ForgottenBody(msgspec.Struct):
-    """Whose password is forgotten."""
+    """The user who forgot the password."""
 
     email: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_EMAIL_LENGTH)]
 
 
 class ResetBody(msgspec.Struct):
-    """The end of the mailed link, and the password from now on."""
+    """The token from the e-mailed link, and the new password."""
 
     token: str
     password: str
 
 
 class Asked(msgspec.Struct):
-    """That it was asked for; nothing more."""
+    """Confirms the request; nothing more."""
 
 
 class PasswordReset(msgspec.Struct):
-    """Whose password was set."""
+    """The user whose password was set."""
 
     user_id: int
 
 
-@route("POST", "/password-resets", "Ask for a link to set another password", status=202, refusals=(409, 429))
+@route("POST", "/password-resets", "Request a password reset link", status=202, refusals=(409, 429))
 async def ask_password_reset(request: PublicRequest, body: ForgottenBody) -> Asked:
-    """Mails a link if the address is a user's, and answers alike if it is not. 409: this server sends no mail."""
+    """E-mails a reset link if the address is a user's. The response is always the same. 409: no mail is set up."""
     context = request.context
     await password_resets.request_reset(
         context.database, body.email, address=request.address, installation=context.installation
@@ -43,9 +43,9 @@ async def ask_password_reset(request: PublicRequest, body: ForgottenBody) -> Ask
     return Asked()
 
 
-@route("POST", "/password-resets/accept", "Set another password", refusals=(404, 429))
+@route("POST", "/password-resets/accept", "Reset a password", refusals=(404, 429))
 async def accept_password_reset(request: PublicRequest, body: ResetBody) -> PasswordReset:
-    """Sets a password with a mailed link, once within an hour. All sessions of the user end; API tokens stay."""
+    """Sets a password with an e-mailed link, once within an hour. Ends the user's sessions; API tokens stay valid."""
     context = request.context
     user_id = await password_resets.complete_reset(
         context.database, context.passwords, body.token, body.password, address=request.address

@@ -1,4 +1,4 @@
-"""Projects: where runs belong within an organization."""
+"""Projects, which group runs within an organization."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
 class Project(msgspec.Struct):
-    """Where runs belong within an organization. An archived one takes no new runs."""
+    """A project, which groups runs. An archived project accepts no new runs."""
 
     id: int
     organization_id: int
@@ -34,7 +34,7 @@ class ProjectPage(Page[Project]):
 
 
 class ProjectLoss(msgspec.Struct):
-    """What goes with a project, by number. `open_runs` haven't ended; `tokens` open this project only."""
+    """How much is deleted with a project. `open_runs` haven't ended; `tokens` are limited to this project."""
 
     tests: int
     runs: int
@@ -45,21 +45,23 @@ class ProjectLoss(msgspec.Struct):
 
 
 class NewProjectBody(msgspec.Struct, kw_only=True):
-    """A project to add. Another one may have the same name."""
+    """A project to add. Names don't have to be unique."""
 
     name: Name
 
 
 class ProjectChangeBody(msgspec.Struct, kw_only=True):
-    """What to change; what is left out stays as it is."""
+    """The fields to change. Omitted fields stay unchanged."""
 
     name: Name | None = None
-    archived: Annotated[bool, msgspec.Meta(description="Whether it takes no new runs.")] | None = None
+    archived: (
+        Annotated[bool, msgspec.Meta(description="Whether the project is archived and accepts no new runs.")] | None
+    ) = None
 
 
 @route("GET", "/organizations/{organization_id}/projects", "List projects", refusals=(404,))
 async def list_projects(unit: UnitOfWork[Principal], organization_id: int, query: PageQuery) -> ProjectPage:
-    """The organization's projects, newest first, archived ones too."""
+    """The organization's projects, including archived ones, newest first."""
     listed = await projects.list_projects(unit, organization_id, before=query.before_id(), limit=query.one_more)
     return page(ProjectPage, listed, query.limit, _to_json, lambda project: project.id)
 
@@ -67,13 +69,13 @@ async def list_projects(unit: UnitOfWork[Principal], organization_id: int, query
 @route("POST", "/organizations/{organization_id}/projects", "Add a project", status=201, refusals=(404,))
 @exclusive
 async def create_project(unit: UnitOfWork[Principal], organization_id: int, body: NewProjectBody) -> Project:
-    """Adds a project, to which nobody is assigned yet."""
+    """Adds a project. Nobody is assigned to it yet."""
     return _to_json(await projects.add_project(unit, organization_id, body.name))
 
 
 @route("GET", "/projects/{project_id}", "Read a project", refusals=(404,))
 async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
-    """One project as it stands."""
+    """One project."""
     return _to_json(await projects.get_project(unit, project_id))
 
 
@@ -86,7 +88,7 @@ async def update_project(unit: UnitOfWork[Principal], project_id: int, body: Pro
 
 @route("DELETE", "/projects/{project_id}", "Delete a project", refusals=(404, 409))
 async def delete_project(request: ApiRequest, project_id: int, query: DeletionQuery) -> ProjectLoss:
-    """Removes the project with its tests, runs and tokens, and cancels what is pending; tells what was lost.
+    """Deletes the project with its tests, runs and tokens, and cancels pending deliveries. Returns what was deleted.
 
     Its deliveries stay in the organization's log. The default project can't be deleted.
     """

@@ -1,4 +1,4 @@
-"""Replays: send again what a channel was told, or should have been, and see how far that has come."""
+"""Replays: resend a channel's past notifications, and see the progress."""
 
 from http import HTTPStatus
 from typing import Any
@@ -22,7 +22,7 @@ from loadbell.store.unit_of_work import UnitOfWork
     answers={202: answers.StartedReplay, 200: answers.CountedReplay},
 )
 async def start_replay(request: ApiRequest, channel_id: int, body: bodies.ReplayBody) -> Response[bytes]:
-    """Makes one manual attempt of each delivery of the channel in the span that stands in one of `statuses`.
+    """Makes one manual attempt of each delivery of the channel in this time span with one of `statuses`.
 
     `since` is included, `until` is not; left out, it is now. Oldest first, beside live news. `dry_run` only counts.
     """
@@ -33,7 +33,7 @@ async def start_replay(request: ApiRequest, channel_id: int, body: bodies.Replay
 
 @route("GET", "/channels/{channel_id}/replays/{replay_id}", "Read a replay", refusals=(404,))
 async def get_replay(unit: UnitOfWork[Principal], channel_id: int, replay_id: int) -> answers.Replay:
-    """How far a replay has come."""
+    """A replay and its progress."""
     return answers.replay(await replay.get_replay(unit, channel_id, replay_id))
 
 

@@ -21,9 +21,9 @@ from loadbell.runs import lifecycle
 from loadbell.store.unit_of_work import UnitOfWork
 
 
-@route("POST", "/runs", "Announce a run", status=201, refusals=(404, 429), answers={201: answers.Run})
+@route("POST", "/runs", "Create a run", status=201, refusals=(404, 429), answers={201: answers.Run})
 async def create_run(request: ApiRequest, body: bodies.NewRunBody) -> msgspec.Raw:
-    """Adds a run in the status it is announced with, by default Running, and tells the channels that want to know.
+    """Adds a run, by default with the status Running, and notifies the subscribed channels.
 
     A run in a final status is told of afterwards: as finished only. Without a project it goes to the default one.
     With a `Date` header, `started_at` is taken by the clock that wrote the header.
@@ -31,9 +31,9 @@ async def create_run(request: ApiRequest, body: bodies.NewRunBody) -> msgspec.Ra
     return await request.write_once(_create_run, request.context.reports, body, _sent_at(request))
 
 
-@route("PATCH", "/runs/{run_id}", "Report on a run", refusals=(404, 409, 429))
+@route("PATCH", "/runs/{run_id}", "Update a run", refusals=(404, 409, 429))
 async def report_run(request: ApiRequest, run_id: int, body: bodies.ReportBody) -> answers.Run:
-    """Moves the run by the table of moves, and keeps its metrics, thresholds and note, with an end its duration.
+    """Changes the run's status by the table of moves, and stores metrics, thresholds, note and, when it ends, duration.
 
     The status that it already has is accepted and tells nobody. An ended run takes only metrics, thresholds and note.
     """
@@ -43,13 +43,13 @@ async def report_run(request: ApiRequest, run_id: int, body: bodies.ReportBody) 
 @route(
     "POST",
     "/runs/{run_id}/heartbeat",
-    "Say that a run is alive",
+    "Send a heartbeat",
     refusals=(404,),
     answers={200: answers.Heartbeat},
     reads=bodies.HeartbeatBody,
 )
 async def heartbeat(request: ApiRequest, run_id: int) -> msgspec.Raw | answers.Heartbeat:
-    """Notes that the source is alive, and tells it whether to stop the load. Reopens nothing.
+    """Records that the source is alive, and returns whether to stop the load. Doesn't reopen an ended run.
 
     A body that is refused is a sign of life all the same, and its source is told to stop all the same.
     """
@@ -63,15 +63,15 @@ async def heartbeat(request: ApiRequest, run_id: int) -> msgspec.Raw | answers.H
         raise
 
 
-@route("POST", "/runs/{run_id}/abort", "Ask a run to stop", status=202, refusals=(404, 409))
+@route("POST", "/runs/{run_id}/abort", "Abort a run", status=202, refusals=(404, 409))
 async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> answers.Run:
-    """Tells the source to stop. Where it can't be told, or nothing runs yet, the run ends here; its note says so."""
+    """Asks the source to stop. If that isn't possible or nothing runs yet, the run ends at once; its note says so."""
     return _to_json(unit, await lifecycle.abort_run(unit, run_id))
 
 
 @route("GET", "/runs", "List runs", refusals=(404,))
 async def list_runs(unit: UnitOfWork[Principal], query: bodies.RunsQuery) -> answers.RunPage:
-    """The runs that the token may see, newest first.
+    """The runs that the token can see, newest first.
 
     One request looks at a limited number of runs: a page may hold few, or none, and have a `next_cursor`.
     """
@@ -89,13 +89,13 @@ async def list_runs(unit: UnitOfWork[Principal], query: bodies.RunsQuery) -> ans
 
 @route("GET", "/runs/{run_id}", "Read a run", refusals=(404,))
 async def get_run(unit: UnitOfWork[Principal], run_id: int) -> answers.Run:
-    """One run as it stands."""
+    """One run."""
     return _to_json(unit, await lifecycle.get_run(unit, run_id))
 
 
 @route("GET", "/runs/{run_id}/deliveries", "List a run's deliveries", refusals=(404,))
 async def list_run_deliveries(unit: UnitOfWork[Principal], run_id: int, query: PageQuery) -> answers.DeliveryPage:
-    """Who was told of the run, and what came of it, newest first."""
+    """The run's deliveries with their results, newest first."""
     return answers.delivery_page(
         *await deliveries.list_for_run(unit, run_id, before=query.before_uuid(), limit=query.limit)
     )

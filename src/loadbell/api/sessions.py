@@ -23,14 +23,14 @@ KnownPassword = Annotated[str, msgspec.Meta(max_length=MAX_PASSWORD_LENGTH)]
 
 
 class SignInBody(msgspec.Struct):
-    """Who signs in."""
+    """The credentials to sign in with."""
 
     email: Email
     password: KnownPassword
 
 
 class CreatedSession(msgspec.Struct):
-    """A session that has just begun; `session` is what to send as `Authorization: Bearer`, shown this once."""
+    """A new session. Send `session` as `Authorization: Bearer`; it is shown only once."""
 
     id: int
     session: str
@@ -40,7 +40,7 @@ class CreatedSession(msgspec.Struct):
 
 
 class Session(msgspec.Struct):
-    """A session that is not over. `current`: the one that asks. `agent`: the program that signed in, as it says."""
+    """An active session. `current` is true for this request's session. `agent` is the User-Agent that signed in."""
 
     id: int
     current: bool
@@ -57,7 +57,7 @@ class SessionPage(Page[Session]):
 
 @route("POST", "/sessions", "Sign in", status=201, refusals=(401, 429))
 async def create_session(request: PublicRequest, body: SignInBody) -> CreatedSession:
-    """Begins a session of 30 days. If a session is sent along, it ends: the new one takes its place."""
+    """Starts a session of 30 days. If the request has a session, the new one replaces it."""
     context = request.context
     session = await sign_in(
         context.database,
@@ -75,7 +75,7 @@ async def create_session(request: PublicRequest, body: SignInBody) -> CreatedSes
 
 @route("GET", "/sessions", "List your sessions")
 async def list_sessions(unit: UnitOfWork[SignedIn], query: PageQuery) -> SessionPage:
-    """Where you are signed in: your sessions that are not over, newest first."""
+    """Your active sessions, newest first."""
     listed = await sessions.list_sessions(unit, before=query.before_id(), limit=query.one_more)
     return page(
         SessionPage, listed, query.limit, lambda session: _to_json(session, unit.principal), lambda session: session.id
@@ -84,7 +84,7 @@ async def list_sessions(unit: UnitOfWork[SignedIn], query: PageQuery) -> Session
 
 @route("DELETE", "/sessions/{session_id}", "End a session", refusals=(404,))
 async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
-    """Ends one of your sessions at once. Ending the one that asks is signing out."""
+    """Ends one of your sessions at once. Ending the current one signs you out."""
     await sessions.end_session(unit, session_id)
 
 

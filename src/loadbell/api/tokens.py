@@ -1,4 +1,4 @@
-"""API tokens: the organization's, and further ones of the same user."""
+"""API tokens of the organization."""
 
 from typing import Annotated, Any
 
@@ -17,7 +17,7 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 
 class Token(msgspec.Struct):
-    """An API token: one user in one organization. `prefix` is how it begins; the whole of it is not shown again."""
+    """An API token of one user in one organization. `prefix` is its beginning; the full token isn't shown again."""
 
     id: int
     user_id: int
@@ -32,7 +32,7 @@ class Token(msgspec.Struct):
 
 
 class CreatedToken(Token):
-    """A token that was just made; `token` is what to send, shown this once."""
+    """A new token. Send `token`; it is shown only once."""
 
     token: str
 
@@ -42,25 +42,27 @@ class TokenPage(Page[Token]):
 
 
 class NewTokenBody(msgspec.Struct, kw_only=True):
-    """An API token to make, of the same user in the same organization."""
+    """An API token to create, for the same user and organization."""
 
     name: Name
     scope: Scope
     trigger: Trigger | None = None
-    project_id: Annotated[int, msgspec.Meta(description="The only project that it opens. Left out: all.")] | None = None
+    project_id: (
+        Annotated[int, msgspec.Meta(description="Limits the token to this project. Default: all projects.")] | None
+    ) = None
     expires_at: Instant | None = None
 
 
 @route("GET", "/tokens", "List API tokens")
 async def list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenPage:
-    """All tokens of the organization, whoseever they are, newest first; expired ones too."""
+    """All tokens of the organization and its users, including expired ones, newest first."""
     listed = await tokens.list_tokens(unit, before=query.before_id(), limit=query.one_more)
     return page(TokenPage, listed, query.limit, lambda token: Token(**_to_json(token)), lambda token: token.id)
 
 
-@route("POST", "/tokens", "Make an API token", status=201)
+@route("POST", "/tokens", "Create an API token", status=201)
 async def create_token(unit: UnitOfWork[Principal], body: NewTokenBody) -> CreatedToken:
-    """Makes a token of the same user in the same organization. It is in this answer and in no other.
+    """Creates a token for the same user and organization. It is only in this response.
 
     A token that expires makes none that lives longer: without `expires_at` the new one ends with it.
     """
@@ -70,7 +72,7 @@ async def create_token(unit: UnitOfWork[Principal], body: NewTokenBody) -> Creat
 @route("DELETE", "/tokens/{token_id}", "Revoke an API token", refusals=(404,))
 @exclusive
 async def revoke_token(unit: UnitOfWork[Principal], token_id: int) -> None:
-    """Ends a token of the organization at once, whoseever it is; the one that asks for it, too."""
+    """Revokes any token of the organization at once, even the one of this request."""
     await tokens.revoke_token(unit, token_id)
 
 

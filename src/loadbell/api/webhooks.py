@@ -1,4 +1,4 @@
-"""What WebHook receivers get, for the OpenAPI document: the legacy bodies and headers, and the signature."""
+"""The requests to WebHook receivers, for the OpenAPI document: legacy bodies and headers, and the signature."""
 
 from typing import Any, Literal
 
@@ -38,13 +38,13 @@ class RunFinished(msgspec.Struct, kw_only=True):
 
 
 class TestHook(msgspec.Struct):
-    """Somebody pressed Test Hook."""
+    """A Test Hook was sent."""
 
     event: Literal["test.notification_channel"]
 
 
 class ChannelPaused(msgspec.Struct, kw_only=True):
-    """Another channel of the organization was paused; not an event of LoadImpact's."""
+    """Another channel of the organization was paused. Not a LoadImpact event."""
 
     organization_id: int
     channel_id: int

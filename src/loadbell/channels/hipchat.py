@@ -51,19 +51,19 @@ _RATES = ("FloodControl", "Ratelimit")
 _MAX_ERROR_LENGTH = 150
 _MAYBE_SECRET = re.compile(r"[\w%+/=.-]{30,}")
 
-_NEW_URL = "Get the room's URL anew and enter it, whole, in the channel's settings."
+_NEW_URL = "Copy the room's full URL again and paste it into the channel's settings."
 _PERMANENT: dict[int, tuple[Reason, str]] = {
-    HTTPStatus.UNAUTHORIZED: (Reason.HTTP_4XX, f"The token in the URL is not valid. {_NEW_URL}"),
-    HTTPStatus.FORBIDDEN: (Reason.HTTP_4XX, f"The token in the URL may not write to this room. {_NEW_URL}"),
-    HTTPStatus.NOT_FOUND: (Reason.GONE, f"There is no such room. {_NEW_URL}"),
-    HTTPStatus.GONE: (Reason.GONE, f"The room takes no more messages. {_NEW_URL}"),
+    HTTPStatus.UNAUTHORIZED: (Reason.HTTP_4XX, f"The token in the URL isn't valid. {_NEW_URL}"),
+    HTTPStatus.FORBIDDEN: (Reason.HTTP_4XX, f"The token in the URL isn't allowed to post to this room. {_NEW_URL}"),
+    HTTPStatus.NOT_FOUND: (Reason.GONE, f"This room doesn't exist. {_NEW_URL}"),
+    HTTPStatus.GONE: (Reason.GONE, f"The room accepts no more messages. {_NEW_URL}"),
 }
 
 
 def check_url(url: str) -> str | None:
-    """What is wrong with a URL that would post nothing, or leads to another product; None otherwise."""
+    """The error for a URL that would post nothing or is another product's; None if there is none."""
     if "auth_test" in parse_qs(urlsplit(url).query, keep_blank_values=True):
-        return "With auth_test in the URL HipChat only checks the token and posts nothing. Remove auth_test from it."
+        return "With auth_test in the URL, HipChat checks the token but posts nothing. Remove auth_test."
     return wrong_product(ChannelKind("hipchat"), url)
 
 
@@ -80,7 +80,7 @@ class HipChatSettings:
 
 
 class HipChat(ChannelType[HipChatSettings]):
-    """A room notification in HTML, and a card that says the same where the client knows cards."""
+    """Sends a room notification in HTML, with a card of the same content for clients that support cards."""
 
     kind: ClassVar[ChannelKind] = ChannelKind("hipchat")
     title: ClassVar[str] = "HipChat"
@@ -100,7 +100,7 @@ class HipChat(ChannelType[HipChatSettings]):
         return HipChatSettings
 
     def render(self, settings: HipChatSettings, notice: Notice, envelope: Envelope) -> Message:
-        """The POST of the notification; every limit is kept by a cut that shows."""
+        """The POST with the notification. Text over a limit is cut, visibly."""
         late = notice.late_by(envelope.now)
         headline = f"{notice.headline} ({late})" if late else notice.headline
         links = _usable_links(notice.links)
@@ -116,10 +116,10 @@ class HipChat(ChannelType[HipChatSettings]):
         return Message("POST", settings.url, headers, msgspec.json.encode(content))
 
     def judge(self, reply: Reply, now: Micros) -> Outcome:
-        """2xx is success; the documented one is 204. 401, 403, 404 and 410 end it until somebody has seen to it.
+        """2xx is success; 204 is the documented one. 401, 403, 404 and 410 pause the channel.
 
-        400 is our fault and pauses nothing; all else is worth another attempt. When HipChat says that nothing is left
-        of a rate, the channel's next message waits for the reset that it names.
+        400 is our bug and pauses nothing; anything else is retried. When HipChat reports a used-up rate limit, the
+        channel's next message waits for its reset.
         """
         text = describe_reply(reply) + _describe_error(reply.body)
         if reply.status < HTTPStatus.MULTIPLE_CHOICES:
@@ -180,7 +180,7 @@ def _lines(headline: str, notice: Notice, links: Sequence[Link]) -> Iterator[str
 
 
 def _card(card_id: str, headline: str, notice: Notice, links: Sequence[Link]) -> dict[str, Any]:
-    """The card, which clients that know cards show instead of the message, so it tells as much as it has room for.
+    """The card, which clients that support cards show instead of the message, so it contains as much as fits.
 
     Its title and attributes are plain text, which clients escape; its description is HTML.
     """
@@ -229,7 +229,7 @@ def _usable_links(links: Sequence[Link]) -> list[Link]:
 
 
 def _describe_error(body: bytes) -> str:
-    """What HipChat's error says, as the end of a sentence; what might be a secret that it echoes is left out."""
+    """HipChat's error text as the end of a sentence, without what might be an echoed secret."""
     try:
         told = msgspec.json.decode(body)["error"]["message"]
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, IndexError):
@@ -239,12 +239,12 @@ def _describe_error(body: bytes) -> str:
 
 
 def _is_quota_spent(reply: Reply) -> tuple[str, ...]:
-    """The rates of which nothing is left."""
+    """The rate limits that are used up."""
     return tuple(name for name in _RATES if (reply.header(f"X-{name}-Remaining") or "").strip() == "0")
 
 
 def _seconds_to_reset(reply: Reply, now: Micros, rates: Sequence[str]) -> Micros | None:
-    """How long until all of ``rates`` are whole again, by HipChat's clock; None if it doesn't say or has passed."""
+    """The time until all ``rates`` have reset, by HipChat's clock; None if not given or past."""
     items = [(reply.header(f"X-{name}-Reset") or "").strip() for name in rates]
     waits = [int(reset) * SECOND - now for reset in items if re.fullmatch(r"[0-9]{1,12}", reset)]
     return max((wait for wait in waits if 0 < wait <= MAX_RESET_DELAY), default=None)

@@ -52,12 +52,12 @@ def _discord(kind: ChannelKind, path: str) -> str | None:
     webhook = _DISCORD_WEBHOOK.fullmatch(path)
     if webhook is None:
         return (
-            "This is a page of Discord, not a webhook. In Discord open the channel's settings, Integrations, Webhooks, "
+            "This is a Discord page, not a webhook. In Discord, open the channel's settings, Integrations, Webhooks, "
             "copy the webhook's URL, and enter it in a Slack channel with /slack at its end."
         )
     if kind != "slack":
         return (
-            "This is a webhook of Discord, which can't read what this channel sends. Add it as a Slack channel, with "
+            "This is a Discord webhook, which can't read this channel's messages. Add it as a Slack channel, with "
             "/slack at the end of the URL: Discord takes Slack's messages there."
         )
     if webhook[2] == "slack":
@@ -89,9 +89,9 @@ def _hipchat(kind: ChannelKind, path: str, *, hosted: bool) -> str | None:
         return sentence if hosted else None
     right = "The room's notification URL looks like https://HOST/v2/room/ROOM/notification?auth_token=TOKEN."
     if path.rstrip("/").endswith(_HIPCHAT_V1) or (hosted and path.startswith("/v1/")):
-        return f"This is HipChat's API v1, which can't read what loadbell sends by API v2. {right}"
+        return f"This is a URL of HipChat's API v1, but loadbell uses API v2. {right}"
     if hosted and not path.startswith("/v2/"):
-        return f"This is a page of HipChat. {right}"
+        return f"This is a HipChat page. {right}"
     return None
 
 

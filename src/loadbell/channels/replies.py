@@ -1,4 +1,4 @@
-"""What an answer means where a provider gives it no meaning of its own."""
+"""What a response means where the provider doesn't define it."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from loadbell.domain.ids import Micros
 from loadbell.domain.retry import parse_retry_after
 from loadbell.outbound.messages import Reply
 
-OUR_FAULT = "This is a fault of loadbell: please report it, with what the log shows of this attempt."
+OUR_FAULT = "This is a bug in loadbell. Please report it with the log entry of this attempt."
 """What to do when a provider calls our message invalid."""
 
 
@@ -18,9 +18,9 @@ def describe_reply(reply: Reply) -> str:
 
 
 def judge_temporary(reply: Reply, now: Micros) -> Outcome:
-    """An answer other than 2xx that is worth another attempt, no sooner than its ``Retry-After`` asks."""
+    """The outcome of a response other than 2xx: retry, not before its ``Retry-After``."""
     if reply.status < HTTPStatus.BAD_REQUEST:
-        advice = "Redirects are not followed; enter the final URL in the channel's settings."
+        advice = "loadbell doesn't follow redirects. Enter the final URL in the channel's settings."
         return Outcome(Reason.HTTP_3XX, f"{describe_reply(reply)}. {advice}", retry=True)
     retry_after = parse_retry_after(reply.header("Retry-After") or "", now)
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS:

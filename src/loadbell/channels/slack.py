@@ -48,39 +48,39 @@ _SYMBOLS = {Tone.NEWS: "🔔", Tone.GOOD: "✅", Tone.WARNING: "⚠️", Tone.BA
 _SLACK = re.compile(r"(?:.+\.)?slack(?:-gov)?\.com")
 _WORKFLOW_PATHS = ("/workflows/", "/triggers/")
 
-_NEW_ONE = "Make a new incoming webhook and enter its URL in the channel's settings."
+_NEW_ONE = "Create a new incoming webhook and paste its URL into the channel's settings."
 _MEANINGS = {
     "action_prohibited": "an administrator forbids it. Ask one to allow incoming webhooks.",
-    "channel_is_archived": "the Slack channel is archived. Unarchive it, or make a webhook for another channel.",
+    "channel_is_archived": "the Slack channel is archived. Unarchive it, or create a webhook for another channel.",
     "channel_not_found": f"the Slack channel doesn't exist. {_NEW_ONE}",
     "invalid_attachments": f"it can't read the message. {OUR_FAULT}",
     "invalid_blocks": f"it can't read the message. {OUR_FAULT}",
     "invalid_blocks_format": f"it can't read the message. {OUR_FAULT}",
     "invalid_payload": f"it can't read the message. {OUR_FAULT}",
-    "invalid_token": f"the URL's token is not valid. {_NEW_ONE}",
+    "invalid_token": f"the URL's token isn't valid. {_NEW_ONE}",
     "missing_text_or_fallback_or_attachments": f"the message has no text. {OUR_FAULT}",
     "msg_blocks_too_long": f"the message is too long. {OUR_FAULT}",
     "msg_too_long": f"the message is too long. {OUR_FAULT}",
     "no_active_hooks": f"the webhook is disabled. {_NEW_ONE}",
-    "no_service": f"the webhook was removed, is disabled or never existed. {_NEW_ONE}",
-    "no_service_id": f"the URL is not complete. {_NEW_ONE}",
+    "no_service": f"the webhook was removed, disabled or never existed. {_NEW_ONE}",
+    "no_service_id": f"the URL is incomplete. {_NEW_ONE}",
     "no_team": f"the workspace doesn't exist. {_NEW_ONE}",
     "no_text": f"the message has no text. {OUR_FAULT}",
-    "posting_to_general_channel_denied": "an administrator forbids it there. Make a webhook for another channel.",
-    "rate_limited": "messages came faster than it takes them. loadbell waits and goes on by itself.",
-    "rollup_error": "something failed there. loadbell tries again by itself.",
+    "posting_to_general_channel_denied": "an administrator forbids it. Create a webhook for another channel.",
+    "rate_limited": "messages arrived too fast. loadbell waits and retries automatically.",
+    "rollup_error": "Slack failed. loadbell retries automatically.",
     "team_disabled": "the workspace is disabled. Ask its owner to enable it.",
     "too_many_attachments": f"the message is too long. {OUR_FAULT}",
-    "user_not_found": "the person whom the webhook writes to doesn't exist. Check the webhook in Slack.",
+    "user_not_found": "the webhook's user doesn't exist. Check the webhook in Slack.",
 }
-"""Slack's error codes that we explain. Another one is not repeated: it might be a secret that the server echoes."""
+"""The Slack error codes that we explain. Others aren't shown: they might be a secret that the server echoes."""
 
 _PAYLOAD_CODES = frozenset(code for code, meaning in _MEANINGS.items() if OUR_FAULT in meaning)
 _PERMANENT = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 def check_url(url: str) -> str | None:
-    """What is wrong with a URL that leads to another product, or to a page of Slack's; None otherwise."""
+    """The error for a URL of another product or of a Slack page; None if there is none."""
     return wrong_product(ChannelKind("slack"), url)
 
 
@@ -98,7 +98,7 @@ class SlackSettings:
 
 
 class Slack(ChannelType[SlackSettings]):
-    """A message of blocks, with a text that says the same."""
+    """Sends a message of blocks, with the same content as text."""
 
     kind: ClassVar[ChannelKind] = ChannelKind("slack")
     title: ClassVar[str] = "Slack"
@@ -109,7 +109,7 @@ class Slack(ChannelType[SlackSettings]):
         "Copy the webhook's URL, which begins with https://hooks.slack.com/services/, into the URL field.",
         "Press Test Hook to see a message arrive, then Save.",
     )
-    # One message a second, "short bursts" allowed; what a burst may be is not said.
+    # One message a second, "short bursts" allowed, of unspecified size.
     rate_limit: ClassVar[TokenBucket | None] = TokenBucket(SECOND, burst=4)
 
     @property
@@ -118,7 +118,7 @@ class Slack(ChannelType[SlackSettings]):
         return SlackSettings
 
     def render(self, settings: SlackSettings, notice: Notice, envelope: Envelope) -> Message:
-        """The POST of the message; every limit is kept by a cut that shows."""
+        """The POST with the message. Text over a limit is cut, visibly."""
         title = _title(notice, envelope.now)
         content: dict[str, Any] = {"text": _text(title, notice)}
         if not _is_workflow(settings.url):
@@ -129,9 +129,9 @@ class Slack(ChannelType[SlackSettings]):
     def judge(self, reply: Reply, now: Micros) -> Outcome:
         """Success is 200 with the body ``ok``, or with JSON whose ``ok`` or ``success`` is true.
 
-        The latter is how Slack's workflows (``ok``) and Rocket.Chat (``success``) answer. 403, 404, 410 and 400
-        ``invalid_token`` end it until somebody has seen to it; a code that blames the message is our fault and pauses
-        nothing; all else is worth another attempt.
+        The latter is the response of Slack's workflows (``ok``) and Rocket.Chat (``success``). 403, 404, 410 and 400
+        ``invalid_token`` pause the channel. A code that blames the message is our bug and pauses nothing. Anything else
+        is retried.
         """
         answer = _json(reply.body)
         code = _code(reply.body, answer)
@@ -140,11 +140,11 @@ class Slack(ChannelType[SlackSettings]):
                 reply.body.strip() == b"ok" or answer.get("ok") is True or answer.get("success") is True
             ):
                 return Outcome(Reason.OK, f"{describe_reply(reply)}.")
-            advice = "Check that the URL is that of an incoming webhook."
+            advice = "Check that the URL is an incoming webhook's."
             return Outcome(Reason.REJECTED, _describe_error(reply, code, f" without Slack's ok. {advice}"), retry=True)
         if reply.status in _PERMANENT or (reply.status == HTTPStatus.BAD_REQUEST and code == "invalid_token"):
             reason = Reason.GONE if reply.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE} else Reason.HTTP_4XX
-            return Outcome(reason, _describe_error(reply, code, f": it takes no messages. {_NEW_ONE}"), pauses=True)
+            return Outcome(reason, _describe_error(reply, code, f": it accepts no messages. {_NEW_ONE}"), pauses=True)
         if reply.status == HTTPStatus.BAD_REQUEST and code in _PAYLOAD_CODES:
             return Outcome(Reason.BAD_PAYLOAD, _describe_error(reply, code))
         outcome = judge_temporary(reply, now)

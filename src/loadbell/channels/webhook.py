@@ -51,28 +51,28 @@ _RESERVED_PREFIXES = ("content-", "proxy-", "webhook-", "x-loadimpact-")
 
 
 def check_url(url: str) -> str | None:
-    """What is wrong with a URL that leads to a product with a format of its own; None otherwise."""
+    """The error for a URL of a product with its own format; None if there is none."""
     return wrong_product(ChannelKind("webhook"), url)
 
 
 def check_headers(headers: Mapping[str, str]) -> str | None:
-    """What is wrong with a channel's own headers, in a sentence that shows no value; None when nothing is."""
+    """The error in a channel's headers, without their values; None if they are valid."""
     if len(headers) > MAX_HEADERS:
-        return f"There are {len(headers)} headers. Keep at most {MAX_HEADERS}."
+        return f"There are {len(headers)} headers, but at most {MAX_HEADERS} are allowed. Remove some."
     if len({name.lower() for name in headers}) < len(headers):
-        return "A header is given twice, in different case. Keep one of them."
+        return "A header is set twice, in different case. Keep one of them."
     return next((wrong for name, value in headers.items() if (wrong := _wrong(name, value)) is not None), None)
 
 
 def check_username(username: str) -> str | None:
-    """What is wrong with a user name, in a sentence that doesn't show it; None when nothing is."""
+    """The error in a user name, without showing it; None if it is valid."""
     if ":" in username:
-        return "A user name can't hold a colon: HTTP takes what follows it for the password. Remove it."
+        return "A user name can't contain a colon: HTTP would read the rest as the password. Remove it."
     return check_password(username)
 
 
 def check_password(password: str) -> str | None:
-    """What is wrong with a password, in a sentence that doesn't show it; None when nothing is."""
+    """The error in a password, without showing it; None if it is valid."""
     if len(password) > MAX_CREDENTIAL_LENGTH:
         return f"This is longer than {MAX_CREDENTIAL_LENGTH:,} characters. Shorten it."
     if _CONTROL.search(password):
@@ -81,7 +81,7 @@ def check_password(password: str) -> str | None:
 
 
 def check_bearer_token(token: str) -> str | None:
-    """What is wrong with a bearer token, in a sentence that doesn't show it; None when nothing is."""
+    """The error in a bearer token, without showing it; None if it is valid."""
     if len(token) > MAX_HEADER_VALUE_LENGTH:
         return f"This is longer than {MAX_HEADER_VALUE_LENGTH:,} characters. Shorten it."
     if not _UNBROKEN.fullmatch(token):
@@ -123,7 +123,7 @@ class WebHookSettings:
 
 
 class WebHook(ChannelType[WebHookSettings]):
-    """The payload, byte for byte, by POST."""
+    """Sends the payload, byte for byte, by POST."""
 
     kind: ClassVar[ChannelKind] = ChannelKind("webhook")
     title: ClassVar[str] = "WebHook"
@@ -146,16 +146,16 @@ class WebHook(ChannelType[WebHookSettings]):
         return WebHookSettings
 
     def wrong(self, settings: WebHookSettings) -> Mapping[str, str]:
-        """One kind of credential at once, and a user name never without its password or the reverse."""
+        """Allows one kind of credential at a time, and user name and password only together."""
         if settings.username and not settings.password:
             return {"password": "The user name has no password. Enter it, or remove the user name."}
         if settings.password and not settings.username:
             return {"username": "The password has no user name. Enter it, or remove the password."}
         if settings.username and settings.bearer_token:
-            return {"bearer_token": "There are a user name and a bearer token. Keep one of them."}
+            return {"bearer_token": "A user name and a bearer token are both set. Keep one of them."}
         authorization = any(name.lower() == "authorization" for name in settings.headers)
         if authorization and (settings.username or settings.bearer_token):
-            return {"headers": "There are a credential and a header Authorization of your own. Keep one of them."}
+            return {"headers": "A credential and an Authorization header are both set. Keep one of them."}
         return {}
 
     def render(self, settings: WebHookSettings, notice: Notice, envelope: Envelope) -> Message:  # noqa: ARG002 - the payload is the contract here
@@ -183,23 +183,23 @@ class WebHook(ChannelType[WebHookSettings]):
         )
 
     def judge(self, reply: Reply, now: Micros) -> Outcome:
-        """2xx is success; 410 or ``webhook-delivery: disable`` ends it for good; all else is worth another attempt.
+        """2xx is success; 410 or ``webhook-delivery: disable`` pauses the channel; anything else is retried.
 
         Unless the receiver answers with ``webhook-delivery: abort-message``: then it wants this one no more. Both words
         are Svix's (docs.svix.com, "Delivery control").
         """
         control = (reply.header("webhook-delivery") or "").strip().lower()
         if control == "disable":
-            asked = "asked, by its header webhook-delivery, for no more messages"
+            asked = "stopped further messages with its webhook-delivery header"
             return Outcome(Reason.GONE, f"{describe_reply(reply)} and {asked}.", pauses=True)
         if reply.status == HTTPStatus.GONE:
-            return Outcome(Reason.GONE, f"{describe_reply(reply)}: it wants no more messages.", pauses=True)
+            return Outcome(Reason.GONE, f"{describe_reply(reply)}: this webhook no longer exists.", pauses=True)
         if reply.status < HTTPStatus.MULTIPLE_CHOICES:
             return Outcome(Reason.OK, f"{describe_reply(reply)}.")
         outcome = judge_temporary(reply, now)
         if control != "abort-message":
             return outcome
-        told = f"{describe_reply(reply)} and asked, by its header webhook-delivery, not to get this message again."
+        told = f"{describe_reply(reply)} and refused this message with its webhook-delivery header."
         return Outcome(Reason.HTTP_4XX if outcome.reason is Reason.RATE_LIMITED else outcome.reason, told)
 
 
@@ -223,7 +223,7 @@ def _wrong(name: str, value: str) -> str | None:
 
 def _wrong_name(name: str) -> str | None:
     if not name:
-        return "A header has no name. Give it one, or remove it."
+        return "A header has no name. Enter one, or remove the header."
     if len(name) > MAX_HEADER_NAME_LENGTH:
         return f"A header's name is longer than {MAX_HEADER_NAME_LENGTH} characters. Shorten it."
     if not _TOKEN.fullmatch(name):

@@ -1,4 +1,4 @@
-"""How the kinds that people read put text from outside on the wire: harmless, and within a provider's limits."""
+"""Makes text from outside safe to show in messages, within a provider's limits."""
 
 import bisect
 import re
@@ -8,38 +8,38 @@ from loadbell.domain.notices import describe_threshold
 from loadbell.domain.runs import Threshold
 
 ELLIPSIS = "…"
-"""Stands where something was cut off."""
+"""Marks where text was cut."""
 
 _DIRECTIONS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 def readable(text: str) -> str:
-    """``text`` on one line, without what would show it as something else than it is.
+    """``text`` on one line, without characters that could disguise it.
 
-    White space becomes single spaces. Marks and overrides of the writing direction are removed: they could turn round
-    what follows. Control characters, lone surrogates and noncharacters become U+FFFD, visibly.
+    White space becomes single spaces. Marks and overrides of the writing direction are removed: they could reverse what
+    follows. Control characters, lone surrogates and noncharacters become U+FFFD.
     """
     return _UNFIT.sub("\ufffd", _DIRECTIONS.sub("", " ".join(text.split())))
 
 
 def length(text: str) -> int:
-    """How long ``text`` is in UTF-16 code units.
+    """The length of ``text`` in UTF-16 code units.
 
-    Providers say "characters". This is the longest of the usual readings, so a text within it keeps each of them.
+    Providers limit "characters". This is the largest of the usual readings, so a text within a limit meets all of them.
     """
     return len(text) + sum(char > "\uffff" for char in text)
 
 
 def is_web_url(url: str) -> bool:
-    """Whether a message may carry ``url`` as a link: to the web, and in one piece that shows as it is."""
+    """Whether a message may link to ``url``: http or https, printable, and without spaces."""
     return url.lower().startswith(("http://", "https://")) and url.isprintable() and " " not in url
 
 
 def verdicts(thresholds: Sequence[Threshold], most: int, longest: int) -> list[str]:
-    """Up to ``most`` thresholds, a line each: verdict, expression and value; those that were crossed come first.
+    """Up to ``most`` thresholds, one line each: verdict, expression and value. Crossed thresholds come first.
 
-    An expression has at most ``longest`` in :func:`length`. What has no room is counted in one more line.
+    An expression is cut to ``longest`` in :func:`length`. One more line counts the thresholds left out.
     """
     ordered = sorted(thresholds, key=lambda one: one.ok)
     lines = []
@@ -54,9 +54,9 @@ def verdicts(thresholds: Sequence[Threshold], most: int, longest: int) -> list[s
 
 
 def truncate(text: str, room: int, escape: Callable[[str], str] = str) -> str:
-    """``escape(text)``, no longer than ``room`` in :func:`length` (1 or more).
+    """``escape(text)``, no longer than ``room`` (1 or more) in :func:`length`.
 
-    What doesn't fit is cut off before escaping, so never within an escape, and shows "…".
+    Text that doesn't fit is cut before escaping, so never within an escape, and ends in "…".
     """
     text = text[: room + 1]
     whole = escape(text)

@@ -1,8 +1,8 @@
 """
 The commands.
 
-``wrap`` runs beside load tools and has to start fast, so it is taken out before Typer and Rich are imported; every
-other command goes through :mod:`loadbell.cli.program`, and imports what it needs of the server when it runs.
+``wrap`` runs beside load tools and has to start fast, so it is handled before Typer and Rich are imported. Every other
+command goes through :mod:`loadbell.cli.program` and imports server modules only when it runs.
 """
 
 import os
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code: str | int | None = _run(words)
     except SystemExit as ended:
         code = ended.code
-    except KeyboardInterrupt:  # while modules are imported; the commands have their own ways
+    except KeyboardInterrupt:  # while modules are imported; the commands handle it themselves
         code = _INTERRUPTED
     except OSError as error:
         code = report_unwritten(error)

@@ -17,11 +17,11 @@ from loadbell.client.api import one_line
 _BATCH_SIZE = 500  # entries that are read in one transaction
 
 User = Annotated[
-    str | None, typer.Option(metavar="EMAIL_OR_ID", help="Only what this person did. Who has left: by id.")
+    str | None, typer.Option(metavar="EMAIL_OR_ID", help="Only actions of this user. For former members, use the id.")
 ]
 Action = Annotated[str | None, typer.Option(help="Only this action, such as channel.changed.")]
-Since = Annotated[str | None, typer.Option(help="From when on: 24h, or a moment such as 2026-11-23T00:00:00Z.")]
-Until = Annotated[str | None, typer.Option(help="Until before when, in the same words.")]
+Since = Annotated[str | None, typer.Option(help="Only entries since: 24h, or a time such as 2026-11-23T00:00:00Z.")]
+Until = Annotated[str | None, typer.Option(help="Only entries before this time, in the same format.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,10 +37,10 @@ def list_entries(  # noqa: PLR0913, PLR0917 - one argument for each filter
     action: Action = None,
     since: Since = None,
     until: Until = None,
-    limit: Annotated[int, typer.Option(help="How many entries, at most.", min=1)] = 50,
+    limit: Annotated[int, typer.Option(help="Maximum number of entries.", min=1)] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List what was changed in the organization, newest first."""
+    """List changes in the organization, newest first."""
     path, filters = _build_query(user, action, since, until)
     items = request_all(path, limit=limit, **filters)
     rows = [
@@ -54,7 +54,7 @@ def list_entries(  # noqa: PLR0913, PLR0917 - one argument for each filter
         )
         for item in items
     ]
-    show_list(items, rows, as_json=as_json, empty="The audit log has no such entry. Ask for more with fewer options.")
+    show_list(items, rows, as_json=as_json, empty="No entries match. Try fewer filters.")
 
 
 def export(  # noqa: PLR0913, PLR0917 - one argument for each filter
@@ -66,22 +66,24 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each filter
         bool,
         typer.Option(
             "--database",
-            help="On the server, for its operator: read the database of the settings, with all organizations, deleted "
-            "ones too, and accounts.",
+            help="For operators, on the server: read the configured database, including all organizations, deleted "
+            "ones, and accounts.",
         ),
     ] = False,
     organization: Annotated[
         int | None, typer.Option(metavar="ID", help="With --database: only this organization.", min=1)
     ] = None,
 ) -> None:
-    """Print the audit log as JSON lines, one entry a line, newest first."""
+    """Print the audit log as JSON Lines, newest first."""
     if database:
         _export_database(
             user, action, organization, parse_past_time(since, "--since"), parse_past_time(until, "--until")
         )
         return
     if organization is not None:
-        raise typer.BadParameter("the token says which one; only --database needs it", param_hint="--organization")
+        raise typer.BadParameter(
+            "only valid with --database; a token already has its organization", param_hint="--organization"
+        )
     path, filters = _build_query(user, action, since, until)
     for entry in request_lines(f"{path}/export", **filters):
         print(json.dumps(entry))
@@ -90,7 +92,7 @@ def export(  # noqa: PLR0913, PLR0917 - one argument for each filter
 def _export_database(
     user: str | None, action: str | None, organization_id: int | None, since: str | None, until: str | None
 ) -> None:
-    """Prints the log as the database has it, a page at a time; also beside a running server."""
+    """Prints the log from the database, page by page. Works while the server runs."""
     from datetime import datetime  # noqa: PLC0415 - server modules load only when their command runs
 
     from loadbell.domain.ids import from_datetime, rfc3339  # noqa: PLC0415 - as above
@@ -104,7 +106,7 @@ def _export_database(
             return Filters(None if user is None else int(user), action, *span)
         found = await find_user_by_email(tx, user)
         if found is None:
-            raise CommandError(f"{one_line(user)} has no account here. `loadbell users list` shows who has one.")
+            raise CommandError(f"{one_line(user)} has no account here. `loadbell users list` shows all accounts.")
         return Filters(found.id, action, *span)
 
     async def export_whole(database: Database) -> None:
@@ -140,7 +142,7 @@ def _who(entry: dict[str, Any]) -> str:
 
 
 def _changes(entry: dict[str, Any]) -> str:
-    """What was changed, in the words of the log: "name: a → b, enabled: true → false"."""
+    """The changes as text: "name: a → b, enabled: true → false"."""
     return ", ".join(f"{name}: {_change(change)}" for name, change in entry["changes"].items())
 
 

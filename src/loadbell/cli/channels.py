@@ -1,4 +1,4 @@
-"""``loadbell channels``: whom an organization tells, from the command line."""
+"""``loadbell channels``: an organization's notification channels."""
 
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,7 +20,7 @@ ChannelId = Annotated[int, typer.Argument(help="The channel's id; `loadbell chan
 
 def register(app: typer.Typer) -> None:
     """Adds ``channels`` with its own commands to the program."""
-    group = typer.Typer(help="Whom to tell: list, add, test, pause, resume and delete channels.", no_args_is_help=True)
+    group = typer.Typer(help="Manage notification channels.", no_args_is_help=True)
     group.command("list")(list_channels)
     group.command("add", cls=_Add)(add)
     group.command("test")(send_test)
@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 class _Add(TyperCommand):
-    """A command whose help ends with the settings of each kind, read only when somebody asks."""
+    """A command whose help ends with the settings of each kind. They are imported only for that help."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         from loadbell.channels import channel_types  # noqa: PLC0415 - only for this help
@@ -47,99 +47,101 @@ def list_channels(as_json: AsJson = False) -> None:
     """List the organization's channels, newest first."""
     channels = request_all(f"/organizations/{own_organization()}/channels")
     rows = [(item["id"], item["kind"], item["name"], _place(item), _state(item)) for item in channels]
-    empty = "There are no channels yet. Add one with: loadbell channels add"
+    empty = "No channels yet. Add one with: loadbell channels add"
     show_list(channels, rows, as_json=as_json, empty=empty)
 
 
 def add(
-    kind: Annotated[str, typer.Option(help="What kind of channel: webhook, slack, …")],
-    name: Annotated[str, typer.Option(help="What people call it.")],
+    kind: Annotated[str, typer.Option(help="The kind of channel: webhook, slack, …")],
+    name: Annotated[str, typer.Option(help="The name to show.")],
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help=f"A setting. For VALUE {HOW} A value that begins with @ is written with two: @@. An entry of an "
-            "object: headers.X-Team=perf.",
+            help=f"A setting. For VALUE, {HOW} If a value begins with @, write @@. To set an entry of an object: "
+            "headers.X-Team=perf.",
         ),
     ] = None,
     only_failures: Annotated[
         bool,
         typer.Option(
             "--only-failures",
-            help="Tell it only of failures: ends whose result is failed, or that timed out or were aborted by system, "
-            "script error or threshold.",
+            help="Notify only about runs that fail, time out, or are aborted by a threshold, a script error or the "
+            "system.",
         ),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Add a channel, and print its id and, for a WebHook, its signing secret, which is shown this once."""
+    """Add a channel, and print its id. For a WebHook, also print its signing secret, which is shown only once."""
     body: dict[str, Any] = {"kind": kind, "name": name, "settings": _settings(kind, settings or [])}
     if only_failures:
         body["subscription"] = {"events": ["test.finished"], "only_failures": True}
     values = request("POST", f"/organizations/{own_organization()}/channels", body)
-    text = f"Channel {values['id']} is added: {_place(values)}"
+    text = f"Channel {values['id']} added: {_place(values)}"
     if secret := values.get("signing_secret"):
-        text += f"\nSigning secret, shown this once: {secret}"
+        text += f"\nSigning secret (shown only once): {secret}"
     show(values, text, as_json=as_json)
 
 
 def send_test(channel_id: ChannelId, as_json: AsJson = False) -> None:
-    """Send a Test Hook and tell what the receiver answered. Exits with 1 if it was not delivered."""
+    """Send a Test Hook and show the receiver's response. Exits with 1 if it wasn't delivered."""
     delivery = request("POST", f"/channels/{channel_id}/test", {})
     delivered = delivery["status"] == "delivered"
     if as_json:
         print(json.dumps(delivery))
     else:
-        told = one_line(delivery["message"] or "The server has sent nothing yet. Look into the delivery log later.")
+        told = one_line(delivery["message"] or "The test is still running. Check the delivery log later.")
         print(f"{'Delivered' if delivered else 'Not delivered'}. {told}")
         if not delivered and (said := _describe_delivery(delivery)):
-            print(f"The answer was: {said}")
+            print(f"Response: {said}")
     if not delivered:
         raise typer.Exit(ExitCode.FAILED)
 
 
 def pause(channel_id: ChannelId, as_json: AsJson = False) -> None:
-    """Pause a channel: it collects what it would tell, and tells nothing."""
-    show(request("POST", f"/channels/{channel_id}/pause", {}), f"Channel {channel_id} is paused.", as_json=as_json)
+    """Pause a channel; notifications are queued."""
+    show(
+        request("POST", f"/channels/{channel_id}/pause", {}),
+        f"Channel {channel_id} paused. Notifications are queued.",
+        as_json=as_json,
+    )
 
 
 def resume(
     channel_id: ChannelId,
-    held: Annotated[
-        Literal["deliver", "drop"], typer.Option(help="What becomes of what the channel has held meanwhile.")
-    ] = "deliver",
+    held: Annotated[Literal["deliver", "drop"], typer.Option(help="What to do with queued notifications.")] = "deliver",
     as_json: AsJson = False,
 ) -> None:
-    """Let a paused channel tell again, and deliver what it has held, or drop that."""
+    """Resume a paused channel, and deliver or drop its queued notifications."""
     was_paused = request("GET", f"/channels/{channel_id}")["paused_reason"] is not None
     channel = request("POST", f"/channels/{channel_id}/resume", {"held": held})
-    done = "What it held is being delivered." if held == "deliver" else "What it held is dropped."
-    text = f"Channel {channel_id} tells again. {done}" if was_paused else f"Channel {channel_id} was not paused."
+    done = "Queued notifications are being sent." if held == "deliver" else "Queued notifications were dropped."
+    text = f"Channel {channel_id} resumed. {done}" if was_paused else f"Channel {channel_id} wasn't paused."
     show(channel, text, as_json=as_json)
 
 
 def delete(channel_id: ChannelId) -> None:
-    """Delete a channel. What it had still to tell is cancelled; its log stays in the organization's."""
+    """Delete a channel. Its pending deliveries are cancelled; its delivery log is kept."""
     request("DELETE", f"/channels/{channel_id}")
-    print(f"Channel {channel_id} is deleted.")
+    print(f"Channel {channel_id} deleted.")
 
 
 def _place(channel: dict[str, Any]) -> str:
-    """Where the channel leads, as far as the asker may see it."""
+    """The channel's URL, as far as the user may see it."""
     return one_line(str(channel["settings"].get("url", "…")))
 
 
 def _state(channel: dict[str, Any]) -> str:
     if channel["paused_reason"] is not None:
         return one_line(f"paused: {channel['paused_reason']}")
-    if (wait := channel.get("waiting")) is not None:  # an older server doesn't tell
+    if (wait := channel.get("waiting")) is not None:  # older servers don't send it
         return one_line(f"waiting since {wait['since']} until {wait['until']}: {wait['reason']}")
     return "on" if channel["enabled"] else "off"
 
 
 def _describe_delivery(delivery: dict[str, Any]) -> str:
-    """The body of the receiver's last answer, on one line; empty if none came."""
+    """The body of the last response, on one line; empty if there is none."""
     response = delivery["attempts"][-1]["response"] if delivery["attempts"] else None
     return one_line((response or {}).get("body") or "")
 
@@ -150,10 +152,10 @@ def _describe_setting(setting: "Setting") -> str:
 
 
 def _settings(kind: str, assignments: list[str]) -> dict[str, Any]:
-    """The settings object that ``NAME=VALUE`` words give; whether they are right is for the server to say.
+    """The settings object for these ``NAME=VALUE`` arguments. The server validates it.
 
     Raises:
-        typer.BadParameter: a word is no assignment, or its file can't be read.
+        typer.BadParameter: an argument isn't an assignment, or its file can't be read.
     """
     from loadbell.channels import channel_types  # noqa: PLC0415 - only when a channel is added
     from loadbell.channels.reference import list_settings  # noqa: PLC0415 - as above
@@ -165,7 +167,7 @@ def _settings(kind: str, assignments: list[str]) -> dict[str, Any]:
         path, equals, text = assignment.partition("=")
         name, _, entry = path.partition(".")
         if not equals or not name:
-            raise _wrong("write NAME=VALUE, such as url=https://hooks.example.org/loadbell")
+            raise _wrong("use NAME=VALUE, for example url=https://hooks.example.org/loadbell")
         value = _read(name, text)
         if types.get(name) is bool:
             settings[name] = _boolean(name, value)
@@ -185,14 +187,14 @@ def _read(name: str, text: str) -> str:
 
 def _boolean(name: str, value: str) -> bool:
     if value not in {"true", "false"}:
-        raise _wrong(f"{name} is true or false")
+        raise _wrong(f"{name} must be true or false")
     return value == "true"
 
 
 def _entries(settings: dict[str, Any], name: str) -> dict[str, str]:
     entries = settings.get(name, {})
     if not isinstance(entries, dict):
-        raise _wrong(f"{name} is given as a text and as an object")
+        raise _wrong(f"{name} is set both as a text and as an object")
     return entries
 
 

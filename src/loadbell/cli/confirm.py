@@ -1,4 +1,4 @@
-"""What can't be undone is confirmed, by typing a name or with ``--yes``; a deletion says before what is lost."""
+"""Confirms what can't be undone, by typing a name or with ``--yes``. A deletion first shows what will be lost."""
 
 import sys
 from typing import Annotated, Any
@@ -10,42 +10,42 @@ from loadbell.cli.remote import request
 from loadbell.cli.tables import show
 from loadbell.client.api import one_line
 
-Yes = Annotated[bool, typer.Option("--yes", help="Don't ask. Required where there is no terminal.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be lost.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Skip the confirmation prompt. Required without a terminal.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be deleted, without deleting it.")]
 
 _LOSSES = {
-    "open_runs": "of which still go on",
-    "pending_deliveries": "deliveries not yet made, which are cancelled",
-    "assigned_members": "members who are assigned to it",
+    "open_runs": "runs still running",
+    "pending_deliveries": "pending deliveries (cancelled)",
+    "assigned_members": "assigned members",
 }
 
 
 def confirm(name: str, *, yes: bool) -> None:
-    """Goes on if the person at the terminal types ``name``, or at once with ``yes``.
+    """Returns once the user has typed ``name``, or at once with ``yes``.
 
     Raises:
-        GaveUp: something else was typed, or there is nobody to ask.
+        CommandError: something else was typed, or there is no terminal.
     """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError("nothing was done: there is no terminal to confirm it at. Add --yes.", ExitCode.USAGE)
-    print(f"Type {one_line(name)} to go on: ", end="", file=sys.stderr, flush=True)
+        raise CommandError("nothing was changed: there is no terminal to confirm on. Add --yes.", ExitCode.USAGE)
+    print(f"Type {one_line(name)} to confirm: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip() != one_line(name):
-        raise CommandError("nothing was done: this is not what was asked for. Try again.")
+        raise CommandError("nothing was changed: the text doesn't match. Try again.")
 
 
-def delete_named(path: str, name: str, what: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:  # noqa: PLR0913 - what and how
-    """Deletes what stands at ``path``: says what is lost, asks for its ``name``, and says that it is gone."""
+def delete_named(path: str, name: str, what: str, *, dry_run: bool, yes: bool, as_json: bool) -> None:  # noqa: PLR0913 - what to delete and how
+    """Shows what deleting ``path`` would lose, asks for its ``name``, then deletes it."""
     if dry_run or not yes:
         loss = request("DELETE", f"{path}?dry_run=true")
         if dry_run:
-            show(loss, _format_loss(loss, f"{what} ({one_line(name)}) would take with it:"), as_json=as_json)
+            show(loss, _format_loss(loss, f"{what} ({one_line(name)}) would be deleted with:"), as_json=as_json)
             return
-        typer.echo(_format_loss(loss, f"{what} ({one_line(name)}) takes with it:"), err=True)
+        typer.echo(_format_loss(loss, f"{what} ({one_line(name)}) will be deleted with:"), err=True)
     confirm(name, yes=yes)
     loss = request("DELETE", path)
-    show(loss, f"{_format_loss(loss, f'{what} took with it:')}\n{what} is deleted.", as_json=as_json)
+    show(loss, f"{_format_loss(loss, f'{what} was deleted with:')}", as_json=as_json)
 
 
 def _format_loss(loss: dict[str, Any], title: str) -> str:

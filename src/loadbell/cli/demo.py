@@ -1,4 +1,4 @@
-"""``loadbell demo``: shows in half a minute, with a real load test, what loadbell does."""
+"""``loadbell demo``: shows in half a minute, with a real load test, how loadbell works."""
 
 import json
 import time
@@ -29,9 +29,9 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the server up after the show, until Ctrl-C.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the server running after the demo, until Ctrl-C.")] = False,
 ) -> None:
-    """See it work: a real Locust run rings a fake Slack, a fake HipChat and a WebHook here, for half a minute."""
+    """Run a 30-second demo: a real Locust run notifies a fake Slack, a fake HipChat and a WebHook on this machine."""
     from loadbell.cli.demo_show import Show  # noqa: PLC0415 - only when the demo runs
     from loadbell.cli.demo_stage import Deadline, DemoFailed, Stage, find_locust  # noqa: PLC0415 - as above
     from loadbell.testing import FakeHipChat, FakeSlack, ScriptedReceiver  # noqa: PLC0415 - as above
@@ -39,8 +39,8 @@ def demo(
     locust = find_locust()
     show = Show()
     patience = Deadline()
-    show.title("loadbell demo: a real Locust run rings Slack, HipChat and a WebHook")
-    show.line("All on this machine; Slack and HipChat are stand-ins that judge as they do.")
+    show.title("loadbell demo: a real Locust run notifies Slack, HipChat and a WebHook")
+    show.line("Everything runs on this machine. Slack and HipChat are realistic fakes.")
     seen = False
     try:
         with ScriptedReceiver() as receiver, FakeSlack() as slack, FakeHipChat() as hipchat, Stage(patience) as stage:
@@ -52,9 +52,9 @@ def demo(
     except DemoFailed as demo_failed:
         if not seen:
             raise CommandError(
-                "the demo was stopped; nothing is left of it.", _BY_SIGNAL + demo_failed.number
+                "the demo was stopped. All of its files and processes are gone.", _BY_SIGNAL + demo_failed.number
             ) from None
-        show.title("The demo is over; nothing is left of it.")
+        show.title("The demo is over. All of its files and processes are gone.")
         return
     _suggest(show)
 
@@ -71,7 +71,7 @@ def _perform(show: "Show", stage: "Stage", news: "_Arrivals", locust: list[str])
 
 
 class _Arrivals:
-    """Tells of what has come to the receiver, to Slack and to HipChat, each message once."""
+    """Shows what the receiver, Slack and HipChat received, each message once."""
 
     def __init__(self, show: "Show", receiver: "ScriptedReceiver", slack: "FakeSlack", hipchat: "FakeHipChat") -> None:
         self._show, self._receiver, self._slack, self._hipchat = show, receiver, slack, hipchat
@@ -83,7 +83,7 @@ class _Arrivals:
         }
 
     def show(self, when: str) -> None:
-        """Prints what is new."""
+        """Prints new messages."""
         for message in self._new("slack", self._slack.posted):
             self._show.slack(message, when)
         for notification in self._new("hipchat", self._hipchat.posted):
@@ -92,7 +92,7 @@ class _Arrivals:
             self._show.notification(received, when)
 
     def missing(self) -> list[str]:
-        """What of the run's news has not been told of each kind of channel: ``slack test.finished``."""
+        """The run's events that a kind of channel hasn't shown yet, for example ``slack test.finished``."""
         values = {"slack": self._slack, "hipchat": self._hipchat, "webhook": self._receiver}
         arrived = {
             kind: {received.header(_EVENT) for received in fake.requests[: self._shown_ids[kind]]}
@@ -101,7 +101,7 @@ class _Arrivals:
         return [f"{kind} {event}" for kind in arrived for event in _RUNS_NEWS if event not in arrived[kind]]
 
     def run_ids(self) -> set[int]:
-        """The runs that the WebHook's notifications tell of."""
+        """The runs that the WebHook's notifications are about."""
         requests = [received for received in self._receiver.requests if received.header(_EVENT) in _RUNS_NEWS]
         return {int(json.loads(received.body)["load_test_run_id"]) for received in requests}
 
@@ -119,7 +119,7 @@ def _add_channels(show: "Show", stage: "Stage", news: _Arrivals) -> None:
         delivery = stage.api.call("POST", f"/channels/{channel['id']}/test", {}, timeout=_CALL_S)
         if delivery["status"] != "delivered":
             raise CommandError(
-                f"the {kind} Test Hook was not delivered: {delivery.get('message') or delivery['status']}"
+                f"the {kind} Test Hook wasn't delivered: {delivery.get('message') or delivery['status']}"
             )
         show.step(f"{kind} channel to {channel['settings']['url']} added; Test Hook: delivered")
         news.show("the Test Hook")
@@ -138,7 +138,7 @@ def _run_load_test(show: "Show", stage: "Stage", news: _Arrivals, locust: list[s
         stage.patience.wait()
     if run.returncode != 0:
         raise _failure(f"Locust ended with exit code {run.returncode}. Its output:", stage.log("locust"))
-    show.title("What wrap said on stderr when Locust had ended")
+    show.title("Output of wrap on stderr after Locust ended")
     for line in stage.log("locust"):
         if line.startswith("loadbell: "):
             show.line(line)
@@ -146,11 +146,11 @@ def _run_load_test(show: "Show", stage: "Stage", news: _Arrivals, locust: list[s
 
 def _verify(show: "Show", stage: "Stage", news: _Arrivals) -> None:
     if missing := news.missing():
-        log = [*stage.log("server"), "What wrap and Locust wrote:", *stage.log("locust")]
+        log = [*stage.log("server"), "Output of wrap and Locust:", *stage.log("locust")]
         raise _failure(f"{', '.join(missing)}: did not arrive. The server's log:", log)
     run_ids = news.run_ids()
     if len(run_ids) != 1:
-        raise CommandError(f"the notifications tell of different runs: {run_ids}")
+        raise CommandError(f"the notifications are about different runs: {run_ids}")
     show.title("Delivery log")
     show.delivery_log(_deliveries(stage, run_ids.pop()))
     show.step(f"{_STARTED} and {_FINISHED} arrived everywhere; Locust made {stage.requests} requests")
@@ -169,20 +169,20 @@ def _deliveries(stage: "Stage", run_id: int) -> list[Mapping[str, Any]]:
 
 def _suggest(show: "Show") -> None:
     show.title("Next")
-    show.line("loadbell demo --keep          the same, and the server stays for you to try")
-    show.line("loadbell setup --help         make your own: setup, then serve")
-    show.line("loadbell wrap -- k6 run x.js  and report any load test to it")
+    show.line("loadbell demo --keep          repeat the demo and keep the server running")
+    show.line("loadbell setup --help         set up your own server: setup, then serve")
+    show.line("loadbell wrap -- k6 run x.js  report any load test to it")
 
 
 def _keep_running(show: "Show", stage: "Stage", news: _Arrivals) -> NoReturn:
-    show.title("The server stays up until Ctrl-C. Try it from another terminal; what arrives is shown here")
+    show.title("The server runs until Ctrl-C. Try it from another terminal; messages are shown here")
     show.line(f"export LOADBELL_URL={stage.url} LOADBELL_TOKEN={stage.token}")
     show.line("loadbell wrap -- sleep 3")
     show.line('curl -H "Authorization: Bearer $LOADBELL_TOKEN" "$LOADBELL_URL/api/v1/runs"')
     while stage.serve:
         news.show("just now")
         stage.patience.wait()
-    raise _failure("the demo's server has ended. Its log:", stage.log("server"))
+    raise _failure("the demo's server stopped. Its log:", stage.log("server"))
 
 
 def _failure(what: str, log: list[str]) -> CommandError:

@@ -1,4 +1,4 @@
-"""What ``loadbell demo`` prints: plain text when nobody looks, colours that are read on dark and on light otherwise."""
+"""What ``loadbell demo`` prints: plain text off a terminal, colors readable on dark and light on one."""
 
 import html
 import json
@@ -35,15 +35,15 @@ class Show:
         self._console.print(Text(text, style="bold"))
 
     def step(self, text: str) -> None:
-        """Something that is done."""
+        """A completed step."""
         self._console.print(Text.assemble(("ok  ", "bold green"), text), soft_wrap=True)
 
     def line(self, text: str = "") -> None:
-        """A line as it stands, for the terminal to wrap: so that it can be copied."""
+        """An unwrapped line, so that it can be copied."""
         self._console.print(Text(text), soft_wrap=True)
 
     def notification(self, received: Received, when: str) -> None:
-        """One request as the receiver got it."""
+        """A request as the receiver got it."""
         self.title(f"<- WebHook, {received.header('X-LoadImpact-Event') or 'a request'}, {when}")
         self.line(f"  {received.method} {received.path} HTTP/1.1")
         for name, value in received.headers:
@@ -68,9 +68,9 @@ class Show:
                 self.line(f"  {part}")
 
     def delivery_log(self, deliveries: Sequence[Mapping[str, Any]]) -> None:
-        """The attempts of these deliveries, as the server has logged them."""
+        """The attempts of these deliveries, as logged by the server."""
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-        for heading in ("event", "channel", "delivery", "attempt", "at (UTC)", "took", "answer"):
+        for heading in ("event", "channel", "delivery", "attempt", "at (UTC)", "took", "response"):
             table.add_column(heading, justify="right" if heading in {"attempt", "took"} else "left", no_wrap=True)
         for delivery in deliveries:
             for attempt in delivery["attempts"]:

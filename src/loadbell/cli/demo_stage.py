@@ -1,8 +1,8 @@
 """
-The stage of ``loadbell demo``: a real server on a folder of its own, a target to put load on, and the load test.
+The stage of ``loadbell demo``: a real server in a temporary folder, a target for load, and the load test.
 
-Each process is in a group of its own: a Ctrl-C reaches only the demo, which ends them in their order. Leaving the
-stage, however it comes to that, ends all of them and removes the folder.
+Each process has its own process group: Ctrl-C reaches only the demo, which ends them in order. Leaving the stage always
+ends all of them and removes the folder.
 """
 
 import contextlib
@@ -31,23 +31,23 @@ _LOG_LINES = 15
 
 
 def find_locust() -> list[str]:
-    """How to call Locust here.
+    """The command that runs Locust.
 
     Raises:
-        GaveUp: it isn't installed; the message says how to get it.
+        CommandError: it isn't installed; the message says how to get it.
     """
     if importlib.util.find_spec("locust") is not None:
         return [sys.executable, "-P", "-m", "locust"]
     if text := shutil.which("locust"):
         return [text]
     raise CommandError(
-        "The demo runs a real Locust load test, and Locust isn't installed. Get it beside loadbell with: "
-        f"{sys.executable} -m pip install locust — or anywhere on the PATH with: pipx install locust"
+        "The demo runs a real Locust load test, but Locust isn't installed. Install it with: "
+        f"{sys.executable} -m pip install locust (or pipx install locust)"
     )
 
 
 class DemoFailed(Exception):  # noqa: N818 - reads as what happened
-    """The person wants to leave, or the system wants the demo to end: by signal ``number``."""
+    """Signal ``number`` ended the demo."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -55,10 +55,10 @@ class DemoFailed(Exception):  # noqa: N818 - reads as what happened
 
 
 class Deadline:
-    """Waits, and notes meanwhile whether anybody asks the demo to end.
+    """Waits, and records signals that ask the demo to end.
 
-    A signal is heard where the demo waits, and nowhere else: raised at any other point it could leave a process or a
-    thread behind that was started and not noted yet.
+    Signals raise only where the demo waits. Raised elsewhere, they could leave a process or thread behind that was
+    started but not recorded yet.
     """
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Deadline:
         """Waits a moment.
 
         Raises:
-            Left: somebody has asked the demo to end.
+            DemoFailed: a signal asked the demo to end.
         """
         if self._asked is None:
             time.sleep(_TICK_S)
@@ -150,7 +150,7 @@ class Stage:
 
         class Target(ThreadingHTTPServer):
             def handle_error(self, request: Any, client_address: Any) -> None:
-                """Says nothing: a visitor who leaves in the middle of a request is no news to who watches the demo."""
+                """Prints nothing: a client that disconnects mid-request is of no interest in the demo."""
 
         target = Target(("127.0.0.1", 0), Shop)
         target.daemon_threads = True
@@ -166,7 +166,7 @@ class Stage:
             while setup.poll() is None:
                 self.patience.wait()
             if setup.returncode != 0:
-                raise CommandError("The demo's server could not be set up:\n" + "\n".join(self.log("setup")))
+                raise CommandError("The demo's server couldn't be set up:\n" + "\n".join(self.log("setup")))
         made = json.loads((self.folder / "setup.json").read_bytes())
         self.token, self.organization_id = made["token"], made["organization_id"]
 
@@ -178,7 +178,7 @@ class Stage:
         while not (line := out.read_text(encoding="utf-8")).endswith("\n"):
             if not self.serve or time.monotonic() > deadline:
                 raise CommandError(
-                    "The demo's server did not start:\n" + "\n".join(self.log("server")), ExitCode.UNREACHABLE
+                    "The demo's server didn't start:\n" + "\n".join(self.log("server")), ExitCode.UNREACHABLE
                 )
             self.patience.wait()
         self.url = line.strip().removeprefix(_ANNOUNCED)
@@ -198,7 +198,7 @@ class Stage:
         return child
 
     def _environment(self) -> dict[str, str]:
-        """Ours without what the user set for other servers, other load tests, or a proxy."""
+        """This process's environment without settings for other servers, other load tests, or a proxy."""
         foreign = ("LOADBELL_", "LOCUST_")
         values = {name: value for name, value in os.environ.items() if not name.upper().startswith(foreign)}
         for name in [name for name in values if name.lower().endswith("_proxy")]:

@@ -1,4 +1,4 @@
-"""How commands end: the exit codes, and the one exception by which a command gives up."""
+"""How commands end: the exit codes, and the exception that ends a command."""
 
 import traceback
 from enum import IntEnum
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class ExitCode(IntEnum):
-    """What an exit code of ours means."""
+    """The exit codes of the commands."""
 
     DONE = 0
     FAILED = 1  #: refused or failed
@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
 
 class CommandError(Exception):
-    """A command can't go on: what happened and what to do, for a person, and the code to exit with."""
+    """A command can't continue. Says what happened and what to do, and carries the exit code."""
 
     def __init__(self, message: str, code: int = ExitCode.FAILED) -> None:
         self.code = code
@@ -24,7 +24,7 @@ class CommandError(Exception):
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """The line that a person reads about ``error``, and the exit code; never a stack trace."""
+    """The message for ``error`` and the exit code; never a stack trace."""
     from loadbell.domain.errors import Refused, Unavailable  # noqa: PLC0415 - most commands need neither of these
     from loadbell.setting_texts import BadSetting  # noqa: PLC0415 - as above
 
@@ -40,9 +40,9 @@ def explain(error: Exception) -> tuple[str, int]:
         case OSError() if error.strerror:
             at = f"{error.filename}: " if error.filename else ""
             return (
-                f"{at}{error.strerror}. Check that it is there, may be used, and has space.",
+                f"{at}{error.strerror}. Check that it exists, is accessible, and has free space.",
                 ExitCode.FAILED,
             )
     where = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{Path(where.filename).name}:{where.lineno}"
-    return f"unexpected error, please report it: {type(error).__name__}: {error} ({place})", ExitCode.FAILED
+    return f"unexpected error. Please report it: {type(error).__name__}: {error} ({place})", ExitCode.FAILED

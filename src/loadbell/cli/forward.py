@@ -1,4 +1,4 @@
-"""How ``loadbell listen --forward-to`` sends a request on: as it came, to one URL, without redirects or a proxy."""
+"""How ``loadbell listen --forward-to`` forwards a request: unchanged, to one URL, without redirects or a proxy."""
 
 import asyncio
 import http.client
@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, urlsplit
 from loadbell.testing.receiver import Behaviour, Received, respond
 
 TIMEOUT_S = 30.0
-"""How long one step of the exchange may take: to connect, to send, to get the next part of the answer."""
+"""How long one step may take: to connect, to send, to get the next part of the response."""
 
-# RFC 9110 section 7.6.1, and what the next connection decides anew.
+# RFC 9110 section 7.6.1, and what the next connection sets itself.
 _HOP_BY_HOP_HEADERS = frozenset(
     {
         "connection",
@@ -35,7 +35,7 @@ _HOP_BY_HOP_HEADERS = frozenset(
 
 @dataclass(frozen=True)
 class ForwardResult:
-    """What came back; ``error`` says in a few words why nothing did."""
+    """The response; ``error`` says why there is none."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class ForwardResult:
 
 
 def make_forwarder(url: str, done: Callable[[Received, ForwardResult], None]) -> Callable[[Received], Behaviour]:
-    """A script that sends each request on to ``url`` and answers with its answer, or with 502 if none comes.
+    """A script that forwards each request to ``url`` and returns its response, or 502 if there is none.
 
     ``done`` is called after each, from a thread of the request's own.
 
@@ -96,7 +96,7 @@ def _send(target: SplitResult, request: Received) -> ForwardResult:
         return ForwardResult(answer.status, dict(_end_to_end_headers(answer.getheaders())), answer.read())
     except (OSError, ValueError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
-        line = f"loadbell listen got no answer from the --forward-to address: {why}.\n"
+        line = f"loadbell listen got no response from the --forward-to URL: {why}.\n"
         return ForwardResult(502, {"Content-Type": "text/plain; charset=utf-8"}, line.encode(), why)
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""``loadbell k6-config``: what makes unmodified k6 report to the server."""
+"""``loadbell k6-config``: the configuration that makes unmodified k6 report to the server."""
 
 import os
 from typing import Annotated
@@ -9,7 +9,7 @@ from loadbell.cli.errors import CommandError, ExitCode
 from loadbell.client import k6
 from loadbell.client.address import read_address, read_token
 
-_ASKING = "Set it to the server's address, such as http://127.0.0.1:8025."
+_ASKING = "Set it to the server's URL, for example http://127.0.0.1:8025."
 
 
 def register(app: typer.Typer) -> None:
@@ -18,12 +18,12 @@ def register(app: typer.Typer) -> None:
 
 
 def k6_config(
-    env: Annotated[bool, typer.Option("--env", help="Print only the variables, as a shell takes them.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print only the part of k6's config.json.")] = False,
+    env: Annotated[bool, typer.Option("--env", help="Print only the variables, as shell exports.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print only the section for k6's config.json.")] = False,
 ) -> None:
-    """Print what makes unmodified k6 report here: three variables, or a part of its config.json.
+    """Print the configuration that makes unmodified k6 report here: three variables, or a section of config.json.
 
-    Reads LOADBELL_URL and LOADBELL_TOKEN; without a token a placeholder stands for it. Nothing is sent.
+    Reads LOADBELL_URL and LOADBELL_TOKEN; without a token, prints a placeholder. Sends nothing.
     """
     if not os.environ.get("LOADBELL_URL", "").strip():
         raise CommandError(f"LOADBELL_URL is not set. {_ASKING}", ExitCode.USAGE)
@@ -39,8 +39,8 @@ def k6_config(
     elif as_json:
         print(k6.config(url, token))
     else:
-        print("# Three variables are enough; the second keeps newer commands of k6 from sending the token elsewhere:")
+        print("# Set these three variables. The second keeps newer k6 commands from sending the token elsewhere:")
         print(k6.exports(url, token))
         print("k6 run --out cloud script.js")
-        print("\n# Or without them, in a file for `k6 run --config FILE --out cloud script.js`:")
+        print("\n# Or put this in a file and run `k6 run --config FILE --out cloud script.js`:")
         print(k6.config(url, token))

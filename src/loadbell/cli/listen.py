@@ -1,4 +1,4 @@
-"""``loadbell listen``: a receiver on this machine that shows what arrives, or a fake Slack or HipChat."""
+"""``loadbell listen``: a local receiver that shows what arrives, or a fake Slack or HipChat."""
 
 import contextlib
 import html
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from loadbell.testing import FakeHipChat, FakeSlack, Received, ScriptedReceiver
 
 PORT = 8026
-"""The one beside that of ``loadbell serve``."""
+"""The port next to that of ``loadbell serve``."""
 
 Kind = Literal["webhook", "slack", "hipchat"]
 
@@ -34,16 +34,16 @@ _SHOWN_ELSEWHERE = frozenset({"content-length", "host", "user-agent", "webhook-i
 
 @dataclass(frozen=True)
 class ReceivedEvent:
-    """One request, and what became of it: in words, and as it stands in the JSON."""
+    """One request and its result, as text and for the JSON output."""
 
     request: "Received"
-    text: str | None = None  #: what a person would read of it, if it is for people
+    text: str | None = None  #: the readable text, if the message is for people
     words: str = ""
     became: Mapping[str, Any] = field(default_factory=dict)
 
 
 Arrivals = SimpleQueue[ReceivedEvent | None]
-"""What is to be shown; None: somebody has asked the command to end. Its ``put`` may be called by a signal handler."""
+"""Events to show; None ends the command. A signal handler may call its ``put``."""
 
 
 def register(app: typer.Typer) -> None:
@@ -52,17 +52,18 @@ def register(app: typer.Typer) -> None:
 
 
 def listen(
-    port: Annotated[int, typer.Option(help="The port to listen on; 0: any free one.", min=0, max=65535)] = PORT,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 picks a free one.", min=0, max=65535)] = PORT,
     forward_to: Annotated[
         str | None,
-        typer.Option(metavar="URL", help=f"Send each request on to URL, and answer as it does. For URL {HOW}"),
+        typer.Option(metavar="URL", help=f"Forward each request to URL and return its response. For URL, {HOW}"),
     ] = None,
     kind: Annotated[
-        Kind, typer.Option("--as", help="What to be: a plain receiver, or a fake Slack or HipChat that judges.")
+        Kind,
+        typer.Option("--as", help="What to run: a plain receiver, or a fake Slack or HipChat that validates messages."),
     ] = "webhook",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object for each request.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per request.")] = False,
 ) -> None:
-    """Show on this machine what a channel sends, until Ctrl-C."""
+    """Show what a channel sends, on this machine, until Ctrl-C."""
     arrivals: Arrivals = SimpleQueue()
     receiver = _receiver(kind, port, forward_to, arrivals)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -72,7 +73,7 @@ def listen(
             ending.enter_context(receiver)
         except OSError as error:
             why = os.strerror(error.errno or 0)
-            raise CommandError(f"it can't listen on port {port}: {why}. Choose another with --port.") from None
+            raise CommandError(f"can't listen on port {port}: {why}. Choose another port with --port.") from None
         try:
             _announce(receiver, kind, sys.stderr if as_json else sys.stdout)
             while (arrival := arrivals.get()) is not None:
@@ -108,12 +109,12 @@ def _make_receiver(kind: Kind, url: str, arrivals: Arrivals) -> "Callable[[Recei
     from loadbell.cli.forward import make_forwarder  # noqa: PLC0415 - only when it forwards
 
     if kind != "webhook":
-        raise typer.BadParameter("A fake answers by itself. Leave --as or --forward-to away.")
+        raise typer.BadParameter("A fake can't forward. Remove --as or --forward-to.")
 
     def done(request: "Received", forwarded: "ForwardResult") -> None:
-        words = f"forwarded: no answer ({forwarded.error}), so 502 was answered"
+        words = f"forwarded: no response ({forwarded.error}), returned 502"
         if forwarded.error is None:
-            words = f"forwarded: {forwarded.status} was answered"
+            words = f"forwarded: returned {forwarded.status}"
         values = {"status": forwarded.status, "error": forwarded.error}
         arrivals.put(ReceivedEvent(request, words=words, became={"forwarded": values}))
 
@@ -126,14 +127,14 @@ def _make_receiver(kind: Kind, url: str, arrivals: Arrivals) -> "Callable[[Recei
 def _make_fake(
     fake: "FakeSlack | FakeHipChat", readable: Callable[[Mapping[str, Any]], str], arrivals: Arrivals
 ) -> "Callable[[Received], None]":
-    """Notes what ``fake`` makes of each request: it takes one at a time."""
+    """Records the result of each request to ``fake``, which handles one at a time."""
     counted = [0, 0]
 
     def seen(request: "Received") -> None:
         posted, refused = fake.posted, fake.refused
         taken, code = len(posted) > counted[0], refused[-1] if len(refused) > counted[1] else None
         counted[:] = len(posted), len(refused)
-        words = "taken" if taken else f"refused: {code}" if code else "answered, nothing posted"
+        words = "accepted" if taken else f"rejected: {code}" if code else "nothing posted"
         text = readable(posted[-1]) if taken else None
         arrivals.put(ReceivedEvent(request, text, words, {"taken": taken, "refused": code, "text": text}))
 
@@ -141,13 +142,13 @@ def _make_fake(
 
 
 def _announce(receiver: "ScriptedReceiver", kind: Kind, out: TextIO) -> None:
-    """How to have something arrive."""
+    """Prints how to send something here."""
     url = getattr(receiver, {"slack": "webhook_url", "hipchat": "notification_url"}.get(kind, "url"))
     lines = (
         f"loadbell is listening on {receiver.url.rstrip('/')}",
         f"Paste this URL into a {_TITLES[kind]} channel: {url}",
-        "The server must be allowed to send here: start it with LOADBELL_ALLOWED_NETWORKS=127.0.0.0/8.",
-        "Ctrl-C ends this.",
+        "To let the server send here, start it with LOADBELL_ALLOWED_NETWORKS=127.0.0.0/8.",
+        "Press Ctrl-C to stop.",
     )
     print("\n".join(lines), file=out, flush=True)
 
@@ -177,9 +178,9 @@ def _to_json(arrival: ReceivedEvent) -> str:
 
 
 def _to_text(arrival: ReceivedEvent) -> str:
-    """A head of two lines, then the text that a person would read or else the body, then what became of it."""
+    """Two header lines, then the readable text or the body, then the result."""
     request = arrival.request
-    event = request.header("X-LoadImpact-Event") or "a request of something else than loadbell"
+    event = request.header("X-LoadImpact-Event") or "a request from another sender"
     head = f"{_format_time(request):%H:%M:%S} UTC  {event}  {request.header('X-LoadImpact-ID') or ''}"
     content = arrival.text if arrival.text is not None else _pretty(request.body)
     items = [f"{request.method} {request.path.partition('?')[0]}  {_summarize(request)}", "", *content.splitlines()]
@@ -189,7 +190,7 @@ def _to_text(arrival: ReceivedEvent) -> str:
 
 
 def _summarize(request: "Received") -> str:
-    """The headers that say something, with their values only where these can't be secret."""
+    """The relevant headers; values only of those that can't be secret."""
     shown = []
     for name, value in request.headers:
         lowered = name.lower()
@@ -209,7 +210,7 @@ def _pretty(body: bytes) -> str:
 
 
 def _printable(line: str) -> str:
-    """``line`` without what would steer a terminal."""
+    """``line`` without control characters for the terminal."""
     return "".join(character if character.isprintable() else "\ufffd" for character in line)
 
 

@@ -1,4 +1,4 @@
-"""Working on the server itself, with its settings and its database: for the commands that are the operator's."""
+"""Access to the server's own settings and database, for the operator's commands."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def server_settings() -> Any:
-    """The settings of the server, from the environment; tells on stderr of names in it that look misspelt.
+    """The server's settings from the environment. Warns on stderr about names that look misspelled.
 
     Raises:
         BadSetting: one is wrong.
@@ -31,7 +31,7 @@ def run_local(work: Coroutine[Any, Any, T]) -> T:
     """Runs ``work`` to its end on uvloop.
 
     Raises:
-        GaveUp: the database can't be reached or used; the message says why and what to do.
+        CommandError: the database can't be reached or used; the message says why and what to do.
     """
     import uvloop  # noqa: PLC0415 - only when a server command runs
 
@@ -50,10 +50,10 @@ def run_local(work: Coroutine[Any, Any, T]) -> T:
 
 
 def run_with_database(work: Callable[["Database"], Coroutine[Any, Any, T]]) -> T:
-    """What ``work`` gives on the store that the settings name, beside whoever else uses it.
+    """Runs ``work`` on the configured database, which other processes may be using.
 
     Raises:
-        GaveUp: as :func:`run_local`.
+        CommandError: as :func:`run_local`.
         BadSetting: a setting is wrong.
     """
     from loadbell.store.engine.open import open_existing  # noqa: PLC0415 - only when a server command runs

@@ -1,4 +1,4 @@
-"""``loadbell organizations``: the organization that the token is for, and further ones."""
+"""``loadbell organizations``: the token's organization, and adding others."""
 
 from typing import Annotated
 
@@ -9,7 +9,7 @@ from loadbell.cli.remote import own_organization, request, request_all
 from loadbell.cli.tables import AsJson, format_time, show, show_list
 from loadbell.client.api import one_line
 
-Name = Annotated[str, typer.Argument(help="What people call it.")]
+Name = Annotated[str, typer.Argument(help="The name to show.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -23,10 +23,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_organizations(as_json: AsJson = False) -> None:
-    """List the organizations that the token sees: the one that it is for."""
+    """List the organizations that the token can see. A token can see only its own."""
     items = request_all("/organizations")
     rows = [(item["id"], item["name"], f"since {format_time(item['created_at'])}") for item in items]
-    show_list(items, rows, as_json=as_json, empty="The token sees no organization. Ask for another one.")
+    show_list(items, rows, as_json=as_json, empty="The token can't see an organization. Ask an admin for a new token.")
 
 
 def show_organization(as_json: AsJson = False) -> None:
@@ -42,20 +42,20 @@ def show_organization(as_json: AsJson = False) -> None:
 
 
 def add(name: Name, as_json: AsJson = False) -> None:
-    """Add an organization that the token's user owns, and print a token for it, which is shown this once."""
+    """Add an organization owned by the token's user, and print a token for it. The token is shown only once."""
     values = request("POST", "/organizations", {"name": name})
-    text = f"Organization {values['id']} is added, with the default project {values['project_id']}."
-    show(values, f"{text}\nToken, shown this once: {values['token']}", as_json=as_json)
+    text = f"Organization {values['id']} added, with default project {values['project_id']}."
+    show(values, f"{text}\nToken (shown only once): {values['token']}", as_json=as_json)
 
 
 def rename(name: Name, as_json: AsJson = False) -> None:
-    """Give the token's organization another name."""
+    """Rename the token's organization."""
     changed = request("PATCH", f"/organizations/{own_organization()}", {"name": name})
-    show(changed, f"Organization {changed['id']} is now called {one_line(changed['name'])}.", as_json=as_json)
+    show(changed, f"Organization {changed['id']} renamed to {one_line(changed['name'])}.", as_json=as_json)
 
 
 def delete(dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete the token's organization, so that nobody reaches it again. Its owner may. Asks for its name before."""
+    """Delete the token's organization. This can't be undone. Owner only; prompts for confirmation."""
     own = own_organization()
     path = f"/organizations/{own}"
     delete_named(path, request("GET", path)["name"], f"Organization {own}", dry_run=dry_run, yes=yes, as_json=as_json)

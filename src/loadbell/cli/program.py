@@ -55,7 +55,7 @@ def run(words: Sequence[str]) -> int:
 def program() -> typer.Typer:
     """The program with all of its commands."""
     app = typer.Typer(
-        help="Rings when a load test starts or ends.",
+        help="Notifies your team when a load test starts or ends.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -78,4 +78,4 @@ def _loadbell(
         bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Rings when a load test starts or ends."""
+    """Notifies your team when a load test starts or ends."""

@@ -1,4 +1,4 @@
-"""``loadbell projects``: where runs belong within the token's organization."""
+"""``loadbell projects``: the projects of the token's organization."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ ProjectId = Annotated[int, typer.Argument(help="The project's id; `loadbell proj
 
 def register(app: typer.Typer) -> None:
     """Adds ``projects`` with its own commands to the program."""
-    group = typer.Typer(help="Where runs belong: list, add, change and delete projects.", no_args_is_help=True)
+    group = typer.Typer(help="Manage projects, which group runs.", no_args_is_help=True)
     group.command("list")(list_projects)
     group.command("default")(make_default)
     for command in (add, rename, archive, restore, delete):
@@ -27,41 +27,41 @@ def list_projects(as_json: AsJson = False) -> None:
     """List the organization's projects, newest first."""
     items = request_all(f"/organizations/{own_organization()}/projects")
     rows = [(item["id"], item["name"], _state(item), f"added {format_time(item['created_at'])}") for item in items]
-    show_list(items, rows, as_json=as_json, empty="There are no projects. Add one with: loadbell projects add")
+    show_list(items, rows, as_json=as_json, empty="No projects yet. Add one with: loadbell projects add")
 
 
 def add(name: Name, as_json: AsJson = False) -> None:
     """Add a project to the organization, and print its id."""
     values = request("POST", f"/organizations/{own_organization()}/projects", {"name": name})
-    show(values, f"Project {values['id']} is added.", as_json=as_json)
+    show(values, f"Project {values['id']} added.", as_json=as_json)
 
 
 def rename(project_id: ProjectId, name: Name, as_json: AsJson = False) -> None:
-    """Give a project another name."""
+    """Rename a project."""
     changed = request("PATCH", f"/projects/{project_id}", {"name": name})
-    show(changed, f"Project {project_id} is now called {one_line(changed['name'])}.", as_json=as_json)
+    show(changed, f"Project {project_id} renamed to {one_line(changed['name'])}.", as_json=as_json)
 
 
 def archive(project_id: ProjectId, as_json: AsJson = False) -> None:
-    """Let a project take no new runs. Those under way may end, and everything stays to be read."""
+    """Archive a project: it accepts no new runs. Running tests can finish, and existing runs stay readable."""
     changed = request("PATCH", f"/projects/{project_id}", {"archived": True})
-    show(changed, f"Project {project_id} is archived: it takes no new runs.", as_json=as_json)
+    show(changed, f"Project {project_id} archived. It accepts no new runs.", as_json=as_json)
 
 
 def restore(project_id: ProjectId, as_json: AsJson = False) -> None:
-    """Let an archived project take runs again."""
+    """Restore an archived project, so that it accepts runs again."""
     changed = request("PATCH", f"/projects/{project_id}", {"archived": False})
-    show(changed, f"Project {project_id} takes runs.", as_json=as_json)
+    show(changed, f"Project {project_id} restored. It accepts runs again.", as_json=as_json)
 
 
 def make_default(project_id: ProjectId, as_json: AsJson = False) -> None:
-    """Let runs that name no project go to this one."""
+    """Make this the default project, for runs that don't name one."""
     changed = request("PATCH", f"/organizations/{own_organization()}", {"default_project_id": project_id})
-    show(changed, f"Runs that name no project go to project {project_id}.", as_json=as_json)
+    show(changed, f"Project {project_id} is now the default project.", as_json=as_json)
 
 
 def delete(project_id: ProjectId, dry_run: DryRun = False, yes: Yes = False, as_json: AsJson = False) -> None:
-    """Delete a project with its tests and runs, for ever. Asks for its name before."""
+    """Delete a project with its tests and runs. This can't be undone. Prompts for confirmation."""
     path = f"/projects/{project_id}"
     delete_named(path, request("GET", path)["name"], f"Project {project_id}", dry_run=dry_run, yes=yes, as_json=as_json)
 

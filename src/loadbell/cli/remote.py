@@ -1,4 +1,4 @@
-"""Asking the server at ``LOADBELL_URL`` with the token ``LOADBELL_TOKEN``, for the commands that run elsewhere."""
+"""Requests to the server at ``LOADBELL_URL`` with the token ``LOADBELL_TOKEN``, for commands that run elsewhere."""
 
 import os
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ from loadbell.cli.errors import CommandError, ExitCode
 from loadbell.client.api import Refused, Server, Unreachable
 
 TIMEOUT_S = 60.0
-"""How long a call may take: a Test Hook waits for its receiver, then some."""
+"""How long a request may take. A Test Hook waits for its receiver, so this is longer than its timeout."""
 
-_AN_ADDRESS = "the server's address, such as http://127.0.0.1:8025"
-_PAGE = 200  # the longest that the server gives
+_AN_ADDRESS = "the server's URL, for example http://127.0.0.1:8025"
+_PAGE = 200  # the server's limit
 
 
 def request(method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The server's answer to a request at ``path`` below ``/api/v1``.
+    """The server's response to a request to ``path`` below ``/api/v1``.
 
     Raises:
-        GaveUp: the environment names no server or token, the server can't be reached, or it said no.
+        CommandError: the environment names no server or token, or the server is unreachable or refused the request.
     """
     with _server() as server:
         return server.call(method, path, body, timeout=TIMEOUT_S)
@@ -31,16 +31,16 @@ def request_all(path: str, *, limit: int | None = None, **filters: str | int | N
     """The newest ``limit`` items of the list at ``path`` (None: every one), page by page, newest first.
 
     Raises:
-        GaveUp: as :func:`request`.
+        CommandError: as :func:`request`.
     """
     return list(islice(_items(path, _PAGE if limit is None else min(limit, _PAGE), filters), limit))
 
 
 def request_lines(path: str, **filters: str | int | None) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON Lines answer, each as it comes, however many there are.
+    """The objects of a JSON Lines response, yielded as they arrive.
 
     Raises:
-        GaveUp: as :func:`request`; or the answer broke off.
+        CommandError: as :func:`request`; or the response was cut off.
     """
     with _server() as server:
         yield from server.lines(path + _query(filters), timeout=TIMEOUT_S)
@@ -50,7 +50,7 @@ def own_organization() -> int:
     """The id of the organization that the token is for.
 
     Raises:
-        GaveUp: as :func:`request`.
+        CommandError: as :func:`request`.
     """
     return int(request("GET", "/organizations")["items"][0]["id"])
 
@@ -72,7 +72,7 @@ def _query(filters: dict[str, str | int | None]) -> str:
 
 @contextmanager
 def _server() -> Iterator[Server]:
-    """The server of the environment; what goes wrong while it is asked becomes a sentence for the user."""
+    """The server that the environment names. Failed requests become a ``CommandError``."""
     url, token = (os.environ.get(name, "").strip() for name in ("LOADBELL_URL", "LOADBELL_TOKEN"))
     if not url or not token:
         missing, text = ("LOADBELL_TOKEN", "an API token of the server") if url else ("LOADBELL_URL", _AN_ADDRESS)
@@ -86,5 +86,5 @@ def _server() -> Iterator[Server]:
     except Refused as error:
         raise CommandError(f"the server refused: {error}") from None
     except Unreachable as error:
-        advice = "Check LOADBELL_URL, and that the server runs."
+        advice = "Check LOADBELL_URL and that the server is running."
         raise CommandError(f"the server at {url} can't be reached: {error}. {advice}", ExitCode.UNREACHABLE) from None

@@ -1,4 +1,4 @@
-"""``loadbell runs``: what was reported, and asking a run to stop."""
+"""``loadbell runs``: lists, shows and aborts runs."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -10,14 +10,14 @@ from loadbell.cli.tables import AsJson, format_time, show, show_list
 from loadbell.client.api import one_line
 
 RunId = Annotated[int, typer.Argument(help="The run's id; `loadbell runs list` shows it.", min=1)]
-Limit = Annotated[int, typer.Option("--limit", help="How many, at most.", min=1)]
+Limit = Annotated[int, typer.Option("--limit", help="Maximum number of runs.", min=1)]
 
 _DASH = "\u2013"
 
 
 def register(app: typer.Typer) -> None:
     """Adds ``runs`` with its own commands to the program."""
-    group = typer.Typer(help="Runs that were reported: list and show them, and abort one.", no_args_is_help=True)
+    group = typer.Typer(help="List, show and abort runs.", no_args_is_help=True)
     group.command("list")(list_runs)
     group.command("show")(show_run)
     group.command()(abort)
@@ -25,23 +25,23 @@ def register(app: typer.Typer) -> None:
 
 
 def list_runs(limit: Limit = 20, as_json: AsJson = False) -> None:
-    """List the runs that the token sees, newest first."""
+    """List the runs that the token can see, newest first."""
     items = request_all("/runs", limit=limit)
     rows = [(item["id"], _state(item), item["source"], format_time(item["created_at"]), item["name"]) for item in items]
-    show_list(items, rows, as_json=as_json, empty="No run was reported yet.")
+    show_list(items, rows, as_json=as_json, empty="No runs yet.")
 
 
 def show_run(run_id: RunId, as_json: AsJson = False) -> None:
-    """Show a run: how it stands, its figures and its thresholds."""
+    """Show a run: its status, metrics and thresholds."""
     item = request("GET", f"/runs/{run_id}")
     show(item, "\n".join(_lines(item)), as_json=as_json)
 
 
 def abort(run_id: RunId, as_json: AsJson = False) -> None:
-    """Ask a run to stop. Its tool hears of it within seconds; where it can't be told, the run ends at once."""
+    """Abort a run. Its tool stops within seconds; if it can't be stopped from here, the run is marked aborted."""
     values = request("POST", f"/runs/{run_id}/abort", {})
     ended = values["ended_at"] is not None
-    text = f"Run {run_id} is {'ended' if ended else 'asked to stop'}: {values['status_text']}."
+    text = f"Run {run_id} {'ended' if ended else 'is stopping'}: {values['status_text']}."
     show(values, f"{text} {one_line(values['note'])}" if ended and values["note"] else text, as_json=as_json)
 
 
@@ -65,7 +65,7 @@ def _verdict(threshold: dict[str, Any]) -> str:
     expression, was = one_line(threshold["expression"]), threshold["value"]
     if not threshold["ok"]:
         word = "crossed"
-    elif threshold.get("measured") is False:  # a server of before does not say it
+    elif threshold.get("measured") is False:  # older servers don't send it
         return f"{_DASH:<9}  {expression} — nothing was measured"
     else:
         word = "held"

@@ -1,4 +1,4 @@
-"""The commands that run on the server: setup, serve, worker, migrate. Their settings come from the environment."""
+"""The commands that run on the server: setup, serve, worker, migrate. They read their settings from the environment."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from loadbell.cli.local import run_local, server_settings
 _New = Annotated[
     bool,
     typer.Option(
-        "--new", help="SQLite: begin a new installation although the database of an old one is missing or empty."
+        "--new", help="SQLite: start a new installation even though the previous one's database is missing or empty."
     ),
 ]
 
@@ -28,14 +28,14 @@ def register(app: typer.Typer) -> None:
 
 def setup(
     organization: Annotated[str, typer.Option(help="The name of the first organization.")],
-    email: Annotated[str, typer.Option(help="The e-mail address of its owner, who signs in with it.")],
+    email: Annotated[str, typer.Option(help="The owner's e-mail address, for signing in.")],
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the owner's password from stdin, one line.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")] = False,
     new: _New = False,
 ) -> None:
-    """Make the first owner, organization and default project, and print a token.
+    """Create the first owner, organization and default project, and print a token.
 
     SQLite: creates and migrates the database. PostgreSQL: run `loadbell migrate` first.
     """
@@ -84,20 +84,20 @@ def setup(
     print(f"  organization  {made.organization_id}\n  project       {made.project_id}\n  token         {made.token}")
     if not password_stdin:
         print(f"  password      {password}")
-    print("Keep the token and the password now: they are not shown again. Next: loadbell serve")
+    print("Save the token and password now; they won't be shown again. Next, run: loadbell serve")
 
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port to listen on; 0: any free one.", min=0, max=65535)] = 8025,
+    port: Annotated[int, typer.Option(help="The port to listen on; 0 picks a free one.", min=0, max=65535)] = 8025,
     no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Answer HTTP only; deliveries are made by `loadbell worker` elsewhere.")
+        bool, typer.Option("--no-worker", help="Serve HTTP only; `loadbell worker` sends the notifications elsewhere.")
     ] = False,
     new: _New = False,
 ) -> None:
-    """Run the server: answer HTTP and deliver notifications, until SIGTERM or Ctrl-C.
+    """Run the server: serve HTTP and send notifications, until SIGTERM or Ctrl-C.
 
-    A new server is set up in the browser. If others can reach it (--host), it asks for a code that is printed here.
+    Set up a new server in the browser. If others can reach it (--host), enter the setup code that is printed here.
     """
     from loadbell.app import ListenError, configure_logging  # noqa: PLC0415 - server modules load only here
     from loadbell.app import serve as run_server  # noqa: PLC0415 - as above
@@ -108,7 +108,7 @@ def serve(
     def announce(address: str, code: str | None) -> None:
         print(f"loadbell is listening on {address}", flush=True)
         if code is not None:
-            print(f"The first start asks for this code: {code}", flush=True)
+            print(f"Setup code for the first start: {code}", flush=True)
 
     try:
         run_local(run_server(settings, host=host, port=port, with_worker=not no_worker, announce=announce, new=new))
@@ -117,7 +117,7 @@ def serve(
 
 
 def worker() -> None:
-    """Deliver notifications beside other processes on the same PostgreSQL, until SIGTERM or Ctrl-C."""
+    """Send notifications alongside other processes on the same PostgreSQL, until SIGTERM or Ctrl-C."""
     from loadbell.app import configure_logging, work  # noqa: PLC0415 - server modules load only when needed
 
     settings = server_settings()
@@ -126,9 +126,9 @@ def worker() -> None:
 
 
 def migrate() -> None:
-    """Bring the database's schema to this version's. Safe to run again, and by two machines at once."""
+    """Migrate the database schema to this version. Safe to repeat, also from two machines at once."""
     from loadbell.store.engine.open import migrate as run_migrations  # noqa: PLC0415 - server modules load only here
 
     settings = server_settings()
     run_local(run_migrations(settings))
-    print("The database has the schema of this version.")
+    print("The database schema is up to date.")

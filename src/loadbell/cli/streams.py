@@ -1,4 +1,4 @@
-"""stdout and stderr, whatever they lead to: a terminal that shows ASCII only, a reader who has gone, a full disk."""
+"""Robust stdout and stderr: on an ASCII-only terminal, a closed pipe, a full disk."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ _STDOUT = 1
 
 
 class _Lossy(TextIOWrapper):
-    """stderr, on which nobody's work depends: what can't be written is lost."""
+    """A stderr that drops what can't be written: no command may fail because of it."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError, ValueError):
@@ -23,7 +23,7 @@ class _Lossy(TextIOWrapper):
 
 
 def prepare() -> None:
-    """Sees to it that reading or printing never ends a command in surprise, whatever a stream can't show or is."""
+    """Makes sure that closed streams and unprintable characters never crash a command."""
     if sys.stdin is None:  # it is closed, as the others below
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123 - as long as the process
     if sys.stdout is None:
@@ -47,9 +47,9 @@ def finish(code: int | str | None) -> int | str | None:
 
 
 def report_unwritten(error: OSError) -> int:
-    """Tells that the output was lost, unless whoever read it has seen enough; the code to exit with."""
+    """Reports that output was lost, unless its reader closed the pipe. Returns the exit code."""
     with contextlib.suppress(OSError):  # what is still buffered has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDOUT)
     if not isinstance(error, BrokenPipeError):
-        print(f"loadbell: the output can't be written: {error.strerror}. Look where stdout leads.", file=sys.stderr)
+        print(f"loadbell: can't write the output: {error.strerror}. Check where stdout is redirected.", file=sys.stderr)
     return _FAILED

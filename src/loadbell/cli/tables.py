@@ -1,4 +1,4 @@
-"""How commands print what they have found: a line for each thing, times as people say them, or JSON."""
+"""How commands print results: one line per item with relative times, or JSON."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ import typer
 
 from loadbell.client.api import one_line
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the server's answer as JSON.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the server's response as JSON.")]
 
 _GAP = "  "
 _MINUTES_COUNT_FROM_S = 3600  # what ends in 90 days, less a moment, ends "in 90 d"
@@ -20,7 +20,7 @@ _MINUTES_COUNT_FROM_S = 3600  # what ends in 90 days, less a moment, ends "in 90
 def show_list(items: Sequence[dict[str, Any]], rows: Iterable[Sequence[object]], *, as_json: bool, empty: str) -> None:
     """Prints ``items`` as JSON, or their ``rows`` in columns; ``empty``, on stderr, if there are none.
 
-    On a terminal a row is cut to its width; in a pipe or a file it is whole.
+    On a terminal, rows are cut to its width; in a pipe or a file they are complete.
     """
     if as_json:
         print(json.dumps({"items": items}))
@@ -37,12 +37,12 @@ def show_list(items: Sequence[dict[str, Any]], rows: Iterable[Sequence[object]],
 
 
 def show(thing: dict[str, Any], sentence: str, *, as_json: bool) -> None:
-    """Prints ``thing`` as JSON, or the ``sentence`` that tells of it."""
+    """Prints ``thing`` as JSON, or the ``sentence`` about it."""
     print(json.dumps(thing) if as_json else sentence)
 
 
 def format_time(moment: str) -> str:
-    """An RFC 3339 moment as people say it: "2 h 5 min ago", "in 7 d"."""
+    """An RFC 3339 time, relative to now: "2 h 5 min ago", "in 7 d"."""
     from datetime import datetime  # noqa: PLC0415 - only when something is listed
 
     from loadbell.domain.ids import SECOND  # noqa: PLC0415 - as above

@@ -1,4 +1,4 @@
-"""Moments that a person names on the command line: exactly, or by how far away they are."""
+"""Times on the command line: exact, or relative to now."""
 
 import time
 
@@ -6,7 +6,7 @@ import typer
 
 
 def parse_future_time(text: str | None, option: str) -> str | None:
-    """The RFC 3339 moment that ``text`` names: itself, or so long from now ("90d").
+    """The RFC 3339 time that ``text`` gives: exact, or relative to now ("90d" is in 90 days).
 
     Raises:
         typer.BadParameter: it is neither.
@@ -15,7 +15,7 @@ def parse_future_time(text: str | None, option: str) -> str | None:
 
 
 def parse_past_time(text: str | None, option: str) -> str | None:
-    """The RFC 3339 moment that ``text`` names: itself, or so long ago ("24h").
+    """The RFC 3339 time that ``text`` gives: exact, or relative to now ("24h" is 24 hours ago).
 
     Raises:
         typer.BadParameter: it is neither.
@@ -24,7 +24,7 @@ def parse_past_time(text: str | None, option: str) -> str | None:
 
 
 def _parse_time(text: str | None, option: str, direction: int) -> str | None:
-    from datetime import datetime  # noqa: PLC0415 - only when a moment is given
+    from datetime import datetime  # noqa: PLC0415 - only when a time is given
 
     from loadbell.domain.ids import rfc3339  # noqa: PLC0415 - as above
     from loadbell.domain.retry import parse_duration  # noqa: PLC0415 - as above
@@ -41,5 +41,7 @@ def _parse_time(text: str | None, option: str, direction: int) -> str | None:
     except ValueError:
         named = None
     if named is None or named.tzinfo is None:
-        raise typer.BadParameter("write 90d, 12h or a moment such as 2026-12-31T00:00:00Z", param_hint=option)
+        raise typer.BadParameter(
+            "use a duration such as 90d or 12h, or a time such as 2026-12-31T00:00:00Z", param_hint=option
+        )
     return text

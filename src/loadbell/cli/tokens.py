@@ -1,4 +1,4 @@
-"""``loadbell tokens``: what programs come with to speak for a person in the organization."""
+"""``loadbell tokens``: API tokens of the organization."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from loadbell.cli.times import parse_future_time
 
 
 class TokenScope(StrEnum):
-    """What a token may do at most."""
+    """The rights of a token; its user's role may limit them further."""
 
     REPORT = "report"
     READ = "read"
@@ -20,7 +20,7 @@ class TokenScope(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Adds ``tokens`` with its own commands to the program."""
-    group = typer.Typer(help="API tokens: list, add and revoke.", no_args_is_help=True)
+    group = typer.Typer(help="Manage API tokens.", no_args_is_help=True)
     group.command("list")(list_tokens)
     for command in (add, revoke):
         group.command()(command)
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_tokens(as_json: AsJson = False) -> None:
-    """List all tokens of the organization, newest first: what they begin with, and when they were last used."""
+    """List the organization's tokens, newest first, with their prefix and last use."""
     items = request_all("/tokens")
     rows = [
         (
@@ -43,37 +43,37 @@ def list_tokens(as_json: AsJson = False) -> None:
         )
         for item in items
     ]
-    show_list(items, rows, as_json=as_json, empty="There are no tokens. Add one with: loadbell tokens add")
+    show_list(items, rows, as_json=as_json, empty="No tokens yet. Add one with: loadbell tokens add")
 
 
 def add(  # noqa: PLR0913, PLR0917 - one argument for each property
-    name: Annotated[str, typer.Argument(help="What it is for, so that it is known again.")],
-    scope: Annotated[TokenScope, typer.Option(help="What it may do at most.")],
+    name: Annotated[str, typer.Argument(help="A name that says what the token is for.")],
+    scope: Annotated[TokenScope, typer.Option(help="What the token may do.")],
     trigger: Annotated[
-        str | None, typer.Option(help="What starts the runs that are reported with it: manual, scheduled, ci.")
+        str | None, typer.Option(help="Default trigger of runs reported with it: manual, scheduled, ci.")
     ] = None,
     project: Annotated[
-        int | None, typer.Option(metavar="ID", help="The only project that it opens: right for CI.", min=1)
+        int | None, typer.Option(metavar="ID", help="Limit the token to this project. Recommended for CI.", min=1)
     ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="When it ends: 90d, or a moment such as 2026-12-31T00:00:00Z. Else never.")
+        str | None, typer.Option(help="When it expires: 90d, or a time such as 2026-12-31T00:00:00Z. Default: never.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add a token of your own, and print it; it is shown this once."""
+    """Add a token for yourself, and print it. It is shown only once."""
     optional = {"trigger": trigger, "project_id": project, "expires_at": parse_future_time(expires, "--expires")}
     given = {key: value for key, value in optional.items() if value is not None}
     made = request("POST", "/tokens", {"name": name, "scope": scope.value, **given})
     ends = "" if made["expires_at"] is None else f" It expires {format_time(made['expires_at'])}."
-    show(made, f"Token {made['id']} is added.{ends}\nToken, shown this once: {made['token']}", as_json=as_json)
+    show(made, f"Token {made['id']} added.{ends}\nToken (shown only once): {made['token']}", as_json=as_json)
 
 
 def revoke(
-    token_id: Annotated[int, typer.Argument(help="Its id; `loadbell tokens list` shows it.", min=1)],
+    token_id: Annotated[int, typer.Argument(help="The token's id; `loadbell tokens list` shows it.", min=1)],
 ) -> None:
-    """Take a token back: from now on it opens nothing."""
+    """Revoke a token. Requests with it are rejected from now on."""
     request("DELETE", f"/tokens/{token_id}")
-    print(f"Token {token_id} is revoked.")
+    print(f"Token {token_id} revoked.")
 
 
 def _end(token: dict[str, Any]) -> str:

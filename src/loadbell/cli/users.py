@@ -1,4 +1,4 @@
-"""``loadbell users``: everybody with an account, for the operator; run on the server, also while ``serve`` runs."""
+"""``loadbell users``: all accounts, for the operator. Runs on the server, even while ``serve`` runs."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Adds ``users`` with its own commands to the program."""
     group = typer.Typer(
-        help="People with an account: list them, reset a password. Run it on the server.", no_args_is_help=True
+        help="Manage user accounts: list them or reset a password. Run on the server.", no_args_is_help=True
     )
     group.command("list")(list_users)
     group.command()(reset_password)
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_users(as_json: AsJson = False) -> None:
-    """List everybody who can sign in here, by e-mail address."""
+    """List all users who can sign in, sorted by e-mail address."""
     from loadbell.domain.ids import rfc3339  # noqa: PLC0415 - server modules load only when their command runs
     from loadbell.store.users import list_users as stored_users  # noqa: PLC0415 - as above
 
@@ -34,17 +34,17 @@ def list_users(as_json: AsJson = False) -> None:
         for user in found
     ]
     rows = [(user.id, user.email, user.name, f"since {format_time(rfc3339(user.created_at))}") for user in found]
-    show_list(users, rows, as_json=as_json, empty="There are no users. Run: loadbell setup")
+    show_list(users, rows, as_json=as_json, empty="No users yet. Run: loadbell setup")
 
 
 def reset_password(
-    email: Annotated[str, typer.Argument(help="Whose password.")],
+    email: Annotated[str, typer.Argument(help="The user's e-mail address.")],
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the new password from stdin, one line.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Give somebody a new password, and print it. Signs that person out everywhere; API tokens stay as they are."""
+    """Reset a user's password, and print the new one. Signs the user out everywhere; API tokens keep working."""
     from loadbell.accounts.account import reset_password as reset  # noqa: PLC0415 - server modules load only here
     from loadbell.accounts.passwords import Passwords, check_password, make_password  # noqa: PLC0415 - as above
 
@@ -57,7 +57,7 @@ def reset_password(
 
     ended = run_with_database(work)
     answer = {"email": email, "sessions_ended": ended} | ({} if password_stdin else {"password": password})
-    items = [f"{email} has a new password, and was signed out everywhere. The person's API tokens go on working."]
+    items = [f"The password of {email} was reset, and the user was signed out everywhere. API tokens keep working."]
     if not password_stdin:
-        items += [f"  password  {password}", "Pass it on now: it is not shown again."]
+        items += [f"  password  {password}", "Pass it on now. It won't be shown again."]
     show(answer, "\n".join(items), as_json=as_json)

@@ -1,16 +1,16 @@
-"""Values that may be secret: given as a word, or in a file or on stdin, where no process list shows them."""
+"""Option values that may be secret: given directly, or read from a file or stdin, where no process list shows them."""
 
 import sys
 from pathlib import Path
 
-HOW = "@FILE reads it from a file and - from stdin, so that a secret is in no process list and no shell history."
-"""How such a value is given, for the help of an option."""
+HOW = "use @FILE to read a file or - to read stdin; this keeps secrets out of process lists and shell history."
+"""How to give such a value, for the help of an option."""
 
 
 def read_value(word: str) -> str:
-    """What ``word`` gives: ``@FILE`` the file's content, ``-`` or ``@-`` what stdin has, ``@@…`` ``@…``, else itself.
+    """The value of ``word``: ``@FILE`` reads the file, ``-`` or ``@-`` reads stdin, ``@@…`` gives ``@…``, else itself.
 
-    Line breaks at the end of a file or of stdin don't count.
+    Trailing line breaks of a file or stdin are removed.
 
     Raises:
         ValueError: the file can't be read; says why.
@@ -24,5 +24,5 @@ def read_value(word: str) -> str:
     except OSError as error:
         raise ValueError(error.strerror) from None
     except UnicodeDecodeError:
-        raise ValueError("it is not text") from None
+        raise ValueError("it isn't UTF-8 text") from None
     return read.rstrip("\r\n")

@@ -13,7 +13,7 @@ from loadbell.client.wrap import main
 
 
 class _Verbatim(TyperCommand):
-    """A command that gets its words as they were typed, ``--`` and ``--help`` included."""
+    """A command that gets its arguments as typed, ``--`` and ``--help`` included."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # Typer's own context is the only one that comes here
         ctx.args = list(args)
@@ -22,7 +22,7 @@ class _Verbatim(TyperCommand):
 
 def register(app: typer.Typer) -> None:
     """Adds ``wrap`` to the program."""
-    app.command("wrap", cls=_Verbatim, help="Run any load tool unchanged and report its run.")(_wrap)
+    app.command("wrap", cls=_Verbatim, help="Run any load tool, unchanged, and report its run.")(_wrap)
 
 
 def _wrap(context: typer.Context) -> None:

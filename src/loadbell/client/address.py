@@ -1,11 +1,11 @@
-"""What a user may write into ``LOADBELL_URL`` and ``LOADBELL_TOKEN``, in the one reading that every command uses."""
+"""Parses ``LOADBELL_URL`` and ``LOADBELL_TOKEN``, for all commands."""
 
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 _QUOTES = ('"', "'")
-_WANTED = "Write an address such as https://loadbell.example.org"
+_WANTED = "Write a URL such as https://loadbell.example.org"
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -36,20 +36,20 @@ def read_address(text: str) -> Address:
     if text.startswith(_QUOTES) or text.endswith(_QUOTES):
         raise ValueError("LOADBELL_URL begins or ends with a quotation mark. Remove the quotes")
     if not text.isprintable() or " " in text:
-        raise ValueError("LOADBELL_URL has white space or a control character in it. Remove it")
+        raise ValueError("LOADBELL_URL contains white space or a control character. Remove it")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise ValueError(f"LOADBELL_URL is not a URL. {_WANTED}, and an IPv6 address in [brackets]") from None
+        raise ValueError(f"LOADBELL_URL isn't a URL. {_WANTED}, and an IPv6 address in [brackets]") from None
     if parts.scheme not in _PORTS or not host or port == 0 or "@" in parts.netloc:
-        raise ValueError(f"LOADBELL_URL is not an address of a server. {_WANTED}")
+        raise ValueError(f"LOADBELL_URL isn't a server's URL. {_WANTED}")
     if parts.query or parts.fragment or not re.fullmatch(r"[!-~]*", parts.path):
-        raise ValueError(f"LOADBELL_URL has more in it than an address. {_WANTED}")
+        raise ValueError(f"LOADBELL_URL contains more than a server's URL. {_WANTED}")
     try:
         host.encode("idna")
     except UnicodeError:
-        raise ValueError(f"LOADBELL_URL names a host that can't be. {_WANTED}") from None
+        raise ValueError(f"LOADBELL_URL has an invalid host name. {_WANTED}") from None
     if ":" in host:
         host = host.replace("%25", "%")  # before the name of an interface (RFC 6874)
     return Address(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
@@ -65,5 +65,5 @@ def read_token(text: str) -> str:
     if token.startswith(_QUOTES) or token.endswith(_QUOTES):
         raise ValueError("LOADBELL_TOKEN begins or ends with a quotation mark. Remove the quotes")
     if not re.fullmatch(r"[!-~]*", token):
-        raise ValueError("LOADBELL_TOKEN is not a token. Copy it again, on one line")
+        raise ValueError("LOADBELL_TOKEN isn't a token. Copy it again, on one line")
     return token

@@ -23,11 +23,11 @@ _NONE: _Headers = {}
 
 
 class Refused(Exception):  # noqa: N818 - reads as what happened
-    """The server said no, or the address or token can't be used; the same call again would fare no better."""
+    """The server refused the request, or the URL or token can't be used. Retrying doesn't help."""
 
 
 class Unreachable(Exception):  # noqa: N818 - reads as what happened
-    """No usable answer came; the same call may be made again."""
+    """There was no usable response. The call may be retried."""
 
 
 class Server:
@@ -86,9 +86,9 @@ class Server:
         return _answer(status, raw)
 
     def lines(self, path: str, *, timeout: float) -> Iterator[dict[str, Any]]:
-        """The objects of a JSON Lines answer at ``path``, each as it comes. Errors and ``timeout`` as of :meth:`call`.
+        """The objects of a JSON Lines response at ``path``, as they arrive. Errors and ``timeout`` as for :meth:`call`.
 
-        An answer that breaks off or holds something else raises :class:`Unreachable` behind its last whole line.
+        A cut-off or malformed response raises :class:`Unreachable` after its last complete line.
         """
         with self._request("GET", path, b"", timeout, {"Accept": "application/jsonl"}) as response:
             if response.status != http.client.OK:
@@ -99,7 +99,7 @@ class Server:
                 except ValueError:
                     item = None
                 if not isinstance(item, dict) or not line.endswith(b"\n"):
-                    raise Unreachable("its answer broke off, or is no JSON lines")
+                    raise Unreachable("its response was cut off or isn't JSON Lines")
                 yield item
 
     @contextmanager
@@ -112,7 +112,7 @@ class Server:
             connection.request(method, self._prefix + path, content, {**self._headers, **headers})
             yield connection.getresponse()
         except TimeoutError:
-            raise Unreachable("it did not answer in time") from None
+            raise Unreachable("it didn't respond in time") from None
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise Unreachable(one_line(str(error) or type(error).__name__)) from None
         finally:
@@ -120,7 +120,7 @@ class Server:
 
 
 def one_line(text: str) -> str:
-    """``text`` made fit for one line on a terminal: printable characters only, and not too many."""
+    """``text`` as one terminal line: only printable characters, and limited in length."""
     return "".join(character if character.isprintable() else " " for character in text)[:_MAX_DETAIL_LENGTH].strip()
 
 
@@ -136,11 +136,11 @@ def _answer(status: int, raw: bytes) -> dict[str, Any]:
     detail = ""
     if isinstance(answer, dict):
         detail = one_line(str(answer.get("detail") or answer.get("title") or ""))
-    text = f"it answered {status}" + (f": {detail}" if detail else "")
+    text = f"HTTP {status}" + (f": {detail}" if detail else "")
     if status in _TRY_AGAIN:
         raise Unreachable(text)
     if status == http.client.UNAUTHORIZED:
-        raise Refused(f"LOADBELL_TOKEN was not accepted; {text}")
+        raise Refused(f"LOADBELL_TOKEN was rejected; {text}")
     if answer is None:
-        raise Refused(f"what stands at LOADBELL_URL is not loadbell; {text}")
+        raise Refused(f"there is no loadbell at LOADBELL_URL; {text}")
     raise Refused(text)

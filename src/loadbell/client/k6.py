@@ -1,10 +1,10 @@
-"""How unmodified k6 is told to report here: three variables, or a part of its config.json."""
+"""The k6 configuration that makes unmodified k6 report here: three variables, or a section of its config.json."""
 
 import json
 import shlex
 
 PLACEHOLDER = "YOUR_TOKEN"
-"""Stands where the token belongs, while it is not known."""
+"""Shown in place of the token if there is none."""
 
 
 def environment(url: str, token: str = PLACEHOLDER) -> dict[str, str]:
@@ -23,6 +23,6 @@ def exports(url: str, token: str = PLACEHOLDER) -> str:
 
 
 def config(url: str, token: str = PLACEHOLDER) -> str:
-    """What stands in k6's ``config.json`` instead of the variables."""
+    """The section for k6's ``config.json``, instead of the variables."""
     host = url.rstrip("/")
     return json.dumps({"collectors": {"cloud": {"host": host, "hostv6": host, "token": token}}}, indent=2)

@@ -58,17 +58,17 @@ class Limit:
         match = _FORM.fullmatch(text.strip()) if len(text) <= _MAX_EXPRESSION_LENGTH else None
         if match is None:
             raise ValueError(
-                f"{text[:_MAX_EXPRESSION_LENGTH]!r} is not of the form NAME OP NUMBER, such as 'failed_rate > 1%'"
+                f"{text[:_MAX_EXPRESSION_LENGTH]!r} isn't of the form NAME OP NUMBER, such as 'failed_rate > 1%'"
             )
         name, compare, number, unit = match.groups()
         if name not in OF_ANY_TOOL and _without_protocol(name) not in OF_REQUESTS:
             known = ", ".join((*OF_ANY_TOOL, *OF_REQUESTS))
-            raise ValueError(f"{name!r} is not a metric that is known here; known are {known}")
+            raise ValueError(f"{name!r} isn't a known metric; known metrics: {known}")
         limit = cls(name, compare, float(number), unit)
         if limit._factor() is None:
-            raise ValueError(f"{unit!r} is not a unit of {name}")
+            raise ValueError(f"{unit!r} isn't a unit of {name}")
         if name.endswith("_rate") and limit.bound > 1:
-            raise ValueError(f"{name} is a share from 0 to 1; write {float(number):g}% for that many percent")
+            raise ValueError(f"{name} is a share from 0 to 1; for percent, write {float(number):g}%")
         return limit
 
     @property

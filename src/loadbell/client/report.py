@@ -1,9 +1,8 @@
 """
-Tells the server of a run, beside the running tool and without ever holding it up.
+Reports a run to the server without ever delaying the running tool.
 
-One thread makes all calls: it creates the run, trying again for as long as the tool runs; sends heartbeats; and when
-the tool has ended it reports the end. From then on everything together may take a few seconds, no more, whatever the
-server does.
+One thread makes all calls: it creates the run, retrying as long as the tool runs; sends heartbeats; and reports the
+end. After the tool's end, everything together takes a few seconds at most, whatever the server does.
 """
 
 import threading
@@ -29,7 +28,7 @@ class Reporter:
         run: the run to create, as the API takes it.
         began: when the run began, by the clock of :func:`time.time` and by that of :func:`time.monotonic`.
         pace: how long things may take.
-        on_abort: called, from the thread, when the server says that somebody asked to abort the run.
+        on_abort: called, from the thread, when the server asks to abort the run.
         on_refusal: called, from the thread, with one line for the user when the server refuses the run.
     """
 
@@ -53,13 +52,13 @@ class Reporter:
         self._deadline = 0.0
         self._end: dict[str, Any] = {}
         self._run: dict[str, Any] | None = None
-        self._trouble = "it did not answer in time"
+        self._trouble = "it didn't respond in time"
         self._outcome: str | None = None  #: None while there is nothing to say for good
         self._thread = threading.Thread(target=self._work, name="loadbell-report", daemon=True)
         self._thread.start()
 
     def end(self, end: dict[str, Any]) -> str:
-        """Reports the end of the run; one line for the user on what became of it, or "" if it was told before."""
+        """Reports the end of the run. Returns one line for the user with the result, or "" if it was printed before."""
         self._end = end
         self._deadline = time.monotonic() + self._timeouts.end_s
         self._ended.set()
@@ -67,8 +66,8 @@ class Reporter:
         if self._outcome is not None:
             return self._outcome
         if self._run is None:
-            return f"this run was not reported, loadbell can't be reached: {self._trouble}"
-        return f"the end of this run was not reported, loadbell can't be reached: {self._trouble}; {self._url}"
+            return f"this run wasn't reported; loadbell can't be reached: {self._trouble}"
+        return f"this run's end wasn't reported; loadbell can't be reached: {self._trouble}; {self._url}"
 
     @property
     def _url(self) -> str:
@@ -80,9 +79,9 @@ class Reporter:
         except Refused as refusal:
             if self._run is None:
                 self._outcome = ""
-                self._on_refusal(f"this run is not reported: {refusal}")
+                self._on_refusal(f"this run isn't reported: {refusal}")
             else:
-                self._outcome = f"the end of this run was refused: {refusal}; {self._url}"
+                self._outcome = f"this run's end was refused: {refusal}; {self._url}"
         except Unreachable as trouble:
             self._trouble = str(trouble)
         except Exception as error:  # noqa: BLE001 - the tool must not suffer from a mistake of ours
@@ -95,7 +94,7 @@ class Reporter:
         run_id = run.get("id")
         if not isinstance(run_id, int):
             self._run = None
-            raise Refused("what stands at LOADBELL_URL is not loadbell")
+            raise Refused("there is no loadbell at LOADBELL_URL")
         while not self._ended.wait(self._timeouts.heartbeat_s):
             if self._is_abort_requested(server, run_id):
                 self._on_abort()
@@ -103,7 +102,7 @@ class Reporter:
         self._outcome = one_line(f"{run.get('status_text')}, result {run.get('result')}: {run.get('url')}")
 
     def _now(self) -> float:
-        """The present time by the clock as it stood at the start: a clock set meanwhile makes no span wrong."""
+        """The current time by the clock at the start: setting the clock meanwhile doesn't distort durations."""
         wall, monotonic = self._began
         return wall + time.monotonic() - monotonic
 
@@ -114,7 +113,7 @@ class Reporter:
             return False
 
     def _retry(self, call: Callable[[float], T]) -> T:
-        """What ``call`` gives, called again while the server can't be reached: as long as the tool runs, and a bit."""
+        """The result of ``call``, retried while the server is unreachable: while the tool runs, and a bit longer."""
         wait = _MIN_WAIT_S
         while True:
             was_over = self._ended.is_set()

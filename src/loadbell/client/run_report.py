@@ -1,7 +1,7 @@
 """
-What ``loadbell wrap`` tells of a run, at its start and at its end.
+What ``loadbell wrap`` reports about a run, at its start and at its end.
 
-Loaded beside the running tool, which need not wait for it. What we can't read does it no harm, either.
+Loaded while the tool already runs. Errors in reading the tool's files never affect the tool.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class RunReport:
         self._reporter = _report(options, self._command, _RUNNING, timeouts, child, began=began)
 
     def end(self, code: int) -> int:
-        """Tells how the command ended, with ``code`` or minus the signal that killed it; the exit code for that."""
+        """Reports the command's end, by exit code or minus the signal that killed it. Returns wrap's exit code."""
         child, began = self._child, self._began
         duration = round(child.ended - began[1], 3)
         exit_code = code if code >= 0 else _BY_SIGNAL - code
@@ -66,7 +66,7 @@ class RunReport:
 
 
 def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Timeouts) -> int:
-    """Tells of a command that could not be started; the exit code that a shell gives for it."""
+    """Reports a command that couldn't be started. Returns the exit code that a shell gives."""
     code = tools.NOT_FOUND if isinstance(error, FileNotFoundError) else tools.NOT_EXECUTABLE
     called = options.command[0]
     name = program_name(called)
@@ -74,14 +74,14 @@ def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Ti
     say(f"{shown}: {'command not found' if code == tools.NOT_FOUND else error.strerror}")
     command = Command(name or NAMELESS, tuple(options.command[1:]), options.environment)
     reporter = _report(options, command, _CREATED, timeouts, None, began=(time.time(), time.monotonic()))
-    note = f"{command.tool}: {'command not found' if code == tools.NOT_FOUND else 'could not be executed'}"
+    note = f"{command.tool}: {'command not found' if code == tools.NOT_FOUND else 'cannot be executed'}"
     end = ToolResult(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, note)
     _send_end(reporter, _apply_limits(end, [], {}) | {"metrics": {"exit_code": code}})
     return code
 
 
 def _suppress_errors(work: Callable[[], T], otherwise: T) -> T:
-    """What ``work`` gives, or ``otherwise``: the running tool must not suffer from what we can't read."""
+    """The result of ``work``, or ``otherwise`` if it raises: our errors must not affect the running tool."""
     try:
         return work()
     except Exception:  # noqa: BLE001 - whatever it is, it is ours and not the tool's
@@ -99,14 +99,14 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
 ) -> Reporter | None:
     environment = options.environment
     if child and _suppress_errors(lambda: _is_worker(command), otherwise=False):
-        say(f"a worker of {command.tool} only makes load for its master: wrap the master; this is not reported")
+        say(f"a {command.tool} worker only makes load for its master, so it isn't reported. Wrap the master instead")
         return None
     url, token = environment.get("LOADBELL_URL", "").strip(), environment.get("LOADBELL_TOKEN", "").strip()
     if not url or not token:
-        say(f"{'LOADBELL_TOKEN' if url else 'LOADBELL_URL'} is not set: this run is not reported")
+        say(f"{'LOADBELL_TOKEN' if url else 'LOADBELL_URL'} is not set: this run isn't reported")
         return None
     if child and not options.test and not command.is_named and command.tool in WITHOUT_SCRIPT:
-        say(f"no script names this test, so it is compared with no other run of {command.tool}; name it: --test NAME")
+        say(f"this {command.tool} test has no name, so its runs can't be compared. Name it with --test NAME")
     origin = detect_origin(environment, at_terminal=os.isatty(_STDIN) or os.isatty(STDERR))
     run: dict[str, Any] = {
         "name": (options.test or command.name)[:_MAX_NAME_LENGTH],
@@ -125,7 +125,7 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
 
 
 def _is_worker(command: Command) -> bool:
-    """Whether the command only makes load for another process, whose run it is."""
+    """Whether the command only makes load for a master process, which reports the run."""
     if command.tool == "locust":
         return LocustOptions(command).is_worker
     return command.tool == "jmeter-server" or (
@@ -150,7 +150,7 @@ def _read_result(child: Child, code: int, execution: Execution) -> ToolResult:
 
 
 def _apply_limits(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
-    """The end as the API takes it. The user's own limits add to the tool's verdict and never soften it."""
+    """The end as an API body. The user's own limits can only make the tool's verdict stricter."""
     status, result, notes = end.status, end.result, [end.note] if end.note else []
     thresholds = [threshold for limit in limits if (threshold := limit.judge(metrics)) is not None]
     unmeasured = [limit.expression for limit in limits if limit.name not in metrics]

@@ -20,7 +20,7 @@ NOT_EXECUTABLE, NOT_FOUND = 126, 127
 """The exit codes that a shell gives for a command which it could not start."""
 
 _BY_TIMEOUT, _NOT_RUN = 124, 125
-_LOST_UNKNOWN = "whether a worker was lost on the way is not known"
+_LOST_UNKNOWN = "unknown whether a worker was lost"
 _SCRIPT_BYTES = 1024 * 1024
 
 
@@ -60,11 +60,11 @@ def read_result(code: int, execution: Execution) -> ToolResult:
     """How a command that ended by itself, with exit code ``code``, ended its run."""
     command = execution.command
     if code in {NOT_EXECUTABLE, NOT_FOUND}:
-        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command could not be started")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command couldn't be started")
     if code == _BY_TIMEOUT and command.under_timeout:
         return ToolResult(TIMED_OUT, UNKNOWN, "exit code 124: stopped by timeout")
     if code == _NOT_RUN and (command.under_timeout or command.elsewhere):
-        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 125: the command could not be started")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 125: the command couldn't be started")
     if command.build and code != 0:
         return _failed_build(code, execution)
     if code == 0 and command.tool != "locust":
@@ -73,15 +73,15 @@ def read_result(code: int, execution: Execution) -> ToolResult:
 
 
 _UNSEEN = {
-    "k6": "exit code 0: no threshold was crossed, if there is any",
-    "artillery": "exit code 0: no ensure condition was broken, if there is any",
-    "gatling": "exit code 0: no assertion failed, if there is any",
-    "bzt": "exit code 0: no pass/fail criterion was missed, if there is any",
+    "k6": "exit code 0: no thresholds crossed, if any are defined",
+    "artillery": "exit code 0: no ensure conditions failed, if any are defined",
+    "gatling": "exit code 0: no assertions failed, if any are defined",
+    "bzt": "exit code 0: no pass/fail criteria failed, if any are defined",
 }
 
 _K6 = {
     97: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 97: the cloud run failed"),
-    98: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 98: the progress of the cloud run could not be read"),
+    98: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 98: the cloud run's progress couldn't be read"),
     99: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 99: thresholds were crossed"),
     100: ToolResult(TIMED_OUT, UNKNOWN, "exit code 100: setup timed out"),
     101: ToolResult(TIMED_OUT, UNKNOWN, "exit code 101: teardown timed out"),
@@ -89,7 +89,7 @@ _K6 = {
     103: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 103: stopped through k6's REST API"),
     104: ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 104: invalid configuration"),
     105: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 105: stopped by a signal"),
-    106: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 106: k6's REST API could not start"),
+    106: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 106: k6's REST API couldn't start"),
     107: ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 107: script exception"),
     108: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 108: the script called test.abort()"),
     109: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 109: k6 crashed"),
@@ -123,20 +123,20 @@ def _locust(code: int, execution: Execution) -> ToolResult:
     if str(code) == on_error:
         return _locust_with_errors(code, execution, options)
     if code == 1 and not execution.metrics:
-        return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is broken, or Locust could not begin")
+        return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is broken, or Locust couldn't start")
     if code == 2:  # noqa: PLR2004 - Locust's own code, named in the note
         return ToolResult(
             ABORTED_BY_SYSTEM, UNKNOWN, "exit code 2: wrong usage, or a listener in the locustfile raised"
         )
     if code < NOT_EXECUTABLE:
         return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: set by the locustfile")
-    return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: Locust could not begin, or was killed")
+    return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: Locust couldn't start or was killed")
 
 
 def _locust_without_errors(execution: Execution, options: LocustOptions) -> ToolResult:
     requests, failed = execution.metrics.get("requests"), execution.metrics.get("failed")
     if requests is None:
-        note = "exit code 0: how many requests were made is not known"
+        note = "exit code 0: the number of requests is unknown"
         hint = "" if options.csv_prefix or options.json_file else "; with --csv PREFIX among Locust's options it is"
         return ToolResult(FINISHED, UNKNOWN, note + hint)
     if not requests or failed:
@@ -160,7 +160,7 @@ def _locust_with_errors(code: int, execution: Execution, options: LocustOptions)
 def _explain_locust_doubt(execution: Execution, options: LocustOptions) -> ToolResult | None:
     """How a run ended that may not have begun, as there are no figures of it; None: it did run."""
     if options.missing_file:
-        return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile is not there")
+        return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile doesn't exist")
     results = [options.json_file] if options.json_file else []
     results += [f"{options.csv_prefix}_stats.csv"] if options.csv_prefix else []
     if results and not execution.command.elsewhere:
@@ -171,7 +171,7 @@ def _explain_locust_doubt(execution: Execution, options: LocustOptions) -> ToolR
     if options.run_time_s is None:
         return ToolResult(ABORTED_BY_SYSTEM, FAILED, "exit code 1: requests failed, or the locustfile is broken")
     if execution.duration_s < options.run_time_s:
-        why = "before its run time was over: the locustfile is broken, or it ended the test early"
+        why = "before the end of its run time: the locustfile is broken or ended the test early"
         return ToolResult(SCRIPT_ERROR, UNKNOWN, f"exit code 1 {why}")
     return None
 
@@ -180,7 +180,7 @@ def _artillery(code: int, execution: Execution) -> ToolResult:
     command = execution.command
     values = {
         7: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 7: Artillery Cloud refused the key"),
-        21: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 21: expectations were not met"),
+        21: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 21: expectations weren't met"),
         130: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 130: stopped by SIGINT"),
         143: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 143: stopped by SIGTERM"),
     }
@@ -188,13 +188,11 @@ def _artillery(code: int, execution: Execution) -> ToolResult:
         return values.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
     report = command.option("--output", "-o")
     if execution.has_written(report):
-        return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition did not hold")
+        return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1: an ensure condition failed")
     if command.elsewhere:
-        return ToolResult(
-            ABORTED_BY_SYSTEM, FAILED, "exit code 1: an ensure condition did not hold, or the script is broken"
-        )
+        return ToolResult(ABORTED_BY_SYSTEM, FAILED, "exit code 1: an ensure condition failed, or the script is broken")
     if not report and _has_criteria(command):
-        return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1 of a script with ensure conditions: one did not hold")
+        return ToolResult(FAILED_THRESHOLD, FAILED, "exit code 1 of a script with ensure conditions: one failed")
     return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the script is missing or broken")
 
 
@@ -216,7 +214,7 @@ def _has_criteria(command: Command) -> bool:
 
 def _gatling(code: int, _: Execution) -> ToolResult:
     values = {
-        1: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: invalid arguments, or Gatling could not run"),
+        1: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: invalid arguments, or Gatling couldn't run"),
         2: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 2: assertions failed"),
     }
     return values.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
@@ -233,7 +231,7 @@ def _failed_build(code: int, execution: Execution) -> ToolResult:
         return ToolResult(
             FAILED_THRESHOLD, FAILED, f"exit code {code} after Gatling wrote its results: assertions failed"
         )
-    note = f"exit code {code}: assertions failed, or the build did before"
+    note = f"exit code {code}: assertions failed, or the build failed earlier"
     return ToolResult(ABORTED_BY_SYSTEM, FAILED, note)
 
 
@@ -259,7 +257,7 @@ def _taurus(code: int, _: Execution) -> ToolResult:
 
 def _other_tool(code: int, execution: Execution) -> ToolResult:
     if code in _NEVER_BEGAN.get(execution.command.tool, ()):
-        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: it was called wrongly, or could not begin")
+        return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: wrong usage, or it couldn't start")
     return ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")
 
 

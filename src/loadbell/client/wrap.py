@@ -1,8 +1,8 @@
 """
 ``loadbell wrap``: runs any load tool unchanged and reports its run. ``docs/wrap.md`` is the user's page.
 
-Exit code, output and timing stay the tool's. The tool starts before anything is sent; what can't be sent costs one
-line on stderr and, after the tool's end, a few seconds at most.
+Exit code, output and timing stay the tool's. The tool starts before anything is sent. If reporting fails, that costs
+one line on stderr and, after the tool's end, a few seconds at most.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from loadbell.client.timeouts import Timeouts
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str], timeouts: Timeouts | None = None) -> int:
-    """Runs the command that ``arguments`` name after ``--`` and reports its run; the command's exit code.
+    """Runs the command after ``--`` in ``arguments`` and reports its run. Returns the command's exit code.
 
     Must be called in the main thread: it takes over the signals of the process.
 
@@ -46,19 +46,17 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="loadbell wrap",
         usage="loadbell wrap [--test NAME] [--project ID] [--trigger T] [--fail-if EXPR]... -- CMD ...",
-        description="Run any load tool unchanged and report its run. Exits with the exit code of CMD; "
-        "128+N if signal N ended it, 127 if it was not found, 126 if it can't be executed.",
-        epilog="Reports to LOADBELL_URL with LOADBELL_TOKEN. If that can't be done, CMD runs all the same.",
+        description="Run any load tool, unchanged, and report its run. Exits with CMD's exit code; "
+        "128+N if signal N ended it, 127 if it wasn't found, 126 if it can't be executed.",
+        epilog="Reports to LOADBELL_URL with LOADBELL_TOKEN. If that fails, CMD still runs.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--test", metavar="NAME", type=_name, help="name of the test (default: the tool and its script)"
-    )
-    parser.add_argument("--project", metavar="ID", type=int, help="project to report to (default: the token's)")
+    parser.add_argument("--test", metavar="NAME", type=_name, help="the test's name (default: the tool and its script)")
+    parser.add_argument("--project", metavar="ID", type=int, help="the project to report to (default: the token's)")
     parser.add_argument(
         "--trigger",
         choices=("manual", "scheduled", "ci", "unknown"),
-        help="what set the run off (default: read from the CI system's variables)",
+        help="what started the run (default: read from the CI system's variables)",
     )
     parser.add_argument(
         "--fail-if",
@@ -67,14 +65,14 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         type=_limit,
         action="append",
         default=[],
-        help="a limit NAME OP NUMBER, such as 'failed_rate > 1%%' or 'duration_s > 10m'; may be repeated",
+        help="a limit NAME OP NUMBER, such as 'failed_rate > 1%%' or 'duration_s > 10m'; can be repeated",
     )
     options, unknown = parser.parse_known_args(own)
     if unknown and separator:  # named no further than to its "=": what follows may be a secret
         name = unknown[0].partition("=")[0]
-        parser.error(f"unknown option {name}" if name.startswith("--") else "only options may stand before the --")
+        parser.error(f"unknown option {name}" if name.startswith("--") else "only options are allowed before --")
     if not separator or not command:
-        parser.error("name the command after --, such as: loadbell wrap -- k6 run script.js")
+        parser.error("put the command after --, for example: loadbell wrap -- k6 run script.js")
     options.command = command
     return options
 
@@ -101,11 +99,11 @@ def _limit(text: str) -> Limit:
 
 
 def _fill_standard_streams() -> None:
-    """Keeps our own files off the numbers 0, 1 and 2 if any of these is closed; the tool still finds it closed."""
+    """Keeps our own files off descriptors 0, 1 and 2 if any of these is closed; the tool still finds it closed."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(descriptor)
 
 
 def _warn_survivors(names: str) -> None:
-    say(f"could not be stopped and still runs: {names}")
+    say(f"couldn't be stopped, still running: {names}")

@@ -1,4 +1,4 @@
-"""Channels: where an organization wants to be told, and of what."""
+"""Channels: where an organization is notified, and about what."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -41,7 +41,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Channel:
-    """One place to tell, as it stands. ``settings`` are the kind's own, in clear: they never leave the server whole."""
+    """A notification channel. ``settings`` depend on its kind; they never leave the server unmasked."""
 
     id: int
     organization_id: int
@@ -103,7 +103,7 @@ def rotate_secrets(
     signing_secrets = live_secrets(former, now)
     if len(signing_secrets) >= MAX_SECRETS:
         raise Conflict(
-            f"The channel has {MAX_SECRETS} live signing secrets, and there can't be more. "
-            'Wait until one has expired, or rotate with "overlap": "0s", which ends all former ones at once.'
+            f"The channel has {MAX_SECRETS} active signing secrets, the maximum. "
+            'Wait until one expires, or rotate with "overlap": "0s", which expires all old ones at once.'
         )
     return (SigningSecret(fresh), *signing_secrets)

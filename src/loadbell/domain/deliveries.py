@@ -110,7 +110,7 @@ _QUOTE = re.compile(r':? ?"[^"]*"')
 
 
 def without_quotes(message: str) -> str:
-    """An outcome's message without what it repeats of the receiver's answer, for those who may not see that."""
+    """An outcome's message without quotes of the receiver's response, for users who may not see that."""
     return _QUOTE.sub("", message)
 
 
@@ -130,7 +130,7 @@ class Exchange:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try, as it stands in the log. ``duration`` is a span in microseconds."""
+    """One attempt, as logged. ``duration`` is in microseconds."""
 
     number: int
     cause: Cause
@@ -143,7 +143,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One event on its way to one channel, as it stands."""
+    """One event on its way to one channel."""
 
     id: UUID
     organization_id: int

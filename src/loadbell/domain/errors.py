@@ -21,14 +21,14 @@ from loadbell.domain.ids import Micros
 
 @dataclass(frozen=True)
 class FieldError:
-    """One field that is wrong: its dotted path in the request, and what is wrong in words."""
+    """An invalid field: its dotted path in the request, and the error."""
 
     field: str
     message: str
 
 
 class Refused(Exception):  # noqa: N818 - the tree reads as what happened, not as what kind of class it is
-    """A use case was refused. ``str()`` is the sentence a person reads: what happened, then what to do."""
+    """A use case was refused. ``str()`` is the message for people: what happened, then what to do."""
 
 
 class Invalid(Refused):
@@ -40,19 +40,19 @@ class Invalid(Refused):
 
 
 class NotFound(Refused):
-    """There is no such thing, or the asker may not see it: both read the same on purpose."""
+    """The thing doesn't exist, or the user may not see it: deliberately the same message."""
 
 
 class Forbidden(Refused):
-    """The asker may see the thing but not do this to it."""
+    """The user may see the thing but not do this."""
 
 
 class Unauthenticated(Refused):
-    """The asker gave no credential, or one that is unknown, revoked or expired."""
+    """The credential is missing, unknown, revoked or expired."""
 
 
 class RateLimited(Refused):
-    """The asker has tried too often; ``wait`` microseconds from now it may try again."""
+    """Too many attempts; the next one is allowed in ``wait`` microseconds."""
 
     def __init__(self, message: str, wait: Micros) -> None:
         self.wait = wait
@@ -60,17 +60,17 @@ class RateLimited(Refused):
 
 
 class Conflict(Refused):
-    """The request clashes with the state of things; asking again unchanged won't help."""
+    """The request conflicts with the current state; repeating it unchanged won't help."""
 
 
 class IllegalMove(Conflict):
-    """The run or delivery can't move there from its present status."""
+    """The run or delivery can't change to that status from its current one."""
 
 
 class Unavailable(Refused):
-    """The database could not be reached or written, and nothing was changed.
+    """The database couldn't be reached or written, and nothing was changed.
 
-    ``for_operator`` says it to whoever runs the server, who may know where files are; None: there is no more to say.
+    ``for_operator`` is the message for the server's operator, which may name files; None: the same as for users.
     """
 
     def __init__(self, message: str, for_operator: str | None = None) -> None:

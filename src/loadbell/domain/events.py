@@ -61,7 +61,7 @@ def test_hook_payload() -> bytes:
 
 
 def channel_paused_payload(*, organization_id: int, channel_id: int, name: str, reason: str) -> bytes:
-    """The body that tells a WebHook of another channel's pause."""
+    """The WebHook body for another channel's pause."""
     return msgspec.json.encode(
         {
             "organization_id": organization_id,

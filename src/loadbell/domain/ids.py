@@ -16,10 +16,10 @@ Micros = int
 """An instant (microseconds since the epoch, UTC) or a span (microseconds), as the name of the value says."""
 
 Clock = Callable[[], Micros]
-"""Tells the present instant. Passed in everywhere, so that tests own time."""
+"""Returns the current time. Passed in everywhere, so that tests control time."""
 
 Entropy = Callable[[int], bytes]
-"""Gives so many random bytes. Passed in everywhere, so that tests own chance."""
+"""Returns so many random bytes. Passed in everywhere, so that tests control randomness."""
 
 SECOND: Micros = 1_000_000
 

@@ -1,8 +1,8 @@
 """
-Notices: what people are told of an event, before any channel puts it into its own form.
+Notices: the content of a message about an event, before a channel formats it.
 
-A notice is made in the transaction of the report and frozen beside the payload, so that a message that is sent hours
-later, or again, says what was true then. What is not known is left out, never guessed.
+A notice is created in the transaction of the report and stored with the payload, so that a message sent hours later, or
+again, says what was true then. Unknown values are left out, never guessed.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ MAX_METRICS = 10
 
 
 class Tone(StrEnum):
-    """How a notice is to be taken; channels choose colour and symbol by it."""
+    """How good or bad the news is; channels choose color and symbol by it."""
 
     NEWS = "news"  #: something happened that is neither good nor bad
     GOOD = "good"  #: proven: passed
@@ -34,7 +34,7 @@ class Tone(StrEnum):
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing that is known, as label and value for a person."""
+    """A label and its value, as text for people."""
 
     label: str
     value: str
@@ -42,9 +42,9 @@ class Fact:
 
 @dataclass(frozen=True)
 class Notice:
-    """What people are told of one event. Every text but labels and headline may hold anything: it comes from outside.
+    """The message about one event. All texts except labels and headline come from outside and may contain anything.
 
-    A link whose URL begins with ``/`` leads to this server's own pages; it is completed when the message is sent.
+    A link whose URL begins with ``/`` leads to this server's pages; it is completed when the message is sent.
     """
 
     headline: str  #: what happened: "Load test failed"
@@ -58,7 +58,7 @@ class Notice:
     links: tuple[Link, ...] = ()  #: the first one leads to the run
 
     def late_by(self, now: Micros) -> str | None:
-        """How late a message sent ``now`` is, as it says so itself ("delayed 2 h"); None when it is in time."""
+        """How late a message sent ``now`` is ("delayed 2 h"); None if it is in time."""
         return None if now - self.occurred_at <= LATE_AFTER else f"delayed {format_span(now - self.occurred_at)}"
 
 
@@ -72,17 +72,17 @@ def decode_notice(stored: str) -> Notice:
     return msgspec.json.decode(stored, type=Notice)
 
 
-def run_notice(  # noqa: PLR0913 - what happened, in whose words, and beside what
+def run_notice(  # noqa: PLR0913 - the event, its user and the run to compare with
     run: Run, name: EventName, *, project: str, who: str, now: Micros, earlier: Run | None = None
 ) -> Notice:
-    """What is told of ``run``: ``name`` happened to it at ``now``.
+    """The notice for event ``name`` of ``run`` at ``now``.
 
-    ``who`` is the user on whose behalf it ran, ``earlier`` the run of the same test that it is compared with.
+    ``who`` is the user who reported it, ``earlier`` the run of the same test to compare it with.
     """
     headline, tone = ("Load test started", Tone.NEWS) if name is EventName.STARTED else _end(run)
-    facts = [Fact("Project", project), Fact("Reported by", f"{who}, with {run.tool or run.source.value}")]
+    facts = [Fact("Project", project), Fact("Reported by", f"{who} ({run.tool or run.source.label})")]
     if run.trigger.value != "unknown":
-        facts.append(Fact("Trigger", run.trigger.value))
+        facts.append(Fact("Trigger", "CI" if run.trigger.value == "ci" else run.trigger.value))
     if run.started_at is not None:
         facts.append(Fact("Started", format_instant(run.started_at)))
     if name is EventName.FINISHED:
@@ -102,54 +102,54 @@ def run_notice(  # noqa: PLR0913 - what happened, in whose words, and beside wha
         facts=tuple(facts),
         thresholds=run.thresholds,
         metrics=_metrics(run, earlier),
-        links=(Link("Open the run", f"/runs/{run.id}"), *run.links),
+        links=(Link("Open run", f"/runs/{run.id}"), *run.links),
     )
 
 
 def describe_threshold(threshold: Threshold) -> str | None:
-    """The value that the threshold was judged by, with its unit; None: it is not known."""
+    """The threshold's value with its unit; None if unknown."""
     if threshold.value is None:
         return None
     return format_milliseconds(threshold.value) if threshold.unit == "ms" else format_number(threshold.value)
 
 
 def test_hook_notice(*, organization: str, who: str, now: Micros) -> Notice:
-    """What the Test Hook of a channel tells."""
+    """The notice that a channel's Test Hook sends."""
     return Notice(
         headline="Test Hook",
-        subject="This channel can be reached",
+        subject="This channel works",
         tone=Tone.NEWS,
         occurred_at=now,
-        why="You will be told here when a load test starts and when it ends.",
-        facts=(Fact("Organization", organization), Fact("Pressed by", who)),
+        why="loadbell will post here when a load test starts or ends.",
+        facts=(Fact("Organization", organization), Fact("Sent by", who)),
     )
 
 
 def pause_notice(*, channel_id: int, channel: str, title: str, reason: str, now: Micros) -> Notice:
-    """What the other channels of an organization are told when ``channel`` (of the kind ``title``) was paused."""
+    """The notice for an organization's other channels that ``channel`` (of the kind ``title``) was paused."""
     return Notice(
         headline="Channel paused",
         subject=channel,
         tone=Tone.BAD,
         occurred_at=now,
-        why=f"{reason} What happens meanwhile is kept: resume the channel to have it delivered.",
+        why=f"{reason} Notifications are queued. Resume the channel to send them.",
         facts=(Fact("Kind", title),),
-        links=(Link("Open the channel", f"/channels/{channel_id}"),),
+        links=(Link("Open channel", f"/channels/{channel_id}"),),
     )
 
 
 def minimal_notice(name: EventName, now: Micros) -> Notice:
-    """What can be said of an event that was stored before notices were."""
+    """The notice for an event stored by a version without notices."""
     return Notice(headline=name.value, subject="", tone=Tone.NEWS, occurred_at=now)
 
 
 def format_instant(instant: Micros) -> str:
-    """``instant`` as people read it: "2026-11-23 18:04:05 UTC"."""
+    """``instant`` as text: "2026-11-23 18:04:05 UTC"."""
     return to_datetime(instant).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def format_span(length: Micros) -> str:
-    """``length`` as people say it, in its two largest units: "850 ms", "12 s", "3 min 20 s", "2 h", "1 d 4 h"."""
+    """``length`` in its two largest units: "850 ms", "12 s", "3 min 20 s", "2 h", "1 d 4 h"."""
     if length < SECOND:
         return f"{max(length, 0) // 1000} ms"
     seconds = length // SECOND
@@ -185,9 +185,9 @@ def _end(run: Run) -> tuple[str, Tone]:
 def _why(run: Run) -> str | None:
     reasons = []
     if run.corrected:
-        reasons.append("This corrects an earlier message, which was sent when its reports had stopped.")
+        reasons.append("This corrects an earlier message, sent after reports had stopped.")
     elif run.ended_by is EndedBy.WATCHDOG and run.watchdog is not None:
-        reasons.append(f"Nothing was heard of it for {format_span(run.watchdog)}.")
+        reasons.append(f"No reports received for {format_span(run.watchdog)}.")
     if crossed := _describe_crossed(run.thresholds):
         reasons.append(crossed)
     if run.note:
@@ -208,4 +208,4 @@ def _describe_crossed(thresholds: Sequence[Threshold]) -> str | None:
     crossed = sum(not threshold.ok for threshold in thresholds)
     if not crossed:
         return None
-    return f"{crossed} of {len(thresholds)} thresholds failed." if len(thresholds) > 1 else "Its threshold failed."
+    return f"{crossed} of {len(thresholds)} thresholds failed."

@@ -1,4 +1,4 @@
-"""Organizations, projects, users, roles and tokens: who may see and do what. The policy stands here, once."""
+"""Organizations, projects, users, roles and tokens, and the one policy of who may see and do what."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -25,7 +25,7 @@ class Scope(StrEnum):
 
 
 class Action(Enum):
-    """Everything that can be asked for. ``ROLES`` and ``SCOPES`` say who may."""
+    """All actions. ``ROLES`` and ``SCOPES`` define who may do them."""
 
     REPORT_RUNS = "report runs"
     READ_RUNS = "read runs"
@@ -141,16 +141,16 @@ class Principal:
         """
         if self.scope not in SCOPES[action]:
             wanted = " or ".join(sorted(scope.value for scope in SCOPES[action]))
-            raise Forbidden(f"A token of scope {self.scope.value} may not {action.value}. Use one of scope {wanted}.")
+            raise Forbidden(f"A token of scope {self.scope.value} can't {action.value}. Use one of scope {wanted}.")
         if not self._role_allows(action):
             if self.project_token:
                 raise Forbidden(
-                    f"A token of one project may not {action.value}. Use one of the whole organization, made by its "
-                    "owner or an admin."
+                    f"A token of one project can't {action.value}. Use a token for the whole organization, created by "
+                    "its owner or an admin."
                 )
             who = "An admin" if self.role is Role.ADMIN else "A member"
             whom = "the owner or an admin" if Role.ADMIN in ROLES[action] else "the owner"
-            raise Forbidden(f"{who} may not {action.value}. Ask {whom} of the organization.")
+            raise Forbidden(f"{who} can't {action.value}. Ask {whom} of the organization.")
 
     def require_organization(self, organization_id: int) -> None:
         """Does nothing if the organization is this principal's.
@@ -229,7 +229,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Invitation:
-    """Somebody who may become a member, by a link. ``project_ids`` count for the role member."""
+    """An invitation to become a member by a link. ``project_ids`` apply to the role member."""
 
     id: int
     organization_id: int
@@ -243,7 +243,7 @@ class Invitation:
 
 @dataclass(frozen=True)
 class Token:
-    """An API token as it stands: one user in one organization. What it is made of is shown once and not kept."""
+    """An API token of one user in one organization. Its secret is shown once and not stored."""
 
     id: int
     organization_id: int

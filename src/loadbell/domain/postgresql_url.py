@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 SYSTEM_CERTIFICATES = "system"
-"""The value of ``sslrootcert`` that stands for the system's own certificates."""
+"""The value of ``sslrootcert`` for the system's certificates."""
 
 FILES = ("passfile", "sslrootcert", "sslcert", "sslkey", "sslcrl")
 """Parameters that name a file."""
@@ -86,11 +86,11 @@ def parse_postgresql_url(text: str) -> PostgresUrl:
     if "host" in values:
         hosts = tuple(values.pop("host").split(","))
     if not all(hosts):
-        raise ValueError("a host in it is empty. Write all of them, joined by commas")
+        raise ValueError("a host is empty. Write all hosts, separated by commas")
     if "port" in values:
         ports = tuple(map(_port, values.pop("port").split(",")))
     if len(ports) > 1 and len(ports) != len(hosts):
-        raise ValueError("it has another number of ports than of hosts. Write one port, or one for each host")
+        raise ValueError("the numbers of ports and hosts differ. Write one port, or one per host")
     if not values.get("dbname"):
         raise ValueError("it names no database. Write postgresql://user:password@host:port/database")
     _check(values)
@@ -105,7 +105,7 @@ def _hosts(authority: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     if len(items) < len(matches) or not all(host for host, _ in items):
         if len(items) == len(matches) == 1:  # ":5433": a port of the host that is not said
             return (), (_port(items[0][1]),)
-        raise ValueError("a host or port in it is not valid. Write host:port, and an IPv6 address in [brackets]")
+        raise ValueError("a host or port isn't valid. Write host:port, and an IPv6 address in [brackets]")
     ports = [port for _, port in items]
     return tuple(_decode(host) for host, _ in items), tuple(map(_port, ports)) if any(ports) else ()
 
@@ -114,7 +114,7 @@ def _port(text: str) -> int:
     if not text:
         return 5432
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 < int(text) <= _MAX_PORT:
-        raise ValueError(f"a port in it is not a number from 1 to {_MAX_PORT:,}")
+        raise ValueError(f"a port isn't a number from 1 to {_MAX_PORT:,}")
     return int(text)
 
 
@@ -124,17 +124,17 @@ def _query(text: str) -> dict[str, str]:
     for part in text.split("&") if text else ():
         name, equals, value = part.partition("=")
         if not equals or "=" in value:
-            raise ValueError("behind the ? stand name=value, joined by &. In a value write & = % as %26 %3D %25")
+            raise ValueError("after the ?, write name=value pairs, joined by &. In a value write & = % as %26 %3D %25")
         name, value = _decode(name), _decode(value)
         if (name, value) == ("ssl", "true"):  # as libpq takes it, for those who come from JDBC
             name, value = "sslmode", "require"
         if name in _REFUSED:
-            raise ValueError(f"loadbell can't do what {name} asks for. Remove it")
+            raise ValueError(f"loadbell doesn't support {name}. Remove it")
         if name not in _ANY and name not in _ONE_OF:
-            shown = f"{name!r} is" if re.fullmatch(r"[A-Za-z_]{1,30}", name) else "a name behind the ? is"
+            shown = f"{name!r} is" if re.fullmatch(r"[A-Za-z_]{1,30}", name) else "a name after the ? is"
             raise ValueError(
                 f"{shown} not a parameter of PostgreSQL connections. Remove it; "
-                "a setting of the session goes into options, as options=-c%20name%3Dvalue"
+                "write session settings as options=-c%20name%3Dvalue"
             )
         if value:
             given[name] = value
@@ -144,22 +144,22 @@ def _query(text: str) -> dict[str, str]:
 def _check(values: Mapping[str, str]) -> None:
     for name, value in values.items():
         if name in _ONE_OF and value not in _ONE_OF[name]:
-            raise ValueError(f"{name} may only be {' or '.join(_ONE_OF[name])} with loadbell")
+            raise ValueError(f"{name} must be {' or '.join(_ONE_OF[name])}")
     seconds = values.get("connect_timeout", "1")
     if not re.fullmatch(r"[0-9]{1,3}", seconds) or not 0 < int(seconds) <= _MAX_CONNECT_TIMEOUT_S:
         raise ValueError(f"connect_timeout is not a whole number of seconds from 1 to {_MAX_CONNECT_TIMEOUT_S}")
     if values.get("sslrootcert") == SYSTEM_CERTIFICATES and values.get("sslmode", "verify-full") != "verify-full":
-        raise ValueError("sslrootcert=system needs sslmode=verify-full")
+        raise ValueError("sslrootcert=system requires sslmode=verify-full")
     if values.get("sslnegotiation") == "direct" and values.get("sslmode", "") not in _ONE_OF["sslmode"][3:]:
-        raise ValueError("sslnegotiation=direct needs sslmode=require, verify-ca or verify-full")
+        raise ValueError("sslnegotiation=direct requires sslmode=require, verify-ca or verify-full")
     if "sslkey" in values and "sslcert" not in values:
-        raise ValueError("sslkey needs sslcert, the certificate of the key")
+        raise ValueError("sslkey requires sslcert, the key's certificate")
 
 
 def _decode(text: str) -> str:
     if re.search(r"%(?![0-9A-Fa-f]{2})|%0[0-9A-Fa-f]|%1[0-9A-Fa-f]|%7[Ff]", text):
-        raise ValueError("a % in it is not followed by two digits of a printable character. Write % as %25")
+        raise ValueError("a % isn't followed by the two hex digits of a printable character. Write % as %25")
     try:
         return unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise ValueError("what is percent-encoded in it is not UTF-8") from None
+        raise ValueError("a percent-encoded part isn't UTF-8") from None

@@ -50,7 +50,7 @@ def _rate(per_minute: int) -> TokenBucket:
 
 
 def quota_error(name: QuotaName, most: int) -> str:
-    """What somebody reads who asks for one more than the quota."""
+    """The message when a quota is reached."""
     return (
         f"The organization has reached its quota of {name} ({most:,}). {_ADVICE[name]}, or ask the operator of this "
         f"server to raise LOADBELL_MAX_{name.upper()}."
@@ -58,8 +58,8 @@ def quota_error(name: QuotaName, most: int) -> str:
 
 
 def organization_quota_error(most: int) -> str:
-    """What somebody reads who asks for one more organization than the quota."""
+    """The message when a user's quota of organizations is reached."""
     return (
-        f"You own as many organizations as one person may ({most:,}). Delete one, or ask the operator of this server "
+        f"You have reached the quota of organizations per user ({most:,}). Delete one, or ask this server's operator "
         "to raise LOADBELL_MAX_ORGANIZATIONS."
     )

@@ -31,10 +31,10 @@ def parse_duration(text: str) -> Micros:
     """
     match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d)", text.strip(), re.ASCII)
     if match is None:
-        raise ValueError(f"{text!r} is not a duration such as 500ms, 5s, 2m, 10h or 7d")
+        raise ValueError(f"{text!r} isn't a duration such as 500ms, 5s, 2m, 10h or 7d")
     span = round(float(match[1]) * _UNITS[match[2]])
     if span > MAX_DURATION:
-        raise ValueError(f"{text!r} is longer than a hundred years")
+        raise ValueError(f"{text!r} is longer than 100 years")
     return span
 
 

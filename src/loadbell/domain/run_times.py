@@ -15,7 +15,7 @@ MAX_CLOCK_SKEW: Micros = 60 * SECOND
 """How far a source's clock may be ahead of ours."""
 
 MAX_DURATION: Micros = 31 * 86_400 * SECOND
-"""How long a run may take, and how long ago it may have begun when it is first told of."""
+"""How long a run may take, and how long ago it may have begun when it is first reported."""
 
 
 def resolve_start(reported: Micros, *, sent_at: Micros | None, now: Micros) -> Micros:
@@ -64,7 +64,7 @@ def resolve_times_of_new_run(
 
 
 def resolve_times_of_move(move: RunMove, run: Run) -> RunMove:
-    """The move of ``run`` at the time of which it tells; it may have been reported later."""
+    """The move of ``run`` at the time it happened, which may be before it was reported."""
     if move.status is RunStatus.RUNNING and run.started_at is not None:
         return replace(move, at=run.started_at)
     return replace(move, at=run.ended_at) if move.status.is_final and run.ended_at is not None else move

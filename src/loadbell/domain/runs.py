@@ -52,7 +52,7 @@ class RunStatus(IntEnum):
 
 
 class Result(StrEnum):
-    """What the run proved. Unknown unless somebody who knows said otherwise: no green tick without proof."""
+    """What the run proved. Unknown unless proven otherwise: no green tick without proof."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -69,28 +69,27 @@ class Source(StrEnum):
 
     @property
     def label(self) -> str:
-        """The source as people write it."""
+        """The source's name for people."""
         return {Source.K6: "k6", Source.WRAP: "wrap", Source.LOCUST: "Locust", Source.REST: "REST"}[self]
 
     @property
     def abort_effect(self) -> str:
-        """What Abort does to a run of this source that sends signs of life, in a sentence."""
+        """What Abort does to a run of this source that reports heartbeats."""
         return {
-            Source.K6: "k6 hears of it with its next report, within seconds, and ends the test.",
-            Source.WRAP: "wrap hears of it with its next sign of life, within seconds, and interrupts the tool "
-            "as Ctrl-C does.",
-            Source.LOCUST: "Locust hears of it with its next sign of life, within seconds, and stops the users.",
-            Source.REST: "Whoever reports this run is told with the next heartbeat.",
+            Source.K6: "k6 stops within seconds, at its next report.",
+            Source.WRAP: "wrap interrupts the load tool within seconds, like Ctrl-C.",
+            Source.LOCUST: "Locust stops its users within seconds.",
+            Source.REST: "The reporting program is asked to stop at its next heartbeat.",
         }[self]
 
     @property
     def reports_regularly(self) -> bool:
-        """Whether silence of this source means that it is gone."""
+        """Whether missing reports mean that the source is gone."""
         return self is not Source.REST
 
 
 class Trigger(StrEnum):
-    """What set the run off, as its source reported it."""
+    """What started the run, as its source reported it."""
 
     MANUAL = "manual"
     SCHEDULED = "scheduled"
@@ -130,7 +129,7 @@ FAILURES = frozenset(
 """The ends that are failures whatever the result."""
 
 INITIAL = frozenset({RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING, RunStatus.RUNNING}) | FINAL
-"""The statuses that a run may be created with; a final one tells of a run afterwards."""
+"""The statuses that a run may be created with; a final one reports a run after its end."""
 
 _TEXTS = {
     RunStatus.CREATED: "Created",
@@ -240,7 +239,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a test, as it stands. Spans and instants are microseconds."""
+    """One execution of a test. Durations and times are in microseconds."""
 
     id: int
     organization_id: int

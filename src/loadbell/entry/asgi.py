@@ -152,9 +152,9 @@ def handle_http_error(request: AnyRequest, error: HTTPException) -> Response[byt
         detail = f"{request.method} is not possible here. Possible: {allow}."
         return problem(METHOD_NOT_ALLOWED, detail, headers={"Allow": allow})
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return refuse(NotFound("There is nothing at this address."))
+        return refuse(NotFound("This URL doesn't exist."))
     if error.status_code < INTERNAL.status:
-        return refuse(MalformedBody("The request can't be understood."))
+        return refuse(MalformedBody("The request is malformed."))
     return handle_failure(request, error)
 
 

@@ -66,7 +66,7 @@ async def body_chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
     while True:
         message = await request.receive()
         if message["type"] == "http.disconnect":
-            raise MalformedBody("The connection ended before the whole body had come.")
+            raise MalformedBody("The connection closed before the body was complete.")
         if message["type"] != "http.request":
             continue
         yield message["body"]
@@ -124,13 +124,13 @@ def _parse(raw: bytes) -> Any:
     try:
         return msgspec.json.decode(raw)
     except UnicodeDecodeError as error:
-        raise MalformedBody(f"The body is not UTF-8: byte {error.start} does not belong there.") from None
+        raise MalformedBody(f"The body isn't UTF-8: byte {error.start} is invalid.") from None
     except RecursionError:
         raise MalformedBody("The body is nested too deeply.") from None
     except msgspec.ValidationError:  # well-formed, but a number is too large to hold
         raise Invalid(*islice(_unreadable_numbers(raw), MAX_ERRORS)) from None
     except msgspec.DecodeError as error:
-        raise MalformedBody(f"The body is not well-formed JSON. {error}.") from None
+        raise MalformedBody(f"The body isn't valid JSON. {error}.") from None
 
 
 def _unreadable_numbers(raw: bytes) -> Iterator[FieldError]:

@@ -153,7 +153,7 @@ class Connections:
         self._dropped += 1
         if now - self._logged_at >= _LOG_INTERVAL_S:
             log.warning(
-                "There is no room for more connections: those that have let the server wait longest are closed",
+                "The connection limit is reached; closing the connections that have been idle longest",
                 closed=self._dropped,
                 open=len(self._open),
                 address=connection.network,

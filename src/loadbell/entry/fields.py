@@ -102,7 +102,7 @@ def _wrong_entries(value: dict[str, Any], model: Any, path: str, problem: str) -
             found = True
             _, sentence = describe(str(error), path, model)
             if "`key` in" in str(error):
-                yield FieldError(path, f"a name in it {sentence}")
+                yield FieldError(path, f"a key in it {sentence}")
             else:
                 yield FieldError(f"{path}.{key[:_MAX_KEY_LENGTH]}", sentence)
     if not found:
@@ -124,7 +124,7 @@ def _parts(model: Any) -> Iterator[Any]:
 def _sentence(what: str, model: Any) -> str:
     if what.startswith("Invalid enum value"):
         choices = list(_choices(model))
-        return f"must be one of {', '.join(choices)}" if choices else "is none of the values that are known here"
+        return f"must be one of {', '.join(choices)}" if choices else "is not a known value"
     return next((say(match) for pattern, say in _SENTENCES if (match := pattern.match(what))), what)
 
 

@@ -37,7 +37,7 @@ def health_handlers(context: AppContext) -> list[HTTPRouteHandler]:
         except Unavailable as refusal:
             return refuse(refusal)
         except TimeoutError:
-            return refuse(Unavailable(f"The database did not answer a read within {TIMEOUT_S:g} s."))
+            return refuse(Unavailable(f"The database didn't respond within {TIMEOUT_S:g} s."))
         return Response(b'{"status":"ready"}', media_type=MediaType.JSON, headers=_NO_STORE)
 
     return [healthz, readyz]

@@ -71,12 +71,12 @@ class Hosts:
             Forbidden: it says so.
         """
         if {b"cross-site", b"same-site"} & set(_values(scope, b"sec-fetch-site")):
-            raise Forbidden("This form was sent by another site. Open the page here and fill it in yourself.")
+            raise Forbidden("This form was sent from another site. Open the page here and submit the form again.")
         sent = _values(scope, b"origin")
         if sent and not {_parse_origin(value.decode("latin-1")) for value in sent} <= self._origins(scope):
             raise Forbidden(
-                "This form was sent by another site, or LOADBELL_BASE_URL is not the address that you opened. Open the "
-                "page at that address and fill it in there."
+                "This form was sent from another site, or LOADBELL_BASE_URL isn't the address you opened. Open the "
+                "page at LOADBELL_BASE_URL and submit the form again."
             )
 
     def is_local(self, scope: Scope) -> bool:

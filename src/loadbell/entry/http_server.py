@@ -56,8 +56,8 @@ def raise_capacity(beside: int) -> ConnectionCapacity:
     most = min(limits.max_connections, max(descriptors - beside - _RESERVED_DESCRIPTORS - backlog, _MIN_CONNECTIONS))
     if most < _WARN_BELOW_CONNECTIONS:
         log.warning(
-            "This process may open few files, so that few clients can be connected at the same time. "
-            "Raise the limit (ulimit -n, LimitNOFILE in systemd).",
+            "The open files limit is low, so few clients can connect at a time. "
+            "Raise it (ulimit -n, or LimitNOFILE in systemd).",
             files=descriptors,
             clients=most,
         )

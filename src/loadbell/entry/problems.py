@@ -35,7 +35,7 @@ class MalformedBody(Refused):
 
 
 class TooLarge(Refused):
-    """The body is longer than what is read."""
+    """The body is over the size limit."""
 
 
 class UnsupportedMediaType(Refused):
@@ -43,11 +43,11 @@ class UnsupportedMediaType(Refused):
 
 
 class Misdirected(Refused):
-    """The request is for a server of another name."""
+    """The request names another host."""
 
 
 class WrongField(msgspec.Struct):
-    """One field that is wrong: its dotted path in the request, and what is wrong in words."""
+    """An invalid field: its dotted path in the request, and the error."""
 
     field: str
     message: str
@@ -66,47 +66,47 @@ class Problem(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of refusal as HTTP tells it."""
+    """The HTTP form of one kind of refusal."""
 
     status: HTTPStatus
     code: str
     title: str
 
 
-# The first that fits counts, so that a kind stands before the one that it is a case of.
+# The first match counts: a subclass comes before its base class.
 _KINDS: dict[type[Refused], Kind] = {
-    MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed_body", "The body is not well-formed JSON"),
-    Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Not known here"),
+    MalformedBody: Kind(HTTPStatus.BAD_REQUEST, "malformed_body", "The body isn't valid JSON"),
+    Unauthenticated: Kind(HTTPStatus.UNAUTHORIZED, "unauthenticated", "Not authenticated"),
     Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not allowed"),
     NotFound: Kind(HTTPStatus.NOT_FOUND, "not_found", "Not found"),
     RateLimited: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate_limited", "Too many requests"),
-    IllegalMove: Kind(HTTPStatus.CONFLICT, "illegal_move", "Not possible from the present status"),
-    Conflict: Kind(HTTPStatus.CONFLICT, "conflict", "In conflict with the state of things"),
+    IllegalMove: Kind(HTTPStatus.CONFLICT, "illegal_move", "Not possible in the current status"),
+    Conflict: Kind(HTTPStatus.CONFLICT, "conflict", "Conflict with the current state"),
     TooLarge: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too_large", "The body is too large"),
-    UnsupportedMediaType: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body is not JSON"),
-    Misdirected: Kind(HTTPStatus.MISDIRECTED_REQUEST, "misdirected", "Not the address of this server"),
-    Invalid: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A field is wrong"),
-    Unavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The database is not available"),
+    UnsupportedMediaType: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", "The body isn't JSON"),
+    Misdirected: Kind(HTTPStatus.MISDIRECTED_REQUEST, "misdirected", "Wrong host name for this server"),
+    Invalid: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", "A field is invalid"),
+    Unavailable: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", "The service is unavailable"),
 }
 
 METHOD_NOT_ALLOWED = Kind(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "Method not allowed")
 REQUEST_TIMEOUT = Kind(HTTPStatus.REQUEST_TIMEOUT, "request_timeout", "The request took too long to arrive")
-URI_TOO_LONG = Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The address is too long")
+URI_TOO_LONG = Kind(HTTPStatus.REQUEST_URI_TOO_LONG, "uri_too_long", "The URL is too long")
 HEADERS_TOO_LARGE = Kind(
-    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "The headers are too many or too large"
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", "Too many or too large headers"
 )
-BAD_REQUEST = Kind(HTTPStatus.BAD_REQUEST, "bad_request", "Not a request in HTTP/1.1")
+BAD_REQUEST = Kind(HTTPStatus.BAD_REQUEST, "bad_request", "Not a valid HTTP/1.1 request")
 INTERNAL = Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "loadbell failed")
 
 CODES: tuple[str, ...] = tuple(kind.code for kind in (*_KINDS.values(), METHOD_NOT_ALLOWED, INTERNAL))
-"""Every code that a route's answer may carry."""
+"""Every code that a route may return."""
 
 CONNECTION_PROBLEMS = (BAD_REQUEST, REQUEST_TIMEOUT, URI_TOO_LONG, HEADERS_TOO_LARGE)
-"""What a request is refused with that reaches no route."""
+"""The problems of requests that reach no route."""
 
 
 def refuse(refusal: Refused) -> Response[bytes]:
-    """The answer that tells ``refusal``."""
+    """The problem response for ``refusal``."""
     kind = next(kind for refused, kind in _KINDS.items() if isinstance(refusal, refused))
     errors: list[WrongField] = []
     if isinstance(refusal, Invalid):
@@ -124,7 +124,7 @@ def refuse(refusal: Refused) -> Response[bytes]:
 def problem(
     kind: Kind, detail: str, errors: list[WrongField] | None = None, headers: Mapping[str, str] | None = None
 ) -> Response[bytes]:
-    """The answer of that kind."""
+    """A problem response of ``kind``."""
     told = Problem(f"/problems/{kind.code}", kind.title, kind.status.value, detail, kind.code, errors or [])
     return Response(
         msgspec.json.encode(told),
@@ -135,7 +135,7 @@ def problem(
 
 
 async def send_problem(answered: Response[bytes], send: Send) -> None:
-    """Sends ``answered`` where there is no framework to do it."""
+    """Sends ``answered`` where no framework does."""
     headers = [(name.lower().encode(), value.encode()) for name, value in answered.headers.items()]
     headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(answered.content)).encode())]
     status = answered.status_code or INTERNAL.status.value

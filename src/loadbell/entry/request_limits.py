@@ -48,7 +48,7 @@ class RequestLimits:
             return
         refusal = _refusal(scope)
         if refusal is None and self._now >= self._at_once and scope["path"] not in HEALTH_PATHS:
-            refusal = refuse(Unavailable("This server answers as many requests as it can just now. Send it again."))
+            refusal = refuse(Unavailable("The server is overloaded. Send the request again."))
         if refusal is not None:
             await send_problem(refusal, send)
             return

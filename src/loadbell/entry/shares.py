@@ -74,7 +74,7 @@ class Shares:
         """
         queue = self._queues.setdefault(key, _Queue(self._limits.max_running))
         if queue.users >= self._limits.max_running + self._limits.max_waiting:
-            raise RateLimited("Too many requests of yours are waiting to be answered. Send fewer at once.", SECOND)
+            raise RateLimited("Too many of your requests are waiting. Send fewer at once.", SECOND)
         queue.users += 1
         try:
             async with queue.slots:
@@ -97,9 +97,9 @@ class Shares:
                     await self._freed.wait()
         except TimeoutError:
             if self._bodies[key] + length > self._limits.max_bodies_size_per_key:
-                message = "Too many large requests of yours are under way. Send fewer at once."
+                message = "Too many of your large requests are running. Send fewer at once."
                 raise RateLimited(message, SECOND) from None
-            raise Unavailable("Too many large requests are under way. Send the same request again.") from None
+            raise Unavailable("Too many large requests are running. Send the request again.") from None
         self._bodies[key] += length
         self._body_bytes += length
 

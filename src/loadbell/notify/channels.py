@@ -1,4 +1,4 @@
-"""Use cases on channels: where an organization wants to be told. Settings are checked here, before they are stored."""
+"""Use cases on notification channels. Settings are validated here, before they are stored."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
@@ -28,14 +28,14 @@ from loadbell.store.sweeps import MORE_THAN_COUNTED, sweep_channel, sweep_held
 from loadbell.store.unit_of_work import UnitOfWork
 
 DEFAULT_OVERLAP = "24h"
-"""How long former signing secrets sign beside a new one, if nothing else is said."""
+"""How long previous signing secrets keep signing, by default."""
 
-_DROPPED = "The channel was resumed without what it had held. Redeliver this if it is still of use."
+_DROPPED = "The channel was resumed and its queued notifications were dropped. Redeliver this if you still need it."
 _SETTINGS = "settings."  # in an audit entry, before the name of one
 
 
 class Held(StrEnum):
-    """What becomes of all that a paused channel has collected, when it is resumed."""
+    """What to do with a paused channel's queued notifications when it is resumed."""
 
     DELIVER = "deliver"  #: sent, one after the other in the order of the events
     DROP = "drop"  #: cancelled
@@ -51,7 +51,7 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     subscription: Subscription,
     enabled: bool,
 ) -> tuple[Channel, str | None]:
-    """Adds a channel; gives it, and its signing secret this once when its kind signs.
+    """Adds a channel. Returns it, and its signing secret, only this once, if its kind signs.
 
     Raises:
         NotFound: the organization is not the asker's.
@@ -189,7 +189,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
 
 
 async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: str) -> tuple[str, Micros]:
-    """Gives the channel a new signing secret; gives it, this once, and until when the former ones sign beside it.
+    """Creates a new signing secret. Returns it, only this once, and until when the previous ones keep signing.
 
     ``overlap`` is a duration from ``0s`` to ``7d``.
 
@@ -201,7 +201,7 @@ async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: s
     channel = await lock_channel(unit, channel_id)
     kind = channel_type(channel.kind)
     if not kind.signs:
-        raise Conflict(f"A {kind.title} channel has no signing secret. There is nothing to rotate.")
+        raise Conflict(f"{kind.title} channels have no signing secret to rotate.")
     until = unit.now + _overlap(overlap)
     fresh = new_secret(unit.random)
     kept = rotate_secrets(await store.signing_secrets(unit.tx, channel_id), fresh, until=until, now=unit.now)
@@ -212,7 +212,7 @@ async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: s
 
 
 async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
-    """Lets the channel send nothing but Test Hooks; it goes on collecting. A paused one stays as it is.
+    """Pauses the channel: only Test Hooks are sent, and notifications are queued. No effect on a paused channel.
 
     Raises:
         NotFound: it is not of the asker's organization.
@@ -227,7 +227,7 @@ async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
 
 
 async def resume(unit: UnitOfWork[Principal], channel_id: int, held: Held) -> Channel:
-    """Lets the channel send again, and delivers or drops what it has held. One that is not paused stays as it is.
+    """Resumes the channel, and delivers or drops its queue. No effect unless the channel is paused.
 
     When it holds very many, it sends again once a sweep has been through all of them.
 
@@ -291,9 +291,7 @@ def parse_kind(kind: str) -> ChannelKind:
         Invalid: it does not; the message names those that it does.
     """
     if kind not in channel_types():
-        raise Invalid(
-            FieldError("kind", f"this server has no channels of that kind; it has: {', '.join(channel_types())}")
-        )
+        raise Invalid(FieldError("kind", f"unknown kind; choose one of: {', '.join(channel_types())}"))
     return ChannelKind(kind)
 
 
@@ -348,7 +346,7 @@ def _overlap(text: str) -> Micros:
 
 
 def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:
-    """What the audit log tells of a change: each setting by itself, masked."""
+    """A change in the form of the audit log: each setting separately, masked."""
     settings = diff_fields(
         asdict(stored_settings(former.kind, former.settings)),  # with what settings of the past did not have yet
         channel.settings,

@@ -29,7 +29,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 
 
 async def test_saved(unit: UnitOfWork[Principal], channel_id: int) -> UUID:
-    """Starts a Test Hook of a saved channel, paused or not; gives the delivery's id.
+    """Starts a Test Hook of a saved channel, even if paused. Returns the delivery's id.
 
     Raises:
         NotFound: the channel is not of the asker's organization.
@@ -42,7 +42,7 @@ async def test_saved(unit: UnitOfWork[Principal], channel_id: int) -> UUID:
 async def test_form(
     unit: UnitOfWork[Principal], organization_id: int, *, kind: str, settings: Mapping[str, Any]
 ) -> UUID:
-    """Starts a Test Hook of settings that are not saved; gives the delivery's id. Nothing is signed.
+    """Starts a Test Hook of unsaved settings, without a signature. Returns the delivery's id.
 
     Raises:
         NotFound: the organization is not the asker's.
@@ -72,7 +72,7 @@ async def test_form_of(unit: UnitOfWork[Principal], channel_id: int, settings: M
 
 
 async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
-    """Makes one manual attempt of the same delivery due now; gives the delivery as it stands then.
+    """Schedules one manual attempt of the same delivery now. Returns the updated delivery.
 
     Raises:
         NotFound: the asker does not see the delivery.
@@ -81,20 +81,20 @@ async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
     """
     delivery = await _locked(unit, delivery_id)
     if delivery.status is DeliveryStatus.SENDING:
-        raise Conflict("An attempt is under way. Wait for its end, then redeliver.")
+        raise Conflict("An attempt is running. Wait until it ends, then redeliver.")
     if delivery.channel_id is None:
-        raise Conflict("This was the test of a form that was not saved. Test the form again.")
+        raise Conflict("This was a test of an unsaved form. Run the test again from the form.")
     channel = await find_channel(unit.tx, unit.principal.organization_id, delivery.channel_id)
     if channel is None:
-        raise Conflict("The channel of this delivery was deleted, so there is nowhere to send it.")
+        raise Conflict("This delivery's channel was deleted, so it can't be sent.")
     if delivery.project_id is not None and not await has_project(
         unit.tx, unit.principal.organization_id, delivery.project_id
     ):
-        raise Conflict("The project of this delivery was deleted, so nothing is told of it any more.")
+        raise Conflict("This delivery's project was deleted, so it can't be sent.")
     if not channel.enabled:
-        raise Conflict("The channel of this delivery is turned off. Turn it on, then redeliver.")
+        raise Conflict("This delivery's channel is off. Turn it on, then redeliver.")
     if channel.paused_reason is not None:
-        raise Conflict("The channel of this delivery is paused. Resume it, then redeliver.")
+        raise Conflict("This delivery's channel is paused. Resume it, then redeliver.")
     if delivery.status is DeliveryStatus.PENDING:
         await send_now(unit.tx, delivery_id)
     else:
@@ -105,7 +105,7 @@ async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
 
 
 async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
-    """Calls off what is pending: no further attempt is made. Gives the delivery as it stands then.
+    """Cancels a pending delivery: no more attempts are made. Returns the updated delivery.
 
     Raises:
         NotFound: the asker does not see the delivery.
@@ -114,7 +114,7 @@ async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
     """
     delivery = await _locked(unit, delivery_id)
     if delivery.status is DeliveryStatus.SENDING:
-        raise Conflict("An attempt is under way and can't be called back. Cancel again if it is to be retried.")
+        raise Conflict("An attempt is running and can't be stopped. If it fails, cancel the retries then.")
     if delivery.status is not DeliveryStatus.PENDING:
         raise IllegalMove(f"The delivery is {delivery.status.value}; only a pending one can be cancelled.")
     await cancel_one(unit.tx, delivery_id)
@@ -126,7 +126,7 @@ async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
 
 
 async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> tuple[Delivery, list[Attempt]]:
-    """The delivery with every attempt, oldest first, as far as the asker may see them.
+    """The delivery with every attempt, oldest first, as far as the user may see them.
 
     Raises:
         NotFound: the asker does not see it.

@@ -19,12 +19,12 @@ from loadbell.store.runs import find_previous_run, lock_last_result, set_last_re
 
 
 async def publish_started(tx: Transaction, run: Run) -> None:
-    """Tells that ``run`` became Running."""
+    """Publishes that ``run`` became Running."""
     await _publish(tx, RoutingFacts(EventName.STARTED, run, changed=False))
 
 
 async def publish_finished(tx: Transaction, run: Run) -> None:
-    """Tells how ``run`` ended, and remembers its result for the next end of the same test."""
+    """Publishes the end of ``run``, and stores its result for the next end of the same test."""
     last = await lock_last_result(tx, run.test_id) if run.has_test else None
     if run.has_test and run.result is not None and run.result is not Result.UNKNOWN and run.result is not last:
         await set_last_result(tx, run.test_id, run.result)

@@ -41,7 +41,7 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
     dry_run: bool,
     counted: int | None = None,
 ) -> tuple[int | None, int]:
-    """Asks for one manual attempt of each delivery of the channel in the span that stands in one of ``statuses`` now.
+    """Starts one manual attempt of each delivery of the channel in the time span that has one of ``statuses`` now.
 
     ``since`` is included, ``until`` is not; None means now. Gives the replay's id (None for a dry run, which changes
     nothing) and how many deliveries there are. To count them takes long where there are many, and would hold up all who
@@ -61,7 +61,7 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
     until = unit.now if until is None else min(until, unit.now)
     span = store.Span(channel_id, max(since, 0), max(until, 0), tuple(dict.fromkeys(statuses)), unit.now)
     if not span.statuses:
-        raise Invalid(FieldError("statuses", "must name at least one"))
+        raise Invalid(FieldError("statuses", "must have at least one status"))
     count = await store.count_meant(unit.tx, span) if counted is None else counted
     if dry_run:
         return None, count
@@ -74,7 +74,7 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
         raise Conflict("The channel is paused. Resume it, then replay.")
     other = await store.replay_going_on(unit.tx, channel_id)
     if other is not None:
-        raise Conflict(f"Replay {other} of this channel is going on. Wait for its end, then ask again.")
+        raise Conflict(f"Replay {other} of this channel is still running. Wait until it ends, then try again.")
     replay_id = await store.insert_replay(unit.tx, unit.principal.organization_id, span, count)
     changes = {
         "replay": replay_id,
@@ -133,7 +133,7 @@ class Replayer:
             except Unavailable:
                 raise
             except Exception:
-                log.exception("A replay could not go on; it will be tried again", replay=replay_id)
+                log.exception("A replay failed; retrying", replay=replay_id)
         if more:
             return 0
         return _POLL_INTERVAL_S if due is None else min((due - self._database.clock()) / SECOND, _POLL_INTERVAL_S)
@@ -145,9 +145,9 @@ class Replayer:
             try:
                 pause = await self.advance_all()
             except Unavailable as error:
-                log.warning("Replays can't go on without the database; it will be tried again", error=str(error))
+                log.warning("Replays can't reach the database; retrying", error=str(error))
             except Exception:
-                log.exception("Replays could not be looked for; it will be tried again")
+                log.exception("Looking for replays failed; retrying")
             await asyncio.sleep(_PAUSE_S)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)

@@ -17,7 +17,7 @@ class RoutingFacts:
 
 
 def matches(subscription: Subscription, facts: RoutingFacts) -> bool:
-    """Whether a channel with this subscription is told.
+    """Whether a channel with this subscription is notified.
 
     ``statuses``, ``results``, ``only_on_change`` and ``only_failures`` narrow test.finished only.
     """
@@ -43,7 +43,7 @@ def is_failure(run: Run) -> bool:
 
 
 def matches_pauses(subscription: Subscription) -> bool:
-    """Whether a channel with this subscription is told that another one was paused; only ``events`` narrows that."""
+    """Whether a channel with this subscription is notified of another one's pause; only ``events`` filters that."""
     return _matches_any(EventName.CHANNEL_PAUSED, subscription.events)
 
 

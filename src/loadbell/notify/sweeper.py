@@ -34,14 +34,14 @@ async def find_late(tx: Transaction, *, hold_for: Micros) -> list[pauses.Late]:
 
 
 async def expire_held(tx: Transaction, late: Sequence[pauses.Late], *, hold_for: Micros) -> int:
-    """Ends those of the deliveries that still wait for longer than ``hold_for``; gives how many."""
+    """Expires the deliveries that have waited longer than ``hold_for``. Returns how many."""
     return await pauses.expire_late(
         tx,
         late,
-        held=f"The channel was paused, and this waited for longer than {format_span(hold_for)}. "
-        "Resume the channel, then redeliver this if it is still of use.",
-        limited=f"The receiver's rate limit left no room for this within {format_span(hold_for)}. "
-        "Redeliver it if it is still of use.",
+        held=f"It expired after {format_span(hold_for)} in the queue of the paused channel. "
+        "Resume the channel, then redeliver this if you still need it.",
+        limited=f"It expired after {format_span(hold_for)}, because of the receiver's rate limit. "
+        "Redeliver it if you still need it.",
         before=tx.now - hold_for,
     )
 
@@ -75,12 +75,12 @@ class Sweeper:
                 raise
             except Exception:
                 more = False
-                log.exception("A sweep could not go on; it will be tried again", sweep=sweep_id)
+                log.exception("A sweep failed; retrying", sweep=sweep_id)
             await asyncio.sleep(_PAUSE_S)
         if late:
             expired = await self._database.write(expire_held, late, hold_for=self._hold_for)
             if expired:
-                log.warning("Deliveries that waited too long were given up", deliveries=expired)
+                log.warning("Held deliveries expired", deliveries=expired)
             more |= expired >= pauses.MAX_BATCH_SIZE
         if old_keys:
             more |= await self._database.write(delete_expired_keys, limit=BATCH) >= BATCH
@@ -96,7 +96,7 @@ class Sweeper:
             try:
                 more = await self.sweep_all()
             except Unavailable as error:
-                log.warning("Sweeps can't go on without the database; it will be tried again", error=str(error))
+                log.warning("Sweeps can't reach the database; retrying", error=str(error))
             except Exception:
-                log.exception("There could be no sweep; it will be tried again")
+                log.exception("Looking for sweeps failed; retrying")
             await asyncio.sleep(_PAUSE_S if more else _POLL_INTERVAL_S)

@@ -1,8 +1,8 @@
 """
-What of a delivery is seen by whom: whoever may not read the log sees status and reason, and nothing of the exchange.
+What a user may see of a delivery: without permission for the log only status and reason, nothing of the exchange.
 
-What was sent and what came back is the business of owner and admins, and of them alone: a receiver's answer may hold
-its secrets, and a message may quote it. Both are taken out here, where deliveries leave the use cases.
+Only owner and admins may see requests and responses: a response may contain the receiver's secrets, and a message may
+quote it. Both are removed here, where deliveries leave the use cases.
 """
 
 from collections.abc import Iterable
@@ -12,25 +12,25 @@ from loadbell.domain.deliveries import Attempt, Delivery, Exchange, Reason
 from loadbell.domain.orgs import Action, Principal
 
 SENTENCES: dict[Reason, str] = {
-    Reason.OK: "The receiver took it.",
-    Reason.TIMEOUT: "The receiver did not answer in time.",
-    Reason.CONNECT: "The receiver could not be connected.",
-    Reason.DNS: "The receiver's host name could not be looked up.",
+    Reason.OK: "Delivered.",
+    Reason.TIMEOUT: "The receiver didn't respond in time.",
+    Reason.CONNECT: "loadbell couldn't connect to the receiver.",
+    Reason.DNS: "The receiver's host name couldn't be resolved.",
     Reason.TLS: "The TLS handshake with the receiver failed.",
-    Reason.PROTOCOL: "The receiver's answer was malformed or cut off.",
-    Reason.HTTP_3XX: "The receiver answered with a redirect, and redirects are not followed.",
-    Reason.HTTP_4XX: "The receiver refused it.",
+    Reason.PROTOCOL: "The receiver's response was malformed or cut off.",
+    Reason.HTTP_3XX: "The receiver responded with a redirect. loadbell doesn't follow redirects.",
+    Reason.HTTP_4XX: "The receiver refused the request.",
     Reason.HTTP_5XX: "The receiver failed.",
-    Reason.RATE_LIMITED: "The receiver got too many messages. loadbell waits and goes on by itself.",
-    Reason.GONE: "The receiver wants no more messages.",
-    Reason.REJECTED: "The receiver answered, but did not take the message.",
-    Reason.BLOCKED_ADDRESS: "The receiver's address is not one that loadbell may connect to.",
+    Reason.RATE_LIMITED: "The receiver is rate limiting. loadbell waits and retries automatically.",
+    Reason.GONE: "This webhook no longer exists.",
+    Reason.REJECTED: "The receiver responded but didn't accept the message.",
+    Reason.BLOCKED_ADDRESS: "loadbell isn't allowed to connect to the receiver's address.",
     Reason.BAD_SETTINGS: "The channel's settings can't be used.",
-    Reason.BAD_PAYLOAD: "The receiver can't read the message.",
-    Reason.EXPIRED: "It was held for too long.",
-    Reason.INTERNAL: "loadbell failed or was stopped in the middle.",
+    Reason.BAD_PAYLOAD: "The receiver rejected the message as invalid.",
+    Reason.EXPIRED: "It expired while the channel was paused.",
+    Reason.INTERNAL: "loadbell failed or was stopped during the attempt.",
 }
-"""What each reason means, without a word of the receiver's."""
+"""The meaning of each reason, without text from the receiver."""
 
 
 def seen_deliveries(principal: Principal, deliveries: Iterable[Delivery]) -> list[Delivery]:

@@ -94,8 +94,8 @@ def check_url(url: str, policy: AddressPolicy) -> str | None:
         return str(error)
     if target.address is not None and not policy.permits(target.address):
         return (
-            "The URL leads to a private, local or reserved address, which loadbell may not connect to. "
-            "Use a public address, or ask the operator to open the network in LOADBELL_ALLOWED_NETWORKS."
+            "The URL has a private, local or reserved address, which loadbell isn't allowed to connect to. "
+            "Use a public address, or ask the operator to allow the network in LOADBELL_ALLOWED_NETWORKS."
         )
     return None
 

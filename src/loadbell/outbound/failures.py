@@ -40,7 +40,7 @@ _BROKEN = frozenset({pycurl.E_RECV_ERROR, pycurl.E_SEND_ERROR})
 
 
 class Phase(Enum):
-    """How far an exchange had come."""
+    """The phase of an exchange."""
 
     LOOKUP = auto()
     PROXY = auto()  #: the operator's proxy has not answered yet
@@ -52,37 +52,37 @@ class Phase(Enum):
 
 
 _TIMEOUTS = {
-    Phase.LOOKUP: "The receiver's host name could not be looked up within {span}.",
-    Phase.CONNECT: "The receiver could not be connected within {span}.",
-    Phase.TLS: "The TLS handshake with the receiver was not finished within {span}.",
-    Phase.ANSWER: "The receiver did not answer within {span}.",
-    Phase.BODY: "The receiver's answer was not complete within {span}.",
+    Phase.LOOKUP: "The receiver's host name couldn't be resolved within {span}.",
+    Phase.CONNECT: "Couldn't connect to the receiver within {span}.",
+    Phase.TLS: "The TLS handshake with the receiver didn't finish within {span}.",
+    Phase.ANSWER: "The receiver didn't respond within {span}.",
+    Phase.BODY: "The receiver's response wasn't complete within {span}.",
 }
 
 _CERTIFICATE = (  # part of OpenSSL's or libcurl's text, and what it means
     ("has expired", "The receiver's TLS certificate has expired."),
-    ("not yet valid", "The receiver's TLS certificate is not valid yet."),
+    ("not yet valid", "The receiver's TLS certificate isn't valid yet."),
     ("subject name", "The receiver's TLS certificate is for another host name."),
     ("does not match", "The receiver's TLS certificate is for another host name."),
-    ("self-signed", "The receiver's TLS certificate is signed by an authority that loadbell does not trust."),
-    ("self signed", "The receiver's TLS certificate is signed by an authority that loadbell does not trust."),
-    ("local issuer", "The receiver's TLS certificate is signed by an authority that loadbell does not trust."),
+    ("self-signed", "The receiver's TLS certificate is signed by an authority that loadbell doesn't trust."),
+    ("self signed", "The receiver's TLS certificate is signed by an authority that loadbell doesn't trust."),
+    ("local issuer", "The receiver's TLS certificate is signed by an authority that loadbell doesn't trust."),
 )
 
 _CONNECT = {
     errno.ECONNREFUSED: "The receiver refused the connection.",
-    errno.ECONNRESET: "The receiver reset the connection before it stood.",
+    errno.ECONNRESET: "The receiver reset the connection while connecting.",
     errno.EHOSTUNREACH: "There is no route to the receiver.",
     errno.ENETUNREACH: "There is no route to the receiver.",
 }
 
-BLOCKED = "The receiver's address is not one that loadbell may connect to. Ask the operator if it should be."
+BLOCKED = "loadbell isn't allowed to connect to the receiver's address. Ask the operator to allow it."
 NOT_FOUND = "The receiver's host name has no address. Check its spelling."
-LOOKUP_FAILED = "The receiver's host name could not be looked up."
-HEADERS_TOO_LONG = "The receiver's answer has more headers than loadbell reads."
+LOOKUP_FAILED = "The receiver's host name couldn't be resolved."
+HEADERS_TOO_LONG = "The receiver's response has too many headers."
 PROXY_NOT_FOUND = "loadbell's proxy {proxy} has no address. The operator sets it in LOADBELL_OUTBOUND_PROXY."
-INTERNAL = "loadbell failed while it sent this; its log says why."
-_CUT_OFF = "The receiver's answer was cut off."
+INTERNAL = "loadbell failed to send this. Check its log."
+_CUT_OFF = "The receiver's response was cut off."
 
 
 @dataclass(frozen=True)
@@ -99,37 +99,37 @@ def timeout_failure(phase: Phase, timeout: Micros) -> Failure:
 
 
 def no_tunnel(code: int, status: int, proxy: str, timeout: Micros) -> Failure:
-    """Why ``proxy`` gave no way to the receiver: libcurl's ``code``, and the ``status`` that it answered, if any."""
+    """The failure of ``proxy`` to connect to the receiver, by libcurl's ``code`` and the proxy's ``status``, if any."""
     if status in {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED}:  # 401: tinyproxy
-        text = f"asks for a user and a password, or others ({status}). The operator sets LOADBELL_OUTBOUND_PROXY."
+        text = f"requires a valid user name and password ({status}). The operator sets them in LOADBELL_OUTBOUND_PROXY."
     elif status:
-        text = f"refused the way to the receiver ({status}). Ask the operator if the proxy's rules should allow it."
+        text = f"refused to connect to the receiver ({status}). Ask the operator to check the proxy's rules."
     elif code == pycurl.E_OPERATION_TIMEDOUT:
-        text = f"gave no way to the receiver within {timeout / SECOND:g} s."
+        text = f"didn't connect to the receiver within {timeout / SECOND:g} s."
     elif code in _TLS:
         text = "can't be trusted: the TLS handshake with it failed."
     else:
-        text = "can't be reached, or broke the connection."
+        text = "can't be reached or closed the connection."
     return Failure(Reason.CONNECT, f"loadbell's proxy {proxy} {text}")
 
 
 def explain(code: int, text: str, os_error: int, phase: Phase, timeout: Micros) -> Failure:  # noqa: PLR0911 - a table with conditions
-    """What libcurl's error ``code`` with its ``text`` and errno means, given how far the exchange had come."""
+    """The failure for libcurl's error ``code`` with its ``text`` and errno, in this phase of the exchange."""
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return timeout_failure(phase, timeout)
     if code == pycurl.E_COULDNT_CONNECT:
-        return Failure(Reason.CONNECT, _CONNECT.get(os_error, "The receiver could not be connected."))
+        return Failure(Reason.CONNECT, _CONNECT.get(os_error, "Couldn't connect to the receiver."))
     if code in _TLS:
         certificate = next((sentence for part, sentence in _CERTIFICATE if part in text), None)
         return Failure(Reason.TLS, certificate or "The TLS handshake with the receiver failed.")
     if code == pycurl.E_GOT_NOTHING:
-        return Failure(Reason.PROTOCOL, "The receiver closed the connection without an answer.")
+        return Failure(Reason.PROTOCOL, "The receiver closed the connection without a response.")
     if code == pycurl.E_PARTIAL_FILE or (code in _BROKEN and phase is Phase.BODY):
         return Failure(Reason.PROTOCOL, _CUT_OFF)
     if code in _BROKEN:
-        return Failure(Reason.PROTOCOL, "The receiver broke the connection before it answered.")
+        return Failure(Reason.PROTOCOL, "The receiver closed the connection before it responded.")
     if code in _MALFORMED:
-        return Failure(Reason.PROTOCOL, "The receiver's answer is not valid HTTP.")
+        return Failure(Reason.PROTOCOL, "The receiver's response isn't valid HTTP.")
     if code == _TOO_LARGE:
         return Failure(Reason.PROTOCOL, HEADERS_TOO_LONG)
     if code == pycurl.E_COULDNT_RESOLVE_HOST:

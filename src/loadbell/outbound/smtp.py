@@ -66,7 +66,7 @@ async def send_mail(
         async with asyncio.timeout(seconds):
             await done
     except TimeoutError:
-        raise MailRejected(f"the mail server did not finish within {seconds:g} s") from None
+        raise MailRejected(f"the mail server didn't finish within {seconds:g} s") from None
     finally:
         exchange.cut()
 
@@ -128,18 +128,20 @@ def _describe_error(error: Exception) -> str:
         ((code, text),) = error.recipients.values()
         return f"the mail server refused the recipient with {_codes(code, text)}"
     if isinstance(error, smtplib.SMTPResponseException):
-        refused = "refused user or password with" if isinstance(error, smtplib.SMTPAuthenticationError) else "answered"
+        refused = (
+            "refused user or password with" if isinstance(error, smtplib.SMTPAuthenticationError) else "responded with"
+        )
         return f"the mail server {refused} {_codes(error.smtp_code, error.smtp_error)}"
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the mail server's certificate can't be trusted: {error.verify_message}"
+        return f"the mail server's certificate isn't trusted: {error.verify_message}"
     values: dict[type[Exception], str] = {
         smtplib.SMTPServerDisconnected: "the mail server closed the connection",
-        smtplib.SMTPNotSupportedError: "the mail server lacks STARTTLS, authentication or addresses in UTF-8",
+        smtplib.SMTPNotSupportedError: "the mail server doesn't support STARTTLS, authentication or UTF-8 addresses",
     }
     if type(error) in values:
         return values[type(error)]
     reason = error.strerror if isinstance(error, OSError) and error.strerror else type(error).__name__
-    return f"the mail server can't be talked to: {reason}"
+    return f"the mail server can't be reached: {reason}"
 
 
 def _codes(code: int, text: bytes | str) -> str:

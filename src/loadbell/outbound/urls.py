@@ -66,10 +66,10 @@ def parse_url(url: str) -> Target:
         raise BadUrl("The URL contains a user name or password. Remove everything before and including the @.")
     ports = re.fullmatch(r"(\[[^\]]*\]|[^:\[\]]*)(?::([0-9]{0,5}))?", authority, re.ASCII)
     if ports is None:
-        raise BadUrl("The URL's host or port is not valid. Write it as https://host/ or https://host:port/.")
+        raise BadUrl("The URL's host or port isn't valid. Write it as https://host/ or https://host:port/.")
     port = int(ports[2]) if ports[2] else _DEFAULT_PORTS[scheme]
     if not 0 < port <= _MAX_PORT:
-        raise BadUrl(f"The URL's port is not between 1 and {_MAX_PORT:,}. Correct the number after the host.")
+        raise BadUrl(f"The URL's port isn't between 1 and {_MAX_PORT:,}. Correct it.")
     host, address = _host(ports[1])
     path = quote(rest if rest.startswith("/") else f"/{rest}", safe=string.punctuation)
     return Target(scheme, host, port, path, address)
@@ -100,14 +100,14 @@ def parse_literal(host: str) -> Address | None:
 
 def _host(text: str) -> tuple[str, Address | None]:
     if not text:
-        raise BadUrl("The URL names no host. Write it as https://host/.")
+        raise BadUrl("The URL has no host. Write it as https://host/.")
     if text.startswith("["):
         if "%" in text:
             raise BadUrl("The URL's IPv6 address names a network interface (a zone). Use an address without one.")
         try:
             literal = ipaddress.IPv6Address(text[1:-1])
         except ValueError:
-            raise BadUrl("The URL's host is not a valid IPv6 address. Correct what stands in the brackets.") from None
+            raise BadUrl("The URL's host isn't a valid IPv6 address. Correct the part in brackets.") from None
         return str(literal), literal
     name = _ascii_name(text)
     address = _ipv4(name)
@@ -126,7 +126,7 @@ def _ascii_name(text: str) -> str:
         name = ""
     name = name.lower()
     if len(name) > _MAX_HOST_LENGTH or not _NAME.fullmatch(name):
-        raise BadUrl("The URL's host is not a valid name or address. Check its spelling.")
+        raise BadUrl("The URL's host isn't a valid name or address. Check its spelling.")
     return name
 
 
@@ -147,7 +147,7 @@ def _ipv4(name: str) -> ipaddress.IPv4Address | None:
         or any(head > _MAX_BYTE for head in heads)
         or not 0 <= tail < 256 ** (_IPV4_PARTS - len(heads))
     ):
-        raise BadUrl("The URL's host ends in a number but is not a valid IPv4 address. Correct the address.")
+        raise BadUrl("The URL's host ends in a number but isn't a valid IPv4 address. Correct the address.")
     return ipaddress.IPv4Address(tail + sum(head << 8 * (3 - position) for position, head in enumerate(heads)))
 
 

@@ -45,7 +45,7 @@ MAX_MOVES = 100
 MAX_METRICS = 200
 """Names of metrics that a run keeps, over all of its reports."""
 
-NOT_STOPPED = "The source can't be told to stop, so the run was ended here; the load may still be on."
+NOT_STOPPED = "The load test can't be stopped from here, so the run was marked aborted. The load may still be running."
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class _Actor:
 
 
 async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
-    """Adds a run in the status it is announced with; tells what that means (started, or finished).
+    """Adds a run with its initial status, and publishes the event (started or finished).
 
     Without a project it goes to the organization's default one if the asker sees that, else to the oldest that takes
     runs and that the asker sees.
@@ -103,7 +103,7 @@ async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
     unit.principal.require(Action.REPORT_RUNS)
     project_id = await _project(unit, new.project_id)
     if new.status not in INITIAL:
-        raise Invalid(FieldError("status", f"a run can't begin as {new.status.text} ({new.status.value})"))
+        raise Invalid(FieldError("status", f"a run can't start as {new.status.text} ({new.status.value})"))
     _check_result(new.status, new.result)
     watchdog = new.watchdog
     if watchdog is None and new.source.reports_regularly:
@@ -176,7 +176,7 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
     )
     if run_status is run.status and not late:
         if other_result:
-            raise Conflict(f"The run has ended with the result {run.result}; a result can't be changed afterwards.")
+            raise Conflict(f"The run ended with the result {run.result}, which can't be changed.")
         await store.update_run(unit.tx, said, expected=run.status)
         return said
     if late:
@@ -208,7 +208,7 @@ async def heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str,
 
 
 async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
-    """Asks the run to stop. Where the source can't be told, or nothing runs yet, the run ends here and now.
+    """Asks the run to stop. If the source can't be stopped from here or hasn't started, the run ends at once.
 
     Raises:
         NotFound: the asker does not see the run.
@@ -287,7 +287,7 @@ async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
 
 
 async def count_runs(unit: UnitOfWork[Principal]) -> RunCounts:
-    """How the newest runs stand that the asker sees."""
+    """The status of the newest runs that the user can see."""
     unit.principal.require(Action.READ_RUNS)
     return await run_lists.count_runs(unit.tx, unit.principal.organization_id, projects=unit.principal.projects)
 
@@ -304,7 +304,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     before: int | None = None,
     limit: int,
 ) -> tuple[list[Run], int | None]:
-    """Up to ``limit`` runs that the asker sees and that pass the filters, newest first, older than ``before``.
+    """Up to ``limit`` runs that the user can see and that match the filters, newest first, older than ``before``.
 
     With them comes the ``before`` of the next look; None: there is nothing more. There may be fewer than ``limit``,
     even none, and still more to come: see :func:`loadbell.store.run_lists.list_runs`, also for what ``text`` means.
@@ -362,9 +362,9 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
 
 def _check_result(status: RunStatus, result: Result | None) -> None:
     if result is not None and not status.is_final:
-        raise Invalid(FieldError("result", "a run has a result only when it ends: send it with the final status"))
+        raise Invalid(FieldError("result", "only ended runs have a result; send it with the final status"))
     if result is Result.PASSED and derive_result(status, None) is Result.FAILED:
-        raise Invalid(FieldError("result", f"a run that ended as {status.text} ({status.value}) has not passed"))
+        raise Invalid(FieldError("result", f"a run that ended as {status.text} ({status.value}) can't have passed"))
 
 
 def _merge_metrics(run: Run, metrics: dict[str, float] | None) -> dict[str, float]:
@@ -388,15 +388,15 @@ async def _project(unit: UnitOfWork[Principal], project_id: int | None) -> int:
             return visible[0]
         if unit.principal.projects:
             raise Conflict(
-                "All projects that you report to are archived and take no new runs. Ask an admin of the organization "
-                "to restore one or to assign you to another one."
+                "All of your projects are archived and accept no new runs. Ask an admin of the organization to restore "
+                "one or to assign you to another."
             )
-        raise NotFound("You are assigned to no project. Ask an admin of the organization to assign you to one.")
+        raise NotFound("You aren't assigned to a project. Ask an admin of the organization to assign you to one.")
     project = await _get_visible_project(unit, project_id)
     if project.archived_at is not None:
         raise Conflict(
-            f"Project {project_id} is archived and takes no new runs. Ask an admin of the organization to restore it, "
-            "or report to another one."
+            f"Project {project_id} is archived and accepts no new runs. Ask an admin of the organization to restore "
+            "it, or report to another project."
         )
     return project_id
 

@@ -51,7 +51,7 @@ class Watchdog:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def end_silent_runs(self) -> int:
-        """Ends runs whose silence has lasted as long as it may; gives how many.
+        """Ends runs that sent no reports for too long. Returns how many.
 
         Raises:
             Unavailable: the database can't be reached; what was watched until now does not count.
@@ -68,7 +68,7 @@ class Watchdog:
         before, self._at = self._at, (self._monotonic(), self._clock())
         held_up = before is not None and _gap(before, self._at) > MAX_GAP
         if held_up:
-            log.warning("The watchdog was held up, or a clock was set: every source has its whole time again")
+            log.warning("The watchdog was delayed, or the clock was set: the timeout of every run starts again")
             self._last_reports.clear()
         return held_up
 
@@ -100,7 +100,7 @@ class Watchdog:
             except Unavailable:
                 raise
             except Exception:
-                log.exception("A silent run could not be ended; the others are", run=run_id)
+                log.exception("A silent run couldn't be ended", run=run_id)
         return ended
 
     async def _run(self) -> None:
@@ -108,11 +108,11 @@ class Watchdog:
             try:
                 ended = await self.end_silent_runs()
                 if ended:
-                    log.info("Runs fell silent and were ended", runs=ended)
+                    log.info("Runs timed out without reports", runs=ended)
             except Unavailable as error:
-                log.warning("The watchdog could not look; it will look again", error=str(error))
+                log.warning("The watchdog can't reach the database; retrying", error=str(error))
             except Exception:
-                log.exception("The watchdog failed; it will look again")
+                log.exception("The watchdog failed; retrying")
             await asyncio.sleep(POLL_INTERVAL_S)
 
 

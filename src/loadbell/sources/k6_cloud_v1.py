@@ -57,7 +57,7 @@ QUEUE_TIMEOUT_S = 10.0
 """Seconds that a push waits to be read. k6 gives up after 60, and sends it again when it is refused."""
 
 ABORT = 4
-"""The error code by which k6 learns that it shall stop (with status 403)."""
+"""The error code that makes k6 stop (with status 403)."""
 
 _MAX_ARCHIVE_BUFFER_SIZE = 4 * 2**20  # bytes in memory
 
@@ -67,19 +67,19 @@ _METRICS = ["/v2/metrics/{run_id:str}", "/v1/metrics/{run_id:str}"]
 _VERSIONS = {"v1", "v2"}
 _CALLS = {"tests", "metrics", "validate-token", "validate-options", "archive-upload", "test-progress", "login"}
 _ELSEWHERE = (
-    "loadbell takes the results of tests that run elsewhere; it runs none itself. "
-    "Use: k6 run --out cloud script.js (with K6_CLOUD_HOST and K6_CLOUD_TOKEN as they are)."
+    "loadbell records tests that run elsewhere; it doesn't run tests itself. "
+    "Use: k6 run --out cloud script.js (K6_CLOUD_HOST and K6_CLOUD_TOKEN stay as they are)."
 )
 # No secrets stand in these.
-_NO_TOKEN = "No API token was sent. Make one in loadbell, under Tokens, and set K6_CLOUD_TOKEN to it."  # noqa: S105 - see above
-_WRONG_TOKEN = "K6_CLOUD_TOKEN is no API token of this loadbell, or has expired. Make one there, under Tokens."  # noqa: S105 - see above
+_NO_TOKEN = "No API token was sent. Create one in loadbell, under Tokens, and set K6_CLOUD_TOKEN to it."  # noqa: S105 - see above
+_WRONG_TOKEN = "K6_CLOUD_TOKEN is unknown to this loadbell or has expired. Create a token there, under Tokens."  # noqa: S105 - see above
 _WHERE_PROJECT = (
-    "The number is cloud.projectID in the options of the script, or K6_CLOUD_PROJECT_ID. "
-    "Set K6_CLOUD_PROJECT_ID to the id of a project of this loadbell, which overrides the script; "
-    "to use the token's own project, take the number away."
+    "The number comes from cloud.projectID in the script's options or from K6_CLOUD_PROJECT_ID. "
+    "Set K6_CLOUD_PROJECT_ID to a project id of this loadbell, which overrides the script; "
+    "or remove the number to use the token's own project."
 )
-_TOO_MANY_SELECTED = "there are too many series for so many thresholds on tags; lower K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"
-_ABORT_REQUESTED = "Somebody asked in loadbell to abort this run."
+_TOO_MANY_SELECTED = "too many series for this many thresholds on tags; lower K6_CLOUD_MAX_TIME_SERIES_IN_BATCH"
+_ABORT_REQUESTED = "This run was aborted in loadbell."
 
 _ENDS = {
     3: RunStatus.FINISHED,
@@ -151,7 +151,7 @@ class K6Request(ApiRequest):
         finally:
             working.cancel()
             gone.cancel()
-        raise MalformedBody("The connection ended before there was an answer.")
+        raise MalformedBody("The connection closed before the response.")
 
     async def _wait_for_disconnect(self) -> None:
         while (await self._request.receive())["type"] != "http.disconnect":
@@ -215,7 +215,7 @@ class _Answer(msgspec.Struct):
 
 @post("/v1/tests", status_code=HTTPStatus.OK)
 async def create(k6: NamedDependency[K6Request]) -> Response[bytes]:
-    """Announces a run, which is Running from now on. Its id is a text that writes an integer, as k6 wants it."""
+    """Creates a run with the status Running. Its id is an integer as text, as k6 expects it."""
     test = await k6.get_selections()
     tool = _tool(k6.header("user-agent") or "")
     return _json(HTTPStatus.OK, await k6.write_once(_create_run, k6.context.reports, test, tool))
@@ -225,9 +225,9 @@ async def create(k6: NamedDependency[K6Request]) -> Response[bytes]:
 async def push(
     k6: NamedDependency[K6Request], turns: NamedDependency[FairQueue], request: Request[Any, Any, Any]
 ) -> Response[bytes]:
-    """Takes metrics. Once somebody has asked to abort the run, they are kept and k6 is told to stop.
+    """Stores metrics. Once an abort of the run was requested, also tells k6 to stop.
 
-    A push that is refused is a sign of life all the same, and whoever sent it may be told to stop.
+    A refused push still counts as a report, and its response may tell k6 to stop.
     """
     run_id, organization_id, selections = await k6.read(_selections, request.path_params["run_id"])
     read = _read_version_2 if request.scope["path"].startswith("/v2/") else _read_version_1
@@ -248,16 +248,16 @@ async def push(
 
 @post("/v1/tests/{run_id:str}", status_code=HTTPStatus.OK)
 async def end(k6: NamedDependency[K6Request], run_id: FromPath[str]) -> Response[bytes]:
-    """Ends a run as k6 says it ended. The same report again is accepted and tells nobody."""
+    """Ends a run as k6 reports it. A repeated report is accepted and notifies nobody."""
     await k6.write(_end_run, run_id, await k6.body(_End))
     return _json(HTTPStatus.OK, msgspec.Raw(b"{}"))
 
 
 @post("/v1/validate-token", status_code=HTTPStatus.OK)
 async def validate_token(asked: NamedDependency[TokenRequest]) -> Response[bytes]:
-    """Says whether a token is good, as ``k6 cloud login`` asks."""
+    """Checks a token, for ``k6 cloud login``."""
     good = await asked.find_token()
-    message = "" if good else "This token is not known here, or has expired. Make one in loadbell, under Tokens."
+    message = "" if good else "This token is unknown or has expired. Create one in loadbell, under Tokens."
     return _json(HTTPStatus.OK, _Verdict(good, message, "loadbell" if good else ""))
 
 
@@ -266,7 +266,7 @@ async def validate_token(asked: NamedDependency[TokenRequest]) -> Response[bytes
     http_method=[HttpMethod.GET, HttpMethod.POST, HttpMethod.PUT],
 )
 async def out_of_scope() -> Response[bytes]:
-    """Tells of everything else that k6 may ask for why it is not there."""
+    """Explains why other k6 endpoints don't exist."""
     return _error(HTTPStatus.NOT_FOUND, _ELSEWHERE)
 
 
@@ -275,7 +275,7 @@ async def out_of_scope() -> Response[bytes]:
     http_method=[HttpMethod.GET, HttpMethod.PUT],
 )
 async def only_post() -> Response[bytes]:
-    """Tells who looks at an address of k6's with a browser what it is for."""
+    """Explains a k6 endpoint to who opens it in a browser."""
     return _error(HTTPStatus.NOT_FOUND, _ELSEWHERE)
 
 
@@ -409,7 +409,7 @@ def _status(end: _End, current: RunStatus) -> RunStatus:
     """
     ended = _ENDS.get(end.run_status)
     if ended is None:
-        raise Invalid(FieldError("run_status", f"{end.run_status} is no end of a run; k6 sends 3 to 9"))
+        raise Invalid(FieldError("run_status", f"{end.run_status} isn't a final status; k6 sends 3 to 9"))
     if end.run_status == 6:  # noqa: PLR2004 - by system: also what k6 says when we told it to stop
         if current.is_aborting or current is RunStatus.ABORTED_BY_USER:
             return _OF_ASKED.get(current, RunStatus.ABORTED_BY_USER)
@@ -447,12 +447,12 @@ def _warnings(paused: list[str]) -> list[str]:
         return []
     text = ", ".join(paused)
     whose = f"channel {text} is" if len(paused) == 1 else f"channels {text} are"
-    meaning = "paused: what happens is kept there, and nobody is told. An admin can resume it on its page in loadbell."
+    meaning = "paused; notifications are queued, not sent. An admin can resume it in loadbell."
     return [f"loadbell: the {whose} {meaning}"]
 
 
 def _to_k6_error(problem: Response[bytes]) -> Response[bytes]:
-    """A refusal in the form that k6 shows to its user."""
+    """The problem in the form that k6 shows to its user."""
     detail = msgspec.json.decode(problem.content, type=dict[str, Any])["detail"]
     return _error(problem.status_code or HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=problem.headers)
 

@@ -66,7 +66,7 @@ def parse_json(raw: bytes) -> NewTest:
         Invalid: a field is wrong.
     """
     if not raw:
-        raise MalformedBody("The body is empty, where k6 says what it will run.")
+        raise MalformedBody("The body is empty. k6 sends the test's details in it.")
     return decode_json(raw, NewTest)
 
 
@@ -80,7 +80,7 @@ async def parse_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest
     """
     boundary = multipart.parse_options_header(content_type)[1].get("boundary", "")
     if not boundary:
-        raise MalformedBody("The form does not say where its parts end.")
+        raise MalformedBody("The form's Content-Type has no boundary.")
     fields: dict[str, bytearray] = {}
     archive = bytearray()
     name = ""
@@ -102,7 +102,7 @@ async def parse_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest
                         value = fields.setdefault(name, bytearray())
                         value += part[: max(_MAX_FIELD_SIZE * 4 - len(value), 0)]
     except multipart.MultipartError:
-        raise MalformedBody("The form is not whole, or not multipart/form-data.") from None
+        raise MalformedBody("The form is incomplete or isn't multipart/form-data.") from None
     project = fields.get("project_id", b"0").decode("ascii", "replace")
     if not project.isascii() or not project.isdigit() or len(project) > len(str(MAX_ID)):
         raise Invalid(FieldError("project_id", "must be a whole number"))

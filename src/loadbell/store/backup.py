@@ -51,7 +51,7 @@ def _copy(database: Path, draft: Path) -> None:
             sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
         ) as source:
             if source.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:
-                raise WrongState(f"The database {database} is not one of ours, or is empty. Check LOADBELL_DATA_DIR.")
+                raise WrongState(f"The database {database} is empty or isn't loadbell's. Check LOADBELL_DATA_DIR.")
             source.execute("VACUUM INTO ?", [str(draft)])
     except sqlite3.Error as error:
         raise Unreachable(f"The database {database} can't be copied: {error}. Check it and the free space.") from None

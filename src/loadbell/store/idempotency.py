@@ -46,8 +46,8 @@ async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str)
     row = await tx.first(_GET, token_id=token_id, key=key)
     if row is None or row["request_hash"] != request_hash:
         raise Conflict(
-            "This Idempotency-Key was used in the last 24 hours for another request, or while this token had other "
-            "rights. Use a new key for a new request."
+            "This Idempotency-Key was used in the last 24 hours for another request, or when this token had other "
+            "rights. Use a new key."
         )
     return tx.unseal(row["answer"])
 

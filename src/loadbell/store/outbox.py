@@ -273,7 +273,7 @@ def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing
     try:
         return read(tx.unseal(sealed))
     except WrongState as error:
-        log.error("A channel's secrets can't be opened", error=str(error))
+        log.error("A channel's secrets can't be decrypted", error=str(error))
         return nothing
 
 

@@ -40,7 +40,7 @@ async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: 
     """
     row = await tx.first(_INSERT, email=email.lower(), name=name, password_hash=password_hash, now=tx.now)
     if row is None:
-        raise Conflict("Somebody with this e-mail address was added at this moment. Try again.")
+        raise Conflict("A user with this e-mail address was just added. Try again.")
     return int(row["id"])
 
 

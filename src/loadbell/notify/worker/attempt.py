@@ -27,7 +27,7 @@ MAX_EXCERPT_SIZE = 4096
 """How much of an answer's body the log keeps."""
 
 _MIN_SECRET_LENGTH = 6  # characters; masking shorter ones would garble the log and hide nothing
-_TOOK_THE_LAST = "The receiver took a message and said that it takes no more until then."
+_TOOK_THE_LAST = "The receiver accepted a message and asked for a pause until then."
 _QUOTED = re.compile('"[^"]*"')
 _RECEIVERS_SECRETS = ("cookie", "cookie2", "authorization", "authentication-info", "token", "secret", "api-key")
 """How the names of response headers end whose values are credentials of the receiver's: nobody's business here."""
@@ -52,7 +52,7 @@ def build_request(leased: Leased, now: Micros, base_url: str) -> Prepared:
         settings = stored_settings(leased.kind, leased.settings)
         return Prepared(leased, now, channel_type(leased.kind).render(settings, _notice(leased, base_url), envelope))
     except (AttributeError, KeyError, TypeError, ValueError):
-        log.exception("A channel could not make its message", kind=leased.kind, delivery=str(leased.id))
+        log.exception("A channel couldn't render its message", kind=leased.kind, delivery=str(leased.id))
         refusal = NoReply(Reason.BAD_SETTINGS, "The channel's settings can't be used. Save them again.", 0)
         return Prepared(leased, now, None, refusal)
 
@@ -113,8 +113,8 @@ def _judge(leased: Leased, reply: Reply, now: Micros) -> Outcome:
         return channel_type(leased.kind).judge(reply, now)
     except Exception:
         # One answer that a channel can't digest must not stop the deliveries of all others.
-        log.exception("A channel could not judge an answer", kind=leased.kind, status_code=reply.status)
-        return Outcome(Reason.INTERNAL, f"The answer {reply.status} could not be understood by loadbell.", retry=True)
+        log.exception("A channel couldn't judge a response", kind=leased.kind, status_code=reply.status)
+        return Outcome(Reason.INTERNAL, f"loadbell couldn't interpret the response {reply.status}.", retry=True)
 
 
 def _masked_sentence(sentence: str, message: Message) -> str:
@@ -130,7 +130,7 @@ def _logged_exchange(message: Message, result: Reply | NoReply) -> Exchange | No
         return _exchange(message, result)
     except ValueError:
         # A URL that can't be taken apart can't be masked; the attempt counts all the same.
-        log.exception("An exchange could not be kept for the log")
+        log.exception("An exchange couldn't be saved to the log")
         return None
 
 

@@ -147,11 +147,11 @@ def _summarize(items: Iterable[Completion]) -> _Summary:
 
 def _reason(said: _Summary, failing_since: Micros | None, *, pause_after: Micros, now: Micros) -> str | None:
     if said.refusal is not None:
-        return f"On {_minute(now)}: {said.refusal} When that is mended, resume the channel."
+        return f"On {_minute(now)}: {said.refusal} Fix this, then resume the channel."
     if said.failing_since is not None and failing_since is not None and now - failing_since >= pause_after:
         return (
-            f"Every attempt since {_minute(failing_since)} has failed, the last one so: {said.message} "
-            "Mend the receiver or the channel's settings, then resume the channel."
+            f"Every attempt since {_minute(failing_since)} has failed. Last result: {said.message} "
+            "Fix the receiver or the channel's settings, then resume the channel."
         )
     return None
 

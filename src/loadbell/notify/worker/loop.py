@@ -135,11 +135,13 @@ class Worker:
             except Unavailable:
                 raise
             except Exception:
-                log.exception("The last results can't be recorded; their attempts will be made again")
+                log.exception("The last results couldn't be recorded; their attempts will be repeated")
                 returned = await self._database.write(give_back, self._owner)
-            log.info("The worker has stopped", given_back=returned)
+            log.info("The worker stopped", given_back=returned)
         except Unavailable as error:
-            log.warning("The worker stopped without the database; another one takes over", error=str(error))
+            log.warning(
+                "The worker stopped while the database was unreachable; another worker takes over", error=str(error)
+            )
 
     async def _run(self) -> None:
         while not (self._stopping and self._in_flight == 0 and not self._done):
@@ -148,10 +150,10 @@ class Worker:
                 pause = await self._turn()
                 await self._reap_now_and_then()  # after the turn: results that came while the database was away count
             except Unavailable as error:
-                log.warning("The worker can't reach the database; it will try again", error=str(error))
+                log.warning("The worker can't reach the database; retrying", error=str(error))
                 pause = _AWAY_SECONDS
             except Exception:
-                log.exception("The worker failed in a turn; it will try again")
+                log.exception("The worker failed; retrying")
                 self._doubt_results()
                 pause = _AWAY_SECONDS
             if pause > 0:
@@ -174,7 +176,7 @@ class Worker:
         elif gap >= MAX_GAP:
             until = now + self._lease
             await self._database.write(skip_gap, owner=self._owner, gap=gap, now=now, until=until)
-            log.warning("The worker was held up, or the clock was set forward", seconds=gap // SECOND)
+            log.warning("The worker was delayed, or the clock was set forward", seconds=gap // SECOND)
         self._times = times
         await self._follow()
 
@@ -198,7 +200,7 @@ class Worker:
         if self._one_by_one and self._done:
             lost = self._done.pop(0)
             self._count(lost.leased, -1)
-            log.error("The result of an attempt could not be recorded", delivery=str(lost.leased.id))
+            log.error("The result of an attempt couldn't be recorded", delivery=str(lost.leased.id))
         self._one_by_one = bool(self._done)
 
     def _look_soon(self) -> None:
@@ -320,11 +322,11 @@ class Worker:
             self._healthy.add(key)
         until = completion.verdict.throttle_until
         if until is not None and until - now >= WAITING_NOTICE_AFTER and key > 0:
-            log.warning("A channel waits for its receiver", channel=key, until=rfc3339(until))
+            log.warning("A channel is waiting for its receiver", channel=key, until=rfc3339(until))
         if completion.verdict.final is FinalStatus.FAILED and completion.finished_at is not None:
             # The delivery log has every attempt; a line here for each would cost more than the sending.
             log.warning(
-                "A delivery has failed for good",
+                "A delivery failed permanently",
                 delivery=str(completion.leased.id),
                 delivery_event=completion.leased.event.value,
                 attempt=completion.attempt.number,
@@ -349,7 +351,7 @@ class Worker:
         taken = await self._database.write(reap, owner=self._owner, expired_by=now)
         self._reaped_at = now
         if taken:
-            log.warning("Took over deliveries of a worker that was lost", deliveries=taken)
+            log.warning("Took over deliveries of a lost worker", deliveries=taken)
 
 
 def _is_retry(leased: Leased) -> bool:

@@ -74,5 +74,5 @@ def unreachable_error(url: str, error: Exception) -> Unreachable:
     """What to tell when the server named by ``url`` can't be used, without any secret in it."""
     return Unreachable(
         f"The database at {parse_postgresql_url(url).where} can't be used: {type(error).__name__}: {error}. "
-        "Check LOADBELL_DATABASE_URL and that the server runs."
+        "Check LOADBELL_DATABASE_URL and that the server is running."
     )

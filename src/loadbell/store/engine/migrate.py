@@ -46,8 +46,8 @@ def _refuse_newer(connection: sa.Connection) -> None:
     items = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in items:
         raise WrongState(
-            f"The database has the schema {revision}, which this version does not know. "
-            "It was migrated by a newer loadbell: install that version."
+            f"The database has schema {revision}, which this version doesn't know. "
+            "A newer loadbell migrated it. Install that version."
         )
 
 
@@ -56,7 +56,7 @@ def _require_head(connection: sa.Connection, remedy: str) -> None:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     revision = _revision(connection)
     if revision != head:
-        text = f"has the schema {revision}" if revision else "is empty"
+        text = f"has schema {revision}" if revision else "is empty"
         raise WrongState(f"The database {text}, and this version needs {head}. {remedy}")
 
 
@@ -74,7 +74,7 @@ def upgrade_sqlite(path: Path) -> None:
             _upgrade(connection)
     except sa.exc.DBAPIError as error:
         trouble = describe_storage_error(path, _original(error))
-        raise WrongState(f"The database can't be migrated, and is as it was. {trouble.for_operator}") from None
+        raise WrongState(f"The migration failed; the database is unchanged. {trouble.for_operator}") from None
     finally:
         engine.dispose()
 

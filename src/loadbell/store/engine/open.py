@@ -29,7 +29,9 @@ async def open_database(settings: Settings, *, new: bool = False) -> Database:
     if settings.sqlite_path is not None:
         database, box = await _open_sqlite(settings, new=new)
     elif new:
-        raise WrongState("--new is for SQLite. A new installation on PostgreSQL begins with a new, empty database.")
+        raise WrongState(
+            "--new is only for SQLite. On PostgreSQL, start a new installation with a new, empty database."
+        )
     else:
         database, box = await _open_postgresql(settings)
     return await _require_key(database, box)
@@ -125,7 +127,7 @@ async def _sqlite_box(settings: Settings, path: Path) -> SecretBox:
 async def _open_postgresql(settings: Settings) -> tuple[Database, SecretBox]:
     if not settings.secret_key:
         raise WrongState(
-            "LOADBELL_SECRET_KEY: required with PostgreSQL, the same on every machine. Make one with: "
+            "LOADBELL_SECRET_KEY: required with PostgreSQL, the same on every machine. Create one with: "
             "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
         )
     box = SecretBox(settings.secret_key)
@@ -148,6 +150,6 @@ async def _check_key(database: Database, box: SecretBox) -> None:
 
     if await database.write(claim) not in box.fingerprints:
         raise WrongState(
-            "LOADBELL_SECRET_KEY: this database was set up with another key, so its secrets can't be opened. "
-            "Start with that key; to change it, put the new key first and keep the old one after a comma."
+            "LOADBELL_SECRET_KEY: this database was set up with another key, so its secrets can't be decrypted. "
+            "Use that key. To change it, put the new key first and keep the old one after a comma."
         )

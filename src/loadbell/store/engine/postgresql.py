@@ -165,11 +165,9 @@ class PostgresDatabase:
                     return result
             except _RUN_AGAIN as error:
                 if not remaining:
-                    raise Unavailable("The database is too busy just now. Send the same request again.") from error
+                    raise Unavailable("The database is too busy. Send the request again.") from error
             except OUT_OF_REACH as error:
-                raise Unavailable(
-                    "The database can't be reached just now. The request may be sent again as it is."
-                ) from error
+                raise Unavailable("The database can't be reached. Send the request again.") from error
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _keep_session(self, begin: Callable[[Any], Awaitable[None]]) -> asyncio.Event:
@@ -194,7 +192,7 @@ class PostgresDatabase:
                 finally:
                     await self._drop(connection)
             except (*OUT_OF_REACH, asyncpg.PostgresError, Unreachable) as error:
-                log.warning("The database session was lost; connecting again", error=type(error).__name__)
+                log.warning("The database session was lost; reconnecting", error=type(error).__name__)
                 await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _prove_life(self, connection: Any) -> None:

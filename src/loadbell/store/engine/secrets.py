@@ -34,7 +34,7 @@ class SecretBox:
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise WrongState(
-                "LOADBELL_SECRET_KEY: a key is not 32 bytes in URL-safe base64. Make one with: "
+                "LOADBELL_SECRET_KEY: a key isn't 32 bytes in URL-safe base64. Create one with: "
                 "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
             ) from None
         # Each delivery needs its channel's secrets, and opening them takes longer than sending a message.
@@ -65,7 +65,7 @@ class SecretBox:
             return self._fernet.decrypt(sealed.encode("ascii")).decode()
         except InvalidToken:
             raise WrongState(
-                "A stored secret can't be opened with LOADBELL_SECRET_KEY. Add the key that it was written with."
+                "A stored secret can't be decrypted with LOADBELL_SECRET_KEY. Add the key it was encrypted with."
             ) from None
 
 
@@ -91,8 +91,8 @@ def key_in_file(path: Path) -> str:
         SecretBox([key])
     except WrongState:
         raise WrongState(
-            f"The secret key file {path} is damaged: it holds no key. Put it back from your backup; "
-            "no other key opens the secrets in the database."
+            f"The secret key file {path} is damaged: it contains no key. Restore it from your backup; "
+            "no other key can decrypt the secrets in the database."
         ) from None
     return key
 

@@ -135,7 +135,7 @@ class SqliteDatabase:
 
     async def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
-            raise Unavailable("loadbell is stopping. Send the same request again in a moment.")
+            raise Unavailable("loadbell is stopping. Send the request again in a moment.")
         job = _Job(lambda tx: work(tx, *args, **kwargs), self._loop.create_future())
         self._jobs.put(job)
         result: T = await job.future
@@ -143,7 +143,7 @@ class SqliteDatabase:
 
     async def read(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
-            raise Unavailable("loadbell is stopping. Send the same request again in a moment.")
+            raise Unavailable("loadbell is stopping. Send the request again in a moment.")
         return await self._loop.run_in_executor(self._readers, self._read, lambda tx: work(tx, *args, **kwargs))
 
     def on_wake(self, listener: Callable[[], None]) -> None:

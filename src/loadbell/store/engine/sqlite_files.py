@@ -24,8 +24,8 @@ def check_files(path: Path, key_file: Path) -> None:
     if items:
         if "alembic_version" not in items:
             raise WrongState(
-                f"The file {path} is a database of another program: it has no schema of loadbell's. "
-                "Set LOADBELL_DATABASE_URL or LOADBELL_DATA_DIR to another place."
+                f"The database {path} belongs to another program: it has no loadbell schema. "
+                "Set LOADBELL_DATABASE_URL or LOADBELL_DATA_DIR to another path."
             )
         return
     left = _explain_leftover(path, key_file)
@@ -48,7 +48,7 @@ def start_fresh(path: Path, key_file: Path) -> None:
     """
     if _tables(path):
         raise WrongState(
-            f"There is an installation in {path}, and --new does not replace it. "
+            f"There is already an installation in {path}, and --new doesn't replace it. "
             "Start without --new, or set LOADBELL_DATA_DIR to another folder."
         )
     for left in (key_file, *_companion_files(path)):
@@ -91,4 +91,4 @@ def _move_aside(file: Path) -> None:
     try:
         file.rename(aside)
     except OSError as error:
-        raise WrongState(f"{file} can't be put aside: {error.strerror}. Check the owner of its folder.") from None
+        raise WrongState(f"{file} can't be moved aside: {error.strerror}. Check its folder's permissions.") from None

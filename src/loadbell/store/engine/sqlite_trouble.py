@@ -7,7 +7,7 @@ from pathlib import Path
 
 _PRIMARY = 0xFF  # the low byte of an extended code
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_GO_ON = "loadbell goes on by itself then."
+_GO_ON = "loadbell then continues automatically."
 
 
 @dataclass(frozen=True)
@@ -30,47 +30,47 @@ def describe_storage_error(path: Path, error: BaseException) -> StorageError:  #
     code, name, text = _code(error), path.name, str(error)
     if path.is_dir():
         return StorageError(
-            f"{path} is a folder, and should be the database file. Move it away, or set LOADBELL_DATABASE_URL to "
+            f"{path} is a folder, but should be the database file. Move it away, or set LOADBELL_DATABASE_URL to "
             "another file.",
-            f"The database file {name} can't be opened. The server's log says why.",
+            f"The database file {name} can't be opened. The server's log has details.",
         )
     if code in _DAMAGED:
         return StorageError(
             f"The database file {path} is damaged ({text}). Stop loadbell, check the file with: "
             f"sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup: copy it over "
             "the file, with the -wal and -shm files beside it removed.",
-            f"The database file {name} is damaged ({text}). Tell the operator of this server: PRAGMA integrity_check "
-            "shows what is wrong, and the last backup has to be restored.",
+            f"The database file {name} is damaged ({text}). Ask the operator of this server to run PRAGMA "
+            "integrity_check and restore the last backup.",
         )
     if code == sqlite3.SQLITE_FULL:
         return StorageError(
-            f"The disk that {path} is on is full ({text}). Nothing was changed. Make room there: {_GO_ON}",
-            f"The disk of the database is full ({text}). Nothing was changed. Tell the operator of this server, and "
-            "try again when there is room.",
+            f"The disk that {path} is on is full ({text}). Nothing was changed. Free up space there: {_GO_ON}",
+            f"The database's disk is full ({text}). Nothing was changed. Ask the operator of this server to free up "
+            "space, then try again.",
         )
     if code == sqlite3.SQLITE_READONLY:
         return StorageError(
             f"The database file {path} can't be written ({text}). Check the owner and mode of the file and its folder, "
             f"and that the disk is not mounted read-only; {_GO_ON}",
-            f"The database file {name} is read-only ({text}). Nothing was changed. Tell the operator of this server.",
+            f"The database file {name} is read-only ({text}). Nothing was changed. Contact this server's operator.",
         )
     if code == sqlite3.SQLITE_IOERR:
         return StorageError(
-            f"The disk failed under {path} ({text}). Look into the system's log. When the disk is well again, check "
+            f"The disk failed under {path} ({text}). Check the system log. When the disk works again, check "
             f"the file with: sqlite3 {shlex.quote(str(path))} 'PRAGMA integrity_check' - and restore the last backup "
             "if it finds anything.",
-            f"The disk failed under the database file {name} ({text}). Tell the operator of this server: PRAGMA "
-            "integrity_check shows whether the last backup has to be restored.",
+            f"The disk failed under the database file {name} ({text}). Ask the operator of this server to "
+            "run PRAGMA integrity_check, and to restore the last backup if it finds anything.",
         )
     if code == sqlite3.SQLITE_CANTOPEN:
         return StorageError(
             f"The database file {path} can't be opened ({text}). Check that its folder exists, who owns both, and that "
             "the volume is mounted.",
-            f"The database file {name} can't be opened ({text}). Tell the operator of this server.",
+            f"The database file {name} can't be opened ({text}). Contact the operator of this server.",
         )
     return StorageError(
-        f"The database {path} can't be used just now ({text}). Nothing was changed.",
-        f"The database can't be written just now ({text}). Nothing was changed: send the same request again.",
+        f"The database {path} can't be used now ({text}). Nothing was changed.",
+        f"The database can't be written now ({text}). Nothing was changed. Send the request again.",
     )
 
 
