@@ -261,7 +261,7 @@ def _babble(connection: socket.socket) -> None:
         (_drip, "didn't finish within 0.3 s"),
         (_die_after_greeting, "closed the connection"),
         (_full, "responded with 421 4.3.2"),
-        (_babble, "answered -1"),
+        (_babble, "responded with -1"),
     ],
 )
 def test_whatever_the_server_does_the_mail_waits(play_on_sqlite: Play, act: Any, why: str) -> None:

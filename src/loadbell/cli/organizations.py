@@ -14,7 +14,7 @@ Name = Annotated[str, typer.Argument(help="The name to show.")]
 
 def register(app: typer.Typer) -> None:
     """Adds ``organizations`` with its own commands to the program."""
-    group = typer.Typer(help="The token's organization: show, rename and delete it, or add one.", no_args_is_help=True)
+    group = typer.Typer(help="Manage the token's organization, or add another.", no_args_is_help=True)
     group.command("list")(list_organizations)
     group.command("show")(show_organization)
     for command in (add, rename, delete):
