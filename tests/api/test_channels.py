@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from loadbell.api import test_hooks
 from loadbell.channels import channel_types
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Role, Scope
+from loadbell.entry import polling
 from loadbell.testing.receiver import ScriptedReceiver, hang, respond
 from tests.api.site import ApiSite
 
@@ -250,8 +250,8 @@ def test_a_refused_address_is_tested_in_words(site: ApiSite) -> None:
 
 def test_without_a_worker_a_test_is_accepted(still_site: ApiSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """202 with the pending delivery comes once the sending deadline, and the 5 s beyond it, have passed."""
-    assert 5 * SECOND == test_hooks.GRACE
-    monkeypatch.setattr(test_hooks, "GRACE", SECOND // 2)
+    assert 5 * SECOND == polling.GRACE
+    monkeypatch.setattr(polling, "GRACE", SECOND // 2)
     channel = still_site.channel("http://127.0.0.1:9")
     began = time.monotonic()
     answer = still_site.client.call("POST", f"/channels/{channel['id']}/test", {})
