@@ -7,8 +7,9 @@ from uuid import UUID
 import msgspec
 import sqlalchemy as sa
 
-from loadbell.domain.deliveries import Attempt, Cause, Exchange, Reason
+from loadbell.domain.deliveries import Attempt
 from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, unnest
 from loadbell.store.schema import attempts
 
@@ -42,18 +43,7 @@ async def append_attempts(tx: Transaction, made: Sequence[tuple[str, Attempt]]) 
 
 async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
     """Every attempt of the delivery, oldest first."""
-    return [
-        Attempt(
-            number=row["number"],
-            cause=Cause(row["cause"]),
-            started_at=row["started_at"],
-            duration=row["duration"],
-            reason=Reason(row["reason"]),
-            message=row["message"],
-            exchange=None if row["exchange"] is None else msgspec.json.decode(row["exchange"], type=Exchange),
-        )
-        for row in await tx.all(_LIST, id=str(delivery_id))
-    ]
+    return [read_row(Attempt, row) for row in await tx.all(_LIST, id=str(delivery_id))]
 
 
 def _row(delivery_id: str, attempt: Attempt) -> Mapping[str, Any]:

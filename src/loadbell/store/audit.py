@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Principal
 from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import audit_entries, users
 
@@ -100,7 +101,7 @@ async def list_full_log(
         values["subject"] = _account(filters.user_id)
     start = MAX_ID if before is None else before
     rows = await tx.all(_full_page(frozenset(values)), **values, before=start, limit=limit)
-    return [(row["organization_id"], _entry(row)) for row in rows]
+    return [(row["organization_id"], read_row(Entry, row)) for row in rows]
 
 
 async def append_entry(
@@ -176,7 +177,7 @@ async def _list_page(
 
 
 def _trim(rows: Sequence[Row], limit: int, after: int) -> tuple[list[Entry], int | None]:
-    entries = [_entry(row) for row in rows]
+    entries = [read_row(Entry, row) for row in rows]
     if len(entries) > limit:
         return entries[:limit], entries[limit - 1].id
     return entries, after or None
@@ -272,17 +273,3 @@ def _account(user_id: int) -> str:
 
 def _parameters(filters: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in filters.items() if value is not None}
-
-
-def _entry(row: Row) -> Entry:
-    return Entry(
-        id=row["id"],
-        user_id=row["user_id"],
-        email=row["email"],
-        token_id=row["token_id"],
-        address=row["address"],
-        action=row["action"],
-        subject=row["subject"],
-        changes=msgspec.json.decode(row["changes"], type=dict[str, Any]),
-        created_at=row["created_at"],
-    )

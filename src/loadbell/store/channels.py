@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from loadbell.domain.channels import Channel, ChannelKind, SigningSecret, Subscription, Waiting
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import channels
 
@@ -316,16 +317,10 @@ def _seal_settings(tx: Transaction, settings: dict[str, Any]) -> str:
 
 
 def _channel(tx: Transaction, row: Row) -> Channel:
-    return Channel(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        kind=ChannelKind(row["kind"]),
-        name=row["name"],
+    return read_row(
+        Channel,
+        row,
         settings=msgspec.json.decode(tx.unseal(row["settings"])),
-        subscription=msgspec.json.decode(row["subscription"], type=Subscription),
-        enabled=bool(row["enabled"]),
-        paused_reason=row["paused_reason"],
-        created_at=row["created_at"],
         last_wait=None
         if row["throttled_since"] is None
         else Waiting(row["throttled_since"], row["throttled_until"], row["throttled_reason"]),

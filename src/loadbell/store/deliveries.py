@@ -12,9 +12,10 @@ from uuid import UUID
 
 from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import MOVES, Attempt, Delivery, DeliveryStatus, FinalStatus, Reason
-from loadbell.domain.events import Event, EventName
+from loadbell.domain.events import Event
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into, unnest
 from loadbell.store.schema import events
 
@@ -190,22 +191,8 @@ def _delivery(row: Row, channel: Row | None) -> Delivery:
         shown, message, finished_at = DeliveryStatus.CANCELLED.value, row["swept"], row["swept_at"]
     elif row["swept"] is not None:
         shown = row["status"]
-    return Delivery(
-        id=UUID(row["id"]),
-        organization_id=row["organization_id"],
-        project_id=row["project_id"],
-        channel_id=row["channel_id"],
-        kind=ChannelKind(row["kind"]),
-        event_id=UUID(row["event_id"]),
-        event=EventName(row["event"]),
-        run_id=row["run_id"],
-        status=DeliveryStatus(shown),
-        attempt_count=row["attempt_count"],
-        reason=None if row["reason"] is None else Reason(row["reason"]),
-        message=message,
-        next_attempt_at=due,
-        created_at=row["created_at"],
-        finished_at=finished_at,
+    return read_row(
+        Delivery, row, status=DeliveryStatus(shown), message=message, next_attempt_at=due, finished_at=finished_at
     )
 
 

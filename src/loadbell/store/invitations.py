@@ -6,8 +6,9 @@ import msgspec
 import sqlalchemy as sa
 
 from loadbell.domain.ids import MAX_ID
-from loadbell.domain.orgs import Invitation, Role
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.domain.orgs import Invitation
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import invitations
 
@@ -58,7 +59,7 @@ async def insert_invitation(tx: Transaction, invitation: Invitation, invitation_
 async def get_invitation(tx: Transaction, organization_id: int, invitation_id: int) -> Invitation | None:
     """The invitation, if it is the organization's and can be accepted ``now``."""
     row = await tx.first(_GET, organization_id=organization_id, id=invitation_id, now=tx.now)
-    return None if row is None else _invitation(row)
+    return None if row is None else read_row(Invitation, row)
 
 
 async def list_invitations(
@@ -68,19 +69,19 @@ async def list_invitations(
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit, now=tx.now
     )
-    return [_invitation(row) for row in rows]
+    return [read_row(Invitation, row) for row in rows]
 
 
 async def find_invitation(tx: Transaction, invitation_hash: str) -> Invitation | None:
     """The invitation of that hash, if it can be accepted ``now``; of whichever organization it is."""
     row = await tx.first(_FIND, hash=invitation_hash, now=tx.now)
-    return None if row is None else _invitation(row)
+    return None if row is None else read_row(Invitation, row)
 
 
 async def take_invitation(tx: Transaction, invitation_hash: str) -> Invitation | None:
     """Uses the invitation of that hash up. Of two who try, one gets it."""
     row = await tx.first(_TAKE, hash=invitation_hash, now=tx.now)
-    return None if row is None else _invitation(row)
+    return None if row is None else read_row(Invitation, row)
 
 
 async def delete_invitation(tx: Transaction, organization_id: int, invitation_id: int) -> None:
@@ -91,16 +92,3 @@ async def delete_invitation(tx: Transaction, organization_id: int, invitation_id
 async def delete_former_invitations(tx: Transaction, organization_id: int, email: str) -> None:
     """Removes what a new invitation to ``email`` replaces, and whatever has expired in the organization."""
     await tx.run(_DELETE_FORMER, organization_id=organization_id, email=email, now=tx.now)
-
-
-def _invitation(row: Row) -> Invitation:
-    return Invitation(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        email=row["email"],
-        role=Role(row["role"]),
-        project_ids=msgspec.json.decode(row["project_ids"], type=tuple[int, ...]),
-        invited_by=row["invited_by"],
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-    )

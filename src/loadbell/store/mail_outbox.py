@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from loadbell.domain.ids import Micros
 from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.problems import WrongState
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import mail_outbox
 
@@ -69,9 +70,7 @@ async def claim_mail(tx: Transaction, waits: Sequence[Micros]) -> QueuedMail | N
         body = tx.unseal(row["body"])
     except WrongState:
         body = None
-    return QueuedMail(
-        row["id"], row["recipient"], row["subject"], body, row["attempts"], row["created_at"], row["expires_at"]
-    )
+    return read_row(QueuedMail, row, body=body)
 
 
 async def delete_mail(tx: Transaction, mail_id: int) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.orgs import Member, Role
 from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement
 
 _SELECT = (
@@ -77,14 +78,4 @@ async def _members(tx: Transaction, organization_id: int, rows: Sequence[Row]) -
     assigned: dict[int, list[int]] = {}
     for row in await tx.all(_ASSIGNMENTS, organization_id=organization_id, first=min(ids), last=max(ids)):
         assigned.setdefault(row["user_id"], []).append(row["project_id"])
-    return [
-        Member(
-            user_id=row["id"],
-            email=row["email"],
-            name=row["name"],
-            role=Role(row["role"]),
-            project_ids=tuple(assigned.get(row["id"], ())),
-            created_at=row["created_at"],
-        )
-        for row in rows
-    ]
+    return [read_row(Member, row, user_id=row["id"], project_ids=tuple(assigned.get(row["id"], ()))) for row in rows]

@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 
 from loadbell.domain.orgs import Organization, Role
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import assignments, members, organizations, projects, users
 
@@ -67,7 +68,7 @@ async def insert_organization(tx: Transaction, name: str) -> int:
 async def get_organization(tx: Transaction, organization_id: int) -> Organization | None:
     """The organization of that id."""
     row = await tx.first(_GET_ORGANIZATION, id=organization_id)
-    return None if row is None else _organization(row)
+    return None if row is None else read_row(Organization, row)
 
 
 async def update_organization(tx: Transaction, organization: Organization) -> None:
@@ -78,10 +79,6 @@ async def update_organization(tx: Transaction, organization: Organization) -> No
         name=organization.name,
         default_project_id=organization.default_project_id,
     )
-
-
-def _organization(row: Row) -> Organization:
-    return Organization(row["id"], row["name"], row["default_project_id"], row["created_at"])
 
 
 async def insert_member(tx: Transaction, organization_id: int, user_id: int, role: Role) -> None:

@@ -7,15 +7,14 @@ On PostgreSQL rows are locked channels first, then deliveries, each in ascending
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from loadbell.domain.channels import ChannelKind, Subscription
+from loadbell.domain.channels import ChannelKind
 from loadbell.domain.deliveries import FinalStatus, Reason
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.store.cancellation import end_pending
 from loadbell.store.channels import Listener
 from loadbell.store.deliveries import Ending
 from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement
 from loadbell.store.ordering import release
 
@@ -119,18 +118,7 @@ async def lock_concerned(
     """
     lists = {"all": {*touched, *well, *failing}, "touched": touched, "well": well, "failing": failing}
     rows = await tx.all(_LOCK_CONCERNED, before=before, **lists)
-    return [
-        ChannelHealth(
-            id=row["id"],
-            organization_id=row["organization_id"],
-            kind=ChannelKind(row["kind"]),
-            name=row["name"],
-            failing_since=row["failing_since"],
-            health_since=row["health_since"],
-            paused=row["paused_at"] is not None,
-        )
-        for row in rows
-    ]
+    return [read_row(ChannelHealth, row, paused=row["paused_at"] is not None) for row in rows]
 
 
 async def note_failing(tx: Transaction, since: Mapping[int, Micros | None]) -> None:
@@ -145,10 +133,7 @@ async def pause_channel(tx: Transaction, channel_id: int, reason: str) -> bool:
 
 async def list_pause_listeners(tx: Transaction, organization_id: int) -> list[Listener]:
     """Every channel of the organization that is enabled and not paused."""
-    return [
-        Listener(row["id"], ChannelKind(row["kind"]), msgspec.json.decode(row["subscription"], type=Subscription))
-        for row in await tx.all(_LOCK_TOLD, organization_id=organization_id)
-    ]
+    return [read_row(Listener, row) for row in await tx.all(_LOCK_TOLD, organization_id=organization_id)]
 
 
 async def resume_channel(tx: Transaction, channel_id: int, *, bucket_full_at: Micros) -> None:
@@ -174,7 +159,7 @@ async def find_late(tx: Transaction, *, before: Micros) -> list[Late]:
     A Redeliver counts from when it was asked for. There may be more from :data:`MAX_BATCH_SIZE` on.
     """
     rows = await tx.all(_FIND_LATE, before=before, lately=tx.now - _LATELY, limit=MAX_BATCH_SIZE)
-    return [Late(row["id"], row["channel_id"], bool(row["paused"])) for row in rows]
+    return [read_row(Late, row) for row in rows]
 
 
 async def expire_late(tx: Transaction, late: Sequence[Late], *, held: str, limited: str, before: Micros) -> int:

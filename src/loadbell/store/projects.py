@@ -1,8 +1,9 @@
 """Projects of an organization, one of them its default."""
 
-from loadbell.domain.ids import MAX_ID, Micros
+from loadbell.domain.ids import MAX_ID
 from loadbell.domain.orgs import Project
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement
 
 _SELECT = (
@@ -22,7 +23,7 @@ _UPDATE = Statement(
 async def get_project(tx: Transaction, organization_id: int, project_id: int) -> Project | None:
     """The project, if it is the organization's."""
     row = await tx.first(_GET, organization_id=organization_id, id=project_id)
-    return None if row is None else _project(row)
+    return None if row is None else read_row(Project, row)
 
 
 async def list_projects(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Project]:
@@ -30,7 +31,7 @@ async def list_projects(tx: Transaction, organization_id: int, *, before: int | 
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
-    return [_project(row) for row in rows]
+    return [read_row(Project, row) for row in rows]
 
 
 async def list_open_projects(tx: Transaction, organization_id: int) -> list[int]:
@@ -46,11 +47,4 @@ async def update_project(tx: Transaction, project: Project) -> None:
         id=project.id,
         name=project.name,
         archived_at=project.archived_at,
-    )
-
-
-def _project(row: Row) -> Project:
-    archived_at: Micros | None = row["archived_at"]
-    return Project(
-        row["id"], row["organization_id"], row["name"], bool(row["is_default"]), archived_at, row["created_at"]
     )

@@ -12,7 +12,8 @@ import msgspec
 from loadbell.domain.deliveries import FinalStatus
 from loadbell.domain.ids import Micros, first_uuid
 from loadbell.domain.replays import Replay
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.enqueue import send_again
 from loadbell.store.schema import replays
@@ -133,7 +134,7 @@ async def insert_replay(tx: Transaction, organization_id: int, span: Span, count
 async def get_replay(tx: Transaction, organization_id: int, channel_id: int, replay_id: int) -> Replay | None:
     """The replay, if it is one of this channel, and that the organization's."""
     row = await tx.first(_GET, id=replay_id, channel_id=channel_id, organization_id=organization_id)
-    return None if row is None else _replay(row)
+    return None if row is None else read_row(Replay, row, done=row["done"] - row["open"])
 
 
 async def replay_going_on(tx: Transaction, channel_id: int) -> int | None:
@@ -199,15 +200,3 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bo
     if sent:
         tx.wake_workers()
     return bool(after == window["id"])
-
-
-def _replay(row: Row) -> Replay:
-    return Replay(
-        id=row["id"],
-        channel_id=row["channel_id"],
-        statuses=tuple(msgspec.json.decode(row["statuses"], type=list[FinalStatus])),
-        count=row["count"],
-        done=row["done"] - row["open"],
-        created_at=row["created_at"],
-        finished_at=row["finished_at"],
-    )

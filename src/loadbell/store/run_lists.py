@@ -14,8 +14,9 @@ from typing import Literal
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.runs import Result, Run, RunCounts, RunStatus, Source
 from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement
-from loadbell.store.runs import IN_A_PROJECT, to_run
+from loadbell.store.runs import IN_A_PROJECT
 
 MAX_SCANNED = 20_000
 """How many runs one look passes at most: what filters leave of them may be few, or none."""
@@ -111,7 +112,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
         after=after,
         limit=limit + 1,
     )
-    runs = [to_run(row) for row in rows]
+    runs = [read_row(Run, row) for row in rows]
     if len(runs) > limit:
         return runs[:limit], runs[limit - 1].id
     return runs, after or None

@@ -3,8 +3,9 @@
 import sqlalchemy as sa
 
 from loadbell.domain.ids import Micros
-from loadbell.domain.runs import EndedBy, Run, RunMove, RunStatus
+from loadbell.domain.runs import EndedBy, Run, RunMove
 from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import run_moves, users
 
@@ -26,6 +27,6 @@ async def insert_move(tx: Transaction, run: Run, *, by: EndedBy, user_id: int | 
 async def list_moves(tx: Transaction, run_id: int, *, limit: int) -> list[RunMove]:
     """Up to ``limit`` statuses that the run took, oldest first."""
     return [
-        RunMove(status=RunStatus(row["status"]), at=row["moved_at"], by=EndedBy(row["by"]), user=row["name"])
+        read_row(RunMove, row, at=row["moved_at"], user=row["name"])
         for row in await tx.all(_OF_RUN, run_id=run_id, limit=limit)
     ]

@@ -7,8 +7,9 @@ import msgspec
 import sqlalchemy as sa
 
 from loadbell.domain.ids import Micros
-from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Source, Threshold, Trigger
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.domain.runs import Result, Run, RunStatus
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import runs, tests
 
@@ -98,13 +99,13 @@ async def insert_run(tx: Transaction, run: Run) -> int:
 async def get_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
     """The run, if it is the organization's."""
     row = await tx.first(_GET, id=run_id, organization_id=organization_id)
-    return None if row is None else to_run(row)
+    return None if row is None else read_row(Run, row)
 
 
 async def lock_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
     """The run, if it is the organization's; nobody else moves it until this transaction ends."""
     row = await tx.first(_LOCK, id=run_id, organization_id=organization_id)
-    return None if row is None else to_run(row)
+    return None if row is None else read_row(Run, row)
 
 
 async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
@@ -128,7 +129,7 @@ async def find_previous_run(tx: Transaction, run: Run) -> Run | None:
     if not run.has_test:
         return None
     row = await tx.first(_EARLIER, test_id=run.test_id, id=run.id)
-    return None if row is None else to_run(row)
+    return None if row is None else read_row(Run, row)
 
 
 async def touch_run(tx: Transaction, run_id: int) -> None:
@@ -166,31 +167,3 @@ def _values(run: Run) -> dict[str, object]:
         "note": run.note,
         "tool": run.tool,
     }
-
-
-def to_run(row: Row) -> Run:
-    """The run that a row of all columns holds."""
-    return Run(
-        id=row["id"],
-        organization_id=row["organization_id"],
-        project_id=row["project_id"],
-        test_id=row["test_id"],
-        user_id=row["user_id"],
-        name=row["name"],
-        status=RunStatus(row["status"]),
-        result=None if row["result"] is None else Result(row["result"]),
-        trigger=Trigger(row["trigger"]),
-        source=Source(row["source"]),
-        created_at=row["created_at"],
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        ended_by=None if row["ended_by"] is None else EndedBy(row["ended_by"]),
-        corrected=bool(row["corrected"]),
-        last_report_at=row["last_report_at"],
-        watchdog=row["watchdog"],
-        metrics=msgspec.json.decode(row["metrics"]),
-        thresholds=msgspec.json.decode(row["thresholds"], type=tuple[Threshold, ...]),
-        links=msgspec.json.decode(row["links"], type=tuple[Link, ...]),
-        note=row["note"],
-        tool=row["tool"],
-    )

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Role
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, delete_some, insert_into
 from loadbell.store.schema import sessions
 
@@ -98,13 +99,13 @@ async def insert_session(  # noqa: PLR0913 - one argument for each column
 async def find_session(tx: Transaction, session_hash: str) -> SessionRow | None:
     """The session of that hash, expired or not."""
     row = await tx.first(_FIND, hash=session_hash)
-    return None if row is None else _session(row)
+    return None if row is None else read_row(SessionRow, row)
 
 
 async def list_sessions_of(tx: Transaction, user_id: int, *, before: int | None, limit: int) -> Sequence[SessionRow]:
     """The user's sessions that are not over, with an id below ``before``, newest first."""
     values = {"before": MAX_ID if before is None else before, "limit": limit}
-    return [_session(row) for row in await tx.all(_LIST, user_id=user_id, now=tx.now, **values)]
+    return [read_row(SessionRow, row) for row in await tx.all(_LIST, user_id=user_id, now=tx.now, **values)]
 
 
 async def note_session_use(tx: Transaction, session_id: int) -> None:
@@ -151,15 +152,3 @@ async def list_addresses(tx: Transaction, user_id: int, since: Micros) -> Sequen
 async def delete_old_sessions(tx: Transaction, user_id: int, until: Micros) -> None:
     """Removes the oldest of the user's sessions that began ``until`` then."""
     await tx.run(_FORGET, user_id=user_id, until=until, limit=_DELETE_BATCH_SIZE)
-
-
-def _session(row: Row) -> SessionRow:
-    return SessionRow(
-        id=row["id"],
-        user_id=row["user_id"],
-        address=row["address"],
-        agent=row["agent"],
-        created_at=row["created_at"],
-        last_used_at=row["last_used_at"],
-        expires_at=row["expires_at"],
-    )

@@ -1,14 +1,14 @@
 """API tokens: kept as hashes, found by them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
 
 from loadbell.domain.ids import MAX_ID, Micros
 from loadbell.domain.orgs import Role, Scope, Token
 from loadbell.domain.runs import Trigger
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement, insert_into
 from loadbell.store.schema import members, tokens
 
@@ -85,13 +85,13 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
 async def find_token(tx: Transaction, token_hash: str) -> TokenRow | None:
     """The token of that hash, if its user is still a member of its organization."""
     row = await tx.first(_FIND, hash=token_hash)
-    return None if row is None else TokenRow(**_columns(row), role=Role(row["role"]))
+    return None if row is None else read_row(TokenRow, row)
 
 
 async def get_token(tx: Transaction, organization_id: int, token_id: int) -> Token | None:
     """The token, if it is the organization's; expired ones too."""
     row = await tx.first(_GET, id=token_id, organization_id=organization_id)
-    return None if row is None else Token(**_columns(row))
+    return None if row is None else read_row(Token, row)
 
 
 async def list_tokens(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Token]:
@@ -99,7 +99,7 @@ async def list_tokens(tx: Transaction, organization_id: int, *, before: int | No
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
-    return [Token(**_columns(row)) for row in rows]
+    return [read_row(Token, row) for row in rows]
 
 
 async def delete_token(tx: Transaction, organization_id: int, token_id: int) -> None:
@@ -110,12 +110,3 @@ async def delete_token(tx: Transaction, organization_id: int, token_id: int) -> 
 async def note_token_use(tx: Transaction, token_id: int) -> None:
     """Keeps when the token was last used."""
     await tx.run(_TOUCH, id=token_id, now=tx.now)
-
-
-def _columns(row: Row) -> dict[str, Any]:
-    same = ("id", "organization_id", "user_id", "name", "project_id", "prefix", "created_at", "expires_at")
-    return {
-        **{name: row[name] for name in (*same, "last_used_at")},
-        "scope": Scope(row["scope"]),
-        "trigger": Trigger(row["trigger"]),
-    }

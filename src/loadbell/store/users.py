@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from loadbell.domain.errors import Conflict
 from loadbell.domain.ids import Micros
-from loadbell.store.engine.db import Row, Transaction
+from loadbell.store.engine.db import Transaction
+from loadbell.store.engine.rows import read_row
 from loadbell.store.engine.statements import Statement
 
 _SELECT = "SELECT id, email, name, password_hash, created_at FROM users "
@@ -47,24 +48,24 @@ async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: 
 async def find_user_by_email(tx: Transaction, email: str) -> UserRow | None:
     """The user with that address, however it is capitalized."""
     row = await tx.first(_FIND, email=email.lower())
-    return None if row is None else _user(row)
+    return None if row is None else read_row(UserRow, row)
 
 
 async def get_user(tx: Transaction, user_id: int) -> UserRow | None:
     """The user of that id."""
     row = await tx.first(_GET, id=user_id)
-    return None if row is None else _user(row)
+    return None if row is None else read_row(UserRow, row)
 
 
 async def lock_user(tx: Transaction, user_id: int) -> UserRow | None:
     """As :func:`get_user`; nobody changes its password or name until this transaction ends."""
     row = await tx.first(_LOCK, id=user_id)
-    return None if row is None else _user(row)
+    return None if row is None else read_row(UserRow, row)
 
 
 async def list_users(tx: Transaction) -> Sequence[UserRow]:
     """Every user of the installation, by e-mail address: for its operator, not for anybody who asks over HTTP."""
-    return [_user(row) for row in await tx.all(_ALL)]
+    return [read_row(UserRow, row) for row in await tx.all(_ALL)]
 
 
 async def set_password(tx: Transaction, user_id: int, password_hash: str) -> None:
@@ -75,7 +76,3 @@ async def set_password(tx: Transaction, user_id: int, password_hash: str) -> Non
 async def set_name(tx: Transaction, user_id: int, name: str) -> None:
     """Replaces what people call the user."""
     await tx.run(_SET_NAME, id=user_id, name=name)
-
-
-def _user(row: Row) -> UserRow:
-    return UserRow(row["id"], row["email"], row["name"], row["password_hash"], row["created_at"])
