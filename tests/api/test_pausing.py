@@ -43,7 +43,7 @@ def test_what_was_held_can_be_dropped(site: ApiSite, receiver: ScriptedReceiver)
     receiver.wait_for(1)
 
     assert ("cancelled", None, None) == (dropped["status"], dropped["reason"], dropped["next_attempt_at"])
-    assert "resumed without" in dropped["message"]
+    assert "queued notifications were dropped" in dropped["message"]
     assert 1 == len(receiver.requests)
 
 

@@ -170,13 +170,13 @@ def test_a_refused_heartbeat_is_a_sign_of_life(
     assert {"abort": True} == still_site.client.ok("POST", f"{path}/heartbeat", body)
 
 
-def test_a_run_that_cannot_be_told_ends_at_its_abort(site: ApiSite) -> None:
+def test_a_run_that_cannot_be_stopped_from_here_ends_at_its_abort(site: ApiSite) -> None:
     """A plain REST run is Aborted by user at once, and its note says that nobody was told."""
     run = _new(site)
     aborted = site.client.call("POST", f"/runs/{run['id']}/abort", {})
 
     assert (202, 6) == (aborted.status, aborted.json["status"])
-    assert "can't be told" in aborted.json["note"]
+    assert "can't be stopped from here" in aborted.json["note"]
 
 
 def test_runs_are_listed_a_page_at_a_time(site: ApiSite) -> None:

@@ -58,7 +58,7 @@ def test_a_member_is_changed_and_removed(site: ApiSite, ask: Ask) -> None:
         "lee@example.org now has the role admin and can see all projects.\n",
     ] == [done.stdout for done in processes]
     assert f"{user}  lee@example.org  Lee   admin  all projects  since " in listed.stdout
-    assert removed.stdout.startswith("lee@example.org is no longer a member")
+    assert removed.stdout.startswith("lee@example.org was removed")
     assert "lee@example.org" not in ask("members", "list").stdout
 
 

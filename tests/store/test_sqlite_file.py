@@ -187,7 +187,7 @@ def test_a_refusal_is_told_once(play_on_sqlite: Play) -> None:
             await site.database.write(spoil)
 
         text = str(refused.value)
-        assert text.count("The database refused a commit") == 1
+        assert text.count("The database can't be written now") == 1
         assert "database or disk is full" in text
 
     play_on_sqlite(scenario)
