@@ -1,6 +1,7 @@
 """The links that come by mail or are handed over: invitations and password links, followed in a browser."""
 
 import os
+import re
 
 import pytest
 import structlog
@@ -71,7 +72,7 @@ def test_a_new_person_joins_by_the_link(browser: Browser, still_site: ApiSite, e
     assert "Ours Admin" in words
     assert token not in browser.get("/account").text
     again = browser.get(link)
-    assert (again.status, "Request a new one." in again.words) == (404, True)
+    assert (again.status, "Ask for a new one." in again.words) == (404, True)
 
 
 def test_a_bad_name_or_password_uses_nothing_up(browser: Browser, still_site: ApiSite, email: str) -> None:
@@ -143,7 +144,8 @@ def test_an_old_link_is_told_as_such(browser: Browser, person: Person, still_sit
     for path in (over, "/invitations/lbi_unknown", over.replace("reset-password", "invitations")):
         page = browser.get(path)
         assert page.status == 404
-        assert "Request a new one." in page.words
+        assert "is no longer valid" in page.words
+        assert re.search(r"(Request|Ask for) a new one\.", page.words)
         assert "<form" not in page.text
 
 
