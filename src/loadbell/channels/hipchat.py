@@ -73,7 +73,7 @@ class HipChatSettings:
 
     url: str = setting(
         "URL",
-        "The room's whole notification URL with its auth_token, from HipChat or from a server that takes its messages.",
+        "The room's full notification URL with its auth_token, from HipChat or a server that accepts its messages.",
         secret=True,
         check=check_url,
     )
@@ -87,9 +87,9 @@ class HipChat(ChannelType[HipChatSettings]):
     icon: ClassVar[str] = '<path d="M3 3h10v7.5H8L4.5 13.5v-3H3z"/>'
     section: ClassVar[int] = 2
     steps: ClassVar[tuple[str, ...]] = (
-        "In HipChat open Integrations, select the room that shall be told, and choose Build your own integration.",
-        "Copy the URL shown under Send messages to this room by posting this URL, whole, into the URL field.",
-        "Press Test Hook to see a message arrive, then Save.",
+        "In HipChat, open Integrations, select the room, and choose Build your own integration.",
+        "Copy the full URL under “Send messages to this room by posting this URL” and paste it here.",
+        "Press Test Hook to send a test message, then Save.",
     )
     # 30 messages a minute for a room. Five at once and 25 in the minute after them are 30, whenever the minute begins.
     rate_limit: ClassVar[TokenBucket | None] = TokenBucket(2_400_000, burst=5)

@@ -63,29 +63,24 @@ def _discord(kind: ChannelKind, path: str) -> str | None:
     if webhook[2] == "slack":
         return None
     return (
-        "This is a webhook of Discord, which takes Slack's messages only at an address that ends in /slack. "
-        f"{'Write /slack in place of /github' if webhook[2] else 'Add /slack to the end'}, before a ? if there is one."
+        "This is a Discord webhook, which accepts Slack messages only at a URL that ends in /slack. "
+        f"{'Replace /github with /slack' if webhook[2] else 'Add /slack to the end'}, before a ? if there is one."
     )
 
 
 def _slack(kind: ChannelKind, path: str) -> str | None:
     if not path.startswith(_SLACK_WEBHOOKS):
-        return (
-            "This is not the URL of an incoming webhook. Copy the one that begins with https://hooks.slack.com/services/"
-            + (", and enter it in a Slack channel." if kind != "slack" else ".")
+        return "This isn't an incoming webhook URL. Copy the one that starts with https://hooks.slack.com/services/" + (
+            ", and paste it into a Slack channel." if kind != "slack" else "."
         )
     if kind == "slack" or not path.startswith("/services/"):  # a workflow may take any body
         return None
-    return (
-        "This is an incoming webhook of Slack, which answers 400 to what this channel sends. Add it as a Slack channel."
-    )
+    return "This is a Slack incoming webhook, which rejects what this channel sends. Add it as a Slack channel."
 
 
 def _hipchat(kind: ChannelKind, path: str, *, hosted: bool) -> str | None:
     if kind != "hipchat":
-        sentence = (
-            "This is an address of HipChat, which can't read what this channel sends. Add it as a HipChat channel."
-        )
+        sentence = "This is a HipChat URL, which can't read what this channel sends. Add it as a HipChat channel."
         return sentence if hosted else None
     right = "The room's notification URL looks like https://HOST/v2/room/ROOM/notification?auth_token=TOKEN."
     if path.rstrip("/").endswith(_HIPCHAT_V1) or (hosted and path.startswith("/v1/")):
@@ -97,6 +92,6 @@ def _hipchat(kind: ChannelKind, path: str, *, hosted: bool) -> str | None:
 
 def _unknown(product: str) -> str:
     return (
-        f"This is an address of {product}, which can't read what this channel sends. Send a WebHook to a service of "
-        "yours that translates it, such as a flow that is started by an HTTP request."
+        f"This is a {product} URL, which can't read what this channel sends. Send a WebHook to a service that "
+        "translates it, such as a flow triggered by an HTTP request."
     )

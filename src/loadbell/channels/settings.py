@@ -15,10 +15,10 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.errors import FieldError, Invalid
 from loadbell.outbound.urls import has_other_host
 
-_MASKED = "This is the masked value that loadbell shows. Send the whole value, or leave the field out to keep it."
+_MASKED = "This is the masked value that loadbell shows. Send the full value, or leave the field out to keep it."
 _ENTER_AGAIN = (
-    "The URL leads to another scheme, host or port, and what is saved here is not sent there. Enter it again, or empty "
-    "it to remove it."
+    "The URL has another scheme, host or port, and saved values aren't sent there. Enter this value again, or clear it "
+    "to remove it."
 )
 _MAX_NAME_LENGTH = 50
 
@@ -113,7 +113,7 @@ def _wrong(field: Setting, value: Any, check_url: Callable[[str], str | None]) -
     return field.check(value) if field.check is not None else None
 
 
-_IN_WORDS = {str: "a text", bool: "true or false", dict: "an object whose values are texts"}
+_IN_WORDS = {str: "a string", bool: "true or false", dict: "an object whose values are strings"}
 
 
 def _fits(wanted: type, value: Any) -> bool:

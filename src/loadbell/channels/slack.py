@@ -90,8 +90,8 @@ class SlackSettings:
 
     url: str = setting(
         "URL",
-        "The incoming webhook's URL, from Slack or from a server that takes Slack's messages, such as Mattermost, "
-        "Rocket.Chat or Discord (with /slack at its end). A workflow's webhook gets one variable, named text.",
+        "Incoming webhook URL from Slack or a service that accepts Slack messages, such as Mattermost, Rocket.Chat or "
+        "Discord (with /slack at the end). Workflow webhooks receive a single variable, named text.",
         secret=True,
         check=check_url,
     )
@@ -105,9 +105,9 @@ class Slack(ChannelType[SlackSettings]):
     icon: ClassVar[str] = '<path d="M6.3 2.5 5 13.5M11 2.5 9.7 13.5M3 6h10.5M2.5 10H13"/>'
     section: ClassVar[int] = 1
     steps: ClassVar[tuple[str, ...]] = (
-        "In Slack, add the Incoming WebHooks app to the channel that shall be told, or create a channel for it.",
-        "Copy the webhook's URL, which begins with https://hooks.slack.com/services/, into the URL field.",
-        "Press Test Hook to see a message arrive, then Save.",
+        "In Slack, add the Incoming WebHooks app to the channel that should get notifications.",
+        "Copy the webhook URL, which starts with https://hooks.slack.com/services/, and paste it here.",
+        "Press Test Hook to send a test message, then Save.",
     )
     # One message a second, "short bursts" allowed, of unspecified size.
     rate_limit: ClassVar[TokenBucket | None] = TokenBucket(SECOND, burst=4)

@@ -85,7 +85,7 @@ def check_bearer_token(token: str) -> str | None:
     if len(token) > MAX_HEADER_VALUE_LENGTH:
         return f"This is longer than {MAX_HEADER_VALUE_LENGTH:,} characters. Shorten it."
     if not _UNBROKEN.fullmatch(token):
-        return "This contains a space, a line break or a character beyond ASCII. Enter the token alone, without Bearer."
+        return "This contains a space, a line break or a non-ASCII character. Enter only the token, without Bearer."
     return None
 
 
@@ -94,28 +94,28 @@ class WebHookSettings:
     """Where to send, and what to send along. A credential that is empty is not sent."""
 
     url: str = setting(
-        "URL", "Where loadbell sends a POST when a test starts and when it ends.", secret=True, check=check_url
+        "URL", "Where loadbell sends a POST request when a test starts or ends.", secret=True, check=check_url
     )
     headers: dict[str, str] = setting(  # noqa: RUF009 - makes a dataclass field, with a factory
         "Headers",
-        "Headers of your own, such as Authorization. loadbell's own headers can't be replaced.",
+        "Additional headers, such as Authorization. You can't replace loadbell's own headers.",
         secret=True,
         check=check_headers,
         default_factory=dict,
     )
     username: str = setting(
         "User name",
-        "For a receiver that asks for a user name and password (HTTP basic).",
+        "For receivers that use HTTP basic authentication.",
         secret=True,
         check=check_username,
         default="",
     )
     password: str = setting(
-        "Password", "The password that goes with the user name.", secret=True, check=check_password, default=""
+        "Password", "The password for this user name.", secret=True, check=check_password, default=""
     )
     bearer_token: str = setting(
         "Bearer token",
-        "For a receiver that asks for a token; sent as Authorization: Bearer.",
+        "Sent as Authorization: Bearer.",
         secret=True,
         check=check_bearer_token,
         default="",
@@ -135,9 +135,9 @@ class WebHook(ChannelType[WebHookSettings]):
     sends_payload: ClassVar[bool] = True
     signs: ClassVar[bool] = True
     steps: ClassVar[tuple[str, ...]] = (
-        "Give the outside service an address that takes a POST with a JSON body.",
-        "Paste that address into the URL field.",
-        "Press Test Hook; Save keeps it and shows the secret by which the service can check our signature, once.",
+        "Set up an endpoint that accepts POST requests with a JSON body.",
+        "Paste its URL here.",
+        "Press Test Hook, then Save. loadbell shows the signing secret once; use it to verify requests.",
     )
 
     @property
@@ -148,9 +148,9 @@ class WebHook(ChannelType[WebHookSettings]):
     def wrong(self, settings: WebHookSettings) -> Mapping[str, str]:
         """Allows one kind of credential at a time, and user name and password only together."""
         if settings.username and not settings.password:
-            return {"password": "The user name has no password. Enter it, or remove the user name."}
+            return {"password": "Enter the password for the user name, or remove the user name."}
         if settings.password and not settings.username:
-            return {"username": "The password has no user name. Enter it, or remove the password."}
+            return {"username": "Enter the user name for the password, or remove the password."}
         if settings.username and settings.bearer_token:
             return {"bearer_token": "A user name and a bearer token are both set. Keep one of them."}
         authorization = any(name.lower() == "authorization" for name in settings.headers)
@@ -227,9 +227,9 @@ def _wrong_name(name: str) -> str | None:
     if len(name) > MAX_HEADER_NAME_LENGTH:
         return f"A header's name is longer than {MAX_HEADER_NAME_LENGTH} characters. Shorten it."
     if not _TOKEN.fullmatch(name):
-        return f"{name!a} is not a header name. Use letters, digits and hyphens only, without a colon."
+        return f"{name!a} isn't a header name. Use only letters, digits and hyphens, without a colon."
     if _is_reserved(name):
-        return f"The header {name} is set by loadbell or by HTTP itself. Remove it."
+        return f"loadbell or HTTP itself sets the header {name}. Remove it."
     return None
 
 
@@ -237,7 +237,7 @@ def _wrong_value(name: str, value: str) -> str | None:
     if len(value) > MAX_HEADER_VALUE_LENGTH:
         return f"The value of {name} is longer than {MAX_HEADER_VALUE_LENGTH:,} characters. Shorten it."
     if not _VISIBLE.fullmatch(value):
-        return f"The value of {name} contains a line break or a character beyond ASCII. Write it in plain ASCII."
+        return f"The value of {name} contains a line break or a non-ASCII character. Use plain ASCII."
     if value != value.strip():
         return f"The value of {name} starts or ends with a space. Remove it."
     return None

@@ -44,7 +44,7 @@ async def rename(page: NamedDependency[PageRequest]) -> Response[str]:
     await page.require_account()
     name = (await page.form()).get("name", "").strip()
     if not 1 <= len(name) <= _MAX_NAME_LENGTH:
-        wrong = Invalid(FieldError("name", f"give a name of 1 to {_MAX_NAME_LENGTH} characters"))
+        wrong = Invalid(FieldError("name", f"enter a name of 1 to {_MAX_NAME_LENGTH} characters"))
         return await _show(page, refusal=wrong, part="name", name=name)
     await page.write(account.rename, name)
     return page.redirect("/account?done=name")

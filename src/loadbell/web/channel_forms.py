@@ -30,15 +30,15 @@ from loadbell.web.page import PageRequest
 MAX_NAME_LENGTH = 200
 
 PRESETS: dict[str, tuple[str, str, Subscription]] = {
-    "all": ("All", "Every start and every end, whatever the result.", Subscription()),
+    "all": ("All", "Every start and end, whatever the result.", Subscription()),
     "failures": (
         "Only failures",
-        "Ends whose result is failed, or that timed out or were aborted by system, script error or threshold.",
+        "Runs that fail, time out, or are aborted by a threshold, a script error or the system.",
         Subscription(events=(EventName.FINISHED,), only_failures=True),
     ),
     "change": (
         "Only on change",
-        "The first failure of a test, and the first pass after it. Unknown results never ring.",
+        "The first failure of a test, and the first pass after it. Runs with an unknown result are ignored.",
         Subscription(events=(EventName.FINISHED,), only_on_change=True),
     ),
 }
@@ -53,10 +53,10 @@ EVENTS = {
 ENDS = {status: status.text for status in sorted(FINAL)}
 RESULTS = {Result.PASSED: "Passed", Result.FAILED: "Failed", Result.UNKNOWN: "Unknown"}
 TRIGGERS = {
-    Trigger.MANUAL: "Started by hand",
-    Trigger.SCHEDULED: "Started by schedule",
-    Trigger.CI: "Started by CI",
-    Trigger.UNKNOWN: "Trigger unknown",
+    Trigger.MANUAL: "Manual",
+    Trigger.SCHEDULED: "Scheduled",
+    Trigger.CI: "CI",
+    Trigger.UNKNOWN: "Unknown",
 }
 
 
@@ -191,7 +191,7 @@ def parse_name(form: Form) -> str:
     """
     name = form.get("name", "").strip()
     if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
+        raise Invalid(FieldError("name", f"enter a name of 1 to {MAX_NAME_LENGTH} characters"))
     return name
 
 
@@ -247,7 +247,7 @@ def summarize_subscription(subscription: Subscription, projects: Mapping[int, st
     form_values = subscription_form(subscription)
     text = PRESETS[form_values.preset][0] if form_values.preset in PRESETS else _summarize_custom(subscription)
     if subscription.triggers:
-        text += ", " + _join(TRIGGERS[one].lower() for one in subscription.triggers)
+        text += ", trigger " + _join(TRIGGERS[one] for one in subscription.triggers)
     if subscription.projects:
         text += ", project " + _join(projects.get(one, f"{one} (deleted)") for one in subscription.projects)
     return text
@@ -301,7 +301,7 @@ def _parse_headers(field: Setting, text: str) -> dict[str, str]:
         if not line.strip():
             continue
         if not colon or not name:
-            raise Invalid(FieldError(f"settings.{field.name}", f'Line {number} is not like "Name: value".'))
+            raise Invalid(FieldError(f"settings.{field.name}", f'Line {number} isn\'t "Name: value".'))
         pairs[name] = value
     return pairs
 
@@ -310,7 +310,7 @@ def _parse_boxes(form: Form, name: str, read: Any) -> tuple[Any, ...]:
     try:
         return tuple(dict.fromkeys(read(text) for text in form.all(name)))
     except ValueError:
-        raise Invalid(FieldError(name, "choose among the boxes of the form")) from None
+        raise Invalid(FieldError(name, "choose from the boxes")) from None
 
 
 def sections() -> Sequence[ChannelKind]:

@@ -25,8 +25,8 @@ from loadbell.web.page import PageRequest
 MAX_DELIVERIES = 10
 """Deliveries that the page shows; the log has them all."""
 
-OVERLAPS = (("24h", "for a day"), ("1h", "for an hour"), ("7d", "for a week"), ("0s", "not at all: they end now"))
-"""How long former signing secrets stay live, as the page offers it."""
+OVERLAPS = (("24h", "1 day"), ("1h", "1 hour"), ("7d", "1 week"), ("0s", "no time: old secrets expire now"))
+"""How long old signing secrets can stay valid."""
 
 ENDS = {FinalStatus.FAILED: "Failed", FinalStatus.DELIVERED: "Delivered", FinalStatus.CANCELLED: "Cancelled"}
 
@@ -239,11 +239,11 @@ async def _replay(unit: UnitOfWork[Principal], channel_id: int, form: Form, coun
     unit.principal.require(Action.MANAGE_DELIVERIES)  # before what is wrong with the form
     since = parse_datetime(form.get("since", ""), "since")
     if since is None:
-        raise Invalid(FieldError("since", "say from when on"))
+        raise Invalid(FieldError("since", "enter a start time"))
     try:
         statuses = [FinalStatus(text) for text in form.all("statuses")]
     except ValueError:
-        raise Invalid(FieldError("statuses", "choose among the boxes of the form")) from None
+        raise Invalid(FieldError("statuses", "choose from the boxes")) from None
     _, count = await replay.start_replay(
         unit,
         channel_id,

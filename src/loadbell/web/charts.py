@@ -114,9 +114,9 @@ def build_time_series(measured: Measurements | None, samples: Sequence[Sample], 
         _plot("vus", "Virtual users", samples, [("load", "Virtual users", lambda step: step.vus)], _format_count),
         _plot(
             "rate",
-            "Requests a second",
+            "Requests per second",
             samples,
-            [("main", "Requests a second", lambda step: step.requests)],
+            [("main", "Requests per second", lambda step: step.requests)],
             _format_count,
         ),
         _plot(
@@ -165,7 +165,7 @@ def _plot(  # noqa: PLR0913 - what is shown of what, and how it is written
         for (style, label, _), values in zip(series, known, strict=True)
     ]
     main = [one for one in known[len(known) // 2] if one is not None]
-    text = f"Between {write(min(main))} and {write(max(main))}, at last {write(main[-1])}." if main else ""
+    text = f"Between {write(min(main))} and {write(max(main))}, last {write(main[-1])}." if main else ""
     drawn = None if limit is None else (_y_position(limit, top), f"{limit:g}")
     return Plot(identifier, title, text, lines, f"{top:,.6g}", low=identifier != "times", limit=drawn)
 

@@ -17,4 +17,4 @@ def parse_datetime(text: str, field: str) -> Micros | None:
     try:
         return from_datetime(datetime.fromisoformat(text.strip()).replace(tzinfo=UTC))
     except (ValueError, OverflowError):
-        raise Invalid(FieldError(field, "give a date and a time like 2026-11-23T18:00")) from None
+        raise Invalid(FieldError(field, "enter a date and time, for example 2026-11-23T18:00")) from None

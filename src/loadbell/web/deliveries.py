@@ -33,7 +33,7 @@ MAX_CHANNELS = 200
 """Channels to choose from; the others have a link on their own page."""
 
 STATUSES = {
-    DeliveryStatus.PENDING: "Pending, retrying or held",
+    DeliveryStatus.PENDING: "Pending, retrying or queued",
     DeliveryStatus.SENDING: "Sending",
     DeliveryStatus.DELIVERED: "Delivered",
     DeliveryStatus.FAILED: "Failed",
@@ -41,7 +41,7 @@ STATUSES = {
 }
 CAUSES = {
     Cause.SCHEDULED: "scheduled",
-    Cause.MANUAL: "redelivered by hand",
+    Cause.MANUAL: "redelivered manually",
     Cause.TEST: "Test Hook",
 }
 PERIODS = {"day": delivery_stats.Period.DAY, "week": delivery_stats.Period.WEEK}
@@ -266,7 +266,7 @@ def _parse_filter(page: PageRequest) -> DeliveryFilter:
             period="week" if page.query_param("period") == "week" else "day",
         )
     except ValueError:
-        raise Invalid(FieldError("filter", "it names nothing that there is; choose one of the lists")) from None
+        raise Invalid(FieldError("filter", "choose values from the lists")) from None
     parse_datetime(filter_.since, "since")
     parse_datetime(filter_.until, "until")
     return filter_

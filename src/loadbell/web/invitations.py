@@ -32,7 +32,7 @@ async def accept(page: NamedDependency[PageRequest]) -> Response[str]:
             browser=Browser(page.header("user-agent"), page.credential()),
         )
     except Unauthenticated:
-        wrong = Unauthenticated(f"This is not the password of {invited.email}. Try again, or ask for a new one below.")
+        wrong = Unauthenticated(f"Wrong password for {invited.email}. Try again, or reset it below.")
         return await page.show("invitation", refusal=wrong, invited=invited, name="")
     except (Invalid, RateLimited, Conflict) as refusal:
         return await page.show("invitation", refusal=refusal, invited=invited, name=form.get("name", ""))

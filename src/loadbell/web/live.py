@@ -96,7 +96,7 @@ class ClientStream:
         """
         await self._news.wait()
         if self._ended:
-            raise self._why or Unavailable("This page has changed meanwhile. Load it again.")
+            raise self._why or Unavailable("This page has changed. Reload it.")
 
     async def frames(self, limits: StreamLimits) -> AsyncIterator[bytes]:
         """What goes over the wire."""
@@ -174,13 +174,9 @@ class Live:
         if self._stopped:
             raise _shutting_down()
         if self._of_session.total() >= self._limits.max_streams:
-            raise Unavailable(
-                "Too many pages are open here just now. This one shows no changes until you load it again."
-            )
+            raise Unavailable("Too many pages are open on this server. Reload this one to see changes.")
         if self._of_session[session_id] >= self._limits.max_streams_per_session:
-            raise Unavailable(
-                "You have too many pages open. Close some; this one shows no changes until you load it again."
-            )
+            raise Unavailable("You have too many pages open. Close some, and reload this one to see changes.")
         client = ClientStream(session_id)
         shared = self._join(view, client)
         try:
@@ -279,4 +275,4 @@ def event(name: str, text: str) -> bytes:
 
 
 def _shutting_down() -> Unavailable:
-    return Unavailable("loadbell is stopping. Load the page again in a moment.")
+    return Unavailable("loadbell is stopping. Reload the page in a moment.")

@@ -186,7 +186,7 @@ def _projects(form: Form) -> tuple[int, ...]:
     try:
         return tuple(parse_integer_id(text, "project") for text in form.all("project_ids"))
     except NotFound:
-        raise Invalid(FieldError("project_ids", "choose among the boxes of the form")) from None
+        raise Invalid(FieldError("project_ids", "choose from the boxes")) from None
 
 
 def _id(page: PageRequest) -> int:

@@ -137,7 +137,7 @@ async def _update_organization(unit: UnitOfWork[Principal], form: Form) -> None:
         project_id = parse_integer_id(form["default_project_id"], "project") if form.get("default_project_id") else None
         await organizations.update_organization(unit, organization_id, name=name, default_project_id=project_id)
     except NotFound:  # it was there when the form was made
-        wrong = "this project is not there any more; choose another"
+        wrong = "this project no longer exists; choose another"
         raise Invalid(FieldError("default_project_id", wrong)) from None
     except Conflict:
         wrong = "this project was archived; choose another, or restore it first"
@@ -150,10 +150,10 @@ async def _transfer(unit: UnitOfWork[Principal], form: Form) -> None:
     try:
         user_id = parse_integer_id(form.get("user_id", ""), "member")
         if user_id == unit.principal.user_id:
-            raise Invalid(FieldError("user_id", "you are the owner already; choose somebody else"))
+            raise Invalid(FieldError("user_id", "you're already the owner; choose someone else"))
         await members.update_member(unit, unit.principal.organization_id, user_id, role=Role.OWNER)
     except NotFound:
-        raise Invalid(FieldError("user_id", "choose somebody who is a member now")) from None
+        raise Invalid(FieldError("user_id", "choose a current member")) from None
 
 
 @exclusive
@@ -169,7 +169,7 @@ async def _settings_view(unit: UnitOfWork[Principal]) -> OrganizationSettingsVie
     loss = None
     if principal.may(Action.MANAGE_ORGANIZATION):
         listed = await projects.list_projects(unit, organization_id, before=None, limit=_MAX_ITEMS)
-        choice = [("", "Leave as it is"), *((row.id, row.name) for row in listed if row.archived_at is None)]
+        choice = [("", "Don't change"), *((row.id, row.name) for row in listed if row.archived_at is None)]
     if principal.may(Action.TRANSFER_ORGANIZATION):
         everybody = await members.list_members(unit, organization_id, before=None, limit=_MAX_ITEMS)
         others = (member for member in everybody if member.user_id != principal.user_id)
@@ -186,7 +186,7 @@ def _id(page: PageRequest) -> int:
 def _name(form: Form) -> str:
     name = form.get("name", "").strip()
     if not 1 <= len(name) <= organizations.MAX_NAME_LENGTH:
-        raise Invalid(FieldError("name", f"give a name of 1 to {organizations.MAX_NAME_LENGTH} characters"))
+        raise Invalid(FieldError("name", f"enter a name of 1 to {organizations.MAX_NAME_LENGTH} characters"))
     return name
 
 

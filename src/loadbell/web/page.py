@@ -51,10 +51,7 @@ neighbouring host can choose it (RFC 6265bis, section 4.1.3.2)."""
 _SECURE = "__Secure-"
 """The same for a cookie of a path, which any host of the domain may set; the form of such a host is refused by its
 ``Origin``."""
-_STALE = (
-    "This form is not from this page as you see it now: it was open for too long, or you have signed in or out "
-    "meanwhile. Go back, load the page again and send the form once more."
-)
+_STALE = "This form has expired. Reload the page and try again."
 
 
 class PageRequest(SessionRequest):

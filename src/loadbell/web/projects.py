@@ -167,7 +167,7 @@ async def _project_with_loss(unit: UnitOfWork[Principal], project_id: int) -> tu
 def _name(form: Form) -> str:
     name = form.get("name", "").strip()
     if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
+        raise Invalid(FieldError("name", f"enter a name of 1 to {MAX_NAME_LENGTH} characters"))
     return name
 
 

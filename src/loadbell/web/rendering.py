@@ -94,6 +94,12 @@ def _format_metric(name: str, value: float) -> str:
     return format_metric(name, value) if is_known_metric(name) else _format_count(value)
 
 
+def _format_http_status(code: int) -> str:
+    """A status code with its phrase, if it's a known one: "200 OK"."""
+    phrase = next((known.phrase for known in HTTPStatus if known == code), "")
+    return f"{code} {phrase}".rstrip()
+
+
 def _format_iso(then: Micros) -> str:
     return to_datetime(then).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -114,6 +120,7 @@ def _templates(root: str) -> Environment:
     templates.globals.update(judged_by=describe_threshold, label_of=metric_label, measured=_format_metric)
     templates.filters.update(
         figure=_format_count,
+        http_status=_format_http_status,
         ago=_format_age,
         clock=_format_time,
         iso=_format_iso,

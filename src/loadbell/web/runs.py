@@ -34,14 +34,14 @@ MAX_DELIVERIES = 200
 """Deliveries that the page of a run lists: a run has two or three for each channel."""
 
 TRIGGERS = {
-    Trigger.MANUAL: "by hand",
+    Trigger.MANUAL: "manual",
     Trigger.SCHEDULED: "scheduled",
     Trigger.CI: "CI",
     Trigger.UNKNOWN: "trigger unknown",
 }
 RESULTS = {Result.PASSED: "Passed", Result.FAILED: "Failed", Result.UNKNOWN: "Unknown"}
 
-ABORT_UNHEARD = "This run sends no signs of life, so nobody can be told: it ends here at once, and its load may go on."
+ABORT_UNHEARD = "This run doesn't report heartbeats. loadbell marks it aborted now, but the load test may keep running."
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ async def stream_list(page: NamedDependency[PageRequest]) -> Stream:
     """The first page of the list whenever it has changed."""
     organization_id = await _organization(page)
     if organization_id is None:
-        raise NotFound("You belong to no organization.")
+        raise NotFound("You aren't in an organization.")
     return await page.stream("runs", organization_id, _render_list, _parse_filter(page))
 
 
@@ -254,7 +254,7 @@ def _parse_filter(page: PageRequest) -> RunFilter:
     """
     text, project = page.query_param("q"), page.query_param("project_id")
     if "\x00" in text:
-        raise Invalid(FieldError("q", "the character U+0000 can't be looked for; remove it"))
+        raise Invalid(FieldError("q", "the character U+0000 can't be searched for; remove it"))
     return RunFilter(
         text=text.strip()[:MAX_SEARCH_LENGTH],
         project_id=parse_integer_id(project, "project") if project else None,
@@ -272,7 +272,7 @@ def _parse_choice(page: PageRequest, field: str, read: Callable[[str], T]) -> T 
     try:
         return read(value)
     except ValueError:
-        raise Invalid(FieldError(field, "is none that there is; choose one of the list")) from None
+        raise Invalid(FieldError(field, "choose a value from the list")) from None
 
 
 def _labels() -> dict[str, Any]:

@@ -11,7 +11,7 @@ from loadbell.domain.errors import Conflict, Invalid, RateLimited, Refused
 from loadbell.web.form import Form
 from loadbell.web.page import PageRequest
 
-_DONE = "loadbell is already set up here. Nothing was changed."
+_DONE = "loadbell is already set up. Nothing was changed."
 
 
 @get("/setup")

@@ -13,7 +13,7 @@ from loadbell.domain.orgs import SignedIn
 from loadbell.store.unit_of_work import UnitOfWork
 from loadbell.web.page import PageRequest
 
-_NOTICES = {"password": "Your new password is set. Sign in with it."}
+_NOTICES = {"password": "Password changed. Sign in with your new password."}
 
 
 @get("/login")

@@ -27,15 +27,15 @@ MAX_NAME_LENGTH = 200
 _MAX_MEMBERS = 1_000  # whose addresses the list knows
 
 SCOPES = {
-    Scope.REPORT: "report: announce, report and abort runs",
-    Scope.READ: "read: look at everything",
-    Scope.MANAGE: "manage: everything that you may do",
+    Scope.REPORT: "report: create, report and abort runs",
+    Scope.READ: "read: read everything",
+    Scope.MANAGE: "manage: everything you can do",
 }
 TRIGGERS = {
-    Trigger.UNKNOWN: "not said",
-    Trigger.MANUAL: "by hand",
-    Trigger.SCHEDULED: "by schedule",
-    Trigger.CI: "by CI",
+    Trigger.UNKNOWN: "unspecified",
+    Trigger.MANUAL: "manual",
+    Trigger.SCHEDULED: "scheduled",
+    Trigger.CI: "CI",
 }
 
 
@@ -138,7 +138,7 @@ async def _list_tokens(unit: UnitOfWork[Principal], query: PageQuery) -> TokenLi
 def _name(form: Form) -> str:
     name = form.get("name", "").strip()
     if not 1 <= len(name) <= MAX_NAME_LENGTH:
-        raise Invalid(FieldError("name", f"give a name of 1 to {MAX_NAME_LENGTH} characters"))
+        raise Invalid(FieldError("name", f"enter a name of 1 to {MAX_NAME_LENGTH} characters"))
     return name
 
 
@@ -146,7 +146,7 @@ def _one_of(kind: Any, text: str, field: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise Invalid(FieldError(field, "choose one of the list")) from None
+        raise Invalid(FieldError(field, "choose a value from the list")) from None
 
 
 def _project(form: Form) -> int | None:
@@ -154,7 +154,7 @@ def _project(form: Form) -> int | None:
     try:
         return parse_integer_id(text, "project") if text else None
     except NotFound:
-        raise Invalid(FieldError("project_id", "choose one of the list")) from None
+        raise Invalid(FieldError("project_id", "choose a value from the list")) from None
 
 
 def _id(page: PageRequest) -> int:

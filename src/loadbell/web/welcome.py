@@ -98,7 +98,7 @@ async def _make_token(unit: UnitOfWork[Principal], form: Form) -> IssuedToken:
     try:
         project = await projects.get_project(unit, parse_integer_id(form.get("project_id", ""), "project"))
     except NotFound:
-        raise Invalid(FieldError("project_id", "this project is not there any more; choose another")) from None
+        raise Invalid(FieldError("project_id", "this project no longer exists; choose another")) from None
     _, value = await create_token(
         unit,
         name=f"welcome: {project.name}"[:_MAX_NAME_LENGTH],
