@@ -56,7 +56,7 @@ def test_every_secret_is_entered_again(still_site: ApiSite, settings: dict[str, 
     partly = site.client.call("PATCH", path, {"settings": {"url": url, text: settings[text]}}) if rest else None
 
     assert {f"settings.{name}" for name in settings} == set(wrong)
-    assert all("Enter it again" in message for message in wrong.values())
+    assert all("Enter this value again" in message for message in wrong.values())
     assert partly is None or rest == set(_wrong(partly))
     assert channel["settings"] == site.client.ok("GET", path)["settings"]
     assert "channel.created" == _entries(site)[0]["action"]

@@ -75,7 +75,7 @@ PICTURES = (
     Picture("run-aborted", "/runs/{aborted_run}", who=MEMBER),
     Picture("runs-empty", "/runs?organization_id={empty_organization}"),
     Picture("welcome", "/welcome?organization_id={empty_organization}"),
-    Picture("welcome-token", "/welcome?organization_id={empty_organization}", press="Make a token"),
+    Picture("welcome-token", "/welcome?organization_id={empty_organization}", press="Create token"),
     Picture("k6", "/k6"),
     Picture("welcome-arrived", "/welcome?organization_id={organization}"),
     Picture("welcome-member", "/welcome?organization_id={organization}", who=MEMBER),

@@ -32,7 +32,7 @@ def play(site: Site, new_tab: Callable[[], Tab], *, script: bool) -> None:
 
     site.receiver.play([respond(500, body=b"the disk is full"), respond(200)])
     owner.go("/runs")
-    owner.page.get_by_role("heading", name="No run yet").wait_for()
+    owner.page.get_by_role("heading", name="No runs yet").wait_for()
     client = Client(site.url, token)
     run = client.ok("POST", "/runs", {"name": "Checkout flow"})["id"]
     if not script:
@@ -61,7 +61,7 @@ def _set_up(tab: Tab) -> str:
         tab.page.get_by_label(label).fill(text)
     tab.page.get_by_role("button", name="Set up loadbell").click()
     tab.page.get_by_text("Waiting for the first run").wait_for()
-    tab.page.get_by_role("button", name="Make a token").click()
+    tab.page.get_by_role("button", name="Create token").click()
     return tab.page.locator("#token").inner_text()
 
 
@@ -79,7 +79,7 @@ def _invite(tab: Tab, email: str, role: str) -> str:
     tab.page.get_by_label("E-mail address").fill(email)
     tab.page.get_by_label("Role").select_option(role)
     tab.page.get_by_role("button", name="Invite", exact=True).click()
-    tab.page.get_by_text(f"{email} is invited.").wait_for()
+    tab.page.get_by_text(f"{email} was invited.").wait_for()
     return tab.page.locator("#invitation-link").inner_text()
 
 
@@ -108,9 +108,9 @@ def _add_channels(site: Site, tab: Tab, *, script: bool) -> None:
         section.get_by_role("button", name="Save").click()
         if kind == "WebHook":
             assert "whsec_" in tab.page.locator("#secret").inner_text()
-            tab.page.get_by_role("link", name="Go on to the channel").click()
+            tab.page.get_by_role("link", name="Continue to the channel").click()
         else:
-            section.get_by_text("Saved. It rings from now on.").wait_for()
+            section.get_by_text("Saved. This channel is active.").wait_for()
         section.get_by_text("Active").wait_for()
 
 
@@ -118,10 +118,10 @@ def _test_hooks(site: Site, tab: Tab) -> None:
     for kind in _KINDS:
         section = _section(tab.page, kind)
         section.get_by_role("button", name="Test Hook").click()
-        section.get_by_text("Now look there for the test message.").wait_for()
+        section.get_by_text("Check that the message arrived.").wait_for()
     for url, text in (
         (f"{site.slack.webhook_url}wrong", "404 Not Found"),  # nobody has this hook
-        ("http://127.0.0.1:1/services/nobody", "See whether the receiver is up"),
+        ("http://127.0.0.1:1/services/nobody", "Check that the receiver is up"),
     ):
         section = _section(tab.page, "Slack")
         section.get_by_label("Slack URL").fill(url)
@@ -135,11 +135,11 @@ def _redeliver(tab: Tab) -> None:
     tab.page.get_by_role("link", name="Deliveries").click()
     row = tab.page.get_by_role("row", name="500 Internal Server Error")
     row.get_by_role("link", name="test.started").click()
-    tab.page.get_by_text("What to do: The receiver has a fault of its own.").wait_for()
+    tab.page.get_by_text("What to do: The receiver failed. Check its logs.").wait_for()
     assert "the disk is full" in tab.words()
     tab.page.get_by_role("button", name="Redeliver").click()
     tab.page.get_by_role("button", name="Redeliver now").click()
-    tab.page.get_by_text("One more attempt is made now.").wait_for()
+    tab.page.get_by_text("Redelivering. The result appears below.").wait_for()
     while not tab.page.locator("header").get_by_text("Delivered", exact=True).count():
         tab.page.reload()  # what a person without script does; it is bounded by the test's own timeout
 

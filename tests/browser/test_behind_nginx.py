@@ -48,16 +48,16 @@ def test_the_first_minutes_under_a_path(open_tab: OpenTab, tmp_path: Path, *, st
             for label, text in {"Setup code": code, **_OWNER}.items():
                 page.get_by_label(label).fill(text)
             page.get_by_role("button", name="Set up loadbell").click()
-            page.get_by_role("button", name="Make a token").click()
+            page.get_by_role("button", name="Create token").click()
             token = page.locator("#token").inner_text()
 
             page.get_by_role("link", name="Notifications").click()
             section = page.get_by_role("region", name="Slack", exact=True)
             section.get_by_label("Slack URL").fill(slack.webhook_url)
             section.get_by_role("button", name="Save").click()
-            section.get_by_text("Saved. It rings from now on.").wait_for()
+            section.get_by_text("Saved. This channel is active.").wait_for()
             section.get_by_role("button", name="Test Hook").click()
-            section.get_by_text("Now look there for the test message.").wait_for()
+            section.get_by_text("Check that the message arrived.").wait_for()
 
             client = Client(server.url, token)
             run = client.ok("POST", "/runs", {"name": "Checkout flow"})
@@ -71,7 +71,7 @@ def test_the_first_minutes_under_a_path(open_tab: OpenTab, tmp_path: Path, *, st
             process = run_loadbell("runs", "list", "--json", environment=program)
 
             page.get_by_role("button", name="User menu").click()
-            page.get_by_role("button", name="Log out").click()
+            page.get_by_role("button", name="Sign out").click()
             page.wait_for_url(f"{base}/login")
             page.goto(run["url"])
             page.get_by_label("E-mail").fill(_OWNER["E-mail address"])

@@ -27,7 +27,7 @@ def test_a_new_server_is_set_up_and_sees_its_first_run(open_tab: OpenTab, tmp_pa
             tab.page.get_by_label(label).fill(text)
         tab.page.get_by_role("button", name="Set up loadbell").click()
         tab.page.get_by_role("heading", name="Send your first run").wait_for()
-        tab.page.get_by_role("button", name="Make a token").click()
+        tab.page.get_by_role("button", name="Create token").click()
         token = tab.page.locator("#token").inner_text()
         assert token in tab.page.locator("#wrap-code").inner_text()
         if script:

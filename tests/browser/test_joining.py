@@ -41,7 +41,7 @@ def test_an_invited_person_joins_signs_out_and_in(tmp_path: Path, *, script: boo
 
         tab.go("/account")
         tab.page.get_by_role("button", name="User menu").click()
-        tab.page.get_by_role("button", name="Log out").click()
+        tab.page.get_by_role("button", name="Sign out").click()
         tab.page.wait_for_url(lambda url: "/login" in url)
         tab.expect("status of 401")
         tab.page.get_by_label("E-mail").fill("jo@example.org")

@@ -118,10 +118,10 @@ def test_a_channel_is_tried_and_saved_without_a_mouse(site: Site, tab: Tab) -> N
     tab.page.keyboard.type(site.slack.webhook_url)
     _go_to(tab, "Test Hook")
     _press(tab, "Enter")
-    section.get_by_text("Now look there for the test message.").wait_for()
+    section.get_by_text("Check that the message arrived, then press Save to keep this URL.").wait_for()
 
     section.get_by_label("Slack URL").focus()
     _go_to(tab, "Save")
     _press(tab, "Enter")
 
-    section.get_by_text("Saved. It rings from now on.").wait_for()
+    section.get_by_text("Saved. This channel is active.").wait_for()

@@ -24,7 +24,7 @@ def test_a_run_appears_and_is_aborted(open_tab: OpenTab, tmp_path: Path, *, scri
                 tab.page.reload()
 
         tab.sign_in("owner@example.org", body["password"])
-        tab.page.get_by_role("heading", name="No run yet").wait_for()
+        tab.page.get_by_role("heading", name="No runs yet").wait_for()
         run = client.ok("POST", "/runs", {"name": "Checkout flow", "watchdog_s": 600})["id"]
         look_again()
         link = tab.page.get_by_role("link", name="Checkout flow")
@@ -37,8 +37,8 @@ def test_a_run_appears_and_is_aborted(open_tab: OpenTab, tmp_path: Path, *, scri
 
         link.click()
         tab.page.get_by_role("button", name="Abort", exact=True).click()
-        tab.page.get_by_role("button", name="Abort the run").click()
-        tab.page.get_by_text("The run is asked to stop.").wait_for()
+        tab.page.get_by_role("button", name="Abort run").click()
+        tab.page.get_by_text("Stop requested.").wait_for()
         tab.page.locator(".verdict").get_by_text("Aborting by user").wait_for()
         assert client.ok("POST", f"/runs/{run}/heartbeat", {})["abort"]
         client.ok("PATCH", f"/runs/{run}", {"status": 6})

@@ -68,7 +68,7 @@ def test_a_tick_counts_without_script(site: Site, open_tab: OpenTab) -> None:
     tab = open_tab(site.url, script=False)
     _channel_page(site, tab, "without script")
     _failed(tab).check()
-    _save(tab, "Saved as My choice, because boxes were ticked.")
+    _save(tab, "Saved as My choice because boxes were selected")
 
     assert tab.page.get_by_label("My choice").is_checked()
     assert _failed(tab).is_checked()

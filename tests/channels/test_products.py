@@ -18,7 +18,7 @@ DISCORD = "https://discord.com/api/webhooks/123456789012345678/sentinel-TOKEN_x"
         (SLACK, DISCORD, "Add /slack to the end"),
         (SLACK, f"{DISCORD}/", "Add /slack to the end"),
         (SLACK, f"{DISCORD}?wait=true", "before a ?"),
-        (SLACK, f"{DISCORD}/github", "Write /slack in place of /github"),
+        (SLACK, f"{DISCORD}/github", "Replace /github with /slack"),
         (SLACK, "https://discordapp.com/api/webhooks/1/sentinel", "Add /slack to the end"),
         (SLACK, "https://ptb.discord.com/api/v10/webhooks/1/sentinel", "Add /slack to the end"),
         (SLACK, "https://DISCORD.com.:443/api/webhooks/1/sentinel", "Add /slack to the end"),
@@ -36,12 +36,12 @@ DISCORD = "https://discord.com/api/webhooks/123456789012345678/sentinel-TOKEN_x"
         (WEBHOOK, "https://acme.hipchat.com/v2/room/1/notification?auth_token=sentinel", "as a HipChat channel"),
         (WEBHOOK, "https://hooks.slack.com/services/T0/B0/sentinel", "Add it as a Slack channel"),
         (HIPCHAT, "https://hooks.slack.com/services/T0/B0/sentinel", "Add it as a Slack channel"),
-        (WEBHOOK, "https://app.slack.com/client/T0/sentinel", "in a Slack channel"),
-        (WEBHOOK, "https://slack.com/api/chat.postMessage", "in a Slack channel"),
+        (WEBHOOK, "https://app.slack.com/client/T0/sentinel", "into a Slack channel"),
+        (WEBHOOK, "https://slack.com/api/chat.postMessage", "into a Slack channel"),
         (SLACK, "https://app.slack.com/client/T0/sentinel", "https://hooks.slack.com/services/"),
         (SLACK, "https://acme.slack.com/archives/sentinel", "https://hooks.slack.com/services/"),
         *(
-            (kind, url, "a service of yours that translates it")
+            (kind, url, "a service that translates it")
             for kind in (SLACK, HIPCHAT, WEBHOOK)
             for url in (
                 "https://acme.webhook.office.com/webhookb2/sentinel",

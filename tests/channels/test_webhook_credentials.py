@@ -111,7 +111,7 @@ def test_a_change_keeps_an_absent_credential_and_an_empty_text_removes_it() -> N
     assert parse({"username": "", "password": ""}, current=stored) == WebHookSettings(URL)
     exchanged = parse({"username": "", "password": "", "bearer_token": "t"}, current=stored)
     assert exchanged == WebHookSettings(URL, bearer_token="t")
-    assert [("settings.password", "The user name has no password. Enter it, or remove the user name.")] == errors_of(
+    assert [("settings.password", "Enter the password for the user name, or remove the user name.")] == errors_of(
         {"password": ""}, current=stored
     )
 

@@ -19,7 +19,7 @@ def test_whoever_belongs_nowhere_is_told_what_to_do(signed_in: Browser, person: 
     """An empty page says whom to ask."""
     still_site.sql("DELETE FROM members WHERE user_id = :id", id=person.user_id)
 
-    assert "You belong to no organization" in signed_in.get("/organizations").words
+    assert "You aren't in an organization" in signed_in.get("/organizations").words
 
 
 def test_a_name_is_changed(signed_in: Browser) -> None:
@@ -27,7 +27,7 @@ def test_a_name_is_changed(signed_in: Browser) -> None:
     answer = signed_in.post("/account", {"name": "Mara Berg"})
     assert answer.location == "/account?done=name"
     page = signed_in.get(answer.location)
-    assert "Your name is saved." in page.words
+    assert "Name saved." in page.words
     assert 'value="Mara Berg"' in page.text
 
     bad = signed_in.post("/account", {"name": "x" * 201})
@@ -54,7 +54,7 @@ def test_a_password_is_changed(signed_in: Browser, person: Person, still_site: A
     page = signed_in.post("/account/password", fields, of="/account")
 
     assert page.location == "/account?done=password"
-    assert "Your password is changed." in signed_in.get(page.location).words
+    assert "Password changed." in signed_in.get(page.location).words
     assert other.get("/account").status == 303
     assert other.sign_in(person.email, "a new long password").status == 303
 

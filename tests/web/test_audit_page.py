@@ -54,7 +54,7 @@ def test_one_person(team: Team) -> None:
     change_things(team)
     admin, owner = team.user(Role.ADMIN), team.user(Role.OWNER)
 
-    assert "No entry is like this." in team.owner.get(f"{team.path}/audit?user_id={admin}").words
+    assert "No entries match these filters." in team.owner.get(f"{team.path}/audit?user_id={admin}").words
     assert "project.created" in team.owner.get(f"{team.path}/audit?user_id={owner}").words
 
 
@@ -76,7 +76,7 @@ def test_a_time_that_is_none(team: Team) -> None:
     """The page says what is wrong."""
     page = team.owner.get(f"{team.path}/audit?since=soon")
     assert page.status == 422
-    assert "give a date and a time" in page.words
+    assert "enter a date and time" in page.words
 
 
 def test_members_and_strangers(team: Team, still_site: ApiSite) -> None:

@@ -41,7 +41,7 @@ def test_it_is_changed(team: Team, receiver: ScriptedReceiver) -> None:
     assert (answer.status, answer.location) == (303, f"{path}?done=saved#settings")
     shown = team.admin.get(f"{path}?done=saved")
     assert "Saved." in shown.words
-    assert "It is turned off" in shown.words
+    assert "Off. Nothing is sent or queued." in shown.words
     channel = team.client().ok("GET", path)
     assert (channel["name"], channel["enabled"], channel["subscription"]["only_on_change"]) == (
         "Release gate",
@@ -60,7 +60,7 @@ def test_what_is_wrong_is_told_at_its_field(team: Team, receiver: ScriptedReceiv
     url = team.owner.post(path, {"name": "Gate", "url": "nonsense"})
 
     assert 'id="name-wrong"' in page.text
-    assert "Line 1 is not like" in header.words
+    assert "Line 1 isn't" in header.words
     assert "no colon" in header.text
     assert 'id="channel-url-wrong"' in url.text
     assert 'value="nonsense"' in url.text
@@ -76,7 +76,7 @@ def test_hook(working_team: Team, receiver: ScriptedReceiver) -> None:
     page = working_team.owner.post(f"{path}/test", {"name": "Gate", "url": receiver.url}, of=path)
 
     assert "500 Internal Server Error" in page.words
-    assert "What to do: The receiver has a fault of its own." in page.words
+    assert "What to do: The receiver failed. Check its logs." in page.words
     assert "sorry" in page.words
 
 
@@ -88,13 +88,13 @@ def test_pause_and_resume(working_team: Team, receiver: ScriptedReceiver) -> Non
         assert paused.location == f"{team.path}/notifications"
         team.client().ok("POST", "/runs", {"name": f"Held, to {text}"})
         page = team.owner.get(path)
-        assert f"{count} delivery is held." in page.words
+        assert f"{count} notification is queued." in page.words
         assert "Paused by The owner." in page.words
 
         answer = team.owner.post(f"{path}/resume", {"held": text}, of=path)
 
         assert answer.location == f"{path}?done=resumed"
-        assert "Resumed. It rings again." in team.owner.get(answer.location).words
+        assert "Resumed. This channel is active." in team.owner.get(answer.location).words
         newest = team.client().ok("GET", f"{path}/deliveries")["items"][0]
         if text == "drop":
             assert newest["status"] == "cancelled"
@@ -131,7 +131,7 @@ def test_replay(working_team: Team, receiver: ScriptedReceiver) -> None:
 
     counted = team.owner.post(f"{path}/replay", body, of=path)
     assert counted.status == 200
-    assert "1 delivery would be sent again." in counted.words
+    assert "1 delivery would be resent." in counted.words
     assert len(receiver.requests) == 1
     begun = team.owner.post(f"{path}/replay", {**body, "sure": "yes"}, of=path)
     wrong = team.owner.post(f"{path}/replay", {**body, "since": "soon"}, of=path)
@@ -152,7 +152,7 @@ def test_it_is_deleted(team: Team, receiver: ScriptedReceiver) -> None:
     answer = team.owner.post(f"{path}/delete", {}, of=path)
 
     assert answer.location == f"{team.path}/notifications?done=deleted"
-    assert "The channel is deleted." in team.owner.get(answer.location).words
+    assert "Channel deleted." in team.owner.get(answer.location).words
     assert team.owner.get(path).status == 404
 
 
@@ -162,7 +162,7 @@ def test_a_member_sees_name_and_state(team: Team, receiver: ScriptedReceiver) ->
 
     page = team.member.get(path)
 
-    assert "Gate WebHook channel of Harbour Shop State Active" in page.words
+    assert "Gate WebHook channel of Harbour Shop Status Active" in page.words
     assert "Ask the owner or an admin" in page.words
     assert "127.0.0.1" not in page.text
     for form in FORMS:

@@ -38,7 +38,7 @@ def test_an_empty_log(team: Team) -> None:
     """It says what will stand here."""
     page = team.owner.get(f"{team.path}/deliveries")
     assert page.status == 200
-    assert "Nothing was sent yet" in page.words
+    assert "No deliveries yet" in page.words
 
 
 def test_a_failing_receiver_is_seen_and_redelivered(working_team: Team, receiver: ScriptedReceiver) -> None:
@@ -60,7 +60,7 @@ def test_a_failing_receiver_is_seen_and_redelivered(working_team: Team, receiver
     assert rows(log) == [failed["id"]]
     assert "Gate Failed The receiver answered 410 Gone" in log.words
     assert "test.started to Gate" in page.words
-    assert "What to do: The receiver wants no more messages" in page.words
+    assert "What to do: This webhook no longer exists." in page.words
     assert "&lt;script&gt;alert(1)&lt;/script&gt; gone" in page.text
     assert '"event":"test.started"' in page.words
     assert "X-LoadImpact-ID" in page.words
@@ -75,8 +75,8 @@ def test_a_failing_receiver_is_seen_and_redelivered(working_team: Team, receiver
     assert answer.location == f"{path}?done=redelivered"
     wait_for_deliveries(team, channel, "delivered")
     after = team.admin.get(answer.location)
-    assert "One more attempt is made now." in after.words
-    assert "redelivered by hand" in after.words
+    assert "Redelivering. The result appears below." in after.words
+    assert "redelivered manually" in after.words
     assert after.text.count('<details class="attempt"') == 2
     first, second = receiver.wait_for(2)
     assert first.header("x-loadimpact-id") == second.header("x-loadimpact-id") == failed["id"]
@@ -98,7 +98,7 @@ def test_cancel(working_team: Team, receiver: ScriptedReceiver) -> None:
     again = team.owner.post(f"{path}/cancel", {}, of=path)
 
     assert answer.location == f"{path}?done=cancelled"
-    assert "It is cancelled." in team.owner.get(answer.location).words
+    assert "Cancelled. No more attempts will be made." in team.owner.get(answer.location).words
     assert again.status == 409
 
 
@@ -187,7 +187,7 @@ def test_a_member_sees_deliveries_of_own_runs_without_bodies(working_team: Team,
     assert "test.started to Gate" in page.words
     assert "load_test_run_id" not in page.text
     assert "127.0.0.1" not in page.text.replace(team.site.url, "")
-    assert "The owner or an admin can redeliver this." in page.words
+    assert "Only the owner and admins can redeliver this." in page.words
     for action in ("redeliver", "cancel"):
         assert team.member.post(f"{path}/{action}", {}, of=path).status == 403
     for log in (f"{team.path}/deliveries", f"{team.path}/deliveries/live"):

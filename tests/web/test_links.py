@@ -60,7 +60,7 @@ def test_a_new_person_joins_by_the_link(browser: Browser, still_site: ApiSite, e
     page = browser.get(link)
     assert (page.status, browser.get(link).status) == (200, 200)
     assert "Join Ours" in page.words
-    assert "Ours invites you, as admin." in page.words
+    assert "Ours invited you to join as admin." in page.words
     assert f'value="{email}"' in page.text
 
     joined = browser.post(link, {"name": "Mara Lind", "password": PASSWORD})
@@ -94,11 +94,11 @@ def test_an_existing_person_proves_the_password(browser: Browser, person: Person
     """A wrong one is refused on the page; the right one makes a member and signs in."""
     still_site.sql("DELETE FROM members WHERE user_id = :id", id=person.user_id)
     link = _invite(still_site, person.email)
-    assert "You have an account here." in browser.get(link).words
+    assert "You already have an account." in browser.get(link).words
 
     wrong = browser.post(link, {"password": "not the password"})
     assert wrong.status == 401
-    assert f"This is not the password of {person.email}." in wrong.words
+    assert f"Wrong password for {person.email}." in wrong.words
     assert "loadbell_session" not in browser.cookies
 
     assert browser.post(link, {"password": PASSWORD}).status == 200
@@ -114,7 +114,7 @@ def test_joining_as_somebody_else_changes_who_is_signed_in(
 
     signed_in.post(link, {"name": "Mara", "password": PASSWORD})
 
-    assert f"You are signed in as {email}" in signed_in.get("/account").words
+    assert f"You're signed in as {email}" in signed_in.get("/account").words
     other = Browser(still_site.url)
     other.cookies["loadbell_session"] = former
     assert other.get("/").status == 303
@@ -131,7 +131,7 @@ def test_a_password_link_sets_another_password(signed_in: Browser, person: Perso
     page = browser.post(link, {"password": NEW_PASSWORD})
 
     assert (page.status, page.location) == (303, "/login?notice=password")
-    assert "Your new password is set." in browser.get(page.location).words
+    assert "Password changed. Sign in with your new password." in browser.get(page.location).words
     assert signed_in.get("/").status == 303
     assert browser.get(link).status == 404
     assert browser.sign_in(person.email, NEW_PASSWORD).status == 303

@@ -11,7 +11,7 @@ from tests.web.team import Team
 
 SECRETS = {"headers": {"X-Key": "sentinel-key"}, "username": "sentinel-user", "password": "sentinel-pass"}
 MASKED = {"headers": "X-Key: …", "username": "…", "password": "…"}
-AGAIN = "Enter it again"
+AGAIN = "Enter this value again"
 
 
 def _hook(team: Team, url: str) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def test_masked_secrets_do_not_go_to_another_host(working_team: Team, place: str
             assert [] == new.requests
             (secret,) = re.findall(r"whsec_[A-Za-z0-9+/=]+", again.text)
             assert secret != channel["signing_secret"]
-            assert "the former signing secret is gone" in again.words
+            assert "loadbell replaced the signing secret" in again.words
 
 
 def test_masked_secrets_stay_on_the_same_host(working_team: Team) -> None:

@@ -61,7 +61,7 @@ def test_its_owner_changes_it(signed_in: Browser, own: int) -> None:
 
     assert (answer.status, answer.location) == (303, f"{path}?done=saved")
     page = signed_in.get(answer.location)
-    assert "The settings are saved." in page.words
+    assert "Settings saved." in page.words
     assert 'value="Pier"' in page.text
     assert wrong.status == 422
     assert 'id="default_project_id-wrong"' in wrong.text
@@ -71,19 +71,19 @@ def test_its_owner_changes_it(signed_in: Browser, own: int) -> None:
 def test_it_is_handed_over(signed_in: Browser, own: int, still_site: ApiSite) -> None:
     """The new owner has it, whoever had it is an admin; somebody who is no member can't get it."""
     path = f"/organizations/{own}"
-    assert "Nobody else is a member yet" in signed_in.get(f"{path}/settings").words
+    assert "You're the only member." in signed_in.get(f"{path}/settings").words
     heir = still_site.person(still_site.theirs)
     stranger = signed_in.post(f"{path}/transfer", {"user_id": str(heir)}, of=f"{path}/settings")
     assert stranger.status == 422
-    assert "New owner: choose somebody who is a member now" in stranger.words
+    assert "New owner: choose a current member" in stranger.words
     still_site.sql("UPDATE members SET organization_id = :own WHERE user_id = :heir", own=own, heir=heir)
 
     answer = signed_in.post(f"{path}/transfer", {"user_id": str(heir)}, of=f"{path}/settings")
 
     assert answer.status == 303
     page = signed_in.get(answer.location)
-    assert "You are an admin now." in page.words
-    assert "Delete for good" not in page.text
+    assert "You're now an admin." in page.words
+    assert "Delete permanently" not in page.text
     refused = signed_in.post(f"{path}/delete", {}, of=f"{path}/settings")
     assert refused.status == 403
     assert "Ask the owner" in refused.words
@@ -99,7 +99,7 @@ def test_its_owner_deletes_it(signed_in: Browser, own: int) -> None:
 
     assert answer.location == "/organizations?done=deleted"
     page = signed_in.get(answer.location)
-    assert "The organization is deleted." in page.words
+    assert "Organization deleted." in page.words
     assert "Harbour Shop" not in page.words
     assert signed_in.get(f"{path}/settings").status == 404
 
@@ -108,7 +108,7 @@ def test_a_member_reads_and_leaves(signed_in: Browser, still_site: ApiSite) -> N
     """A member is told whom to ask, may change nothing, and may go."""
     path = f"/organizations/{still_site.ours.organization_id}"
     page = signed_in.get(f"{path}/settings")
-    assert "Only the owner and admins change the settings. Ask one of them." in page.words
+    assert "Only the owner and admins can change these settings." in page.words
     for action, fields in (("settings", {"name": ""}), ("transfer", {"user_id": "1"}), ("delete", {})):
         refused = signed_in.post(f"{path}/{action}", fields, of=f"{path}/settings")
         assert refused.status == 403
@@ -117,7 +117,7 @@ def test_a_member_reads_and_leaves(signed_in: Browser, still_site: ApiSite) -> N
     answer = signed_in.post(f"{path}/leave", {}, of=f"{path}/settings")
 
     assert answer.location == "/organizations?done=left"
-    assert "You have left the organization." in signed_in.get(answer.location).words
+    assert "You left the organization." in signed_in.get(answer.location).words
     assert signed_in.get(f"{path}/settings").status == 404
 
 
@@ -125,10 +125,10 @@ def test_an_admin_changes_it_but_does_not_end_it(team: Team) -> None:
     """An admin renames it and may leave; to hand it over or delete it the admin is told to ask the owner."""
     path = f"{team.path}/settings"
     page = team.admin.get(path)
-    assert "You are an admin here." in page.words
-    assert "Leave the organization" in page.words
-    assert "Hand it over" not in page.words
-    assert "Delete for good" not in page.words
+    assert "You're an admin." in page.words
+    assert "Leave organization" in page.words
+    assert "Transfer ownership" not in page.words
+    assert "Delete permanently" not in page.words
 
     assert team.admin.post(path, {"name": "Pier", "default_project_id": str(team.project_id)}).status == 303
     for action, fields in (("transfer", {"user_id": str(team.user(Role.ADMIN))}), ("delete", {})):
@@ -137,7 +137,7 @@ def test_an_admin_changes_it_but_does_not_end_it(team: Team) -> None:
         assert "Ask the owner" in refused.words
 
     assert 'value="Pier"' in team.admin.get(path).text
-    assert "You are its owner here." in team.owner.get(path).words
+    assert "You're the owner." in team.owner.get(path).words
 
 
 def test_an_archived_project_is_told_at_its_field(team: Team) -> None:
@@ -150,7 +150,7 @@ def test_an_archived_project_is_told_at_its_field(team: Team) -> None:
 
     assert page.status == 422
     assert 'id="default_project_id-wrong"' in page.text
-    assert "Harbour Shop. You are its owner here." in team.owner.get(path).words
+    assert "Harbour Shop. You're the owner." in team.owner.get(path).words
 
 
 @pytest.mark.parametrize("chosen", ["", "x", "999999", "oneself"])
@@ -163,7 +163,7 @@ def test_who_can_not_own_it_is_told_at_the_field(team: Team, chosen: str) -> Non
 
     assert page.status == 422
     assert 'id="user_id-wrong"' in page.text
-    assert "You are its owner here." in page.words
+    assert "You're the owner." in page.words
 
 
 def test_another_organization_is_not_there(signed_in: Browser, still_site: ApiSite) -> None:

@@ -48,16 +48,16 @@ def test_a_project_is_archived_restored_and_made_the_default(team: Team) -> None
     """An archived one takes no runs; the default one can be neither archived nor deleted, and the page says why."""
     path = add_project(team)
     team.owner.post(f"{path}/archive", {}, of=path)
-    assert "It takes no new runs since" in team.owner.get(path).words
+    assert "It accepts no new runs; existing runs stay readable." in team.owner.get(path).words
     team.owner.post(f"{path}/archive", {"restore": "yes"}, of=path)
-    assert "It takes runs." in team.owner.get(path).words
+    assert "This project accepts runs." in team.owner.get(path).words
 
     answer = team.owner.post(f"{path}/default", {}, of=path)
 
     assert answer.location == f"{team.path}/projects?done=default"
     page = team.owner.get(path)
-    assert "Make another one the default first." in page.words
-    assert "Delete the project" not in page.words
+    assert "make another one the default first." in page.words
+    assert "Delete project" not in page.words
     for form in ("/archive", "/delete"):
         assert team.owner.post(f"{path}{form}", {}, of=path).status == 409
 
@@ -67,7 +67,7 @@ def test_a_project_is_deleted(team: Team) -> None:
     path = add_project(team)
     project = int(path.rpartition("/")[2])
     team.client().ok("POST", "/runs", {"name": "Lost", "project_id": project})
-    assert "1 test with 1 run, 1 of them not ended" in team.owner.get(path).words
+    assert "1 test with 1 run, 1 of them unfinished" in team.owner.get(path).words
 
     answer = team.owner.post(f"{path}/delete", {}, of=path)
 

@@ -32,7 +32,7 @@ def test_a_new_team_learns_how_to_send_runs(team: Team) -> None:
     """The empty list says what is so and leads on; the first page of all leads here."""
     assert team.owner.get("/").location == "/runs"
     page = team.owner.get("/runs")
-    assert "No run yet" in page.words
+    assert "No runs yet" in page.words
     assert 'href="/welcome"' in page.text
 
 
@@ -45,7 +45,7 @@ def test_the_list(team: Team) -> None:
 
     assert names(page) == ["Second", "First"]
     assert "· Web shop · wrap · CI Finished Passed" in page.words
-    assert "All 2 Not ended 1 Failed 0 Passed 1 Unknown 0" in page.words
+    assert "All 2 In progress 1 Failed 0 Passed 1 Unknown 0" in page.words
 
 
 def test_how_long_a_run_took(team: Team) -> None:
@@ -57,7 +57,7 @@ def test_how_long_a_run_took(team: Team) -> None:
 
     text, page = team.owner.get("/runs").words, team.owner.get(f"/runs/{timed}").words
 
-    assert "duration not reported" in text
+    assert "not reported" in text
     assert "never ran" not in text
     assert "12 m 34 s" in text
     assert "took 12 m 34 s" in page
@@ -85,7 +85,7 @@ def test_filters(team: Team, query: str, found: list[str]) -> None:
     page = team.owner.get(f"/runs?{query}")
 
     assert names(page) == found
-    assert ("No run is like this" in page.words) == (not found)
+    assert ("No runs match these filters" in page.words) == (not found)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_one_run(working_team: Team, receiver: ScriptedReceiver) -> None:
     assert re.search(r"Initializing .* Running .* Failed threshold", page.words)
     assert "reported by The owner" in page.words
     assert "p(95)<500 812.4 Crossed" in page.words
-    assert "rate<0.01 not reported Held" in page.words
+    assert "rate<0.01 not reported Passed" in page.words
     assert "http_reqs 184,213" in page.words
     assert "See the dashboard." in page.words
     assert 'href="https://graphs.example.org/d/1" rel="noopener noreferrer' in page.text
@@ -167,14 +167,14 @@ def test_many_numbers(team: Team) -> None:
 def test_a_silent_run(team: Team) -> None:
     """Its page says how long it may be silent, and then that it was."""
     run = report_run(team, source="k6")
-    assert "ends it after" in team.owner.get(f"/runs/{run}").words
+    assert "without reports" in team.owner.get(f"/runs/{run}").words
     later = clock() + WATCHDOG
     team.site.do(lambda tx: end_silent_run(as_of(tx, later), team.organization_id, run))
 
     words = team.owner.get(f"/runs/{run}").words
 
-    assert re.search("Timed out .* UTC it fell silent", words)
-    assert "ends it after" not in words
+    assert re.search("Timed out .* UTC no reports received", words)
+    assert "without reports" not in words
 
 
 def test_nobody_knows_whether_it_passed(team: Team) -> None:
@@ -184,7 +184,7 @@ def test_nobody_knows_whether_it_passed(team: Team) -> None:
     page = team.owner.get(f"/runs/{run}")
 
     assert "result unknown" in page.words
-    assert "so nobody can say whether it passed" in page.words
+    assert "so the result is unknown" in page.words
     assert "#i-tick" not in page.text.split("</svg>", 1)[1].split("<main", 1)[1]
 
 
@@ -199,11 +199,11 @@ def test_abort(team: Team) -> None:
 
     assert answer.location == f"/runs/{run}?done=asked"
     shown = team.member.get(answer.location)
-    assert "The run is asked to stop." in shown.words
+    assert "Stop requested." in shown.words
     assert "Aborting by user" in shown.words
     assert "aborted by The member" in shown.words
     silent = report_run(team)
-    assert "it ends here at once" in team.owner.get(f"/runs/{silent}").words
+    assert "loadbell marks it aborted now" in team.owner.get(f"/runs/{silent}").words
     assert team.owner.post(f"/runs/{silent}/abort", {}, of="/runs").location == f"/runs/{silent}?done=ended"
     again = team.owner.post(f"/runs/{silent}/abort", {}, of="/runs")
     assert again.status == 409
@@ -218,7 +218,7 @@ def test_the_list_is_live(team: Team) -> None:
     with open_stream(team.owner, stream[1].replace("&amp;", "&")) as events:
         first = events.next()
         assert first is not None
-        assert "No run yet" in first.data
+        assert "No runs yet" in first.data
         run = report_run(team, "Live one")
         second = events.next()
         assert second is not None

@@ -89,7 +89,7 @@ def test_a_form_without_its_token_is_refused(
     for fields in ({}, {"csrf_token": "wrong"}, {"csrf_token": "ä"}, {"csrf_token": others}, {"csrf_token": visitors}):
         page = signed_in.send("POST", path, {"name": "Eve", "theme": "dark", **fields})
         assert page.status == 403
-        assert "Go back, load the page again" in page.words
+        assert "Reload the page and try again." in page.words
 
     assert still_site.contents() == before
     assert "loadbell_theme" not in signed_in.cookies

@@ -43,7 +43,7 @@ def test_everything_leads_to_the_first_start(new_site: ApiSite) -> None:
     assert browser.get("/login").location == "/setup"
     page = browser.get("/setup")
     assert page.status == 200
-    assert "Nobody has an account here yet." in page.words
+    assert "Create the first account" in page.words
     assert 'name="code"' not in page.text
 
 
@@ -73,7 +73,7 @@ def test_a_second_setup_changes_nothing(new_site: ApiSite) -> None:
     answer = late.send("POST", "/setup", {**SAID, "email": "eve@example.org", "csrf_token": token})
 
     assert answer.status == 409
-    assert "loadbell is already set up here. Nothing was changed." in answer.words
+    assert "loadbell is already set up. Nothing was changed." in answer.words
     assert 'href="/login"' in answer.text
     assert "loadbell_session" not in answer.set_cookies
     assert new_site.contents() == before
@@ -114,7 +114,7 @@ def test_what_is_wrong_is_told_at_its_field(new_site: ApiSite, field: str, value
 
     assert page.status == 422
     assert f'id="{field}-wrong"' in page.text
-    assert "Nothing was changed. Please correct this:" in page.words
+    assert "Nothing was changed. Correct this:" in page.words
     body = {name: text for name, text in SAID.items() if name not in {field, "password"}}
     assert all(f'value="{text}"' in page.text for text in body.values())
     assert PASSWORD not in page.text

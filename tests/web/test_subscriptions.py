@@ -60,7 +60,7 @@ def test_only_failures_rings_for_every_failed_run(team: Team) -> None:
     assert [False] * 3 == [_is_notified(team, path, *end) for end in ((3, "passed"), (3, "unknown"), (6, "unknown"))]
     page = team.owner.get(path)
     assert 'name="quick" value="failures" checked' in page.text
-    assert "Ends whose result is failed" in page.words
+    assert "Runs that fail, time out" in page.words
 
 
 @pytest.mark.parametrize("quick", ["all", "failures", "change", None])
@@ -74,7 +74,7 @@ def test_a_tick_is_never_thrown_away(team: Team, place: str, quick: str | None) 
     assert answer.status == 303
     page = team.owner.get(answer.location.partition("#")[0])
 
-    assert "Saved as My choice, because boxes were ticked." in page.words
+    assert "Saved as My choice because boxes were selected" in page.words
     wants = team.client().ok("GET", path)["subscription"]
     assert (["failed"], ["ci"], [], False) == (
         wants["results"], wants["triggers"], wants["statuses"], wants["only_failures"],
@@ -90,7 +90,7 @@ def test_a_first_save_says_so_too(team: Team) -> None:
     page = team.owner.post(f"{path}/webhook", body, of=path)
 
     assert "whsec_" in page.text
-    assert "It is saved as My choice, because boxes were ticked." in page.words
+    assert "Saved as My choice because boxes were selected." in page.words
     [channel] = team.client().ok("GET", f"/organizations/{team.organization_id}/channels")["items"]
     assert [12] == channel["subscription"]["statuses"]
 

@@ -50,7 +50,7 @@ def test_it_shows_the_ways_to_report(team: Team) -> None:
         assert "https://loadbell.example.org" in code
         assert "YOUR_TOKEN" in code
     assert "Waiting for the first run at https://loadbell.example.org" in page.words
-    assert "Nobody hears the bell yet" in page.words
+    assert "No channels yet" in page.words
 
 
 def test_a_visitor_signs_in_first(team: Team) -> None:
@@ -76,7 +76,7 @@ def test_a_token_is_made_and_filled_in(team: Team, role: Role) -> None:
     token = token_in(page)
     assert page.status == 200
     assert all(token in code and "YOUR_TOKEN" not in code for code in commands(page).values())
-    assert "It may report runs of the project Web shop, and nothing else." in page.words
+    assert "It can only report runs of the project Web shop." in page.words
     assert token not in team.browser(role).get("/welcome").text
     reporter = Client(team.site.url, token)
     assert reporter.ok("POST", "/runs", {"name": "Checkout"})["project_id"] == team.project_id
@@ -108,11 +108,11 @@ def test_a_member_is_told_whom_to_ask(team: Team) -> None:
     page = team.member.get("/welcome")
 
     assert tuple(commands(page)) == WAYS
-    assert "For another one ask the owner or an admin of Harbour Shop." in page.words
-    assert "You are in no project yet" in page.words
-    assert "Make a token" not in page.words
+    assert "For a new one, ask the owner or an admin of Harbour Shop." in page.words
+    assert "You aren't in a project yet" in page.words
+    assert "Create token" not in page.words
     team.assign(Role.MEMBER)
-    assert "You are in no project yet" not in team.member.get("/welcome").words
+    assert "You aren't in a project yet" not in team.member.get("/welcome").words
     refused = make_token(team, Role.MEMBER)
     assert refused.status == 403
     assert "Ask the owner or an admin" in refused.words
@@ -148,9 +148,9 @@ def test_the_line_leads_to_the_first_run_when_it_arrives(team: Team) -> None:
     assert "Waiting for the first run" in waiting.data
     assert arrived is not None
     assert arrived.name == "run"
-    assert f'A run has arrived: <a href="/runs/{run["id"]}">&lt;b&gt;Checkout&lt;/b&gt; peak</a>' in arrived.data
+    assert f'Run received: <a href="/runs/{run["id"]}">&lt;b&gt;Checkout&lt;/b&gt; peak</a>' in arrived.data
     page = team.owner.get("/welcome")
-    assert "A run has arrived: <b>Checkout</b> peak Running" in page.words
+    assert "Run received: <b>Checkout</b> peak Running" in page.words
     assert "Waiting for the first run" not in page.words
 
 
@@ -164,7 +164,7 @@ def test_a_member_is_told_of_runs_of_his_projects_only(team: Team) -> None:
     team.client().ok("POST", "/runs", {"name": "Checkout", "project_id": team.project_id})
 
     words = team.member.get("/welcome").words
-    assert "A run has arrived: Checkout" in words
+    assert "Run received: Checkout" in words
     assert "Secret" not in words
 
 
@@ -179,7 +179,7 @@ def test_channels_that_are_there_are_named(team: Team) -> None:
     body = {"kind": "webhook", "name": "Board", "settings": settings}
     team.client(Role.OWNER, Scope.MANAGE).ok("POST", f"{team.path}/channels", body)
 
-    assert "Nobody hears the bell yet" not in team.owner.get("/welcome").words
+    assert "No channels yet" not in team.owner.get("/welcome").words
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def test_a_member_sees_status_and_reason_only(working_team: Team) -> None:
 
     page, whole = team.member.get(path), team.owner.get(path)
     assert "This webhook no longer exists." in page.words
-    assert "The owner and admins see what was sent and what came back." in page.words
+    assert "Only the owner and admins can see the request and response." in page.words
     assert "sentinel-theirs" in whole.text
     assert "sid=" not in whole.text
     with open_stream(team.member, f"{path}/live") as stream:
