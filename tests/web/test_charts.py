@@ -84,7 +84,7 @@ def test_a_threshold_that_measured_nothing(team: Team) -> None:
     finish(client, run)
     page = team.owner.get(f"/runs/{run}")
 
-    assert "http_req_duration: p(95)<500 none \u2013 no data" in page.words
+    assert "http_req_duration: p(95)<500 none \u2013 nothing was measured" in page.words
     assert "0 passed, 0 crossed, 2 without data" in page.words
     assert "Iteration p95 9" in page.words
     assert "Iteration time, ms over time" in page.words

@@ -2,7 +2,7 @@
 The pages, by noun.
 
 Each noun's module exports ``HANDLERS``; a handler gets the request as ``page: NamedDependency[PageRequest]``. What they
-promise to every browser (headers, cookies, forms) stands in ``page.py`` and ``rendering.py``, and in
+promise to every browser (headers, cookies, forms) is in ``page.py`` and ``rendering.py``, and in
 ``docs/decisions/0019-pages.md``.
 """
 

@@ -47,7 +47,7 @@ class AuditFilter:
 
 @dataclass(frozen=True)
 class AuditLogView:
-    """A page of the log, and whom one may ask for."""
+    """A page of the log, and the users to filter by."""
 
     entries: Sequence[Entry]
     following: int | None
@@ -63,7 +63,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
     try:
         filter_ = _parse_filter(page)
         before = PageQuery(cursor=page.query_param("cursor") or None).before_id()
-    except (Invalid, NotFound) as wrong:  # NotFound: nobody can have that id
+    except (Invalid, NotFound) as wrong:  # NotFound: no user can have that id
         refusal, filter_, before = wrong, AuditFilter(), None
     audit_log_view = await page.read_in(organization_id, _entries_and_people, filter_, before)
     older = cursor_after(audit_log_view.following)
@@ -131,7 +131,7 @@ def _parse_filter(page: PageRequest) -> AuditFilter:
 
     Raises:
         Invalid: a time is none.
-        NotFound: nobody can have the user's id.
+        NotFound: no user can have that id.
     """
     user = page.query_param("user_id")
     filter_ = AuditFilter(

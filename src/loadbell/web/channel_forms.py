@@ -1,7 +1,7 @@
 """
 The form of a channel, made from the fields of its kind's settings: what it shows, and what it says.
 
-A saved secret is shown masked. Sent back like that it means "as it is", so nothing secret ever stands in a page.
+A saved secret is shown masked. Sent back like that it means "as it is", so a page never contains a secret.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -42,8 +42,8 @@ PRESETS: dict[str, tuple[str, str, Subscription]] = {
         Subscription(events=(EventName.FINISHED,), only_on_change=True),
     ),
 }
-"""What a channel rings for, chosen at once: its name, what it means, and the subscription without projects and
-triggers, which are chosen beside it."""
+"""The presets of a subscription: name, meaning, and the subscription without projects and triggers,
+which are chosen separately."""
 
 EVENTS = {
     EventName.STARTED: "A test starts",
@@ -62,7 +62,7 @@ TRIGGERS = {
 
 @dataclass(frozen=True)
 class FormField:
-    """One field of the form as it stands."""
+    """One field of the form with its current value."""
 
     name: str
     label: str
@@ -74,7 +74,7 @@ class FormField:
 
 @dataclass(frozen=True)
 class SubscriptionForm:
-    """What the form says that the channel rings for."""
+    """The subscription chosen in the form."""
 
     preset: str  #: one of ``PRESETS`` or ``mine``
     subscription: Subscription
@@ -83,7 +83,7 @@ class SubscriptionForm:
 
 @dataclass(frozen=True)
 class HookResult:
-    """What came of a Test Hook; ``attempt`` is None when it was not made in time."""
+    """The result of a Test Hook; ``attempt`` is None if it wasn't made in time."""
 
     delivery: Delivery
     attempt: Attempt | None
@@ -121,7 +121,7 @@ def parse_settings(kind: ChannelKind, form: Form, saved: Mapping[str, Any] | Non
             pairs = _parse_headers(field, text)
             kept = {} if saved is None else saved.get(field.name) or {}
             if any(value == MASK for value in pairs.values()) and _changes_host(settings, saved):
-                continue  # what is kept does not follow the URL; whoever reads these settings says so
+                continue  # saved values don't follow the URL; the parser of these settings reports it
             settings[field.name] = {name: _unmask(field, name, value, kept) for name, value in pairs.items()}
         elif field.value_type is bool:
             settings[field.name] = field.name in form
@@ -198,7 +198,7 @@ def parse_name(form: Form) -> str:
 async def test_form(
     page: PageRequest, organization_id: int, kind: ChannelKind, form: Form, channel_id: int | None
 ) -> HookResult:
-    """Tests what stands in the form, saved or not, and waits for the provider's answer.
+    """Tests the settings in the form, saved or not, and waits for the provider's response.
 
     A form that says just what is saved tests the saved channel, so that its log has the test.
 
@@ -211,7 +211,7 @@ async def test_form(
 
 
 async def wait_for_test(page: PageRequest, organization_id: int, delivery_id: UUID) -> HookResult:
-    """What came of a Test Hook that was started, once it has ended or taken too long."""
+    """The result of a started Test Hook, once it has ended or taken too long."""
     return await polling.wait_for_test(
         lambda: page.read_in(organization_id, _get_test, delivery_id), page.context.send_timeout
     )
@@ -243,7 +243,7 @@ def kind_title(channel: Channel) -> str:
 
 
 def summarize_subscription(subscription: Subscription, projects: Mapping[int, str]) -> str:
-    """What a channel rings for, in a few words; ``projects`` are the names of those that there are."""
+    """A subscription in a few words; ``projects``: the existing ones' names by id."""
     form_values = subscription_form(subscription)
     text = PRESETS[form_values.preset][0] if form_values.preset in PRESETS else _summarize_custom(subscription)
     if subscription.triggers:

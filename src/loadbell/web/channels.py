@@ -1,4 +1,4 @@
-"""The page of one channel: how it stands, what it is set to, and what may be done with it."""
+"""The page of one channel: status, settings and actions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/channels/{channel_id:str}")
 async def save(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Saves name, settings, what it rings for, and whether it is on."""
+    """Saves name, settings, subscription, and whether it's on."""
     organization_id, channel_id = await _find(page)
     form = await page.form()
     try:
@@ -82,7 +82,7 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/channels/{channel_id:str}/test")
 async def test(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Test Hook: tests what stands in the form, saved or not."""
+    """Test Hook: tests the settings in the form, saved or not."""
     organization_id, channel_id = await _find(page)
     form = await page.form()
     channel = await page.read_in(organization_id, _managed_channel, channel_id)
@@ -210,7 +210,7 @@ async def _channel_view(unit: UnitOfWork[Principal], channel_id: int, form: Form
 
 
 async def _managed_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
-    """The channel, for whoever may change it."""
+    """The channel, if the user may change it."""
     channel = await channels.get_channel(unit, channel_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
     return channel

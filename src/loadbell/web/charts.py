@@ -100,7 +100,7 @@ def build_bar_chart(buckets: Sequence[Bucket]) -> BarChart:
 
 
 def build_time_series(measured: Measurements | None, samples: Sequence[Sample], *, ended: bool) -> TimeSeries | None:
-    """The timeline so far; None if too little was measured to show one. The step under way is not shown yet."""
+    """The timeline so far; None if too little was measured to show one. The current step isn't shown yet."""
     if measured is None:
         return None
     samples = samples if ended else samples[:-1]

@@ -74,7 +74,7 @@ class DeliveryFilter:
 
 @dataclass(frozen=True)
 class DeliveryListView:
-    """A page of the log, with what stands around it."""
+    """A page of the log with its chart and filters."""
 
     deliveries: Sequence[Delivery]
     names: Mapping[int, str]
@@ -90,7 +90,7 @@ class DeliveryListView:
 
 @dataclass(frozen=True)
 class DeliveryView:
-    """One delivery with all that its page shows. ``can_read_bodies``: the asker may read what was sent and answered."""
+    """One delivery with all that its page shows. ``can_read_bodies``: the user may read requests and responses."""
 
     delivery: Delivery
     attempts: Sequence[Attempt]

@@ -1,4 +1,4 @@
-"""How k6 reports here: by hand, in CI, in Docker and on Kubernetes, and what happens if loadbell is down."""
+"""How k6 reports here: from a terminal, in CI, in Docker and on Kubernetes, and what happens if loadbell is down."""
 
 import shlex
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
 """
 Live pages: what changes is rendered once for everybody who looks at the same thing, and pushed as server-sent events.
 
-A *view* is a part of a page as everybody with the same rights sees it. While somebody follows it, it is rendered anew
+A *view* is a part of a page as everybody with the same rights sees it. While anyone follows it, it is rendered again
 when its organization has changed, at most once a second. The transaction that renders it also finds out who of the
-followers may still see it: a stream ends for whoever has signed out, was removed or has other rights by now, and the
+followers may still see it: a stream ends for anyone who has signed out, was removed or has other rights by now, and the
 page that connects again learns the rest. Nothing is polled: where nothing happens, nothing is done. See
 ``docs/decisions/0020-live-pages.md``.
 """
@@ -35,7 +35,7 @@ _MAX_RENDERINGS = 2  # renderings; more would take the database's readers from t
 _MAX_SENDS_IN_A_ROW = (
     8  # pages that are sent something before others have their turn: 500 at once take tens of milliseconds
 )
-_PAUSE_S = 0.004  # and how long that turn is: 500 pages are told within a third of a second
+_PAUSE_S = 0.004  # and how long that turn is: 500 pages are updated within a third of a second
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _COMMENT = b":\n\n"
 _HEADERS = {**HEADERS, "X-Accel-Buffering": "no"}  # a proxy must not wait until it has more
@@ -57,7 +57,7 @@ class View:
     """A part of a page; its text depends on nothing but this and the database."""
 
     name: str  #: of the event that carries it
-    principal: Principal  #: nobody in particular with the rights of those who look
+    principal: Principal  #: no user, with the rights of those who look
     args: tuple[Hashable, ...]  #: of ``render``
     render: Render
 
@@ -116,7 +116,7 @@ class ClientStream:
 
 
 class _SharedView:
-    """A view while somebody follows it."""
+    """A view with at least one follower."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -169,7 +169,7 @@ class Live:
 
         Raises:
             Unavailable: there are too many streams, the database is away or the process stops.
-            Refused: the view can't be shown to whoever asks.
+            Refused: the user may not see the view.
         """
         if self._stopped:
             raise _shutting_down()

@@ -40,7 +40,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/organizations/{organization_id:str}/members")
 async def invite(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Invites somebody; the link is shown this once."""
+    """Invites someone; the link is shown only once."""
     await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:

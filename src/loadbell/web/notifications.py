@@ -106,7 +106,7 @@ async def save(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/organizations/{organization_id:str}/notifications/{kind:str}/test")
 async def test(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Test Hook: tests what stands in the form of a section, and shows the provider's answer in place."""
+    """Test Hook: tests the settings in a section's form, and shows the provider's response there."""
     await page.require_account()
     form, organization_id, kind = await page.form(), _id(page), forms.parse_kind(page.path_param("kind"))
     channel = await page.read_in(organization_id, _section_channel, kind)
@@ -118,7 +118,7 @@ async def test(page: NamedDependency[PageRequest]) -> Response[str]:
 
 
 async def _section_channel(unit: UnitOfWork[Principal], kind: ChannelKind) -> Channel | None:
-    """The channel of a section, if there is one, for whoever may change it."""
+    """The channel of a section, if there is one and the user may change it."""
     unit.principal.require(Action.MANAGE_CHANNELS)
     return (await channels.list_first_channels(unit, unit.principal.organization_id)).get(kind)
 
@@ -238,7 +238,7 @@ def _channel_row(channel: Channel, last: Mapping[int, Delivery], names: Mapping[
 
 
 def _sample(principal: Principal, now: Micros) -> Run:
-    """A run that nobody ran, to show what will be sent."""
+    """A sample run, to show what will be sent."""
     return Run(
         id=1841,
         organization_id=principal.organization_id,

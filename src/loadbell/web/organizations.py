@@ -80,7 +80,7 @@ async def change(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/organizations/{organization_id:str}/transfer")
 async def transfer(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Makes another member the owner; whoever was becomes an admin."""
+    """Makes another member the owner; the old owner becomes an admin."""
     await page.require_account()
     form, organization_id = await page.form(), _id(page)
     try:
@@ -92,7 +92,7 @@ async def transfer(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/organizations/{organization_id:str}/leave")
 async def leave(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Takes whoever asks out of the organization."""
+    """Removes the signed-in user from the organization."""
     await page.require_account()
     await page.form()
     try:

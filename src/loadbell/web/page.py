@@ -83,7 +83,7 @@ class PageRequest(SessionRequest):
 
     @property
     def root(self) -> str:
-        """The path under which people reach this server; it stands before every path that leaves it."""
+        """The path under which people reach this server, the prefix of every path sent to them."""
         return self.context.root
 
     @property
@@ -107,7 +107,7 @@ class PageRequest(SessionRequest):
         """Who has signed in.
 
         Raises:
-            Unauthenticated: nobody; the answer leads to the page where one signs in, and from there back.
+            Unauthenticated: nobody; the response redirects to the sign-in page, and from there back.
         """
         account = await self.find_account()
         if account is None:
@@ -115,7 +115,7 @@ class PageRequest(SessionRequest):
         return account
 
     async def organization(self) -> Membership | None:
-        """Which of the organizations of whoever has signed in this page is about.
+        """The organization of the signed-in user that this page is about.
 
         The one that :meth:`select_organization`, :meth:`read_in` or :meth:`write_in` was asked for; else the one that
         this browser looked at last; else the first by name.
@@ -185,7 +185,7 @@ class PageRequest(SessionRequest):
 
         It is rendered once for everybody who has the same rights and asks for the same ``render`` with equal ``args``,
         which are hashable: the filters, the id in the address. ``render`` is a function of its module, no closure; it
-        gets nobody in particular as principal, and its text has no form: a form's token is one browser's own.
+        gets a principal without a user, and its text has no form: a form's token belongs to one browser.
 
         Raises:
             Unauthenticated: nobody has signed in.
@@ -199,7 +199,7 @@ class PageRequest(SessionRequest):
 
     @property
     def is_local(self) -> bool:
-        """Whether somebody on this very machine certainly sent the request."""
+        """Whether the request certainly came from this machine."""
         return self.context.hosts.is_local(self._request.scope)
 
     def refuse_foreign(self) -> None:
@@ -272,14 +272,14 @@ class PageRequest(SessionRequest):
         return redirect(target, self.cookies, root=self.root)
 
     def local_path(self, target: str) -> str:
-        """``target`` if it is a path of this server, else ``/``: nobody is sent to another site from here.
+        """``target`` if it is a path of this server, else ``/``: pages never redirect to another site.
 
         Forms and links give it with the root before it; the path here has none, as all that the pages go by.
         """
         return strip_root(target, self.root) if _LOCAL.fullmatch(target) else "/"
 
     def set_session_cookie(self, session: str, expires_at: Micros) -> None:
-        """Lets the browser keep ``session``; whoever it was before is forgotten."""
+        """Sets the cookie of ``session``, in place of any earlier one."""
         self._set_cookie(SESSION, session, max(expires_at - self.context.database.clock(), 0) // SECOND)
         self._set_cookie(self._visitor, "", 0)
 
@@ -347,7 +347,7 @@ def theme(request: Request[Any, Any, Any]) -> str:
 
 
 def error_page(request: Request[Any, Any, Any], answered: Response[bytes], root: str) -> Response[str]:
-    """The page that says what ``answered``, a problem, says to a program. Who has to sign in is led there."""
+    """The page for ``answered``, a problem response; a redirect to sign-in if that is what's missing."""
     problem = msgspec.json.decode(answered.content, type=Problem)
     if problem.code == "unauthenticated":
         path = quote(str(request.scope["path"])) if request.method == "GET" else "/"

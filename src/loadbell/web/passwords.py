@@ -12,7 +12,7 @@ from loadbell.web.page import PageRequest
 
 @get("/forgot-password")
 async def show_forgotten(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Where one asks for a link; without a mail server, whom one asks instead."""
+    """The form that requests a reset link; without a mail server, the command for the operator."""
     return await page.show("forgot_password", sends_mail=page.context.installation.sends_mail, asked="", email="")
 
 
@@ -43,7 +43,7 @@ async def show_reset(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/reset-password/{token:str}")
 async def reset(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Sets the password; everybody who was signed in with the former one is signed out."""
+    """Sets the password and ends all sessions of the user."""
     form = await page.form()
     context = page.context
     try:

@@ -157,7 +157,7 @@ def render_part(unit: UnitOfWork[Principal], template: str, **values: Any) -> st
 
 
 def redirect(target: str, cookies: Sequence[Cookie] = (), *, root: str) -> Response[str]:
-    """Sends the browser to ``target``, a path of ours below ``root``, to read what stands there."""
+    """Sends the browser to ``target``, a path of this server below ``root``."""
     return Response(
         "",
         status_code=HTTPStatus.SEE_OTHER,

@@ -1,4 +1,4 @@
-"""Runs: the list, and what is known of one. Both change by themselves while somebody looks."""
+"""The list of runs and the page of one run. Both update live."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,7 +74,7 @@ class RunFilter:
 
 @dataclass(frozen=True)
 class RunListView:
-    """A page of runs, with what stands around them."""
+    """A page of runs with its counts and filters."""
 
     runs: Sequence[Run]
     delivery_counts: Mapping[int, delivery_stats.DeliveryCounts]
@@ -94,7 +94,7 @@ class RunView:
     channels: Mapping[int, str]
     paused: frozenset[int]
     timeline: TimeSeries | None
-    current_thresholds: Sequence[Threshold]  #: how its thresholds stand now, until the tool has told
+    current_thresholds: Sequence[Threshold]  #: thresholds so far, until the tool reports the final ones
     comparison: RunComparison | None
 
     @property
@@ -139,7 +139,7 @@ async def show(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @get("/runs/{run_id:str}/live")
 async def stream_run(page: NamedDependency[PageRequest]) -> Stream:
-    """The run whenever something has changed about it, or about who was told."""
+    """The run whenever it or its deliveries have changed."""
     organization_id, run_id = await _find(page)
     return await page.stream("run", organization_id, _render_run, run_id)
 

@@ -1,4 +1,4 @@
-"""The first start: while nobody has an account, these pages make the first owner and organization."""
+"""The first start: while there is no account, these pages create the first owner and organization."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ async def set_up(page: NamedDependency[PageRequest]) -> Response[str]:
             address=page.address,
             browser=Browser(page.header("user-agent"), page.credential()),
         )
-    except Conflict:  # somebody was quicker
+    except Conflict:  # someone was quicker
         return await page.show("set_up_already", refusal=Conflict(_DONE), back="/login")
     except (Invalid, RateLimited) as refusal:
         return await _show(page, form, refusal)

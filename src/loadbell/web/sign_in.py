@@ -18,7 +18,7 @@ _NOTICES = {"password": "Password changed. Sign in with your new password."}
 
 @get("/login")
 async def show_login(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Where one signs in; whoever has done so goes on, and while there is nobody who could, the first start begins."""
+    """The sign-in page; redirects onward if already signed in, and to the setup while there is no account."""
     onward = page.local_path(page.query_param("next"))
     if await page.find_account() is not None:
         return page.redirect(onward)
@@ -50,7 +50,7 @@ async def log_in(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/logout")
 async def log_out(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Ends the session; does nothing for whoever has none. A cookie goes only with the form that proves its session.
+    """Ends the session; does nothing without one. A cookie goes only with the form that proves its session.
 
     Browsers send no cookie with another site's form, so that the answer to one must not set any either.
     """

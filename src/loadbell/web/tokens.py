@@ -70,7 +70,7 @@ async def make(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/organizations/{organization_id:str}/tokens/{token_id:str}/revoke")
 async def revoke(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Removes a token; whoever sends it is nobody from now on."""
+    """Revokes a token; requests with it are rejected from now on."""
     await page.require_account()
     await page.form()
     await page.write_in(_id(page), _revoke_token, page.path_param("token_id"))
@@ -123,7 +123,7 @@ async def _revoke_token(unit: UnitOfWork[Principal], token_id: str) -> None:
     try:
         await tokens.revoke_token(unit, parse_integer_id(token_id, "token"))
     except NotFound:
-        unit.principal.require(Action.READ_TOKENS)  # whoever may not look is told so, not whether it is there
+        unit.principal.require(Action.READ_TOKENS)  # 403 first: who can't see tokens doesn't learn which exist
         raise
 
 

@@ -132,7 +132,7 @@ async def _newest_run(unit: UnitOfWork[Principal]) -> Run | None:
 
 
 def _commands(base_url: str, token: str) -> dict[str, str]:
-    """What reports a run, by way; to be pasted into a shell as it stands."""
+    """By way, the commands that report a run; ready to paste into a shell."""
     address = f"export LOADBELL_URL={shlex.quote(base_url)}\nexport LOADBELL_TOKEN={token}\nloadbell wrap -- "
     return {
         "k6": f"{k6.exports(base_url, token)}\nk6 run --out cloud script.js",

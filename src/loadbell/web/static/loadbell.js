@@ -61,7 +61,7 @@
     if (button) copy(button);
   });
   document.addEventListener("input", refreshButtons);
-  // <button data-busy="Testing…"> says so while its form is under way.
+  // <button data-busy="Testing…"> shows this text while its form is being sent.
   document.addEventListener("submit", (event) => {
     const button = event.submitter;
     if (button?.dataset.busy) button.textContent = button.dataset.busy;
