@@ -88,7 +88,7 @@ class HipChat(ChannelType[HipChatSettings]):
     section: ClassVar[int] = 2
     steps: ClassVar[tuple[str, ...]] = (
         "In HipChat, open Integrations, select the room, and choose Build your own integration.",
-        "Copy the full URL under “Send messages to this room by posting this URL” and paste it here.",
+        "Copy the full URL under “Send messages to this room by posting this URL” and paste it into the URL field.",
         "Press Test Hook to send a test message, then Save.",
     )
     # 30 messages a minute for a room. Five at once and 25 in the minute after them are 30, whenever the minute begins.

@@ -106,7 +106,7 @@ class Slack(ChannelType[SlackSettings]):
     section: ClassVar[int] = 1
     steps: ClassVar[tuple[str, ...]] = (
         "In Slack, add the Incoming WebHooks app to the channel that should get notifications.",
-        "Copy the webhook URL, which starts with https://hooks.slack.com/services/, and paste it here.",
+        "Copy the webhook URL, which starts with https://hooks.slack.com/services/, and paste it into the URL field.",
         "Press Test Hook to send a test message, then Save.",
     )
     # One message a second, "short bursts" allowed, of unspecified size.

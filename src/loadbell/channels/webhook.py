@@ -136,7 +136,7 @@ class WebHook(ChannelType[WebHookSettings]):
     signs: ClassVar[bool] = True
     steps: ClassVar[tuple[str, ...]] = (
         "Set up an endpoint that accepts POST requests with a JSON body.",
-        "Paste its URL here.",
+        "Paste its URL into the URL field.",
         "Press Test Hook, then Save. loadbell shows the signing secret once; use it to verify requests.",
     )
 
