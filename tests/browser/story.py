@@ -111,7 +111,7 @@ def _add_channels(site: Site, tab: Tab, *, script: bool) -> None:
             tab.page.get_by_role("link", name="Continue to the channel").click()
         else:
             section.get_by_text("Saved. This channel is active.").wait_for()
-        section.get_by_text("Active").wait_for()
+        section.get_by_text("Active", exact=True).wait_for()
 
 
 def _test_hooks(site: Site, tab: Tab) -> None:

@@ -42,7 +42,7 @@ def _failed(tab: Tab) -> Locator:
 
 def _save(tab: Tab, words: str) -> None:
     tab.page.get_by_role("button", name="Save", exact=True).click()
-    tab.page.get_by_text(words).wait_for()
+    tab.page.get_by_text(words, exact=True).wait_for()
 
 
 def test_a_tick_chooses_my_choice(site: Site, open_tab: OpenTab) -> None:
@@ -68,7 +68,7 @@ def test_a_tick_counts_without_script(site: Site, open_tab: OpenTab) -> None:
     tab = open_tab(site.url, script=False)
     _channel_page(site, tab, "without script")
     _failed(tab).check()
-    _save(tab, "Saved as My choice because boxes were selected")
+    _save(tab, "Saved as My choice because boxes were selected.")
 
     assert tab.page.get_by_label("My choice").is_checked()
     assert _failed(tab).is_checked()
