@@ -2,6 +2,8 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -41,6 +43,10 @@ CUT = Statement(
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+REFUSE = Statement(
+    "CREATE TRIGGER refuse BEFORE INSERT ON attempts WHEN NEW.message LIKE '%418%' "
+    "BEGIN SELECT RAISE(ABORT, 'this result is refused'); END"
+)
 ODD = [
     raw(b"HTTP/1.1 200 OK\r\nX-Odd: \xff\xfe\r\nContent-Length: 4\r\n\r\n\xff\x00\xfea"),
     raw(b"HTTP/1.1 500 \xc3\xbc\r\nX-Nul: a\x00b\r\nContent-Length: 0\r\n\r\n"),
@@ -58,6 +64,15 @@ ODD = [
     reset(after=b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
     cut_off(),
 ]
+
+
+@contextmanager
+def _locked(store: str) -> Iterator[None]:
+    """Nobody else can write the database meanwhile."""
+    with closing(sqlite3.connect(sqlite_path(store), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
 
 
 def test_no_answer_of_a_receiver_stops_the_worker(store_url: str) -> None:
@@ -200,17 +215,46 @@ def test_an_answer_that_came_while_the_database_was_away_counts(
             await site.channel(receiver.url)
             await site.run()
             await asyncio.to_thread(receiver.wait_for, 1)
-            other = sqlite3.connect(sqlite_path(sqlite_store), isolation_level=None)
-            other.execute("BEGIN IMMEDIATE")
-            await asyncio.sleep(1.5)
-            other.execute("ROLLBACK")
-            other.close()
+            with _locked(sqlite_store):
+                await asyncio.sleep(1.5)
             (row,) = await wait_for_status(site, "delivered")
             await site.run()
             await wait_for_status(site, "delivered", "delivered")
 
             assert 2 == len(receiver.requests)
             assert [("scheduled", "ok")] == await reasons(site, row)
+
+    run_with_worker(sqlite_store, scenario)
+
+
+def test_a_result_that_can_never_be_recorded_holds_up_no_other(
+    sqlite_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is let go alone; its lease runs out, and the delivery gets one more attempt. All others are recorded."""
+    monkeypatch.setattr(loop, "LEASE_SLACK", -4 * SECOND)  # with the deadline of 5 s: a lease of 1 s
+    monkeypatch.setattr(loop, "_AWAY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_module, "_BUSY_SECONDS", 0.1)
+
+    async def scenario(site: Site) -> None:
+        await site.database.write(lambda tx: tx.run(REFUSE))
+        well_script, odd_script = [respond(delay=0.2), respond()], [respond(418, delay=0.4), respond()]
+        with ScriptedReceiver(odd_script) as odd, ScriptedReceiver(well_script) as well:
+            await site.channel(odd.url)
+            await site.channel(well.url)
+            await site.run()
+            await asyncio.to_thread(odd.wait_for, 1)
+            await asyncio.to_thread(well.wait_for, 1)
+            with _locked(sqlite_store):
+                await asyncio.sleep(0.8)  # both have answered by then: their results are recorded together
+            for _ in range(3):
+                await site.run()
+            rows = await wait_for_end(site, 8)
+
+            assert {"delivered"} == {row["status"] for row in rows}
+            refused = odd.requests[0].header("X-LoadImpact-ID") or ""
+            assert [("scheduled", "internal"), ("scheduled", "ok")] == await reasons(site, refused)
+            assert 5 == len(odd.requests)
+            assert 4 == len(well.requests)
 
     run_with_worker(sqlite_store, scenario)
 
