@@ -1,4 +1,4 @@
-"""The one way to connect to PostgreSQL: for the pool, the sessions and the migrations, from one reading of the URL."""
+"""Connects to PostgreSQL: the same reading of the URL for the pool, the sessions and the migrations."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -17,12 +17,12 @@ OUT_OF_REACH = (
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.InternalClientError,  # a connection that was lost in the middle of a statement is asked for the next one
+    asyncpg.InternalClientError,  # the next statement on a connection that was lost during a statement
 )
-"""The server does not answer just now."""
+"""Errors that mean the server doesn't respond right now."""
 
 NO_CONNECTION = (*OUT_OF_REACH, asyncpg.PostgresError, ValueError)
-"""What making a connection may end with; ``ValueError``: a host that is no name, or a bad variable of libpq's."""
+"""Errors of connecting; ``ValueError``: an invalid host name, or a bad libpq variable."""
 
 _CONNECT_S = "10"
 _TLS = frozenset(
@@ -34,7 +34,7 @@ _TLS = frozenset(
 
 
 def arguments(url: str) -> dict[str, Any]:
-    """What asyncpg is called with for ``url``. What it leaves open asyncpg takes from libpq's variables, or its own."""
+    """Returns asyncpg's arguments for ``url``. asyncpg fills the rest from libpq's variables or its own defaults."""
     parsed = parse_postgresql_url(url)
     values = parsed.parameters
     session = {
@@ -45,7 +45,7 @@ def arguments(url: str) -> dict[str, Any]:
     if tls.get("sslrootcert") == SYSTEM_CERTIFICATES:
         tls |= {"sslrootcert": str(system_bundle()), "sslmode": "verify-full"}
     return {
-        "dsn": f"postgresql://?{urlencode(tls)}" if tls else None,  # asyncpg takes these in no other way
+        "dsn": f"postgresql://?{urlencode(tls)}" if tls else None,  # asyncpg accepts these only in a DSN
         "host": list(parsed.hosts) or None,
         "port": list(parsed.ports) or None,
         "database": parsed.database,
@@ -59,10 +59,10 @@ def arguments(url: str) -> dict[str, Any]:
 
 
 async def connect(url: str) -> Any:
-    """A connection of its own to the server that ``url`` names.
+    """Opens a separate connection to the server that ``url`` names.
 
     Raises:
-        Unreachable: it does not answer or does not let us in; the message shows no secret.
+        Unreachable: it doesn't respond or refuses us; the message shows no secret.
     """
     try:
         return await asyncpg.connect(**arguments(url))
@@ -71,7 +71,7 @@ async def connect(url: str) -> Any:
 
 
 def unreachable_error(url: str, error: Exception) -> Unreachable:
-    """What to tell when the server named by ``url`` can't be used, without any secret in it."""
+    """Returns the error for a server that can't be used; its message shows no secret."""
     return Unreachable(
         f"The database at {parse_postgresql_url(url).where} can't be used: {type(error).__name__}: {error}. "
         "Check LOADBELL_DATABASE_URL and that the server is running."

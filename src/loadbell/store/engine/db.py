@@ -1,16 +1,15 @@
 """
-How a transaction is run, on either database.
+How a transaction runs, on either database. See ``docs/decisions/0002-store-and-dialects.md``.
 
 A *unit of work* is a coroutine function that takes a :class:`Transaction` and awaits nothing else. On PostgreSQL it
-runs in the event loop on an asyncpg connection. On SQLite it is driven to its end inside the one writer thread (or a
-reader thread), where awaiting the transaction never suspends. So every store function and every use case is written
-once, and no connection can be held while something else is awaited: on SQLite such a unit is refused at once.
+runs in the event loop on an asyncpg connection. On SQLite it runs to its end in the one writer thread (or a reader
+thread), where awaiting the transaction never suspends. So store functions and use cases are written once, and no
+connection is held while something else is awaited: SQLite refuses such a unit at once.
 
-A unit of work may be run again when the database asks for it (deadlock), so it changes nothing but the database.
+A unit of work may run again after a deadlock, so it changes nothing but the database.
 
-SQLite's writer takes everything that is waiting into one ``BEGIN IMMEDIATE … COMMIT`` (group commit) with a savepoint
-for each unit: one that fails rolls back alone, a failed COMMIT refuses all of its group. See
-``docs/decisions/0002-store-and-dialects.md``.
+SQLite's writer puts everything that is waiting into one ``BEGIN IMMEDIATE … COMMIT`` (group commit) with a savepoint
+for each unit: a failed unit rolls back alone, a failed COMMIT refuses the whole group.
 """
 
 import time
@@ -29,88 +28,87 @@ T = TypeVar("T")
 
 
 class Row(Protocol):
-    """One row of an answer, by column name."""
+    """One row of a result, by column name."""
 
     def __getitem__(self, name: str, /) -> Any:
-        """The value of the column ``name``."""
+        """Returns the value of the column ``name``."""
         ...
 
 
 class Transaction(ABC):
-    """What a unit of work may await. Nothing of it outlives the unit."""
+    """The only thing that a unit of work may await. It isn't used after the unit ends."""
 
     dialect: ClassVar[Dialect]
-    """The database it runs on."""
 
     def __init__(self, box: SecretBox, now: Micros, entropy: Entropy) -> None:
-        self.now = now  #: the present time: when this unit of work began, the same until it ends
-        self.random = entropy  #: gives so many random bytes, good enough for secrets
+        self.now = now  #: when this unit of work began; the same until it ends
+        self.random = entropy  #: returns that many random bytes, good enough for secrets
         self.wakes = False
         self.organizations: set[int] = set()
         self._box = box
 
     @abstractmethod
     async def all(self, statement: Statement, /, **values: Any) -> Sequence[Row]:
-        """Every row that ``statement`` gives."""
+        """Returns every row of ``statement``."""
 
     @abstractmethod
     async def first(self, statement: Statement, /, **values: Any) -> Row | None:
-        """The first row that ``statement`` gives, or None."""
+        """Returns the first row of ``statement``, or None."""
 
     @abstractmethod
     async def run(self, statement: Statement, /, **values: Any) -> int:
-        """Runs ``statement`` and gives the number of rows it changed."""
+        """Runs ``statement`` and returns the number of rows it changed."""
 
     @abstractmethod
     async def run_many(self, statement: Statement, rows: Sequence[Mapping[str, Any]], /) -> None:
         """Runs ``statement`` once for each of ``rows``."""
 
     def new_uuid(self) -> UUID:
-        """An id for something that happens now."""
+        """Returns an id for something that happens now."""
         return new_uuid(self.now, self.random)
 
     def seal(self, clear: str) -> str:
-        """``clear`` encrypted for keeping at rest."""
+        """Returns ``clear`` encrypted for storage."""
         return self._box.seal(clear)
 
     def unseal(self, sealed: str) -> str:
-        """The clear text of what :meth:`seal` gave."""
+        """Decrypts what :meth:`seal` returned."""
         return self._box.unseal(sealed)
 
     def derive(self, purpose: str) -> bytes:
-        """32 bytes that every process of this installation gets for ``purpose``, and nobody without its key."""
+        """Derives 32 bytes for ``purpose``: the same in every process of this installation, secret without its key."""
         return self._box.derive(purpose)
 
     def wake_workers(self) -> None:
-        """Workers of every process look for due deliveries as soon as this transaction has committed."""
+        """Makes the workers of every process look for due deliveries once this transaction has committed."""
         self.wakes = True
 
     def changed(self, organization_id: int) -> None:
-        """Whoever watches changes, in any process, is told of the organization once this transaction has committed."""
+        """Reports the organization as changed to the watchers of every process, once this transaction has committed."""
         self.organizations.add(organization_id)
 
 
 Work = Callable[Concatenate[Transaction, P], Coroutine[Any, Any, T]]
 Watcher = Callable[[frozenset[int] | None], None]
-"""Is told which organizations have changed; None: any may have, for something may have been missed."""
+"""Called with the organizations that changed; None: notifications may have been missed, so any may have changed."""
 
 
 class Database(Protocol):
-    """A store that is open. Every method raises ``Unavailable`` when the database can't be reached or written."""
+    """An open store. Every method raises ``Unavailable`` when the database can't be reached or written."""
 
     @property
     def dialect(self) -> Dialect:
-        """The database behind it."""
+        """Which database it is."""
         ...
 
     @property
     def clock(self) -> Clock:
-        """Tells the present time, to every unit of work and around them."""
+        """Returns the current time, inside units of work and outside."""
         ...
 
     @property
     def entropy(self) -> Entropy:
-        """Gives random bytes, to every unit of work and around them."""
+        """Returns random bytes, inside units of work and outside."""
         ...
 
     async def write(self, work: Work[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -126,20 +124,20 @@ class Database(Protocol):
         ...
 
     async def watch_changes(self, watcher: Watcher) -> None:
-        """From its return on, ``watcher`` is called in the event loop after each commit that changed organizations."""
+        """Calls ``watcher`` in the event loop after each commit that changed organizations, once this has returned."""
         ...
 
     async def enlist_worker(self) -> int:
-        """Makes this process's worker known as alive, until it ends in whatever way; gives its number."""
+        """Registers this process's worker as alive until the process ends, however it ends; returns its number."""
         ...
 
     async def close(self) -> None:
-        """Finishes what was accepted, then lets go of the database."""
+        """Finishes the accepted work, then closes the database."""
         ...
 
 
 def system_clock() -> Micros:
-    """The present instant by the system's clock."""
+    """Returns the current time of the system clock."""
     return time.time_ns() // 1000
 
 

@@ -1,4 +1,4 @@
-"""Facts about this installation that every process must agree on: whoever comes first says what holds."""
+"""Facts about this installation that every process must agree on: the first process sets them."""
 
 from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement
@@ -8,7 +8,7 @@ _CLAIM = Statement("INSERT INTO installation (name, value) VALUES (:name, :value
 
 
 async def claim_fact(tx: Transaction, name: str, value: str) -> str:
-    """Keeps ``value`` under ``name`` unless there is one already; gives the one that is kept."""
+    """Stores ``value`` under ``name`` unless there is a value already; returns the stored one."""
     await tx.run(_CLAIM, name=name, value=value)
     row = await tx.first(_GET, name=name)
     assert row is not None

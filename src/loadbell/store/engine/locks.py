@@ -1,15 +1,15 @@
 """
-Locking an organization while it is written in. See ``docs/decisions/0016-one-organization-one-lock.md``.
+Locks an organization during a write. See ``docs/decisions/0016-one-organization-one-lock.md``.
 
-On PostgreSQL by advisory locks, which are given in the order in which they are asked for: a row's lock lets those who
-share it pass whoever waits to have it alone, for as long as they keep coming. SQLite has one writer at a time anyway.
+PostgreSQL uses advisory locks, which are granted in the order of the requests; with row locks, new shared locks could
+starve an exclusive one. SQLite has one writer at a time anyway.
 """
 
 from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement
 
 ORGANIZATION_LOCKS = 0x10AD_BE13
-"""The class of these locks. Two organizations with the same number in it only wait for each other more often."""
+"""Class of these locks. Two organizations with the same number in it only wait for each other more often."""
 
 _KEY = "(CAST(:locks AS integer), CAST(organization_id % 2147483647 AS integer))"
 _BY_ID = " FROM (SELECT CAST(:organization_id AS bigint) AS organization_id) AS one"
@@ -21,15 +21,15 @@ _LOCK_OF_TOKEN = {False: Statement(_SHARED + _OF_HASH), True: Statement(_EXCLUSI
 
 
 async def lock_organization(tx: Transaction, organization_id: int, *, exclusive: bool) -> None:
-    """Until this transaction ends nobody changes who belongs to the organization, or what it has.
+    """Locks the organization's members and contents against changes until this transaction ends.
 
-    ``exclusive``: nobody else writes in it at all. What was read of it before may be out of date.
+    ``exclusive``: nobody else writes in it at all. Anything read before the lock may be out of date.
     """
     if tx.dialect == "postgresql":
         await tx.all(_LOCK[exclusive], locks=ORGANIZATION_LOCKS, organization_id=organization_id)
 
 
 async def lock_organization_of_token(tx: Transaction, token_hash: str, *, exclusive: bool) -> None:
-    """As :func:`lock_organization`, for the organization of the token, if there is such a token."""
+    """Like :func:`lock_organization`, for the organization of the token, if the token exists."""
     if tx.dialect == "postgresql":
         await tx.all(_LOCK_OF_TOKEN[exclusive], locks=ORGANIZATION_LOCKS, hash=token_hash)

@@ -1,8 +1,8 @@
 """
-Bringing a database to the schema of this version: Alembic's revisions, run by SQLAlchemy's engines.
+Migrates a database to this version's schema: Alembic's revisions, run by SQLAlchemy's engines.
 
-SQLite migrates when it is opened; PostgreSQL only when asked (``loadbell migrate``), because other machines may still
-run the old version.
+SQLite is migrated when it is opened; PostgreSQL only by ``loadbell migrate``, because other machines may still run the
+old version.
 """
 
 import sqlite3
@@ -61,10 +61,10 @@ def _require_head(connection: sa.Connection, remedy: str) -> None:
 
 
 def upgrade_sqlite(path: Path) -> None:
-    """Brings the database file to this version's schema; makes it if it is missing. Holds nothing afterwards.
+    """Migrates the database file to this version's schema, creating it if needed; leaves no connection open.
 
     Raises:
-        WrongState: a newer version has migrated it, or the migration failed; the file is as it was.
+        WrongState: a newer version has migrated it, or the migration failed; the file is unchanged.
     """
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(path, isolation_level=None))
     # Python's own transaction handling would commit the tables one by one.
@@ -80,10 +80,10 @@ def upgrade_sqlite(path: Path) -> None:
 
 
 def check_sqlite(path: Path) -> None:
-    """Does nothing if the database file has this version's schema.
+    """Checks that the database file has this version's schema.
 
     Raises:
-        Unreachable: it can't be opened or is not a database.
+        Unreachable: it can't be opened or isn't a database.
         WrongState: the schema is older or newer; says which and what to do.
     """
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
@@ -97,10 +97,10 @@ def check_sqlite(path: Path) -> None:
 
 
 async def upgrade_postgresql(url: str) -> None:
-    """Brings the database to this version's schema; a second migration at the same time waits for the first.
+    """Migrates the database to this version's schema; a second migration at the same time waits for the first.
 
     Raises:
-        Unreachable: the server does not answer or refuses us.
+        Unreachable: the server doesn't respond or refuses us.
         WrongState: a newer version has migrated it.
     """
 
@@ -112,10 +112,10 @@ async def upgrade_postgresql(url: str) -> None:
 
 
 async def check_postgresql(url: str) -> None:
-    """Does nothing if the database has this version's schema.
+    """Checks that the database has this version's schema.
 
     Raises:
-        Unreachable: the server does not answer or refuses us.
+        Unreachable: the server doesn't respond or refuses us.
         WrongState: the schema is older or newer; says which and what to do.
     """
     await _on_postgresql(url, lambda connection: _require_head(connection, "Run: loadbell migrate"))

@@ -1,4 +1,4 @@
-"""Opening the store that the settings name: lock, keys, schema, connection, in this order."""
+"""Opens the store that the settings name: lock, keys, schema, connection, in this order."""
 
 import asyncio
 from pathlib import Path
@@ -17,14 +17,14 @@ KEY_FILE = "secret.key"
 
 
 async def open_database(settings: Settings, *, new: bool = False) -> Database:
-    """The store, ready for use. SQLite is made and migrated if needed; PostgreSQL must have been migrated.
+    """Opens the store. Creates and migrates SQLite if needed; PostgreSQL must have been migrated.
 
-    ``new``: where an installation on SQLite has lost its database, another one begins.
+    ``new``: starts a new installation where one on SQLite has lost its database.
 
     Raises:
-        Unreachable: the database does not answer or can't be opened.
-        WrongState: another process uses the SQLite file, the schema is not this version's, the key is another one, or
-            a database is missing or empty that was there before.
+        Unreachable: the database doesn't respond or can't be opened.
+        WrongState: another process uses the SQLite file, the schema is another version's, the key is a different one,
+            or a database that existed before is missing or empty.
     """
     if settings.sqlite_path is not None:
         database, box = await _open_sqlite(settings, new=new)
@@ -38,15 +38,15 @@ async def open_database(settings: Settings, *, new: bool = False) -> Database:
 
 
 async def open_existing(settings: Settings) -> Database:
-    """The store for one short command of the operator, also while ``serve`` runs on the same SQLite file.
+    """Opens the store for one short operator command, even while ``serve`` runs on the same SQLite file.
 
-    The lock on the file keeps a second *server* away: two would lease each other's deliveries. It is not what makes
-    writing safe: SQLite lets one connection of any process write at a time, and the others wait up to 5 s. So the
-    lock is not taken here; nor is the file migrated, which only the one who holds the lock may do.
+    It doesn't take the file lock, which only keeps a second *server* away: two would lease each other's deliveries.
+    Writing is safe without it: SQLite lets one connection write at a time, and the others wait up to 5 s. Only the
+    holder of the lock may migrate the file.
 
     Raises:
-        Unreachable: the database does not answer or can't be opened.
-        WrongState: there is none yet, its schema is not this version's, or the key is another one.
+        Unreachable: the database doesn't respond or can't be opened.
+        WrongState: there is no database yet, its schema is another version's, or the key is a different one.
     """
     path = settings.sqlite_path
     if path is None:
@@ -60,12 +60,12 @@ async def open_existing(settings: Settings) -> Database:
 
 
 async def migrate(settings: Settings) -> None:
-    """Brings the schema of the database that the settings name to this version's.
+    """Migrates the database that the settings name to this version's schema.
 
     Raises:
-        Unreachable: the database does not answer or can't be opened.
-        WrongState: another process uses the SQLite file, a newer version has migrated the database, or it is missing
-            or empty although it was there before.
+        Unreachable: the database doesn't respond or can't be opened.
+        WrongState: another process uses the SQLite file, a newer version has migrated the database, or a database that
+            existed before is missing or empty.
     """
     path = settings.sqlite_path
     if path is None:
@@ -89,7 +89,7 @@ async def _open_sqlite(settings: Settings, *, new: bool) -> tuple[Database, Secr
             start_fresh(path, settings.data_dir / KEY_FILE)
         check_files(path, settings.data_dir / KEY_FILE)
         if settings.secret_key:
-            SecretBox(settings.secret_key)  # a bad key makes no database
+            SecretBox(settings.secret_key)  # a bad key must not leave a database behind
         _make_private(path)
         await asyncio.to_thread(upgrade_sqlite, path)
         box = await _sqlite_box(settings, path)
@@ -100,9 +100,9 @@ async def _open_sqlite(settings: Settings, *, new: bool) -> tuple[Database, Secr
 
 
 def _make_private(path: Path) -> None:
-    """Sees to it that the file is there, and ours alone: the log tells who was told what."""
+    """Creates the file if needed, readable by its owner alone: the log shows who was notified of what."""
     if path.is_dir():
-        return  # which is told when it is opened
+        return  # opening it reports the error
     try:
         path.touch(mode=0o600)
     except OSError as error:
@@ -112,7 +112,7 @@ def _make_private(path: Path) -> None:
 
 
 async def _sqlite_box(settings: Settings, path: Path) -> SecretBox:
-    """The keys; one is made now if this database never had any."""
+    """Returns the keys, creating one if this database never had any."""
     if settings.secret_key:
         return SecretBox(settings.secret_key)
     key_file = settings.data_dir / KEY_FILE

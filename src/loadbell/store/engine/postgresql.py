@@ -1,7 +1,7 @@
 """
-PostgreSQL through asyncpg: a pool for transactions, and a session for each thing that must be heard.
+PostgreSQL through asyncpg: a pool for transactions, and two sessions that listen.
 
-One proves that this process's worker lives and hears that there is something to deliver; the other hears what changed.
+One session proves that this process's worker is alive and listens for due deliveries; the other listens for changes.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 WORKER_LOCKS = 0x10AD_BE11
-"""The class of our advisory locks; the object is the worker's number. Held as long as the worker's session lives."""
+"""Class of the workers' advisory locks; the object is the worker's number. Held while the worker's session is open."""
 
 _WAKE_CHANNEL = "loadbell_deliveries"
 _CHANGES_CHANNEL = "loadbell_changes"
 _MAX_PAYLOAD_SIZE = 7_999
-"""What PostgreSQL carries in one notification, in bytes."""
+"""PostgreSQL's limit for one NOTIFY, in bytes."""
 _TRIES = 4
 _RECONNECT_SECONDS = 0.5
 _RUN_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -74,7 +74,7 @@ class _PostgresTransaction(Transaction):
             await self._connection.executemany(sql, [statement.for_postgresql(row)[1] for row in rows])
 
     async def notify(self) -> None:
-        """Lets the commit tell other sessions what this transaction was asked to tell, in one round trip."""
+        """Queues this transaction's notifications, which the commit sends to other sessions, in one round trip."""
         told = []
         if self.wakes:
             told.append((_WAKE_CHANNEL, ""))
@@ -109,7 +109,7 @@ class PostgresDatabase:
         """Connects to the server that ``url`` names.
 
         Raises:
-            Unreachable: it does not answer or does not let us in; the message never shows the password.
+            Unreachable: it doesn't respond or refuses us; the message never shows the password.
         """
         try:
             pool = await asyncpg.create_pool(**arguments(url), min_size=1, max_size=10, command_timeout=60)
@@ -127,10 +127,10 @@ class PostgresDatabase:
         self._listeners.append(listener)
 
     async def enlist_worker(self) -> int:
-        """Holds the advisory lock of this worker's number in a session of its own, which also listens.
+        """Takes the advisory lock of this worker's number in its own session, which also listens.
 
-        When the session is lost, the lock is gone at once and other workers take over what this one had leased; the
-        session is opened again as soon as the server answers.
+        When the session is lost, so is the lock, and other workers take over this one's leases. The session reconnects
+        as soon as the server responds.
         """
         if self._enlisted is None:
             self._enlisted = self._keep_session(self._prove_life)
@@ -138,7 +138,7 @@ class PostgresDatabase:
         return self._worker
 
     async def watch_changes(self, watcher: Watcher) -> None:
-        """In a session of its own. When that was lost, ``watcher`` is told that anything may have changed."""
+        """Listens in its own session. After a lost session, ``watcher`` gets None: anything may have changed."""
         self._watchers.append(watcher)
         if self._watching is None:
             self._watching = self._keep_session(self._listen_for_changes)
@@ -171,7 +171,7 @@ class PostgresDatabase:
         raise AssertionError("unreachable: the last try returns or raises")
 
     def _keep_session(self, begin: Callable[[Any], Awaitable[None]]) -> asyncio.Event:
-        """Keeps a session open that starts with ``begin``, and opens it again when it was lost; set once it stands."""
+        """Keeps a session open, running ``begin`` after each connect; the event is set once it is connected."""
         ready = asyncio.Event()
         self._sessions.append(asyncio.create_task(self._session(begin, ready), name="postgresql-session"))
         return ready

@@ -2,12 +2,12 @@
 
 
 class StoreProblem(Exception):  # noqa: N818 - reads as what happened
-    """The store can't be used as it stands; the message says what happened and what to do."""
+    """The store can't be used; the message says what happened and what to do."""
 
 
 class Unreachable(StoreProblem):
-    """The database does not answer."""
+    """The database doesn't respond."""
 
 
 class WrongState(StoreProblem):
-    """The database answers but can't be used: locked by another process, an old schema, another secret key."""
+    """The database responds but can't be used: locked by another process, an old schema, a different secret key."""

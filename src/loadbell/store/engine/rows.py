@@ -1,4 +1,4 @@
-"""One reader of rows for every noun: it goes by the fields of the dataclass that the row becomes."""
+"""Reads a row into any dataclass, by the dataclass's fields."""
 
 from collections.abc import Callable
 from dataclasses import is_dataclass
@@ -16,13 +16,13 @@ T = TypeVar("T")
 
 
 def read_row(kind: type[T], row: Row, /, **values: Any) -> T:
-    """The ``kind`` that the row holds. Each field is the column of its name, unless it is one of ``values``.
+    """Reads the row as a ``kind``: each field from the column of its name, unless ``values`` has it.
 
-    A column becomes what the field's type says: an id, an enum, a truth value (stored as 0 or 1); a tuple, a dictionary
-    or another dataclass is stored as JSON.
+    The field's type decides the conversion: UUIDs, enums and booleans (stored as 0 or 1) are converted; tuples, lists,
+    dictionaries and dataclasses are stored as JSON.
 
     Raises:
-        ValueError: a column holds what this version doesn't know.
+        ValueError: a column holds a value that this version doesn't know.
     """
     return kind(
         **values,
@@ -41,7 +41,7 @@ def _fields(kind: type[Any]) -> tuple[tuple[str, Callable[[Any], Any] | None], .
 
 
 def _conversion(hint: Any) -> Callable[[Any], Any] | None:
-    """How a column becomes a value of this type; None: it is one already."""
+    """Returns the converter from a column to this type; None if the column needs none."""
     if get_origin(hint) in {Union, UnionType}:
         [inner] = [part for part in get_args(hint) if part is not NoneType]
         convert = _conversion(inner)

@@ -1,8 +1,8 @@
 """
 Secrets at rest: Fernet (AES-128-CBC with HMAC-SHA256, https://github.com/fernet/spec) with rotation.
 
-The first key encrypts, all decrypt. The fingerprint of the first key that a database was set up with is kept in it, so
-that a process with none of its keys refuses to start instead of failing at the first delivery.
+The first key encrypts, all decrypt. A database stores the fingerprint of the first key that it was set up with, so a
+process with the wrong keys refuses to start instead of failing at the first delivery.
 """
 
 import base64
@@ -21,7 +21,7 @@ _KEY_CHARACTERS = 44
 
 
 class SecretBox:
-    """Encrypts and decrypts what must not lie in clear in the database.
+    """Encrypts and decrypts the secrets in the database.
 
     Raises:
         WrongState: a key is not 32 bytes in URL-safe base64.
@@ -29,7 +29,7 @@ class SecretBox:
 
     def __init__(self, keys: Sequence[str]) -> None:
         try:
-            if any(len(key) != _KEY_CHARACTERS for key in keys):  # what follows a padding would be ignored
+            if any(len(key) != _KEY_CHARACTERS for key in keys):  # base64 ignores anything after the padding
                 raise ValueError("not one key")  # noqa: TRY301 - the one answer to every bad key stands below
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
@@ -37,7 +37,7 @@ class SecretBox:
                 "LOADBELL_SECRET_KEY: a key isn't 32 bytes in URL-safe base64. Create one with: "
                 "python3 -c 'import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode())'"
             ) from None
-        # Each delivery needs its channel's secrets, and opening them takes longer than sending a message.
+        # Each delivery needs its channel's secrets, and decrypting them takes longer than sending a message.
         self._opened = lru_cache(maxsize=1024)(self._open)
         self._first = base64.urlsafe_b64decode(keys[0])
         self.fingerprints = tuple(
@@ -45,19 +45,19 @@ class SecretBox:
         )
 
     def seal(self, clear: str) -> str:
-        """``clear`` encrypted with the first key, as ASCII."""
+        """Returns ``clear`` encrypted with the first key, as ASCII."""
         return self._fernet.encrypt(clear.encode()).decode("ascii")
 
     def unseal(self, sealed: str) -> str:
-        """What :meth:`seal` was given.
+        """Decrypts what :meth:`seal` returned.
 
         Raises:
-            WrongState: none of the keys opens it.
+            WrongState: none of the keys decrypts it.
         """
         return self._opened(sealed)
 
     def derive(self, purpose: str) -> bytes:
-        """32 bytes made from the first key, other ones for each ``purpose``; the key can't be found from them."""
+        """Derives 32 bytes from the first key, different for each ``purpose``; they don't reveal the key."""
         return hmac.digest(self._first, b"loadbell " + purpose.encode(), hashlib.sha256)
 
     def _open(self, sealed: str) -> str:
@@ -70,9 +70,9 @@ class SecretBox:
 
 
 def key_in_file(path: Path) -> str:
-    """The key kept in ``path``, made now if there is none; only its owner may read the file.
+    """Returns the key in ``path``, creating it if the file is missing; only the file's owner can read it.
 
-    It appears whole or not at all: a start that dies or finds the disk full leaves nothing that stops the next one.
+    The file is written whole or not at all: a crash or a full disk leaves nothing that stops the next start.
 
     Raises:
         WrongState: the file can't be read or written, or holds no key.
@@ -86,7 +86,7 @@ def key_in_file(path: Path) -> str:
         raise WrongState(
             f"The secret key file {path} can't be used: {error}. Check the folder's owner and free space."
         ) from None
-    key = raw.decode("utf-8-sig", "replace").strip()  # an editor may have put a byte order mark in front
+    key = raw.decode("utf-8-sig", "replace").strip()  # an editor may have added a byte order mark
     try:
         SecretBox([key])
     except WrongState:
@@ -108,6 +108,6 @@ def _write_file(path: Path, content: bytes) -> None:
     draft.rename(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # or a power cut could take the key and leave what was sealed with it
+        os.fsync(folder)  # or a power cut could lose the key but not the data encrypted with it
     finally:
         os.close(folder)

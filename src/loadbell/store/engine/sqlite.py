@@ -36,7 +36,7 @@ _LOG_EVERY_SECONDS = 10.0
 
 
 class FileLock:
-    """The right to be the only process on a database file: an flock on ``<real path>.lock``, not inherited.
+    """Makes this the only process on a database file: an flock on ``<real path>.lock``, not inherited.
 
     Raises:
         WrongState: another process holds it, or the folder can't be written.
@@ -61,12 +61,12 @@ class FileLock:
                 f"Another loadbell process{f' (pid {holder})' if holder else ''} uses {database}. "
                 "SQLite serves one process: stop that one first, or use PostgreSQL for several."
             ) from None
-        with suppress(OSError):  # the number is a courtesy; on a full disk the lock holds without it
+        with suppress(OSError):  # the number is only informative; on a full disk the lock holds without it
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, str(os.getpid()).encode("ascii"), 0)
 
     def release(self) -> None:
-        """Lets another process have it."""
+        """Releases the lock."""
         os.close(self._descriptor)
 
 
@@ -109,7 +109,7 @@ class _SqliteTransaction(Transaction):
 
 
 class SqliteDatabase:
-    """The store in one file. Holds its :class:`FileLock` until closed, if it is given one."""
+    """The store in one file. Holds its :class:`FileLock`, if any, until closed."""
 
     dialect: Literal["sqlite"] = "sqlite"
 
@@ -153,9 +153,9 @@ class SqliteDatabase:
         self._watchers.append(watcher)
 
     async def enlist_worker(self) -> int:
-        """The lock file is the proof of life: any lease that this process did not take itself is a dead one's.
+        """Returns a number; the file lock proves that all leases under other numbers belong to dead processes.
 
-        The number is random, not the process id: in a container that is the same after each restart.
+        It is random, because in a container the process id is the same after each restart.
         """
         return self._worker
 
@@ -217,7 +217,7 @@ class SqliteDatabase:
                 if not connection.in_transaction:  # a full disk makes SQLite roll everything back by itself
                     raise job.error or sqlite3.OperationalError("the transaction was lost")  # noqa: TRY301 - one place handles a lost group
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001 - whatever it was, nobody of the group may believe it was saved
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing of the group was saved
             if connection.in_transaction:
                 with suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
@@ -241,7 +241,7 @@ class SqliteDatabase:
             connection.execute("RELEASE unit")
 
     def _unavailable(self, error: Exception) -> Unavailable:
-        """What to answer; the operator is told more, once in a while."""
+        """Returns the caller's error; logs the operator's version, at most once in 10 s."""
         if isinstance(error, Unavailable):
             return error
         trouble = describe_storage_error(self._path, error)
@@ -269,10 +269,10 @@ class SqliteDatabase:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection in manual transaction mode: WAL, every commit on disk before it returns, foreign keys on.
+    """Opens a connection in manual transaction mode: WAL, every commit on disk before it returns, foreign keys on.
 
     Raises:
-        Unreachable: the file can't be opened or is not a database.
+        Unreachable: the file can't be opened or isn't a database.
     """
     try:
         return _connect(path)

@@ -1,7 +1,7 @@
 """
-A safe start on SQLite: where there was an installation, a missing or empty database is not taken for a new one.
+A safe start on SQLite: a missing or empty database isn't taken for a new installation if there was one before.
 
-The key file is made after the database, so that it never stands alone but where the database was lost.
+The key file is created after the database, so a key file alone means that the database was lost.
 """
 
 import sqlite3
@@ -15,10 +15,10 @@ _BESIDE = ("-wal", "-shm")
 
 
 def check_files(path: Path, key_file: Path) -> None:
-    """Does nothing if ``path`` may be opened: it holds a database of ours, or nothing tells of a lost one.
+    """Checks that ``path`` is a loadbell database, or that there are no signs of a lost one.
 
     Raises:
-        WrongState: it is missing or empty although there was one; or it is damaged, or another program's.
+        WrongState: it is missing or empty although there was one, is damaged, or belongs to another program.
     """
     items = _tables(path)
     if items:
@@ -41,10 +41,10 @@ def check_files(path: Path, key_file: Path) -> None:
 
 
 def start_fresh(path: Path, key_file: Path) -> None:
-    """Puts aside what an installation that is lost has left, so that a new one can begin.
+    """Moves aside the files that a lost installation left behind, so that a new one can begin.
 
     Raises:
-        WrongState: the database is there.
+        WrongState: the database still exists.
     """
     if _tables(path):
         raise WrongState(
@@ -63,7 +63,7 @@ def has_key(path: Path) -> bool:
 
 
 def _tables(path: Path) -> set[str]:
-    """The tables in the file; none if it is missing or empty."""
+    """Returns the tables in the file; none if it is missing or empty."""
     if not path.is_dir() and (not path.exists() or path.stat().st_size == 0):
         return set()
     try:

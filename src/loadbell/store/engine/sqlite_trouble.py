@@ -1,4 +1,4 @@
-"""What is wrong with a SQLite file, in words: for the operator, who can mend it, and for whoever asked by HTTP."""
+"""Describes what is wrong with a SQLite file: for the operator, who can fix it, and for the HTTP caller."""
 
 import shlex
 import sqlite3
@@ -12,14 +12,14 @@ _GO_ON = "loadbell then continues automatically."
 
 @dataclass(frozen=True)
 class StorageError:
-    """One kind of trouble. Only the operator is told where the file is."""
+    """One kind of problem. Only the operator's text shows the path of the file."""
 
     for_operator: str
     for_everybody: str
 
 
 def is_storage_error(error: BaseException) -> bool:
-    """Whether ``error`` is about the file or its disk, and not about the statement that met it."""
+    """Whether ``error`` comes from the file or its disk, not from the statement."""
     return isinstance(error, sqlite3.OperationalError) or (
         isinstance(error, sqlite3.DatabaseError) and _code(error) in _DAMAGED
     )

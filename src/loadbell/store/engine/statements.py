@@ -1,11 +1,11 @@
 """
-SQL statements, built once and compiled once for each dialect on first use.
+SQL statements, compiled once for each dialect on first use.
 
-What the two databases say differently is settled here, so that most statements are one text:
+Differences between the two databases are handled here, so that most statements are one text:
 
-- ``LIST(:ids, text)`` are the values of a list, after ``IN``, or as the rows of a table with the column ``value``:
-  a JSON array on SQLite, an array on PostgreSQL.
-- The row locks of PostgreSQL (``FOR UPDATE …``) are left out on SQLite, where one transaction writes at a time.
+- ``LIST(:ids, text)`` is a list of values, after ``IN`` or as a table with the column ``value``: a JSON array on
+  SQLite, an array on PostgreSQL.
+- PostgreSQL's row locks (``FOR UPDATE …``) are left out on SQLite, where one transaction writes at a time.
 """
 
 import re
@@ -28,11 +28,10 @@ _ROW_LOCK = re.compile(r" FOR (?:NO KEY UPDATE|UPDATE|KEY SHARE)(?: OF [a-z]+)?(
 
 
 class Statement:
-    """A statement for both databases: one that SQLAlchemy renders for each, or a text, or a text for either.
+    """A statement for both databases: a SQLAlchemy one, one text for both, or one text for each.
 
-    Values that are written into the statement are bound to it; the named ones are given when it is run.
-    ``columns`` (name to type) make a statement for many rows that PostgreSQL runs once: its text reads them as the
-    arrays ``:name``, while SQLite runs its own once for each row.
+    Named values are passed when it runs. With ``columns`` (name to type), ``run_many`` runs the PostgreSQL text once
+    for all rows, with each column as the array ``:name``; SQLite runs its text once for each row.
     """
 
     def __init__(
@@ -51,7 +50,7 @@ class Statement:
         self._postgresql: tuple[str, tuple[str, ...], dict[str, Any]] | None = None
 
     def for_sqlite(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        """The SQL with named placeholders, and the values to bind."""
+        """Returns the SQL with named placeholders, and the values to bind."""
         if self._sqlite is None:
             compiled = _executable(self._sqlite_source, _for_sqlite).compile(dialect=_SQLITE)
             self._sqlite = (str(compiled), dict(compiled.params))
@@ -62,7 +61,7 @@ class Statement:
         return sql, bound
 
     def for_postgresql(self, values: Mapping[str, Any]) -> tuple[str, list[Any]]:
-        """The SQL with numbered placeholders, and the values to bind in their order."""
+        """Returns the SQL with numbered placeholders, and the values to bind in their order."""
         if self._postgresql is None:
             compiled = _executable(self._postgresql_source, _for_postgresql).compile(dialect=_POSTGRESQL)
             self._postgresql = (str(compiled), tuple(compiled.positiontup or ()), dict(compiled.params))
@@ -71,27 +70,27 @@ class Statement:
         return sql, [list(value) if name in self._lists else value for name, value in zip(names, given, strict=True)]
 
     def as_arrays(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]] | None:
-        """``rows`` as one array for each column; None: this statement is run once for each of them."""
+        """Returns ``rows`` as one array per column; None if the statement runs once for each row."""
         if self._columns is None:
             return None
         return {name: [row[name] for row in rows] for name in self._columns}
 
 
 def unnest(columns: Mapping[str, str]) -> str:
-    """PostgreSQL's rows ``u`` out of the arrays that a statement with these ``columns`` is run with."""
+    """Returns the PostgreSQL table expression ``u`` for the arrays of a statement with these ``columns``."""
     arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns.items())
     return f"unnest({arrays}) AS u({', '.join(columns)})"
 
 
 def insert_into(table: sa.Table, *columns: str, **fixed: Any) -> sa.Insert:
-    """An INSERT of one row: ``columns`` are given when it is run, under their own names; ``fixed`` are always these."""
+    """Returns an INSERT of one row: ``columns`` are passed when it runs, by name; ``fixed`` values never change."""
     return sa.insert(table).values({**{column: sa.bindparam(column) for column in columns}, **fixed})
 
 
 def delete_some(table: str, rows: str) -> tuple[str, str]:
-    """A DELETE of what ``rows`` finds (what stands behind SELECT …, with a LIMIT), for either database.
+    """Returns a DELETE of the rows that ``rows`` (the text after SELECT …, with a LIMIT) finds, for each database.
 
-    By the place of each row: by a key of two columns, or by many, SQLite would go through the whole table.
+    It deletes by row location: by a key of two columns or by a list, SQLite would scan the whole table.
     """
     return (
         f"DELETE FROM {table} WHERE rowid IN (SELECT {table}.rowid {rows})",

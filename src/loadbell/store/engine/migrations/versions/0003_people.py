@@ -1,4 +1,4 @@
-"""sessions, password resets, invitations, mail, archived projects, what tokens and the audit log tell more."""
+"""Sessions, password resets, invitations, mail, archived projects, more columns for tokens and the audit log."""
 
 import sqlalchemy as sa
 from alembic import op

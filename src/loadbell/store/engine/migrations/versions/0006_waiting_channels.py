@@ -1,4 +1,4 @@
-"""Since when a channel waits for its receiver, why, and how often in a row it was refused for coming too fast."""
+"""Since when a channel waits for its receiver, why, and how often in a row it was rate-limited."""
 
 import sqlalchemy as sa
 from alembic import op

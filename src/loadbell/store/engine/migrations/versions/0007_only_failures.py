@@ -1,4 +1,4 @@
-"""Channels that were saved as *Only failures* hear every end whose result is failed, too."""
+"""Channels saved as *Only failures* also get every end whose result is failed."""
 
 import json
 

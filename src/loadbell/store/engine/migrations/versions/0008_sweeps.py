@@ -1,4 +1,4 @@
-"""Sweeps: work on many rows that goes on behind a mark."""
+"""Sweeps: work on many rows, done in batches after a mark is set."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -36,7 +36,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_deliveries_open", "deliveries", ["channel_id", "id"], sqlite_where=_OPEN, postgresql_where=_OPEN
     )
-    # The foreign key goes: to revoke a token would delete all its keys in one statement.
+    # Drop the foreign key: revoking a token would delete all its keys in one statement.
     if op.get_bind().dialect.name == "postgresql":
         op.drop_constraint("fk_idempotency_keys_token_id", "idempotency_keys", type_="foreignkey")
     else:
@@ -45,7 +45,7 @@ def upgrade() -> None:
 
 
 def _copy_keys() -> None:
-    """SQLite drops no constraint: the table is made anew."""
+    """SQLite can't drop a constraint, so the table is recreated."""
     op.rename_table("idempotency_keys", "former_keys")
     op.create_table(
         "idempotency_keys",

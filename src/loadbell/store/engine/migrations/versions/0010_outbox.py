@@ -1,7 +1,7 @@
 """
-The work on deliveries leaves their log for a table of its own.
+Moves the work on deliveries from their log to its own table.
 
-All in one transaction on either database: an upgrade that is cut off has changed nothing.
+One transaction on either database: an interrupted upgrade changes nothing.
 """
 
 import sqlalchemy as sa
@@ -27,7 +27,7 @@ _FILL = """
         resume_at, attempts_begun, answered, waits_for, form, replay_id, generation, lease_owner, lease_until, leased_at
     FROM {} WHERE status IN ('pending', 'sending')
 """
-# The log of what was redelivered and is not done stands where it stood; an attempt under way has not come to an end.
+# An unfinished Redeliver keeps the earlier end of its log; an attempt in progress has not ended.
 _STATUS = "CASE WHEN status IN ('pending', 'sending') THEN coalesce(settled, 'pending') ELSE status END"
 _ATTEMPT_COUNT = "CASE WHEN status = 'sending' THEN attempts_begun - 1 ELSE attempts_begun END"
 
@@ -57,8 +57,8 @@ def upgrade() -> None:
 
 
 def _copy_deliveries() -> None:
-    """SQLite would write the whole table anew for each column that is dropped."""
-    # Without this, the log of attempts would follow the former table to its new name.
+    """Copies the table once: SQLite would rewrite it for each dropped column."""
+    # Without this, the foreign keys of the attempts would follow the former table to its new name.
     op.execute("PRAGMA legacy_alter_table = ON")
     op.rename_table("deliveries", "former_deliveries")
     op.execute("PRAGMA legacy_alter_table = OFF")
