@@ -1,1 +1,1 @@
-"""The only SQL. See store/engine/db.py for how a transaction is run."""
+"""The store: all of loadbell's SQL. See store/engine/db.py for how a transaction runs."""

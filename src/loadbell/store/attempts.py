@@ -1,4 +1,4 @@
-"""Attempts: each try to bring a delivery to its channel, appended to the log and never changed by a later one."""
+"""Attempts to send a delivery to its channel: appended to the log, never changed by a later one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ _COLUMNS = {
     "exchange": "text",
 }
 _INTO = f"INSERT INTO attempts ({', '.join(_COLUMNS)}) "
-# The log takes what really happened: a result replaces the "interrupted" that a reaper may have noted meanwhile.
+# The real result replaces an "interrupted" that a reaper may have logged meanwhile.
 _REPLACE = " ON CONFLICT (delivery_id, number) DO UPDATE SET "
 _REPLACE += ", ".join(f"{name} = excluded.{name}" for name in list(_COLUMNS)[2:])
 _APPEND = Statement(
@@ -37,12 +37,12 @@ _LIST = Statement(sa.select(attempts).where(attempts.c.delivery_id == sa.bindpar
 
 
 async def append_attempts(tx: Transaction, made: Sequence[tuple[str, Attempt]]) -> None:
-    """Appends attempts to the log of their deliveries. Safe to run twice; a delivery that is gone has no log."""
+    """Appends attempts to the logs of their deliveries. Safe to run twice; skips deliveries that are deleted."""
     await tx.run_many(_APPEND, [_row(delivery_id, attempt) for delivery_id, attempt in made])
 
 
 async def list_attempts(tx: Transaction, delivery_id: UUID) -> list[Attempt]:
-    """Every attempt of the delivery, oldest first."""
+    """Returns every attempt of the delivery, oldest first."""
     return [read_row(Attempt, row) for row in await tx.all(_LIST, id=str(delivery_id))]
 
 

@@ -1,6 +1,6 @@
 """The audit log: who changed what, when and from where. Append only.
 
-An entry belongs to an organization, or to the account of a user alone. Its changes hold no secret.
+An entry belongs to an organization, or only to a user's account. Its changes contain no secrets.
 """
 
 from collections.abc import Sequence
@@ -30,16 +30,16 @@ _CONDITIONS = {
 }
 
 MAX_SCANNED = 20_000
-"""How many entries one look at the log passes at most: what filters leave of them may be few, or none."""
+"""Most entries that one query scans; filters may leave few of them, or none."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What was done, by whom, from where. Who changed it: None stands for loadbell itself or its operator."""
+    """One change. ``user_id`` None: loadbell itself or its operator made it."""
 
     id: int
     user_id: int | None
-    email: str | None  #: the user's, also when he has left the organization
+    email: str | None  #: the user's, even after leaving the organization
     token_id: int | None
     address: str | None
     action: str
@@ -50,7 +50,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which entries; None: all. ``since`` is included, ``until`` is not."""
+    """Filters of entries; None: all. ``since`` is inclusive, ``until`` exclusive."""
 
     user_id: int | None = None
     action: str | None = None
@@ -61,10 +61,10 @@ class Filters:
 async def list_entries(
     tx: Transaction, organization_id: int, filters: Filters, *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
-    """Up to ``limit`` entries of the organization, newest first, with an id below ``before``.
+    """Returns up to ``limit`` of the organization's matching entries, newest first, with ids below ``before``.
 
-    With them comes the ``before`` of the next look; None: there is nothing more. A look passes ``MAX_SCANNED`` entries
-    at most, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
+    Also returns the ``before`` of the next query; None at the end. One query scans at most ``MAX_SCANNED`` entries, so
+    it may return fewer than ``limit``, even none, before the end.
     """
     values = _parameters(asdict(filters))
     return await _list_page(tx, {"organization_id": organization_id}, values, before=before, limit=limit)
@@ -73,9 +73,9 @@ async def list_entries(
 async def list_account_entries(
     tx: Transaction, user_id: int, *, before: int | None, limit: int
 ) -> tuple[list[Entry], int | None]:
-    """As :func:`list_entries`, of what concerns the account of a user and no organization.
+    """Like :func:`list_entries`, for entries about a user's account that belong to no organization.
 
-    What the operator did to it is in it, too: a look passes ``MAX_SCANNED`` entries that name no user at most.
+    Includes the operator's changes to it: one query also scans at most ``MAX_SCANNED`` entries without a user.
     """
     start = MAX_ID if before is None else before
     own = await tx.first(_last_scanned_id("user_id"), user_id=user_id, before=start)
@@ -90,11 +90,10 @@ async def list_account_entries(
 async def list_full_log(
     tx: Transaction, organization_id: int | None, filters: Filters, *, before: int | None, limit: int
 ) -> list[tuple[int | None, Entry]]:
-    """For the operator alone: up to ``limit`` entries with an id below ``before``, newest first.
+    """Returns up to ``limit`` entries with ids below ``before``, newest first. For the operator only.
 
-    They are of one organization, deleted or not; with None of all of them, and of accounts. Each comes behind the id of
-    its organization, which an entry about an account has not. Those of a user have with them what the operator did to
-    the user's account.
+    They are those of one organization, deleted or not; with None, of all organizations and accounts. Each comes with
+    its organization's id; None for an account. A filter by user includes the operator's changes to the user's account.
     """
     values = _parameters({"organization_id": organization_id, **asdict(filters)})
     if filters.user_id is not None:
@@ -107,7 +106,7 @@ async def list_full_log(
 async def append_entry(
     tx: Transaction, principal: Principal, action: str, subject: str, changes: dict[str, Any]
 ) -> None:
-    """Notes that ``principal`` did ``action`` to ``subject``; ``changes`` hold no secret."""
+    """Records that ``principal`` did ``action`` to ``subject``; ``changes`` must contain no secrets."""
     await _append(
         tx,
         action,
@@ -123,19 +122,19 @@ async def append_entry(
 async def append_system_entry(
     tx: Transaction, organization_id: int, action: str, subject: str, changes: dict[str, Any]
 ) -> None:
-    """Notes that loadbell itself did ``action`` to ``subject``: there is no user and no token in the entry."""
+    """Records that loadbell itself did ``action`` to ``subject``, without a user or token."""
     await _append(tx, action, subject, changes, organization_id=organization_id)
 
 
 async def append_account_entry(
     tx: Transaction, user_id: int, address: str | None, action: str, changes: dict[str, Any]
 ) -> None:
-    """Notes that a user, from ``address`` (None: on the server itself), did ``action`` to the own account."""
+    """Records that a user did ``action`` to their own account, from ``address`` (None: on the server itself)."""
     await _append(tx, action, _account(user_id), changes, user_id=user_id, address=address)
 
 
 async def append_operator_entry(tx: Transaction, user_id: int, action: str, changes: dict[str, Any]) -> None:
-    """Notes that the operator, on the server, did ``action`` to a user's account: it does not name the user as doer."""
+    """Records that the operator, on the server, did ``action`` to a user's account."""
     await _append(tx, action, _account(user_id), changes)
 
 
@@ -185,7 +184,7 @@ def _trim(rows: Sequence[Row], limit: int, after: int) -> tuple[list[Entry], int
 
 @cache
 def _last_scanned_id(whose: str) -> Statement:
-    """The id of the last entry that a look passes, if it does not come to the end: found in an index alone."""
+    """Returns the statement for the last id that one query scans, if there are more; it reads only an index."""
     return Statement(
         sa.select(audit_entries.c.id)
         .where(audit_entries.c[whose] == sa.bindparam(whose), audit_entries.c.id < sa.bindparam("before"))
@@ -197,7 +196,7 @@ def _last_scanned_id(whose: str) -> Statement:
 
 @cache
 def _page(whose: str, filters: frozenset[str]) -> Statement:
-    """The list statement of one kind of log for this set of filters, compiled once."""
+    """Returns the list statement of one kind of log for these filters, compiled once."""
     return Statement(
         sa.select(audit_entries, users.c.email)
         .join(users, users.c.id == audit_entries.c.user_id, isouter=True)
@@ -214,7 +213,7 @@ def _page(whose: str, filters: frozenset[str]) -> Statement:
 
 @cache
 def _full_page(filters: frozenset[str]) -> Statement:
-    """The operator's list statement for this set of filters, compiled once."""
+    """Returns the operator's list statement for these filters, compiled once."""
     conditions = {name: _CONDITIONS[name] for name in sorted(filters - {"subject"})}
     if "subject" in filters:
         about = sa.and_(audit_entries.c.user_id.is_(None), audit_entries.c.subject == sa.bindparam("subject"))
@@ -229,7 +228,7 @@ def _full_page(filters: frozenset[str]) -> Statement:
 
 
 def _part_of_account(*conditions: sa.ColumnElement[bool]) -> sa.Subquery:
-    """The newest entries of no organization that meet ``conditions``, found in the index of users."""
+    """Returns the query for the newest account entries that meet ``conditions``; it uses the index on users."""
     return (
         sa.select(audit_entries)
         .where(
@@ -267,7 +266,7 @@ _LAST_OF_NOBODY = Statement(
 
 
 def _account(user_id: int) -> str:
-    """What an entry about an account is about."""
+    """Returns the subject of entries about an account."""
     return f"user {user_id}"
 
 

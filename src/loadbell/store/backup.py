@@ -1,4 +1,4 @@
-"""A copy of the SQLite database as it is at one moment, made while it is used; readable by its owner alone."""
+"""Backs up the SQLite database while it is in use: a consistent copy that only its owner can read."""
 
 import os
 import secrets
@@ -12,16 +12,16 @@ _BUSY_SECONDS = 5.0
 
 
 def back_up(database: Path, target: Path) -> int:
-    """Copies ``database`` to ``target``; gives the size of the copy in bytes.
+    """Copies ``database`` to ``target`` and returns the size of the copy in bytes.
 
-    It appears whole, with mode 0600 whatever the umask, or not at all: it is written and synced under another name in
-    the same folder first. What other processes write meanwhile is not held up, and is not in it.
+    The copy appears whole, with mode 0600 whatever the umask, or not at all: it is written and synced under another
+    name in the same folder first. Other processes can keep writing; their new writes aren't in the copy.
 
     Raises:
-        FileExistsError: there is something at ``target``; it is left alone.
+        FileExistsError: ``target`` exists; it is left unchanged.
         OSError: ``target`` can't be written.
         Unreachable: the database can't be read.
-        WrongState: there is none, or it is not one of ours.
+        WrongState: there is no database, or it isn't loadbell's.
     """
     if not database.exists():
         raise WrongState(f"There is no database {database} yet. Run: loadbell setup")
@@ -30,9 +30,9 @@ def back_up(database: Path, target: Path) -> int:
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
-        os.fchmod(descriptor, 0o600)  # a umask may have taken even that away
+        os.fchmod(descriptor, 0o600)  # a umask may have removed even these bits
         _copy(database, draft)
-        os.fsync(descriptor)  # SQLite doesn't for VACUUM INTO
+        os.fsync(descriptor)  # SQLite doesn't sync after VACUUM INTO
         size = os.fstat(descriptor).st_size
         draft.rename(target)
     finally:
@@ -43,10 +43,10 @@ def back_up(database: Path, target: Path) -> int:
 
 
 def _copy(database: Path, draft: Path) -> None:
-    """Writes the copy into ``draft``, which is empty: one file without a journal and without what was deleted."""
+    """Writes the copy into the empty ``draft``: one file without a journal and without deleted data."""
     try:
-        # No other process is waited for: a reader of a WAL sees one moment and stops no writer. rw: a missing file is
-        # not made, and what was left in the journal by a kill is seen, too.
+        # A reader of a WAL sees one snapshot and blocks no writer. mode=rw doesn't create a missing file, and can
+        # read what a killed process left in the journal.
         with closing(
             sqlite3.connect(f"{database.absolute().as_uri()}?mode=rw", uri=True, timeout=_BUSY_SECONDS)
         ) as source:

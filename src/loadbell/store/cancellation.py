@@ -1,9 +1,10 @@
 """
-Cancelling deliveries: what a person calls off, and what has lost its channel, its project or its organization.
+Cancels deliveries: by a person, or because their channel, project or organization was deleted.
 
-What is pending is cancelled and says why; one whose log had ended before a Redeliver keeps its end. What is being sent
-ends in its attempt, and is looked at again by whoever makes it pending afterwards. Many are worked off by a sweep
-(``sweeps.py``). On PostgreSQL rows are locked channels first, then the outbox in ascending order, then the log.
+A pending delivery is cancelled with a message that says why; one that had ended before a Redeliver keeps its end. A
+delivery that is being sent finishes its attempt, and is checked again if it becomes pending after it. A sweep
+(``sweeps.py``) cancels many. PostgreSQL rows are locked channels first, then the outbox in ascending order, then the
+log.
 """
 
 from collections.abc import Collection
@@ -29,7 +30,7 @@ LOST = (
     "WHEN o.form IS NULL AND NOT EXISTS (SELECT 1 FROM channels c WHERE c.id = d.channel_id) "
     f"THEN '{CHANNEL_DELETED}' END"
 )
-"""SQL on a delivery ``d`` and its work ``o``: the sentence that says what it has lost; null: nothing."""
+"""SQL on a delivery ``d`` and its work ``o``: the message about what was deleted; null: nothing."""
 
 _LOCK_PENDING = Statement(
     "SELECT delivery_id FROM outbox WHERE delivery_id IN LIST(:ids, text) AND lease_owner IS NULL "
@@ -48,20 +49,20 @@ _COUNT_PENDING = Statement(
 
 
 async def count_pending(tx: Transaction, organization_id: int, project_id: int | None = None) -> int:
-    """How many deliveries of the organization, or of one project of it, are pending."""
+    """Counts the pending deliveries of the organization, or of one of its projects."""
     row = await tx.first(_COUNT_PENDING, organization_id=organization_id, project_id=project_id)
     assert row is not None
     return int(row["count"])
 
 
 async def delete_work(tx: Transaction, ids: Collection[str]) -> None:
-    """Takes the work off deliveries of which this transaction has locked the rows in the outbox."""
+    """Deletes the outbox rows of these deliveries, which this transaction has locked."""
     if ids:
         await tx.run(_DELETE, ids=ids)
 
 
 async def end_pending(tx: Transaction, ids: Collection[str], ending: Ending) -> list[str]:
-    """Takes the work off those of the deliveries that are pending, and ends their log; gives which those were."""
+    """Deletes the work of the pending ones among these deliveries and ends their logs; returns their ids."""
     if not ids:
         return []
     pending = [row["delivery_id"] for row in await tx.all(_LOCK_PENDING, ids=ids)]
@@ -72,9 +73,9 @@ async def end_pending(tx: Transaction, ids: Collection[str], ending: Ending) -> 
 
 
 async def cancel_one(tx: Transaction, delivery_id: UUID) -> None:
-    """Cancels a delivery that this transaction has locked and that is pending, at somebody's wish.
+    """Cancels a pending delivery, which this transaction has locked, at a person's request.
 
-    What waited for it waits for what it waited for itself, or is free to go.
+    Deliveries that waited for it now wait for the one that it waited for, if any; otherwise they are released.
     """
     await leave(tx, str(delivery_id))
     await cancel_these(tx, [str(delivery_id)], None, tx.now)
@@ -83,16 +84,16 @@ async def cancel_one(tx: Transaction, delivery_id: UUID) -> None:
 async def cancel_these(
     tx: Transaction, delivery_ids: Collection[str], message: str | None, now: Micros
 ) -> tuple[list[str], int]:
-    """Cancels those of the deliveries that are pending; what waited for them is free to go.
+    """Cancels the pending ones among these deliveries and releases those that waited for them.
 
-    Gives which those were, and how many are free now.
+    Returns the ids of the cancelled ones, and how many were released.
     """
     cancelled = await end_pending(tx, delivery_ids, Ending(FinalStatus.CANCELLED, now, message))
     return cancelled, await release(tx, cancelled)
 
 
 async def cancel_in_line(tx: Transaction, delivery_ids: Collection[str], message: str | None, now: Micros) -> None:
-    """Cancels those of the deliveries that are pending; what waited for them waits for what they waited for."""
+    """Cancels the pending ones among these deliveries; those that waited for them wait for what they waited for."""
     if delivery_ids:
         await lock_around(tx, delivery_ids)
         if await leave_together(tx, delivery_ids):
@@ -101,9 +102,9 @@ async def cancel_in_line(tx: Transaction, delivery_ids: Collection[str], message
 
 
 async def cancel_lost(tx: Transaction, delivery_ids: Collection[str]) -> int:
-    """Cancels those of the deliveries that are pending and have lost what they were for, after an attempt or a lease.
+    """Cancels the pending ones whose channel, project or organization was deleted during an attempt or a lease.
 
-    What waited for them is free to go; gives how many that are.
+    Releases those that waited for them; returns how many.
     """
     if not delivery_ids:
         return 0

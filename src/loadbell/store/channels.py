@@ -1,4 +1,4 @@
-"""Channels: their settings and signing secrets are sealed at rest."""
+"""Channels; their settings and signing secrets are encrypted at rest."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -61,7 +61,7 @@ _NAMES_OF = Statement(
     "WHERE +organization_id = :organization_id AND id IN LIST(:ids, bigint)"
 )
 _LOCK_BUCKETS = Statement(
-    # Another worker that takes from the same bucket just now is left to it. NO KEY: reports are not kept waiting.
+    # Skips buckets that another worker has locked. NO KEY: run reports don't wait for this lock.
     "SELECT id, bucket_full_at FROM channels WHERE id IN LIST(:ids, bigint) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED"
 )
 _DRAW = Statement("UPDATE channels SET bucket_full_at = :bucket_full_at WHERE id = :id")
@@ -84,7 +84,7 @@ _RESET_HEALTH = Statement(
     "UPDATE channels SET failing_since = NULL, throttled_until = 0, rate_limits = 0, health_since = :now WHERE id = :id"
 )
 _THROTTLE = Statement(
-    # Results of the same attempts may come twice, so nothing is added up.
+    # The same results may arrive twice, so nothing is added up.
     "UPDATE channels SET "
     "throttled_since = CASE WHEN rate_limits > 0 AND throttled_since IS NOT NULL THEN throttled_since "
     "ELSE CAST(:since AS bigint) END, "
@@ -124,7 +124,7 @@ async def insert_channel(  # noqa: PLR0913 - one argument for each column
     subscription: Subscription,
     enabled: bool,
 ) -> int:
-    """Adds a channel; gives its id."""
+    """Adds a channel and returns its id."""
     row = await tx.first(
         _INSERT,
         organization_id=organization_id,
@@ -141,19 +141,19 @@ async def insert_channel(  # noqa: PLR0913 - one argument for each column
 
 
 async def get_channel(tx: Transaction, organization_id: int, channel_id: int) -> Channel | None:
-    """The channel, if it is the organization's."""
+    """Returns the channel, if it is the organization's."""
     row = await tx.first(_GET, id=channel_id, organization_id=organization_id)
     return None if row is None else _channel(tx, row)
 
 
 async def lock_channel(tx: Transaction, organization_id: int, channel_id: int) -> Channel | None:
-    """The channel, if it is the organization's; nobody else changes it until this transaction ends."""
+    """Like :func:`get_channel`, and locks the channel until this transaction ends."""
     row = await tx.first(_LOCK, id=channel_id, organization_id=organization_id)
     return None if row is None else _channel(tx, row)
 
 
 async def update_channel(tx: Transaction, channel: Channel) -> None:
-    """Keeps the name, settings, subscription and switch of ``channel``, which this transaction has locked."""
+    """Saves the name, settings, subscription and switch of ``channel``, which this transaction has locked."""
     await tx.run(
         _UPDATE,
         channel_id=channel.id,
@@ -165,22 +165,22 @@ async def update_channel(tx: Transaction, channel: Channel) -> None:
 
 
 async def signing_secrets(tx: Transaction, channel_id: int) -> tuple[SigningSecret, ...]:
-    """The signing secrets of a channel that this transaction has locked, newest first, expired ones among them."""
+    """Returns the signing secrets of a channel that this transaction has locked, newest first, with expired ones."""
     row = await tx.first(_GET_SECRETS, id=channel_id)
     assert row is not None
     return read_secrets(tx.unseal(row["signing_secrets"]))
 
 
 async def save_signing_secrets(tx: Transaction, channel_id: int, secrets: tuple[SigningSecret, ...]) -> None:
-    """Keeps ``secrets``, newest first, as those of a channel that this transaction has locked."""
+    """Saves ``secrets``, newest first, for a channel that this transaction has locked."""
     await tx.run(_KEEP_SECRETS, channel_id=channel_id, signing_secrets=tx.seal(_write_secrets(secrets)))
 
 
 def read_secrets(text: str) -> tuple[SigningSecret, ...]:
-    """The secrets in ``channels.signing_secrets``, unsealed; one that does not expire is a plain text there.
+    """Reads the decrypted ``channels.signing_secrets``; a secret that doesn't expire is stored as a plain string.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the text has another format.
     """
     stored = msgspec.json.decode(text, type=list[str | SigningSecret])
     return tuple(SigningSecret(one) if isinstance(one, str) else one for one in stored)
@@ -193,12 +193,12 @@ def _write_secrets(secrets: Iterable[SigningSecret]) -> str:
 
 
 async def delete_channel(tx: Transaction, channel_id: int) -> None:
-    """Removes the channel with its secrets; its deliveries stay."""
+    """Deletes the channel with its secrets; its deliveries stay."""
     await tx.run(_DELETE, id=channel_id)
 
 
 async def list_channels(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Channel]:
-    """Up to ``limit`` channels of the organization, newest first, older than ``before``."""
+    """Returns up to ``limit`` channels of the organization, newest first, with ids below ``before``."""
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
@@ -207,7 +207,7 @@ async def list_channels(tx: Transaction, organization_id: int, *, before: int | 
 
 @dataclass(frozen=True)
 class ChannelName:
-    """A channel, as it is named beside its deliveries."""
+    """A channel as shown beside its deliveries."""
 
     id: int
     name: str
@@ -215,20 +215,20 @@ class ChannelName:
 
 
 async def list_names(tx: Transaction, organization_id: int, ids: Collection[int]) -> list[ChannelName]:
-    """Those of the channels with these ids that the organization has."""
+    """Returns the organization's channels with these ids."""
     rows = await tx.all(_NAMES_OF, organization_id=organization_id, ids=sorted(ids))
     return [ChannelName(row["id"], row["name"], bool(row["paused"])) for row in rows]
 
 
 async def first_channels(tx: Transaction, organization_id: int) -> dict[ChannelKind, Channel]:
-    """The oldest channel of each kind that the organization has."""
+    """Returns the organization's oldest channel of each kind."""
     found = [_channel(tx, row) for row in await tx.all(_FIRST_OF_KINDS, organization_id=organization_id)]
     return {channel.kind: channel for channel in found}
 
 
 @dataclass(frozen=True)
 class Paused:
-    """A channel that sends nothing but Test Hooks."""
+    """A paused channel: it sends only Test Hooks."""
 
     id: int
     name: str
@@ -238,7 +238,7 @@ class Paused:
 
 
 async def paused_channels(tx: Transaction, organization_id: int, *, limit: int) -> list[Paused]:
-    """Up to ``limit`` paused channels of the organization, the last paused first."""
+    """Returns up to ``limit`` paused channels of the organization, the last paused first."""
     rows = await tx.all(_PAUSED, organization_id=organization_id, limit=limit)
     return [
         Paused(row["id"], row["name"], ChannelKind(row["kind"]), row["paused_at"], row["paused_reason"]) for row in rows
@@ -246,7 +246,7 @@ async def paused_channels(tx: Transaction, organization_id: int, *, limit: int) 
 
 
 async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:
-    """Every enabled channel of the organization, paused ones too: they collect."""
+    """Returns every enabled channel of the organization, and paused ones, too: they collect deliveries."""
     rows = await tx.all(_LISTENING, organization_id=organization_id)
     return [
         Listener(row["id"], ChannelKind(row["kind"]), msgspec.json.decode(row["subscription"], type=Subscription))
@@ -255,7 +255,7 @@ async def listeners(tx: Transaction, organization_id: int) -> list[Listener]:
 
 
 async def reset_health(tx: Transaction, channel_id: int) -> None:
-    """Forgets of a channel, which this transaction has locked, how it failed and what its receiver asked for."""
+    """Clears the failures and rate limits of a channel that this transaction has locked."""
     await tx.run(_RESET_HEALTH, id=channel_id, now=tx.now)
 
 
@@ -263,7 +263,7 @@ async def reset_health(tx: Transaction, channel_id: int) -> None:
 class Throttle:
     """Until when a channel waits, and when its bucket is full after that (see ``domain/token_bucket.py``).
 
-    ``since`` and ``reason``: when it was asked to, and in which words. ``rate_limits``: how often in a row.
+    ``since`` and ``reason``: when and why it began to wait. ``rate_limits``: how often in a row.
     """
 
     until: Micros
@@ -276,9 +276,9 @@ class Throttle:
 async def throttle_channels(
     tx: Transaction, throttles: Mapping[int, Throttle], *, recovered: Collection[int] = ()
 ) -> None:
-    """Lets each of these channels make no further attempt before its instant, and begin slowly then.
+    """Stops each of these channels from sending until its instant, and makes it restart slowly.
 
-    Of those that have ``recovered`` it is forgotten how often they were refused before; they may be throttled, too.
+    Clears the count of rate limits of those that have ``recovered``, which may be throttled, too.
     """
     for channel in sorted({*throttles, *recovered}):
         if channel in recovered:
@@ -288,14 +288,14 @@ async def throttle_channels(
 
 
 async def lock_buckets(tx: Transaction, channel_ids: Collection[int]) -> dict[int, Micros]:
-    """When the bucket of each of these channels is full, but for those that another worker takes from just now."""
+    """Locks the buckets of these channels and returns when each is full; skips those locked by another worker."""
     if not channel_ids:
         return {}
     return {row["id"]: row["bucket_full_at"] for row in await tx.all(_LOCK_BUCKETS, ids=channel_ids)}
 
 
 async def draw_from_buckets(tx: Transaction, bucket_full_at: Mapping[int, Micros]) -> None:
-    """Keeps when the bucket of each of these channels, which this transaction has locked, is full from now on."""
+    """Saves when the bucket of each of these channels, which this transaction has locked, is full."""
     await tx.run_many(
         _DRAW, [{"id": channel, "bucket_full_at": instant} for channel, instant in bucket_full_at.items()]
     )
@@ -304,7 +304,7 @@ async def draw_from_buckets(tx: Transaction, bucket_full_at: Mapping[int, Micros
 async def waiting_channels(
     tx: Transaction, organization_id: int, *, before: Micros, limit: int
 ) -> list[tuple[int, str, Waiting]]:
-    """Up to ``limit`` channels of the organization that wait since ``before``: id, name, and for what."""
+    """Returns id, name and cause of up to ``limit`` of the organization's channels that wait since ``before``."""
     rows = await tx.all(_WAITING, organization_id=organization_id, before=before, now=tx.now, limit=limit)
     return [
         (row["id"], row["name"], Waiting(row["throttled_since"], row["throttled_until"], row["throttled_reason"]))

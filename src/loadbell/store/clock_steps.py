@@ -1,13 +1,13 @@
 """
-What a clock that was set back, or time that nobody worked through, changes in the rows: instants that lie ahead.
+Corrects future instants in the rows after the clock was set back, or after a gap in which no worker ran.
 
-One transaction does it, so that it is done once. Of several workers on one PostgreSQL the one with the lowest number
-does it, if it works alone or agrees with the database about the time: else its own clock is the wrong one, and the due
-times of the others are right.
+One transaction does it, so it is done once. Of several workers on one PostgreSQL, the one with the lowest number does
+it, if it is alone or its clock agrees with the database's: otherwise its own clock is wrong, and the due times of the
+others are right.
 
-Due times of deliveries may be without number. On SQLite they follow a few at a time (``bring_nearer``), so that reports
-go on meanwhile; nobody else makes one there until the worker goes on. On PostgreSQL, where others might, one statement
-does it, which holds up nobody: what it changes is not due.
+There may be very many due times of deliveries. On SQLite they follow in batches (``bring_nearer``), so that run reports
+aren't held up; nobody else sets one until the worker continues. On PostgreSQL, where others might, one statement
+does it and blocks nobody: the rows that it changes aren't due.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from loadbell.store.engine.postgresql import WORKER_LOCKS
 from loadbell.store.engine.statements import Statement
 
 MIN_STEP: Micros = 2 * SECOND
-"""Clocks that differ by less are taken for equal."""
+"""Clocks that differ by less count as equal."""
 
 _WORKERS_OF_POSTGRESQL = Statement(
     """
@@ -59,9 +59,9 @@ _RENEW = Statement("UPDATE outbox SET lease_until = :until WHERE lease_owner = :
 
 
 async def follow_step_back(tx: Transaction, *, owner: int, back: Micros, now: Micros) -> bool:
-    """Brings what lies ahead as much nearer as the clock of worker ``owner`` was set ``back``; ``now``: since then.
+    """Moves future instants earlier by ``back``, as worker ``owner``'s clock was set back to ``now``.
 
-    On SQLite deliveries have to be brought nearer afterwards. False: that is not for this worker to do.
+    On SQLite, the deliveries must be moved afterwards. Returns False if another worker is responsible.
     """
     if not await _speaks_for_all(tx, owner, now):
         return False
@@ -73,17 +73,20 @@ async def follow_step_back(tx: Transaction, *, owner: int, back: Micros, now: Mi
 
 
 async def find_ahead(tx: Transaction, *, now: Micros, after: str, limit: int) -> list[str]:
-    """Deliveries that are not due yet, in the order of their ids from behind ``after`` on."""
+    """Returns up to ``limit`` deliveries that aren't due yet, with ids above ``after``, in the order of their ids."""
     return [str(row["delivery_id"]) for row in await tx.all(_FIND_AHEAD, now=now, after=after, limit=limit)]
 
 
 async def bring_nearer(tx: Transaction, ids: Sequence[str], *, back: Micros, now: Micros) -> None:
-    """Brings the due times of these as much nearer as the clock was set ``back``. For SQLite only."""
+    """Moves the due times of these deliveries earlier by ``back``. For SQLite only."""
     await tx.run(_THESE_NEARER, ids=ids, back=back, now=now)
 
 
 async def skip_gap(tx: Transaction, *, owner: int, gap: Micros, now: Micros, until: Micros) -> None:
-    """After a ``gap`` in which worker ``owner`` stood still: its leases hold ``until`` then, no channel was failing."""
+    """Skips a ``gap`` in which worker ``owner`` didn't run: extends its leases to ``until``.
+
+    The gap doesn't count as failing time for any channel.
+    """
     await tx.run(_RENEW, owner=owner, until=until)
     if await _speaks_for_all(tx, owner, now):
         await tx.run(_NOT_FAILING_MEANWHILE, gap=gap, now=now)

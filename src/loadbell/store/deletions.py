@@ -1,8 +1,8 @@
 """
-Deleting a project or an organization: what goes with it is counted first, by a look that holds up nobody.
+Deletes a project or an organization; counts what goes with it first, without blocking anybody.
 
-To delete is to set a mark; sweeps do the rest. The caller has locked the organization alone. On PostgreSQL rows are
-locked as everybody locks them: the project or the channels, runs, then the outbox and the log. See
+Deleting sets a mark; sweeps do the rest. The caller has locked the organization exclusively. PostgreSQL rows are locked
+in the usual order: the project or the channels, runs, then the outbox and the log. See
 ``docs/decisions/0016-one-organization-one-lock.md`` and ``0024-sweeps.md`` there.
 """
 
@@ -47,13 +47,13 @@ _LOCK_CHANNELS = Statement(
 )
 _DELETE_OF_ORGANIZATION = [
     Statement(f"DELETE FROM {table} WHERE organization_id = :organization_id")
-    for table in ("channels", "invitations", "tokens", "members")  # of each no more than its quota
+    for table in ("channels", "invitations", "tokens", "members")  # each limited by its quota
 ]
 _MARK = Statement("UPDATE organizations SET deleted_at = :now WHERE id = :organization_id")
 
 
 async def count_project_loss(tx: Transaction, organization_id: int, project_id: int) -> ProjectLoss:
-    """What would go with the organization's project."""
+    """Counts what deleting the organization's project would delete."""
     row = await tx.first(_COUNT_PROJECT, organization_id=organization_id, project_id=project_id)
     assert row is not None
     pending = await count_pending(tx, organization_id, project_id)
@@ -61,7 +61,7 @@ async def count_project_loss(tx: Transaction, organization_id: int, project_id: 
 
 
 async def delete_project(tx: Transaction, organization_id: int, project_id: int) -> None:
-    """Takes the organization's project away with its tests, runs, tokens and assignments; cancels what is pending."""
+    """Deletes the organization's project with its tests, runs, tokens and assignments; cancels pending deliveries."""
     where = {"organization_id": organization_id, "project_id": project_id}
     await tx.all(_LOCK_PROJECT, project_id=project_id)
     await tx.run(_MARK_PROJECT, **where, now=tx.now)
@@ -70,7 +70,7 @@ async def delete_project(tx: Transaction, organization_id: int, project_id: int)
 
 
 async def count_organization_loss(tx: Transaction, organization_id: int) -> OrganizationLoss:
-    """What would go with the organization."""
+    """Counts what deleting the organization would delete."""
     row = await tx.first(_COUNT_ORGANIZATION, organization_id=organization_id)
     assert row is not None
     pending = await count_pending(tx, organization_id)
@@ -78,7 +78,7 @@ async def count_organization_loss(tx: Transaction, organization_id: int) -> Orga
 
 
 async def delete_organization(tx: Transaction, organization_id: int) -> None:
-    """Takes everybody and every channel out of the organization, cancels what is pending, and marks it as deleted."""
+    """Removes the organization's members and channels, cancels pending deliveries, and marks it as deleted."""
     await tx.all(_LOCK_CHANNELS, organization_id=organization_id)
     await sweep_channels(tx, organization_id, ORGANIZATION_DELETED)
     await tx.run(_MARK, organization_id=organization_id, now=tx.now)

@@ -1,8 +1,8 @@
 """
-The log of deliveries: which event was to go to which channel, and what became of it. It never moves backwards.
+The log of deliveries: which event goes to which channel, and how that ended. It never moves backwards.
 
-What there is still to do is in the outbox (``outbox.py``). While there is some, a delivery reads as pending, or as
-sending while its attempt is under way. See ``docs/decisions/0030-outbox.md``.
+The remaining work is in the outbox (``outbox.py``). While there is some, a delivery is shown as pending, or as sending
+during an attempt. See ``docs/decisions/0030-outbox.md``.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,10 +20,10 @@ from loadbell.store.engine.statements import Statement, insert_into, unnest
 from loadbell.store.schema import events
 
 EVERY_GENERATION = MAX_ID
-"""Of a sweep: whatever is pending for its channel is meant, Test Hooks too, for the channel is gone."""
+"""For a sweep: everything pending for its channel, Test Hooks too, because the channel is deleted."""
 
 STATUS = "CASE WHEN o.delivery_id IS NULL THEN d.status WHEN o.lease_owner IS NULL THEN 'pending' ELSE 'sending' END"
-"""SQL on a delivery ``d`` and its work ``o``, which may be missing: the status as people read it."""
+"""SQL on a delivery ``d`` and its work ``o``, which may be missing: the status that people see."""
 
 _OF_SWEEP = (
     "CASE WHEN o.delivery_id IS NOT NULL AND o.lease_owner IS NULL THEN (SELECT s.{} FROM sweeps s "
@@ -37,11 +37,11 @@ COLUMNS = (
 )
 """SQL columns of a delivery ``d`` and its work ``o`` for :func:`as_deliveries`.
 
-``swept`` is the sentence with which a sweep is about to cancel it, ``swept_at`` since when; null: none is.
+``swept`` is the message of a sweep that is about to cancel it, ``swept_at`` when that began; null without a sweep.
 """
 
 WITH_WORK = "deliveries d LEFT JOIN outbox o ON o.delivery_id = d.id"
-"""SQL: where :data:`COLUMNS` come from."""
+"""SQL tables for :data:`COLUMNS`."""
 
 _INSERT_EVENT = Statement(
     insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload", "notice")
@@ -96,7 +96,7 @@ _END = Statement(
 
 
 async def insert_event(tx: Transaction, event: Event) -> None:
-    """Keeps a fact with its frozen payload and notice."""
+    """Stores an event with its frozen payload and notice."""
     await tx.run(
         _INSERT_EVENT,
         id=str(event.id),
@@ -111,7 +111,7 @@ async def insert_event(tx: Transaction, event: Event) -> None:
 
 
 async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[tuple[UUID, int | None, ChannelKind]]) -> None:
-    """Begins the log of deliveries of ``event``: of each its id, the channel (None: an unsaved form), and its kind."""
+    """Adds deliveries of ``event`` to the log, each as its id, channel (None: an unsaved form) and kind."""
     of_event = {
         "organization_id": event.organization_id,
         "project_id": event.project_id,
@@ -126,7 +126,7 @@ async def insert_deliveries(tx: Transaction, event: Event, new: Sequence[tuple[U
 
 @dataclass(frozen=True)
 class LogEntry:
-    """What an attempt adds to the log of its delivery, which had ended as ``before`` (None: it had not)."""
+    """The result of an attempt; its delivery had ended as ``before`` (None: it hadn't)."""
 
     delivery_id: str
     before: FinalStatus | None
@@ -136,7 +136,7 @@ class LogEntry:
 
 
 async def move_deliveries(tx: Transaction, entries: Sequence[LogEntry]) -> None:
-    """Moves the log of deliveries by what their attempts came to; one that stands elsewhere by now stays."""
+    """Updates the log by the results of attempts; skips deliveries whose status is no longer ``before``."""
     for entry in entries:
         assert entry.final is entry.before or entry.final in MOVES[entry.before], "an illegal move of a delivery"
     await tx.run_many(_MOVE, [_move_row(entry) for entry in entries])
@@ -144,7 +144,7 @@ async def move_deliveries(tx: Transaction, entries: Sequence[LogEntry]) -> None:
 
 @dataclass(frozen=True)
 class Ending:
-    """An end without an attempt, ``at`` an instant; without ``reason`` or ``message`` those of the log stay."""
+    """An end without an attempt. Without ``reason`` or ``message``, the log keeps its own."""
 
     status: FinalStatus
     at: Micros
@@ -153,24 +153,24 @@ class Ending:
 
 
 async def end_deliveries(tx: Transaction, ids: Collection[str], ending: Ending) -> None:
-    """Ends those of the deliveries whose log has not ended yet."""
+    """Ends those deliveries that haven't ended yet."""
     reason = None if ending.reason is None else ending.reason.value
     await tx.run(_END, ids=ids, status=ending.status.value, reason=reason, message=ending.message, now=ending.at)
 
 
 async def get_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
-    """The delivery, if it is the organization's."""
+    """Returns the delivery, if it is the organization's."""
     row = await tx.first(_READ, id=str(delivery_id), organization_id=organization_id)
     return None if row is None else (await as_deliveries(tx, [row]))[0]
 
 
 async def lock_log(tx: Transaction, organization_id: int, delivery_id: UUID) -> Row | None:
-    """The row of the delivery for :func:`as_deliveries`, if it is the organization's; nobody else moves its log."""
+    """Locks the delivery's log, if it is the organization's; returns its row for :func:`as_deliveries`."""
     return await tx.first(_LOCK, id=str(delivery_id), organization_id=organization_id)
 
 
 async def as_deliveries(tx: Transaction, rows: Sequence[Row]) -> list[Delivery]:
-    """The deliveries that rows of :data:`COLUMNS` hold; what a sweep is about to cancel is cancelled."""
+    """Reads rows of :data:`COLUMNS`; deliveries that a sweep is about to cancel read as cancelled."""
     keys = sorted({row["channel_key"] for row in rows if _has_due_time(row) and row["channel_key"] > 0})
     channels: dict[int, Row] = {}
     if keys:
@@ -209,5 +209,5 @@ def _move_row(entry: LogEntry) -> Mapping[str, Any]:
 
 
 def read_final(status: str) -> FinalStatus | None:
-    """``deliveries.status`` as the domain has it; None: the log has not ended."""
+    """Reads ``deliveries.status``; None if the delivery hasn't ended."""
     return None if status == DeliveryStatus.PENDING.value else FinalStatus(status)

@@ -1,8 +1,8 @@
 """
-Lists of deliveries, newest first. However many there are, one look passes a limited number of them.
+Lists of deliveries, newest first. One query scans a limited number of them, however many there are.
 
-The id of a delivery tells when it was created, so a span of time is a span of ids. As in ``run_lists.py``, a filter for
-which there is no index is put to a window of what is left, and the next look goes on where this one ended.
+A delivery's id contains its creation time, so a span of time is a span of ids. As in ``run_lists.py``, filters without
+an index are applied to a limited window, and the next query continues where this one ended.
 """
 
 from collections.abc import Collection, Mapping
@@ -18,19 +18,19 @@ from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement
 
 MAX_SCANNED = 20_000
-"""How many deliveries one look passes at most: what filters leave of them may be few, or none."""
+"""Most deliveries that one query scans; filters may leave few of them, or none."""
 
 _FIRST, _LAST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
 
 _Way = Literal["organization", "channel", "run", "ended", "open"]
 _FOUND_BY_INDEX: dict[_Way, str] = {
     "organization": "d.organization_id = :organization_id",
-    # The plus keeps the database from taking another index than that of channels.
+    # The plus makes the database use the index on channels.
     "channel": "d.channel_id = :channel_id AND +d.organization_id = :organization_id",
     "run": "d.run_id = :run_id AND +d.organization_id = :organization_id",
-    # The index leaves out what was delivered, which is most; both databases must be told that this look does, too.
+    # The partial index leaves out delivered ones, which are most; a query must exclude them, too, to use it.
     "ended": "d.organization_id = :organization_id AND d.status = :status AND d.status <> 'delivered'",
-    # What is pending or being sent is in the outbox, whatever its log says.
+    # A delivery that is pending or sending is in the outbox, whatever its log says.
     "open": "o.organization_id = :organization_id",
 }
 _FILTERS = {
@@ -41,7 +41,7 @@ _OPEN = "outbox o JOIN deliveries d ON d.id = o.delivery_id"
 _SPAN = "{id} < :before AND {id} >= :after ORDER BY {id} DESC"
 
 _LAST_OF_CHANNEL = Statement(
-    # Without a window: what it passes are Test Hooks, which somebody pressed one by one.
+    # No window needed: it skips only Test Hooks, which people start one by one.
     f"SELECT {COLUMNS} FROM {WITH_WORK} WHERE d.channel_id = :channel_id AND +d.organization_id = :organization_id "
     "AND d.event <> 'test.notification_channel' ORDER BY d.id DESC LIMIT 1"
 )
@@ -60,11 +60,10 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
     before: UUID | None = None,
     limit: int,
 ) -> tuple[list[Delivery], UUID | None]:
-    """Up to ``limit`` deliveries of the organization that pass the filters, newest first, with an id below ``before``.
+    """Returns up to ``limit`` of the organization's matching deliveries, newest first, with ids below ``before``.
 
-    ``since`` is included, ``until`` is not. With them comes the ``before`` of the next look; None: there is nothing
-    more. A look passes ``MAX_SCANNED`` deliveries at most, so with filters that few of them meet it may give fewer than
-    ``limit``, even none, and go on.
+    ``since`` is inclusive, ``until`` exclusive. Also returns the ``before`` of the next query; None at the end. One
+    query scans at most ``MAX_SCANNED`` deliveries, so it may return fewer than ``limit``, even none, before the end.
     """
     given = {
         "channel_id": channel_id,
@@ -96,12 +95,12 @@ async def list_deliveries(  # noqa: PLR0913 - one argument for each filter
         deliveries, more = deliveries[:limit], str(deliveries[limit - 1].id)
     still = [
         delivery for delivery in deliveries if status is None or delivery.status is status
-    ]  # but for what a sweep is about to cancel
+    ]  # leaves out those that a sweep is about to cancel
     return still, None if more is None else UUID(more)
 
 
 async def last_deliveries(tx: Transaction, organization_id: int, channel_ids: Collection[int]) -> dict[int, Delivery]:
-    """The newest delivery of each of these channels that is not a Test Hook; a channel may have none."""
+    """Returns the newest delivery of each channel, Test Hooks aside; a channel may have none."""
     rows = [
         await tx.first(_LAST_OF_CHANNEL, organization_id=organization_id, channel_id=channel_id)
         for channel_id in channel_ids
@@ -111,7 +110,7 @@ async def last_deliveries(tx: Transaction, organization_id: int, channel_ids: Co
 
 
 def _way(values: Mapping[str, int | str]) -> _Way:
-    """By which index to look for what is ``values``: the one that leaves the fewest."""
+    """Returns the most selective index for the filters in ``values``."""
     if "run_id" in values:
         return "run"
     if "channel_id" in values:
@@ -124,10 +123,10 @@ def _way(values: Mapping[str, int | str]) -> _Way:
 
 @cache
 def _page(way: _Way, filters: frozenset[str]) -> Statement:
-    """The list statement of this way for this set of filters, compiled once."""
+    """Returns the list statement for this index and these filters, compiled once."""
     conditions = " AND ".join([_FOUND_BY_INDEX[way], *(_FILTERS[name] for name in sorted(filters))])
     if way == "run":
-        # Of one run there are only a few: they are found first, then put in order.
+        # A run has only a few deliveries: find them first, then sort.
         of_run = f"SELECT {COLUMNS} FROM {WITH_WORK} WHERE {conditions}"
         return Statement(
             f"WITH of_run AS MATERIALIZED ({of_run}) SELECT * FROM of_run WHERE {_SPAN.format(id='id')} LIMIT :limit"
@@ -138,7 +137,7 @@ def _page(way: _Way, filters: frozenset[str]) -> Statement:
 
 @cache
 def _window_end(way: _Way) -> Statement:
-    """The id of the last delivery that a look passes, if it does not come to the end: found in an index alone."""
+    """Returns the statement for the last id that one query scans, if there are more; it reads only an index."""
     tables, id_ = ("outbox o", "o.delivery_id") if way == "open" else ("deliveries d", "d.id")
     return Statement(
         f"SELECT {id_} AS id FROM {tables} WHERE {_FOUND_BY_INDEX[way]} AND {_SPAN.format(id=id_)} "

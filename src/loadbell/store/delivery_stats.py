@@ -1,4 +1,4 @@
-"""What became of deliveries, in numbers: over time, and of a few runs. Each look counts a limited number of them."""
+"""Counts of deliveries by status: over time, and by run. Each query counts a limited number of them."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from loadbell.store.engine.db import Row, Transaction
 from loadbell.store.engine.statements import Statement
 
 MAX_COUNTED = 20_000
-"""How many deliveries are counted at most: more would take longer than a page may."""
+"""Most deliveries that are counted: more would make the page too slow."""
 
 MAX_HELD_COUNTED = 1_000
-"""How many deliveries that a channel holds are counted at most: the number stands on every page while it is paused."""
+"""Most held deliveries of a channel that are counted: every page shows the number while the channel is paused."""
 
 _OVER_TIME = (
     "SELECT step, status, count(*) AS count, min(created_at) AS oldest FROM ("
@@ -28,7 +28,7 @@ _OF_RUNS = Statement(
     "GROUP BY d.run_id, d.project_id, d.status, paused"
 )
 _HELD = Statement(
-    # Those that are due or will be, and behind each the line of those that come after it.
+    # Start with those that wait for no other delivery; behind each follow those that wait for it.
     "WITH RECURSIVE held(id) AS ("
     "SELECT delivery_id FROM outbox WHERE lease_owner IS NULL AND after IS NULL AND is_retry IN (0, 1) "
     "AND channel_key = :channel_id "
@@ -40,7 +40,7 @@ _HELD = Statement(
 
 @dataclass(frozen=True)
 class Share:
-    """So many deliveries stand so, of those that were created in one step of time."""
+    """The count of deliveries with one status that were created in one step of time."""
 
     step: int
     status: DeliveryStatus
@@ -57,10 +57,10 @@ async def stats_over_time(  # noqa: PLR0913 - whose, and the steps of time
     end: Micros,
     width: Micros,
 ) -> tuple[list[Share], bool]:
-    """How the deliveries stand that were created from ``start`` until before ``end``, in steps of ``width``.
+    """Counts the deliveries created in [``start``, ``end``) by status, in steps of ``width``.
 
-    They are those of the organization, or of one of its channels. True: there are more than ``MAX_COUNTED``, of which
-    the oldest are not in it.
+    Counts the organization's deliveries, or those of one of its channels. Returns True as well if there are more than
+    ``MAX_COUNTED``; then the oldest are left out.
     """
     where = {
         "organization_id": organization_id,
@@ -79,15 +79,12 @@ async def stats_over_time(  # noqa: PLR0913 - whose, and the steps of time
 
 
 async def stats_of_runs(tx: Transaction, organization_id: int, run_ids: Collection[int]) -> list[Row]:
-    """How the deliveries of these runs stand.
-
-    A row for each run_id, project_id, status and paused (the channel is) that there is, with their count.
-    """
+    """Counts the deliveries of these runs by run_id, project_id, status and paused (whether the channel is)."""
     return list(await tx.all(_OF_RUNS, organization_id=organization_id, run_ids=sorted(run_ids)))
 
 
 async def count_held(tx: Transaction, channel_id: int) -> int:
-    """How many deliveries wait in the channel, up to ``MAX_HELD_COUNTED``. Test Hooks have keys of their own."""
+    """Counts the deliveries that wait for the channel, up to ``MAX_HELD_COUNTED``. Test Hooks aren't counted."""
     row = await tx.first(_HELD, channel_id=channel_id, limit=MAX_HELD_COUNTED)
     assert row is not None
     return int(row["count"])

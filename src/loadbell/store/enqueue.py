@@ -1,8 +1,7 @@
 """
-Adding work to the outbox: new deliveries, and one more attempt of those that there are.
+Adds work to the outbox: new deliveries, and one more attempt of existing ones.
 
-A row of the outbox is there for each delivery that has an attempt to come or under way; ``outbox.py`` has the worker's
-part. On PostgreSQL rows are locked in the order that is told there.
+``outbox.py`` has the worker's part, and the order of locks on PostgreSQL.
 """
 
 from collections.abc import Sequence
@@ -42,8 +41,8 @@ _ENQUEUE = Statement(
     columns=_COLUMNS,
 )
 _ENQUEUE_AGAIN = Statement(
-    # What uses up no wait of the schedule counts from here, so that a receiver's limits do (domain/deliveries.py).
-    # Somebody who asked for the same at this moment has put it there: it is the same attempt.
+    # Attempts that use up no step of the schedule count from here, so that a receiver's limits do
+    # (domain/deliveries.py). On a conflict, a concurrent request has added the same attempt.
     "INSERT INTO outbox (delivery_id, organization_id, channel_id, channel_key, cause, is_retry, due_at, retry_index, "
     "attempts_started, answered, replay_id, generation) "
     "SELECT d.id, d.organization_id, d.channel_id, CASE WHEN d.event = 'test.notification_channel' "
@@ -53,7 +52,7 @@ _ENQUEUE_AGAIN = Statement(
     "ON CONFLICT (delivery_id) DO NOTHING"
 )
 _SEND_NOW = Statement(
-    # A Test Hook that was not made yet stays one: it is not retried.
+    # A Test Hook that hasn't been sent yet stays one: it is not retried.
     "UPDATE outbox SET cause = CASE WHEN cause = 'test' THEN cause ELSE 'manual' END, "
     "resume_at = CASE WHEN attempts_started > 0 THEN coalesce(resume_at, due_at) END, "
     "due_at = :now, after = NULL, is_retry = 0, replay_id = NULL, "
@@ -67,9 +66,9 @@ _LOCK_WORK = Statement(
 
 @dataclass(frozen=True)
 class NewDelivery:
-    """A delivery to add: due at once, or as soon as the one it comes ``after`` lets it.
+    """A delivery to add: due at once, or once the one that it comes ``after`` releases it.
 
-    ``form`` holds the settings of an unsaved Test Hook; they are sealed, and forgotten when it is done.
+    ``form`` holds the settings of an unsaved Test Hook: stored encrypted, deleted after the attempt.
     """
 
     id: UUID
@@ -81,9 +80,9 @@ class NewDelivery:
 
 
 async def enqueue(tx: Transaction, event: Event, new: Sequence[NewDelivery]) -> None:
-    """Adds deliveries of ``event`` to the log, and the work on them.
+    """Adds deliveries of ``event`` to the log and the outbox.
 
-    A Test Hook has a channel key of its own, so that neither a pause nor a busy channel nor another test holds it up.
+    A Test Hook gets its own channel key, so that no pause, busy channel or other test delays it.
     """
     await insert_deliveries(tx, event, [(item.id, item.channel_id, item.kind) for item in new])
     rows = [
@@ -103,28 +102,28 @@ async def enqueue(tx: Transaction, event: Event, new: Sequence[NewDelivery]) -> 
 
 
 def own_key(delivery_id: UUID) -> int:
-    """The channel key of a Test Hook: a negative number that no other delivery has."""
+    """Returns the channel key of a Test Hook: a negative number that no other delivery has."""
     return -1 - (delivery_id.int & _KEY_BITS)
 
 
 async def lock_delivery(tx: Transaction, organization_id: int, delivery_id: UUID) -> Delivery | None:
-    """The delivery, if it is the organization's; nobody else moves it until this transaction ends.
+    """Returns the delivery, if it is the organization's, and locks it until this transaction ends.
 
-    Nor the one that it comes after: an answer that is being recorded for that one releases those who wait for it then.
+    Also locks the one that it comes after: recording a response for that one would release this one.
     """
     key, where = str(delivery_id), {"id": str(delivery_id), "organization_id": organization_id}
     comes_after = {row["delivery_id"]: row["after"] for row in await tx.all(_LOCK_WORK, **where)}
-    if comes_after.get(key) not in {None, *comes_after}:  # it comes after another one since the look began
+    if comes_after.get(key) not in {None, *comes_after}:  # changed since the query began
         await tx.all(_LOCK_WORK, **where)
     row = await lock_log(tx, organization_id, delivery_id)
-    if row is not None and row["swept"] is not None:  # the sweep has not come to it yet
+    if row is not None and row["swept"] is not None:  # a sweep is about to cancel it
         await cancel_in_line(tx, [key], row["swept"], row["swept_at"])
         return await get_delivery(tx, organization_id, delivery_id)
     return None if row is None else (await as_deliveries(tx, [row]))[0]
 
 
 async def send_now(tx: Transaction, delivery_id: UUID) -> None:
-    """Makes a delivery, which this transaction has locked and which is pending, due for one manual attempt."""
+    """Makes a pending delivery, which this transaction has locked, due for one manual attempt."""
     await leave(tx, str(delivery_id))
     await tx.run(_SEND_NOW, id=str(delivery_id), now=tx.now)
 
@@ -132,9 +131,9 @@ async def send_now(tx: Transaction, delivery_id: UUID) -> None:
 async def send_again(
     tx: Transaction, delivery_id: str, final: FinalStatus, *, replay_id: int | None = None, due_at: Micros | None = None
 ) -> bool:
-    """Adds one manual attempt of a delivery whose log has ended so; False: it stands otherwise, or is in work by now.
+    """Adds one manual attempt of a delivery that ended as ``final``; False if it didn't, or already has work.
 
-    One of a replay is served as retries are, after what is new.
+    An attempt of a replay is served like a retry, after first attempts.
     """
     added = await tx.run(
         _ENQUEUE_AGAIN,

@@ -1,4 +1,4 @@
-"""Answers to requests that carried an Idempotency-Key, kept for 24 hours for each token."""
+"""Responses to requests with an Idempotency-Key, kept for 24 hours for each token."""
 
 import sqlalchemy as sa
 
@@ -11,7 +11,7 @@ from loadbell.store.schema import idempotency_keys
 RETENTION: Micros = 24 * 3600 * SECOND
 
 _CLAIM = Statement(
-    # A key that is too old counts for nothing, whether or not it has been forgotten yet.
+    # An expired key is ignored, whether or not it has been deleted yet.
     "INSERT INTO idempotency_keys (token_id, key, request_hash, created_at) "
     "VALUES (:token_id, :key, :request_hash, :now) ON CONFLICT (token_id, key) DO UPDATE "
     "SET request_hash = excluded.request_hash, created_at = excluded.created_at, answer = NULL "
@@ -32,9 +32,9 @@ _KEEP = Statement(
 
 
 async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str) -> str | None:
-    """Claims ``key`` for this request, or gives the answer that the same request had before.
+    """Claims ``key`` for this request, or returns the earlier response to the same request.
 
-    A request with the same key that is under way makes this one wait for its end.
+    Waits for a request with the same key that is in progress.
 
     Raises:
         Conflict: the key was used for another request.
@@ -53,15 +53,15 @@ async def claim_key(tx: Transaction, token_id: int, key: str, request_hash: str)
 
 
 async def save_response(tx: Transaction, token_id: int, key: str, answer: str) -> None:
-    """Keeps the answer to the request that claimed ``key`` in this transaction."""
+    """Saves the response to the request that claimed ``key`` in this transaction."""
     await tx.run(_KEEP, token_id=token_id, key=key, answer=tx.seal(answer))
 
 
 async def delete_expired_keys(tx: Transaction, *, limit: int) -> int:
-    """Removes up to ``limit`` keys that are too old to count; gives how many."""
+    """Deletes up to ``limit`` expired keys; returns how many."""
     return await tx.run(_FORGET, until=tx.now - RETENTION, limit=limit)
 
 
 async def has_expired_key(tx: Transaction) -> bool:
-    """Whether there are keys for :func:`delete_expired_keys` to remove."""
+    """Returns whether :func:`delete_expired_keys` has keys to delete."""
     return await tx.first(_ANY_OLD, until=tx.now - RETENTION) is not None

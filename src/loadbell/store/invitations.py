@@ -1,4 +1,4 @@
-"""Invitations that are open: kept as hashes, found by them. What was accepted, revoked or replaced is gone."""
+"""Open invitations, stored by hash; accepted, revoked and replaced ones are deleted."""
 
 from dataclasses import replace
 
@@ -40,7 +40,7 @@ _DELETE_FORMER = Statement(
 
 
 async def insert_invitation(tx: Transaction, invitation: Invitation, invitation_hash: str) -> Invitation:
-    """Adds an invitation of which only the hash is known; gives it with its id."""
+    """Adds an invitation by its hash and returns it with its id."""
     row = await tx.first(
         _INSERT,
         organization_id=invitation.organization_id,
@@ -57,7 +57,7 @@ async def insert_invitation(tx: Transaction, invitation: Invitation, invitation_
 
 
 async def get_invitation(tx: Transaction, organization_id: int, invitation_id: int) -> Invitation | None:
-    """The invitation, if it is the organization's and can be accepted ``now``."""
+    """Returns the invitation, if it is the organization's and hasn't expired."""
     row = await tx.first(_GET, organization_id=organization_id, id=invitation_id, now=tx.now)
     return None if row is None else read_row(Invitation, row)
 
@@ -65,7 +65,7 @@ async def get_invitation(tx: Transaction, organization_id: int, invitation_id: i
 async def list_invitations(
     tx: Transaction, organization_id: int, *, before: int | None, limit: int
 ) -> list[Invitation]:
-    """Up to ``limit`` invitations of the organization that can be accepted ``now``, newest first, below ``before``."""
+    """Returns up to ``limit`` unexpired invitations of the organization, newest first, with ids below ``before``."""
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit, now=tx.now
     )
@@ -73,22 +73,22 @@ async def list_invitations(
 
 
 async def find_invitation(tx: Transaction, invitation_hash: str) -> Invitation | None:
-    """The invitation of that hash, if it can be accepted ``now``; of whichever organization it is."""
+    """Returns the invitation with that hash, of any organization, if it hasn't expired."""
     row = await tx.first(_FIND, hash=invitation_hash, now=tx.now)
     return None if row is None else read_row(Invitation, row)
 
 
 async def take_invitation(tx: Transaction, invitation_hash: str) -> Invitation | None:
-    """Uses the invitation of that hash up. Of two who try, one gets it."""
+    """Uses up the unexpired invitation with that hash. Of two concurrent callers, only one gets it."""
     row = await tx.first(_TAKE, hash=invitation_hash, now=tx.now)
     return None if row is None else read_row(Invitation, row)
 
 
 async def delete_invitation(tx: Transaction, organization_id: int, invitation_id: int) -> None:
-    """Removes the invitation, if it is the organization's."""
+    """Deletes the invitation, if it is the organization's."""
     await tx.run(_DELETE, organization_id=organization_id, id=invitation_id)
 
 
 async def delete_former_invitations(tx: Transaction, organization_id: int, email: str) -> None:
-    """Removes what a new invitation to ``email`` replaces, and whatever has expired in the organization."""
+    """Deletes the organization's invitations to ``email`` and its expired ones."""
     await tx.run(_DELETE_FORMER, organization_id=organization_id, email=email, now=tx.now)

@@ -1,4 +1,4 @@
-"""Mail that is to be sent: an outbox. A claim moves the next attempt ahead, so that a lost one is made again."""
+"""Outbox of mail to send. A claim postpones the next attempt, so that a lost one is repeated."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _INSERT = Statement(
 )
 _ANY_DUE = Statement("SELECT id FROM mails WHERE next_attempt_at <= :now LIMIT 1")
 _LOCK_DUE = Statement(
-    # Another process that takes one just now keeps it.
+    # Skips mail that another process is claiming.
     "SELECT * FROM mails WHERE next_attempt_at <= :now ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED"
 )
 _MOVE = Statement(
@@ -27,19 +27,19 @@ _DELETE = Statement("DELETE FROM mails WHERE id = :id")
 
 @dataclass(frozen=True)
 class QueuedMail:
-    """One mail. ``attempts``: how often it was claimed before."""
+    """A mail to send. ``attempts``: how often it was claimed before."""
 
     id: int
     recipient: str
     subject: str
-    body: str | None = field(repr=False)  #: None: none of the secret keys opens it
+    body: str | None = field(repr=False)  #: None: none of the secret keys decrypts it
     attempts: int
     created_at: Micros
     expires_at: Micros
 
 
 async def insert_mail(tx: Transaction, *, recipient: str, subject: str, body: str, expires_at: Micros) -> None:
-    """Adds a mail that is due at once; its body is sealed."""
+    """Adds a mail that is due at once; its body is stored encrypted."""
     await tx.run(
         _INSERT,
         recipient=recipient,
@@ -52,14 +52,14 @@ async def insert_mail(tx: Transaction, *, recipient: str, subject: str, body: st
 
 
 async def has_due_mail(tx: Transaction) -> bool:
-    """Whether there is something to claim."""
+    """Returns whether there is mail to claim."""
     return await tx.first(_ANY_DUE, now=tx.now) is not None
 
 
 async def claim_mail(tx: Transaction, waits: Sequence[Micros]) -> QueuedMail | None:
-    """The mail that has been due longest, if one is and no other process has it.
+    """Claims the mail that has been due longest and isn't being claimed by another process, if any.
 
-    It is due again after the wait of its attempt (the last of ``waits`` repeats), unless it is deleted by then.
+    It is due again after the wait for its attempt (the last of ``waits`` repeats), unless it is deleted before.
     """
     row = await tx.first(_LOCK_DUE, now=tx.now)
     if row is None:
@@ -74,5 +74,5 @@ async def claim_mail(tx: Transaction, waits: Sequence[Micros]) -> QueuedMail | N
 
 
 async def delete_mail(tx: Transaction, mail_id: int) -> None:
-    """Forgets a mail that was sent or given up."""
+    """Deletes a mail that was sent or given up."""
     await tx.run(_DELETE, id=mail_id)

@@ -1,6 +1,6 @@
-"""What runs have measured: a row for the whole run, and one for each slot of its timeline.
+"""Measurements of runs: a row for the whole run, and one for each slot of its timeline.
 
-A push changes the whole and one or two slots; what it leaves alone is not written again.
+A push changes the whole and one or two slots; only those are written.
 """
 
 import msgspec
@@ -35,18 +35,18 @@ _DELETE_BUCKETS = Statement("DELETE FROM run_measurements WHERE run_id = :run_id
 
 
 async def get_measurements(tx: Transaction, run_id: int) -> Measurements | None:
-    """What is kept of the whole run, without its timeline; None if nothing was ever said of it."""
+    """Returns the measurements of the whole run, without its timeline; None if it never reported any."""
     row = await tx.first(_GET, run_id=run_id, first=_RUN_BUCKET, last=_RUN_BUCKET)
     return None if row is None else _measurements_decoder.decode(row["state"])
 
 
 async def get_timeline(tx: Transaction, run_id: int) -> list[Sample]:
-    """The timeline of the run, oldest first."""
+    """Returns the run's timeline, oldest first."""
     return [_sample_decoder.decode(row["step"]) for row in await tx.all(_TIMELINE, run_id=run_id)]
 
 
 async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push: Measurements, now: int) -> None:
-    """Counts ``push`` in ``measured``, of :func:`get_measurements`, and keeps it. The caller has locked the run."""
+    """Merges ``push`` into ``measured`` (from :func:`get_measurements`) and saves it. The caller has locked the run."""
     touched = measured.touched_buckets(push, now)
     if touched is None and measured.span is not None:
         await _load_buckets(tx, run_id, measured, *measured.span)
@@ -64,7 +64,7 @@ async def merge_push(tx: Transaction, run_id: int, measured: Measurements, push:
 
 
 async def save_measurements(tx: Transaction, run_id: int, measured: Measurements) -> None:
-    """Keeps all but the timeline. The caller has locked the run."""
+    """Saves everything except the timeline. The caller has locked the run."""
     state = _encoder.encode(msgspec.structs.replace(measured, buckets={}))
     await tx.run(_PUT, run_id=run_id, slot=_RUN_BUCKET, state=state, step=None)
 

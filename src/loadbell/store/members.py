@@ -1,4 +1,4 @@
-"""Members of an organization: their roles, and the projects that they are assigned to."""
+"""Members of an organization: their roles and assigned projects."""
 
 from collections.abc import Collection, Sequence
 
@@ -31,21 +31,21 @@ _DELETE = Statement("DELETE FROM members WHERE organization_id = :organization_i
 
 
 async def get_member(tx: Transaction, organization_id: int, user_id: int) -> Member | None:
-    """The member, if the user is one of the organization."""
+    """Returns the user as a member, if the user is one of the organization."""
     rows = await tx.all(_GET, organization_id=organization_id, user_id=user_id)
     members = await _members(tx, organization_id, rows)
     return members[0] if members else None
 
 
 async def get_owner(tx: Transaction, organization_id: int) -> int:
-    """The user who owns the organization."""
+    """Returns the id of the organization's owner."""
     row = await tx.first(_OWNER, organization_id=organization_id)
     assert row is not None, "an organization always has an owner"
     return int(row["user_id"])
 
 
 async def list_members(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Member]:
-    """Up to ``limit`` members of the organization, the newest users first, with a user id below ``before``."""
+    """Returns up to ``limit`` members of the organization, newest users first, with user ids below ``before``."""
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
@@ -53,18 +53,18 @@ async def list_members(tx: Transaction, organization_id: int, *, before: int | N
 
 
 async def set_role(tx: Transaction, organization_id: int, user_id: int, role: Role) -> None:
-    """Keeps what the member is in the organization."""
+    """Sets the member's role in the organization."""
     await tx.run(_SET_ROLE, organization_id=organization_id, user_id=user_id, role=role.value)
 
 
 async def set_assignments(tx: Transaction, organization_id: int, user_id: int, project_ids: Collection[int]) -> None:
-    """Assigns the member to these projects of the organization and to no other of its."""
+    """Replaces the member's assigned projects in the organization."""
     await tx.run(_UNASSIGN_ALL, organization_id=organization_id, user_id=user_id)
     await tx.run_many(_ASSIGN, [{"project_id": project_id, "user_id": user_id} for project_id in project_ids])
 
 
 async def delete_member(tx: Transaction, organization_id: int, user_id: int) -> int:
-    """Takes the user out of the organization, with assignments and tokens there; gives how many tokens."""
+    """Removes the user from the organization, with assignments and tokens there; returns how many tokens."""
     await tx.run(_UNASSIGN_ALL, organization_id=organization_id, user_id=user_id)
     tokens = await tx.run(_DELETE_TOKENS, organization_id=organization_id, user_id=user_id)
     await tx.run(_DELETE, organization_id=organization_id, user_id=user_id)

@@ -1,9 +1,9 @@
 """
-Who waits for whom: a delivery comes ``after`` an earlier one of its channel, until that was answered or has ended.
+Order of deliveries: one waits (``outbox.after``) for an earlier one of its channel to get a response or end.
 
-Nobody else writes ``outbox.after``. Of one run the end comes after the start; a resumed channel is told what it had
-held one after the other, in the order of the events. That order is the order of their ids, but the end of a run follows
-its start even if both have the same instant or a clock was set back. See ``docs/decisions/0006-ordering.md``.
+Only this module decides what waits. The end of a run waits for its start; a resumed channel sends what it held one by
+one, in the order of the events. That is the order of their ids, but a run's end follows its start even if both have the
+same instant or the clock was set back. See ``docs/decisions/0006-ordering.md``.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,7 +12,7 @@ from loadbell.store.engine.db import Row, Transaction
 from loadbell.store.engine.statements import Statement
 
 _UNANSWERED = Statement(
-    # FOR UPDATE: an answer that is being recorded now is waited for, so that nothing waits for it afterwards.
+    # FOR UPDATE: waits for a response that is being recorded now, so that nothing waits for it afterwards.
     "SELECT o.delivery_id, o.channel_id FROM deliveries d JOIN outbox o ON o.delivery_id = d.id "
     "WHERE d.run_id = :run_id AND d.status = 'pending' AND NOT o.answered ORDER BY o.delivery_id FOR UPDATE OF o"
 )
@@ -23,7 +23,7 @@ _BRING_FORWARD = Statement(
 _RELEASE = Statement("UPDATE outbox SET after = NULL WHERE after IN LIST(:ids, text)")
 _COMES_AFTER = Statement("SELECT after FROM outbox WHERE delivery_id = :id")
 _LEAVE = Statement(
-    # With the end of its run the delivery leaves the line, and what waits for that end comes after another one, too.
+    # The delivery leaves the line together with its run's end, so what waits for that end moves up, too.
     """
     UPDATE outbox SET after = :earlier WHERE delivery_id IN (
         SELECT w.delivery_id FROM outbox w JOIN deliveries wd ON wd.id = w.delivery_id
@@ -43,7 +43,7 @@ _LOCK = Statement(
 _LEAVE_TOGETHER = Statement(
     """
     WITH RECURSIVE line(id, earlier) AS (
-        -- Who waits for one of these, and for whom that one waits …
+        -- A delivery that waits for one of these, and what that one waits for …
         SELECT w.delivery_id, e.after FROM outbox e JOIN outbox w ON w.after = e.delivery_id
         WHERE e.lease_owner IS NULL AND e.delivery_id IN LIST(:ids, text)
             AND NOT w.delivery_id IN LIST(:ids, text)
@@ -83,24 +83,24 @@ _PUT = Statement(
 
 
 async def lock_unanswered(tx: Transaction, run_id: int) -> dict[int, str]:
-    """For each channel, its latest delivery of this run that has not been answered yet; a Redeliver is none."""
+    """Returns, for each channel, its latest delivery of this run without a response yet; Redelivers don't count."""
     return {row["channel_id"]: row["delivery_id"] for row in await tx.all(_UNANSWERED, run_id=run_id)}
 
 
 async def bring_forward(tx: Transaction, delivery_ids: Sequence[str]) -> None:
-    """Lets those of the deliveries that wait for a retry try at once, unless the receiver asked for the wait."""
+    """Makes these deliveries due now if they wait for a retry, unless the receiver asked for the wait."""
     await tx.run_many(_BRING_FORWARD, [{"id": delivery_id, "now": tx.now} for delivery_id in delivery_ids])
 
 
 async def release(tx: Transaction, delivery_ids: Collection[str]) -> int:
-    """Lets go what comes after these deliveries; gives how many that are."""
+    """Releases the deliveries that wait for these; returns how many."""
     return await tx.run(_RELEASE, ids=delivery_ids) if delivery_ids else 0
 
 
 async def leave(tx: Transaction, delivery_id: str) -> None:
-    """Lets those that come after this locked delivery come after the one that it comes after itself, if there is one.
+    """Makes those that wait for this locked delivery wait for the one that it waits for, if any.
 
-    The end of its own run never waits for another run's delivery instead: it goes on waiting.
+    The end of its own run never waits for another run's delivery: it keeps waiting for this one.
     """
     row = await tx.first(_COMES_AFTER, id=delivery_id)
     if row is not None and row["after"] is not None:
@@ -108,14 +108,14 @@ async def leave(tx: Transaction, delivery_id: str) -> None:
 
 
 async def leave_together(tx: Transaction, delivery_ids: Collection[str]) -> int:
-    """Lets what comes after those of these that are pending come after what they came after; gives how many."""
+    """Makes those that wait for the pending ones of these wait for what they waited for; returns how many."""
     return await tx.run(_LEAVE_TOGETHER, ids=delivery_ids)
 
 
 async def lock_around(tx: Transaction, delivery_ids: Collection[str]) -> None:
-    """Locks these deliveries, with what they come after and what comes after them.
+    """Locks these deliveries, those that they wait for, and those that wait for them.
 
-    A result that is being recorded holds the one and wants the other.
+    A result that is being recorded locks one of them and needs the other.
     """
     around = {row["delivery_id"] for row in await tx.all(_AROUND, ids=delivery_ids)}
     await tx.all(_LOCK, ids={*delivery_ids, *around})
@@ -124,10 +124,10 @@ async def lock_around(tx: Transaction, delivery_ids: Collection[str]) -> None:
 async def put_in_line(
     tx: Transaction, channel_id: int, *, after: str, generation: int, limit: int
 ) -> tuple[int, str | None]:
-    """Puts up to ``limit`` deliveries of earlier generations, with ids above ``after``, behind those in the line.
+    """Appends up to ``limit`` deliveries of earlier generations, with ids above ``after``, to the channel's line.
 
-    What is being sent just now is waited for, too. An end whose start comes later waits for its turn with that. Gives
-    how many deliveries were put in line, and from which id to go on after; None: there are no more.
+    They also wait for what is being sent now. A run's end whose start has a later id is put in line with that. Returns
+    how many were put in line, and the ``after`` of the next call; None at the end.
     """
     window = await tx.all(_WINDOW, channel_id=channel_id, after=after, limit=limit)
     if not window:

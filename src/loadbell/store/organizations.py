@@ -1,4 +1,4 @@
-"""Organizations with their users, members, projects and assignments."""
+"""Organizations with their members, projects and assignments."""
 
 import sqlalchemy as sa
 
@@ -59,20 +59,20 @@ _ORGANIZATION_AND_USER = Statement(
 
 
 async def insert_organization(tx: Transaction, name: str) -> int:
-    """Adds an organization; gives its id."""
+    """Adds an organization and returns its id."""
     row = await tx.first(_INSERT_ORGANIZATION, name=name, created_at=tx.now)
     assert row is not None
     return int(row["id"])
 
 
 async def get_organization(tx: Transaction, organization_id: int) -> Organization | None:
-    """The organization of that id."""
+    """Returns the organization with that id."""
     row = await tx.first(_GET_ORGANIZATION, id=organization_id)
     return None if row is None else read_row(Organization, row)
 
 
 async def update_organization(tx: Transaction, organization: Organization) -> None:
-    """Keeps the name and the default project of ``organization``, which this transaction has locked alone."""
+    """Saves the name and default project of ``organization``, which this transaction has locked exclusively."""
     await tx.run(
         _UPDATE,
         id=organization.id,
@@ -82,30 +82,30 @@ async def update_organization(tx: Transaction, organization: Organization) -> No
 
 
 async def insert_member(tx: Transaction, organization_id: int, user_id: int, role: Role) -> None:
-    """Makes a user a member of an organization."""
+    """Adds a user to an organization."""
     await tx.run(_INSERT_MEMBER, organization_id=organization_id, user_id=user_id, role=role.value, created_at=tx.now)
 
 
 async def get_role(tx: Transaction, organization_id: int, user_id: int) -> Role | None:
-    """What the user is in the organization; None: no member of it."""
+    """Returns the user's role in the organization; None if the user isn't a member."""
     row = await tx.first(_ROLE, organization_id=organization_id, user_id=user_id)
     return None if row is None else Role(row["role"])
 
 
 async def list_memberships(tx: Transaction, user_id: int) -> list[tuple[int, str, Role]]:
-    """The organizations that the user belongs to: id, name and role, by name."""
+    """Returns id, name and role for each of the user's organizations, by name."""
     return [(row["id"], row["name"], Role(row["role"])) for row in await tx.all(_MEMBERSHIPS, user_id=user_id)]
 
 
 async def insert_project(tx: Transaction, organization_id: int, name: str) -> int:
-    """Adds a project; gives its id."""
+    """Adds a project and returns its id."""
     row = await tx.first(_INSERT_PROJECT, organization_id=organization_id, name=name, created_at=tx.now)
     assert row is not None
     return int(row["id"])
 
 
 async def set_default_project(tx: Transaction, organization_id: int, project_id: int) -> None:
-    """Lets runs that name no project go to this one."""
+    """Sets the project for runs that name none."""
     await tx.run(_SET_DEFAULT_PROJECT, organization_id=organization_id, project_id=project_id)
 
 
@@ -115,35 +115,35 @@ async def assign_project(tx: Transaction, project_id: int, user_id: int) -> None
 
 
 async def has_user(tx: Transaction) -> bool:
-    """Whether this installation has been set up."""
+    """Returns whether any user exists, so whether this installation is set up."""
     return await tx.first(_ANY_USER) is not None
 
 
 async def has_project(tx: Transaction, organization_id: int, project_id: int) -> bool:
-    """Whether the project belongs to the organization."""
+    """Returns whether the project belongs to the organization."""
     return await tx.first(_PROJECT, organization_id=organization_id, project_id=project_id) is not None
 
 
 async def project_ids(tx: Transaction, organization_id: int) -> list[int]:
-    """The organization's projects, the oldest first."""
+    """Returns the organization's projects, oldest first."""
     return [int(row["id"]) for row in await tx.all(_PROJECTS, organization_id=organization_id)]
 
 
 async def list_names(tx: Transaction, project_id: int, user_id: int) -> tuple[str, str]:
-    """What people call the project and the user."""
+    """Returns the names of the project and the user; empty if missing."""
     row = await tx.first(_NAMES, project_id=project_id, user_id=user_id)
     assert row is not None
     return row["project"] or "", row["who"] or ""
 
 
 async def organization_names(tx: Transaction, organization_id: int, user_id: int) -> tuple[str, str]:
-    """What people call the organization and the user."""
+    """Returns the names of the organization and the user; empty if missing."""
     row = await tx.first(_ORGANIZATION_AND_USER, organization_id=organization_id, user_id=user_id)
     assert row is not None
     return row["organization"] or "", row["who"] or ""
 
 
 async def list_assigned_projects(tx: Transaction, organization_id: int, user_id: int) -> frozenset[int]:
-    """The projects of the organization that a member is assigned to."""
+    """Returns the projects of the organization that the user is assigned to."""
     rows = await tx.all(_ASSIGNED, organization_id=organization_id, user_id=user_id)
     return frozenset(int(row["id"]) for row in rows)

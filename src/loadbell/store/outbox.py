@@ -1,13 +1,13 @@
 """
-The outbox: work on deliveries. A row is there only while there is an attempt to come or under way.
+The outbox: work on deliveries. A row exists only while an attempt is due or in progress.
 
-What is due is leased by a worker, which completes it: the attempt is appended to the log, the log moved, and the row
-deleted, or dated anew for the next attempt. No other module writes a lease.
+A worker leases due rows and completes them: it appends the attempt to the log, moves the log, and deletes the row or
+schedules the next attempt. No other module writes leases.
 
-A lease is the worker's number, a time, and the number of the attempt it is for. The attempt's number is the fence: it
-grows with each lease, so that a worker which lost its lease can still record what it did but not move the delivery.
+A lease is the worker's number, a time, and the attempt's number. The attempt's number is the fence: it grows with each
+lease, so that a worker that lost its lease can still record its attempt but not move the delivery.
 
-On PostgreSQL rows are locked channels first, then the outbox in ascending order, then the log, as everybody locks them.
+PostgreSQL rows are locked channels first, then the outbox in ascending order, then the log.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -51,7 +51,7 @@ _NO_LEASE = "lease_owner = NULL, lease_until = NULL, leased_at = NULL"
 _QUEUES = Statement(
     """
     WITH RECURSIVE queues(channel_key) AS (
-        -- One step of the index from each key to the next: what a look costs grows with the channels, not the work.
+        -- One index step from each key to the next: the cost grows with the channels, not with the work.
         SELECT min(channel_key) FROM outbox WHERE lease_owner IS NULL AND after IS NULL AND is_retry = :is_retry
         UNION ALL
         SELECT (SELECT min(o.channel_key) FROM outbox o WHERE o.lease_owner IS NULL AND o.after IS NULL
@@ -62,7 +62,7 @@ _QUEUES = Statement(
         c.bucket_full_at AS bucket_full_at,
         (SELECT min(o.due_at) FROM outbox o WHERE o.lease_owner IS NULL AND o.after IS NULL
          AND o.is_retry = :is_retry AND o.channel_key = queues.channel_key) AS due_at
-    FROM queues LEFT JOIN channels c ON c.id = queues.channel_key  -- none: a Test Hook, which nothing holds up
+    FROM queues LEFT JOIN channels c ON c.id = queues.channel_key  -- none: a Test Hook, which nothing delays
     WHERE queues.channel_key IS NOT NULL AND c.paused_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM sweeps s WHERE s.channel_id = queues.channel_key)
     """
@@ -84,7 +84,7 @@ _LEASE_MANY = Statement(
             SELECT delivery_id FROM outbox
             WHERE lease_owner IS NULL AND after IS NULL AND is_retry = :is_retry AND channel_key = queue.channel_key
                 AND due_at <= :now
-            -- Another worker is at those that are locked: they are its own.
+            -- Another worker is leasing those that are locked.
             ORDER BY due_at LIMIT queue.places FOR UPDATE SKIP LOCKED
         ) work
         ORDER BY queue.position LIMIT :limit
@@ -119,7 +119,7 @@ _AGAIN_COLUMNS = {
 _AGAIN = (
     f"UPDATE outbox SET {_NO_LEASE}, is_retry = 1, due_at = {{u}}due_at, retry_index = {{u}}retry_index, "
     "answered = {o}answered OR {u}answered, resume_at = NULL, form = NULL, "
-    # A Redeliver in between was one attempt; then the schedule goes on. One of a delivery that has ended stays one.
+    # A Redeliver is one attempt; then the schedule continues. For a delivery that had ended, it stays a Redeliver.
     "cause = CASE WHEN {u}is_over THEN cause ELSE 'scheduled' END "
 )
 _DATE_AGAIN = Statement(
@@ -135,7 +135,7 @@ _ORPHANS = Statement(
     f"""
     SELECT {_ORPHAN_COLUMNS} FROM outbox o JOIN deliveries d ON d.id = o.delivery_id
     WHERE o.lease_owner IS NOT NULL
-        -- A worker that lives holds its advisory lock, which PostgreSQL drops with its session.
+        -- A live worker holds its advisory lock, which PostgreSQL releases with its session.
         AND (o.lease_until <= :now OR o.lease_owner <> :me AND o.lease_owner NOT IN (
             SELECT CAST(objid AS bigint) FROM pg_locks
             WHERE locktype = 'advisory' AND classid = {WORKER_LOCKS} AND granted
@@ -148,16 +148,16 @@ _TAKE_BACK = Statement(f"UPDATE outbox SET {_NO_LEASE}, due_at = :now WHERE deli
 
 @dataclass(frozen=True)
 class Queue:
-    """What waits for one channel (or Test Hook), of one kind of attempts."""
+    """Waiting work of one channel or Test Hook: either first attempts or retries."""
 
     channel_key: int
-    due_at: Micros  #: when the first of it may be sent
-    kind: ChannelKind | None  #: of the channel; None: it is a Test Hook
+    due_at: Micros  #: when the first delivery may be sent
+    kind: ChannelKind | None  #: the channel's; None: a Test Hook
     bucket_full_at: Micros  #: see ``domain/token_bucket.py``
 
 
 async def list_queues(tx: Transaction, *, is_retry: bool) -> list[Queue]:
-    """Each channel with work, of first attempts or of repeated ones; not those that are paused or being swept."""
+    """Returns each channel with waiting first attempts or retries, except paused channels and those in a sweep."""
     return [
         Queue(row["channel_key"], max(row["due_at"], row["throttled_until"]), row["kind"], row["bucket_full_at"] or 0)
         for row in await tx.all(_QUEUES, is_retry=int(is_retry))
@@ -166,7 +166,7 @@ async def list_queues(tx: Transaction, *, is_retry: bool) -> list[Queue]:
 
 @dataclass(frozen=True)
 class Leased:
-    """A delivery that this worker may make one attempt of, with all that the attempt needs."""
+    """A delivery leased to this worker for one attempt, with all that the attempt needs."""
 
     id: UUID
     organization_id: int
@@ -175,26 +175,26 @@ class Leased:
     event: EventName
     occurred_at: Micros
     payload: bytes
-    notice: str | None  #: as it is stored; None in events from before there were notices
+    notice: str | None  #: as stored; None in events from before notices existed
     cause: Cause
-    final: FinalStatus | None  #: how its log had ended before
+    final: FinalStatus | None  #: how the delivery had ended before
     retry_index: int
     resume_at: Micros | None
     number: int
     owner: int
     is_replay: bool
-    rate_limits: int  #: that the channel had in a row before
+    rate_limits: int  #: the channel's, in a row, before this attempt
     settings: dict[str, Any] = field(repr=False)
-    secrets: tuple[str, ...] = field(repr=False)  #: those that are live, newest first
+    secrets: tuple[str, ...] = field(repr=False)  #: unexpired ones, newest first
 
 
 async def lease(  # noqa: PLR0913 - what, how much, and the three parts of a lease
     tx: Transaction, places: Sequence[tuple[int, int]], *, is_retry: bool, limit: int, owner: int, until: Micros
 ) -> tuple[list[Leased], int]:
-    """Leases what is due, the oldest first, of each channel key up to its places, and ``limit`` in all.
+    """Leases due deliveries, oldest first: for each channel key up to its places, and ``limit`` in all.
 
-    What has lost its channel, project or organization is cancelled instead. Gives what was leased, and with that how
-    many there were.
+    Cancels those whose channel, project or organization was deleted. Returns the leased ones, and how many were picked
+    including cancelled and unreadable ones.
     """
     ids = await _pick(tx, places, is_retry=is_retry, limit=limit, owner=owner, until=until)
     if not ids:
@@ -211,7 +211,7 @@ async def lease(  # noqa: PLR0913 - what, how much, and the three parts of a lea
         try:
             leased.append(_leased(tx, row, owner=owner))
         except ValueError:
-            # A row that this version can't read must not stop the deliveries of all others; its lease runs out.
+            # A row that this version can't read must not stop all other deliveries; its lease expires.
             log.exception("A delivery can't be read", delivery=row["id"])
     return leased, len(ids)
 
@@ -267,7 +267,7 @@ def _read_settings(text: str) -> dict[str, Any]:
 
 
 def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing: T) -> T:
-    """The sealed JSON; ``nothing`` where no key opens it: one lost key must not stop the deliveries of all others."""
+    """Reads sealed JSON; ``nothing`` if no key decrypts it: a lost key must not stop all other deliveries."""
     if sealed is None:
         return nothing
     try:
@@ -278,16 +278,16 @@ def _open(tx: Transaction, sealed: str | None, read: Callable[[str], T], nothing
 
 
 async def return_leases(tx: Transaction, delivery_ids: Collection[str]) -> None:
-    """Returns deliveries that this worker holds to pending, with no attempt counted; as :func:`give_back`."""
+    """Like :func:`give_back`, for these deliveries only."""
     if delivery_ids:
         await tx.run(_GIVE_THESE_BACK, ids=delivery_ids)
         await cancel_lost(tx, delivery_ids)
 
 
 async def give_back(tx: Transaction, owner: int) -> int:
-    """Returns what this worker still holds to pending, with no attempt counted; gives how many.
+    """Returns all deliveries leased to this worker to pending, without counting an attempt; returns how many.
 
-    What has lost its channel, project or organization meanwhile is cancelled.
+    Cancels those whose channel, project or organization was deleted meanwhile.
     """
     returned = [row["delivery_id"] for row in await tx.all(_GIVE_ALL_BACK, owner=owner)]
     await cancel_lost(tx, returned)
@@ -296,23 +296,23 @@ async def give_back(tx: Transaction, owner: int) -> int:
 
 @dataclass(frozen=True)
 class Completion:
-    """What became of an attempt, and where it takes the delivery."""
+    """The result of an attempt, and what it does to the delivery."""
 
     leased: Leased
     attempt: Attempt
     verdict: Verdict
     answered: bool
     finished_at: Micros | None
-    rate_limit: TokenBucket | None = None  #: of the channel's kind
-    pauses: bool = False  #: the channel can't work until somebody has seen to it
-    throttle_reason: str = ""  #: why the channel waits, in words, if it does
+    rate_limit: TokenBucket | None = None  #: for the channel's kind
+    pauses: bool = False  #: the channel can't work until somebody fixes it
+    throttle_reason: str = ""  #: a sentence about why the channel waits, if it does
 
 
 async def complete(tx: Transaction, completions: Sequence[Completion]) -> int:
-    """Appends every attempt to the log; moves the log and the work of every delivery whose lease still stands.
+    """Appends every attempt to the log; moves the log and the work of every delivery whose lease is still valid.
 
-    Safe to run twice. What is to be tried again but has lost its channel, project or organization meanwhile is
-    cancelled. Gives how many other deliveries had waited for these and are free to go now.
+    Safe to run twice. Cancels deliveries to retry whose channel, project or organization was deleted meanwhile. Returns
+    how many other deliveries were released that had waited for these.
     """
     if not completions:
         return 0
@@ -333,7 +333,7 @@ async def complete(tx: Transaction, completions: Sequence[Completion]) -> int:
     over = [str(completion.leased.id) for completion in ours if completion.verdict.due_at is None]
     await tx.run_many(_DATE_AGAIN, [_again_row(completion) for completion in again])
     await delete_work(tx, over)
-    # An end without an answer counts as it stands: the result of an attempt whose lease was lost has ended nothing.
+    # Without a response, only an end under a valid lease releases others: a lost lease ended nothing.
     released = await release(
         tx, {*over, *(str(completion.leased.id) for completion in completions if completion.answered)}
     )
@@ -356,10 +356,10 @@ def _again_row(completion: Completion) -> Mapping[str, Any]:
 
 
 async def reap(tx: Transaction, *, owner: int, expired_by: Micros | None = None) -> int:
-    """Takes back some of what dead workers held: due again at once, the attempt noted as interrupted. Gives how many.
+    """Takes back up to 500 leases of dead workers and logs their attempts as interrupted; returns how many.
 
-    A Test Hook is not repeated: nobody waits for it any more. ``expired_by``: leases that ran out by then count as a
-    dead worker's; by default, now.
+    The deliveries are due again at once, except Test Hooks: nobody waits for those any more. ``expired_by``: leases
+    that expired by then count as a dead worker's; by default, now.
     """
     rows = await tx.all(_ORPHANS, now=tx.now if expired_by is None else expired_by, me=owner)
     if not rows:

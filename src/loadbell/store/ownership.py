@@ -1,4 +1,4 @@
-"""To which organization a thing belongs, for somebody whose address names the thing only."""
+"""Finds the organization of a thing when the URL names only the thing."""
 
 from typing import Literal
 from uuid import UUID
@@ -17,7 +17,7 @@ _STATEMENTS = {noun: Statement(_ORGANIZATION_OF.format(table)) for noun, table i
 
 
 async def organization_of(tx: Transaction, user_id: int, noun: Noun, thing_id: int | UUID) -> int | None:
-    """The organization of the thing, if the user is one of its members; whether he may see the thing is not asked."""
+    """Returns the thing's organization if the user is a member of it; doesn't check whether the user may see it."""
     key = str(thing_id) if isinstance(thing_id, UUID) else thing_id
     row = await tx.first(_STATEMENTS[noun], id=key, user_id=user_id)
     return None if row is None else int(row["organization_id"])

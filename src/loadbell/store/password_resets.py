@@ -1,4 +1,4 @@
-"""Links by which forgotten passwords are replaced: kept as hashes, found by them."""
+"""Password reset links, stored by hash."""
 
 from dataclasses import dataclass
 
@@ -18,29 +18,29 @@ _DELETE = Statement("DELETE FROM password_resets WHERE user_id = :user_id")
 
 @dataclass(frozen=True)
 class PasswordReset:
-    """Whose password a link replaces."""
+    """The user whose password a link resets."""
 
     user_id: int
     email: str
 
 
 async def insert_reset(tx: Transaction, *, user_id: int, reset_hash: str, expires_at: Micros) -> None:
-    """Adds a link of which only the hash is known."""
+    """Adds a link by its hash."""
     await tx.run(_INSERT, hash=reset_hash, user_id=user_id, created_at=tx.now, expires_at=expires_at)
 
 
 async def find_reset(tx: Transaction, reset_hash: str) -> PasswordReset | None:
-    """Whose link has that hash, if it can be used ``now``."""
+    """Returns the user of the link with that hash, if it hasn't expired."""
     row = await tx.first(_FIND, hash=reset_hash, now=tx.now)
     return None if row is None else PasswordReset(row["id"], row["email"])
 
 
 async def take_reset(tx: Transaction, reset_hash: str) -> int | None:
-    """Uses the link of that hash up; gives the id of its user. Of two who try, one gets it."""
+    """Uses up the link with that hash and returns its user's id. Of two concurrent callers, only one gets it."""
     row = await tx.first(_TAKE, hash=reset_hash, now=tx.now)
     return None if row is None else int(row["user_id"])
 
 
 async def delete_resets(tx: Transaction, user_id: int) -> None:
-    """Forgets every link of a user, expired ones too."""
+    """Deletes every link of a user, expired ones too."""
     await tx.run(_DELETE, user_id=user_id)

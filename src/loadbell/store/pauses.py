@@ -1,7 +1,7 @@
 """
-Pauses of channels: what a batch of results does to its channels, and what becomes of the deliveries that they hold.
+Pauses of channels: how a batch of results changes channels, and when held deliveries expire.
 
-On PostgreSQL rows are locked channels first, then deliveries, each in ascending order, as everybody locks them.
+PostgreSQL rows are locked in the usual order: channels first, then deliveries, each in ascending order.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -19,12 +19,12 @@ from loadbell.store.engine.statements import Statement
 from loadbell.store.ordering import release
 
 MAX_BATCH_SIZE = 200
-"""How many deliveries that waited too long are ended in one transaction, about."""
+"""About how many late deliveries one transaction ends."""
 
 _LATELY: Micros = 10 * SECOND  # a channel that keeps being rate-limited is throttled again within this
 
 _LOCK_CONCERNED = Statement(
-    # NO KEY: reports, which hold channels by KEY SHARE, are not kept waiting.
+    # NO KEY: run reports, which lock channels by KEY SHARE, don't wait for this lock.
     "SELECT id, organization_id, kind, name, failing_since, health_since, paused_at FROM channels "
     "WHERE id IN LIST(:all, bigint) AND (id IN LIST(:touched, bigint) "
     "OR failing_since IS NOT NULL AND id IN LIST(:well, bigint) "
@@ -50,12 +50,12 @@ _FIND_LATE = Statement(
     f"""
     WITH RECURSIVE late(id, channel_id, paused) AS (
         SELECT id, channel_id, paused FROM (
-            -- What a paused channel holds: first attempts, by when they were due …
+            -- Held by a paused channel: first attempts, by when they were due …
             SELECT o.delivery_id AS id, o.channel_key AS channel_id, 1 AS paused FROM channels c CROSS JOIN outbox o
             WHERE c.paused_at IS NOT NULL AND o.lease_owner IS NULL AND o.after IS NULL AND o.is_retry = 0
                 AND o.channel_key = c.id AND o.due_at <= :before
             UNION ALL
-            -- … and repeated ones, by when they were created; and what has met nothing but rate limits since then.
+            -- … and retries, by when they were created; and deliveries that were only rate-limited since then.
             SELECT o.delivery_id AS id, o.channel_key AS channel_id,
                 CASE WHEN c.paused_at IS NULL THEN 0 ELSE 1 END AS paused
             FROM channels c CROSS JOIN outbox o CROSS JOIN deliveries d
@@ -68,7 +68,7 @@ _FIND_LATE = Statement(
             LIMIT :limit
         ) AS heads
         UNION ALL
-        -- Behind each the line of those that come after it.
+        -- Behind each, those that wait for it.
         SELECT o.delivery_id, o.channel_key, late.paused
         FROM late JOIN outbox o ON o.after = late.id JOIN deliveries d ON d.id = o.delivery_id
         WHERE late.paused = 1 AND o.lease_owner IS NULL AND d.created_at <= :before
@@ -77,12 +77,12 @@ _FIND_LATE = Statement(
     """
 )
 _LOCK_PAUSED = Statement(
-    # KEY SHARE keeps a resume away; one that is under way has the channel, and is left alone.
+    # KEY SHARE blocks a resume; a channel that is being resumed is skipped.
     "SELECT id FROM channels WHERE paused_at IS NOT NULL AND id IN LIST(:ids, bigint) "
     "ORDER BY id FOR KEY SHARE SKIP LOCKED"
 )
 _LOCK_LATE = Statement(
-    # What was sent or asked for since it was found is left alone.
+    # Skips deliveries that were sent or redelivered since they were found.
     "SELECT o.delivery_id AS id, o.organization_id FROM outbox o JOIN deliveries d ON d.id = o.delivery_id "
     f"WHERE o.lease_owner IS NULL AND {_SINCE} <= :before "
     "AND (d.id IN LIST(:held, text) OR d.id IN LIST(:limited, text) AND d.reason = 'rate_limited') "
@@ -92,14 +92,14 @@ _LOCK_LATE = Statement(
 
 @dataclass(frozen=True)
 class ChannelHealth:
-    """How a channel stands before a batch of results changes it."""
+    """A channel's health before a batch of results changes it."""
 
     id: int
     organization_id: int
     kind: ChannelKind
     name: str
     failing_since: Micros | None
-    health_since: Micros  #: attempts that began before say nothing about it as it is now
+    health_since: Micros  #: attempts that began earlier say nothing about its health now
     paused: bool
 
 
@@ -111,10 +111,10 @@ async def lock_concerned(
     failing: Collection[int],
     before: Micros,
 ) -> list[ChannelHealth]:
-    """The channels that a batch of results changes, by id; nobody else changes them until this transaction ends.
+    """Returns and locks the channels that a batch of results changes, by id, until this transaction ends.
 
-    These are the ``touched`` ones, those that are ``well`` again, and of those that are ``failing`` the ones that did
-    not fail yet or have failed since ``before``, and are not paused. When all is well, there is none.
+    These are the ``touched`` ones, the ``well`` ones that were failing, and the unpaused ``failing`` ones that weren't
+    failing yet or have been since ``before`` or earlier. In normal operation there are none.
     """
     lists = {"all": {*touched, *well, *failing}, "touched": touched, "well": well, "failing": failing}
     rows = await tx.all(_LOCK_CONCERNED, before=before, **lists)
@@ -122,24 +122,24 @@ async def lock_concerned(
 
 
 async def note_failing(tx: Transaction, since: Mapping[int, Micros | None]) -> None:
-    """Keeps since when each of these channels has done nothing but fail; None: it has not."""
+    """Saves since when each of these channels has only failed; None: it isn't failing."""
     await tx.run_many(_NOTE_FAILING, [{"id": channel, "since": instant} for channel, instant in sorted(since.items())])
 
 
 async def pause_channel(tx: Transaction, channel_id: int, reason: str) -> bool:
-    """Lets the channel send nothing but Test Hooks, for ``reason`` in words; False: it was paused already."""
+    """Pauses the channel, except for Test Hooks; ``reason`` is a sentence. False if it was already paused."""
     return await tx.run(_PAUSE, id=channel_id, reason=reason, now=tx.now) > 0
 
 
 async def list_pause_listeners(tx: Transaction, organization_id: int) -> list[Listener]:
-    """Every channel of the organization that is enabled and not paused."""
+    """Returns every channel of the organization that is enabled and not paused."""
     return [read_row(Listener, row) for row in await tx.all(_LOCK_TOLD, organization_id=organization_id)]
 
 
 async def resume_channel(tx: Transaction, channel_id: int, *, bucket_full_at: Micros) -> None:
-    """Lets a channel that this transaction has locked send again, as if it had never failed or been throttled.
+    """Resumes a channel, which this transaction has locked, as if it had never failed or been throttled.
 
-    ``bucket_full_at``: when its bucket is full, at the latest (see ``domain/token_bucket.py``).
+    ``bucket_full_at``: when its bucket is full at the latest (see ``domain/token_bucket.py``).
     """
     await tx.run(_RESUME, id=channel_id, bucket_full_at=bucket_full_at, now=tx.now)
 
@@ -154,18 +154,18 @@ class Late:
 
 
 async def find_late(tx: Transaction, *, before: Micros) -> list[Late]:
-    """What has waited since ``before`` for a paused channel, or has met rate limits since then until now.
+    """Returns deliveries that since ``before`` have waited for a paused channel or only been rate-limited.
 
-    A Redeliver counts from when it was asked for. There may be more from :data:`MAX_BATCH_SIZE` on.
+    A Redeliver counts from its request. Returns at most :data:`MAX_BATCH_SIZE`; then there may be more.
     """
     rows = await tx.all(_FIND_LATE, before=before, lately=tx.now - _LATELY, limit=MAX_BATCH_SIZE)
     return [read_row(Late, row) for row in rows]
 
 
 async def expire_late(tx: Transaction, late: Sequence[Late], *, held: str, limited: str, before: Micros) -> int:
-    """Ends those of the deliveries that are still late. A Redeliver returns to its end; what waited for it may go.
+    """Ends the deliveries that are still late and releases those that waited for them; returns how many were late.
 
-    ``held`` and ``limited`` tell each of them why. Gives how many there were.
+    A Redeliver keeps its earlier end. ``held`` and ``limited`` are the messages for the two causes.
     """
     channels = {one.channel_id for one in late if one.paused}
     paused = {row["id"] for row in await tx.all(_LOCK_PAUSED, ids=channels)}

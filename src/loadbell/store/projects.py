@@ -1,4 +1,4 @@
-"""Projects of an organization, one of them its default."""
+"""Projects of an organization."""
 
 from loadbell.domain.ids import MAX_ID
 from loadbell.domain.orgs import Project
@@ -21,13 +21,13 @@ _UPDATE = Statement(
 
 
 async def get_project(tx: Transaction, organization_id: int, project_id: int) -> Project | None:
-    """The project, if it is the organization's."""
+    """Returns the project, if it is the organization's."""
     row = await tx.first(_GET, organization_id=organization_id, id=project_id)
     return None if row is None else read_row(Project, row)
 
 
 async def list_projects(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Project]:
-    """Up to ``limit`` projects of the organization, newest first, older than ``before``; archived ones too."""
+    """Returns up to ``limit`` projects of the organization, archived too, newest first, with ids below ``before``."""
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
@@ -35,12 +35,12 @@ async def list_projects(tx: Transaction, organization_id: int, *, before: int | 
 
 
 async def list_open_projects(tx: Transaction, organization_id: int) -> list[int]:
-    """The organization's projects that are not archived: the default one, then the oldest ones first."""
+    """Returns the organization's projects that aren't archived: the default one, then the others, oldest first."""
     return [int(row["id"]) for row in await tx.all(_OPEN, organization_id=organization_id)]
 
 
 async def update_project(tx: Transaction, project: Project) -> None:
-    """Keeps the name of ``project`` and since when it is archived."""
+    """Saves the name of ``project`` and since when it is archived."""
     await tx.run(
         _UPDATE,
         organization_id=project.organization_id,

@@ -1,4 +1,4 @@
-"""Quotas of organizations: counted while nobody else adds to the same organization, so that two can't both be last."""
+"""Quotas of organizations, counted under a lock, so that two concurrent requests can't both take the last place."""
 
 from loadbell.domain.errors import Conflict
 from loadbell.domain.quotas import QuotaName, organization_quota_error, quota_error
@@ -6,7 +6,7 @@ from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement
 from loadbell.store.users import lock_user
 
-# NO KEY: reports, whose rows refer to the organization, are not kept waiting.
+# NO KEY: run reports, whose rows refer to the organization, don't wait for this lock.
 _LOCK = Statement("SELECT id FROM organizations WHERE id = :organization_id FOR NO KEY UPDATE")
 _OF = "SELECT count(*) AS count FROM {} WHERE organization_id = :organization_id"
 _OPEN_INVITATIONS = _OF.format("invitations") + " AND expires_at > :now"
@@ -22,10 +22,10 @@ _NEEDS_NOW = {"invitations", "members"}
 
 
 async def require_quota(tx: Transaction, organization_id: int, name: QuotaName, most: int) -> None:
-    """Does nothing if the organization may have one more; nobody else adds to it until this transaction ends.
+    """Checks that the organization may have one more; nobody else adds to it until this transaction ends.
 
     Raises:
-        Conflict: it has as many as this server allows; says which, how many, and who may raise it.
+        Conflict: it has as many as this server allows; says which, how many, and who can raise the limit.
     """
     await tx.all(_LOCK, organization_id=organization_id)
     values = {"now": tx.now} if name in _NEEDS_NOW else {}
@@ -36,7 +36,7 @@ async def require_quota(tx: Transaction, organization_id: int, name: QuotaName, 
 
 
 async def require_organization_quota(tx: Transaction, user_id: int, most: int) -> None:
-    """Does nothing if the user may own one more organization; nobody makes one of his until this transaction ends.
+    """Checks that the user may own one more organization; locks the user until this transaction ends.
 
     Raises:
         Conflict: the user owns as many as this server allows.

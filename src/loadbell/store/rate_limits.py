@@ -1,4 +1,4 @@
-"""How fast secrets may be guessed: a token bucket for each key, shared by all processes."""
+"""Limits how fast secrets can be guessed: a token bucket for each key, shared by all processes."""
 
 from loadbell.domain.ids import Micros
 from loadbell.domain.token_bucket import TokenBucket
@@ -16,17 +16,17 @@ _RETURN = Statement("UPDATE attempt_paces SET full_at = full_at - :interval WHER
 _FULL = "SELECT key FROM attempt_paces WHERE full_at <= :now ORDER BY full_at LIMIT :count"
 _DELETE_FULL = Statement(
     f"DELETE FROM attempt_paces WHERE key IN ({_FULL})",
-    # Apart, or PostgreSQL may look again for each row that it deletes, past those that are locked by now.
+    # Materialized, or PostgreSQL may repeat the query for each deleted row and skip past those locked by now.
     f"WITH forgotten AS MATERIALIZED ({_FULL} FOR UPDATE SKIP LOCKED) "
     "DELETE FROM attempt_paces WHERE key IN (SELECT key FROM forgotten)",
 )
 
 
 async def take_token(tx: Transaction, key: str, bucket: TokenBucket) -> Micros:
-    """Takes one turn from the bucket of ``key``; gives 0, or how long to wait if it is empty.
+    """Takes one token from the bucket of ``key``; returns 0, or how long to wait if it is empty.
 
-    Nobody else takes one of the same bucket until this transaction ends. Several buckets are to be asked in the order
-    of their keys, or two transactions could wait for each other.
+    Locks the bucket until this transaction ends. Take from several buckets in the order of their keys, or two
+    transactions could deadlock.
     """
     row = await tx.first(_LOCK, key=key)
     assert row is not None
@@ -45,5 +45,5 @@ async def return_token(tx: Transaction, key: str, bucket: TokenBucket) -> None:
 
 
 async def delete_full_buckets(tx: Transaction) -> None:
-    """Removes some buckets that are full again: one that is not there is full, too."""
+    """Deletes some full buckets: a missing bucket counts as full."""
     await tx.run(_DELETE_FULL, now=tx.now, count=_DELETE_BATCH_SIZE)

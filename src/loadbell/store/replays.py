@@ -1,7 +1,7 @@
 """
-Replays: each is a row with a cursor over the deliveries of its channel.
+Replays: each is a row with a cursor over its channel's deliveries.
 
-The cursor moves in the transaction that makes due what it passes, so a replay goes on where it was, whatever happens.
+The cursor moves in the transaction that makes the deliveries due, so an interrupted replay continues where it was.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from loadbell.store.schema import replays
 _WINDOW = 500  # deliveries looked at in one transaction
 
 _MEANT = (
-    # A Redeliver that fails leaves finished_at as it was; its attempt tells of it.
+    # A failed Redeliver doesn't change finished_at, so the attempts are checked, too.
     "event <> 'test.notification_channel' AND finished_at < :asked_at AND status IN LIST(:statuses, text) "
     "AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.delivery_id = deliveries.id) AND NOT EXISTS "
     "(SELECT 1 FROM attempts a WHERE a.delivery_id = deliveries.id AND a.started_at + a.duration >= :asked_at) "
@@ -76,11 +76,11 @@ _FINISH = Statement("UPDATE replays SET finished_at = :now WHERE id = :id")
 
 @dataclass(frozen=True)
 class Span:
-    """The deliveries of a channel that a replay means, but for Test Hooks.
+    """The deliveries of a channel that a replay covers, Test Hooks aside.
 
-    They were created in [since, until), instants of 1970 or later, had ended before ``asked_at``, stand in one of
-    ``statuses`` and have had no attempt since. What had its last answer before ``asked_at`` and is recorded after it is
-    meant, too, though :func:`count_meant` does not see it yet.
+    They were created in [since, until), not before 1970, ended before ``asked_at`` in one of ``statuses``, and have had
+    no attempt since. A response from before ``asked_at`` that is recorded later counts, too, though
+    :func:`count_meant` doesn't see it yet.
     """
 
     channel_id: int
@@ -91,17 +91,17 @@ class Span:
 
     @property
     def before(self) -> str:
-        """An id before the first of them."""
+        """An id before the first delivery."""
         return str(UUID(int=first_uuid(self.since).int - 1))
 
     @property
     def end(self) -> str:
-        """The first id after them."""
+        """The first id after the last delivery."""
         return str(first_uuid(self.until))
 
 
 async def count_meant(tx: Transaction, span: Span) -> int:
-    """How many deliveries there are in ``span``."""
+    """Counts the deliveries in ``span``."""
     row = await tx.first(
         _COUNT_MEANT,
         channel_id=span.channel_id,
@@ -115,7 +115,7 @@ async def count_meant(tx: Transaction, span: Span) -> int:
 
 
 async def insert_replay(tx: Transaction, organization_id: int, span: Span, count: int) -> int:
-    """Keeps what was asked for; with nothing to send it is finished. Gives its id."""
+    """Adds a replay, finished at once if ``count`` is 0; returns its id."""
     row = await tx.first(
         _INSERT,
         organization_id=organization_id,
@@ -132,22 +132,22 @@ async def insert_replay(tx: Transaction, organization_id: int, span: Span, count
 
 
 async def get_replay(tx: Transaction, organization_id: int, channel_id: int, replay_id: int) -> Replay | None:
-    """The replay, if it is one of this channel, and that the organization's."""
+    """Returns the replay, if it belongs to this channel of the organization."""
     row = await tx.first(_GET, id=replay_id, channel_id=channel_id, organization_id=organization_id)
     return None if row is None else read_row(Replay, row, done=row["done"] - row["open"])
 
 
 async def replay_going_on(tx: Transaction, channel_id: int) -> int | None:
-    """The id of the channel's replay that has not finished, if there is one."""
+    """Returns the id of the channel's unfinished replay, if any."""
     row = await tx.first(_GOING_ON, channel_id=channel_id)
     return None if row is None else int(row["id"])
 
 
 async def replays_with_room(tx: Transaction, *, at_once: int) -> tuple[list[int], Micros | None]:
-    """The replays that may send another one now, and when the next of the others may, as far as time alone decides.
+    """Returns the replays that may send more now, and when the next of the others may.
 
-    Those of a channel that is paused or turned off may not; those of a rate-limited one, or of one whose bucket (see
-    ``domain/token_bucket.py``) isn't full, may not yet.
+    Leaves out paused and disabled channels. The others wait for a rate limit to end, or for the channel's bucket (see
+    ``domain/token_bucket.py``) to be full.
     """
     ready: list[int] = []
     later: list[Micros] = []
@@ -161,10 +161,10 @@ async def replays_with_room(tx: Transaction, *, at_once: int) -> tuple[list[int]
 
 
 async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bool:
-    """Makes the next deliveries of a replay due, oldest first, until ``at_once`` of it are open, and no two of a run.
+    """Makes a replay's next deliveries due, oldest first, until ``at_once`` are open, at most one of each run.
 
-    Finishes it when nothing is left and nothing is open. True: it looked as far as one transaction may and there was
-    room for more. Nothing is done for a replay that another process has in hand.
+    Finishes the replay when none are left or open. Returns True if it reached the limit of one transaction with room
+    for more. Skips a replay that another process is working on.
     """
     row = await tx.first(_LOCK, id=replay_id)
     if row is None:
@@ -187,7 +187,7 @@ async def advance_replay(tx: Transaction, replay_id: int, *, at_once: int) -> bo
     for each in rows:
         if each["run_id"] is not None and each["run_id"] in open_runs:
             break
-        # A microsecond apart, so that the older one is leased first.
+        # One microsecond apart, so that the older one is leased first.
         due_at, final = tx.now - room + sent, FinalStatus(each["status"])
         sent += await send_again(tx, each["id"], final, replay_id=replay_id, due_at=due_at)
         open_runs.append(each["run_id"])

@@ -1,8 +1,8 @@
 """
-Lists of runs, newest first. However many runs there are, one look passes a limited number of them.
+Lists of runs, newest first. One query scans a limited number of them, however many there are.
 
-What an index finds is looked for there; the other filters are put to a window of it. A page may therefore be short, or
-empty, and the next look goes on where this one ended.
+One filter uses an index; the others are applied to a limited window of it. So a page may be short or empty, and the
+next query continues where this one ended.
 """
 
 from collections import Counter
@@ -19,24 +19,24 @@ from loadbell.store.engine.statements import Statement
 from loadbell.store.runs import IN_A_PROJECT
 
 MAX_SCANNED = 20_000
-"""How many runs one look passes at most: what filters leave of them may be few, or none."""
+"""About how many runs one query scans at most; filters may leave few of them, or none."""
 
 MAX_COUNTED = 1_000
-"""How many runs are counted at most: the numbers stand on a page that is looked at often."""
+"""Most runs that are counted: the numbers are on a page that is opened often."""
 
-_MIN_WINDOW_SIZE = 500  # in each project, for somebody who sees very many
-_SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)  # as both databases make them below
+_MIN_WINDOW_SIZE = 500  # per project, for users who see very many projects
+_SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)  # as lower() below does in both databases
 
 _AccessPath = Literal["organization", "open", "result", "project", "projects"]
 _FOUND_BY_INDEX: dict[_AccessPath, str] = {
     "organization": "organization_id = :organization_id",
     "open": "organization_id = :organization_id AND ended_at IS NULL",
     "result": "organization_id = :organization_id AND result = :result",
-    # The plus keeps the database from taking another index than that of projects.
+    # The plus makes the database use the index on projects.
     "project": "project_id = :project_id AND +organization_id = :organization_id",
     "projects": "project_id = p.value AND +organization_id = :organization_id",
 }
-"""What finds the runs of a look, each by an index of its own that ends with the id."""
+"""Conditions that find runs, each by its own index that ends with the id."""
 
 _PROJECTS = "LIST(:projects, bigint) AS p"
 
@@ -52,7 +52,7 @@ _FILTERS: dict[str, tuple[str, str]] = {
 _FOUND = f"FROM runs WHERE {{}} AND id < :before AND id >= :after AND {IN_A_PROJECT} ORDER BY id DESC LIMIT :limit"
 _NEWEST = "SELECT {columns} {found}"
 _IN_EACH_PROJECT = "SELECT {columns} FROM {projects} CROSS JOIN {newest} ORDER BY runs.id DESC LIMIT :limit"
-# SQLite has no LATERAL, but looks up anew what an IN depends on.
+# SQLite has no LATERAL, but re-evaluates a correlated IN.
 _NEWEST_IN_EACH = ("runs ON runs.id IN (SELECT id {})", "LATERAL (SELECT * {}) AS runs")
 _PASSED = "SELECT id FROM runs WHERE {} AND id < :before ORDER BY id DESC LIMIT 1 OFFSET :passed"
 _FIRST_END = "SELECT max(({})) AS id FROM {}"
@@ -72,15 +72,15 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     before: int | None = None,
     limit: int,
 ) -> tuple[list[Run], int | None]:
-    """Up to ``limit`` runs of the organization that pass the filters, newest first, with an id below ``before``.
+    """Returns up to ``limit`` of the organization's matching runs, newest first, with ids below ``before``.
 
-    ``projects`` narrows to what the asker may see; None: all. ``text`` is a part of the name, where A to Z are as good
-    as a to z. With the runs comes the ``before`` of the next look; None: there is nothing more. A look passes about
-    ``MAX_SCANNED`` runs, so with filters that few of them meet it may give fewer than ``limit``, even none, and go on.
+    ``projects`` are those the caller may see; None: all. ``text`` is a part of the name, ignoring the case of A to Z.
+    Also returns the ``before`` of the next query; None at the end. One query scans about ``MAX_SCANNED`` runs, so it
+    may return fewer than ``limit``, even none, before the end.
     """
     if projects is not None and project_id is not None:
         projects = projects & {project_id}
-    if projects == frozenset() or (open_only and result is not None):  # who has not ended has no result
+    if projects == frozenset() or (open_only and result is not None):  # an open run has no result
         return [], None
     given = {
         "project_id": project_id,
@@ -119,7 +119,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
 
 
 async def count_runs(tx: Transaction, organization_id: int, *, projects: frozenset[int] | None) -> RunCounts:
-    """How the newest ``MAX_COUNTED`` runs of the organization stand; ``projects`` as in :func:`list_runs`."""
+    """Counts the organization's newest ``MAX_COUNTED`` runs by result; ``projects`` as in :func:`list_runs`."""
     values = {} if projects is None else {"projects": sorted(projects)}
     rows = await tx.all(
         _newest("result", _access_path(values.keys(), open_only=False), frozenset()),
@@ -129,7 +129,7 @@ async def count_runs(tx: Transaction, organization_id: int, *, projects: frozens
         after=0,
         limit=MAX_COUNTED + 1,
     )
-    counted = Counter(row["result"] for row in rows[:MAX_COUNTED])  # those without a result have not ended
+    counted = Counter(row["result"] for row in rows[:MAX_COUNTED])  # runs without a result haven't ended
     return RunCounts(
         all=counted.total(),
         running=counted[None],
@@ -141,7 +141,7 @@ async def count_runs(tx: Transaction, organization_id: int, *, projects: frozens
 
 
 def _access_path(items: Collection[str], *, open_only: bool) -> _AccessPath:
-    """By which index to look for what is ``items``: the one that leaves the fewest."""
+    """Returns the most selective index for the filters named in ``items``."""
     if open_only:
         return "open"
     ways: tuple[_AccessPath, ...] = ("projects", "result")
@@ -150,7 +150,7 @@ def _access_path(items: Collection[str], *, open_only: bool) -> _AccessPath:
 
 @cache
 def _newest(columns: str, way: _AccessPath, filters: frozenset[str]) -> Statement:
-    """The newest runs that this way and these filters leave, compiled once."""
+    """Returns the list statement for this index and these filters, compiled once."""
     return Statement(*(_select(columns, way, filters, on) for on in (0, 1)))
 
 
@@ -164,9 +164,9 @@ def _select(columns: str, way: _AccessPath, filters: frozenset[str], on: int) ->
 
 @cache
 def _window_end(way: _AccessPath) -> Statement:
-    """The id of the last run that a look passes, if it does not come to the end: found in an index alone.
+    """Returns the statement for the last id that one query scans, if there are more; it reads only an index.
 
-    Of several projects it is the one whose window ends first: below it not all are looked at.
+    Of several projects, the window that ends first counts: below it, not all projects are scanned.
     """
     last = _PASSED.format(_FOUND_BY_INDEX[way])
     if way != "projects":

@@ -1,4 +1,4 @@
-"""The statuses that runs took, and who took them there."""
+"""Status changes of runs, and who made them."""
 
 import sqlalchemy as sa
 
@@ -20,12 +20,12 @@ _OF_RUN = Statement(
 
 
 async def insert_move(tx: Transaction, run: Run, *, by: EndedBy, user_id: int | None, now: Micros) -> None:
-    """Keeps that ``run`` took the status that it has now."""
+    """Records that ``run`` moved to its current status."""
     await tx.run(_INSERT, run_id=run.id, status=run.status.value, moved_at=now, by=by.value, user_id=user_id)
 
 
 async def list_moves(tx: Transaction, run_id: int, *, limit: int) -> list[RunMove]:
-    """Up to ``limit`` statuses that the run took, oldest first."""
+    """Returns up to ``limit`` status changes of the run, oldest first."""
     return [
         read_row(RunMove, row, at=row["moved_at"], user=row["name"])
         for row in await tx.all(_OF_RUN, run_id=run_id, limit=limit)

@@ -1,4 +1,4 @@
-"""Runs and the tests they are executions of."""
+"""Runs, and the tests that they execute."""
 
 import hashlib
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _LAST_RESULT = Statement(sa.select(tests.c.last_result).where(tests.c.id == sa.b
 _SET_LAST_RESULT = Statement("UPDATE tests SET last_result = :result WHERE id = :id")
 _INSERT = Statement(insert_into(runs, *_COLUMNS).returning(runs.c.id))
 IN_A_PROJECT = "EXISTS (SELECT 1 FROM projects WHERE projects.id = runs.project_id AND projects.deleted_at IS NULL)"
-"""Its project was not deleted: if it was, a sweep has not come to the run yet."""
+"""SQL on a run: its project isn't deleted. If it is, a sweep is about to delete the run."""
 
 _ONE = sa.select(runs).where(
     runs.c.id == sa.bindparam("id"),
@@ -55,7 +55,7 @@ _WATCHED = Statement(
 
 @dataclass(frozen=True)
 class WatchedRun:
-    """A run that has not ended and that silence ends. ``watchdog``: how long it may be silent."""
+    """A run that hasn't ended and has a watchdog. ``watchdog``: how long it may go without a report."""
 
     id: int
     organization_id: int
@@ -64,7 +64,7 @@ class WatchedRun:
 
 
 async def find_or_insert_test(tx: Transaction, organization_id: int, project_id: int, name: str) -> int:
-    """The id of the project's test of that name, which is made now if it is new."""
+    """Returns the id of the project's test of that name, creating the test if it is new."""
     row = await tx.first(
         _UPSERT_TEST,
         organization_id=organization_id,
@@ -78,18 +78,18 @@ async def find_or_insert_test(tx: Transaction, organization_id: int, project_id:
 
 
 async def lock_last_result(tx: Transaction, test_id: int) -> Result | None:
-    """How the test ended the last time it passed or failed; held still until this transaction ends."""
+    """Returns the test's last result that was passed or failed; locks it until this transaction ends."""
     row = await tx.first(_LAST_RESULT, id=test_id)
     return None if row is None or row["last_result"] is None else Result(row["last_result"])
 
 
 async def set_last_result(tx: Transaction, test_id: int, result: Result) -> None:
-    """Keeps how the test ended."""
+    """Saves the test's last result."""
     await tx.run(_SET_LAST_RESULT, id=test_id, result=result.value)
 
 
 async def insert_run(tx: Transaction, run: Run) -> int:
-    """Adds ``run``, whose id is not looked at; gives its id."""
+    """Adds ``run``, ignoring its id, and returns the new id."""
     tx.changed(run.organization_id)
     row = await tx.first(_INSERT, **_values(run))
     assert row is not None
@@ -97,22 +97,22 @@ async def insert_run(tx: Transaction, run: Run) -> int:
 
 
 async def get_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
-    """The run, if it is the organization's."""
+    """Returns the run, if it is the organization's."""
     row = await tx.first(_GET, id=run_id, organization_id=organization_id)
     return None if row is None else read_row(Run, row)
 
 
 async def lock_run(tx: Transaction, organization_id: int, run_id: int) -> Run | None:
-    """The run, if it is the organization's; nobody else moves it until this transaction ends."""
+    """Like :func:`get_run`, and locks the run until this transaction ends."""
     row = await tx.first(_LOCK, id=run_id, organization_id=organization_id)
     return None if row is None else read_row(Run, row)
 
 
 async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
-    """Keeps ``run`` as it stands, if the stored one still has the status ``expected``.
+    """Saves ``run`` if the stored one still has the status ``expected``.
 
     Raises:
-        RuntimeError: it has not; the caller had not locked it.
+        RuntimeError: it doesn't, because the caller hadn't locked it.
     """
     tx.changed(run.organization_id)
     values = _values(run)
@@ -122,9 +122,9 @@ async def update_run(tx: Transaction, run: Run, *, expected: RunStatus) -> None:
 
 
 async def find_previous_run(tx: Transaction, run: Run) -> Run | None:
-    """The last run of the same test before ``run`` that came to its own end; only the last 50 are looked at.
+    """Returns the latest of the 50 runs before ``run`` of the same test that finished or failed by threshold.
 
-    None, too, for a run that is named for no test: see :attr:`loadbell.domain.runs.Run.has_test`.
+    None also for a run without a named test: see :attr:`loadbell.domain.runs.Run.has_test`.
     """
     if not run.has_test:
         return None
@@ -133,12 +133,12 @@ async def find_previous_run(tx: Transaction, run: Run) -> Run | None:
 
 
 async def touch_run(tx: Transaction, run_id: int) -> None:
-    """Keeps that the run's source spoke at ``now``."""
+    """Records that the run's source reported now."""
     await tx.run(_TOUCH, id=run_id, now=tx.now)
 
 
 async def list_watched_runs(tx: Transaction) -> list[WatchedRun]:
-    """Every run that has not ended and is watched."""
+    """Returns every run that hasn't ended and has a watchdog."""
     rows = await tx.all(_WATCHED)
     return [WatchedRun(row["id"], row["organization_id"], row["last_report_at"], row["watchdog"]) for row in rows]
 

@@ -1,11 +1,11 @@
 """
 The tables: one schema for both databases, from the types that both share.
 
-Instants and spans are BIGINT microseconds, UUIDs and JSON are TEXT, secrets are sealed TEXT. Integer ids are never
-used again, so that the log of a deleted channel stays unambiguous; a log refers to what may be deleted without a
-foreign key. Constraints and indexes have names, so that migrations can speak of them.
+Instants and spans are BIGINT microseconds, UUIDs and JSON are TEXT, secrets are sealed (encrypted) TEXT. Integer ids
+are never reused, so that the log of a deleted channel stays unambiguous; logs refer to deletable rows without foreign
+keys. Constraints and indexes have names, so that migrations can refer to them.
 """
-# long: every table in one place, so that one look shows what refers to what
+# long: every table in one place, so that the references between them are visible at once
 
 import sqlalchemy as sa
 
@@ -51,8 +51,8 @@ organizations = sa.Table(
     _id(),
     _text("name"),
     _at("created_at"),
-    sa.Column("default_project_id", _BIG, nullable=True),  #: where runs go that name no project
-    _at("deleted_at", nullable=True),  #: nobody is a member of it any more; its runs and log are only kept
+    sa.Column("default_project_id", _BIG, nullable=True),  #: for runs that name no project
+    _at("deleted_at", nullable=True),  #: it has no members any more, only its runs and log
     sqlite_autoincrement=True,
 )
 
@@ -64,8 +64,8 @@ users = sa.Table(
     _text("name"),
     _text("password_hash"),
     _at("created_at"),
-    sa.Column("sessions_ended_to", sa.BigInteger, nullable=False, server_default="0"),  #: sessions to this id are over
-    sa.Column("session_kept", _BIG, nullable=True),  #: but this one
+    sa.Column("sessions_ended_to", sa.BigInteger, nullable=False, server_default="0"),  #: up to this id they are over
+    sa.Column("session_kept", _BIG, nullable=True),  #: except this one
     sqlite_autoincrement=True,
 )
 
@@ -86,8 +86,8 @@ projects = sa.Table(
     _ref("organization_id", "organizations", cascade=True),
     _text("name"),
     _at("created_at"),
-    _at("archived_at", nullable=True),  #: since when it takes no new runs
-    _at("deleted_at", nullable=True),  #: since when it is gone for everybody; a sweep removes what belongs to it
+    _at("archived_at", nullable=True),  #: it takes no new runs from then on
+    _at("deleted_at", nullable=True),  #: hidden from everybody from then on; a sweep deletes its rows
     sa.Index("ix_projects_organization_id", "organization_id"),
     sqlite_autoincrement=True,
 )
@@ -99,7 +99,7 @@ assignments = sa.Table(
     sa.Column("user_id", _BIG, sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
     sa.Index("ix_assignments_user_id", "user_id"),
 )
-"""Which projects a person of role member is assigned to."""
+"""Projects that users with the role member are assigned to."""
 
 tokens = sa.Table(
     "tokens",
@@ -114,7 +114,7 @@ tokens = sa.Table(
     _text("prefix"),
     _at("created_at"),
     _at("expires_at", nullable=True),
-    sa.Column("project_id", _BIG, nullable=True),  #: the only project that it opens; null: all that its user sees
+    sa.Column("project_id", _BIG, nullable=True),  #: the only project it can access; null: all that its user can see
     _at("last_used_at", nullable=True),  #: to the minute
     sa.Index("ix_tokens_organization_id_id", "organization_id", "id"),
     sqlite_autoincrement=True,
@@ -126,7 +126,7 @@ sessions = sa.Table(
     _id(),
     _ref("user_id", "users", cascade=True),
     sa.Column("hash", sa.Text, nullable=False, unique=True),  #: SHA-256 of the session's 256 random bits
-    _text("address", nullable=True),  #: from where its user signed in
+    _text("address", nullable=True),  #: where the user signed in from
     _text("agent", nullable=True),  #: the User-Agent that signed in
     _at("created_at"),
     _at("last_used_at"),  #: to the minute
@@ -134,7 +134,6 @@ sessions = sa.Table(
     sa.Index("ix_sessions_user_id_id", "user_id", "id"),
     sqlite_autoincrement=True,
 )
-"""Who is signed in, and where from."""
 
 password_resets = sa.Table(
     "password_resets",
@@ -145,16 +144,16 @@ password_resets = sa.Table(
     _at("expires_at"),
     sa.Index("ix_password_resets_user_id", "user_id"),
 )
-"""Links that were mailed and not used yet."""
+"""Mailed links that haven't been used yet."""
 
 rate_limits = sa.Table(
     "attempt_paces",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True),  #: a hash of whom or where from is guessed
+    sa.Column("key", sa.Text, primary_key=True),  #: hash of the e-mail address or of the client's address
     _at("full_at"),  #: see ``domain/token_bucket.py``
     sa.Index("ix_attempt_paces_full_at", "full_at"),
 )
-"""How fast passwords may be tried, for each e-mail address and each place that tries. Full ones are forgotten."""
+"""Token buckets that limit password guessing, by e-mail address and by client address. Full ones are deleted."""
 
 invitations = sa.Table(
     "invitations",
@@ -171,7 +170,7 @@ invitations = sa.Table(
     sa.Index("ix_invitations_organization_id_id", "organization_id", "id"),
     sqlite_autoincrement=True,
 )
-"""Invitations that were neither accepted nor revoked; the audit log remembers the others."""
+"""Open invitations; the audit log records the others."""
 
 mail_outbox = sa.Table(
     "mails",
@@ -179,15 +178,15 @@ mail_outbox = sa.Table(
     _id(),
     _text("recipient"),
     _text("subject"),
-    _text("body"),  #: sealed: it holds a link that lets its reader in
+    _text("body"),  #: sealed: it contains a link that grants access
     sa.Column("attempts", sa.Integer, nullable=False),
     _at("next_attempt_at"),
     _at("created_at"),
-    _at("expires_at"),  #: from when on its link is of no use, so that it need not be sent
+    _at("expires_at"),  #: when its link expires; it isn't sent after that
     sa.Index("ix_mails_next_attempt_at", "next_attempt_at"),
     sqlite_autoincrement=True,
 )
-"""Mail that is still to be sent; what was sent is gone."""
+"""Mail to be sent; sent mail is deleted."""
 
 channels = sa.Table(
     "channels",
@@ -201,16 +200,16 @@ channels = sa.Table(
     _text("subscription"),  #: JSON
     sa.Column("enabled", sa.Boolean, nullable=False),
     _text("paused_reason", nullable=True),
-    _at("paused_at", nullable=True),  #: since when nothing but Test Hooks is sent
+    _at("paused_at", nullable=True),  #: only Test Hooks are sent from then on
     _at("failing_since", nullable=True),  #: the first failure after the last success
-    sa.Column("health_since", sa.BigInteger, nullable=False, server_default="0"),  #: attempts from before say nothing
+    sa.Column("health_since", sa.BigInteger, nullable=False, server_default="0"),  #: earlier attempts don't count
     _at("throttled_until"),
     _at("throttled_since", nullable=True),
     _text("throttled_reason", nullable=True),
     sa.Column("rate_limits", sa.Integer, nullable=False, server_default="0"),  #: rate-limited attempts in a row
     sa.Column("bucket_full_at", sa.BigInteger, nullable=False, server_default="0"),  #: see ``domain/token_bucket.py``
     _at("created_at"),
-    sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),  #: each resume begins the next one
+    sa.Column("generation", sa.BigInteger, nullable=False, server_default="0"),  #: each resume increments it
     sa.Index("ix_channels_organization_id", "organization_id"),
     sqlite_autoincrement=True,
 )
@@ -223,7 +222,7 @@ tests = sa.Table(
     _ref("project_id", "projects", cascade=True),
     _text("name"),
     _text("name_hash"),  #: SHA-256 of the name: an index entry can't hold 10,000 characters
-    _text("last_result", nullable=True),  #: of the last end that passed or failed
+    _text("last_result", nullable=True),  #: of the last run that passed or failed
     _at("created_at"),
     sa.UniqueConstraint("project_id", "name_hash"),
     sqlite_autoincrement=True,
@@ -253,7 +252,7 @@ runs = sa.Table(
     _text("thresholds"),  #: JSON
     _text("links"),  #: JSON
     _text("note", nullable=True),
-    _text("tool", nullable=True),  #: what ran it, with its version
+    _text("tool", nullable=True),  #: the load test tool, with its version
     sa.Index("ix_runs_organization_id_id", "organization_id", "id"),
     sa.Index("ix_runs_project_id_id", "project_id", "id"),
     sa.Index("ix_runs_test_id_id", "test_id", "id"),
@@ -271,21 +270,21 @@ run_moves = sa.Table(
     sa.Column("status", sa.Integer, nullable=False),
     _at("moved_at"),
     _text("by"),
-    sa.Column("user_id", _BIG, nullable=True),  #: who reported it or asked for it
+    sa.Column("user_id", _BIG, nullable=True),  #: who reported or requested it
     sa.Index("ix_run_moves_run_id_id", "run_id", "id"),
     sqlite_autoincrement=True,
 )
-"""Each status that a run took, in order. Runs older than the table have none from before it."""
+"""Status changes of runs, in order; none from before this table existed."""
 
 run_measurements = sa.Table(
     "run_measurements",
     metadata,
     sa.Column("run_id", _BIG, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-    sa.Column("slot", sa.BigInteger, primary_key=True, autoincrement=False),  #: -1: what is kept of the whole run
+    sa.Column("slot", sa.BigInteger, primary_key=True, autoincrement=False),  #: -1: the whole run
     sa.Column("state", sa.LargeBinary, nullable=False),  #: msgpack
-    sa.Column("step", sa.LargeBinary, nullable=True),  #: of a slot: what is shown of it
+    sa.Column("step", sa.LargeBinary, nullable=True),  #: of a slot: its sample in the timeline
 )
-"""What runs have measured that say it as they go: a row for the whole, and one for each slot of its course."""
+"""Measurements that runs report while they run: one row for the whole run, and one for each slot of its timeline."""
 
 events = sa.Table(
     "events",
@@ -297,7 +296,7 @@ events = sa.Table(
     sa.Column("project_id", _BIG, nullable=True),
     _at("occurred_at"),
     _text("payload"),  #: JSON as it is sent, byte for byte
-    _text("notice", nullable=True),  #: JSON of what people are told; null in events older than the column
+    _text("notice", nullable=True),  #: JSON for human-readable messages; null in events older than the column
 )
 
 deliveries = sa.Table(
@@ -312,8 +311,8 @@ deliveries = sa.Table(
     _text("event"),
     sa.Column("run_id", _BIG, nullable=True),
     _text("status"),  #: pending, or how it ended; see ``domain/deliveries.MOVES``
-    sa.Column("attempt_count", sa.Integer, nullable=False),  #: attempts that came to an end
-    _text("reason", nullable=True),  #: of the last attempt, as the next one
+    sa.Column("attempt_count", sa.Integer, nullable=False),  #: attempts that have ended
+    _text("reason", nullable=True),  #: of the last attempt, like message
     _text("message", nullable=True),
     _at("created_at"),
     _at("finished_at", nullable=True),
@@ -323,7 +322,7 @@ deliveries = sa.Table(
     sa.Index("ix_deliveries_run_id_channel_id", "run_id", "channel_id"),
     sa.Index("ix_deliveries_event_id", "event_id"),
 )
-"""The log: which event was to go to which channel, and what became of it."""
+"""The log: which event goes to which channel, and how that ended."""
 
 outbox = sa.Table(
     "outbox",
@@ -331,19 +330,19 @@ outbox = sa.Table(
     sa.Column("delivery_id", _UUID, sa.ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
     sa.Column("organization_id", _BIG, nullable=False),
     sa.Column("channel_id", _BIG, nullable=True),
-    sa.Column("channel_key", _BIG, nullable=False),  #: the channel, or a negative number of its own for a Test Hook
+    sa.Column("channel_key", _BIG, nullable=False),  #: the channel's id, or a unique negative number for a Test Hook
     _text("cause"),  #: of the next attempt
     sa.Column("is_retry", sa.Integer, nullable=False),  #: 1: served after first attempts
     _at("due_at"),
-    sa.Column("retry_index", sa.Integer, nullable=False),  #: waits of the retry schedule that are used up
-    _at("resume_at", nullable=True),  #: when the schedule goes on after a Redeliver that came in between
-    sa.Column("attempts_started", sa.Integer, nullable=False),  #: with the one under way: the fence of its lease
+    sa.Column("retry_index", sa.Integer, nullable=False),  #: used-up waits of the retry schedule
+    _at("resume_at", nullable=True),  #: when the schedule continues after a Redeliver
+    sa.Column("attempts_started", sa.Integer, nullable=False),  #: including the one in progress: the fence of its lease
     sa.Column("answered", sa.Boolean, nullable=False),  #: an attempt had an HTTP response other than rate-limited
-    sa.Column("after", _UUID, nullable=True),  #: the earlier delivery that must be answered first
+    sa.Column("after", _UUID, nullable=True),  #: the earlier delivery that must get a response or end first
     _text("form", nullable=True),  #: sealed settings of an unsaved form
-    sa.Column("replay_id", _BIG, nullable=True),  #: the replay that sends it again, unless a person did since
-    sa.Column("generation", sa.BigInteger, nullable=False),  #: of its channel, when it became due
-    sa.Column("lease_owner", sa.BigInteger, nullable=True),  #: the worker that makes the attempt under way
+    sa.Column("replay_id", _BIG, nullable=True),  #: the replay that redelivers it; null after a manual Redeliver
+    sa.Column("generation", sa.BigInteger, nullable=False),  #: its channel's, when it became due
+    sa.Column("lease_owner", sa.BigInteger, nullable=True),  #: the worker of the attempt in progress
     _at("lease_until", nullable=True),
     _at("leased_at", nullable=True),
     sa.Index("ix_outbox_organization_id_delivery_id", "organization_id", "delivery_id"),
@@ -356,7 +355,7 @@ outbox = sa.Table(
     _partial("ix_outbox_leased", "lease_until", where="lease_owner IS NOT NULL"),
     _partial("ix_outbox_replay_id", "replay_id", where="replay_id IS NOT NULL"),
 )
-"""The work: a row for each delivery that has an attempt to come or under way. See ``docs/decisions/0030-outbox.md``."""
+"""The work: a row for each delivery with an attempt due or in progress. See ``docs/decisions/0030-outbox.md``."""
 
 attempts = sa.Table(
     "attempts",
@@ -377,16 +376,16 @@ sweeps = sa.Table(
     _id(),
     _text("kind"),
     sa.Column("organization_id", _BIG, nullable=False),
-    sa.Column("channel_id", _BIG, nullable=True),  #: sends nothing but Test Hooks until the sweep is over
+    sa.Column("channel_id", _BIG, nullable=True),  #: sends only Test Hooks until the sweep is done
     sa.Column("project_id", _BIG, nullable=True),
-    sa.Column("generation", sa.BigInteger, nullable=False),  #: deliveries of earlier ones are meant
-    _text("message"),  #: what cancelled deliveries say
-    sa.Column("after", _UUID, nullable=False),  #: deliveries up to this id have had their turn
+    sa.Column("generation", sa.BigInteger, nullable=False),  #: applies to deliveries of earlier generations
+    _text("message"),  #: for the cancelled deliveries
+    sa.Column("after", _UUID, nullable=False),  #: deliveries up to this id are done
     _at("created_at"),
     sa.Index("ix_sweeps_channel_id", "channel_id"),
     sqlite_autoincrement=True,
 )
-"""Work on many rows that is done a few at a time, behind a mark. See ``docs/decisions/0024-sweeps.md``."""
+"""Work on many rows, done in batches after a mark is set. See ``docs/decisions/0024-sweeps.md``."""
 
 replays = sa.Table(
     "replays",
@@ -395,30 +394,30 @@ replays = sa.Table(
     _ref("organization_id", "organizations", cascade=True),
     _ref("channel_id", "channels", cascade=True),
     _text("statuses"),  #: JSON list
-    sa.Column("after", _UUID, nullable=False),  #: deliveries up to this id have had their turn
-    sa.Column("until", _UUID, nullable=False),  #: deliveries from this id on are not meant
-    sa.Column("count", sa.Integer, nullable=False),  #: how many it was to send when it began
-    sa.Column("done", sa.Integer, nullable=False),  #: how many have had their turn
+    sa.Column("after", _UUID, nullable=False),  #: deliveries up to this id are done
+    sa.Column("until", _UUID, nullable=False),  #: deliveries from this id on are not included
+    sa.Column("count", sa.Integer, nullable=False),  #: deliveries to send, when it began
+    sa.Column("done", sa.Integer, nullable=False),  #: deliveries made due so far
     _at("created_at"),
     _at("finished_at", nullable=True),
     sa.Index("ix_replays_channel_id", "channel_id"),
     _partial("ix_replays_open", "id", where="finished_at IS NULL"),
     sqlite_autoincrement=True,
 )
-"""Deliveries of a channel that are sent again, a few at a time."""
+"""Redeliveries of a channel's deliveries, a few at a time."""
 
 audit_entries = sa.Table(
     "audit_entries",
     metadata,
     _id(),
-    sa.Column("organization_id", _BIG, nullable=True),  #: null: it concerns a user's account
+    sa.Column("organization_id", _BIG, nullable=True),  #: null: about a user's account
     sa.Column("user_id", _BIG, nullable=True),  #: null: loadbell itself, or the operator
     sa.Column("token_id", _BIG, nullable=True),  #: null: not through an API token
     _text("action"),
     _text("subject"),
     _text("changes"),  #: JSON, secrets masked
     _at("created_at"),
-    _text("address", nullable=True),  #: from where it was asked
+    _text("address", nullable=True),  #: the client's
     sa.Index("ix_audit_entries_organization_id_id", "organization_id", "id"),
     sa.Index("ix_audit_entries_user_id_id", "user_id", "id"),
     sqlite_autoincrement=True,
@@ -434,4 +433,4 @@ idempotency_keys = sa.Table(
     _at("created_at"),
     sa.Index("ix_idempotency_keys_created_at", "created_at"),
 )
-"""Kept for a day; without a foreign key, so that revoking a token need not delete them all at once."""
+"""Kept for a day; no foreign key, so that revoking a token needn't delete them all at once."""

@@ -1,8 +1,8 @@
 """
-Sessions: kept as hashes, found by them. An ended one stays for a while, as a place its user has signed in from.
+Sessions, stored by hash. An ended session is kept for a while, as a place that its user has signed in from.
 
-All sessions of a user end by a mark on the user: those that began before it are over, but perhaps one. So to end them
-takes no longer the more there are; the rows are removed later, a few at each sign-in.
+A mark on the user ends all earlier sessions except, optionally, one. So ending them takes the same time however many
+there are; the rows are deleted later, a few at each sign-in.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,18 +16,18 @@ from loadbell.store.engine.statements import Statement, delete_some, insert_into
 from loadbell.store.schema import sessions
 
 MAX_COUNTED = 200
-"""Ended sessions that are counted; to count on would take longer the more there are."""
+"""Most ended sessions that are counted; without a limit, counting would take longer the more there are."""
 
 MAX_KNOWN = 1_000
-"""The newest sessions of a user whose addresses are known."""
+"""How many of a user's newest sessions :func:`list_addresses` reads."""
 
-_DELETE_BATCH_SIZE = 200  # by one sign-in
+_DELETE_BATCH_SIZE = 200  # per sign-in
 _INSERT = Statement(
     insert_into(sessions, "user_id", "hash", "address", "agent", "created_at", "last_used_at", "expires_at").returning(
         sessions.c.id
     )
 )
-_LEFT = "(s.id > u.sessions_ended_to OR s.id = u.session_kept)"  # by who ended all sessions
+_LEFT = "(s.id > u.sessions_ended_to OR s.id = u.session_kept)"  # not ended together with all others
 _OF_USERS = "FROM sessions s JOIN users u ON u.id = s.user_id "
 _OPEN = f"{_OF_USERS}WHERE s.user_id = :user_id AND s.expires_at > :now AND {_LEFT} "
 _SELECT = (
@@ -67,21 +67,21 @@ _FORGET = Statement(
 
 @dataclass(frozen=True)
 class SessionRow:
-    """A session as stored, without what proves it."""
+    """A session as stored, without its hash."""
 
     id: int
     user_id: int
-    address: str | None  #: from where its user signed in
-    agent: str | None  #: the program that signed in, as it names itself
+    address: str | None  #: where the user signed in from
+    agent: str | None  #: the User-Agent that signed in
     created_at: Micros
     last_used_at: Micros  #: to the minute
-    expires_at: Micros  #: from this instant on it is over; 0 if all of its user were ended
+    expires_at: Micros  #: the session is over from then on; 0 if all of the user's sessions were ended
 
 
 async def insert_session(  # noqa: PLR0913 - one argument for each column
     tx: Transaction, *, user_id: int, session_hash: str, address: str | None, agent: str | None, expires_at: Micros
 ) -> int:
-    """Adds a session of which only the hash is known; gives its id."""
+    """Adds a session by its hash and returns its id."""
     row = await tx.first(
         _INSERT,
         user_id=user_id,
@@ -97,31 +97,31 @@ async def insert_session(  # noqa: PLR0913 - one argument for each column
 
 
 async def find_session(tx: Transaction, session_hash: str) -> SessionRow | None:
-    """The session of that hash, expired or not."""
+    """Returns the session with that hash, expired or not."""
     row = await tx.first(_FIND, hash=session_hash)
     return None if row is None else read_row(SessionRow, row)
 
 
 async def list_sessions_of(tx: Transaction, user_id: int, *, before: int | None, limit: int) -> Sequence[SessionRow]:
-    """The user's sessions that are not over, with an id below ``before``, newest first."""
+    """Returns the user's active sessions with an id below ``before``, newest first."""
     values = {"before": MAX_ID if before is None else before, "limit": limit}
     return [read_row(SessionRow, row) for row in await tx.all(_LIST, user_id=user_id, now=tx.now, **values)]
 
 
 async def note_session_use(tx: Transaction, session_id: int) -> None:
-    """Keeps when the session was last used."""
+    """Records that the session was used now."""
     await tx.run(_TOUCH, id=session_id, now=tx.now)
 
 
 async def expire_session(tx: Transaction, user_id: int, session_id: int) -> bool:
-    """Ends one of the user's sessions; whether there was such a one."""
+    """Ends one of the user's sessions; returns whether it was active."""
     return await tx.run(_END, user_id=user_id, id=session_id, now=tx.now) > 0
 
 
 async def expire_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int:
-    """Ends all sessions of the user except ``but``; how many, up to one more than ``MAX_COUNTED``.
+    """Ends all sessions of the user except ``but``; the caller has locked the user.
 
-    The caller has locked the user.
+    Returns how many, counting up to ``MAX_COUNTED`` + 1.
     """
     row = await tx.first(_COUNT, user_id=user_id, but=but or 0, now=tx.now, limit=MAX_COUNTED + 1)
     assert row is not None
@@ -132,9 +132,9 @@ async def expire_sessions(tx: Transaction, user_id: int, *, but: int | None = No
 async def get_rights(
     tx: Transaction, organization_id: int, session_ids: Collection[int]
 ) -> dict[int, tuple[Role, frozenset[int]]]:
-    """By session: the role of its user in the organization, and the projects that are assigned to a member.
+    """Returns, by session, the user's role in the organization and the projects assigned to a member.
 
-    A session that is over, or of nobody who belongs to the organization, is left out.
+    Leaves out sessions that are over, and those of users outside the organization.
     """
     rights: dict[int, tuple[Role, frozenset[int]]] = {}
     for row in await tx.all(_GET_RIGHTS, organization_id=organization_id, ids=session_ids, now=tx.now):
@@ -145,10 +145,10 @@ async def get_rights(
 
 
 async def list_addresses(tx: Transaction, user_id: int, since: Micros) -> Sequence[str | None]:
-    """From where the user has signed in after ``since``, the last ``MAX_KNOWN`` times."""
+    """Returns where the user signed in from after ``since``, in the last ``MAX_KNOWN`` sessions."""
     return [row["address"] for row in await tx.all(_ADDRESSES, user_id=user_id, since=since, limit=MAX_KNOWN)]
 
 
 async def delete_old_sessions(tx: Transaction, user_id: int, until: Micros) -> None:
-    """Removes the oldest of the user's sessions that began ``until`` then."""
+    """Deletes some of the user's sessions that began at or before ``until``, oldest first."""
     await tx.run(_FORGET, user_id=user_id, until=until, limit=_DELETE_BATCH_SIZE)

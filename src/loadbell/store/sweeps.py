@@ -1,9 +1,9 @@
 """
-Sweeps: what has to be done to rows without number is done a few at a time. See ``docs/decisions/0024-sweeps.md``.
+Sweeps: changes to any number of rows, in batches. See ``docs/decisions/0024-sweeps.md``.
 
-The row of a sweep is the mark: from its commit on the channel of it sends nothing, and what it is going to cancel reads
-as cancelled. Each batch is a transaction of its own and leaves the rows in a state from which the next one goes on,
-whichever process does it. A batch is begun in the transaction that sets the mark, so that small ones are over at once.
+The row of a sweep is the mark: once it is committed, its channel sends nothing but Test Hooks, and the deliveries that
+it will cancel read as cancelled. Each batch is one transaction, and any process can do the next. The first batch runs
+in the transaction that sets the mark, so that small sweeps are done at once.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,10 +17,10 @@ from loadbell.store.ordering import put_in_line
 from loadbell.store.schema import sweeps
 
 BATCH = 200
-"""How many rows one transaction changes, about: some milliseconds, in which nobody else writes on SQLite."""
+"""About how many rows one transaction changes: a few milliseconds, during which nobody else writes on SQLite."""
 
 MORE_THAN_COUNTED = f"more than {BATCH}"
-"""How many deliveries have their turn, while a sweep goes on."""
+"""The count of deliveries while a sweep isn't done."""
 
 _RUN_BATCH_SIZE = 50
 
@@ -41,7 +41,7 @@ _INSERT_FOR_ALL = Statement(
 )
 _EARLIER = Statement("SELECT id FROM sweeps WHERE channel_id = :channel_id AND id < :id")
 _READY = Statement(
-    # Of one channel one after the other, as they were asked for.
+    # One at a time for each channel, in the order of their requests.
     "SELECT id FROM sweeps s WHERE NOT EXISTS "
     "(SELECT 1 FROM sweeps e WHERE e.channel_id = s.channel_id AND e.id < s.id) ORDER BY id LIMIT :limit"
 )
@@ -80,17 +80,17 @@ _DELETE_ASSIGNMENTS = Statement(
 
 
 async def next_generation(tx: Transaction, channel_id: int) -> int:
-    """Begins a new generation of deliveries of a channel that this transaction has locked."""
+    """Starts and returns the next generation of deliveries of a channel that this transaction has locked."""
     row = await tx.first(_NEXT_GENERATION, id=channel_id)
     assert row is not None
     return int(row["generation"])
 
 
 async def sweep_held(tx: Transaction, organization_id: int, channel_id: int, *, drop: str | None) -> tuple[int, bool]:
-    """Cancels what waits for a channel, or makes it due in its order; what comes later is not meant.
+    """Cancels the deliveries that a channel holds now, or makes them due in order; later ones aren't affected.
 
-    The channel is locked by this transaction. ``drop`` is what cancelled ones say; None: nothing is cancelled. Gives
-    how many deliveries have had their turn, and whether those were all.
+    This transaction has locked the channel. ``drop`` is the message of cancelled ones; None: nothing is cancelled.
+    Returns how many deliveries are done, and whether those were all.
     """
     generation = await next_generation(tx, channel_id)
     kind, message = ("deliver", "") if drop is None else ("cancel", drop)
@@ -99,7 +99,7 @@ async def sweep_held(tx: Transaction, organization_id: int, channel_id: int, *, 
 
 
 async def sweep_channel(tx: Transaction, organization_id: int, channel_id: int, message: str) -> tuple[int, bool]:
-    """Cancels what is pending for a channel that this transaction deletes; gives how many, and whether all."""
+    """Cancels what is pending for a channel that this transaction deletes; returns how many, and whether all."""
     await tx.run(_SUPERSEDE, channel_id=channel_id)
     of = {"organization_id": organization_id, "channel_id": channel_id, "project_id": None}
     return await _begin(tx, "cancel", of, generation=EVERY_GENERATION, message=message)
@@ -120,24 +120,24 @@ async def sweep_channels(tx: Transaction, organization_id: int, message: str) ->
 
 
 async def sweep_project(tx: Transaction, organization_id: int, project_id: int, message: str) -> None:
-    """Removes what belongs to a project that this transaction marks as deleted, and cancels what is pending of it."""
+    """Deletes the rows of a project that this transaction marks as deleted; cancels its pending deliveries."""
     of = {"organization_id": organization_id, "channel_id": None, "project_id": project_id}
     await _begin(tx, "project", of, generation=0, message=message)
 
 
 async def sweep_assignments(tx: Transaction, organization_id: int) -> None:
-    """Removes who was assigned to what in an organization that this transaction marks as deleted."""
+    """Deletes the assignments in an organization that this transaction marks as deleted."""
     of = {"organization_id": organization_id, "channel_id": None, "project_id": None}
     await _begin(tx, "organization", of, generation=0, message="")
 
 
 async def ready_sweeps(tx: Transaction, *, limit: int) -> list[int]:
-    """Sweeps that can go on, the oldest first."""
+    """Returns up to ``limit`` sweeps that can continue, oldest first."""
     return [int(row["id"]) for row in await tx.all(_READY, limit=limit)]
 
 
 async def go_on(tx: Transaction, sweep_id: int) -> None:
-    """Does the next batch of a sweep. One that another process has in hand is left alone."""
+    """Does the next batch of a sweep; skips a sweep that another process is working on."""
     row = await tx.first(_TAKE, id=sweep_id)
     if row is not None:
         await _batch(tx, row)
@@ -187,7 +187,7 @@ async def _deliver(tx: Transaction, row: Row) -> tuple[int, bool]:
 
 
 async def _remove_project(tx: Transaction, row: Row) -> tuple[int, bool]:
-    """Newest runs first: what is pending is of those."""
+    """Deletes the newest runs first: pending deliveries belong to those."""
     project = {"project_id": row["project_id"]}
     runs = [each["id"] for each in await tx.all(_RUNS, **project, limit=_RUN_BATCH_SIZE)]
     if runs:
@@ -210,7 +210,7 @@ async def _remove_assignments(tx: Transaction, row: Row) -> tuple[int, bool]:
 
 
 async def _fills_a_batch(tx: Transaction, deletions: list[Statement], **of: Any) -> bool:
-    """Deletes up to a batch by each statement, and stops when there may be more to delete by it."""
+    """Runs each deletion for up to one batch; stops and returns True at the first that may have more to delete."""
     for deletion in deletions:
         if await tx.run(deletion, **of, limit=BATCH) == BATCH:
             return True

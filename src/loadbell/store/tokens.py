@@ -1,4 +1,4 @@
-"""API tokens: kept as hashes, found by them."""
+"""API tokens, stored by hash."""
 
 from dataclasses import dataclass
 
@@ -46,7 +46,7 @@ _TOUCH = Statement(
 
 @dataclass(frozen=True)
 class TokenRow(Token):
-    """A token with the role that its user has now."""
+    """A token with its user's current role."""
 
     role: Role
 
@@ -64,7 +64,7 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
     expires_at: Micros | None,
     project_id: int | None = None,
 ) -> int:
-    """Adds a token of which only the hash is known; gives its id."""
+    """Adds a token by its hash and returns its id."""
     row = await tx.first(
         _INSERT,
         organization_id=organization_id,
@@ -83,19 +83,19 @@ async def insert_token(  # noqa: PLR0913 - one argument for each column
 
 
 async def find_token(tx: Transaction, token_hash: str) -> TokenRow | None:
-    """The token of that hash, if its user is still a member of its organization."""
+    """Returns the token with that hash, if its user is still a member of its organization."""
     row = await tx.first(_FIND, hash=token_hash)
     return None if row is None else read_row(TokenRow, row)
 
 
 async def get_token(tx: Transaction, organization_id: int, token_id: int) -> Token | None:
-    """The token, if it is the organization's; expired ones too."""
+    """Returns the token, expired or not, if it is the organization's."""
     row = await tx.first(_GET, id=token_id, organization_id=organization_id)
     return None if row is None else read_row(Token, row)
 
 
 async def list_tokens(tx: Transaction, organization_id: int, *, before: int | None, limit: int) -> list[Token]:
-    """Up to ``limit`` tokens of the organization, newest first, older than ``before``; expired ones too."""
+    """Returns up to ``limit`` tokens of the organization, expired ones too, newest first, with ids below ``before``."""
     rows = await tx.all(
         _PAGE, organization_id=organization_id, before=MAX_ID if before is None else before, limit=limit
     )
@@ -103,10 +103,10 @@ async def list_tokens(tx: Transaction, organization_id: int, *, before: int | No
 
 
 async def delete_token(tx: Transaction, organization_id: int, token_id: int) -> None:
-    """Removes the organization's token of that id, with the answers that are kept for it."""
+    """Deletes the organization's token with that id."""
     await tx.run(_DELETE, id=token_id, organization_id=organization_id)
 
 
 async def note_token_use(tx: Transaction, token_id: int) -> None:
-    """Keeps when the token was last used."""
+    """Records that the token was used now."""
     await tx.run(_TOUCH, id=token_id, now=tx.now)

@@ -1,10 +1,9 @@
 """
-The unit of work: what a use case is given.
+The unit of work: the context of a use case. See ``docs/decisions/0029-unit-of-work.md``.
 
-A use case is ``async def verb(unit, …)``. It runs inside one transaction on behalf of somebody, and everything that it
-depends on beside its own arguments is here: the rows, who asks, the present time, chance, and what the operator has
-decided. Store functions, and use cases that nobody asks for (the watchdog's), take the transaction alone. See
-``docs/decisions/0029-unit-of-work.md``.
+A use case is ``async def verb(unit, …)``. It runs in one transaction on behalf of somebody. The unit has everything
+that it depends on besides its arguments: the rows, the caller, the time, randomness and the operator's settings. Store
+functions, and use cases without a caller (the watchdog's), take only the transaction.
 """
 
 from collections.abc import Callable
@@ -26,17 +25,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Installation:
-    """What the operator's settings decide for use cases."""
+    """The operator's settings that use cases need."""
 
-    base_url: str  #: where people reach this server, without a slash at its end
+    base_url: str  #: this server's public URL, without a trailing slash
     policy: AddressPolicy = field(default_factory=AddressPolicy)  #: where messages may go
     default_watchdog: Micros = 120 * SECOND
     quotas: Quotas = field(default_factory=Quotas)
-    sends_mail: bool = False  #: the operator named a mail server
+    sends_mail: bool = False  #: a mail server is configured
 
     @property
     def root(self) -> str:
-        """The path under which people reach this server, before every path of ours: empty, or ``/loadbell``."""
+        """The path of the public URL, before every path of ours: empty, or for example ``/loadbell``."""
         return urlsplit(self.base_url).path
 
 
@@ -47,31 +46,33 @@ class UnitOfWork(Generic[PrincipalT]):
     tx: Transaction
     principal: PrincipalT
     installation: Installation
-    is_exclusive: bool = False  #: nobody else writes in the principal's organization until it ends
+    is_exclusive: bool = False  #: nobody else writes in the principal's organization meanwhile
 
     @property
     def now(self) -> Micros:
-        """The present time: when this unit of work began, the same until it ends."""
+        """When this unit of work began; the same until it ends."""
         return self.tx.now
 
     def random(self, length: int, /) -> bytes:
-        """So many random bytes, good enough for secrets."""
+        """Returns ``length`` random bytes, good enough for secrets."""
         return self.tx.random(length)
 
     def on_behalf_of(self, principal: Principal, *, is_exclusive: bool = False) -> "UnitOfWork[Principal]":
-        """The same transaction for somebody else, such as a person as the member of one organization."""
+        """Returns the same transaction for another principal, such as a user as a member of one organization."""
         return UnitOfWork(self.tx, principal, self.installation, is_exclusive)
 
     def new_uuid(self) -> UUID:
-        """An id for something that happens now."""
+        """Returns an id for something that happens now."""
         return self.tx.new_uuid()
 
 
 def exclusive(use_case: F) -> F:
-    """Marks a use case before which the whole organization is locked: it changes what others decide by (rights, rooms).
+    """Marks a use case that needs the whole organization locked: it changes what others rely on (rights, quotas).
 
-    Every other use case that writes locks the organization together with the others. What calls an exclusive use case
-    is marked itself, else the call fails: that is a mistake in our code, found by the first test of it.
+    Other use cases that write share the lock. A caller of an exclusive use case must be marked, too.
+
+    Raises:
+        RuntimeError: it isn't, a mistake in our code.
     """
 
     @wraps(use_case)
@@ -85,5 +86,5 @@ def exclusive(use_case: F) -> F:
 
 
 def is_exclusive(use_case: Callable[..., Any]) -> bool:
-    """Whether ``use_case`` is marked as :func:`exclusive`."""
+    """Returns whether ``use_case`` is marked as :func:`exclusive`."""
     return getattr(use_case, "is_exclusive", False)

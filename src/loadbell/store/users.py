@@ -1,4 +1,4 @@
-"""Users: people with an e-mail address, a name and the hash of a password."""
+"""Users: people with an e-mail address, a name and a password hash."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _SET_NAME = Statement("UPDATE users SET name = :name WHERE id = :id")
 
 @dataclass(frozen=True)
 class UserRow:
-    """A user as stored. The hash is for comparing only and is shown to nobody."""
+    """A user as stored. The hash is only for comparing and is never shown."""
 
     id: int
     email: str  #: in lower case
@@ -34,10 +34,10 @@ class UserRow:
 
 
 async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: str) -> int:
-    """Adds a user; ``email`` is kept in lower case. Gives its id.
+    """Adds a user and returns its id; ``email`` is stored in lower case.
 
     Raises:
-        Conflict: there is a user with that address.
+        Conflict: a user has that address.
     """
     row = await tx.first(_INSERT, email=email.lower(), name=name, password_hash=password_hash, now=tx.now)
     if row is None:
@@ -46,33 +46,33 @@ async def insert_user(tx: Transaction, *, email: str, name: str, password_hash: 
 
 
 async def find_user_by_email(tx: Transaction, email: str) -> UserRow | None:
-    """The user with that address, however it is capitalized."""
+    """Returns the user with that address, in any capitalization."""
     row = await tx.first(_FIND, email=email.lower())
     return None if row is None else read_row(UserRow, row)
 
 
 async def get_user(tx: Transaction, user_id: int) -> UserRow | None:
-    """The user of that id."""
+    """Returns the user with that id."""
     row = await tx.first(_GET, id=user_id)
     return None if row is None else read_row(UserRow, row)
 
 
 async def lock_user(tx: Transaction, user_id: int) -> UserRow | None:
-    """As :func:`get_user`; nobody changes its password or name until this transaction ends."""
+    """Like :func:`get_user`, and locks the user's password and name until this transaction ends."""
     row = await tx.first(_LOCK, id=user_id)
     return None if row is None else read_row(UserRow, row)
 
 
 async def list_users(tx: Transaction) -> Sequence[UserRow]:
-    """Every user of the installation, by e-mail address: for its operator, not for anybody who asks over HTTP."""
+    """Returns every user of the installation, by e-mail address. For the operator only, never over HTTP."""
     return [read_row(UserRow, row) for row in await tx.all(_ALL)]
 
 
 async def set_password(tx: Transaction, user_id: int, password_hash: str) -> None:
-    """Replaces the hash of the user's password."""
+    """Replaces the user's password hash."""
     await tx.run(_SET_PASSWORD, id=user_id, password_hash=password_hash)
 
 
 async def set_name(tx: Transaction, user_id: int, name: str) -> None:
-    """Replaces what people call the user."""
+    """Replaces the user's name."""
     await tx.run(_SET_NAME, id=user_id, name=name)
