@@ -1,1 +1,1 @@
-"""The way out: what a channel says and hears (``contract``), and the only code that opens a connection (``sender``)."""
+"""Outbound traffic: messages, signatures, mail, and the guarded sender."""

@@ -1,10 +1,9 @@
 """
-Which addresses loadbell may connect to: our own table, and the networks that the operator opened.
+Which addresses loadbell may connect to: our own table, and the networks that the operator allowed.
 
-Pure. The flags of ``ipaddress`` (``is_private``, ``is_global``) are not used: they let multicast, 6to4, NAT64 and
-others through, and differ between patch releases of Python. The table is drawn from the IANA IPv4 and IPv6
-Special-Purpose Address Registries (RFC 6890) and is stricter than they are: in IPv6 only global unicast, 2000::/3
-(RFC 4291), is open.
+Pure. It doesn't use the flags of ``ipaddress`` (``is_private``, ``is_global``): they permit multicast, 6to4, NAT64 and
+others, and differ between patch releases of Python. The table follows the IANA IPv4 and IPv6 Special-Purpose Address
+Registries (RFC 6890), but stricter: in IPv6 only global unicast, 2000::/3 (RFC 4291), is allowed.
 """
 
 import ipaddress
@@ -35,7 +34,7 @@ REFUSED_IPV4: tuple[ipaddress.IPv4Network, ...] = tuple(
 )
 
 GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
-"""All of IPv6 that can be public; everything outside is refused."""
+"""The public part of IPv6; everything outside is refused."""
 
 REFUSED_IPV6: tuple[ipaddress.IPv6Network, ...] = tuple(
     ipaddress.IPv6Network(network)
@@ -46,25 +45,25 @@ REFUSED_IPV6: tuple[ipaddress.IPv6Network, ...] = tuple(
         "3fff::/20",  # documentation
     )
 )
-"""What is refused within :data:`GLOBAL_UNICAST`."""
+"""Refused networks within :data:`GLOBAL_UNICAST`."""
 
 CARRIERS: tuple[ipaddress.IPv6Network, ...] = (
     ipaddress.IPv6Network("::ffff:0:0/96"),  # IPv4-mapped
     ipaddress.IPv6Network("64:ff9b::/96"),  # NAT64 (RFC 6052)
 )
-"""IPv6 networks whose last 32 bits are an IPv4 address: it is the inner address that is judged."""
+"""IPv6 networks whose last 32 bits are an IPv4 address: that one is judged."""
 
 _ISATAP_MARKS = frozenset({0x0000_5EFE, 0x0200_5EFE})  # RFC 5214: bits 64 to 95, before an inner IPv4 address
 
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """Judges addresses. ``allowed``: networks that the operator opened (``LOADBELL_ALLOWED_NETWORKS``)."""
+    """Judges addresses. ``allowed``: the operator's ``LOADBELL_ALLOWED_NETWORKS``."""
 
     allowed: tuple[Network, ...] = ()
 
     def permits(self, address: Address | str) -> bool:
-        """Whether loadbell may connect to ``address``; a text that is no address, or names a zone, is refused."""
+        """Returns whether loadbell may connect to ``address``; invalid addresses and those with a zone are refused."""
         try:
             judged = _inner(ipaddress.ip_address(address) if isinstance(address, str) else address)
         except ValueError:
@@ -83,10 +82,10 @@ class AddressPolicy:
 
 
 def check_url(url: str, policy: AddressPolicy) -> str | None:
-    """What is wrong with a channel's URL as it is saved, in a sentence; None when nothing is.
+    """Returns what is wrong with a channel's URL, before it is saved, as a sentence; None if nothing is.
 
-    A literal address is judged here, in every spelling; a name is judged each time it is sent to.
-    The sentence shows nothing of the URL's path and query.
+    Judges a literal address, in every spelling; a name is judged at each exchange. The sentence doesn't show the URL's
+    path and query.
     """
     try:
         target = parse_url(url)
@@ -107,7 +106,7 @@ def _inner(address: Address) -> Address:
 
 
 def _inner_network(network: Network) -> Network:
-    """The IPv4 network that an allowed network within a carrier stands for; any other stays as it is."""
+    """Returns the IPv4 network inside a carrier network; other networks unchanged."""
     if isinstance(network, ipaddress.IPv6Network) and any(network.subnet_of(carrier) for carrier in CARRIERS):
         inner = int(network.network_address) & 0xFFFF_FFFF
         return ipaddress.IPv4Network((inner, network.prefixlen - 96))

@@ -1,7 +1,7 @@
 """
-The thread that drives libcurl: takes exchanges up, has names looked up, judges addresses, hands results back in turn.
+The thread that drives libcurl: starts exchanges, looks up names, judges addresses, returns results.
 
-An exchange goes ``begin → (resolving →) judge → (resolving the proxy →) flying → done``; each step in this thread.
+An exchange goes ``begin → (resolving →) judge → (resolving the proxy →) flying → done``, each step in this thread.
 """
 
 import collections
@@ -40,16 +40,16 @@ from loadbell.outbound.trust import trust_file
 from loadbell.outbound.urls import Address, BadUrl, Target, parse_literal, parse_url
 from loadbell.settings import Proxy
 
-# Traces are logged as text: a renderer that shows the variables of each frame would show secrets.
+# Traces are logged as text: a renderer that shows each frame's variables would show secrets.
 _log = structlog.get_logger(__name__)
 
-_MAX_ADDRESSES = 8  # of a name, tried in turn
-_MAX_WAIT_S = 1.0  # seconds without a look at libcurl while something is under way: a safety net, not a poll
-_BULK_WAIT_S = 0.005  # seconds; libcurl writes a large body block by block, without an edge in between
-_SHARE_OF_LOOKUP = 3  # of the deadline, the part after which a name is handed over to the proxy
+_MAX_ADDRESSES = 8  # per name, tried in turn
+_MAX_WAIT_S = 1.0  # seconds between calls of libcurl while something is in flight: a safety net, not a poll
+_BULK_WAIT_S = 0.005  # seconds; libcurl writes a large body block by block, without an epoll edge in between
+_SHARE_OF_LOOKUP = 3  # after this part (1/3) of the deadline, the proxy gets the name instead of an address
 _PAUSE_AFTER_FAULT = 0.05  # seconds
 _MAX_STARTS_PER_TURN = (
-    16  # exchanges, before libcurl works on them: the first shall not wait for the last of a large batch
+    16  # exchanges, before libcurl works on them: the first doesn't wait for the last of a large batch
 )
 _FALLS_BACK = frozenset({pycurl.E_COULDNT_CONNECT, pycurl.E_OPERATION_TIMEDOUT})
 _FIRST_FINAL_STATUS = 200
@@ -57,7 +57,7 @@ _FIRST_FINAL_STATUS = 200
 
 @dataclass(frozen=True)
 class Exchange:
-    """One message to send. ``key`` is the caller's own and comes back with the result."""
+    """One message to send. ``key`` is the caller's and is returned with the result."""
 
     key: Hashable
     message: Message
@@ -69,15 +69,15 @@ OnDone = Callable[[list[Result]], None]
 
 @dataclass(eq=False)
 class _Flight:
-    """An exchange under way, from its start to its result."""
+    """An exchange in flight."""
 
     exchange: Exchange
     on_done: OnDone
     started: Micros
     target: Target | None = None
     lookup: Lookup | None = None
-    hosts: list[Address | str] = field(default_factory=list)  #: judged, and not yet tried; a name: the proxy's to find
-    proxies: list[Address] = field(default_factory=list)  #: where the operator's proxy is
+    hosts: list[Address | str] = field(default_factory=list)  #: permitted and not yet tried; a name is for the proxy to look up
+    proxies: list[Address] = field(default_factory=list)  #: of the operator's proxy
     transfer: Transfer | None = None
 
     @property
@@ -86,12 +86,12 @@ class _Flight:
 
 
 class Engine:
-    """Everything that happens in the sender's thread. ``hand_over`` takes the results of a turn; it must not block.
+    """The work of the sender's thread. ``hand_over`` gets the results of each turn and must not block.
 
     The other arguments are those of :class:`loadbell.outbound.sender.Sender`.
 
     Raises:
-        OSError: ``ca_file`` can't be read, or the system gives no descriptors.
+        OSError: ``ca_file`` can't be read, or the system has no descriptors left.
     """
 
     def __init__(  # noqa: PLR0913 - the sender's own arguments
@@ -121,26 +121,26 @@ class Engine:
         self._answers: collections.deque[Lookup] = collections.deque()
         self._queue: collections.deque[tuple[Exchange, OnDone]] = collections.deque()
         self._done: list[tuple[OnDone, Result]] = []
-        self._lookups: dict[tuple[str, int], Lookup] = {}  # under way
+        self._lookups: dict[tuple[str, int], Lookup] = {}  # in progress
         self._open_multi()
 
     def submit(self, exchanges: Sequence[Exchange], on_done: OnDone) -> None:
-        """Queues ``exchanges``; from any thread."""
+        """Queues ``exchanges``. Thread-safe."""
         self._inbox.append((exchanges, on_done))
         self._epoll.wake()
 
     def stop(self) -> None:
-        """Ends :meth:`run` and all that is under way; from any thread."""
+        """Ends :meth:`run` and everything in flight. Thread-safe."""
         self._stopping = True
         self._epoll.wake()
 
     def run(self) -> None:
-        """The thread's life. An error in a turn ends what is under way as ``internal``, never the thread."""
+        """Runs the thread. An error in a turn ends everything in flight as ``internal``, never the thread."""
         with self._lifetime:
             while not self._stopping:
                 try:
                     self._turn()
-                except Exception:  # noqa: BLE001 - whatever it was, the next turn starts afresh
+                except Exception:  # noqa: BLE001 - whatever it was, the next turn starts with a new libcurl
                     _log.error("sender_turn_failed", trace=traceback.format_exc())
                     self._restart()
                     time.sleep(_PAUSE_AFTER_FAULT)
@@ -169,7 +169,7 @@ class Engine:
         return bool(self._queue) and len(self._resolving) + len(self._flying) < self._max_in_flight
 
     def _longest_wait(self) -> float | None:
-        """Seconds until something is due; None: nothing is under way."""
+        """Returns the seconds until something is due; None if nothing is in flight."""
         limits = []
         if self._flying:
             wish = self._multi.timeout()  # milliseconds; -1: none
@@ -181,7 +181,7 @@ class Engine:
         return min(limits, default=None)
 
     def _step(self, flight: _Flight, step: Callable[[_Flight], None]) -> None:
-        """Takes one exchange a step further; an unexpected error ends that exchange alone."""
+        """Runs one step of an exchange; an unexpected error ends only that exchange."""
         try:
             step(flight)
         except Exception:  # noqa: BLE001 - one exchange must not harm the others
@@ -203,7 +203,7 @@ class Engine:
         if target.address is not None:
             self._judge(flight, target, [str(target.address)])
             return
-        # Behind a proxy names often can't be looked up: there must be time left to hand them over to it.
+        # Behind a proxy, lookups often fail: leave time for the proxy to try.
         span = self._timeout // _SHARE_OF_LOOKUP if self._proxy is not None else self._timeout
         self._look_up(flight, target.host, target.port, flight.started + span)
 
@@ -249,7 +249,7 @@ class Engine:
                 self._fail(flight, timeout_failure(Phase.LOOKUP, self._timeout))
 
     def _judge(self, flight: _Flight, target: Target, answers: Sequence[str]) -> None:
-        """Refuses the exchange if any of its host's addresses is refused; else it goes on."""
+        """Ends the exchange if any of its host's addresses is refused; else continues it."""
         refused = [answer for answer in answers if not self._policy.permits(answer)]
         if refused:
             _log.warning("address_refused", origin=target.origin, addresses=refused)
@@ -258,7 +258,7 @@ class Engine:
         self._load(flight, target, [ipaddress.ip_address(answer) for answer in answers[:_MAX_ADDRESSES]])
 
     def _load(self, flight: _Flight, target: Target, hosts: Sequence[Address | str]) -> None:
-        """Takes a handle for the exchange, which then takes off: at once, or when it is known where the proxy is."""
+        """Prepares a handle for the exchange, and starts it at once or after the proxy's lookup."""
         flight.hosts = list(hosts)
         transfer = self._idle.pop() if self._idle else self._new_transfer()
         flight.transfer = transfer
@@ -288,7 +288,7 @@ class Engine:
         self._start_transfer(flight, flight.transfer)
 
     def _start_transfer(self, flight: _Flight, transfer: Transfer) -> None:
-        """Begins the try of the next host."""
+        """Starts the try of the next host."""
         remaining = flight.started + self._timeout - _now()
         transfer.connect_to(flight.hosts[0], remaining, len(flight.hosts), flight.proxies)
         del flight.hosts[0]
@@ -308,7 +308,7 @@ class Engine:
                 self._step(flight, partial(self._on_transfer_end, code=code, text=text))
 
     def _on_transfer_end(self, flight: _Flight, code: int, text: str) -> None:
-        """A transfer has ended: with a reply, for good, or so that the next address is tried."""
+        """Handles the end of a transfer: a reply, a failure, or a try of the next address."""
         transfer = flight.transfer
         assert transfer is not None
         failure = transfer.failure(code, text, self._timeout) if code != pycurl.E_OK else None
@@ -341,7 +341,7 @@ class Engine:
         self._done.append((flight.on_done, (flight.exchange, result)))
 
     def _open_multi(self) -> None:
-        self._resolving: dict[_Flight, Micros] = {}  # with the latest moment to wait until
+        self._resolving: dict[_Flight, Micros] = {}  # with each deadline
         self._flying: dict[Any, _Flight] = {}  # by libcurl handle
         self._idle: list[Transfer] = []
         self._multi: Any = pycurl.CurlMulti()
@@ -358,7 +358,7 @@ class Engine:
                 curl.close()
 
     def _restart(self) -> None:
-        """Ends everything under way as ``internal`` and takes a new libcurl."""
+        """Ends everything in flight as ``internal`` and opens a new libcurl."""
         flights = [*self._resolving, *self._flying.values()]
         self._close_multi()
         self._open_multi()

@@ -1,8 +1,8 @@
 """
 How the sender's thread waits: for its connections, for libcurl's timers, or to be woken.
 
-An edge-triggered epoll (epoll(7), Linux only) in which each connection is registered once, when its socket is opened.
-Unlike ``select()`` it has no limit of 1,024 descriptors, and nothing is registered anew for each wait.
+An edge-triggered epoll (epoll(7), Linux only) that registers each connection once, when its socket is opened. Unlike
+``select()``, it has no limit of 1,024 descriptors and nothing to register for each wait.
 """
 
 import os
@@ -24,27 +24,27 @@ class Epoll:
         self._closed = False
 
     def register(self, descriptor: int) -> None:
-        """From now on anything that happens to this connection ends a wait.
+        """Makes any event on this connection end a wait.
 
-        libcurl works on a duplicate of the descriptor; the registration lives as long as either of them is open.
+        libcurl uses a duplicate of the descriptor; the registration lasts while either of them is open.
         """
         self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
 
     def wait(self, seconds: float | None) -> None:
-        """Waits until something happens or ``seconds`` are over; None: no limit."""
+        """Waits for an event, at most ``seconds``; None: no limit."""
         for descriptor, _ in self._epoll.poll(seconds):
             if descriptor == self._read:
                 with suppress(BlockingIOError):
                     os.read(self._read, 65_536)
 
     def wake(self) -> None:
-        """Ends the present wait, or else the next one; from any thread. Does nothing once closed."""
+        """Ends the current wait, or else the next one. Thread-safe. Does nothing once closed."""
         with self._lock, suppress(BlockingIOError):  # a full pipe wakes as well
             if not self._closed:
                 os.write(self._write, b".")
 
     def close(self) -> None:
-        """Gives the descriptors back."""
+        """Closes the descriptors."""
         with self._lock:
             self._closed = True
             self._epoll.close()

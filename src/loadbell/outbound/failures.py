@@ -1,7 +1,7 @@
 """
-What libcurl reports, as a :class:`Reason` and a sentence for a person.
+Translates libcurl's errors into a :class:`Reason` and a sentence.
 
-The sentences are ours: libcurl's own texts may hold the URL. Error codes: https://curl.se/libcurl/c/libcurl-errors.html
+The sentences are ours: libcurl's texts may contain the URL. Error codes: https://curl.se/libcurl/c/libcurl-errors.html
 """
 
 import errno
@@ -43,12 +43,12 @@ class Phase(Enum):
     """The phase of an exchange."""
 
     LOOKUP = auto()
-    PROXY = auto()  #: the operator's proxy has not answered yet
-    TUNNEL = auto()  #: it has refused the way to the receiver
+    PROXY = auto()  #: the operator's proxy hasn't responded yet
+    TUNNEL = auto()  #: the proxy has refused to connect to the receiver
     CONNECT = auto()
     TLS = auto()
-    ANSWER = auto()  #: the request went out, or could
-    BODY = auto()  #: an answer has begun
+    ANSWER = auto()  #: the request was sent, or may have been
+    BODY = auto()  #: a response has begun
 
 
 _TIMEOUTS = {
@@ -94,12 +94,12 @@ class Failure:
 
 
 def timeout_failure(phase: Phase, timeout: Micros) -> Failure:
-    """The deadline passed in ``phase``."""
+    """Returns the failure for a deadline that passed in ``phase``."""
     return Failure(Reason.TIMEOUT, _TIMEOUTS[phase].format(span=f"{timeout / SECOND:g} s"))
 
 
 def no_tunnel(code: int, status: int, proxy: str, timeout: Micros) -> Failure:
-    """The failure of ``proxy`` to connect to the receiver, by libcurl's ``code`` and the proxy's ``status``, if any."""
+    """Returns why ``proxy`` didn't connect, by libcurl's ``code`` and the proxy's ``status`` (0: none)."""
     if status in {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED}:  # 401: tinyproxy
         text = f"requires a valid user name and password ({status}). The operator sets them in LOADBELL_OUTBOUND_PROXY."
     elif status:
@@ -114,7 +114,7 @@ def no_tunnel(code: int, status: int, proxy: str, timeout: Micros) -> Failure:
 
 
 def explain(code: int, text: str, os_error: int, phase: Phase, timeout: Micros) -> Failure:  # noqa: PLR0911 - a table with conditions
-    """The failure for libcurl's error ``code`` with its ``text`` and errno, in this phase of the exchange."""
+    """Returns the failure for libcurl's error ``code``, its ``text`` and errno, in this phase of the exchange."""
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return timeout_failure(phase, timeout)
     if code == pycurl.E_COULDNT_CONNECT:

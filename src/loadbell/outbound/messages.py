@@ -1,4 +1,4 @@
-"""What the sender is given and gives: one HTTP request, and the reply to it or why there is none. It judges nothing."""
+"""The sender's input and output: one HTTP request, and its reply or why there is none."""
 
 from dataclasses import dataclass, field
 
@@ -8,19 +8,19 @@ from loadbell.domain.ids import Micros
 
 @dataclass(frozen=True)
 class Message:
-    """One HTTP request, complete: the sender adds nothing but ``Host`` and ``Content-Length``."""
+    """One complete HTTP request: the sender adds only ``Host`` and ``Content-Length``."""
 
     method: str
     url: str = field(repr=False)
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
     secret_headers: frozenset[str] = frozenset()  #: lower-case names whose values are masked in the log
-    secrets: tuple[str, ...] = field(default=(), repr=False)  #: more that the log must not repeat from an answer
+    secrets: tuple[str, ...] = field(default=(), repr=False)  #: more values to mask in logged responses
 
 
 @dataclass(frozen=True)
 class Reply:
-    """A complete HTTP answer; ``body`` is cut to what is read, and ``truncated`` says if there was more."""
+    """A complete HTTP response; ``truncated``: there was more than ``body``."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -29,14 +29,14 @@ class Reply:
     duration: Micros
 
     def header(self, name: str) -> str | None:
-        """The value of the first header of that name, whatever its case."""
+        """Returns the value of the first header with that name, ignoring case."""
         lowered = name.lower()
         return next((value for key, value in self.headers if key.lower() == lowered), None)
 
 
 @dataclass(frozen=True)
 class NoReply:
-    """No answer came: why, in one sentence without secrets or resolver detail."""
+    """Why no response came: one sentence without secrets or resolver details."""
 
     reason: Reason
     message: str

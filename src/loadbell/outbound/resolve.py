@@ -1,9 +1,9 @@
 """
 Name lookups on a bounded number of threads.
 
-``getaddrinfo`` blocks and can't be interrupted. So it runs on threads of its own, as many as there are lookups at a
-time up to a limit, and its answer is dropped when it comes too late. The sender asks for a host once while a lookup of
-it is under way; a host whose name server hangs therefore holds one thread, however many messages wait for it.
+``getaddrinfo`` blocks and can't be interrupted, so it runs on separate threads, and late results are dropped. The
+sender starts only one lookup of a host at a time, so a host whose name server hangs occupies one thread, however many
+messages wait for it.
 """
 
 import queue
@@ -14,19 +14,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 Resolver = Callable[[str, int], list[str]]
-"""All addresses of a host and port. Blocks; raises what ``socket.getaddrinfo`` raises when there are none."""
+"""Returns all addresses of a host and port. Blocks; raises like ``socket.getaddrinfo`` when there are none."""
 
 MAX_THREADS = 64
-"""Lookups at a time; further ones wait in order."""
+"""Concurrent lookups; further ones wait in order."""
 
 _MAX_JOIN_S = 0.5  # seconds
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """The addresses that the system knows for ``host``: /etc/hosts, DNS, whatever it is set up for.
+    """Returns the system's addresses for ``host``: from /etc/hosts, DNS or whatever is configured.
 
     Raises:
-        OSError: there are none, or nobody could tell.
+        OSError: there are none, or the lookup failed.
     """
     answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
@@ -34,7 +34,7 @@ def system_resolver(host: str, port: int) -> list[str]:
 
 @dataclass(eq=False)
 class Lookup:
-    """One question and, once it is done, its answer: addresses, or the error that the resolver raised."""
+    """One lookup and, once done, its addresses or the error that the resolver raised."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class Lookup:
 
 
 class ResolverThreads:
-    """Runs lookups on threads that start when needed; ``on_done`` is called in one of them for each that ends."""
+    """Runs lookups on threads that start when needed; calls ``on_done`` in the thread of each finished lookup."""
 
     def __init__(self, resolver: Resolver, on_done: Callable[[Lookup], None]) -> None:
         self._resolver = resolver
@@ -55,7 +55,7 @@ class ResolverThreads:
         self._closed = False
 
     def look_up(self, host: str, port: int) -> Lookup:
-        """Asks for the addresses of ``host``; returns at once."""
+        """Starts a lookup of ``host`` and returns at once."""
         lookup = Lookup(host, port)
         with self._lock:
             self._unfinished += 1
@@ -67,7 +67,7 @@ class ResolverThreads:
         return lookup
 
     def close(self) -> None:
-        """Ends the threads. One that hangs in the resolver is left behind (it is a daemon) and ends when it returns."""
+        """Ends the threads. A thread that hangs in the resolver is a daemon, and ends when the resolver returns."""
         self._closed = True
         for _ in self._threads:
             self._queue.put(None)
@@ -81,7 +81,7 @@ class ResolverThreads:
                 continue
             try:
                 lookup.addresses = self._resolver(lookup.host, lookup.port)
-            except Exception as error:  # noqa: BLE001 - whatever a resolver raises is its answer
+            except Exception as error:  # noqa: BLE001 - whatever a resolver raises is the lookup's result
                 lookup.error = error
             with self._lock:
                 self._unfinished -= 1

@@ -1,9 +1,9 @@
 """
-The guarded sender: the only code of loadbell that opens a connection to a place that somebody else chose.
+The guarded sender: the only code of loadbell that connects to addresses chosen by users.
 
-One thread of libcurl a process, and a few for name lookups. Every address is judged before it is connected to, with no
-way round by a second lookup, a redirect, a proxy or a kept connection (docs/decisions/0004-sender.md). The operator's
-own proxy is the one exception; what it looks up by itself can't be judged here (docs/decisions/0028-outbound-proxy.md).
+Each process has one libcurl thread, and a few for name lookups. Every address is judged before loadbell connects to it;
+a second lookup, a redirect, a proxy or a kept connection can't bypass that (docs/decisions/0004-sender.md). The one
+exception is the operator's proxy: its own lookups can't be judged here (docs/decisions/0028-outbound-proxy.md).
 """
 
 import asyncio
@@ -30,14 +30,14 @@ _log = structlog.get_logger(__name__)
 
 
 class Sender:
-    """Sends messages and brings back replies, or why there is none.
+    """Sends messages and returns replies, or why there is none.
 
-    ``timeout`` is the one deadline of a whole exchange: lookup, connection, TLS, headers and body. It begins when the
-    exchange does; at most ``max_in_flight`` are under way, the others wait in order. ``ca_file`` (PEM) is trusted
-    beside the system's certificates. With a ``proxy`` everything goes through it.
+    ``timeout`` is the deadline of a whole exchange, from its start: lookup, connection, TLS, headers and body. At most
+    ``max_in_flight`` exchanges run at a time; the others wait in order. ``ca_file`` (PEM) is trusted in addition to the
+    system's certificates. With a ``proxy``, everything goes through it.
 
-    An answer's body is read up to :data:`MAX_BODY_SIZE`, its headers up to :data:`MAX_HEADERS_SIZE`. A request that a
-    kept connection lost before any byte of an answer is sent again on a new one, as HTTP clients do.
+    Response bodies are read up to :data:`MAX_BODY_SIZE`, headers up to :data:`MAX_HEADERS_SIZE`. A request on a kept
+    connection that closes before any byte of a response is sent again on a new one, as HTTP clients do.
     """
 
     def __init__(  # noqa: PLR0913 - what an operator may set, and the tests' resolver
@@ -60,10 +60,10 @@ class Sender:
         self._sends: set[asyncio.Future[Reply | NoReply]] = set()
 
     def start(self) -> None:
-        """Starts the threads; to be called once, in the running loop, after any fork.
+        """Starts the threads. Call it once, in the running loop, after any fork.
 
         Raises:
-            OSError: ``ca_file`` can't be read, or the system gives no descriptors.
+            OSError: ``ca_file`` can't be read, or the system has no descriptors left.
         """
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -80,10 +80,7 @@ class Sender:
         self._thread.start()
 
     async def close(self) -> None:
-        """Aborts what is in flight and ends the threads.
-
-        No result comes for what was aborted; a waiting :meth:`send` is cancelled.
-        """
+        """Aborts everything in flight, without results, cancels each waiting :meth:`send`, and ends the threads."""
         if self._engine is None:
             return
         engine, self._engine = self._engine, None
@@ -94,13 +91,13 @@ class Sender:
             future.cancel()
 
     def submit(self, exchanges: Sequence[Exchange], on_done: OnDone) -> None:
-        """Sends ``exchanges``; from the loop.
+        """Sends ``exchanges``. Call it from the loop.
 
-        ``on_done`` is called in the loop, as often as it takes, each time with everything that finished together. Every
-        exchange comes back once, unless the sender is closed before.
+        ``on_done`` is called in the loop, perhaps several times, with everything that finished together. Every exchange
+        is returned once, unless the sender is closed before.
 
         Raises:
-            RuntimeError: the sender is not started, or closed.
+            RuntimeError: the sender isn't started, or is closed.
         """
         if self._engine is None:
             raise RuntimeError("the sender is not running")
@@ -110,7 +107,7 @@ class Sender:
         """Sends one message.
 
         Raises:
-            RuntimeError: the sender is not started, or closed.
+            RuntimeError: the sender isn't started, or is closed.
             asyncio.CancelledError: the sender was closed meanwhile.
         """
         future: asyncio.Future[Reply | NoReply] = self._loop.create_future()
@@ -133,7 +130,7 @@ class Sender:
             self._call(self._ended.set)
 
     def _call(self, function: Callable[..., None], *args: Any) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+        with suppress(RuntimeError):  # the loop is closed: nobody is waiting
             self._loop.call_soon_threadsafe(function, *args)
 
     def _deliver(self, done: list[tuple[OnDone, Result]]) -> None:

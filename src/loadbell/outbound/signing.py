@@ -1,8 +1,7 @@
 """
-Signatures by Standard Webhooks 1.0.0, scheme v1: HMAC-SHA256 over ``{id}.{timestamp}.{body}``.
+Signatures of Standard Webhooks 1.0.0, scheme v1: HMAC-SHA256 over ``{id}.{timestamp}.{body}``.
 
-Pure: the random bytes of a new secret are passed in. Source: https://github.com/standard-webhooks/standard-webhooks,
-``spec/standard-webhooks.md``.
+Pure. Source: https://github.com/standard-webhooks/standard-webhooks, ``spec/standard-webhooks.md``.
 """
 
 import base64
@@ -19,18 +18,18 @@ SECRET_BYTES = 32
 
 
 def new_secret(entropy: Entropy) -> str:
-    """A new signing secret, as the receiver's library takes it: ``whsec_`` and base64."""
+    """Returns a new signing secret in the standard format: ``whsec_`` and base64."""
     return PREFIX + base64.b64encode(entropy(SECRET_BYTES)).decode("ascii")
 
 
 def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """The value of ``webhook-signature``: one ``v1,…`` for each secret, separated by spaces.
+    """Returns the value of ``webhook-signature``: one ``v1,…`` for each secret, separated by spaces.
 
-    ``timestamp`` is in seconds since the epoch. A receiver accepts the message if any signature is by the secret it
-    knows, so a secret can be rotated with an overlap.
+    ``timestamp`` is in seconds since the epoch. A receiver accepts any signature by a secret that it knows, so secrets
+    can be rotated with an overlap.
 
     Raises:
-        ValueError: a secret is not ``whsec_`` and base64, or the id contains a full stop.
+        ValueError: a secret isn't ``whsec_`` and base64, or the id contains a full stop.
     """
     if "." in message_id:
         raise ValueError("a message id may not contain a full stop")
@@ -43,6 +42,6 @@ def _signature(secret: str, signed: bytes) -> str:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
     except binascii.Error:
         key = b""
-    if not key:  # anybody could sign with an empty one
+    if not key:  # anybody could sign with an empty key
         raise ValueError("a signing secret is not whsec_ followed by base64")
     return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode("ascii")

@@ -1,8 +1,7 @@
 """
-Handing one mail over to the operator's mail server (RFC 5321), with smtplib in a thread of its own.
+Sends one mail to the operator's mail server (RFC 5321), with smtplib in a separate thread.
 
-It does not go through the guarded sender: the server is the operator's choice, not a user's. See
-``docs/decisions/0018-mail.md``.
+It bypasses the guarded sender: the operator chose the server, not a user. See ``docs/decisions/0018-mail.md``.
 """
 
 import asyncio
@@ -20,11 +19,11 @@ from loadbell.settings import MailServer
 
 
 class MailRejected(Exception):  # noqa: N818 - reads as what happened
-    """The mail server has not taken the mail; why, in words that hold nothing of the mail and no secret."""
+    """The mail server hasn't accepted the mail. The message contains nothing of the mail and no secrets."""
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Verifies servers by the system's certificates and those of ``ca_file``."""
+    """Returns a context that verifies servers by the system's certificates and those of ``ca_file``."""
     context = ssl.create_default_context(cafile=str(system_bundle()))
     if ca_file is not None:
         context.load_verify_locations(ca_file)
@@ -34,10 +33,10 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
 async def send_mail(
     server: MailServer, message: EmailMessage, recipient: str, *, context: ssl.SSLContext, seconds: float
 ) -> None:
-    """Returns once ``server`` has taken ``message`` for ``recipient``. The whole exchange may last ``seconds``.
+    """Sends ``message`` to ``recipient``; returns once ``server`` has accepted it, within ``seconds`` in all.
 
     Raises:
-        NotHandedOver: it has not, or nobody knows whether it has.
+        MailRejected: it hasn't, or it's unknown whether it has.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
@@ -55,12 +54,12 @@ async def send_mail(
         failure: Exception | None = None
         try:
             exchange.run()
-        except Exception as error:  # noqa: BLE001 - the waiting side tells it
+        except Exception as error:  # noqa: BLE001 - the waiting side raises it
             failure = MailRejected(_describe_error(error))
         with contextlib.suppress(RuntimeError):  # nobody waits any more
             loop.call_soon_threadsafe(settle, failure)
 
-    # A daemon: a thread that waits for a name to be found must not keep the process from ending.
+    # A daemon: a thread in a slow name lookup must not keep the process from ending.
     threading.Thread(target=turn, name="loadbell-mail", daemon=True).start()
     try:
         async with asyncio.timeout(seconds):
@@ -72,7 +71,7 @@ async def send_mail(
 
 
 class _Session:
-    """One conversation with the server; :meth:`cut` ends it from another thread."""
+    """One session with the server; :meth:`cut` ends it from another thread."""
 
     def __init__(
         self, server: MailServer, message: EmailMessage, recipient: str, context: ssl.SSLContext, seconds: float
@@ -86,7 +85,7 @@ class _Session:
         self._cut = False
 
     def run(self) -> None:
-        """From the greeting to the server's word that it has taken the mail."""
+        """Runs the session until the server has accepted the mail."""
         server = self._server
         self._smtp = smtp = self._connect()
         with contextlib.closing(smtp):
@@ -97,33 +96,33 @@ class _Session:
                 smtp.login(server.user, server.password)
             if not self._cut:
                 smtp.send_message(self._message, server.sender, [self._recipient])
-                smtp.putcmd("quit")  # whatever it answers, it has taken the mail
+                smtp.putcmd("quit")  # whatever the response, the mail was accepted
 
     def cut(self) -> None:
-        """Lets the conversation fail where it is, if it has not ended."""
+        """Makes the session fail now, if it hasn't ended."""
         self._cut = True
         if self._smtp is not None and self._smtp.sock is not None:
             with contextlib.suppress(OSError):
                 socket.socket.shutdown(self._smtp.sock, socket.SHUT_RDWR)
 
     def _connect(self) -> smtplib.SMTP:
-        # A name is given, since finding our own may ask a slow DNS; the server is told our address instead.
+        # "localhost" avoids a slow DNS lookup of our own name; the server gets our address instead.
         where = (self._server.host, self._server.port, "localhost")
-        later = 2 * self._seconds  # the deadline of the whole exchange comes first, and says that it was that
+        later = 2 * self._seconds  # so that the deadline of the whole exchange comes first, with its own error
         if self._server.tls == "from the start":
             return smtplib.SMTP_SSL(*where, timeout=later, context=self._context)
         return smtplib.SMTP(*where, timeout=later)
 
 
 def _address_literal(smtp: smtplib.SMTP) -> str:
-    """How a client without a name of its own calls itself (RFC 5321 section 4.1.3)."""
+    """Returns the name of a client without a host name (RFC 5321 section 4.1.3)."""
     assert smtp.sock is not None
     address = str(smtp.sock.getsockname()[0]).partition("%")[0]
     return f"[IPv6:{address}]" if ":" in address else f"[{address}]"
 
 
 def _describe_error(error: Exception) -> str:
-    """What went wrong. Of the server's own words only the codes: the rest may repeat the recipient."""
+    """Describes the error. Of the server's response only the codes: the text may repeat the recipient."""
     if isinstance(error, smtplib.SMTPRecipientsRefused):
         ((code, text),) = error.recipients.values()
         return f"the mail server refused the recipient with {_codes(code, text)}"
@@ -145,7 +144,7 @@ def _describe_error(error: Exception) -> str:
 
 
 def _codes(code: int, text: bytes | str) -> str:
-    """The reply's code and, if it has one, its enhanced code (RFC 3463)."""
+    """Returns the response's code and, if present, its enhanced code (RFC 3463)."""
     shown = text.decode("ascii", "replace") if isinstance(text, bytes) else text
     enhanced = re.match(r"[245]\.\d{1,3}\.\d{1,3}\b", shown)
     return f"{code} {enhanced[0]}" if enhanced else str(code)

@@ -1,9 +1,9 @@
 """
-One libcurl handle and the exchange that it carries just now.
+A libcurl handle and its current exchange.
 
-What a handle may do is fixed when it is made: HTTP/1.1 only, no proxy but the operator's, no redirects, no cookies,
-nothing decompressed, no ``Expect``. Options: https://curl.se/libcurl/c/curl_easy_setopt.html. The callbacks never
-raise: an exception in one would be printed by pycurl and lost.
+A new handle is limited to HTTP/1.1: no proxy except the operator's, no redirects, no cookies, no decompression, no
+``Expect``. Options: https://curl.se/libcurl/c/curl_easy_setopt.html. The callbacks never raise: pycurl would print the
+exception and lose it.
 """
 
 import ipaddress
@@ -24,10 +24,10 @@ from loadbell.outbound.urls import Address, Target, parse_literal
 from loadbell.settings import Proxy
 
 MAX_BODY_SIZE = 64 * 1024
-"""Bytes of an answer's body that are read; the rest is cut off with its connection."""
+"""Bytes of a response body that are read; for a longer one, the connection is closed."""
 
 MAX_HEADERS_SIZE = 64 * 1024
-"""Bytes of an answer's headers that are read, those of interim (1xx) answers included; more is a failure."""
+"""Most bytes of response headers, including those of interim (1xx) responses; more is a failure."""
 
 _SUPPRESS_CONNECT_HEADERS = 265  # CURLOPT_SUPPRESS_CONNECT_HEADERS, which pycurl does not name
 _FIRST_FINAL_STATUS = 200
@@ -39,17 +39,17 @@ _ADDED_BY_LIBCURL = ("Accept", "Content-Type", "Expect", "User-Agent")
 
 
 class _DuplicateSocket(socket.socket):
-    """A socket of which pycurl takes a duplicate before it drops it."""
+    """A socket that pycurl duplicates and then drops."""
 
     def __del__(self) -> None:
         self.close()
 
 
 class Transfer:
-    """A handle of libcurl with the exchange it carries.
+    """A libcurl handle and its current exchange.
 
-    ``policy`` is asked once more when a socket is opened; ``watch`` is told of each socket's descriptor then.
-    With a ``proxy`` every exchange goes through a tunnel that it is asked for by CONNECT, also to plain http.
+    Opening a socket checks ``policy`` once more and calls ``watch`` with the socket's descriptor. With a ``proxy``,
+    every exchange uses a CONNECT tunnel, even for plain http.
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Transfer:
         self._clear()
 
     def load(self, message: Message, target: Target) -> None:
-        """Takes ``message`` up, to be sent to ``target``.
+        """Prepares the handle to send ``message`` to ``target``.
 
         Raises:
-            ValueError: a header can't be sent as it stands; the message names none of its values.
+            ValueError: a header isn't valid; the error doesn't show its value.
         """
         self._secure = target.scheme == "https"
         self.bulky = len(message.body) > _UPLOAD_BUFFER_SIZE
@@ -103,10 +103,10 @@ class Transfer:
     def connect_to(
         self, host: Address | str, remaining: Micros, hosts_left: int, proxies: Collection[Address] = ()
     ) -> None:
-        """Pins the exchange to ``host``, an address that was judged, with ``remaining`` of its deadline.
+        """Pins the exchange to ``host``, a permitted address, with ``remaining`` of its deadline.
 
-        While further hosts are left, connecting to this one gets its share of the time only. With a proxy, which is
-        at ``proxies``, the host may be a name that only the proxy can look up.
+        If more hosts are left, connecting to this one gets only its share of the time. With a proxy, whose addresses
+        are ``proxies``, the host may be a name that only the proxy can look up.
         """
         self._clear()
         self._pinned = (host,) if self._proxy is None and not isinstance(host, str) else proxies
@@ -121,22 +121,22 @@ class Transfer:
 
     @property
     def sent_nothing(self) -> bool:
-        """Whether no byte of the request can have gone out, so that another address may be tried."""
+        """Whether certainly no byte of the request was sent, so that another address may be tried."""
         before = {Phase.PROXY, Phase.TUNNEL, Phase.CONNECT, Phase.TLS}
         return not self._blocked and not self._no_socket and self._phase() in before
 
     @property
     def refused_by_proxy(self) -> bool:
-        """Whether the proxy has answered that it can't reach this host, so that another may be tried."""
+        """Whether the proxy responded that it can't reach this host, so that another may be tried."""
         status: int = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
         return self._phase() is Phase.TUNNEL and status >= _FIRST_SERVER_ERROR
 
     def reply(self, duration: Micros) -> Reply:
-        """The answer that came, once the transfer has ended well or was cut off by :data:`MAX_BODY_SIZE`."""
+        """Returns the response, once the transfer is complete or was cut off at :data:`MAX_BODY_SIZE`."""
         return Reply(self._status, tuple(self._headers), bytes(self._body), self._truncated, duration)
 
     def failure(self, code: int, text: str, timeout: Micros) -> Failure | None:
-        """Why ``code`` of libcurl ended the transfer; None when :data:`MAX_BODY_SIZE` did, so that there is a reply."""
+        """Explains libcurl's ``code``; None if :data:`MAX_BODY_SIZE` ended the transfer, so that there is a reply."""
         if self._truncated:
             return None
         if self._blocked:
@@ -156,7 +156,7 @@ class Transfer:
             (pycurl.NOPROXY, ""),
             (pycurl.HTTPPROXYTUNNEL, 1),
             (pycurl.HEADEROPT, pycurl.HEADER_SEPARATE),  # our headers are not for the proxy
-            (_SUPPRESS_CONNECT_HEADERS, 1),  # nor are its own the receiver's answer
+            (_SUPPRESS_CONNECT_HEADERS, 1),  # and the proxy's headers are not part of the response
             (pycurl.PROXYAUTH, pycurl.HTTPAUTH_BASIC),
             (pycurl.PROXY_SSL_VERIFYPEER, 1),
             (pycurl.PROXY_SSL_VERIFYHOST, 2),
@@ -195,7 +195,7 @@ class Transfer:
         return status // 100 == 2  # noqa: PLR2004 - 2xx
 
     def _open_socket(self, _: int, wanted: Any) -> Any:
-        """A socket, if libcurl is about to connect to the address that was judged, or to the proxy: our last check."""
+        """Opens a socket if libcurl is about to connect to the permitted address or the proxy: our last check."""
         self._opened = True
         family, kind, protocol, place = wanted
         is_open = self._proxy is not None or self._policy.permits(place[0])
@@ -206,7 +206,7 @@ class Transfer:
             opened = _DuplicateSocket(family, kind, protocol)
             opened.setsockopt(
                 socket.SOL_SOCKET, socket.SO_RCVBUF, MAX_BODY_SIZE
-            )  # the kernel shall not take more either
+            )  # limits the kernel's buffer, too
             self._watch(opened.fileno())
         except OSError:
             self._no_socket = True
@@ -218,11 +218,11 @@ class Transfer:
         if self._header_bytes > MAX_HEADERS_SIZE:
             return 0
         if self._head_is_over:
-            if self._status < _FIRST_FINAL_STATUS:  # the first line, or the one after an interim answer
+            if self._status < _FIRST_FINAL_STATUS:  # the first line, or the one after an interim response
                 self._status = int(line[9:12]) if line[9:12].isdigit() else 0
                 self._headers.clear()
                 self._head_is_over = False
-            return len(line)  # else it is a trailer, which nobody asked for
+            return len(line)  # otherwise it is a trailer, which is ignored
         text = line.decode("latin-1")
         if not text.strip():
             self._head_is_over = True
@@ -242,10 +242,10 @@ class Transfer:
 
 
 def _header_lines(headers: Sequence[tuple[str, str]]) -> list[str]:
-    """The headers as libcurl takes them, with those that it would add by itself switched off.
+    """Returns the headers in libcurl's format, with its automatic headers switched off.
 
     Raises:
-        ValueError: a header would break out of its line, or is one that the sender itself sets.
+        ValueError: a header would break out of its line, or is one that the sender sets itself.
     """
     lines = [f"{name}: {value}" for name, value in headers]
     for line in lines:

@@ -1,7 +1,7 @@
 """
-The certificates by which receivers are trusted: the system's store and, beside it, a file of the operator's.
+The certificates for verifying receivers: the system's, and those in the operator's file.
 
-libcurl reads one PEM file and keeps it parsed; given a file and a folder it would parse anew for each connection.
+libcurl caches one parsed PEM file; with a file and a folder it would parse them for each connection.
 """
 
 import ssl
@@ -21,17 +21,17 @@ _BUNDLES = (
 
 
 def system_bundle() -> Path:
-    """The system's PEM bundle (``SSL_CERT_FILE`` names another), or certifi's when the system has none."""
+    """Returns the system's PEM bundle (``SSL_CERT_FILE`` overrides it), or certifi's if the system has none."""
     text = ssl.get_default_verify_paths().cafile
     candidates = (Path(name) for name in (text, *_BUNDLES) if name)
     return next((path for path in candidates if path.is_file()), Path(certifi.where()))
 
 
 def trust_file(ca_file: Path | None, lifetime: ExitStack) -> Path:
-    """One PEM file with the system's certificates and those of ``ca_file``; it exists until ``lifetime`` ends.
+    """Returns a PEM file with the system's certificates and those of ``ca_file``; it exists until ``lifetime`` ends.
 
     Raises:
-        OSError: ``ca_file`` can't be read, or there is no room for a temporary file.
+        OSError: ``ca_file`` can't be read, or the temporary file can't be written.
     """
     if ca_file is None:
         return system_bundle()

@@ -1,8 +1,8 @@
 """
-The one reading of a channel's URL: what is checked is what is connected to.
+Parses a channel's URL once, so that the checked host is the one that loadbell connects to.
 
-Pure. The host comes out in the form in which libcurl and ``inet_aton`` would use it, so that an address can't hide
-behind a spelling: octal, hexadecimal, short and decimal IPv4 forms, percent-encoding, full-width digits, trailing dot.
+Pure. The host is normalized as libcurl and ``inet_aton`` would read it, so that no spelling hides an address: octal,
+hexadecimal, short and decimal IPv4 forms, percent-encoding, full-width digits, a trailing dot.
 """
 
 import ipaddress
@@ -27,12 +27,12 @@ _NAME = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?")
 
 
 class BadUrl(ValueError):  # noqa: N818 - reads as what happened
-    """The URL can't be used. ``str()`` is a sentence that shows nothing of the URL's path and query."""
+    """The URL can't be used. ``str()`` is a sentence that doesn't show the URL's path and query."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a URL leads. ``host`` is an ASCII name in lower case, or the plain form of ``address``."""
+    """A parsed URL. ``host`` is an ASCII name in lower case, or the plain form of ``address``."""
 
     scheme: str
     host: str
@@ -49,7 +49,7 @@ class Target:
 
 @lru_cache(maxsize=1024)
 def parse_url(url: str) -> Target:
-    """What ``url`` leads to. The fragment is dropped; non-ASCII characters of the path are percent-encoded as UTF-8.
+    """Parses ``url``. Drops the fragment; percent-encodes non-ASCII characters of the path as UTF-8.
 
     Raises:
         BadUrl: it can't be used; the message says why and what to do.
@@ -76,9 +76,9 @@ def parse_url(url: str) -> Target:
 
 
 def has_other_host(url: str, former: str) -> bool:
-    """Whether ``url`` leads to another scheme, host or port than ``former``; so does what can't be read.
+    """Returns whether ``url`` has another scheme, host or port than ``former``; True if either can't be parsed.
 
-    A host is the same in every spelling: case, trailing dot, punycode, and each form of an address.
+    Different spellings of a host are the same: case, a trailing dot, punycode, and each form of an address.
     """
     try:
         return _origin(parse_url(url)) != _origin(parse_url(former))
@@ -91,7 +91,7 @@ def _origin(target: Target) -> tuple[str, str, int]:
 
 
 def parse_literal(host: str) -> Address | None:
-    """The address that ``host`` is in its plain form; None: it is a name."""
+    """Returns the address in ``host``; None if it is a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:
@@ -115,9 +115,9 @@ def _host(text: str) -> tuple[str, Address | None]:
 
 
 def _ascii_name(text: str) -> str:
-    """The host's name in ASCII, in lower case.
+    """Returns the host's name in ASCII, in lower case.
 
-    Names beyond ASCII are encoded by IDNA 2003 (RFC 3490), which also maps full-width letters and digits.
+    Other names are encoded by IDNA 2003 (RFC 3490), which also maps full-width letters and digits.
     """
     try:
         decoded = unquote(text, errors="strict")
@@ -131,10 +131,7 @@ def _ascii_name(text: str) -> str:
 
 
 def _ipv4(name: str) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that a host means by the rules of ``inet_aton`` and the WHATWG URL standard (IPv4 parser).
-
-    None: it is a name, for its last label is not a number.
-    """
+    """Parses an IPv4 address as ``inet_aton`` and the WHATWG URL standard do; None if the last label isn't a number."""
     labels = name.removesuffix(".").split(".")
     if not _NUMERIC_LABEL.fullmatch(labels[-1]):
         return None
