@@ -1,4 +1,4 @@
-"""Stand-ins for the far side, on real ports: for loadbell's own tests, its demo, and users' tests."""
+"""Fake receivers on real ports, for loadbell's own tests, its demo, and users' tests."""
 
 from loadbell.testing.hipchat import FakeHipChat
 from loadbell.testing.receiver import (

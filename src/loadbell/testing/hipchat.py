@@ -1,10 +1,10 @@
 """
-A fake HipChat: one room that takes notifications as HipChat's API v2 documented it, limits and answers included.
+A fake HipChat: one room with the documented checks, limits and responses of HipChat's API v2.
 
-HipChat's own service has ended (the cloud on 2019-02-15, the self-hosted servers on 2020-06-30), so this is what
-loadbell's HipChat channel is proven against. Where the documentation left a choice the fake is the stricter one: it
-takes JSON only, no unknown field, and no HTML that is not well-formed. Sources: the API v2 page "Send room
-notification", Atlassian's page "Sending messages", and the schemas that real servers put into their answers.
+HipChat has ended (the cloud on 2019-02-15, the self-hosted servers on 2020-06-30), so loadbell's HipChat channel is
+tested against this. Where the documentation leaves a choice, the fake is stricter: it accepts only JSON, no unknown
+field, and only well-formed HTML. Sources: the API v2 page "Send room notification", Atlassian's page "Sending
+messages", and the schemas in the responses of real servers.
 """
 
 import html
@@ -37,7 +37,7 @@ _VOID = frozenset({"br", "img"})
 
 
 class _Refused(Exception):  # noqa: N818 - reads as what happened
-    """The request gets this answer instead of 204; ``details`` stand beside code, type and message."""
+    """The response instead of 204, with ``details`` in addition to code, type and message."""
 
     def __init__(self, status: HTTPStatus, message: str, **details: str) -> None:
         self.status = status
@@ -48,7 +48,7 @@ class _Refused(Exception):  # noqa: N818 - reads as what happened
 
 @dataclass
 class Allowance:
-    """At most ``limit`` in each window of ``seconds``; a window begins with the first that comes after the last one."""
+    """At most ``limit`` uses in each window of ``seconds``; a window begins with the first use after the last one."""
 
     limit: int
     seconds: float
@@ -56,7 +56,7 @@ class Allowance:
     ends_at: float = 0.0
 
     def take(self, now: float) -> bool:
-        """Uses up one, unless nothing is left at ``now`` (seconds since the epoch)."""
+        """Takes one and returns True, or False if none are left at ``now`` (seconds since the epoch)."""
         if now >= self.ends_at:
             self.used, self.ends_at = 0, now + self.seconds
         if self.used >= self.limit:
@@ -65,7 +65,7 @@ class Allowance:
         return True
 
     def headers(self, name: str) -> dict[str, str]:
-        """``X-NAME-Limit``, ``-Remaining`` and ``-Reset``: whole seconds since the epoch, rounded up."""
+        """Returns ``X-NAME-Limit``, ``-Remaining`` and ``-Reset`` (whole seconds since the epoch, rounded up)."""
         left = self.limit - self.used
         return {
             f"X-{name}-Limit": str(self.limit),
@@ -77,9 +77,9 @@ class Allowance:
 class FakeHipChat(FakeProvider):
     """A HipChat room at :attr:`notification_url`, on a real port, as a context manager.
 
-    It answers 204 to a notification that HipChat would have taken, 202 to ``auth_test=true``, 400 to a bad field, 401
-    to a bad token, 404 to another room, 405 to another method, and 429 beyond ``per_minute`` messages a minute or 500
-    requests in five minutes. The token may come in the URL or as ``Authorization: Bearer``.
+    It responds with 204 to a notification that HipChat would accept, 202 to ``auth_test=true``, 400 to a bad field, 401
+    to a bad token, 404 to another room, 405 to another method, and 429 above ``per_minute`` messages a minute or 500
+    requests in five minutes. The token may be in the URL or in ``Authorization: Bearer``.
 
     Raises (on entering):
         OSError: the address can't be bound.
@@ -92,7 +92,7 @@ class FakeHipChat(FakeProvider):
 
     @property
     def notification_url(self) -> str:
-        """The complete URL that a person would paste, its token included."""
+        """The complete URL with its token."""
         return f"{self.url}v2/room/{ROOM_ID}/notification?auth_token={TOKEN}"
 
     def _judge(self, request: Received) -> Behaviour:
@@ -105,7 +105,7 @@ class FakeHipChat(FakeProvider):
         return respond(status, rates)
 
     def _take(self, request: Received, rates: dict[str, str]) -> HTTPStatus:
-        """Judges one request; fills ``rates`` with the headers that tell what is left."""
+        """Judges one request; adds the rate limit headers to ``rates``."""
         target = urlsplit(request.path)
         query = parse_qs(target.query)
         kind, _, token = (request.header("Authorization") or "").partition(" ")
@@ -139,7 +139,7 @@ class FakeHipChat(FakeProvider):
 
 
 def readable(notification: Mapping[str, Any]) -> str:
-    """What a person would read of a notification that the room took."""
+    """Returns the visible text of an accepted notification."""
     message = str(notification["message"])
     if notification.get("message_format", "html") == "text":
         return message
@@ -171,7 +171,7 @@ def _bad(field: str, validation: str, message: str) -> _Refused:
 
 
 Check = Callable[[str, Any], None]
-"""Refuses the value of a field that HipChat would have refused."""
+"""Raises for a field's value that HipChat would refuse."""
 
 
 def _text(least: int = 1, most: int | None = None) -> Check:
@@ -270,7 +270,7 @@ _NOTIFICATION = _object(
 
 
 def _check_html(field: str, text: str, tags: frozenset[str]) -> None:
-    """Refuses tags beyond ``tags``, tags that are not closed in their order, and characters that aren't escaped."""
+    """Raises for tags not in ``tags``, tags not closed in order, and unescaped characters."""
     open_tags: list[str] = []
     for ending, name, _ in _TAG.findall(text):
         if name not in tags:

@@ -1,4 +1,4 @@
-"""What the fakes of chat providers have in common: they keep what they took, and why they refused the rest."""
+"""Common base of the fake chat providers: records accepted messages, and why others were refused."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from loadbell.testing.receiver import Behaviour, Received, ScriptedReceiver, res
 
 
 class FakeProvider(ScriptedReceiver, ABC):
-    """A receiver that judges each message as its provider would, unless it is told what to answer."""
+    """A receiver that responds to each message as its provider would, or with a fixed response."""
 
     def __init__(self, *, host: str, port: int) -> None:
         super().__init__(self._answer, host=host, port=port)
@@ -19,18 +19,18 @@ class FakeProvider(ScriptedReceiver, ABC):
 
     @property
     def posted(self) -> list[dict[str, Any]]:
-        """The messages that it took, oldest first."""
+        """The accepted messages, oldest first."""
         with self._changed:
             return list(self._posted)
 
     @property
     def refused(self) -> list[str]:
-        """The error code of each refused request, oldest first: ``rate_limited`` or a word of the provider's own."""
+        """The error code of each refused request, oldest first: ``rate_limited`` or the provider's own."""
         with self._changed:
             return list(self._refused)
 
     def answer_with(self, status: int | None, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:
-        """From now on every request gets this answer and none is posted; with None the fake judges again."""
+        """Sends this response to every request from now on and posts none; with None, the fake judges again."""
         with self._changed:
             self._fixed = None if status is None else (status, body, dict(headers))
 
@@ -44,8 +44,8 @@ class FakeProvider(ScriptedReceiver, ABC):
 
     @abstractmethod
     def _judge(self, request: Received) -> Behaviour:
-        """The answer that the provider would give; called as a script is. Adds to ``_posted`` or ``_refused``."""
+        """Returns the provider's response; called like a script. Adds to ``_posted`` or ``_refused``."""
 
     @abstractmethod
     def _code(self, status: int, body: bytes) -> str:
-        """The error code of an answer that it was told to give."""
+        """Returns the error code of a fixed response."""

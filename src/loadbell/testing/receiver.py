@@ -1,5 +1,5 @@
 """
-A receiver that does as its script says: a real HTTP/1.1 server on a real port, well-behaved or not.
+A scripted receiver: a real HTTP/1.1 server on a real port, well-behaved or not.
 
 ::
 
@@ -7,7 +7,7 @@ A receiver that does as its script says: a real HTTP/1.1 server on a real port, 
         ...  # point loadbell at receiver.url
         first, second = receiver.wait_for(2)
 
-Standard library only. It runs in a thread of its own and leaves nothing behind: neither thread nor connection.
+Standard library only. It runs in its own thread, and closes the thread and all connections at the end.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ from types import TracebackType
 from typing import Self
 
 MAX_REQUEST_SIZE = 16 * 1024 * 1024
-"""A request with a longer head or body is not read; its connection is closed."""
+"""In bytes. A request with a longer head or body isn't read; its connection is closed."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came in. ``headers`` are spelled and ordered as on the wire."""
+    """One received request. ``headers`` are spelled and ordered as on the wire."""
 
     arrived_at: int  #: microseconds since the epoch, when its last byte was read
     method: str
@@ -39,27 +39,27 @@ class Received:
     connection: int  #: number of the connection that carried it, from 1
 
     def header(self, name: str) -> str | None:
-        """The value of the first header of that name, whatever its case."""
+        """Returns the value of the first header with that name, ignoring case."""
         lowered = name.lower()
         return next((value for key, value in self.headers if key.lower() == lowered), None)
 
 
 Behaviour = Callable[[asyncio.StreamWriter], Awaitable[bool]]
-"""What to do with one request: writes the answer and says whether the connection stays open for another."""
+"""Handles one request: writes the response, and returns whether the connection stays open for another."""
 
 Script = Sequence[Behaviour] | Callable[[Received], Behaviour]
 """
 One behaviour for each request in turn, the last one repeating; or a function that chooses for each request.
 
-The function is called in the receiver's thread, one request at a time, and must not block. Whoever waits for a request
-is told of it once the function has chosen.
+The function is called in the receiver's thread, one request at a time, and must not block. Waiters for a request are
+notified after it returns.
 """
 
 
 def respond(
     status: int = 200, headers: Mapping[str, str] | None = None, body: bytes = b"", delay: float = 0.0
 ) -> Behaviour:
-    """A complete answer, ``delay`` seconds after the request."""
+    """Sends a complete response, ``delay`` seconds after the request."""
 
     async def behave(writer: asyncio.StreamWriter) -> bool:
         await asyncio.sleep(delay)
@@ -71,12 +71,12 @@ def respond(
 
 
 def redirect(url: str, status: int = 302) -> Behaviour:
-    """An answer that sends the client to ``url``."""
+    """Redirects the client to ``url``."""
     return respond(status, {"Location": url})
 
 
 def hang() -> Behaviour:
-    """No answer for as long as the client waits."""
+    """Never responds."""
 
     async def behave(_: asyncio.StreamWriter) -> bool:
         await asyncio.sleep(3600)
@@ -86,7 +86,7 @@ def hang() -> Behaviour:
 
 
 def raw(data: bytes, *, keep: bool = False) -> Behaviour:
-    """These bytes, whether HTTP or not; then the connection is closed unless ``keep``."""
+    """Sends these bytes, whether HTTP or not, and closes the connection unless ``keep``."""
 
     async def behave(writer: asyncio.StreamWriter) -> bool:
         writer.write(data)
@@ -97,17 +97,17 @@ def raw(data: bytes, *, keep: bool = False) -> Behaviour:
 
 
 def close() -> Behaviour:
-    """The connection is closed without an answer."""
+    """Closes the connection without a response."""
     return raw(b"")
 
 
 def cut_off() -> Behaviour:
-    """An answer that promises 100 bytes of body, gives 4 and closes."""
+    """Announces 100 bytes of body, sends 4 and closes the connection."""
     return raw(_head(200, {"Content-Length": "100"}) + b"half")
 
 
 def reset(*, after: bytes = b"") -> Behaviour:
-    """The connection is reset (RST), after these bytes of an answer."""
+    """Resets the connection (RST) after these bytes of a response."""
 
     async def behave(writer: asyncio.StreamWriter) -> bool:
         if after:
@@ -121,7 +121,7 @@ def reset(*, after: bytes = b"") -> Behaviour:
 
 
 def drip(status: int = 200, *, interval: float = 1.0, size: int = 1_000_000) -> Behaviour:
-    """The head of an answer at once, then its body of ``size`` bytes, one byte every ``interval`` seconds."""
+    """Sends the head of a response at once, then its body of ``size`` bytes, one byte every ``interval`` seconds."""
 
     async def behave(writer: asyncio.StreamWriter) -> bool:
         writer.write(_head(status, {"Content-Length": str(size)}))
@@ -135,7 +135,7 @@ def drip(status: int = 200, *, interval: float = 1.0, size: int = 1_000_000) -> 
 
 
 def endless_body(status: int = 200) -> Behaviour:
-    """An answer whose body goes on as fast as the client reads, for as long as it does."""
+    """Sends a body without end, as fast as the client reads."""
 
     async def behave(writer: asyncio.StreamWriter) -> bool:
         writer.write(_head(status, {"Connection": "close"}))
@@ -148,7 +148,7 @@ def endless_body(status: int = 200) -> Behaviour:
 
 
 def endless_headers() -> Behaviour:
-    """An answer whose head never ends."""
+    """Sends headers without end."""
 
     async def behave(writer: asyncio.StreamWriter) -> bool:
         writer.write(b"HTTP/1.1 200 OK\r\n")
@@ -160,7 +160,7 @@ def endless_headers() -> Behaviour:
 
 
 def informational_flood() -> Behaviour:
-    """``103 Early Hints`` without end, and never a final answer."""
+    """Sends ``103 Early Hints`` without end, and never a final response."""
 
     async def behave(writer: asyncio.StreamWriter) -> bool:
         while True:
@@ -171,15 +171,15 @@ def informational_flood() -> Behaviour:
 
 
 def gzip_bomb(size: int = 16 * 1024 * 1024) -> Behaviour:
-    """A small gzip body that would unpack to ``size`` bytes."""
+    """Sends a small gzip body that would unpack to ``size`` bytes."""
     return respond(200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(size), 9))
 
 
 class ScriptedReceiver:
     """A receiver on ``host`` (a loopback address, IPv4 or IPv6) and ``port`` (0: any free one), as a context manager.
 
-    ``script`` decides the answers; without one every request is answered 200 with an empty body. With ``tls`` it speaks
-    HTTPS. All methods may be called from any thread.
+    ``script`` decides the responses; without one, every request gets 200 with an empty body. With ``tls`` it uses
+    HTTPS. All methods are thread-safe.
 
     Raises (on entering):
         OSError: the address can't be bound.
@@ -217,27 +217,27 @@ class ScriptedReceiver:
 
     @property
     def url(self) -> str:
-        """Where it listens: ``http://127.0.0.1:PORT/``, or ``https``."""
+        """The receiver's URL: ``http://127.0.0.1:PORT/``, or ``https``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"{'https' if self._tls else 'http'}://{host}:{self.port}/"
 
     @property
     def requests(self) -> list[Received]:
-        """What has come in so far, in order of arrival."""
+        """The requests received so far, in order of arrival."""
         with self._changed:
             return list(self._requests)
 
     @property
     def connects(self) -> int:
-        """How many connections were opened so far, whether or not a byte came over them."""
+        """How many connections were opened so far, with or without data."""
         with self._changed:
             return self._connects
 
     def wait_for(self, count: int, timeout: float = 10.0) -> list[Received]:
-        """What has come in once that is at least ``count`` requests.
+        """Waits until there are at least ``count`` requests and returns all.
 
         Raises:
-            TimeoutError: fewer came within ``timeout`` seconds.
+            TimeoutError: fewer arrived within ``timeout`` seconds.
         """
         with self._changed:
             if not self._changed.wait_for(lambda: len(self._requests) >= count, timeout):
@@ -245,13 +245,13 @@ class ScriptedReceiver:
             return list(self._requests)
 
     def play(self, script: Script) -> None:
-        """A new script, from its start, for the requests to come."""
+        """Starts a new script for the next requests."""
         with self._changed:
             self._script = script
             self._answered = 0
 
     def watch(self, seen: Callable[[Received], None]) -> None:
-        """Calls ``seen`` with each request to come once its answer is chosen; in the receiver's thread, so briefly."""
+        """Calls ``seen`` in the receiver's thread with each new request, after its script; it must not block."""
         with self._changed:
             self._seen = seen
 
@@ -285,7 +285,7 @@ class ScriptedReceiver:
             writer.close()
             await writer.wait_closed()
         except (OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-            pass  # the client broke off, or spoke something else: a receiver bears it
+            pass  # the client disconnected, or sent something else
         finally:
             transport.abort()
 
@@ -305,7 +305,7 @@ class ScriptedReceiver:
 
 
 async def _read(reader: asyncio.StreamReader, number: int) -> Received | None:
-    """The next request of a connection; None when the client has closed it between requests."""
+    """Reads the next request; None if the client has closed the connection between requests."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:

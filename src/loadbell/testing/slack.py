@@ -1,8 +1,8 @@
 """
-A fake Slack: one incoming webhook that judges messages as Slack documents it, limits, answers and rate included.
+A fake Slack: one incoming webhook with Slack's documented checks, limits, responses and rate.
 
-Where the documentation left a choice the fake is the stricter one: it takes JSON only and no unknown field in a block,
-and it counts characters as UTF-16 code units. Sources: docs.slack.dev, pages "Sending messages using incoming
+Where the documentation leaves a choice, the fake is stricter: it accepts only JSON and no unknown field in a block, and
+it counts characters as UTF-16 code units. Sources: docs.slack.dev, pages "Sending messages using incoming
 webhooks", "Block Kit" and "Rate limits"; slackapi/bolt-js#2509 for the length of all blocks together.
 """
 
@@ -21,7 +21,7 @@ from loadbell.testing.receiver import Behaviour, Received, respond
 PATH = "/services/T0FAKETEAM/B0FAKEHOOK/notARealTokenButAsLong24"
 
 MAX_TEXT_LENGTH = 40_000
-"""A longer text is cut by Slack, not refused."""
+"""Slack cuts a longer text instead of refusing it."""
 
 MAX_BLOCKS_LENGTH = 13_200
 MAX_BLOCKS = 50
@@ -29,7 +29,7 @@ MAX_ATTACHMENTS = 100
 
 
 class _Refused(Exception):  # noqa: N818 - reads as what happened
-    """The request gets this answer instead of ``ok``; ``str()`` is Slack's error code."""
+    """The response instead of ``ok``; ``str()`` is Slack's error code."""
 
     def __init__(self, code: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST, *, wait: int | None = None) -> None:
         self.status = status
@@ -43,8 +43,8 @@ class _Refused(Exception):  # noqa: N818 - reads as what happened
 class FakeSlack(FakeProvider):
     """A Slack channel behind :attr:`webhook_url`, on a real port, as a context manager.
 
-    It answers 200 ``ok`` to a message that Slack would have taken, 400 with Slack's error code to a bad one, 404
-    ``no_service`` at another path, and 429 to what comes faster than ``per_second``, ``burst`` at once after a rest.
+    It responds with 200 ``ok`` to a message that Slack would accept, 400 with Slack's error code to a bad one, 404
+    ``no_service`` at another path, and 429 above ``per_second`` messages a second, with up to ``burst`` at once.
 
     Raises (on entering):
         OSError: the address can't be bound.
@@ -58,7 +58,7 @@ class FakeSlack(FakeProvider):
 
     @property
     def webhook_url(self) -> str:
-        """The complete URL that a person would paste."""
+        """The complete webhook URL."""
         return self.url.rstrip("/") + PATH
 
     def _judge(self, request: Received) -> Behaviour:
@@ -87,7 +87,7 @@ class FakeSlack(FakeProvider):
 
 
 def _read(request: Received) -> dict[str, Any]:
-    """The message that a request carries, as Slack would show it."""
+    """Returns the message in a request, as Slack would show it."""
     content_type = (request.header("Content-Type") or "").partition(";")[0].strip().lower()
     try:
         message = json.loads(request.body) if request.method == "POST" and content_type == "application/json" else None
@@ -118,7 +118,7 @@ def _length(text: str) -> int:
 
 
 def _texts(part: Any) -> list[str]:
-    """Every text within the blocks that a person sees, and the addresses."""
+    """Returns every visible text in the blocks, and the URLs."""
     if isinstance(part, dict):
         return [text for key, value in part.items() if key not in {"type", "style"} for text in _texts(value)]
     if isinstance(part, list):
@@ -127,7 +127,7 @@ def _texts(part: Any) -> list[str]:
 
 
 Check = Callable[[Any], None]
-"""Refuses a part of a block that Slack would have refused."""
+"""Raises for a part of a block that Slack would refuse."""
 
 
 def _must(holds: object) -> None:
