@@ -1,1 +1,1 @@
-"""Runs on load generators: standard library only, and nothing of the server."""
+"""The client, which runs on load generators: standard library only, and no server code."""

@@ -11,26 +11,26 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Address:
-    """Where a server is."""
+    """A server's URL in parts."""
 
     scheme: str
     host: str  #: a name, or an address without brackets
     port: int
-    prefix: str  #: the path before ``/api``, without a slash at its end; may be empty
+    prefix: str  #: the path before ``/api``, without a trailing slash; may be empty
 
     @property
     def url(self) -> str:
-        """The address in its usual form."""
+        """The complete URL."""
         host = f"[{self.host.replace('%', '%25')}]" if ":" in self.host else self.host
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return f"{self.scheme}://{host}{port}{self.prefix}"
 
 
 def read_address(text: str) -> Address:
-    """The address that ``text`` is.
+    """Parses ``LOADBELL_URL``.
 
     Raises:
-        ValueError: it is none; the message is a sentence that shows nothing of it.
+        ValueError: it isn't valid; the message doesn't show it.
     """
     text = text.strip()
     if text.startswith(_QUOTES) or text.endswith(_QUOTES):
@@ -51,15 +51,15 @@ def read_address(text: str) -> Address:
     except UnicodeError:
         raise ValueError(f"LOADBELL_URL has an invalid host name. {_WANTED}") from None
     if ":" in host:
-        host = host.replace("%25", "%")  # before the name of an interface (RFC 6874)
+        host = host.replace("%25", "%")  # before an interface name (RFC 6874)
     return Address(parts.scheme, host, port or _PORTS[parts.scheme], parts.path.rstrip("/"))
 
 
 def read_token(text: str) -> str:
-    """The token that ``text`` is.
+    """Parses ``LOADBELL_TOKEN``.
 
     Raises:
-        ValueError: it is none; the message is a sentence that shows nothing of it.
+        ValueError: it isn't valid; the message doesn't show it.
     """
     token = text.strip()
     if token.startswith(_QUOTES) or token.endswith(_QUOTES):

@@ -1,8 +1,8 @@
 """
 Calls to the REST API over plain ``http.client``.
 
-No proxy is used, whatever the environment says: the server is the user's own. Redirects are not followed, so the token
-goes nowhere but to the address that the user set.
+It uses no proxy, whatever the environment says: the server is the user's own. It follows no redirects, so the token is
+sent only to the URL that the user set.
 """
 
 import http.client
@@ -31,10 +31,10 @@ class Unreachable(Exception):  # noqa: N818 - reads as what happened
 
 
 class Server:
-    """The loadbell server at ``url``, asked with ``token``. Each call is one connection: safe from any thread."""
+    """A loadbell server. Thread-safe: each call opens its own connection."""
 
     def __init__(self, url: str, token: str) -> None:
-        """Remembers where the server is; nothing is sent.
+        """Checks ``url`` and ``token``; sends nothing.
 
         Raises:
             Refused: ``url`` or ``token`` can't be used.
@@ -54,31 +54,31 @@ class Server:
         }
 
     def create_run(self, body: dict[str, Any], *, key: str, sent_at: float, timeout: float) -> dict[str, Any]:
-        """The run made from ``body``; called again with the same ``key`` it is the same run.
+        """Creates a run from ``body`` and returns it; another call with the same ``key`` returns the same run.
 
-        ``sent_at``, in seconds since the epoch, is the time now by the clock that the times in ``body`` are of.
+        ``sent_at``: the current time in seconds since the epoch, by the clock of the times in ``body``.
         """
         date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(sent_at))
         return self.call("POST", "/runs", body, timeout=timeout, headers={"Idempotency-Key": key, "Date": date})
 
     def update_run(self, run_id: int, body: dict[str, Any], *, timeout: float) -> dict[str, Any]:
-        """The run after ``body`` was applied to it."""
+        """Applies ``body`` to the run and returns it."""
         return self.call("PATCH", f"/runs/{run_id}", body, timeout=timeout)
 
     def heartbeat(self, run_id: int, *, timeout: float) -> bool:
-        """Tells that the run is alive; whether somebody asked to abort it."""
+        """Reports that the run is alive; returns whether somebody asked to abort it."""
         return self.call("POST", f"/runs/{run_id}/heartbeat", {}, timeout=timeout).get("abort") is True
 
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float, headers: _Headers = _NONE
     ) -> dict[str, Any]:
-        """The answer to a request at ``path`` below ``/api/v1``, empty if it has no body.
+        """Sends a request to ``path`` below ``/api/v1`` and returns the response, empty if it has no body.
 
-        ``timeout``, in seconds, is for each wait on the network.
+        ``timeout``: in seconds, for each wait on the network.
 
         Raises:
-            Refused: the server said no.
-            Unreachable: no usable answer came.
+            Refused: the server refused the request.
+            Unreachable: there was no usable response.
         """
         content = b"" if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
         with self._request(method, path, content, timeout, headers) as response:
@@ -86,7 +86,7 @@ class Server:
         return _answer(status, raw)
 
     def lines(self, path: str, *, timeout: float) -> Iterator[dict[str, Any]]:
-        """The objects of a JSON Lines response at ``path``, as they arrive. Errors and ``timeout`` as for :meth:`call`.
+        """Yields the objects of a JSON Lines response as they arrive. Errors and ``timeout`` as for :meth:`call`.
 
         A cut-off or malformed response raises :class:`Unreachable` after its last complete line.
         """
@@ -120,7 +120,7 @@ class Server:
 
 
 def one_line(text: str) -> str:
-    """``text`` as one terminal line: only printable characters, and limited in length."""
+    """Returns ``text`` as one terminal line: only printable characters, at most 300."""
     return "".join(character if character.isprintable() else " " for character in text)[:_MAX_DETAIL_LENGTH].strip()
 
 

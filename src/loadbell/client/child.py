@@ -1,23 +1,22 @@
 """
-Runs the tool as if wrap were not there, and gives it the signals that it would have got.
+Runs the tool as if wrap were not there, and passes signals on to it.
 
-The tool inherits our streams and every other open file, and stays in our process group: a terminal's Ctrl-C, a
-``kill -- -GROUP``, a ``timeout`` or a service manager that signals the whole group reaches it without us. What is sent
-to wrap alone has to be passed on; passing on what the tool already got would be harm (k6 gives up its summary at the
-second SIGINT). The kernel does not say which of the two it was: its ``siginfo`` tells a terminal from a ``kill``, but
-not a kill of the group from a kill of one process. So wrap keeps a witness: an idle ``cat`` in the same group, which
-dies of whatever the group is sent. If the witness dies too, the tool got the signal; if it still lives half a
-second later, wrap was meant alone and passes the signal on. ``timeout`` signals wrap and then its group: what else came
-until the witness was dead is the same signal. The witness holds none of the tool's streams and ends by itself when wrap
-does, even by SIGKILL.
+The tool inherits our streams and every other open file, and stays in our process group: a terminal's Ctrl-C, or a
+``kill -- -GROUP``, ``timeout`` or service manager that signals the whole group, reaches it directly. Signals to wrap
+alone must be passed on, but passing on one that the tool already got would do harm (k6 drops its summary at the second
+SIGINT). The kernel doesn't show the difference: ``siginfo`` distinguishes a terminal from a ``kill``, but not a kill of
+the group from a kill of one process. So wrap keeps a witness in the group, an idle ``cat`` that any signal to the group
+kills. If the witness dies, the tool got the signal, too; if it is alive half a second later, the signal was for wrap
+alone, and wrap passes it on. ``timeout`` signals wrap and then its group, so signals that arrive before the witness is
+dead count as the same one. The witness holds none of the tool's streams and ends when wrap does, even by SIGKILL.
 
-A shell keeps a signal to itself while it waits for a command, so what is passed on goes to the commands of shells, too.
+A shell doesn't forward signals while it waits for a command, so they are passed on to the commands of shells, too.
 
-Whatever stops a run stops all that the command has started. While the command lives the grace is its own, and only an
-abort in loadbell becomes firmer: SIGINT as by Ctrl-C, SIGTERM to all, SIGKILL to all. Once it has ended by a signal or
-an abort, what it left behind gets a moment, then SIGTERM, then SIGKILL. At an end of its own nothing is touched.
+Stopping a run stops everything that the command has started. While the command runs, it has its own grace period, and
+only an abort in loadbell escalates: SIGINT as by Ctrl-C, SIGTERM to all, SIGKILL to all. After an end by a signal or an
+abort, remaining processes get a moment, then SIGTERM, then SIGKILL. After an end by itself they are left alone.
 
-Signals that were ignored when wrap started (``nohup``) stay ignored, here and in the tool.
+Signals that were ignored when wrap started (``nohup``) stay ignored, in wrap and in the tool.
 """
 
 import contextlib
@@ -33,41 +32,41 @@ from loadbell.client import processes
 from loadbell.client.processes import Process
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Asks the tool to stop; the run then ends as aborted by a user."""
+"""Signals that ask the tool to stop; the run then ends as aborted by a user."""
 
 _PASSED_ON = (*_STOPS, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-"""Would end wrap but may mean something else to the tool: SIGQUIT makes a Java tool print its threads."""
+"""Signals that would end wrap but may mean something else to the tool: SIGQUIT makes Java print its threads."""
 
 _WITNESS_S = 0.5
 _KILL_AFTER = 3
-"""How many times its patience an abort waits before it kills."""
+"""An abort kills after this many times its patience."""
 
 _BY_ITSELF = 0.1
-"""The part of the patience that is left to what an ended command has left behind."""
+"""The part of the patience for processes that an ended command leaves behind."""
 
 _LOOK_S = 0.05
 
 
 class Child:
-    """A running command. Made and waited for by the main thread; only :meth:`stop` may be called from another."""
+    """A running command. Use it in the main thread; only :meth:`stop` may be called from another."""
 
     def __init__(
         self, command: Sequence[str], *, patience_s: float, on_survivors: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Starts ``command``; ``patience_s`` is how long an abort waits before it asks more firmly.
+        """Starts ``command``; ``patience_s`` is how long an abort waits before it escalates.
 
-        ``on_survivors`` is called, by the main thread, with the names of what could not be stopped.
+        ``on_survivors`` is called in the main thread with the names of processes that couldn't be stopped.
 
         Raises:
             OSError: it can't be started.
         """
-        self.stopped_by: signal.Signals | None = None  #: the first signal sent to wrap that asks to stop
-        self.aborted = False  #: whether :meth:`stop` was called while it ran
+        self.stopped_by: signal.Signals | None = None  #: the first stop signal sent to wrap
+        self.aborted = False  #: :meth:`stop` was called while it ran
         self.ended = 0.0  #: when the command ended, by the monotonic clock
-        self.survivors = ""  #: the names of what could not be stopped
+        self.survivors = ""  #: the names of processes that couldn't be stopped
         self._patience_s = patience_s
         self._on_survivors = on_survivors
-        self._steps: list[tuple[float, Callable[[], None]]] = []  #: of an abort, with when they are due
+        self._steps: list[tuple[float, Callable[[], None]]] = []  #: of an abort, with their due times
         self._wake, self._waker = os.pipe()
         os.set_blocking(self._wake, False)
         os.set_blocking(self._waker, False)
@@ -84,7 +83,7 @@ class Child:
         self._witness = _GroupMember()
 
     def wait(self) -> int:
-        """Waits for the end of the command, passing signals on; its exit code, or minus the signal that killed it."""
+        """Waits for the command's end, passing signals on; returns its exit code, or minus its fatal signal."""
         while (code := self._process.poll()) is None:
             self._events.poll(self._milliseconds_left())
             self._install_handlers(self._woken_by())
@@ -98,8 +97,8 @@ class Child:
         return code
 
     def stop(self) -> None:
-        """Asks the command to stop, as Ctrl-C would; after the patience that it was made with, more firmly."""
-        with contextlib.suppress(BlockingIOError):  # a full pipe wakes the main thread too, and a next call may come
+        """Asks the command to stop, as Ctrl-C would, and escalates after ``patience_s``."""
+        with contextlib.suppress(BlockingIOError):  # a full pipe wakes the main thread, too
             os.write(self._waker, b"\0")
 
     def _install_handlers(self, numbers: set[int]) -> None:
@@ -141,7 +140,7 @@ class Child:
         processes.send([process for process in self._running() if process.pid != self._process.pid], number)
 
     def _stop_rest(self) -> None:
-        """Stops what the command has left behind."""
+        """Stops the processes that the command left behind."""
         if self._is_gone(self._patience_s * _BY_ITSELF):
             return
         processes.send(self._running(), signal.SIGTERM)
@@ -152,7 +151,7 @@ class Child:
             self._name_survivors()
 
     def _is_gone(self, within_s: float) -> bool:
-        """Whether nothing of the command is left, or ends so soon."""
+        """Returns whether all of the command's processes end within this time."""
         deadline = time.monotonic() + within_s
         while self._running():
             if time.monotonic() >= deadline:
@@ -169,7 +168,7 @@ class Child:
         self.survivors = survivors
 
     def _running(self) -> list[Process]:
-        """What runs of the command: itself and all that it has started."""
+        """Returns the command's running processes: itself and everything that it started."""
         return processes.list_started_by(self._process.pid, self._began, not_pids=frozenset({self._witness.pid}))
 
     @property
@@ -177,7 +176,7 @@ class Child:
         return frozenset({self._process.pid, self._witness.pid})
 
     def _woken_by(self) -> set[int]:
-        """The numbers of the signals since the last call; 0 for :meth:`stop`."""
+        """Returns the signals since the last call; 0 stands for :meth:`stop`."""
         try:
             return set(os.read(self._wake, 4096))
         except BlockingIOError:
@@ -186,7 +185,7 @@ class Child:
     def _is_in_our_group(self) -> bool:
         try:
             return os.getpgid(self._process.pid) == os.getpgrp()
-        except ProcessLookupError:  # nobody to pass anything on to: send_signal() does nothing then
+        except ProcessLookupError:  # it has ended, and send_signal() does nothing
             return False
 
     def _milliseconds_left(self) -> float | None:
@@ -194,18 +193,18 @@ class Child:
 
 
 class _GroupMember:
-    """An idle process in our group, which dies of whatever the group is sent. Without a ``cat`` it sees nothing."""
+    """An idle ``cat`` in our group, killed by any signal to the group. Without a ``cat`` it detects nothing."""
 
     def __init__(self) -> None:
         self._process = self._start()
 
     @property
     def pid(self) -> int:
-        """Its process; 0 without one."""
+        """Its process id; 0 without one."""
         return self._process.pid if self._process is not None else 0
 
     def died_of(self) -> int | None:
-        """The signal that the group was sent, if any; waits a moment, for it may be still on its way."""
+        """Returns the signal sent to the group, if any; waits up to 0.5 s for it to arrive."""
         if self._process is None:
             return None
         try:
@@ -231,4 +230,4 @@ class _GroupMember:
 
 
 def _note_signal(number: int, frame: FrameType | None) -> None:
-    """Does nothing: the wake-up pipe has told the main thread already."""
+    """Does nothing: the wake-up pipe has already woken the main thread."""

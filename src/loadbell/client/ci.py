@@ -1,7 +1,7 @@
 """
-What the CI system's variables say of a run: what set it off, and where a person reads more about it.
+Reads the CI system's variables: what triggered a run, and links to it.
 
-Known: GitHub Actions, GitLab CI and Jenkins, with links; any other system that sets ``CI``, without.
+Supports GitHub Actions, GitLab CI and Jenkins; other systems that set ``CI``, without links.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ _SHORT_SHA = 8
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run comes from: its trigger and its links, as the API takes them."""
+    """A run's trigger and links, in the API's format."""
 
     trigger: str
     links: tuple[dict[str, str], ...] = ()
 
 
 def detect_origin(environment: Mapping[str, str], *, at_terminal: bool) -> Origin:
-    """The origin that ``environment`` tells of; without CI, a person at a terminal started it, else nobody knows."""
+    """Returns the origin in ``environment``; without CI, the trigger is manual at a terminal, otherwise unknown."""
     if environment.get("GITHUB_ACTIONS") == "true":
         return _github(environment)
     if environment.get("GITLAB_CI") == "true":
@@ -66,7 +66,7 @@ def _about(branch: str | None, author: str | None) -> str:
 
 
 def _join(*parts: str | None) -> str | None:
-    """The parts as one URL; None if any of them is missing."""
+    """Joins the parts to one URL; None if any of them is missing."""
     return "/".join(part.rstrip("/") for part in parts if part) if all(parts) else None
 
 
@@ -75,7 +75,7 @@ def _links(*links: tuple[str, str | None]) -> tuple[dict[str, str], ...]:
 
 
 def _is_public(url: str) -> bool:
-    """Whether ``url`` is an address that may be shown: http(s), and without a user, a password or a query in it."""
+    """Returns whether ``url`` may be shown: http(s), without a user, password, query or fragment."""
     try:
         parts = urlsplit(url)
     except ValueError:

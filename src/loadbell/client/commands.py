@@ -1,8 +1,8 @@
 """
-What a command line comes down to: the load tool, behind whatever runs it, and a name that lets no secret out.
+Finds the load tool in a command line, behind any runners, and a name for the run that contains no secrets.
 
-Command lines hold secrets. So a name is made of no more than a program's base name and a script's file name, and a
-word with ``=``, ``@``, ``:`` or white space in it is neither.
+Command lines contain secrets. So a name consists only of a program's base name and a script's file name, and words with
+``=``, ``@``, ``:`` or white space are neither.
 """
 
 import os
@@ -25,13 +25,13 @@ WITHOUT_SCRIPT = frozenset(
         *("baton", "rewrk", "slapper"),
     }
 )
-"""The load tools that take all that they need from the command line."""
+"""Load tools that need only the command line, no script."""
 
 KNOWN = _SCRIPTED | WITHOUT_SCRIPT
-"""The load tools that are known by name."""
+"""Load tools known by name."""
 
 NAMELESS = "command"
-"""Stands for a program whose name can't be shown."""
+"""Name for a program whose own name can't be shown."""
 
 _ALIASES = {"taurus": "bzt", "ApacheJMeter.jar": "jmeter", "ApacheJMeter": "jmeter"}
 _VERSION = re.compile(r"latest|next|beta|canary|[\^~v]?\d[\w.+-]*|")
@@ -51,28 +51,28 @@ _SCRIPT_OPTIONS = frozenset({"-f", "--locustfile", "-t", "--testfile", "-s", "--
 
 @dataclass(frozen=True)
 class Command:
-    """A tool with its own arguments and the variables it gets."""
+    """A tool with its arguments and environment."""
 
     tool: str
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    elsewhere: bool = False  #: in a container, or in another folder: its files are not ours
-    build: str | None = None  #: the build tool that calls it, which has exit codes of its own
+    elsewhere: bool = False  #: in a container or another folder: its files can't be read
+    build: str | None = None  #: the build tool that calls it, with its own exit codes
     under_timeout: bool = False
 
     @property
     def name(self) -> str:
-        """A name for a run of it: the tool and the file of its script."""
+        """The name for its runs: the tool and the script's file name."""
         return f"{self.tool} {self.script}" if self.script else self.tool
 
     @property
     def is_named(self) -> bool:
-        """Whether the name tells this test from another one of the same tool."""
+        """Whether the name distinguishes this test from others of the same tool."""
         return self.script is not None
 
     @property
     def script(self) -> str | None:
-        """The file name of its script: of a word that names a file and looks like a script."""
+        """The file name of its script: of the first word that names a file and looks like a script."""
         former = ""
         for word in self.arguments:
             value = word.partition("=")[2] if word.startswith("--") else word
@@ -88,7 +88,7 @@ class Command:
         return None
 
     def option(self, *names: str) -> str | None:
-        """The value of the last of these options, "" for one without a value, None if it is absent."""
+        """Returns the value of the last of these options; "" without a value, None if absent."""
         value = None
         for word, following in zip(self.arguments, (*self.arguments[1:], ""), strict=False):
             name, equals, inline = word.partition("=")
@@ -100,7 +100,7 @@ class Command:
 
 
 def read_command(words: Sequence[str], environment: Mapping[str, str]) -> Command:
-    """The command that these words call in the end, as far as that can be told."""
+    """Returns the innermost command that these words call, as far as it can be found."""
     command = Command("", tuple(words), environment)
     for _ in range(_MAX_LAYERS):
         inner = _unwrap(command)
@@ -111,12 +111,12 @@ def read_command(words: Sequence[str], environment: Mapping[str, str]) -> Comman
 
 
 def base_name(path: str) -> str:
-    """The name of the file at ``path``, without its folders."""
+    """Returns the file name of ``path``, without its folders."""
     return path.replace("\\", "/").rpartition("/")[2]
 
 
 def program_name(word: str) -> str:
-    """The name of the program at ``word``, without its folder, ending and version; "" if it can't be shown."""
+    """Returns the program's name without folder, ending and version; "" if it can't be shown."""
     if _is_unsafe(word):
         return ""
     path, _, version = base_name(word).partition("@")
@@ -138,7 +138,7 @@ def _with_resolved_path(command: Command) -> Command:
 
 
 def _unwrap(command: Command) -> Command | None:
-    """The command without its outermost layer; None: there is none, or what is in it can't be told."""
+    """Returns the command without its outermost layer; None if there is none, or its inside is unknown."""
     if not command.arguments:
         return None
     called, rest = program_name(command.arguments[0]), list(command.arguments[1:])
@@ -147,7 +147,7 @@ def _unwrap(command: Command) -> Command | None:
 
 
 def _behind(command: Command, words: Words) -> Command | None:
-    """The command that ``words`` call; where their parts are not certain, only a known tool is taken for one."""
+    """Returns the command that ``words`` call; if their roles aren't certain, only a known tool counts."""
     rest = words.words
     if not words.is_certain:
         while rest and program_name(rest[0]) not in KNOWN:
@@ -187,7 +187,7 @@ def _behind_runner(command: Command, called: str, rest: list[str]) -> Command | 
 
 
 def _after_subcommand(called: str, words: list[str]) -> list[str] | None:
-    """The words after the subcommand; of some runners a tool's name may stand in its place."""
+    """Returns the words after the subcommand; some runners take a tool's name instead of one."""
     after = runners.after_subcommand(RUNNERS[called], words)
     if after is None and called in runners.WITHOUT_SUBCOMMAND and words and program_name(words[0]) in KNOWN:
         return words
@@ -195,7 +195,7 @@ def _after_subcommand(called: str, words: list[str]) -> list[str] | None:
 
 
 def _insert_named(called: str, words: Words, options: Mapping[str, str]) -> None:
-    """Puts what an option of the runner names in front of the words."""
+    """Inserts the program that an option of the runner names before the words."""
     if RUNNERS[called].module and (module := options.get("-m") or options.get("--module")):
         words.words.insert(0, module)
     if called == "env" and (string := options.get("-S") or options.get("--split-string")):
@@ -215,7 +215,7 @@ def _in_cluster(command: Command, _: str, rest: list[str]) -> Command | None:
     if "--" not in rest:
         return None
     own, inner = rest[: rest.index("--")], rest[rest.index("--") + 1 :]
-    if "exec" not in own:  # run: the image's own program gets the words
+    if "exec" not in own:  # run: the words are for the image's own program
         image = Command("", tuple(own), {}).option("--image")
         inner = [tool, *inner] if (tool := _image_name(image or "")) in KNOWN else []
     found = _behind(command, Words(inner))
@@ -223,7 +223,7 @@ def _in_cluster(command: Command, _: str, rest: list[str]) -> Command | None:
 
 
 def _in_one_word(command: Command, _: str, rest: list[str]) -> Command | None:
-    """What ``su -c 'a simple command' NAME`` and its like call, if it comes down to a known tool."""
+    """Returns the command in ``su -c 'a simple command' NAME`` and similar, if it calls a known tool."""
     for option, value in pairwise(rest):
         if option == "--command" or (option[:1] == "-" != option[1:2] and option.endswith("c")):
             return _in_shell(command, "", ["-c", value])
@@ -271,7 +271,7 @@ def _image_name(image: str) -> str:
 
 
 def _in_shell(command: Command, _: str, rest: list[str]) -> Command | None:
-    """What ``sh -c 'cd FOLDER && a simple command'`` or ``sh tool.sh`` calls, if it comes down to a known tool."""
+    """Returns the command in ``sh -c 'cd FOLDER && a simple command'`` or ``sh tool.sh``, if it calls a known tool."""
     words, moved = Words(rest), False
     while words.words and words.words[0].startswith(("-", "+")):
         option = words.words.pop(0)

@@ -1,9 +1,9 @@
 """
-The limits that a user states with ``--fail-if``: ``NAME OP NUMBER[UNIT]``, such as ``failed_rate > 1%``.
+Limits of ``--fail-if``: ``NAME OP NUMBER[UNIT]``, such as ``failed_rate > 1%``.
 
-They make a verdict for tools whose exit code is none. A limit that fires makes the run failed. A run that came to its
-end with all of them kept has passed, if one of them is about its requests: that a command took its time, or ended with
-some exit code, proves nothing of what it asked. A limit on what the tool did not measure is neither kept nor broken.
+They give a result to tools whose exit code gives none. If a limit fires, the run has failed. If the run finishes and
+none fires, it has passed, provided that one of them is about requests: a command's duration or exit code proves nothing
+about its requests. A limit on a metric that the tool didn't measure neither passes nor fails.
 """
 
 import operator
@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 OF_ANY_TOOL = ("duration_s", "exit_code")
-"""What ``wrap`` itself measures, of any command."""
+"""Metrics that ``wrap`` itself measures for any command."""
 
 OF_REQUESTS = (
     "requests", "failed", "failed_rate", "requests_per_s", "avg_ms", "min_ms", "p50_ms", "p90_ms", "p95_ms", "p99_ms",
     "max_ms", "iterations", "vus_max", "data_received_bytes", "data_sent_bytes", "checks_rate",
 )  # fmt: skip
-"""What a tool may measure, by the names of the API; of another protocol than HTTP with its name in front."""
+"""Metrics that a tool may measure, by the API's names; for other protocols than HTTP, with a prefix."""
 
 _PROTOCOLS = ("grpc_", "ws_", "browser_")
 _UNITS = {
@@ -41,7 +41,7 @@ _MAX_EXPRESSION_LENGTH = 200
 
 @dataclass(frozen=True)
 class Limit:
-    """One ``--fail-if``: the run has failed if ``name`` compares so with ``number``."""
+    """One ``--fail-if``: the run has failed if the comparison of ``name`` with ``number`` is true."""
 
     name: str
     compare: str
@@ -50,10 +50,10 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> "Limit":
-        """The limit that ``text`` states.
+        """Parses ``text``.
 
         Raises:
-            ValueError: it is not of the form, names an unknown metric, or could never fire; the message says which.
+            ValueError: the format, metric or unit isn't valid, or it could never fire; the message says which.
         """
         match = _FORM.fullmatch(text.strip()) if len(text) <= _MAX_EXPRESSION_LENGTH else None
         if match is None:
@@ -73,24 +73,21 @@ class Limit:
 
     @property
     def bound(self) -> float:
-        """What the value is compared with, in the metric's own unit."""
+        """The number to compare with, in the metric's own unit."""
         return self.number * (self._factor() or 1.0)
 
     @property
     def is_about_requests(self) -> bool:
-        """Whether it says something of the system under test, not only of the command."""
+        """Whether it is about the system under test, not only about the command."""
         return self.name not in OF_ANY_TOOL
 
     @property
     def expression(self) -> str:
-        """What has to hold."""
+        """The condition that must hold."""
         return f"{self.name} {_OPPOSITE[self.compare]} {self.number:g}{self.unit}"
 
     def judge(self, metrics: Mapping[str, float]) -> dict[str, object] | None:
-        """The limit as a threshold of the API: what has to hold, whether it did, and the value it was judged by.
-
-        None: the metric was not measured.
-        """
+        """Returns the limit as a threshold of the API: expression, ok and value; None if it wasn't measured."""
         value = metrics.get(self.name)
         if value is None:
             return None

@@ -1,8 +1,8 @@
 """
-Which workers a Locust master lost, by the log that the user has told it to keep (``--logfile``).
+Finds the workers that a Locust master lost, in its log file (``--logfile``), if the user set one.
 
-Nothing else tells: a worker that is killed or cut off changes neither Locust's exit code nor its counts, and its log on
-standard error is the tool's and not read.
+Nothing else shows them: a killed or disconnected worker changes neither Locust's exit code nor its counts, and wrap
+doesn't read the log on standard error.
 """
 
 import os
@@ -22,16 +22,14 @@ _BACK = re.compile(r"Worker (\S+) self-healed with heartbeat, setting state to "
 
 
 def find_lost_workers(command: Command, started_at: float) -> str | None:
-    """Which workers were lost and did not come back, in a sentence; None: none that is known of.
+    """Returns a sentence about the workers that were lost and didn't come back; None if none are known.
 
-    Args:
-        command: the command that ran.
-        started_at: when it was started, by the clock, in seconds since the epoch: a log may hold older runs, too.
+    ``started_at``: when ``command`` started, in seconds since the epoch; older runs in the log are ignored.
     """
     path = None if command.tool != "locust" or command.elsewhere else LocustOptions(command).log_file
     if path is None:
         return None
-    ready: dict[str, None] = {}  # in the order in which they came
+    ready: dict[str, None] = {}  # in order of arrival
     lost: dict[str, None] = {}
     for line in _read_tail(path).splitlines():
         match = _LINE.match(line)
@@ -64,7 +62,7 @@ def _read_tail(path: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    """The seconds since the epoch of a local time, as Locust writes it; 0 of none."""
+    """Converts Locust's local time to seconds since the epoch; 0 if it isn't valid."""
     try:
         return time.mktime(time.strptime(text, "%Y-%m-%d %H:%M:%S"))
     except (ValueError, OverflowError):

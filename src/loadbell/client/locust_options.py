@@ -1,9 +1,9 @@
 """
-The options of a Locust run, from every place that Locust takes them from.
+The options of a Locust run, from every source that Locust reads.
 
-In Locust's own order, the later one wins: ``~/.locust.conf``, ``locust.conf``, ``[tool.locust]`` of
-``pyproject.toml``, the file of ``--config`` (or ``LOCUST_CONFIG``), the variables, the command line. What can't be
-read counts as not there: then the tool says so itself.
+In Locust's order, where later ones override earlier ones: ``~/.locust.conf``, ``locust.conf``, ``[tool.locust]`` of
+``pyproject.toml``, the file of ``--config`` (or ``LOCUST_CONFIG``), the variables, the command line. Unreadable files
+are ignored: Locust reports those itself.
 """
 
 import os
@@ -18,7 +18,7 @@ _ON_ERROR = "--exit-code-on-error"
 
 
 class LocustOptions:
-    """What was set for a Locust run. Files are read where Locust reads them: in the working folder and at home."""
+    """The options of a Locust run. Reads files where Locust does: in the working folder and the home folder."""
 
     def __init__(self, command: Command) -> None:
         self._command = command
@@ -33,41 +33,41 @@ class LocustOptions:
 
     @property
     def exit_code_on_error(self) -> str:
-        """The exit code for failed requests; "0" if they do not change it."""
+        """The exit code for failed requests; "0" if they don't change it."""
         abbreviations = tuple(_ON_ERROR[:length] for length in range(len("--exi"), len(_ON_ERROR) + 1))
         value = self._value(abbreviations, "LOCUST_EXIT_CODE_ON_ERROR") or "1"
         return value.lstrip("+0") or "0" if value.lstrip("+").isdigit() else value
 
     @property
     def is_worker(self) -> bool:
-        """Whether it only makes load for a master, which reports."""
+        """Whether it only makes load for a master."""
         return _is_true(self._value(("--worker", "--slave"), "LOCUST_MODE_WORKER"))
 
     @property
     def is_distributed(self) -> bool:
-        """Whether others make the load for it."""
+        """Whether workers make the load for it."""
         master = self._value(("--master",), "LOCUST_MODE_MASTER")
         return _is_true(master) or self._value(("--processes",), "LOCUST_PROCESSES") not in {None, "0"}
 
     @property
     def csv_prefix(self) -> str | None:
-        """What the names of its CSV files begin with."""
+        """The prefix of its CSV files."""
         return self._value(("--csv",), "LOCUST_CSV") or None
 
     @property
     def json_file(self) -> str | None:
-        """Its JSON file."""
+        """Its JSON results file."""
         name = self._value(("--json-file",), "")  # Locust has no variable for it
         return f"{name}.json" if name else None
 
     @property
     def log_file(self) -> str | None:
-        """The file that it keeps its log in; None: its log goes to standard error."""
+        """Its log file; None: the log goes to standard error."""
         return self._value(("--logfile",), "LOCUST_LOGFILE") or None
 
     @property
     def run_time_s(self) -> float | None:
-        """How long the load shall be on; None: not limited, or not known."""
+        """The run time in seconds; None: unlimited or unknown."""
         text = (self._value(("-t", "--run-time"), "LOCUST_RUN_TIME") or "").replace(" ", "")
         match = _SPAN.fullmatch(text)
         if not text or match is None or len(text) > _MAX_SPAN_LENGTH:
@@ -77,7 +77,7 @@ class LocustOptions:
 
     @property
     def missing_file(self) -> bool:
-        """Whether a locustfile is not there. One at a web address is not looked for."""
+        """Whether a locustfile is missing; doesn't check those at a URL."""
         if self._command.elsewhere:
             return False
         text = self._value(("-f", "--locustfile"), "LOCUST_LOCUSTFILE") or "locustfile.py"
@@ -93,7 +93,7 @@ class LocustOptions:
 
 
 def _is_true(value: str | None) -> bool:
-    """Whether a switch is on: one without a value is."""
+    """Returns whether a switch is on; one without a value is."""
     return value is not None and value.strip().lower() not in {"false", "no", "off", "0"}
 
 
@@ -119,7 +119,7 @@ def _parse_toml(text: str) -> dict[str, str]:
 
 
 def _parse_lines(text: str) -> dict[str, str]:
-    """The forms that Locust's parser knows: ``name = value``, ``name: value``, ``name value``, each with ``--``."""
+    """Parses Locust's formats: ``name = value``, ``name: value``, ``name value``, each also with ``--``."""
     found = {}
     for line in map(str.strip, text.splitlines()):
         if not line or line[0] in "#;[" or line.startswith("---"):

@@ -1,8 +1,8 @@
 """
-The processes that a command has started, found by their parents: ours only, never a neighbour in our process group.
+Finds the processes that a command has started, by their parents: only ours, never others in our process group.
 
-Linux hands a process whose parent has ended to the nearest ancestor that asked for such orphans: wrap asks, so that
-what a tool leaves behind stays among its descendants. Elsewhere only the command itself is found.
+On Linux, wrap asks to become the parent of orphaned descendants, so that processes that a tool leaves behind can still
+be found. On other systems only the command itself is found.
 """
 
 import os
@@ -16,7 +16,7 @@ _MAX_NAMED = 5
 
 @dataclass(frozen=True)
 class Process:
-    """A process as the kernel lists it; ``began`` counts from the boot of the machine."""
+    """A process as the kernel lists it; ``began`` is in clock ticks since boot."""
 
     pid: int
     parent: int
@@ -26,7 +26,7 @@ class Process:
 
 
 def adopt_orphans() -> None:
-    """Makes the processes ours whose parent among our descendants ends from now on, where the system can do that."""
+    """Makes wrap the parent of descendants that are orphaned from now on, if the system supports it."""
     try:
         import ctypes  # noqa: PLC0415 - not every Python has it
 
@@ -36,9 +36,9 @@ def adopt_orphans() -> None:
 
 
 def list_started_by(root: int, began: int, *, not_pids: frozenset[int]) -> list[Process]:
-    """The living descendants of the process ``root`` of ours, and of the orphans that have come to us since ``began``.
+    """Returns the running descendants of our process ``root``, and of adopted orphans started since ``began``.
 
-    Parents come before their children. Processes that were our children before the command was started are not its.
+    Parents come before their children. Our children from before the command was started are left out.
     """
     ours: dict[int, list[Process]] = {}
     for process in _all_processes():
@@ -54,13 +54,13 @@ def list_started_by(root: int, began: int, *, not_pids: frozenset[int]) -> list[
 
 
 def get_start_time(pid: int) -> int:
-    """When the process began, as :class:`Process` counts; 0 if that is not known."""
+    """Returns :attr:`Process.began` of the process; 0 if unknown."""
     process = _read(pid)
     return process.began if process else 0
 
 
 def send(processes: list[Process], number: int) -> None:
-    """Sends each of them the signal, parents first; one that has ended meanwhile or is another user's is left out."""
+    """Sends each of them the signal, in order; skips processes that have ended or belong to another user."""
     for process in processes:
         try:
             os.kill(process.pid, number)
@@ -69,7 +69,7 @@ def send(processes: list[Process], number: int) -> None:
 
 
 def behind_shells(pid: int, processes: list[Process]) -> list[Process]:
-    """What does the work of the process ``pid``: a shell keeps a signal to itself, so its children count, too."""
+    """Returns the commands that ``pid`` runs if it is a shell, which doesn't forward signals; recursively."""
     if not _is_shell(pid):
         return []
     found = []
@@ -80,7 +80,7 @@ def behind_shells(pid: int, processes: list[Process]) -> list[Process]:
 
 
 def reap_orphans(own: frozenset[int]) -> None:
-    """Takes note of the orphans that have ended, so that the system forgets them; never of our ``own`` children."""
+    """Reaps adopted orphans that have ended, but never our ``own`` children."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -92,7 +92,7 @@ def reap_orphans(own: frozenset[int]) -> None:
 
 
 def describe_processes(processes: list[Process]) -> str:
-    """The processes as a person is told of them: "vegeta (4711), 4712"; no more of a command line than its program."""
+    """Describes the processes, such as "vegeta (4711), 4712"; shows only the program of a command line."""
     items = [
         f"{process.name} ({process.pid})"
         if process.name.replace("-", "").replace("_", "").isalnum()
@@ -125,6 +125,6 @@ def _read(pid: int) -> Process | None:
             text = file.read(_STAT_BYTES).decode(errors="replace")
     except OSError:
         return None
-    name, _, rest = text.partition("(")[2].rpartition(")")  # the name may hold anything
+    name, _, rest = text.partition("(")[2].rpartition(")")  # the name may contain anything
     fields = rest.split()
     return Process(pid, int(fields[1]), name, int(fields[19]), fields[0] in "ZX")

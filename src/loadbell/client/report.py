@@ -1,8 +1,8 @@
 """
 Reports a run to the server without ever delaying the running tool.
 
-One thread makes all calls: it creates the run, retrying as long as the tool runs; sends heartbeats; and reports the
-end. After the tool's end, everything together takes a few seconds at most, whatever the server does.
+One thread makes all calls: it creates the run, retrying while the tool runs, sends heartbeats, and reports the end.
+After the tool's end, all of it takes at most a few seconds, whatever the server does.
 """
 
 import threading
@@ -20,16 +20,16 @@ _MIN_WAIT_S, _MAX_WAIT_S = 0.25, 10.0
 
 
 class Reporter:
-    """Reports one run in a thread of its own.
+    """Reports one run in its own thread, which also makes the calls of ``on_abort`` and ``on_refusal``.
 
     Args:
-        server_url: the address of the server.
-        token: the API token to report with.
-        run: the run to create, as the API takes it.
-        began: when the run began, by the clock of :func:`time.time` and by that of :func:`time.monotonic`.
-        pace: how long things may take.
-        on_abort: called, from the thread, when the server asks to abort the run.
-        on_refusal: called, from the thread, with one line for the user when the server refuses the run.
+        server_url: the server's URL.
+        token: the API token.
+        run: the API body that creates the run.
+        began: when the run began, by :func:`time.time` and :func:`time.monotonic`.
+        timeouts: how long calls may take.
+        on_abort: called when the server asks to abort the run.
+        on_refusal: called with one line for the user when the server refuses the run.
     """
 
     def __init__(  # noqa: PLR0913 - two credentials, a body and two ways back; a bundle would only rename them
@@ -53,7 +53,7 @@ class Reporter:
         self._end: dict[str, Any] = {}
         self._run: dict[str, Any] | None = None
         self._trouble = "it didn't respond in time"
-        self._outcome: str | None = None  #: None while there is nothing to say for good
+        self._outcome: str | None = None  #: the line for the user; None while it isn't final
         self._thread = threading.Thread(target=self._work, name="loadbell-report", daemon=True)
         self._thread.start()
 
@@ -84,7 +84,7 @@ class Reporter:
                 self._outcome = f"this run's end was refused: {refusal}; {self._url}"
         except Unreachable as trouble:
             self._trouble = str(trouble)
-        except Exception as error:  # noqa: BLE001 - the tool must not suffer from a mistake of ours
+        except Exception as error:  # noqa: BLE001 - our errors must not affect the tool
             self._trouble = f"internal error {one_line(repr(error))}"
 
     def _report(self, server: Server) -> None:
@@ -102,7 +102,7 @@ class Reporter:
         self._outcome = one_line(f"{run.get('status_text')}, result {run.get('result')}: {run.get('url')}")
 
     def _now(self) -> float:
-        """The current time by the clock at the start: setting the clock meanwhile doesn't distort durations."""
+        """Returns the current time by the clock at the start, so that a changed clock doesn't distort durations."""
         wall, monotonic = self._began
         return wall + time.monotonic() - monotonic
 
@@ -113,7 +113,7 @@ class Reporter:
             return False
 
     def _retry(self, call: Callable[[float], T]) -> T:
-        """The result of ``call``, retried while the server is unreachable: while the tool runs, and a bit longer."""
+        """Retries ``call`` while the server is unreachable: during the tool's run, and shortly after it."""
         wait = _MIN_WAIT_S
         while True:
             was_over = self._ended.is_set()

@@ -1,8 +1,8 @@
 """
-The figures that a tool itself wrote during a run, by the names of the API.
+Reads the metrics that a tool wrote during a run.
 
-Only what the user has told the tool to write is read: no option and no variable is added to a command. All figures of
-all tools come through :func:`read_figures`; a tool that is not here gives none.
+Only files that the user made the tool write are read: no option or variable is added to a command. :func:`read_metrics`
+knows all supported tools; others have no metrics.
 """
 
 import os
@@ -12,13 +12,16 @@ from loadbell.client.commands import Command
 from loadbell.client.locust_options import LocustOptions
 
 _CSV_LAG_S = 10.0
-"""Locust's CSV files lack the last second or two, so none in a short one does not mean none."""
+"""Locust's CSV files lack the last second or two, so 0 requests in a shorter run doesn't mean that there were none."""
 
 _MAX_FILE_SIZE = 8 * 1024 * 1024
 
 
 def read_metrics(command: Command, started_at: float) -> dict[str, float]:
-    """What ``command``, started at ``started_at`` by the clock of the file system, wrote of its run. Empty: nothing."""
+    """Returns the metrics of ``command``, by the API's names; empty without any.
+
+    ``started_at``: when it started, by the file system's clock.
+    """
     if command.tool != "locust" or command.elsewhere:
         return {}
     options = LocustOptions(command)
@@ -29,13 +32,13 @@ def read_metrics(command: Command, started_at: float) -> dict[str, float]:
             counted = _read_locust_csv(path)
             is_early = os.stat(path).st_mtime - started_at < _CSV_LAG_S  # noqa: PTH116 - pathlib is slow to import
             return {} if is_early and not counted["requests"] else counted
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # written by another version, or cut off
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # from another version, or cut off
         pass
     return {}
 
 
 def is_fresh(path: str, started_at: float) -> bool:
-    """Whether the file or folder at ``path`` was changed since then. Some file systems keep whole seconds only."""
+    """Returns whether the file or folder at ``path`` changed since then. Some file systems store only whole seconds."""
     try:
         return os.stat(path).st_mtime >= started_at - 1  # noqa: PTH116 - pathlib is slow to import
     except (OSError, ValueError):
@@ -43,7 +46,7 @@ def is_fresh(path: str, started_at: float) -> bool:
 
 
 def _read_locust_json(path: str) -> dict[str, float]:
-    import json  # noqa: PLC0415 - costs time that the tool need not wait for
+    import json  # noqa: PLC0415 - a slow import, which the tool shouldn't wait for
 
     entries = json.loads(_read_text(path))
     return _summarize((entry["num_requests"], entry["num_failures"]) for entry in entries)

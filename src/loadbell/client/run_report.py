@@ -33,7 +33,7 @@ _STDIN = 0
 
 
 class RunReport:
-    """The report of one run. Made when its command was started at ``began`` (wall and monotonic clock)."""
+    """The report of one run, whose command was started at ``began`` (wall and monotonic clock)."""
 
     def __init__(
         self, options: argparse.Namespace, child: Child, began: tuple[float, float], timeouts: Timeouts
@@ -70,7 +70,7 @@ def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Ti
     code = tools.NOT_FOUND if isinstance(error, FileNotFoundError) else tools.NOT_EXECUTABLE
     called = options.command[0]
     name = program_name(called)
-    shown = called if name and "@" not in called else NAMELESS  # it may hold a secret that was quoted into one word
+    shown = called if name and "@" not in called else NAMELESS  # a quoted word may contain a secret
     say(f"{shown}: {'command not found' if code == tools.NOT_FOUND else error.strerror}")
     command = Command(name or NAMELESS, tuple(options.command[1:]), options.environment)
     reporter = _report(options, command, _CREATED, timeouts, None, began=(time.time(), time.monotonic()))
@@ -81,7 +81,7 @@ def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Ti
 
 
 def _suppress_errors(work: Callable[[], T], otherwise: T) -> T:
-    """The result of ``work``, or ``otherwise`` if it raises: our errors must not affect the running tool."""
+    """Returns the result of ``work``, or ``otherwise`` if it raises: our errors must not affect the running tool."""
     try:
         return work()
     except Exception:  # noqa: BLE001 - whatever it is, it is ours and not the tool's
@@ -125,7 +125,7 @@ def _report(  # noqa: PLR0913 - what is run, how far it came, and since when
 
 
 def _is_worker(command: Command) -> bool:
-    """Whether the command only makes load for a master process, which reports the run."""
+    """Returns whether the command only makes load for a master process, which reports the run."""
     if command.tool == "locust":
         return LocustOptions(command).is_worker
     return command.tool == "jmeter-server" or (
@@ -150,7 +150,7 @@ def _read_result(child: Child, code: int, execution: Execution) -> ToolResult:
 
 
 def _apply_limits(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
-    """The end as an API body. The user's own limits can only make the tool's verdict stricter."""
+    """Returns the end as an API body. The user's limits never turn a failed run into a passed one."""
     status, result, notes = end.status, end.result, [end.note] if end.note else []
     thresholds = [threshold for limit in limits if (threshold := limit.judge(metrics)) is not None]
     unmeasured = [limit.expression for limit in limits if limit.name not in metrics]

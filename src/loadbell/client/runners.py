@@ -1,8 +1,8 @@
 """
-The programs that people put in front of a load tool, and how their own words are told from the tool's.
+Programs that run a load tool, and how to separate their own words from the tool's.
 
-One line a program: which of its options take a value, and how many words of its own come before the command. An option
-that is not in the table makes a guess of what follows; such a guess is only taken for a tool that is known by name.
+One line per program: its options with and without a value, and how many of its own words come before the command. After
+an option that isn't in the table, the rest is a guess, accepted only for a tool that is known by name.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Runner:
-    """How one program is called: ``PROGRAM [options] [own words] COMMAND …``.
+    """The syntax of one program: ``PROGRAM [options] [own words] COMMAND …``.
 
     Args:
-        values: the options that take a value as the next word.
-        flags: the options that take none.
-        own_words: how many words of its own come between its options and the command.
-        assigns: whether ``NAME=value`` words before the command are variables for it.
-        subcommands: the words one of which must come first; empty: none.
-        module: whether ``-m`` names the program, as a Python module.
+        values: options that take the next word as their value.
+        flags: options without a value.
+        own_words: how many own words come between its options and the command.
+        assigns: whether ``NAME=value`` words before the command set variables.
+        subcommands: one of these must come first; empty: none.
+        module: whether ``-m`` names the command, as a Python module.
     """
 
     values: frozenset[str] = frozenset()
@@ -164,16 +164,16 @@ BEHIND_DASHES = frozenset({"op", "doppler", "aws-vault", "chamber", "infisical",
 """Programs whose command comes after ``--``."""
 
 CLUSTERS = frozenset({"kubectl", "oc"})
-"""Programs whose command comes after ``--``, and runs in a container."""
+"""Programs whose command comes after ``--`` and runs in a container."""
 
 WITHOUT_SUBCOMMAND = frozenset({"yarn", "pnpm", "bun"})
-"""Runners that take the name of a program where a subcommand may stand."""
+"""Runners that accept a program's name instead of a subcommand."""
 
 OF_ONE_WORD = frozenset({"su", "script", "runuser", "flock"})
-"""Programs that take a command as one word, in shell syntax, behind ``-c``."""
+"""Programs that take a command as one word, in shell syntax, after ``-c``."""
 
 TIMEOUTS = frozenset({"timeout", "gtimeout"})
-"""Programs that end a command that takes too long, with exit code 124."""
+"""Programs that stop a command after a time, with exit code 124."""
 
 INTERPRETERS = frozenset({"node", "nodejs", "deno", "perl", "ruby"})
 CONTAINERS = frozenset({"docker", "podman", "nerdctl", "docker-compose"})
@@ -195,22 +195,22 @@ _FOLDERS_OF = {"env": "-C", "poetry": "-C", "pnpm": "-C", "go": "-C", "sudo": "-
 
 
 def changes_folder(called: str, options: Iterable[str]) -> bool:
-    """Whether a runner that is called with these options runs its command in another folder."""
+    """Returns whether a runner with these options runs its command in another folder."""
     return called == "chroot" or any(option in _FOLDERS or option == _FOLDERS_OF.get(called) for option in options)
 
 
 @dataclass
 class Words:
-    """The words of a command line that are still to be read; ``is_certain``: each one's part is known for sure."""
+    """The unread words of a command line; ``is_certain``: the role of each is known."""
 
     words: list[str]
     is_certain: bool = True
     assigned: dict[str, str] = field(default_factory=dict)
 
     def skip_options(self, takes_value: Callable[[str], bool | None]) -> list[tuple[str, str]]:
-        """Takes the options in front away, up to and with a ``--``; gives them with their values.
+        """Removes the leading options, up to and including a ``--``; returns them with their values.
 
-        ``takes_value`` says of an option whether the next word belongs to it; None: nobody knows.
+        ``takes_value`` returns whether the next word belongs to an option; None: unknown.
         """
         found = []
         while self.words and self.words[0].startswith("-") and self.words[0] != "-":
@@ -232,7 +232,7 @@ class Words:
         return found
 
     def skip_assignments(self) -> None:
-        """Takes the ``NAME=value`` words in front away and remembers them; also the ``-`` of ``env``."""
+        """Removes the leading ``NAME=value`` words and stores them; also removes the ``-`` of ``env``."""
         if self.words[:1] == ["-"]:
             self.words.pop(0)
         while self.words and is_assignment(self.words[0]):
@@ -241,7 +241,7 @@ class Words:
 
 
 def _value_of(option: str, takes_value: Callable[[str], bool | None]) -> int | None:
-    """Where the value of ``option`` begins: at its length, in the next word; beyond, nowhere; None: nobody knows."""
+    """Returns where the value of ``option`` begins: at its length, the next word; beyond, no value; None: unknown."""
     taken = takes_value(option)
     if taken is not None or option.startswith("--"):
         return None if taken is None else len(option) + (not taken)
@@ -255,22 +255,22 @@ def _value_of(option: str, takes_value: Callable[[str], bool | None]) -> int | N
 
 
 def is_assignment(word: str) -> bool:
-    """Whether ``word`` sets a variable for the command after it."""
+    """Returns whether ``word`` sets a variable for the command after it."""
     name, equals, _ = word.partition("=")
     return bool(equals) and name.isidentifier()
 
 
 def container_takes_value(option: str) -> bool | None:
-    """Whether the next word belongs to this option of ``docker run`` and its like: to most of them it does."""
+    """Returns whether this option of ``docker run`` or similar takes the next word as its value: most do."""
     if option.startswith("--"):
         return option not in _CONTAINER_FLAGS
     if set(option[1:]) <= _CONTAINER_SHORT_FLAGS:
         return False
-    return True if len(option) == len("-e") else None  # a cluster is read letter by letter
+    return True if len(option) == len("-e") else None  # combined short options are read letter by letter
 
 
 def runner_takes_value(runner: Runner) -> Callable[[str], bool | None]:
-    """Whether the next word belongs to an option of ``runner``."""
+    """Returns a function that tells whether an option of ``runner`` takes the next word as its value."""
 
     def takes_value(option: str) -> bool | None:
         if option in runner.values:
@@ -281,7 +281,7 @@ def runner_takes_value(runner: Runner) -> Callable[[str], bool | None]:
 
 
 def after_subcommand(runner: Runner, words: Sequence[str]) -> list[str] | None:
-    """The words after the runner's subcommand, which must come first; None: it is called for something else."""
+    """Returns the words after the runner's subcommand, which must come first; None for other subcommands."""
     if not runner.subcommands:
         return list(words)
     for subcommand in runner.subcommands:

@@ -1,4 +1,4 @@
-"""Command lines in shell syntax, as far as it can be told without a shell which command they call in the end."""
+"""Parses simple command lines in shell syntax."""
 
 import re
 
@@ -7,7 +7,7 @@ _PRELUDE = re.compile(r"\s*(cd|export|set|source|ulimit|umask|\.)\s[^;&|<>`\n(){
 
 
 def without_prelude(text: str) -> tuple[str, bool]:
-    """``text`` without the commands in front that only prepare the shell; whether one of them changes its folder."""
+    """Removes leading commands that only prepare the shell; also returns whether one of them changes the folder."""
     moved = False
     while found := _PRELUDE.match(text):
         text = text[found.end() :]
@@ -16,10 +16,10 @@ def without_prelude(text: str) -> tuple[str, bool]:
 
 
 def split_simple(text: str) -> list[str]:
-    """The words of a simple command; none if it is more than that."""
+    """Returns the words of a simple command; none if it is more complex."""
     if _NOT_SIMPLE.search(text):
         return []
-    import shlex  # noqa: PLC0415 - rarely needed, and not free
+    import shlex  # noqa: PLC0415 - rarely needed, and slow to import
 
     try:
         return shlex.split(text)

@@ -1,4 +1,4 @@
-"""What wrap itself says: lines on stderr, past Python's buffers."""
+"""Writes wrap's own messages to stderr, bypassing Python's buffers."""
 
 import contextlib
 import os

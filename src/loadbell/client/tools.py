@@ -1,8 +1,8 @@
 """
-What each load tool's exit code proves. ``docs/wrap.md`` has the same as a table for users.
+What each load tool's exit code proves. ``docs/wrap.md`` has the table for users.
 
-Exit 0 proves nothing by itself: a tool without criteria gives it too, whatever the requests came to. Locust's means
-that no request failed, which proves something of at least one request, and only if Locust lets errors change its code.
+Exit code 0 proves nothing by itself: a tool without criteria returns it, too, however its requests ended. Locust's
+means that no request failed, which counts only with at least one request, and if errors change Locust's exit code.
 """
 
 import os
@@ -17,7 +17,7 @@ FINISHED, TIMED_OUT, ABORTED_BY_USER, ABORTED_BY_SYSTEM, SCRIPT_ERROR, FAILED_TH
 PASSED, FAILED, UNKNOWN = "passed", "failed", "unknown"
 
 NOT_EXECUTABLE, NOT_FOUND = 126, 127
-"""The exit codes that a shell gives for a command which it could not start."""
+"""A shell's exit codes for a command that it couldn't start."""
 
 _BY_TIMEOUT, _NOT_RUN = 124, 125
 _LOST_UNKNOWN = "unknown whether a worker was lost"
@@ -26,38 +26,35 @@ _SCRIPT_BYTES = 1024 * 1024
 
 @dataclass(frozen=True)
 class ToolResult:
-    """How a run ended, as it is reported: a status code, a result, and a remark when there is more to say."""
+    """How a run ended: a status code, a result, and a note when there is more to say."""
 
     status: int
     result: str
     note: str | None = None
-    is_partial: bool = False  #: part of the load was lost on the way, so no limit that was kept proves anything
+    is_partial: bool = False  #: part of the load was lost, so kept limits prove nothing
 
     def without_workers(self, lost: str) -> "ToolResult":
-        """The same end of a run that lost what ``lost`` names: if it was not a failure, it is unknown."""
+        """Returns the result of a run that lost workers: unknown, unless it failed. ``lost`` is the note."""
         note = lost if self.note in {None, _LOST_UNKNOWN} else f"{self.note}; {lost}"
         return ToolResult(self.status, FAILED if self.result == FAILED else UNKNOWN, note, is_partial=True)
 
 
 @dataclass(frozen=True)
 class Execution:
-    """One execution of a command, as far as what its exit code proves depends on it.
-
-    ``metrics`` are the tool's own, by the names of the API: see :func:`loadbell.client.results.read_figures`.
-    """
+    """One execution of a command. ``metrics``: see :func:`loadbell.client.results.read_metrics`."""
 
     command: Command
-    started_at: float  #: by the clock of the file system, in seconds since the epoch
+    started_at: float  #: by the file system's clock, in seconds since the epoch
     duration_s: float = 0.0
     metrics: Mapping[str, float] = field(default_factory=dict)
 
     def has_written(self, path: str | None) -> bool:
-        """Whether the file or folder at ``path`` was written during the execution."""
+        """Returns whether the file or folder at ``path`` was written during the execution."""
         return bool(path) and not self.command.elsewhere and is_fresh(path or "", self.started_at)
 
 
 def read_result(code: int, execution: Execution) -> ToolResult:
-    """How a command that ended by itself, with exit code ``code``, ended its run."""
+    """Returns the result of a command that ended by itself with exit code ``code``."""
     command = execution.command
     if code in {NOT_EXECUTABLE, NOT_FOUND}:
         return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the command couldn't be started")
@@ -108,7 +105,7 @@ _NEVER_BEGAN: Mapping[str, frozenset[int]] = {
     "wrk": frozenset({1}),
     "wrk2": frozenset({1}),
 }
-"""The codes by which tools say that they were called wrongly or could not begin; failed requests change none."""
+"""Exit codes for wrong usage or a failed start; with these tools, failed requests never change the code."""
 
 
 def _k6(code: int, _: Execution) -> ToolResult:
@@ -149,7 +146,7 @@ def _locust_without_errors(execution: Execution, options: LocustOptions) -> Tool
 
 
 def _locust_with_errors(code: int, execution: Execution, options: LocustOptions) -> ToolResult:
-    """How a run ended with the code for failed requests, which a broken locustfile has, too, if the code is 1."""
+    """Returns the result for the code of failed requests; code 1 may also mean a broken locustfile."""
     if execution.metrics.get("failed"):
         return ToolResult(FAILED_THRESHOLD, FAILED, f"exit code {code}: {_describe_requests(execution.metrics)}")
     if code == 1 and not execution.metrics and (doubt := _explain_locust_doubt(execution, options)):
@@ -158,7 +155,7 @@ def _locust_with_errors(code: int, execution: Execution, options: LocustOptions)
 
 
 def _explain_locust_doubt(execution: Execution, options: LocustOptions) -> ToolResult | None:
-    """How a run ended that may not have begun, as there are no figures of it; None: it did run."""
+    """Returns the result of a run that has no metrics and may not have begun; None if it did run."""
     if options.missing_file:
         return ToolResult(SCRIPT_ERROR, UNKNOWN, "exit code 1: the locustfile doesn't exist")
     results = [options.json_file] if options.json_file else []
@@ -197,7 +194,7 @@ def _artillery(code: int, execution: Execution) -> ToolResult:
 
 
 def _has_criteria(command: Command) -> bool:
-    """Whether one of Artillery's files has conditions that change the exit code."""
+    """Returns whether one of Artillery's files has conditions that change the exit code."""
     words = [word.partition("=")[2] or word for word in command.arguments]
     if any("ensure" in word for word in words if word.lstrip().startswith("{")):  # of --overrides
         return True
@@ -221,7 +218,7 @@ def _gatling(code: int, _: Execution) -> ToolResult:
 
 
 def _failed_build(code: int, execution: Execution) -> ToolResult:
-    """How a build with a load test in it failed. Its exit code says only that; the tool's results say more."""
+    """Returns the result of a failed build with a load test; the tool's files show more than the exit code."""
     command = execution.command
     if command.tool != "gatling":
         return ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, f"exit code {code}: the build failed")
@@ -271,7 +268,7 @@ _TOOLS: Mapping[str, Callable[[int, Execution], ToolResult]] = {
 
 
 def _describe_requests(figures: Mapping[str, float]) -> str | None:
-    """What the figures say of the requests, when it is bad news; None: nothing."""
+    """Returns a note if no request was made or some failed; otherwise None."""
     requests, failed = figures.get("requests"), figures.get("failed")
     if requests == 0:
         return "no request was made"

@@ -1,8 +1,8 @@
 """
-``loadbell wrap``: runs any load tool unchanged and reports its run. ``docs/wrap.md`` is the user's page.
+``loadbell wrap``: runs any load tool unchanged and reports its run. See ``docs/wrap.md``.
 
-Exit code, output and timing stay the tool's. The tool starts before anything is sent. If reporting fails, that costs
-one line on stderr and, after the tool's end, a few seconds at most.
+Exit code, output and timing stay the tool's. The tool starts before anything is sent. If reporting fails, it costs one
+line on stderr and, after the tool's end, at most a few seconds.
 """
 
 import argparse
@@ -19,10 +19,10 @@ from loadbell.client.timeouts import Timeouts
 def main(arguments: Sequence[str], environment: Mapping[str, str], timeouts: Timeouts | None = None) -> int:
     """Runs the command after ``--`` in ``arguments`` and reports its run. Returns the command's exit code.
 
-    Must be called in the main thread: it takes over the signals of the process.
+    Call it in the main thread: it handles the process's signals.
 
     Raises:
-        SystemExit: with code 2, wrong usage, before anything was started; with 0 after ``--help``.
+        SystemExit: with code 2 for wrong usage, before anything starts; with 0 after ``--help``.
     """
     timeouts = timeouts or Timeouts()
     options = _parse(arguments)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str], timeouts: Tim
         from loadbell.client.run_report import report_not_started  # noqa: PLC0415 - as below
 
         return report_not_started(error, options, timeouts)
-    from loadbell.client.run_report import RunReport  # noqa: PLC0415 - takes time, which the tool need not wait for
+    from loadbell.client.run_report import RunReport  # noqa: PLC0415 - a slow import, which the tool shouldn't wait for
 
     report = RunReport(options, child, began, timeouts)
     return report.end(child.wait())
@@ -68,7 +68,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         help="a limit NAME OP NUMBER, such as 'failed_rate > 1%%' or 'duration_s > 10m'; can be repeated",
     )
     options, unknown = parser.parse_known_args(own)
-    if unknown and separator:  # named no further than to its "=": what follows may be a secret
+    if unknown and separator:  # shown only up to its "=": the rest may be a secret
         name = unknown[0].partition("=")[0]
         parser.error(f"unknown option {name}" if name.startswith("--") else "only options are allowed before --")
     if not separator or not command:
@@ -99,7 +99,7 @@ def _limit(text: str) -> Limit:
 
 
 def _fill_standard_streams() -> None:
-    """Keeps our own files off descriptors 0, 1 and 2 if any of these is closed; the tool still finds it closed."""
+    """Keeps our own files off descriptors 0, 1 and 2 if any of these is closed; it stays closed for the tool."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
         pass
     os.close(descriptor)

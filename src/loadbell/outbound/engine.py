@@ -76,7 +76,7 @@ class _Flight:
     started: Micros
     target: Target | None = None
     lookup: Lookup | None = None
-    hosts: list[Address | str] = field(default_factory=list)  #: permitted and not yet tried; a name is for the proxy to look up
+    hosts: list[Address | str] = field(default_factory=list)  #: permitted, not tried yet; names are for the proxy
     proxies: list[Address] = field(default_factory=list)  #: of the operator's proxy
     transfer: Transfer | None = None
 
