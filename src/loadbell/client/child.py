@@ -140,7 +140,6 @@ class Child:
         processes.send([process for process in self._running() if process.pid != self._process.pid], number)
 
     def _stop_rest(self) -> None:
-        """Stops the processes that the command left behind."""
         if self._is_gone(self._patience_s * _BY_ITSELF):
             return
         processes.send(self._running(), signal.SIGTERM)
@@ -168,7 +167,6 @@ class Child:
         self.survivors = survivors
 
     def _running(self) -> list[Process]:
-        """Returns the command's running processes: itself and everything that it started."""
         return processes.list_started_by(self._process.pid, self._began, not_pids=frozenset({self._witness.pid}))
 
     @property

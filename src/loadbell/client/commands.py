@@ -28,7 +28,6 @@ WITHOUT_SCRIPT = frozenset(
 """Load tools that need only the command line, no script."""
 
 KNOWN = _SCRIPTED | WITHOUT_SCRIPT
-"""Load tools known by name."""
 
 NAMELESS = "command"
 """Name for a program whose own name can't be shown."""

@@ -4,7 +4,6 @@ import json
 import shlex
 
 PLACEHOLDER = "YOUR_TOKEN"
-"""Shown instead of the token if there is none."""
 
 
 def environment(url: str, token: str = PLACEHOLDER) -> dict[str, str]:

@@ -18,10 +18,7 @@ _MAX_FILE_SIZE = 8 * 1024 * 1024
 
 
 def read_metrics(command: Command, started_at: float) -> dict[str, float]:
-    """Returns the metrics of ``command``, by the API's names; empty without any.
-
-    ``started_at``: when it started, by the file system's clock.
-    """
+    """Returns the metrics written by ``command``, by the API's names. ``started_at`` is by the file system's clock."""
     if command.tool != "locust" or command.elsewhere:
         return {}
     options = LocustOptions(command)

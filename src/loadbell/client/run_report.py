@@ -66,7 +66,7 @@ class RunReport:
 
 
 def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Timeouts) -> int:
-    """Reports a command that couldn't be started. Returns the exit code that a shell gives."""
+    """Reports a command that couldn't be started. Returns a shell's exit code for it."""
     code = tools.NOT_FOUND if isinstance(error, FileNotFoundError) else tools.NOT_EXECUTABLE
     called = options.command[0]
     name = program_name(called)

@@ -11,23 +11,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Runner:
-    """The syntax of one program: ``PROGRAM [options] [own words] COMMAND …``.
+    """The syntax of one program: ``PROGRAM [options] [own words] COMMAND …``."""
 
-    Args:
-        values: options that take the next word as their value.
-        flags: options without a value.
-        own_words: how many own words come between its options and the command.
-        assigns: whether ``NAME=value`` words before the command set variables.
-        subcommands: one of these must come first; empty: none.
-        module: whether ``-m`` names the command, as a Python module.
-    """
-
-    values: frozenset[str] = frozenset()
-    flags: frozenset[str] = frozenset()
-    own_words: int = 0
-    assigns: bool = False
-    subcommands: tuple[tuple[str, ...], ...] = ()
-    module: bool = False
+    values: frozenset[str] = frozenset()  #: options that take the next word as their value
+    flags: frozenset[str] = frozenset()  #: options without a value
+    own_words: int = 0  #: how many own words come between its options and the command
+    assigns: bool = False  #: ``NAME=value`` words before the command set variables
+    subcommands: tuple[tuple[str, ...], ...] = ()  #: one of these must come first; empty: none
+    module: bool = False  #: ``-m`` names the command, as a Python module
 
 
 def _runner(values: str = "", flags: str = "", **more: object) -> Runner:

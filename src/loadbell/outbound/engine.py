@@ -69,8 +69,6 @@ OnDone = Callable[[list[Result]], None]
 
 @dataclass(eq=False)
 class _Flight:
-    """An exchange in flight."""
-
     exchange: Exchange
     on_done: OnDone
     started: Micros
@@ -86,12 +84,9 @@ class _Flight:
 
 
 class Engine:
-    """The work of the sender's thread. ``hand_over`` gets the results of each turn and must not block.
+    """The work of the sender's thread; arguments and errors are those of :class:`loadbell.outbound.sender.Sender`.
 
-    The other arguments are those of :class:`loadbell.outbound.sender.Sender`.
-
-    Raises:
-        OSError: ``ca_file`` can't be read, or the system has no descriptors left.
+    ``hand_over`` gets the results of each turn and must not block.
     """
 
     def __init__(  # noqa: PLR0913 - the sender's own arguments
@@ -288,7 +283,6 @@ class Engine:
         self._start_transfer(flight, flight.transfer)
 
     def _start_transfer(self, flight: _Flight, transfer: Transfer) -> None:
-        """Starts the try of the next host."""
         remaining = flight.started + self._timeout - _now()
         transfer.connect_to(flight.hosts[0], remaining, len(flight.hosts), flight.proxies)
         del flight.hosts[0]
@@ -308,7 +302,6 @@ class Engine:
                 self._step(flight, partial(self._on_transfer_end, code=code, text=text))
 
     def _on_transfer_end(self, flight: _Flight, code: int, text: str) -> None:
-        """Handles the end of a transfer: a reply, a failure, or a try of the next address."""
         transfer = flight.transfer
         assert transfer is not None
         failure = transfer.failure(code, text, self._timeout) if code != pycurl.E_OK else None

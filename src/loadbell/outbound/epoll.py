@@ -24,10 +24,7 @@ class Epoll:
         self._closed = False
 
     def register(self, descriptor: int) -> None:
-        """Makes any event on this connection end a wait.
-
-        libcurl uses a duplicate of the descriptor; the registration lasts while either of them is open.
-        """
+        """Makes events on this connection end a wait, until the descriptor and libcurl's duplicate are closed."""
         self._epoll.register(descriptor, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
 
     def wait(self, seconds: float | None) -> None:

@@ -46,10 +46,9 @@ class _DuplicateSocket(socket.socket):
 
 
 class Transfer:
-    """A libcurl handle and its current exchange.
+    """Carries one exchange at a time. With a ``proxy``, it uses a CONNECT tunnel, even for plain http.
 
-    Opening a socket checks ``policy`` once more and calls ``watch`` with the socket's descriptor. With a ``proxy``,
-    every exchange uses a CONNECT tunnel, even for plain http.
+    Opening a socket checks ``policy`` once more and calls ``watch`` with the socket's descriptor.
     """
 
     def __init__(
@@ -204,9 +203,7 @@ class Transfer:
             return pycurl.SOCKET_BAD
         try:
             opened = _DuplicateSocket(family, kind, protocol)
-            opened.setsockopt(
-                socket.SOL_SOCKET, socket.SO_RCVBUF, MAX_BODY_SIZE
-            )  # limits the kernel's buffer, too
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MAX_BODY_SIZE)  # limits the kernel's buffer, too
             self._watch(opened.fileno())
         except OSError:
             self._no_socket = True

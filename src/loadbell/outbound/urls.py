@@ -115,10 +115,7 @@ def _host(text: str) -> tuple[str, Address | None]:
 
 
 def _ascii_name(text: str) -> str:
-    """Returns the host's name in ASCII, in lower case.
-
-    Other names are encoded by IDNA 2003 (RFC 3490), which also maps full-width letters and digits.
-    """
+    """Returns the host in lower-case ASCII, by IDNA 2003 (RFC 3490), which also maps full-width letters and digits."""
     try:
         decoded = unquote(text, errors="strict")
         name = decoded if decoded.isascii() else decoded[:_MAX_HOST_LENGTH].encode("idna").decode("ascii")

@@ -30,7 +30,6 @@ _CONDITIONS = {
 }
 
 MAX_SCANNED = 20_000
-"""Most entries that one query scans; filters may leave few of them, or none."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,6 @@ def _last_scanned_id(whose: str) -> Statement:
 
 @cache
 def _page(whose: str, filters: frozenset[str]) -> Statement:
-    """Returns the list statement of one kind of log for these filters, compiled once."""
     return Statement(
         sa.select(audit_entries, users.c.email)
         .join(users, users.c.id == audit_entries.c.user_id, isouter=True)
@@ -213,7 +211,6 @@ def _page(whose: str, filters: frozenset[str]) -> Statement:
 
 @cache
 def _full_page(filters: frozenset[str]) -> Statement:
-    """Returns the operator's list statement for these filters, compiled once."""
     conditions = {name: _CONDITIONS[name] for name in sorted(filters - {"subject"})}
     if "subject" in filters:
         about = sa.and_(audit_entries.c.user_id.is_(None), audit_entries.c.subject == sa.bindparam("subject"))
@@ -266,7 +263,6 @@ _LAST_OF_NOBODY = Statement(
 
 
 def _account(user_id: int) -> str:
-    """Returns the subject of entries about an account."""
     return f"user {user_id}"
 
 

@@ -73,10 +73,7 @@ async def end_pending(tx: Transaction, ids: Collection[str], ending: Ending) -> 
 
 
 async def cancel_one(tx: Transaction, delivery_id: UUID) -> None:
-    """Cancels a pending delivery, which this transaction has locked, at a person's request.
-
-    Deliveries that waited for it now wait for the one that it waited for, if any; otherwise they are released.
-    """
+    """Cancels a pending, locked delivery at a person's request; those behind it wait for what it waited for."""
     await leave(tx, str(delivery_id))
     await cancel_these(tx, [str(delivery_id)], None, tx.now)
 
@@ -84,16 +81,13 @@ async def cancel_one(tx: Transaction, delivery_id: UUID) -> None:
 async def cancel_these(
     tx: Transaction, delivery_ids: Collection[str], message: str | None, now: Micros
 ) -> tuple[list[str], int]:
-    """Cancels the pending ones among these deliveries and releases those that waited for them.
-
-    Returns the ids of the cancelled ones, and how many were released.
-    """
+    """Cancels the pending ones, releases those behind them; returns the cancelled ids and the number released."""
     cancelled = await end_pending(tx, delivery_ids, Ending(FinalStatus.CANCELLED, now, message))
     return cancelled, await release(tx, cancelled)
 
 
 async def cancel_in_line(tx: Transaction, delivery_ids: Collection[str], message: str | None, now: Micros) -> None:
-    """Cancels the pending ones among these deliveries; those that waited for them wait for what they waited for."""
+    """Cancels the pending ones; those behind them wait for what they waited for."""
     if delivery_ids:
         await lock_around(tx, delivery_ids)
         if await leave_together(tx, delivery_ids):
@@ -102,10 +96,7 @@ async def cancel_in_line(tx: Transaction, delivery_ids: Collection[str], message
 
 
 async def cancel_lost(tx: Transaction, delivery_ids: Collection[str]) -> int:
-    """Cancels the pending ones whose channel, project or organization was deleted during an attempt or a lease.
-
-    Releases those that waited for them; returns how many.
-    """
+    """Cancels pending ones whose channel, project or organization is deleted; returns how many others it released."""
     if not delivery_ids:
         return 0
     lost: dict[str, list[str]] = {}

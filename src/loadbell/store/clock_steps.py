@@ -2,12 +2,11 @@
 Corrects future instants in the rows after the clock was set back, or after a gap in which no worker ran.
 
 One transaction does it, so it is done once. Of several workers on one PostgreSQL, the one with the lowest number does
-it, if it is alone or its clock agrees with the database's: otherwise its own clock is wrong, and the due times of the
-others are right.
+it, if it is alone or its clock agrees with the database's: otherwise its own clock is wrong, and the others are right.
 
-There may be very many due times of deliveries. On SQLite they follow in batches (``bring_nearer``), so that run reports
-aren't held up; nobody else sets one until the worker continues. On PostgreSQL, where others might, one statement
-does it and blocks nobody: the rows that it changes aren't due.
+On SQLite, due times of deliveries follow in batches (``bring_nearer``), which don't block run reports; nobody else sets
+one until the worker continues. On PostgreSQL, where others might, one statement changes them all; it blocks nobody,
+because those rows aren't due.
 """
 
 from collections.abc import Sequence
@@ -83,10 +82,7 @@ async def bring_nearer(tx: Transaction, ids: Sequence[str], *, back: Micros, now
 
 
 async def skip_gap(tx: Transaction, *, owner: int, gap: Micros, now: Micros, until: Micros) -> None:
-    """Skips a ``gap`` in which worker ``owner`` didn't run: extends its leases to ``until``.
-
-    The gap doesn't count as failing time for any channel.
-    """
+    """Extends worker ``owner``'s leases to ``until`` after a ``gap`` without work, which doesn't count as failing."""
     await tx.run(_RENEW, owner=owner, until=until)
     if await _speaks_for_all(tx, owner, now):
         await tx.run(_NOT_FAILING_MEANWHILE, gap=gap, now=now)

@@ -35,13 +35,9 @@ COLUMNS = (
     f"d.*, {STATUS} AS shown, o.channel_key, o.due_at, o.after, "
     f"{_OF_SWEEP.format('message')} AS swept, {_OF_SWEEP.format('created_at')} AS swept_at"
 )
-"""SQL columns of a delivery ``d`` and its work ``o`` for :func:`as_deliveries`.
-
-``swept`` is the message of a sweep that is about to cancel it, ``swept_at`` when that began; null without a sweep.
-"""
+"""SQL columns of :data:`WITH_WORK`. ``swept``, ``swept_at``: of a sweep that is about to cancel it; otherwise null."""
 
 WITH_WORK = "deliveries d LEFT JOIN outbox o ON o.delivery_id = d.id"
-"""SQL tables for :data:`COLUMNS`."""
 
 _INSERT_EVENT = Statement(
     insert_into(events, "id", "organization_id", "name", "run_id", "project_id", "occurred_at", "payload", "notice")

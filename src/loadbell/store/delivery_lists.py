@@ -18,7 +18,6 @@ from loadbell.store.engine.db import Transaction
 from loadbell.store.engine.statements import Statement
 
 MAX_SCANNED = 20_000
-"""Most deliveries that one query scans; filters may leave few of them, or none."""
 
 _FIRST, _LAST = str(UUID(int=0)), str(UUID(int=2**128 - 1))
 
@@ -123,7 +122,6 @@ def _way(values: Mapping[str, int | str]) -> _Way:
 
 @cache
 def _page(way: _Way, filters: frozenset[str]) -> Statement:
-    """Returns the list statement for this index and these filters, compiled once."""
     conditions = " AND ".join([_FOUND_BY_INDEX[way], *(_FILTERS[name] for name in sorted(filters))])
     if way == "run":
         # A run has only a few deliveries: find them first, then sort.

@@ -8,11 +8,8 @@ from loadbell.domain.ids import Micros, first_uuid
 from loadbell.store.engine.db import Row, Transaction
 from loadbell.store.engine.statements import Statement
 
-MAX_COUNTED = 20_000
-"""Most deliveries that are counted: more would make the page too slow."""
-
-MAX_HELD_COUNTED = 1_000
-"""Most held deliveries of a channel that are counted: every page shows the number while the channel is paused."""
+MAX_COUNTED = 20_000  # more would make the page too slow
+MAX_HELD_COUNTED = 1_000  # of one channel: every page shows the number while the channel is paused
 
 _OVER_TIME = (
     "SELECT step, status, count(*) AS count, min(created_at) AS oldest FROM ("

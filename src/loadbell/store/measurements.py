@@ -1,7 +1,4 @@
-"""Measurements of runs: a row for the whole run, and one for each slot of its timeline.
-
-A push changes the whole and one or two slots; only those are written.
-"""
+"""Measurements of runs: a row for the whole, one for each slot of the timeline; a push writes only changed ones."""
 
 import msgspec
 import sqlalchemy as sa

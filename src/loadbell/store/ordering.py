@@ -113,10 +113,7 @@ async def leave_together(tx: Transaction, delivery_ids: Collection[str]) -> int:
 
 
 async def lock_around(tx: Transaction, delivery_ids: Collection[str]) -> None:
-    """Locks these deliveries, those that they wait for, and those that wait for them.
-
-    A result that is being recorded locks one of them and needs the other.
-    """
+    """Locks these deliveries and both neighbors in line: recording a result locks one of them and needs another."""
     around = {row["delivery_id"] for row in await tx.all(_AROUND, ids=delivery_ids)}
     await tx.all(_LOCK, ids={*delivery_ids, *around})
 

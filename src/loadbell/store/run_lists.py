@@ -19,10 +19,7 @@ from loadbell.store.engine.statements import Statement
 from loadbell.store.runs import IN_A_PROJECT
 
 MAX_SCANNED = 20_000
-"""About how many runs one query scans at most; filters may leave few of them, or none."""
-
-MAX_COUNTED = 1_000
-"""Most runs that are counted: the numbers are on a page that is opened often."""
+MAX_COUNTED = 1_000  # the numbers are on a page that is opened often
 
 _MIN_WINDOW_SIZE = 500  # per project, for users who see very many projects
 _SMALL_LETTERS = str.maketrans(ascii_uppercase, ascii_lowercase)  # as lower() below does in both databases
@@ -150,7 +147,6 @@ def _access_path(items: Collection[str], *, open_only: bool) -> _AccessPath:
 
 @cache
 def _newest(columns: str, way: _AccessPath, filters: frozenset[str]) -> Statement:
-    """Returns the list statement for this index and these filters, compiled once."""
     return Statement(*(_select(columns, way, filters, on) for on in (0, 1)))
 
 

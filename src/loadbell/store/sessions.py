@@ -119,10 +119,7 @@ async def expire_session(tx: Transaction, user_id: int, session_id: int) -> bool
 
 
 async def expire_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int:
-    """Ends all sessions of the user except ``but``; the caller has locked the user.
-
-    Returns how many, counting up to ``MAX_COUNTED`` + 1.
-    """
+    """Ends all sessions of the locked user except ``but``; returns how many, counting up to ``MAX_COUNTED`` + 1."""
     row = await tx.first(_COUNT, user_id=user_id, but=but or 0, now=tx.now, limit=MAX_COUNTED + 1)
     assert row is not None
     await tx.run(_END_ALL, user_id=user_id, kept=but)
@@ -132,10 +129,7 @@ async def expire_sessions(tx: Transaction, user_id: int, *, but: int | None = No
 async def get_rights(
     tx: Transaction, organization_id: int, session_ids: Collection[int]
 ) -> dict[int, tuple[Role, frozenset[int]]]:
-    """Returns, by session, the user's role in the organization and the projects assigned to a member.
-
-    Leaves out sessions that are over, and those of users outside the organization.
-    """
+    """Returns role and assigned projects by session; leaves out ended sessions and users outside the organization."""
     rights: dict[int, tuple[Role, frozenset[int]]] = {}
     for row in await tx.all(_GET_RIGHTS, organization_id=organization_id, ids=session_ids, now=tx.now):
         _, projects = rights.get(row["id"], (None, frozenset()))

@@ -69,10 +69,8 @@ class UnitOfWork(Generic[PrincipalT]):
 def exclusive(use_case: F) -> F:
     """Marks a use case that needs the whole organization locked: it changes what others rely on (rights, quotas).
 
-    Other use cases that write share the lock. A caller of an exclusive use case must be marked, too.
-
-    Raises:
-        RuntimeError: it isn't, a mistake in our code.
+    Other use cases that write share the lock. A caller of an exclusive use case must be marked, too, or the call raises
+    ``RuntimeError``: a mistake in our code.
     """
 
     @wraps(use_case)

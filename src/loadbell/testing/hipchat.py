@@ -79,10 +79,8 @@ class FakeHipChat(FakeProvider):
 
     It responds with 204 to a notification that HipChat would accept, 202 to ``auth_test=true``, 400 to a bad field, 401
     to a bad token, 404 to another room, 405 to another method, and 429 above ``per_minute`` messages a minute or 500
-    requests in five minutes. The token may be in the URL or in ``Authorization: Bearer``.
-
-    Raises (on entering):
-        OSError: the address can't be bound.
+    requests in five minutes. The token may be in the URL or in ``Authorization: Bearer``. Entering raises ``OSError``
+    if the address can't be bound.
     """
 
     def __init__(self, *, per_minute: int = 30, host: str = "127.0.0.1", port: int = 0) -> None:

@@ -179,10 +179,7 @@ class ScriptedReceiver:
     """A receiver on ``host`` (a loopback address, IPv4 or IPv6) and ``port`` (0: any free one), as a context manager.
 
     ``script`` decides the responses; without one, every request gets 200 with an empty body. With ``tls`` it uses
-    HTTPS. All methods are thread-safe.
-
-    Raises (on entering):
-        OSError: the address can't be bound.
+    HTTPS. All methods are thread-safe. Entering raises ``OSError`` if the address can't be bound.
     """
 
     def __init__(

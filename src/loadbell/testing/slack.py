@@ -45,9 +45,7 @@ class FakeSlack(FakeProvider):
 
     It responds with 200 ``ok`` to a message that Slack would accept, 400 with Slack's error code to a bad one, 404
     ``no_service`` at another path, and 429 above ``per_second`` messages a second, with up to ``burst`` at once.
-
-    Raises (on entering):
-        OSError: the address can't be bound.
+    Entering raises ``OSError`` if the address can't be bound.
     """
 
     def __init__(self, *, per_second: float = 1.0, burst: int = 5, host: str = "127.0.0.1", port: int = 0) -> None:

@@ -2,7 +2,8 @@
 Migrates a database to this version's schema: Alembic's revisions, run by SQLAlchemy's engines.
 
 SQLite is migrated when it is opened; PostgreSQL only by ``loadbell migrate``, because other machines may still run the
-old version.
+old version. The functions raise ``Unreachable`` if the database can't be opened, or if the server doesn't respond or
+refuses us, and ``WrongState``, which says what to do, if the schema can't be used.
 """
 
 import sqlite3
@@ -80,12 +81,7 @@ def upgrade_sqlite(path: Path) -> None:
 
 
 def check_sqlite(path: Path) -> None:
-    """Checks that the database file has this version's schema.
-
-    Raises:
-        Unreachable: it can't be opened or isn't a database.
-        WrongState: the schema is older or newer; says which and what to do.
-    """
+    """Checks that the database file has this version's schema, neither older nor newer."""
     engine = sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
     try:
         with engine.connect() as connection:
@@ -97,12 +93,7 @@ def check_sqlite(path: Path) -> None:
 
 
 async def upgrade_postgresql(url: str) -> None:
-    """Migrates the database to this version's schema; a second migration at the same time waits for the first.
-
-    Raises:
-        Unreachable: the server doesn't respond or refuses us.
-        WrongState: a newer version has migrated it.
-    """
+    """Migrates the database to this version's schema, but not from a newer one; concurrent migrations wait."""
 
     def upgrade(connection: sa.Connection) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
@@ -112,12 +103,7 @@ async def upgrade_postgresql(url: str) -> None:
 
 
 async def check_postgresql(url: str) -> None:
-    """Checks that the database has this version's schema.
-
-    Raises:
-        Unreachable: the server doesn't respond or refuses us.
-        WrongState: the schema is older or newer; says which and what to do.
-    """
+    """Checks that the database has this version's schema, neither older nor newer."""
     await _on_postgresql(url, lambda connection: _require_head(connection, "Run: loadbell migrate"))
 
 

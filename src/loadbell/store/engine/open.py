@@ -44,9 +44,7 @@ async def open_existing(settings: Settings) -> Database:
     Writing is safe without it: SQLite lets one connection write at a time, and the others wait up to 5 s. Only the
     holder of the lock may migrate the file.
 
-    Raises:
-        Unreachable: the database doesn't respond or can't be opened.
-        WrongState: there is no database yet, its schema is another version's, or the key is a different one.
+    Raises like :func:`open_database`, and ``WrongState`` if there is no database yet.
     """
     path = settings.sqlite_path
     if path is None:
@@ -60,13 +58,7 @@ async def open_existing(settings: Settings) -> Database:
 
 
 async def migrate(settings: Settings) -> None:
-    """Migrates the database that the settings name to this version's schema.
-
-    Raises:
-        Unreachable: the database doesn't respond or can't be opened.
-        WrongState: another process uses the SQLite file, a newer version has migrated the database, or a database that
-            existed before is missing or empty.
-    """
+    """Migrates the database that the settings name to this version's schema. Raises like :func:`open_database`."""
     path = settings.sqlite_path
     if path is None:
         await upgrade_postgresql(settings.database_url)

@@ -39,8 +39,6 @@ _RUN_AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 
 class _PostgresTransaction(Transaction):
-    """A unit's view of the connection it runs on."""
-
     dialect = "postgresql"
 
     def __init__(self, connection: Any, box: SecretBox, now: Micros, entropy: Entropy) -> None:
@@ -127,11 +125,7 @@ class PostgresDatabase:
         self._listeners.append(listener)
 
     async def enlist_worker(self) -> int:
-        """Takes the advisory lock of this worker's number in its own session, which also listens.
-
-        When the session is lost, so is the lock, and other workers take over this one's leases. The session reconnects
-        as soon as the server responds.
-        """
+        """Locks the worker's number in its own session; while that is lost, other workers take over its leases."""
         if self._enlisted is None:
             self._enlisted = self._keep_session(self._prove_life)
         await self._enlisted.wait()

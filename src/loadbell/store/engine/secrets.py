@@ -30,7 +30,7 @@ class SecretBox:
     def __init__(self, keys: Sequence[str]) -> None:
         try:
             if any(len(key) != _KEY_CHARACTERS for key in keys):  # base64 ignores anything after the padding
-                raise ValueError("not one key")  # noqa: TRY301 - the one answer to every bad key stands below
+                raise ValueError("not one key")  # noqa: TRY301 - handled below like every bad key
             self._fernet = MultiFernet([Fernet(key) for key in keys])
         except ValueError:
             raise WrongState(

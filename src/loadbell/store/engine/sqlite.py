@@ -81,8 +81,6 @@ class _Job:
 
 
 class _SqliteTransaction(Transaction):
-    """A unit's view of the connection it runs on; awaiting it never suspends."""
-
     dialect = "sqlite"
 
     def __init__(self, connection: sqlite3.Connection, box: SecretBox, now: Micros, entropy: Entropy) -> None:
@@ -153,10 +151,7 @@ class SqliteDatabase:
         self._watchers.append(watcher)
 
     async def enlist_worker(self) -> int:
-        """Returns a number; the file lock proves that all leases under other numbers belong to dead processes.
-
-        It is random, because in a container the process id is the same after each restart.
-        """
+        """Returns a random number (a container's pid repeats); by the file lock, every other worker is dead."""
         return self._worker
 
     async def close(self) -> None:

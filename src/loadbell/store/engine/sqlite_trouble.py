@@ -26,7 +26,7 @@ def is_storage_error(error: BaseException) -> bool:
 
 
 def describe_storage_error(path: Path, error: BaseException) -> StorageError:  # noqa: PLR0911 - one for each kind
-    """What ``error`` means for the database file ``path``."""
+    """Describes ``error`` of the database file ``path``."""
     code, name, text = _code(error), path.name, str(error)
     if path.is_dir():
         return StorageError(

@@ -1,4 +1,4 @@
-"""The statuses that a run took, and indexes for the lists that pages show."""
+"""Status changes of runs, and indexes for the lists on pages."""
 
 import sqlalchemy as sa
 from alembic import op

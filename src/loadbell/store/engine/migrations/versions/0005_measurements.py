@@ -1,4 +1,4 @@
-"""What runs have measured, and which tool ran them."""
+"""Measurements of runs, and the tools that ran them."""
 
 import sqlalchemy as sa
 from alembic import op

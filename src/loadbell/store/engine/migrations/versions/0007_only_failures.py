@@ -16,7 +16,7 @@ _FORMER = {
     "results": [],
     "only_on_change": False,
 }
-"""What the page stored for *Only failures*, beside projects and triggers."""
+"""The subscription that the page stored for *Only failures*, besides projects and triggers."""
 
 
 def upgrade() -> None:
