@@ -1,9 +1,9 @@
 """
 A libcurl handle and its current exchange.
 
-A new handle is limited to HTTP/1.1: no proxy except the operator's, no redirects, no cookies, no decompression, no
-``Expect``. Options: https://curl.se/libcurl/c/curl_easy_setopt.html. The callbacks never raise: pycurl would print the
-exception and lose it.
+Every handle allows only HTTP/1.1, and no proxy except the operator's, redirects, cookies, decompression or ``Expect``.
+Options: https://curl.se/libcurl/c/curl_easy_setopt.html. The callbacks never raise: pycurl would print the exception
+and lose it.
 """
 
 import ipaddress

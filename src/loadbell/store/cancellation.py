@@ -3,8 +3,7 @@ Cancels deliveries: by a person, or because their channel, project or organizati
 
 A pending delivery is cancelled with a message that says why; one that had ended before a Redeliver keeps its end. A
 delivery that is being sent finishes its attempt, and is checked again if it becomes pending after it. A sweep
-(``sweeps.py``) cancels many. PostgreSQL rows are locked channels first, then the outbox in ascending order, then the
-log.
+(``sweeps.py``) cancels many. ``outbox.py`` has the order of locks on PostgreSQL.
 """
 
 from collections.abc import Collection

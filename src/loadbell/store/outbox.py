@@ -7,7 +7,7 @@ schedules the next attempt. No other module writes leases.
 A lease is the worker's number, a time, and the attempt's number. The attempt's number is the fence: it grows with each
 lease, so that a worker that lost its lease can still record its attempt but not move the delivery.
 
-PostgreSQL rows are locked channels first, then the outbox in ascending order, then the log.
+PostgreSQL rows are locked in this order everywhere: channels and then the outbox, both in ascending order, the log.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

@@ -1,8 +1,4 @@
-"""
-Pauses of channels: how a batch of results changes channels, and when held deliveries expire.
-
-PostgreSQL rows are locked in the usual order: channels first, then deliveries, each in ascending order.
-"""
+"""Pauses of channels: how a batch of results changes channels, and when held deliveries expire."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
