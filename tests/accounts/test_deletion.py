@@ -38,6 +38,7 @@ def test_a_deleted_project_names_what_it_takes(play: Play) -> None:
 
         assert ProjectLoss(1, 1, 1, pending_deliveries=1, tokens=1, assigned_members=1) == looked == lost
         assert ("cancelled", PROJECT_GONE, "pending") == (gone["status"], gone["message"], kept["status"])
+        assert site.clock.now == gone["finished_at"]
         assert '"pending_deliveries":1' in entry["changes"]
         assert 1 == len(await site.rows("SELECT id FROM runs"))
         with pytest.raises(Unauthenticated):

@@ -91,6 +91,8 @@ def test_a_refusal_for_good_pauses_at_once_and_tells_the_others(play: Play) -> N
             "event": PAUSED,
         }
         assert reason in json.loads(event["notice"])["why"]
+        assert f"/channels/{channel.id}" in event["notice"]
+        assert site.organization_id == entry["organization_id"]
         assert (None, None, f"channel {channel.id}") == column_values(entry, "user_id", "token_id", "subject")
         assert json.loads(entry["changes"]) == {"name": "gone", "paused_reason": {"before": None, "after": reason}}
         assert ["failed", "pending"] == await statuses(site)
