@@ -1,1 +1,1 @@
-"""What loadbell is about, as pure values and tables: no I/O, no clock, no randomness of its own."""
+"""The domain as pure values and tables: no I/O, no clock, no randomness of its own."""

@@ -9,10 +9,10 @@ State = Mapping[str, Any]
 def diff_fields(
     before: State, after: State, *, shown: Callable[[State], State] = lambda state: state
 ) -> dict[str, dict[str, Any]]:
-    """The fields in which two states differ: ``{"name": {"before": …, "after": …}}``; a field may be missing in one.
+    """Returns the fields in which two states differ: ``{"name": {"before": …, "after": …}}``.
 
-    ``shown`` gives what may be told of a state. The states themselves are compared, so that a new secret shows as
-    changed, though before and after look the same.
+    A field may be missing in one state. ``shown`` masks a state for the log; the unmasked states are compared, so a
+    new secret counts as a change.
     """
     told_before, told_after = shown(before), shown(after)
     return {

@@ -10,15 +10,14 @@ from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.runs import Result, RunStatus, Trigger
 
 ChannelKind = NewType("ChannelKind", str)
-"""The name of a kind of channel, such as ``slack``. Which there are, the files in ``loadbell.channels`` say."""
+"""The name of a kind of channel, such as ``slack``; each kind is a file in ``loadbell.channels``."""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """What a channel wants to hear. An empty tuple means all.
+    """What a channel subscribes to. An empty tuple means all; all filters must match.
 
-    ``statuses``, ``results``, ``only_on_change`` and ``only_failures`` narrow test.finished only: a start has no end to
-    judge. What narrows narrows together.
+    ``statuses``, ``results``, ``only_on_change`` and ``only_failures`` apply to test.finished only.
     """
 
     events: tuple[EventName, ...] = ()
@@ -27,12 +26,12 @@ class Subscription:
     projects: tuple[int, ...] = ()
     triggers: tuple[Trigger, ...] = ()
     only_on_change: bool = False
-    only_failures: bool = False  #: ends whose result is failed, however they came about, and the statuses FAILURES
+    only_failures: bool = False  #: the result failed with any status, and the statuses FAILURES
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A channel makes no attempt until then, because its receiver asked for that or answered that it has too many."""
+    """A channel makes no attempt before ``until``, because its receiver asked for that or rate-limits it."""
 
     since: Micros
     until: Micros
@@ -55,13 +54,13 @@ class Channel:
     last_wait: Waiting | None = None  #: it may be over
 
     def waiting(self, now: Micros) -> Waiting | None:
-        """What the channel waits for; None: it does not wait, or is paused, which counts for more."""
+        """Why the channel waits at ``now``; None: it doesn't wait, or is paused, which takes precedence."""
         wait = self.last_wait
         return wait if wait is not None and wait.until > now and self.paused_reason is None else None
 
 
 MAX_SECRETS = 5
-"""How many signing secrets of one channel may be live: each adds a signature to every request."""
+"""Live signing secrets per channel: each adds a signature to every request."""
 
 MAX_OVERLAP: Micros = 7 * 24 * 3600 * SECOND
 """How long former signing secrets may stay live."""
@@ -76,7 +75,7 @@ class SigningSecret:
 
 
 def live_secrets(secrets: Iterable[SigningSecret], now: Micros) -> tuple[SigningSecret, ...]:
-    """Those to sign with at ``now``, in their order."""
+    """The secrets to sign with at ``now``, in their order."""
     return tuple(
         signing_secret
         for signing_secret in secrets
@@ -87,12 +86,12 @@ def live_secrets(secrets: Iterable[SigningSecret], now: Micros) -> tuple[Signing
 def rotate_secrets(
     secrets: Iterable[SigningSecret], fresh: str, *, until: Micros, now: Micros
 ) -> tuple[SigningSecret, ...]:
-    """The secrets of a channel, newest first, once ``fresh`` is the new one and all others end by ``until``.
+    """Adds ``fresh``, lets all others expire by ``until`` and returns the live secrets, newest first.
 
-    Former secrets that would have ended earlier still do: one that leaked is ended, with all others, by ``now``.
+    Secrets that expire earlier still do. After a leak, pass ``now`` to expire all old ones.
 
     Raises:
-        Conflict: too many would be live. None is dropped before the time that an earlier answer promised.
+        Conflict: too many would be live. None is dropped before its promised expiry.
     """
     former = [
         SigningSecret(

@@ -1,10 +1,9 @@
 """
-Deliveries and attempts: one event on its way to one channel, and each try to bring it there.
+Deliveries (one event for one channel) and their attempts.
 
-The log of a delivery moves from pending to one end, and from a failed or cancelled end to delivered when a Redeliver
-succeeds; it never moves back. What there is still to do is work (``loadbell.store.outbox``): while there is some, the
-delivery reads as pending or sending. Where an attempt takes both is decided here as a value (:class:`Outcome`, then
-:func:`after_attempt`).
+The log of a delivery moves from pending to one final status, and from failed or cancelled to delivered when a
+Redeliver succeeds; it never moves back. While there is work left (``loadbell.store.outbox``), the delivery reads as
+pending or sending. :func:`after_attempt` decides where an :class:`Outcome` takes both.
 """
 
 import re
@@ -19,17 +18,17 @@ from loadbell.domain.retry import RetrySchedule
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery is, as people read it."""
+    """The status of a delivery, as people read it."""
 
     PENDING = "pending"  #: waits for its next attempt
     SENDING = "sending"  #: a worker holds its lease and makes an attempt
-    DELIVERED = "delivered"  #: the receiver took it
-    FAILED = "failed"  #: given up: refused for good, or the schedule is at its end
-    CANCELLED = "cancelled"  #: called off by a person, or its channel was deleted
+    DELIVERED = "delivered"  #: the receiver accepted it
+    FAILED = "failed"  #: refused for good, or no retries are left
+    CANCELLED = "cancelled"  #: by a person, or because its channel was deleted
 
 
 class FinalStatus(StrEnum):
-    """How the log of a delivery can end."""
+    """The final status in a delivery's log."""
 
     DELIVERED = DeliveryStatus.DELIVERED.value
     FAILED = DeliveryStatus.FAILED.value
@@ -37,7 +36,7 @@ class FinalStatus(StrEnum):
 
 
 ENDED = frozenset(DeliveryStatus(status.value) for status in FinalStatus)
-"""When there is nothing more to do."""
+"""The statuses with no work left."""
 
 MOVES: dict[FinalStatus | None, frozenset[FinalStatus]] = {
     None: frozenset(FinalStatus),
@@ -45,13 +44,13 @@ MOVES: dict[FinalStatus | None, frozenset[FinalStatus]] = {
     FinalStatus.FAILED: frozenset({FinalStatus.DELIVERED}),
     FinalStatus.CANCELLED: frozenset({FinalStatus.DELIVERED}),
 }
-"""Every legal move of the log; None: it has not ended yet. A Redeliver that fails moves nothing."""
+"""Every legal move of the log; None: not ended yet. A failed Redeliver changes nothing."""
 
 MAX_UNREQUESTED_THROTTLE: Micros = 60 * SECOND
-"""How long a rate-limited attempt holds up its channel at most, when the receiver did not say how long to wait."""
+"""The longest that a rate-limited attempt holds up its channel if the receiver sent no wait."""
 
 MAX_TRUSTED_RATE_LIMITS = 2
-"""So many rate-limited answers in a row are believed how long to wait; from then on the schedule's steps count, too."""
+"""After this many rate-limited responses in a row, the schedule's waits count in addition to the receiver's."""
 
 
 class Cause(StrEnum):
@@ -65,19 +64,19 @@ class Cause(StrEnum):
 class Reason(StrEnum):
     """Why an attempt ended as it did; a closed set, used alike in logs, metrics, API and pages."""
 
-    OK = "ok"  #: the receiver took it
-    TIMEOUT = "timeout"  #: no complete answer within the deadline
-    CONNECT = "connect"  #: the connection was refused, reset before it stood, or no route
-    DNS = "dns"  #: the host's name has no address, or nobody could tell
+    OK = "ok"  #: the receiver accepted it
+    TIMEOUT = "timeout"  #: no complete response within the deadline
+    CONNECT = "connect"  #: the connection was refused or reset while connecting, or there is no route
+    DNS = "dns"  #: the host's name has no address, or the lookup failed
     TLS = "tls"  #: the TLS handshake or the certificate failed
-    PROTOCOL = "protocol"  #: the answer was malformed or cut off
+    PROTOCOL = "protocol"  #: the response was malformed or cut off
     HTTP_3XX = "http_3xx"  #: a redirect; they are not followed
     HTTP_4XX = "http_4xx"  #: refused by the receiver
     HTTP_5XX = "http_5xx"  #: the receiver failed
     RATE_LIMITED = "rate_limited"  #: too many requests; the whole channel slows down
-    GONE = "gone"  #: the receiver says for good that it wants no more
-    REJECTED = "rejected"  #: a 2xx that is not the provider's success
-    BLOCKED_ADDRESS = "blocked_address"  #: the address is not one that loadbell may connect to
+    GONE = "gone"  #: the receiver permanently wants no more
+    REJECTED = "rejected"  #: a 2xx without the provider's sign of success
+    BLOCKED_ADDRESS = "blocked_address"  #: loadbell may not connect to the address
     BAD_SETTINGS = "bad_settings"  #: the channel's settings can't be used
     BAD_PAYLOAD = "bad_payload"  #: the provider calls our message invalid
     EXPIRED = "expired"  #: held too long
@@ -86,12 +85,12 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attempt came to, as its channel judges the reply.
+    """The outcome of an attempt, as its channel judges the response.
 
-    ``retry``: worth another attempt on the schedule. ``retry_after``: the receiver's own wish, a span; beside success
-    it holds up the channel's next message. ``pauses``: no message through this channel can succeed until somebody has
-    seen to it. ``message``: one sentence for a person, without secrets; what it repeats of the answer stands in double
-    quotes, where the channel's secrets are masked afterwards.
+    ``retry``: try again on the schedule. ``retry_after``: the span that the receiver asked for; with a success it
+    delays the channel's next message. ``pauses``: no message through this channel can succeed until somebody fixes it.
+    ``message``: one sentence for a person, without secrets; quotes of the response are in double quotes, where the
+    channel's secrets are masked afterwards.
     """
 
     reason: Reason
@@ -102,7 +101,7 @@ class Outcome:
 
     @property
     def ok(self) -> bool:
-        """Whether the receiver took it."""
+        """Whether the receiver accepted the message."""
         return self.reason is Reason.OK
 
 
@@ -110,13 +109,13 @@ _QUOTE = re.compile(r':? ?"[^"]*"')
 
 
 def without_quotes(message: str) -> str:
-    """An outcome's message without quotes of the receiver's response, for users who may not see that."""
+    """Returns the message without quotes of the receiver's response, for users who may not see that."""
     return _QUOTE.sub("", message)
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """What was sent and what came back, as the log keeps it: secrets masked, bodies as text, cut to what is kept."""
+    """Request and response as logged: secrets masked, bodies as text, cut to the size that is kept."""
 
     method: str
     url: str
@@ -154,10 +153,10 @@ class Delivery:
     event: EventName
     run_id: int | None
     status: DeliveryStatus
-    attempt_count: int  #: attempts that came to an end
+    attempt_count: int  #: attempts that have ended
     reason: Reason | None
     message: str | None
-    next_attempt_at: Micros | None  #: not before; None: no time decides, a paused channel or an earlier delivery does
+    next_attempt_at: Micros | None  #: earliest; None: it waits for a paused channel or an earlier delivery instead
     created_at: Micros
     finished_at: Micros | None
 
@@ -166,9 +165,9 @@ class Delivery:
 class Verdict:
     """Where an attempt takes its delivery. ``throttle_until``: the whole channel waits until then."""
 
-    final: FinalStatus | None  #: how the log has ended; None: it has not
+    final: FinalStatus | None  #: None: the log has not ended
     retry_index: int
-    due_at: Micros | None = None  #: when to try again; None: there is no more to do
+    due_at: Micros | None = None  #: of the next attempt; None: no work is left
     throttle_until: Micros | None = None
 
 
@@ -186,15 +185,16 @@ def after_attempt(  # noqa: PLR0913 - each argument is one fact that decides, an
     now: Micros,
     chance: float,
 ) -> Verdict:
-    """Where the outcome of attempt ``number`` takes a delivery that has used up ``retry_index`` waits of its schedule.
+    """Decides what follows attempt ``number`` of a delivery that has used ``retry_index`` waits of its schedule.
 
-    ``final``: the end that its log had come to before. ``chance`` in [0, 1) decides the jitter. A Test Hook is tried
-    once. A manual attempt uses up no wait: a delivery that had ended keeps its end unless the attempt succeeds, one
-    that had not goes on with its schedule at ``resume_at`` (None: no attempt of the schedule was made yet). One of a
-    replay that is rate-limited keeps its turn and waits.
-    A rate-limited attempt uses up no wait either. The whole channel waits with it, as long as the receiver asked, or
-    else up to a minute; ``rate_limits``: how many the channel has had in a row before. From the third on, of the
-    channel or of this delivery, the wait is no shorter than that of the schedule, whatever the receiver asks for.
+    ``final``: the log's final status before the attempt. ``chance`` in [0, 1) decides the jitter.
+
+    - A Test Hook is tried once.
+    - A manual attempt uses no wait: an ended delivery keeps its final status unless the attempt succeeds; any other
+      continues its schedule at ``resume_at`` (None: no scheduled attempt was made yet).
+    - A rate-limited attempt uses no wait. The whole channel waits as long as the receiver asked, or else up to a
+      minute. From the third in a row on (``rate_limits``: the channel's number before this one), of the channel or of
+      this delivery, the wait is at least the schedule's. A rate-limited attempt of a replay keeps its turn and waits.
     """
     if outcome.ok:
         return Verdict(

@@ -1,4 +1,4 @@
-"""E-mail addresses: what people sign in with, and where mail goes."""
+"""Checks and normalizes e-mail addresses."""
 
 import re
 from email.errors import HeaderDefect, HeaderParseError
@@ -12,11 +12,11 @@ _EMAIL = re.compile(rf"{_WORD}(?:\.{_WORD})*@{_LABEL}(?:\.{_LABEL})*")
 
 
 def is_email(text: str) -> bool:
-    """Whether ``text`` is one address in its plain form to which every server can send mail.
+    """Whether ``text`` is one plain address that every mail server accepts.
 
-    That is RFC 5321 without quoted parts and address literals; the domain may be an international one (IDN), the part
-    before the @ has ASCII only. So it has no space, comma, bracket or control character: it can't become two
-    recipients, or a header of its own.
+    That is RFC 5321 without quoted parts and address literals; the part before the @ is ASCII, the domain may be
+    international (IDN). It has no space, comma, bracket or control character, so it can't become two recipients or
+    another header.
     """
     if len(text) > MAX_EMAIL_LENGTH or _EMAIL.fullmatch(text) is None:
         return False
@@ -26,17 +26,17 @@ def is_email(text: str) -> bool:
             return False
         Address(addr_spec=mailed)
         _, _, domain = text.lower().rpartition("@")
-        # What the coding of names changes, such as ß to ss, leads to another domain than the one that was given.
+        # If IDNA changes the name, such as ß to ss, it is another domain than the one given.
         return domain.isascii() or mailed.rpartition("@")[2].encode("ascii").decode("idna") == domain
     except (ValueError, HeaderDefect, HeaderParseError):
         return False
 
 
 def normalize_email(email: str) -> str:
-    """``email`` in ASCII (RFC 3490), as a mail server takes it that knows nothing of international addresses.
+    """Returns ``email`` in ASCII (RFC 3490), for mail servers without international addresses.
 
     Raises:
-        ValueError: its domain can't be a domain.
+        ValueError: its domain isn't valid.
     """
     local, _, domain = email.rpartition("@")
     return f"{local}@{domain.encode('idna').decode('ascii')}"

@@ -1,5 +1,5 @@
 """
-The refusals that a use case can give; the front ends turn each into a response.
+The errors that a use case can raise; the front ends turn each into a response.
 
 ::
 
@@ -7,8 +7,8 @@ The refusals that a use case can give; the front ends turn each into a response.
     ├── Invalid          the report or setting itself is wrong (carries the fields)
     ├── NotFound         it does not exist, or you may not see it
     ├── Forbidden        you see it but may not do it
-    ├── Unauthenticated  we do not know who you are
-    ├── RateLimited      asked too often; carries how long to wait
+    ├── Unauthenticated  the credential is missing or not valid
+    ├── RateLimited      too many requests; carries how long to wait
     ├── Conflict         it clashes with what is there
     │   └── IllegalMove  a run or delivery can't go there from where it is
     └── Unavailable      the database can't be written or reached just now; nothing was changed

@@ -1,5 +1,5 @@
 """
-Events: immutable facts that channels are told of, each with its payload frozen at the moment it happened.
+Events: immutable facts that channels are notified of, each with its payload frozen when it happened.
 
 Names, keys, key order and types of the payload are those of the LoadImpact 3.0 documentation, page "Notifications",
 section "WebHook". White space on the wire is not specified there; ours is compact JSON in UTF-8.
@@ -16,30 +16,30 @@ from loadbell.domain.runs import Run
 
 
 class EventName(StrEnum):
-    """What can happen, by its legacy name."""
+    """The events, by their legacy names."""
 
     STARTED = "test.started"  #: a run became Running
     FINISHED = "test.finished"  #: a run ended: finished, aborted or failed
     TEST_HOOK = "test.notification_channel"  #: somebody pressed Test Hook
-    CHANNEL_PAUSED = "channel.paused"  #: ours, not LoadImpact's: another channel of the organization was paused
+    CHANNEL_PAUSED = "channel.paused"  #: not in LoadImpact: another channel of the organization was paused
 
 
 @dataclass(frozen=True)
 class Event:
-    """One fact. ``run_id`` and ``project_id`` are None for an event that is not of a run."""
+    """One event. ``run_id`` and ``project_id`` are None if it doesn't belong to a run."""
 
     id: UUID
     organization_id: int
     name: EventName
     occurred_at: Micros
-    payload: bytes  #: compact UTF-8 JSON, which a WebHook gets byte for byte with every attempt
-    notice: str  #: what people are told, as ``domain.notices.encode_notice`` gives it; frozen too
+    payload: bytes  #: compact UTF-8 JSON, sent to a WebHook byte for byte with every attempt
+    notice: str  #: the message for people, from ``domain.notices.encode_notice``; frozen too
     run_id: int | None = None
     project_id: int | None = None
 
 
 def run_payload(run: Run, name: EventName) -> bytes:
-    """The legacy body for what happened to ``run``: its nine keys in their documented order."""
+    """The legacy body for a run's event: nine keys in their documented order."""
     return msgspec.json.encode(
         {
             "status": run.status.value,

@@ -1,9 +1,9 @@
 """
 Histograms of non-negative values with a bounded relative error, as k6 sends its trends.
 
-The buckets are those of k6's cloud output (grafana/k6, ``output/cloud/expv2``): a value is counted in units of the
-resolution, rounded up. Up to 255 units each has its own bucket; above, a power of two is cut into 128 equal buckets, so
-that a bucket is never wider than 1/128 of its values, and the middle of it at most 0.4 % away from them.
+The buckets are those of k6's cloud output (grafana/k6, ``output/cloud/expv2``): a value is rounded up to units of the
+resolution. Up to 255 units each has its own bucket; above, a power of two is cut into 128 equal buckets, so a bucket
+is never wider than 1/128 of its values, and its middle at most 0.4 % away from them.
 """
 
 import math
@@ -18,7 +18,7 @@ _BITS = 7  # a power of two is cut into 2 ** 7 buckets
 
 @dataclass
 class Histogram:
-    """How many values lay in which bucket; what is known exactly stands beside: count, sum, least and greatest."""
+    """Counts of values by bucket, and their exact count, sum, least and greatest."""
 
     buckets: dict[int, int] = field(default_factory=dict)
     count: int = 0
@@ -31,7 +31,7 @@ class Histogram:
         self.merge(Histogram({bucket_index(value): 1}, 1, value, value, value))
 
     def merge(self, other: "Histogram") -> None:
-        """Counts what ``other`` has counted, too."""
+        """Adds the counts of ``other``."""
         for bucket, count in other.buckets.items():
             self.buckets[bucket] = self.buckets.get(bucket, 0) + count
         self.count += other.count
@@ -40,7 +40,7 @@ class Histogram:
         self.greatest = max(self.greatest, other.greatest)
 
     def bound(self, most: int) -> None:
-        """Leaves at most ``most`` buckets: if there are more, neighbours become one, and percentiles less exact."""
+        """Merges neighbors until at most ``most`` buckets are left; percentiles get less exact."""
         coarseness = 0
         while len(self.buckets) > most:
             coarseness = 2 * coarseness + 1
@@ -58,8 +58,8 @@ class Histogram:
     def percentile(self, percent: float) -> float | None:
         """The value below which ``percent`` of the values lie; None without a value.
 
-        As k6's own summary does it, between two ranks it is interpolated in a straight line. Within a bucket the values
-        are taken for evenly spread, so the error is below 0.8 %.
+        Interpolates linearly between two ranks, as k6's own summary does. Values are assumed to be evenly spread within
+        a bucket, so the error is below 0.8 %.
         """
         if not self.count:
             return None
@@ -69,7 +69,7 @@ class Histogram:
         return low + (high - low) * (rank - lower)
 
     def _values_at(self, *ranks: int) -> list[float]:
-        """The values at these ranks (from 0, ascending), as far as the buckets tell them."""
+        """The approximate values at these ranks (from 0, ascending)."""
         items: list[float] = []
         below = 0
         for bucket in sorted(self.buckets):
@@ -84,7 +84,7 @@ class Histogram:
 
 
 def bucket_index(value: float) -> int:
-    """The bucket that counts ``value``; what is negative lies in the first."""
+    """The bucket that counts ``value``; negative values are in the first."""
     units = math.ceil(max(value, 0.0) / RESOLUTION)
     if units < _EXACT:
         return units
@@ -93,10 +93,7 @@ def bucket_index(value: float) -> int:
 
 
 def bucket_edges(bucket: int) -> tuple[float, float]:
-    """Between which values the bucket lies.
-
-    Values are rounded up to whole units, so a bucket of one unit holds what is at most that.
-    """
+    """The lower and upper edge of the bucket. Values are rounded up, so the upper edge belongs to it."""
     if bucket < _EXACT:
         return max(bucket - 1, 0) * RESOLUTION, bucket * RESOLUTION
     shift = (bucket >> _BITS) - 1

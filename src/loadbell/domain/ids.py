@@ -1,11 +1,11 @@
 """
 Identifiers and instants.
 
-Integers name what people configure and report (the legacy payload requires integers); UUIDs name events and
-deliveries. The UUIDs are version 7 (RFC 9562): their order is that of the microseconds of their creation, so that
-"newest first" needs no second key and new rows go to the end of the index.
+What people configure and report has integers (the legacy payload requires them); events and deliveries have UUIDs.
+The UUIDs are version 7 (RFC 9562), ordered by the microsecond of their creation, so "newest first" needs no second key
+and new rows go to the end of the index.
 
-Instants are integers: microseconds since 1970-01-01T00:00:00Z, written ``Micros``. They are exact in both databases.
+Instants are integers, exact in both databases: microseconds since 1970-01-01T00:00:00Z, written ``Micros``.
 """
 
 from collections.abc import Callable
@@ -19,12 +19,12 @@ Clock = Callable[[], Micros]
 """Returns the current time. Passed in everywhere, so that tests control time."""
 
 Entropy = Callable[[int], bytes]
-"""Returns so many random bytes. Passed in everywhere, so that tests control randomness."""
+"""Returns the given number of random bytes. Passed in everywhere, so that tests control randomness."""
 
 SECOND: Micros = 1_000_000
 
 MAX_ID = 2**63 - 1
-"""The largest integer id that both databases can hold; a larger one in a path is simply not found."""
+"""The largest integer id that both databases can hold; a larger one in a path is not found."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -33,7 +33,7 @@ _MICROSECOND = timedelta(microseconds=1)
 def new_uuid(now: Micros, entropy: Entropy) -> UUID:
     """A version 7 UUID for the instant ``now``: 48 bits of milliseconds, 12 of their fraction, 62 random bits.
 
-    The fraction (RFC 9562 section 6.2, method 3) keeps the order of what happened within one millisecond.
+    The fraction (RFC 9562 section 6.2, method 3) keeps the order within one millisecond.
     """
     milliseconds, microseconds = divmod(now, 1000)
     random = int.from_bytes(entropy(8), "big") & (2**62 - 1)
@@ -43,12 +43,12 @@ def new_uuid(now: Micros, entropy: Entropy) -> UUID:
 
 
 def first_uuid(instant: Micros) -> UUID:
-    """The smallest that :func:`new_uuid` can give for ``instant``, an instant of 1970 or later."""
+    """The smallest UUID that :func:`new_uuid` can return for ``instant``, of 1970 or later."""
     return new_uuid(instant, bytes)
 
 
 def parse_uuid(text: str) -> UUID | None:
-    """The UUID that ``text`` spells in its canonical form, in either case; None for anything else."""
+    """Parses a UUID in its canonical form, in either case; None for anything else."""
     try:
         value = UUID(text)
     except ValueError:
@@ -65,7 +65,7 @@ def from_datetime(moment: datetime) -> Micros:
     """The instant of an aware datetime.
 
     Raises:
-        ValueError: ``moment`` names no time zone.
+        ValueError: ``moment`` has no time zone.
     """
     if moment.tzinfo is None:
         raise ValueError("a moment without a time zone names no instant")

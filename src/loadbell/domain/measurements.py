@@ -1,9 +1,9 @@
 """
-What is kept of the measurements of a run, at a bounded size however long it runs and whatever it measures.
+The measurements that are kept of a run, at a bounded size for any length and script.
 
-Two views of the same points: *totals* of each metric, and of each selection of series that a threshold asks for; and
-the *timeline* of the few metrics that a person looks at, in at most ``MAX_BUCKETS`` buckets of time, which grow wider
-with the run. Both hold sums, extremes and histograms, never single values, so that they can be merged in any order.
+Two views of the same points: *totals* of each metric and of each selection of series that a threshold names; and the
+*timeline* of a few metrics in at most ``MAX_BUCKETS`` buckets of time, which grow wider with the run. Both hold sums,
+extremes and histograms, never single values, so they can be merged in any order.
 """
 
 # long: the totals, and the two views of them that are merged alike
@@ -18,13 +18,13 @@ from loadbell.domain.histograms import Histogram
 from loadbell.domain.thresholds import Criterion, Selection, parse_expression, parse_selection
 
 MAX_BUCKETS = 240
-"""Slots of a timeline; when one more is needed they are merged in pairs."""
+"""Buckets of a timeline; when one more is needed, they are merged in pairs."""
 
 MAX_METRICS = 200
-"""Metrics that have totals. A script that makes up names while it runs would else grow the run without end."""
+"""Metrics that have totals. Without the limit, a script that generates names would grow the run without end."""
 
 MAX_SELECTIONS = 100
-"""Selections of series that have totals: those of thresholds."""
+"""Selections of series (of thresholds) that have totals."""
 
 MAX_CHECKS = 100
 """Checks that are counted by name; the metric ``checks`` counts all."""
@@ -33,19 +33,19 @@ MAX_NAME_LENGTH = 300
 """Characters of a metric's or a check's name that are kept."""
 
 MAX_KEYS = 64
-"""Pushes that are recognized when they come again: a tool repeats one within seconds."""
+"""Pushes that are recognized when repeated; tools repeat one within seconds."""
 
 MAX_HISTOGRAM_BUCKETS = 2_048
-"""Buckets of one histogram; 16 powers of two in full precision. One with more is made coarser."""
+"""Buckets of one histogram, 16 powers of two in full precision; one with more is made coarser."""
 
 MAX_HISTOGRAM_BUCKETS_PER_RUN = 60_000
-"""Buckets of all histograms of the whole run: many of them share this, each may have fewer."""
+"""Buckets of all histograms of a run together; with many histograms each gets fewer."""
 
 MAX_HISTOGRAM_BUCKETS_PER_SAMPLE = 512
-"""Buckets of one histogram of one bucket."""
+"""Buckets of one histogram in one bucket of the timeline."""
 
 MAX_WORK = 1_000_000
-"""Steps that condensing one push may take: points, and buckets of histograms, times the selections they belong to."""
+"""Steps allowed to condense one push: points and buckets of histograms, times the selections they belong to."""
 
 TIMELINE_METRICS = frozenset(
     {
@@ -61,18 +61,18 @@ TIMELINE_METRICS = frozenset(
         "data_sent",
     }
 )
-"""The metrics that have a timeline: what a person looks at first."""
+"""The metrics that have a timeline."""
 
 TIMED = ("http_req_duration", "grpc_req_duration", "iteration_duration")
-"""Of the first of these that a run has, the timeline shows the times."""
+"""The timeline shows the times of the first of these that a run has."""
 
 PERCENTILES = TIMELINE_METRICS | {"ws_connecting", "ws_session_duration"}
-"""The metrics of which a run has percentiles, whether a threshold asks for them or not."""
+"""The metrics that have percentiles even without a threshold."""
 
 _CHECKS = "checks"
 _SUMMED_OVER_INSTANCES = ("vus", "vus_max")
 _HOUR = 3600
-_SETTLES_S = 120  # seconds until no instance of the tool speaks of that second any more
+_SETTLES_S = 120  # seconds until no instance of the tool reports on that second any more
 
 
 class Counter(msgspec.Struct, tag="counter"):
@@ -85,7 +85,7 @@ class Counter(msgspec.Struct, tag="counter"):
         self.sum += other.sum
 
     def aggregate(self, criterion: Criterion, seconds: float) -> float | None:
-        """What ``criterion`` asks of it over ``seconds``; None: it has no such thing."""
+        """The aggregate that ``criterion`` names, over ``seconds``; None if a counter has none such."""
         if criterion.aggregation == "count":
             return self.sum
         return self.sum / seconds if criterion.aggregation == "rate" and seconds > 0 else None
@@ -100,48 +100,48 @@ class Gauge(msgspec.Struct, tag="gauge"):
     greatest: float = 0.0
 
     def merge(self, other: "Gauge") -> None:
-        """Takes what ``other`` knows: the last is that of the later moment."""
+        """Merges ``other``; the last value is the later one's."""
         if other.at >= self.at:
             self.at, self.last = other.at, other.last
         self.least, self.greatest = min(self.least, other.least), max(self.greatest, other.greatest)
 
     def aggregate(self, criterion: Criterion, _seconds: float) -> float | None:
-        """What ``criterion`` asks of it; None: it has no such thing."""
+        """The aggregate that ``criterion`` names; None if there is none such."""
         return self.last if criterion.aggregation == "value" else None
 
 
 class Rate(msgspec.Struct, tag="rate"):
-    """How many of all were so."""
+    """The share of values that are not zero."""
 
     nonzero: int = 0
     total: int = 0
 
     def merge(self, other: "Rate") -> None:
-        """Counts what ``other`` has counted, too."""
+        """Adds the counts of ``other``."""
         self.nonzero += other.nonzero
         self.total += other.total
 
     @property
     def share(self) -> float | None:
-        """From 0 to 1; None of nothing."""
+        """From 0 to 1; None without values."""
         return self.nonzero / self.total if self.total else None
 
     def aggregate(self, criterion: Criterion, _seconds: float) -> float | None:
-        """What ``criterion`` asks of it; None: it has no such thing."""
+        """The aggregate that ``criterion`` names; None if there is none such."""
         return self.share if criterion.aggregation == "rate" else None
 
 
 class Trend(msgspec.Struct, tag="trend"):
-    """Values of which percentiles are asked."""
+    """Values with percentiles."""
 
     histogram: Histogram = msgspec.field(default_factory=Histogram)
 
     def merge(self, other: "Trend") -> None:
-        """Counts what ``other`` has counted, too."""
+        """Adds the counts of ``other``."""
         self.histogram.merge(other.histogram)
 
     def aggregate(self, criterion: Criterion, _seconds: float) -> float | None:
-        """What ``criterion`` asks of it; None: it has no such thing."""
+        """The aggregate that ``criterion`` names; None if there is none such."""
         values = self.histogram
         if not values.count:
             return None
@@ -160,7 +160,7 @@ Total = Counter | Gauge | Rate | Trend
 
 
 class Point(msgspec.Struct, frozen=True):
-    """What one series of a metric says of one moment, in seconds since 1970."""
+    """The value of one series at one moment, in seconds since 1970."""
 
     metric: str
     labels: Mapping[str, str]
@@ -169,44 +169,44 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class TooMuchWork(Exception):  # noqa: N818 - reads as what it is
-    """A push has more points than can be counted for each selection that thresholds ask for."""
+    """A push has too many points for the number of selections that thresholds name."""
 
 
 class Measurements(msgspec.Struct):
-    """What is kept of the points that a run has measured, or of those of one push. Instants are seconds since 1970."""
+    """The condensed points of a run, or of one push. Instants are seconds since 1970."""
 
-    announced: bool = False  #: what is asked for was said before it began
-    thresholds: dict[str, list[str]] = msgspec.field(default_factory=dict)  #: asked for: expressions by selection
-    period: int = 1  #: seconds that a point speaks of
+    announced: bool = False  #: the thresholds were sent before it began
+    thresholds: dict[str, list[str]] = msgspec.field(default_factory=dict)  #: expressions by selection
+    period: int = 1  #: seconds that a point covers
     width: int = 1  #: seconds of a bucket: the period, or that times a power of two
     shift: int | None = (
-        None  #: seconds by which the tool's clock is behind ours, in whole hours; None: nothing was taken
+        None  #: seconds by which the tool's clock is behind ours, in whole hours; None: nothing was merged
     )
-    began_at: int | None = None  #: the first moment that a point spoke of
+    began_at: int | None = None  #: the first moment of a point
     latest_at: int | None = None  #: and the last
     totals: dict[str, Total] = msgspec.field(default_factory=dict)  #: by metric
-    selected: dict[str, Total] = msgspec.field(default_factory=dict)  #: by selection, as the threshold names it
+    selected: dict[str, Total] = msgspec.field(default_factory=dict)  #: by selection, as in the threshold
     checks: dict[str, Rate] = msgspec.field(default_factory=dict)
     span: tuple[int, int] | None = None  #: the first and the last bucket
     buckets: dict[int, dict[str, Total]] = msgspec.field(
         name="slots", default_factory=dict
-    )  #: by their beginning over the width
+    )  #: by start divided by width
     of_instances: dict[str, dict[int, float]] = msgspec.field(default_factory=dict)  #: sums that may still grow
-    keys: list[str] = msgspec.field(default_factory=list)  #: of the last pushes
-    left_out: int = 0  #: points that can't be counted, or found no place any more
+    keys: list[str] = msgspec.field(default_factory=list)  #: of the latest pushes
+    left_out: int = 0  #: points that can't be counted or had no room
 
     def has_key(self, key: str) -> bool:
-        """Whether the push of that key was taken already; notes it if not."""
+        """Whether a push with that key was taken already; remembers the key if not."""
         if key in self.keys:
             return True
         self.keys = [*self.keys, key][-MAX_KEYS:]
         return False
 
     def merge(self, push: "Measurements", now: int) -> None:
-        """Counts what ``push`` has counted, too.
+        """Adds the counts of ``push``.
 
-        A tool whose clock is more than an hour away from ``now`` is moved by whole hours; what is still further away
-        counts as an hour away.
+        If the tool's clock is more than an hour away from ``now``, its points are moved by whole hours; points that are
+        still further away count as an hour away.
         """
         self.left_out += push.left_out
         if push.latest_at is None or push.began_at is None:
@@ -229,7 +229,7 @@ class Measurements(msgspec.Struct):
         self._bound_histograms()
 
     def touched_buckets(self, push: "Measurements", now: int) -> set[int] | None:
-        """The buckets that merging ``push`` will change, which must be there; None: all, because they will be wider."""
+        """The buckets that merging ``push`` changes, which must be loaded; None: all, because they get wider."""
         if push.latest_at is None:
             return set()
         placed = self._placing(push, push.latest_at, now)
@@ -240,7 +240,7 @@ class Measurements(msgspec.Struct):
         return buckets if not ends or max(ends) - min(ends) < MAX_BUCKETS else None
 
     def _placing(self, push: "Measurements", latest: int, now: int) -> Callable[[int], int]:
-        """How the moments of ``push`` are put right. The first one decides by how many hours the clocks differ."""
+        """Returns the correction of the push's moments. The first push decides by how many hours the clocks differ."""
         if self.shift is None:
             away = now - latest
             self.shift = round(away / _HOUR) * _HOUR if abs(away) > _HOUR else 0
@@ -268,7 +268,7 @@ class Measurements(msgspec.Struct):
                     total.histogram.bound(MAX_HISTOGRAM_BUCKETS_PER_SAMPLE)
 
     def _add_of_instance(self, metric: str, at: int, value: float) -> None:
-        """Counts what one of several instances says of a gauge that they share out among them: their sum counts."""
+        """Adds one instance's value of a gauge that counts as the sum over all instances."""
         values = self.of_instances.setdefault(metric, {})
         values[at] = total = values.get(at, 0.0) + value
         gauge = Gauge(at, total, total, total)
@@ -281,15 +281,15 @@ class Measurements(msgspec.Struct):
         return 0 if self.began_at is None or self.latest_at is None else self.latest_at - self.began_at + self.period
 
     def measured_s(self, duration_s: float | None) -> float:
-        """How many seconds the tool has measured, if its run took ``duration_s`` by our clock; None: it has not ended.
+        """How many seconds the tool measured in a run of ``duration_s`` by our clock (None: not ended).
 
-        The points only say in which periods it began and ended, so the truth is up to two periods shorter.
+        The points only show in which periods it began and ended, so the true time is up to two periods shorter.
         """
         longest = self.covered_s
         return longest if duration_s is None else min(max(duration_s, longest - 2 * self.period, self.period), longest)
 
     def value_of(self, key: str, expression: str, duration_s: float | None = None) -> float | None:
-        """By which value the threshold ``expression`` on ``key`` is judged; None: that is not known.
+        """The value by which the threshold ``expression`` on ``key`` is judged; None if unknown.
 
         ``duration_s``: as :meth:`measured_s` takes it.
         """
@@ -297,11 +297,11 @@ class Measurements(msgspec.Struct):
         return None if criterion is None or total is None else total.aggregate(criterion, self.measured_s(duration_s))
 
     def is_empty_metric(self, key: str) -> bool:
-        """Whether it is certain that no point was measured of what the threshold on ``key`` asks for."""
+        """Whether it is certain that no point was measured for the threshold on ``key``."""
         labels = parse_selection(key).labels
         followed = not labels or key in islice(self.thresholds, MAX_SELECTIONS)
         if self.left_out or not followed or any(_is_internal_label(name) for name, _ in labels):
-            return False  # it may be among what is not known here
+            return False  # its points may be among those not kept
         match self._selected_total(key):
             case Rate() as rate:
                 return not rate.total
@@ -315,7 +315,7 @@ class Measurements(msgspec.Struct):
         return self.selected.get(key) if selection.labels else self.totals.get(selection.metric)
 
     def add_point(self, at: int, metric: str, value: Total) -> None:
-        """Counts ``value`` in the bucket of its moment, if the metric has a timeline."""
+        """Adds ``value`` to its bucket, if the metric has a timeline."""
         if metric not in TIMELINE_METRICS:
             return
         bucket = at // self.width
@@ -337,28 +337,28 @@ class Measurements(msgspec.Struct):
 
 
 def metrics_with_percentiles(keys: Iterable[str]) -> frozenset[str]:
-    """The metrics at whose percentiles somebody looks: they have a timeline, or a threshold (``keys``) is on them."""
+    """The metrics whose percentiles are used: in a timeline or by a threshold (``keys``)."""
     return PERCENTILES | {parse_selection(key).metric for key in keys}
 
 
 def metrics_with_labels(keys: Iterable[str]) -> frozenset[str]:
-    """The metrics whose labels somebody looks at: a threshold (``keys``) selects some of their series, or checks."""
+    """The metrics whose labels are used: of thresholds (``keys``) with a selection, and checks."""
     selections = (parse_selection(key) for key in keys)
     return frozenset({_CHECKS} | {selection.metric for selection in selections if selection.labels})
 
 
 def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int = 1) -> Measurements:
-    """What one push says, ready to be merged: the single series are gone.
+    """Condenses the points of one push, ready to be merged, without their series.
 
-    ``thresholds``: the selections of series that are asked for. ``period``: seconds that each point speaks of.
+    ``thresholds``: the selections of series to keep. ``period``: seconds that each point covers.
 
     Raises:
-        TooMuchWork: there are too many points for so many selections.
+        TooMuchWork: there are too many points for the number of selections.
     """
     push = Measurements(period=period, width=period)
     selecting = _SelectionIndex(thresholds)
     kinds: dict[str, type[Total]] = {}
-    moments: dict[tuple[str, int], Total] = {}  # what all series of a metric say of one moment
+    moments: dict[tuple[str, int], Total] = {}  # all series of a metric, merged by moment
     room = MAX_WORK
     for point in points:
         metric, value = point.metric[:MAX_NAME_LENGTH], point.value
@@ -386,7 +386,7 @@ def condense(points: Iterable[Point], thresholds: Iterable[str], *, period: int 
 
 
 class _SelectionIndex:
-    """Finds the selections that a series belongs to. Each is looked up by the first of its labels."""
+    """Finds the selections that a series belongs to, by their first label."""
 
     def __init__(self, thresholds: Iterable[str]) -> None:
         self._by_label: dict[str, dict[tuple[str, str], list[tuple[str, Selection]]]] = {}
@@ -400,7 +400,7 @@ class _SelectionIndex:
                 of_metric.setdefault(selection.labels[0], []).append((key, selection))
 
     def keys(self, metric: str, labels: Mapping[str, str]) -> Sequence[str]:
-        """The selections to which the series of ``metric`` with ``labels`` belongs, as the thresholds name them."""
+        """The keys of the selections that contain the series of ``metric`` with ``labels``."""
         by_label = self._by_label.get(metric)
         if by_label is None:
             self.tried = 0
@@ -413,24 +413,24 @@ class _SelectionIndex:
 
 
 class Sample(msgspec.Struct, frozen=True):
-    """How a run stood in one bucket of its timeline. None: nothing was measured."""
+    """The values of a run in one bucket of its timeline. None: nothing was measured."""
 
-    at: int  #: its beginning, in seconds since 1970
+    at: int  #: the start of the bucket, in seconds since 1970
     vus: float | None
     requests: float | None  #: a second
     failed: float | None  #: share from 0 to 1
     iterations: float | None  #: a second
-    p50: float | None  #: of the time in ms that ``timed`` names
+    p50: float | None  #: of the times of ``timed``, in ms
     p95: float | None
     p99: float | None
     checks: float | None  #: share that passed
     received: float | None  #: bytes a second
     sent: float | None
-    timed: str  #: the metric whose times these are
+    timed: str  #: the metric of p50, p95 and p99
 
 
 def build_samples(measured: Measurements) -> list[Sample]:
-    """The timeline, as far as its buckets are there, oldest first."""
+    """Returns the timeline's existing buckets, oldest first."""
     timed = next((metric for metric in TIMED if metric in measured.totals), TIMED[-1])
     return [
         _sample(bucket * measured.width, measured.buckets[bucket], measured.width, timed)
@@ -466,13 +466,13 @@ def _sample(at: int, totals: Mapping[str, Total], width: int, timed: str) -> Sam
 
 
 def failed_checks(measured: Measurements) -> Sequence[tuple[str, int, int]]:
-    """The checks that failed, by how often: name, failures, how often it was checked."""
+    """The failed checks, most failures first: name, failures, total."""
     found = [(name, one.total - one.nonzero, one.total) for name, one in measured.checks.items()]
     return sorted((one for one in found if one[1]), key=lambda one: (-one[1], one[0]))
 
 
 def _is_internal_label(label: str) -> bool:
-    """Whether the tool never sends the label of that name."""
+    """Whether k6 uses the label only internally and never sends it."""
     return label in {"vu", "iter", "test_run_id"} or label.startswith("__")
 
 
@@ -485,7 +485,7 @@ Kind = TypeVar("Kind", Total, Rate)
 
 
 def _fits(kinds: dict[str, type[Total]], metric: str, value: Total) -> bool:
-    """Whether there is room for one more metric, and the value is of the metric's kind."""
+    """Whether the metric is known or there is room for it, and the value is of its kind."""
     kind = kinds.get(metric)
     if kind is None and len(kinds) < MAX_METRICS:
         kind = kinds[metric] = type(value)
@@ -493,7 +493,7 @@ def _fits(kinds: dict[str, type[Total]], metric: str, value: Total) -> bool:
 
 
 def _merge_into(totals: dict[Key, Kind], name: Key, value: Kind, *, most: int) -> bool:
-    """Whether there was room for it."""
+    """Returns whether the value was merged: there was room, and it is of the same kind."""
     rate = totals.get(name)
     if rate is None:
         if len(totals) >= most:
@@ -507,7 +507,7 @@ def _merge_into(totals: dict[Key, Kind], name: Key, value: Kind, *, most: int) -
 
 
 def _copy(value: Total) -> Total:
-    """One of its own, which merging may change."""
+    """Returns a copy that merging may change."""
     if isinstance(value, Trend):
         own = Histogram()
         own.merge(value.histogram)

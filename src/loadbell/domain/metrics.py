@@ -1,13 +1,13 @@
 """
-Figures of a run that have a meaning of their own: what people call them, how they are written, how two runs compare.
+The known metrics of a run: names, labels, formats, and how two runs compare.
 
-A run keeps its metrics by name. A source that uses these names is understood; another name is shown as it is.
+Sources may report other names, too; those are shown as they are.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-VUS = "vus"  #: the most virtual users at once
+VUS = "vus"  #: the maximum of virtual users at once
 REQUESTS = "requests"  #: HTTP requests in all
 REQUEST_RATE = "requests_per_s"
 FAILED_RATE = "failed_rate"  #: of the requests, from 0 to 1
@@ -29,13 +29,13 @@ ITERATION_MEDIAN = "iteration_p50_ms"
 ITERATION_P95 = "iteration_p95_ms"
 ITERATION_P99 = "iteration_p99_ms"
 ITERATIONS = "iterations"
-CHECKS_RATE = "checks_rate"  #: of the checks, how many passed, from 0 to 1
+CHECKS_RATE = "checks_rate"  #: the share of checks that passed, from 0 to 1
 RECEIVED = "data_received_bytes"
 SENT = "data_sent_bytes"
 LEFT_OUT = "values_left_out"  #: values that can't be counted, or for which there was no room
 
 TOLERANCE = 0.01
-"""Up to this part of it, a figure counts as unchanged: 1 %."""
+"""A relative change up to this (1 %) counts as unchanged."""
 
 _KIB = 1024
 _EXACT_BELOW = 100
@@ -43,17 +43,17 @@ _EXACT_BELOW = 100
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure of a run beside that of an earlier run of the same test. Of those compared here, less is better."""
+    """A metric of a run compared with an earlier run of the same test. Less is better for all that are compared."""
 
     name: str
     value: str
     earlier: str
-    change: float | None  #: part of the earlier value, 0.12 for 12 % more; None: that was 0
+    change: float | None  #: relative: 0.12 for 12 % more; None: the earlier value was 0
     better: bool | None  #: None: about the same
 
     @property
     def label(self) -> str:
-        """What people call it."""
+        """The label for people."""
         return metric_label(self.name)
 
     @property
@@ -66,12 +66,12 @@ class Comparison:
 
 
 def is_known_metric(name: str) -> bool:
-    """Whether the metric ``name`` has a meaning here."""
+    """Whether ``name`` is one of the metrics above."""
     return name in _KNOWN
 
 
 def metric_label(name: str) -> str:
-    """What people call the metric ``name``."""
+    """The label of the metric ``name``."""
     return _KNOWN[name][0] if name in _KNOWN else name
 
 
@@ -81,9 +81,9 @@ def format_metric(name: str, value: float) -> str:
 
 
 def compare_metrics(now: Mapping[str, float], earlier: Mapping[str, float]) -> list[Comparison]:
-    """The figures by which two runs of a test are compared, as far as both have them: p95 and failed requests.
+    """Compares two runs of a test by p95 and failed requests, as far as both have them.
 
-    The p95 is that of the requests, and only where there are none that of the iterations.
+    The p95 is that of the requests, or of the iterations if there are no requests.
     """
     found = []
     requested = P95 in now or GRPC_P95 in now
@@ -99,12 +99,12 @@ def compare_metrics(now: Mapping[str, float], earlier: Mapping[str, float]) -> l
 
 
 def format_number(value: float) -> str:
-    """A number as people read it: six digits, or all before the point if those are more: "812.25", "1234567"."""
+    """A number with six digits, or all before the point if those are more: "812.25", "1234567"."""
     return f"{value:.0f}" if 10**5 <= abs(value) < 10**15 else f"{value:g}"
 
 
 def format_milliseconds(value: float) -> str:
-    """A time as precise as one cares for: "4.21 ms", "812 ms", "12,400 ms"."""
+    """A time in ms with three digits or whole: "4.21 ms", "812 ms", "12,400 ms"."""
     return f"{value:,.0f} ms" if abs(value) >= _EXACT_BELOW else f"{value:.3g} ms"
 
 

@@ -1,8 +1,8 @@
 """
 Notices: the content of a message about an event, before a channel formats it.
 
-A notice is created in the transaction of the report and stored with the payload, so that a message sent hours later, or
-again, says what was true then. Unknown values are left out, never guessed.
+A notice is created in the transaction of the report and stored with the payload, so a delayed or repeated message
+states what was true then. Unknown values are left out, never guessed.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from loadbell.domain.metrics import compare_metrics, format_metric, format_milli
 from loadbell.domain.runs import EndedBy, Link, Result, Run, RunStatus, Threshold
 
 LATE_AFTER: Micros = 60 * SECOND
-"""A message that is sent longer than this after its event says so."""
+"""A message sent later than this after its event says how late it is."""
 
 MAX_METRICS = 10
-"""How many metrics of a run a notice carries: the first that were reported."""
+"""How many metrics a notice carries: the first ones reported."""
 
 
 class Tone(StrEnum):
     """How good or bad the news is; channels choose color and symbol by it."""
 
-    NEWS = "news"  #: something happened that is neither good nor bad
+    NEWS = "news"  #: neither good nor bad
     GOOD = "good"  #: proven: passed
-    WARNING = "warning"  #: ended early or without an end of its own
+    WARNING = "warning"  #: ended early, or without its own report
     BAD = "bad"  #: failed
 
 
@@ -42,20 +42,20 @@ class Fact:
 
 @dataclass(frozen=True)
 class Notice:
-    """The message about one event. All texts except labels and headline come from outside and may contain anything.
+    """The message about one event. Texts except labels and headline come from outside and may contain anything.
 
-    A link whose URL begins with ``/`` leads to this server's pages; it is completed when the message is sent.
+    A URL that begins with ``/`` is a page of this server; it is completed when the message is sent.
     """
 
     headline: str  #: what happened: "Load test failed"
-    subject: str  #: to what: the test's name
+    subject: str  #: the test's name
     tone: Tone
     occurred_at: Micros
-    why: str | None = None  #: why it ended so, in a sentence or two
+    why: str | None = None  #: why it ended, in a sentence or two
     facts: tuple[Fact, ...] = ()
     thresholds: tuple[Threshold, ...] = ()
     metrics: tuple[Fact, ...] = ()
-    links: tuple[Link, ...] = ()  #: the first one leads to the run
+    links: tuple[Link, ...] = ()  #: the first one opens the run
 
     def late_by(self, now: Micros) -> str | None:
         """How late a message sent ``now`` is ("delayed 2 h"); None if it is in time."""
@@ -63,21 +63,21 @@ class Notice:
 
 
 def encode_notice(notice: Notice) -> str:
-    """The notice as it is stored."""
+    """Returns the notice as JSON for the database."""
     return msgspec.json.encode(notice).decode()
 
 
 def decode_notice(stored: str) -> Notice:
-    """The notice that :func:`encode_notice` stored."""
+    """Reverses :func:`encode_notice`."""
     return msgspec.json.decode(stored, type=Notice)
 
 
 def run_notice(  # noqa: PLR0913 - the event, its user and the run to compare with
     run: Run, name: EventName, *, project: str, who: str, now: Micros, earlier: Run | None = None
 ) -> Notice:
-    """The notice for event ``name`` of ``run`` at ``now``.
+    """Returns the notice for event ``name`` of ``run``.
 
-    ``who`` is the user who reported it, ``earlier`` the run of the same test to compare it with.
+    ``who`` is the user who reported it, ``earlier`` a run of the same test to compare with.
     """
     headline, tone = ("Load test started", Tone.NEWS) if name is EventName.STARTED else _end(run)
     facts = [Fact("Project", project), Fact("Reported by", f"{who} ({run.tool or run.source.label})")]
@@ -114,7 +114,7 @@ def describe_threshold(threshold: Threshold) -> str | None:
 
 
 def test_hook_notice(*, organization: str, who: str, now: Micros) -> Notice:
-    """The notice that a channel's Test Hook sends."""
+    """Returns the notice of a Test Hook."""
     return Notice(
         headline="Test Hook",
         subject="This channel works",
@@ -126,7 +126,7 @@ def test_hook_notice(*, organization: str, who: str, now: Micros) -> Notice:
 
 
 def pause_notice(*, channel_id: int, channel: str, title: str, reason: str, now: Micros) -> Notice:
-    """The notice for an organization's other channels that ``channel`` (of the kind ``title``) was paused."""
+    """Returns the notice for the other channels that ``channel`` (of the kind ``title``) was paused."""
     return Notice(
         headline="Channel paused",
         subject=channel,

@@ -1,4 +1,4 @@
-"""Organizations, projects, users, roles and tokens, and the one policy of who may see and do what."""
+"""Organizations, projects, users, roles and tokens, and the policy of who may see and do what."""
 
 from dataclasses import dataclass
 from enum import Enum, StrEnum
@@ -9,7 +9,7 @@ from loadbell.domain.runs import Trigger
 
 
 class Role(StrEnum):
-    """What a person is in an organization."""
+    """The role of a person in an organization."""
 
     OWNER = "owner"  #: exactly one; everything
     ADMIN = "admin"  #: everything but removing the owner, transferring or deleting the organization
@@ -17,7 +17,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """What an API token may do at most; its user's role limits it further."""
+    """The limit of what an API token may do; its user's role limits it further."""
 
     REPORT = "report"  #: report runs and read them
     READ = "read"  #: read everything its user may read
@@ -33,7 +33,7 @@ class Action(Enum):
     READ_CHANNELS = "read channels"
     MANAGE_CHANNELS = "manage channels"
     READ_DELIVERIES = "read deliveries"
-    READ_LOG = "read the delivery log"  #: lists beyond one run, and what was sent and answered
+    READ_LOG = "read the delivery log"  #: lists beyond one run, requests and responses
     MANAGE_DELIVERIES = "redeliver and cancel deliveries"
     CREATE_ORGANIZATION = "create an organization"
     READ_ORGANIZATION = "read the organization's name"
@@ -107,26 +107,26 @@ SCOPES: dict[Action, frozenset[Scope]] = {
 
 @dataclass(frozen=True)
 class Principal:
-    """Who is asking: one user in one organization, through an API token or a session.
+    """The caller: one user in one organization, through an API token or a session.
 
-    ``projects`` are the projects a member is assigned to; None means every project of the organization. Whoever comes
-    with a token of one project is at most a member who is assigned to it.
+    ``projects`` are the projects that a member is assigned to; None means all. With a token of one project, the caller
+    is at most a member assigned to it.
     """
 
     user_id: int
     organization_id: int
     role: Role
-    scope: Scope  #: of a session: manage
+    scope: Scope  #: manage for a session
     token_id: int | None  #: None: through a session
     trigger: Trigger
     projects: frozenset[int] | None
-    address: str | None = None  #: from where, for the audit log
+    address: str | None = None  #: the IP address, for the audit log
     project_token: bool = False  #: the token opens one project only
-    expires_at: Micros | None = None  #: when the token ends; None: never, or it is a session
-    use_is_due: bool = False  #: that the credential was used has not been noted for a minute
+    expires_at: Micros | None = None  #: of the token; None: never, or it is a session
+    use_is_due: bool = False  #: the credential's last recorded use is over a minute ago
 
     def can_see_project(self, project_id: int | None) -> bool:
-        """Whether runs and deliveries of this project are visible. What has no project is not a member's business."""
+        """Whether runs and deliveries of this project are visible. Members don't see those without a project."""
         return self.projects is None or (project_id is not None and project_id in self.projects)
 
     def may(self, action: Action) -> bool:
@@ -134,10 +134,10 @@ class Principal:
         return self.scope in SCOPES[action] and self._role_allows(action)
 
     def require(self, action: Action) -> None:
-        """Does nothing if this principal may do ``action``.
+        """Checks that this principal may do ``action``.
 
         Raises:
-            Forbidden: the scope of the token or the role of its user does not allow it; the message says which.
+            Forbidden: the token's scope or the user's role doesn't allow it; the message says which.
         """
         if self.scope not in SCOPES[action]:
             wanted = " or ".join(sorted(scope.value for scope in SCOPES[action]))
@@ -153,56 +153,56 @@ class Principal:
             raise Forbidden(f"{who} can't {action.value}. Ask {whom} of the organization.")
 
     def require_organization(self, organization_id: int) -> None:
-        """Does nothing if the organization is this principal's.
+        """Checks that the organization is this principal's.
 
         Raises:
-            NotFound: it is not, or there is none.
+            NotFound: it isn't, or it doesn't exist.
         """
         if organization_id != self.organization_id:
             raise NotFound(f"There is no organization {organization_id}.")
 
     def _role_allows(self, action: Action) -> bool:
-        # A member may leave, but a token that was given to a CI job must not take its user out of the organization.
+        # A member may leave, but a CI job's token must not remove its user from the organization.
         return self.role in ROLES[action] and not (self.project_token and action is Action.LEAVE)
 
 
 @dataclass(frozen=True)
 class Organization:
-    """The tenant: everything that is reported, configured and logged belongs to exactly one."""
+    """The tenant: all runs, settings and logs belong to exactly one."""
 
     id: int
     name: str
-    default_project_id: int | None  #: where runs go that name no project
+    default_project_id: int | None  #: for runs that name no project
     created_at: Micros
 
 
 @dataclass(frozen=True)
 class Project:
-    """Where runs belong within an organization."""
+    """A group of tests and runs within an organization."""
 
     id: int
     organization_id: int
     name: str
-    is_default: bool  #: runs go there that name no project
-    archived_at: Micros | None  #: since when it takes no new runs
+    is_default: bool  #: for runs that name no project
+    archived_at: Micros | None  #: it accepts no new runs since then
     created_at: Micros
 
 
 @dataclass(frozen=True)
 class ProjectLoss:
-    """What goes with a project, by number. What is pending stays in the organization's log, cancelled."""
+    """The numbers of what is deleted with a project. Pending deliveries are cancelled and stay in the log."""
 
     tests: int
     runs: int
     open_runs: int  #: those of ``runs`` that haven't ended
     pending_deliveries: int
-    tokens: int  #: that open this project only
+    tokens: int  #: limited to this project
     assigned_members: int
 
 
 @dataclass(frozen=True)
 class OrganizationLoss:
-    """What goes with an organization, by number."""
+    """The numbers of what is deleted with an organization."""
 
     projects: int
     tests: int
@@ -217,7 +217,7 @@ class OrganizationLoss:
 
 @dataclass(frozen=True)
 class Member:
-    """A person in an organization. ``project_ids`` count for the role member; the others see every project."""
+    """A person in an organization. ``project_ids`` apply to the role member; the others see every project."""
 
     user_id: int
     email: str
@@ -229,7 +229,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Invitation:
-    """An invitation to become a member by a link. ``project_ids`` apply to the role member."""
+    """An invitation by link. ``project_ids`` apply to the role member."""
 
     id: int
     organization_id: int
@@ -250,9 +250,9 @@ class Token:
     user_id: int
     name: str
     scope: Scope
-    trigger: Trigger  #: of the runs that it reports, unless they say another
-    project_id: int | None  #: the only project that it opens; None: all that its user sees
-    prefix: str  #: how it begins, so that a person finds it again
+    trigger: Trigger  #: of the runs that it reports, unless a report sets another
+    project_id: int | None  #: its only project; None: all that its user can see
+    prefix: str  #: its first characters, to recognize it
     created_at: Micros
     expires_at: Micros | None
     last_used_at: Micros | None  #: to the minute
@@ -260,17 +260,17 @@ class Token:
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A person who has signed in, in no organization yet."""
+    """A person who has signed in but has no organization selected."""
 
     user_id: int
     session_id: int
-    address: str | None  #: from where this request came
-    use_is_due: bool = False  #: as a Principal's
+    address: str | None  #: of this request
+    use_is_due: bool = False  #: as in :class:`Principal`
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Somebody who has shown no credential."""
+    """A caller without a credential."""
 
     address: str | None
-    use_is_due: bool = False  #: there is none to note
+    use_is_due: bool = False  #: there is no use to record

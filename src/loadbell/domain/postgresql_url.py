@@ -1,8 +1,8 @@
 """
-The one reading of a PostgreSQL URL, by the rules of libpq (https://www.postgresql.org/docs/17/libpq-connect.html).
+Parses a PostgreSQL URL by the rules of libpq (https://www.postgresql.org/docs/17/libpq-connect.html).
 
-Every parameter of libpq 17 is either understood as libpq does, or refused with a sentence: one that was ignored could
-be the one that makes the connection safe.
+Every parameter of libpq 17 either works as in libpq or is refused with a message: an ignored one could be the one that
+makes the connection safe.
 """
 
 import re
@@ -29,7 +29,7 @@ _ONE_OF: dict[str, tuple[str, ...]] = {
     "ssl_min_protocol_version": _TLS_VERSIONS,
     "ssl_max_protocol_version": _TLS_VERSIONS,
     "target_session_attrs": ("any", "read-write", "primary"),
-    # What the driver does anyway; other values would promise what it can't do.
+    # Only what the driver does anyway.
     "channel_binding": ("prefer", "disable"),
     "client_encoding": ("auto", "utf8", "UTF8", "utf-8", "UTF-8"),
     "gssencmode": ("prefer", "disable"),
@@ -50,16 +50,16 @@ _HOST = re.compile(r"\[([0-9A-Fa-f:.%A-Za-z]+)\](?::([0-9]*))?|([^\[\]:]*)(?::([
 
 @dataclass(frozen=True)
 class PostgresUrl:
-    """What a URL says of the server, the user and the connection; what it leaves open is for libpq's variables."""
+    """The contents of a URL; libpq's environment variables supply what it leaves out."""
 
-    hosts: tuple[str, ...]  #: names, addresses, or folders of sockets; none: not said
-    ports: tuple[int, ...]  #: one for each host, or one for all, or none: not said
+    hosts: tuple[str, ...]  #: names, addresses, or folders of sockets; may be empty
+    ports: tuple[int, ...]  #: one for each host, one for all, or none
     database: str
-    parameters: Mapping[str, str] = field(repr=False)  #: the others that were given, by libpq's names
+    parameters: Mapping[str, str] = field(repr=False)  #: all others, by libpq's names
 
     @property
     def where(self) -> str:
-        """The servers and the database, as they may be shown."""
+        """The servers and the database, safe to show."""
         hosts = self.hosts or ("localhost",)
         ports = self.ports if len(self.ports) == len(hosts) else (self.ports or (5432,)) * len(hosts)
         items = [f"[{host}]" if ":" in host else host for host in hosts]
@@ -67,10 +67,10 @@ class PostgresUrl:
 
 
 def parse_postgresql_url(text: str) -> PostgresUrl:
-    """What ``text`` says.
+    """Parses ``text``.
 
     Raises:
-        ValueError: it can't be used; the message is a sentence that shows no value.
+        ValueError: it can't be used; the message shows no values.
     """
     match = re.fullmatch(r"(?:postgresql|postgres)://([^/?#]*)(?:/([^/@?#]*))?(?:\?([^#]*))?", text, re.IGNORECASE)
     if match is None or match[1].count("@") > 1:
@@ -103,7 +103,7 @@ def _hosts(authority: str) -> tuple[tuple[str, ...], tuple[int, ...]]:
     matches = [_HOST.fullmatch(part) for part in authority.split(",")]
     items = [(match[1] or match[3], match[2] or match[4] or "") for match in matches if match is not None]
     if len(items) < len(matches) or not all(host for host, _ in items):
-        if len(items) == len(matches) == 1:  # ":5433": a port of the host that is not said
+        if len(items) == len(matches) == 1:  # ":5433": a port without a host
             return (), (_port(items[0][1]),)
         raise ValueError("a host or port isn't valid. Write host:port, and an IPv6 address in [brackets]")
     ports = [port for _, port in items]
@@ -119,14 +119,14 @@ def _port(text: str) -> int:
 
 
 def _query(text: str) -> dict[str, str]:
-    """The parameters behind the question mark. As in libpq a plus is a plus; an empty value is not given."""
+    """Parses the parameters after the ?. As in libpq, a plus is a plus and an empty value counts as absent."""
     given = {}
     for part in text.split("&") if text else ():
         name, equals, value = part.partition("=")
         if not equals or "=" in value:
             raise ValueError("after the ?, write name=value pairs, joined by &. In a value write & = % as %26 %3D %25")
         name, value = _decode(name), _decode(value)
-        if (name, value) == ("ssl", "true"):  # as libpq takes it, for those who come from JDBC
+        if (name, value) == ("ssl", "true"):  # libpq accepts it for compatibility with JDBC
             name, value = "sslmode", "require"
         if name in _REFUSED:
             raise ValueError(f"loadbell doesn't support {name}. Remove it")

@@ -1,4 +1,4 @@
-"""How much an organization or a person may have, so that nobody's loop fills the server. The operator sets it."""
+"""Quotas of an organization or a person, set by the operator, so that no loop fills the server."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,7 +7,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.token_bucket import TokenBucket
 
 QuotaName = Literal["channels", "projects", "tokens", "invitations", "members"]
-"""What is counted in an organization, by the name of its quota."""
+"""The quotas of an organization."""
 
 _ADVICE: dict[QuotaName, str] = {
     "channels": "Delete a channel",
@@ -20,20 +20,20 @@ _ADVICE: dict[QuotaName, str] = {
 
 @dataclass(frozen=True)
 class Quotas:
-    """The most of each, in one organization; organizations are those that one person owns, reports those of a token."""
+    """Limits per organization, except ``organizations`` (per owner) and ``reports_per_minute`` (per token)."""
 
     organizations: int = 1_000
     channels: int = 200
     projects: int = 500
     tokens: int = 1_000
     invitations: int = 500  #: open ones
-    members: int = 2_000  #: with those who are invited
+    members: int = 2_000  #: including open invitations
     reports_per_minute: int = 6_000
     test_hooks_per_minute: int = 600
 
     @property
     def report_rate(self) -> TokenBucket:
-        """How fast one token may report runs: a whole minute's worth at once after a rest."""
+        """How fast one token may report runs: after a rest, a minute's worth at once."""
         return _rate(self.reports_per_minute)
 
     @property

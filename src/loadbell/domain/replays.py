@@ -1,4 +1,4 @@
-"""Replays: deliveries of a channel that have ended and are sent again, a few at a time."""
+"""Replays: ended deliveries of a channel that are sent again, a few at a time."""
 
 from dataclasses import dataclass
 
@@ -8,11 +8,11 @@ from loadbell.domain.ids import Micros
 
 @dataclass(frozen=True)
 class Replay:
-    """One request to send again, and how far it has come.
+    """One replay and its progress.
 
-    ``count``: how many deliveries were meant when it was asked for. ``done``: how many have had their turn since, with
-    an attempt or called off before it; what was sent by hand or removed before its turn came is not among them. It can
-    end above ``count``, by what had its answer before the request and was recorded after it.
+    ``count``: the deliveries that matched when it was requested. ``done``: those that had their turn since, attempted
+    or cancelled, without those redelivered manually or removed before. ``done`` can end above ``count``: by deliveries
+    whose response came before the request but was recorded after it.
     """
 
     id: int

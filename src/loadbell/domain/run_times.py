@@ -1,8 +1,8 @@
 """
-When a run began and ended, by our clock, from what its source says of it.
+Start and end of a run by our clock, from its source's report.
 
-A source's clock may be wrong, so spans count more than instants: how long ago the run began when the report was sent,
-and how long it took. A run has one duration, from its start to its end, and it is the one that its source measured.
+A source's clock may be wrong, so only spans are used where possible: how long ago the run began when the report was
+sent, and how long it took. A run's duration, from its start to its end, is the one that its source measured.
 """
 
 from dataclasses import replace
@@ -15,16 +15,16 @@ MAX_CLOCK_SKEW: Micros = 60 * SECOND
 """How far a source's clock may be ahead of ours."""
 
 MAX_DURATION: Micros = 31 * 86_400 * SECOND
-"""How long a run may take, and how long ago it may have begun when it is first reported."""
+"""The longest duration of a run, and the earliest start before its first report."""
 
 
 def resolve_start(reported: Micros, *, sent_at: Micros | None, now: Micros) -> Micros:
-    """When a run began that began at ``reported`` by its source's clock.
+    """Returns our time of a start that was ``reported`` by the source's clock.
 
-    ``sent_at`` is the time of the report by that same clock, if it was said: then only the span between them counts.
+    ``sent_at`` is the time of the report by that same clock, if known: then only the span between them counts.
 
     Raises:
-        Invalid: that is ahead of us, or too long ago.
+        Invalid: the start is in the future, or too long ago.
     """
     age = (now if sent_at is None else sent_at) - reported
     if age < -MAX_CLOCK_SKEW:
@@ -35,7 +35,7 @@ def resolve_start(reported: Micros, *, sent_at: Micros | None, now: Micros) -> M
 
 
 def check_duration(status: RunStatus, duration: Micros | None) -> None:
-    """Does nothing if a run in ``status`` may have a duration.
+    """Checks that a run in ``status`` may have a duration.
 
     Raises:
         Invalid: it has not ended.
@@ -47,10 +47,10 @@ def check_duration(status: RunStatus, duration: Micros | None) -> None:
 def resolve_times_of_new_run(
     status: RunStatus, started_at: Micros | None, sent_at: Micros | None, duration: Micros | None, now: Micros
 ) -> tuple[Micros | None, Micros | None]:
-    """When a run began and ended that is first told of now, in ``status``; the rest is as its source says it.
+    """Returns start and end of a run that is first reported ``now``, in ``status``; the rest is the source's report.
 
     Raises:
-        Invalid: that can't be, or does not fit the status.
+        Invalid: the times are impossible, or don't fit the status.
     """
     check_duration(status, duration)
     if started_at is not None and not (status.is_final or status is RunStatus.RUNNING):
@@ -64,17 +64,17 @@ def resolve_times_of_new_run(
 
 
 def resolve_times_of_move(move: RunMove, run: Run) -> RunMove:
-    """The move of ``run`` at the time it happened, which may be before it was reported."""
+    """Returns the move of ``run`` at the time it happened, which may be before its report."""
     if move.status is RunStatus.RUNNING and run.started_at is not None:
         return replace(move, at=run.started_at)
     return replace(move, at=run.ended_at) if move.status.is_final and run.ended_at is not None else move
 
 
 def resolve_end(started_at: Micros | None, duration: Micros | None, now: Micros) -> tuple[Micros | None, Micros]:
-    """When a run began and ended whose end is reported ``now``.
+    """Returns start and end of a run whose end is reported ``now``.
 
-    Without a duration it has ended now. With one, what is told late ended before now, and what was heard of late began
-    before it was heard of.
+    Without a duration it ended now. With one, the duration counts: a late report ended before now, and a run that was
+    first reported late began before that.
     """
     if duration is None:
         return started_at, now

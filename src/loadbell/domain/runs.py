@@ -1,8 +1,8 @@
 """
-The statuses of a run, their texts, and the only moves there are.
+The statuses of a run, their texts, and the legal moves.
 
-Codes and texts are those of the LoadImpact 3.0 documentation, page "Notifications", table "Status codes" (its remark
-"(currently not used)" on 4 is not part of the text). The table of moves is our own.
+Codes and texts are those of the LoadImpact 3.0 documentation, page "Notifications", table "Status codes" (without its
+remark "(currently not used)" on 4). The table of moves is our own.
 """
 
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ from loadbell.domain.ids import Micros
 
 
 class RunStatus(IntEnum):
-    """Where a run is. The integers are the legacy contract."""
+    """The status of a run. The integers are the legacy contract."""
 
     CREATED = -1  #: announced, nothing has happened yet
     QUEUED = 0  #: waits for a load generator
     INITIALIZING = 1  #: the tool prepares: set-up, scripts, connections
-    RUNNING = 2  #: load is on; entering it tells test.started
-    FINISHED = 3  #: came to its own end; says nothing about pass or fail
-    TIMED_OUT = 4  #: fell silent, or the tool ran into its own time limit
+    RUNNING = 2  #: load is on; publishes test.started
+    FINISHED = 3  #: completed; says nothing about pass or fail
+    TIMED_OUT = 4  #: reports stopped, or the tool's own time limit was reached
     ABORTING_BY_USER = 5  #: a person asked to stop it; it has not stopped yet
     ABORTED_BY_USER = 6  #: stopped because a person asked
-    ABORTING_BY_SYSTEM = 7  #: something around it asked to stop it; it has not stopped yet
-    ABORTED_BY_SYSTEM = 8  #: stopped by something around it: a crash, a signal, a limit
+    ABORTING_BY_SYSTEM = 7  #: its environment asked to stop it; it has not stopped yet
+    ABORTED_BY_SYSTEM = 8  #: stopped by a crash, a signal or a limit
     ABORTED_BY_SCRIPT_ERROR = 9  #: stopped because the script or its options are broken
     ABORTING_BY_THRESHOLD = 10  #: a threshold asked to stop it; it has not stopped yet
     ABORTED_BY_THRESHOLD = 11  #: stopped early because a threshold was crossed
-    FAILED_THRESHOLD = 12  #: came to its end with a threshold crossed
+    FAILED_THRESHOLD = 12  #: completed with a threshold crossed
 
     @property
     def text(self) -> str:
-        """The status in the words of the legacy table."""
+        """The text of the legacy table."""
         return _TEXTS[self]
 
     @property
@@ -42,7 +42,7 @@ class RunStatus(IntEnum):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the load was on for as long as it was meant to be."""
+        """Whether the load ran to its planned end."""
         return self in {RunStatus.FINISHED, RunStatus.FAILED_THRESHOLD}
 
     @property
@@ -52,7 +52,7 @@ class RunStatus(IntEnum):
 
 
 class Result(StrEnum):
-    """What the run proved. Unknown unless proven otherwise: no green tick without proof."""
+    """What the run proved. Unknown unless proven otherwise."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -98,7 +98,7 @@ class Trigger(StrEnum):
 
 
 class EndedBy(StrEnum):
-    """Who ended the run. Only a watchdog's end may be corrected afterwards."""
+    """Who ended the run. Only the watchdog's end may be corrected afterwards."""
 
     REPORT = "report"
     WATCHDOG = "watchdog"
@@ -126,10 +126,10 @@ FAILURES = frozenset(
         RunStatus.FAILED_THRESHOLD,
     }
 )
-"""The ends that are failures whatever the result."""
+"""The final statuses that are failures with any result."""
 
 INITIAL = frozenset({RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING, RunStatus.RUNNING}) | FINAL
-"""The statuses that a run may be created with; a final one reports a run after its end."""
+"""The statuses of a new run; a final one reports a run after its end."""
 
 _TEXTS = {
     RunStatus.CREATED: "Created",
@@ -169,10 +169,10 @@ LATE_REPORT_WINDOW: Micros = 24 * 3600 * 1_000_000
 
 
 def check_move(current: RunStatus, wanted: RunStatus) -> None:
-    """Does nothing if the table allows the move.
+    """Checks that the table allows the move.
 
     Raises:
-        IllegalMove: it does not; the message names both statuses and where the run may go.
+        IllegalMove: it doesn't; the message names both statuses and the legal ones.
     """
     if wanted in MOVES[current]:
         return
@@ -184,15 +184,14 @@ def check_move(current: RunStatus, wanted: RunStatus) -> None:
 
 
 def timeout_status(current: RunStatus) -> RunStatus:
-    """How a run that fell silent ends: as aborted if it was being aborted, else as timed out."""
+    """The final status of a run without reports: aborted if it was being aborted, else timed out."""
     return _ABORTED_FROM.get(current, RunStatus.TIMED_OUT)
 
 
 def abort_status(current: RunStatus, *, can_abort: bool) -> RunStatus:
-    """Where a person's abort takes a run that has not ended.
+    """The status after a person aborts a run that has not ended.
 
-    Before it is Running there is nothing to stop, and a source that can't be told to stop won't: both end at once.
-    A run that is being aborted already stays as it is.
+    It ends at once if it isn't Running yet or its source can't abort it. A run already being aborted stays as it is.
     """
     if current.is_aborting:
         return current
@@ -202,14 +201,14 @@ def abort_status(current: RunStatus, *, can_abort: bool) -> RunStatus:
 
 
 def may_correct(ended_by: EndedBy | None, ended_at: Micros | None, now: Micros, *, corrected: bool) -> bool:
-    """Whether a late report may still change how this run ended: once, within 24 h, and only a watchdog's end."""
+    """Whether a late report may still change the end: once, within 24 h, and only the watchdog's."""
     return (
         ended_by is EndedBy.WATCHDOG and ended_at is not None and now - ended_at <= LATE_REPORT_WINDOW and not corrected
     )
 
 
 def derive_result(status: RunStatus, reported: Result | None) -> Result | None:
-    """The result of a run in ``status``: none until it has ended, then as reported, else what the status proves."""
+    """The result of a run: none until it has ended, then the reported one, else what the status proves."""
     if not status.is_final:
         return None
     if reported is not None:
@@ -220,18 +219,18 @@ def derive_result(status: RunStatus, reported: Result | None) -> Result | None:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A pass/fail criterion of the tool, whether it held, and the value it was judged by when known."""
+    """A pass/fail criterion of the tool, whether it held, and the value if known."""
 
     expression: str
     ok: bool
     value: float | None = None
     unit: str | None = None  #: of the value
-    is_empty: bool = False  #: nothing was measured of it, so that it held proves nothing
+    is_empty: bool = False  #: nothing was measured for it, so holding proves nothing
 
 
 @dataclass(frozen=True)
 class Link:
-    """A place where a person finds more about the run."""
+    """A link to more about the run."""
 
     title: str
     url: str
@@ -257,47 +256,47 @@ class Run:
     ended_by: EndedBy | None
     corrected: bool  #: a late report has already corrected the watchdog's end
     last_report_at: Micros
-    watchdog: Micros | None  #: silence that ends the run; None: silence means nothing
+    watchdog: Micros | None  #: the time without reports that ends the run; None: no limit
     metrics: dict[str, float]
     thresholds: tuple[Threshold, ...]
     links: tuple[Link, ...]
     note: str | None
-    tool: str | None = None  #: what ran it, with its version
+    tool: str | None = None  #: name and version of what ran it
 
     @property
     def visible_metrics(self) -> dict[str, float]:
-        """Its metrics as people read them: how long it took is said once, beside its start and end."""
+        """The metrics to show: without the duration if start and end already show it."""
         timed = self.started_at is not None and self.ended_at is not None
         return {name: value for name, value in self.metrics.items() if name != "duration_s" or not timed}
 
     @property
     def has_test(self) -> bool:
-        """Whether it is one of the runs of a test: one that is named only for its tool is not."""
+        """Whether it belongs to a test; a run named only after its tool doesn't."""
         return self.name != self.tool
 
     @property
     def can_abort(self) -> bool:
-        """Whether an abort reaches the tool: only a source that reports regularly hears our answer."""
+        """Whether an abort reaches the tool: only in a response to regular reports."""
         return self.watchdog is not None
 
 
 @dataclass(frozen=True)
 class RunMove:
-    """A status that a run took: since when, and who took it there."""
+    """A status that a run entered, when and by whom."""
 
     status: RunStatus
     at: Micros
     by: EndedBy
-    user: str | None  #: the name of who reported it or asked for it; None: nobody did, or the account is gone
+    user: str | None  #: name of the reporting or aborting user; None: no user, or the account is gone
 
 
 @dataclass(frozen=True)
 class RunCounts:
-    """How many runs stand how, of the newest ones."""
+    """The newest runs, counted by outcome."""
 
     all: int
     running: int  #: those that have not ended
     failed: int
     passed: int
     unknown: int
-    more: bool  #: there are older ones, which are not counted
+    more: bool  #: there are older runs, not counted

@@ -1,9 +1,9 @@
 """
-k6's threshold expressions: what they ask, and of which series.
+k6's threshold expressions and their selections of series.
 
 The syntax is that of k6 (https://grafana.com/docs/k6/latest/using-k6/thresholds/): ``p(95) < 500`` on a metric, or on a
-selection of its series, ``http_req_duration{status:200}``. Whether a threshold held is k6's to say; here it is read so
-that the value can be named by which it was judged.
+selection of its series, ``http_req_duration{status:200}``. k6 decides whether a threshold held; loadbell parses it to
+show the value it was judged by.
 """
 
 import math
@@ -16,12 +16,12 @@ from typing import Literal
 Aggregation = Literal["value", "count", "rate", "avg", "min", "max", "med", "p"]
 
 MAX_EXPRESSION_LENGTH = 200
-"""Characters of an expression that are understood; one that is longer is not even looked at."""
+"""Characters of an expression; a longer one isn't parsed."""
 
 MAX_SELECTION_LENGTH = 1_000
-"""Characters of a selection of series that are understood; one that is longer selects nothing."""
+"""Characters of a selection of series; a longer one selects nothing."""
 
-# What may follow a repeat never begins with what it repeats, so that there is only one way to read a text.
+# What follows a repeat never begins with what it repeats, so there is only one way to match a text.
 _EXPRESSION = re.compile(
     r"(?:(?P<name>value|count|rate|avg|min|max|med)|p\(\s*(?P<percent>\d+(?:\.\d+)?)\s*\))"
     r"\s*(?P<operator><=|>=|===|==|!=|<|>)\s*(?P<limit>[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)",
@@ -41,7 +41,7 @@ _QUOTES = "\"'"
 
 @dataclass(frozen=True)
 class Criterion:
-    """What an expression asks of a metric: an aggregate of it against a limit."""
+    """A parsed expression: an aggregate of a metric against a limit."""
 
     aggregation: Aggregation
     percent: float | None  #: of ``p``
@@ -49,7 +49,7 @@ class Criterion:
     limit: float
 
     def holds(self, value: float) -> bool:
-        """Whether ``value`` is what the expression asks for."""
+        """Whether ``value`` passes."""
         return _OPERATORS[self.operator](value, self.limit)
 
 
@@ -66,20 +66,20 @@ class Selection:
 
 
 def parse_expression(text: str) -> Criterion | None:
-    """What the expression asks; None if it is none that is known here."""
+    """Parses an expression; None if it isn't valid."""
     found = _EXPRESSION.fullmatch(text.strip()) if len(text) <= MAX_EXPRESSION_LENGTH else None
     if found is None:
         return None
     limit, percent = float(found["limit"]), found["percent"]
     if not math.isfinite(limit):
-        return None  # of more digits than a number has
+        return None  # too large for a float
     if percent is not None:
         return Criterion("p", float(percent), found["operator"], limit)
     return Criterion(found["name"], None, found["operator"], limit)  # type: ignore[arg-type]  # one of the pattern's names
 
 
 def parse_selection(text: str) -> Selection:
-    """The series that the key of a threshold names; a key that can't be read names a metric of that name."""
+    """Parses the key of a threshold; one that isn't valid counts as a metric's name."""
     if len(text) > MAX_SELECTION_LENGTH:
         return Selection(text[:MAX_SELECTION_LENGTH])
     name, brace, rest = text.partition("{")

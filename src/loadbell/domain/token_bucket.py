@@ -1,8 +1,8 @@
 """
-A token bucket, kept as one instant: how often something may happen, such as a message to a rate-limited provider.
+A token bucket, kept as one instant: when it is full again.
 
-The instant is when the bucket is full again (the generic cell rate algorithm's theoretical arrival time, as in ITU-T
-I.371). It is stored with the channel, so that all workers share one bucket.
+That is the theoretical arrival time of the generic cell rate algorithm (ITU-T I.371). It is stored with the channel, so
+that all workers share one bucket.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from loadbell.domain.ids import Micros
 
 @dataclass(frozen=True)
 class TokenBucket:
-    """One message each ``interval``, up to ``burst`` at once after a rest. Every method is told ``full_at``."""
+    """One message per ``interval``, up to ``burst`` at once after a rest. The caller keeps ``full_at``."""
 
     interval: Micros
     burst: int
