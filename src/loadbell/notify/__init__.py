@@ -1,1 +1,1 @@
-"""The core: from an event to recorded deliveries."""
+"""The core: from an event to its deliveries."""

@@ -1,4 +1,4 @@
-"""Use cases: which channels send nothing for now, for the notices on pages and in a tool's output."""
+"""Lists the channels that send nothing at present, for notices on pages and in a tool's output."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from loadbell.store.delivery_stats import count_held
 from loadbell.store.unit_of_work import UnitOfWork
 
 MAX_PAUSED = 20
-"""Paused channels that are told of at once: nobody reads more in a notice, and what they hold is counted."""
+"""Paused channels listed at once: nobody reads more in a notice, and their queued deliveries are counted."""
 
 WAITING_NOTICE_AFTER: Micros = 15 * 60 * SECOND
-"""A channel that has waited for so long, and still does, is told of on every page."""
+"""A channel that is still waiting after this long is listed on every page."""
 
 
 @dataclass(frozen=True)
 class PausedNotice:
-    """A channel that sends nothing until a person resumes it, why, and how many deliveries wait in it."""
+    """A channel that sends nothing until a person resumes it, the reason, and its number of queued deliveries."""
 
     id: int
     name: str
@@ -29,7 +29,7 @@ class PausedNotice:
 
 
 async def paused_channels(unit: UnitOfWork[Principal]) -> list[PausedNotice]:
-    """The paused channels of the organization, up to ``MAX_PAUSED``, the last paused first."""
+    """Returns up to ``MAX_PAUSED`` paused channels of the organization, last paused first."""
     unit.principal.require(Action.READ_CHANNELS)
     found = await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MAX_PAUSED)
     return [
@@ -40,7 +40,7 @@ async def paused_channels(unit: UnitOfWork[Principal]) -> list[PausedNotice]:
 
 @dataclass(frozen=True)
 class WaitingNotice:
-    """A channel that makes no attempt for now, because of its receiver."""
+    """A channel that makes no attempt at present, because of its receiver."""
 
     id: int
     name: str
@@ -48,7 +48,7 @@ class WaitingNotice:
 
 
 async def waiting_channels(unit: UnitOfWork[Principal]) -> list[WaitingNotice]:
-    """The channels that have waited for ``WAITING_NOTICE_AFTER`` or longer, up to ``MAX_PAUSED``, newest first."""
+    """Returns up to ``MAX_PAUSED`` channels that have waited for ``WAITING_NOTICE_AFTER``, newest first."""
     unit.principal.require(Action.READ_CHANNELS)
     found = await store.waiting_channels(
         unit.tx, unit.principal.organization_id, before=unit.now - WAITING_NOTICE_AFTER, limit=MAX_PAUSED
@@ -57,6 +57,6 @@ async def waiting_channels(unit: UnitOfWork[Principal]) -> list[WaitingNotice]:
 
 
 async def list_paused_names(unit: UnitOfWork[Principal]) -> list[str]:
-    """The names of the organization's paused channels, up to ``MAX_PAUSED``: no more than whoever reports needs."""
+    """Returns up to ``MAX_PAUSED`` names of paused channels, all that a reporting caller may see."""
     unit.principal.require(Action.REPORT_RUNS)
     return [one.name for one in await store.paused_channels(unit.tx, unit.principal.organization_id, limit=MAX_PAUSED)]

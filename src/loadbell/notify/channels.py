@@ -31,13 +31,13 @@ DEFAULT_OVERLAP = "24h"
 """How long previous signing secrets keep signing, by default."""
 
 _DROPPED = "The channel was resumed and its queued notifications were dropped. Redeliver this if you still need it."
-_SETTINGS = "settings."  # in an audit entry, before the name of one
+_SETTINGS = "settings."  # prefix of a setting's name in an audit entry
 
 
 class Held(StrEnum):
     """What to do with a paused channel's queued notifications when it is resumed."""
 
-    DELIVER = "deliver"  #: sent, one after the other in the order of the events
+    DELIVER = "deliver"  #: sent one by one, in the order of the events
     DROP = "drop"  #: cancelled
 
 
@@ -51,12 +51,12 @@ async def create_channel(  # noqa: PLR0913 - one argument for each property
     subscription: Subscription,
     enabled: bool,
 ) -> tuple[Channel, str | None]:
-    """Adds a channel. Returns it, and its signing secret, only this once, if its kind signs.
+    """Adds a channel. Returns it with its signing secret, only this once, if its kind signs.
 
     Raises:
-        NotFound: the organization is not the asker's.
+        NotFound: the organization isn't the caller's.
         Invalid: the kind is not known, or a setting is wrong.
-        Conflict: the organization has as many channels as it may.
+        Conflict: the organization has reached its quota of channels.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
@@ -96,7 +96,7 @@ async def get_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
     """The channel.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
     """
     unit.principal.require(Action.READ_CHANNELS)
     channel = await store.get_channel(unit.tx, unit.principal.organization_id, channel_id)
@@ -108,10 +108,10 @@ async def get_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
 async def list_channels(
     unit: UnitOfWork[Principal], organization_id: int, *, before: int | None, limit: int
 ) -> list[Channel]:
-    """Up to ``limit`` channels, newest first, older than ``before``.
+    """Returns up to ``limit`` channels older than ``before``, newest first.
 
     Raises:
-        NotFound: the organization is not the asker's.
+        NotFound: the organization isn't the caller's.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_CHANNELS)
@@ -119,10 +119,10 @@ async def list_channels(
 
 
 async def list_first_channels(unit: UnitOfWork[Principal], organization_id: int) -> dict[ChannelKind, Channel]:
-    """The oldest channel of each kind that there is.
+    """Returns the oldest channel of each kind.
 
     Raises:
-        NotFound: the organization is not the asker's.
+        NotFound: the organization isn't the caller's.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_CHANNELS)
@@ -132,7 +132,7 @@ async def list_first_channels(unit: UnitOfWork[Principal], organization_id: int)
 async def list_channel_names(
     unit: UnitOfWork[Principal], channel_ids: Iterable[int | None]
 ) -> dict[int, store.ChannelName]:
-    """By id, what the channels are called that the organization has of these; None is passed over."""
+    """Returns the names of the organization's channels among these ids; None is skipped."""
     unit.principal.require(Action.READ_CHANNELS)
     ids = {one for one in channel_ids if one is not None}
     return {one.id: one for one in await store.list_names(unit.tx, unit.principal.organization_id, ids)} if ids else {}
@@ -147,13 +147,13 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     subscription: Subscription | None = None,
     enabled: bool | None = None,
 ) -> tuple[Channel, str | None]:
-    """Changes what is given and keeps the rest; within ``settings`` an absent field stays as it is.
+    """Changes the given properties; absent ones, and absent fields of ``settings``, stay as they are.
 
-    No secret follows the URL to another scheme, host or port: its settings are entered again, and a kind that signs
-    gets a new signing secret, which is given this once; the former ones end.
+    No secret follows the URL to another scheme, host or port: its settings must be entered again, and a kind that signs
+    gets a new signing secret, returned only this once; the old ones expire.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
         Invalid: a setting is wrong, a masked value was sent back, or a secret would follow the URL elsewhere.
     """
     channel = former = await lock_channel(unit, channel_id)
@@ -173,7 +173,7 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
     await store.update_channel(unit.tx, channel)
     changes = _changes(former, channel)
     if any(name.startswith(_SETTINGS) for name in changes):
-        await store.reset_health(unit.tx, channel_id)  # what came of the old ones says nothing about these
+        await store.reset_health(unit.tx, channel_id)  # the old settings' results say nothing about these
         channel = replace(channel, last_wait=None)
         unit.tx.wake_workers()
     if changes:
@@ -189,13 +189,13 @@ async def update_channel(  # noqa: PLR0913 - one argument for each property
 
 
 async def rotate_secret(unit: UnitOfWork[Principal], channel_id: int, overlap: str) -> tuple[str, Micros]:
-    """Creates a new signing secret. Returns it, only this once, and until when the previous ones keep signing.
+    """Creates a signing secret. Returns it, only this once, and when the previous ones expire.
 
     ``overlap`` is a duration from ``0s`` to ``7d``.
 
     Raises:
-        NotFound: the channel is not of the asker's organization.
-        Invalid: ``overlap`` is no such duration.
+        NotFound: the channel isn't in the caller's organization.
+        Invalid: ``overlap`` isn't such a duration.
         Conflict: channels of this kind don't sign, or too many secrets would be live.
     """
     channel = await lock_channel(unit, channel_id)
@@ -215,7 +215,7 @@ async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
     """Pauses the channel: only Test Hooks are sent, and notifications are queued. No effect on a paused channel.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
     """
     await lock_channel(unit, channel_id)
     _, text = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
@@ -229,10 +229,10 @@ async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
 async def resume(unit: UnitOfWork[Principal], channel_id: int, held: Held) -> Channel:
     """Resumes the channel, and delivers or drops its queue. No effect unless the channel is paused.
 
-    When it holds very many, it sends again once a sweep has been through all of them.
+    A channel with a very long queue sends again after a sweep has processed all of it.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
     """
     channel = await lock_channel(unit, channel_id)
     if channel.paused_reason is None:
@@ -254,10 +254,10 @@ async def resume(unit: UnitOfWork[Principal], channel_id: int, held: Held) -> Ch
 
 
 async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
-    """Removes the channel and its secrets. What was pending is cancelled; the log of the rest stays.
+    """Deletes the channel and its secrets. Pending deliveries are cancelled; the log stays.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
     """
     channel = await lock_channel(unit, channel_id)
     await store.delete_channel(unit.tx, channel_id)
@@ -271,10 +271,10 @@ async def delete_channel(unit: UnitOfWork[Principal], channel_id: int) -> None:
 
 
 async def lock_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
-    """The channel, which the asker may change and nobody else changes until this transaction ends.
+    """Locks a channel that the caller may change until this transaction ends, and returns it.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
     """
     unit.principal.require(Action.READ_CHANNELS)
     channel = await store.lock_channel(unit.tx, unit.principal.organization_id, channel_id)
@@ -285,10 +285,10 @@ async def lock_channel(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
 
 
 def parse_kind(kind: str) -> ChannelKind:
-    """The kind of that name, if this installation implements it.
+    """Returns the kind of that name.
 
     Raises:
-        Invalid: it does not; the message names those that it does.
+        Invalid: this installation doesn't implement it; the message names the kinds that it does.
     """
     if kind not in channel_types():
         raise Invalid(FieldError("kind", f"unknown kind; choose one of: {', '.join(channel_types())}"))
@@ -302,7 +302,7 @@ def check_form(
     policy: AddressPolicy,
     current: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The settings that a form gives, ready to be stored; absent fields are taken from ``current``.
+    """Returns a form's settings ready to be stored; absent fields are taken from ``current``.
 
     Raises:
         Invalid: a field is wrong.
@@ -314,7 +314,7 @@ def check_form(
 async def _check_subscription(
     tx: Transaction, organization_id: int, subscription: Subscription, *, kept: tuple[int, ...] = ()
 ) -> None:
-    """``kept``: what it names already. A deleted project stays in it, since an empty list would mean all of them."""
+    """``kept``: projects it names already, also deleted ones, since an empty list would mean all projects."""
     unknown = set(subscription.projects) - set(kept) - set(await project_ids(tx, organization_id))
     if unknown:
         text = ", ".join(str(project) for project in sorted(unknown))
@@ -322,12 +322,12 @@ async def _check_subscription(
 
 
 def audit_name(channel: Channel) -> dict[str, Any]:
-    """What an entry in the audit log calls the channel: its name, and where it leads without path and query."""
+    """The channel in an audit entry: its name, and its URL without path and query."""
     return {"name": channel.name, **audit_url(channel.kind, channel.settings)}
 
 
 def audit_url(kind: ChannelKind, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Where these settings lead, as an entry in the audit log says it."""
+    """The URL of these settings in an audit entry, without path and query."""
     return {_SETTINGS + "url": masked_settings(kind, settings).get("url")}
 
 
@@ -346,9 +346,9 @@ def _overlap(text: str) -> Micros:
 
 
 def _changes(former: Channel, channel: Channel) -> dict[str, dict[str, Any]]:
-    """A change in the form of the audit log: each setting separately, masked."""
+    """The changes for the audit log: each setting separately, masked."""
     settings = diff_fields(
-        asdict(stored_settings(former.kind, former.settings)),  # with what settings of the past did not have yet
+        asdict(stored_settings(former.kind, former.settings)),  # with the fields that older settings lack
         channel.settings,
         shown=lambda clear: masked_settings(channel.kind, clear),
     )

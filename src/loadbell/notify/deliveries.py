@@ -1,4 +1,4 @@
-"""What people do with deliveries: test a channel, redeliver, cancel, read the log."""
+"""Use cases on deliveries: test a channel, redeliver, cancel, read the log."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -32,7 +32,7 @@ async def test_saved(unit: UnitOfWork[Principal], channel_id: int) -> UUID:
     """Starts a Test Hook of a saved channel, even if paused. Returns the delivery's id.
 
     Raises:
-        NotFound: the channel is not of the asker's organization.
+        NotFound: the channel isn't in the caller's organization.
     """
     channel = await get_channel(unit, channel_id)
     unit.principal.require(Action.MANAGE_CHANNELS)
@@ -45,7 +45,7 @@ async def test_form(
     """Starts a Test Hook of unsaved settings, without a signature. Returns the delivery's id.
 
     Raises:
-        NotFound: the organization is not the asker's.
+        NotFound: the organization isn't the caller's.
         Invalid: the kind is not known, or a setting is wrong.
     """
     unit.principal.require_organization(organization_id)
@@ -56,12 +56,12 @@ async def test_form(
 
 
 async def test_form_of(unit: UnitOfWork[Principal], channel_id: int, settings: Mapping[str, Any]) -> UUID:
-    """Starts a Test Hook of the form of a saved channel, whose settings stand for those that are absent.
+    """Starts a Test Hook of a saved channel's form; absent settings are taken from the channel.
 
-    A form that says just what is saved tests the channel, so that its log has the test. Any other is not signed.
+    An unchanged form tests the channel itself, so the channel's log has the test. Any other form is sent unsigned.
 
     Raises:
-        NotFound: the channel is not of the asker's organization.
+        NotFound: the channel isn't in the caller's organization.
         Invalid: a setting is wrong, or a saved secret would go to another host.
     """
     channel = await get_channel(unit, channel_id)
@@ -75,9 +75,9 @@ async def redeliver(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
     """Schedules one manual attempt of the same delivery now. Returns the updated delivery.
 
     Raises:
-        NotFound: the asker does not see the delivery.
-        Conflict: it is being sent, its project or channel is gone, that is turned off or paused, or it was the test of
-            an unsaved form.
+        NotFound: the caller can't see the delivery.
+        Conflict: it is being sent, its project or channel is gone, the channel is turned off or paused, or it was the
+            test of an unsaved form.
     """
     delivery = await _locked(unit, delivery_id)
     if delivery.status is DeliveryStatus.SENDING:
@@ -108,7 +108,7 @@ async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
     """Cancels a pending delivery: no more attempts are made. Returns the updated delivery.
 
     Raises:
-        NotFound: the asker does not see the delivery.
+        NotFound: the caller can't see the delivery.
         IllegalMove: it has ended.
         Conflict: it is being sent.
     """
@@ -126,10 +126,10 @@ async def cancel(unit: UnitOfWork[Principal], delivery_id: UUID) -> Delivery:
 
 
 async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> tuple[Delivery, list[Attempt]]:
-    """The delivery with every attempt, oldest first, as far as the user may see them.
+    """Returns the delivery and its attempts, oldest first, as far as the caller may see them.
 
     Raises:
-        NotFound: the asker does not see it.
+        NotFound: the caller can't see it.
     """
     unit.principal.require(Action.READ_DELIVERIES)
     delivery = await store.get_delivery(unit.tx, unit.principal.organization_id, delivery_id)
@@ -142,12 +142,12 @@ async def get_delivery(unit: UnitOfWork[Principal], delivery_id: UUID) -> tuple[
 async def list_for_run(
     unit: UnitOfWork[Principal], run_id: int, *, before: UUID | None, limit: int
 ) -> tuple[list[Delivery], UUID | None]:
-    """Up to ``limit`` deliveries of the run, newest first, older than ``before``, and the ``before`` of the next look.
+    """Returns up to ``limit`` deliveries of the run older than ``before``, newest first, and the next ``before``.
 
-    Of each comes what the asker may see.
+    Deliveries are reduced to what the caller may see.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
     """
     unit.principal.require(Action.READ_DELIVERIES)
     run = await get_run(unit.tx, unit.principal.organization_id, run_id)
@@ -171,13 +171,13 @@ async def list_log(  # noqa: PLR0913 - one argument for each filter
     before: UUID | None = None,
     limit: int,
 ) -> tuple[list[Delivery], UUID | None]:
-    """Up to ``limit`` deliveries of the organization, or of one channel, that pass the filters, newest first.
+    """Returns up to ``limit`` deliveries of the organization, or of one channel, that match, newest first.
 
-    With them comes the ``before`` of the next look; None: there is nothing more. There may be fewer than ``limit``,
-    even none, and still more to come: see :func:`loadbell.store.delivery_lists.list_deliveries`.
+    Also returns the next ``before``; None at the end. A page may have fewer than ``limit``, even none, before the end:
+    see :func:`loadbell.store.delivery_lists.list_deliveries`.
 
     Raises:
-        NotFound: the organization or channel is not the asker's.
+        NotFound: the organization or channel isn't the caller's.
     """
     if organization_id is not None:
         unit.principal.require_organization(organization_id)
@@ -200,7 +200,7 @@ async def list_log(  # noqa: PLR0913 - one argument for each filter
 async def _test(
     unit: UnitOfWork[Principal], kind: ChannelKind, channel: Channel | None, *, form: dict[str, Any] | None
 ) -> UUID:
-    """Tests ``channel`` as it is saved, or else a ``form``: one of its own, or of no channel yet."""
+    """Tests the saved ``channel``, or a ``form``: of that channel, or of none yet."""
     organization, text = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
     event = Event(
         id=unit.new_uuid(),

@@ -1,4 +1,4 @@
-"""What became of deliveries, in numbers for people: over time, of a few runs, and the last one of each channel."""
+"""Statistics of deliveries: over time, by run, and the last one of each channel."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -16,25 +16,25 @@ _HOUR: Micros = 3600 * SECOND
 
 
 class Period(Enum):
-    """The time that a chart shows: how many steps of which width."""
+    """The time span of a chart: number and width of its steps."""
 
     DAY = (24, _HOUR)
     WEEK = (28, 6 * _HOUR)
 
     @property
     def steps(self) -> int:
-        """How many."""
+        """The number of steps."""
         return self.value[0]
 
     @property
     def width(self) -> Micros:
-        """How long each is."""
+        """The width of each step."""
         return self.value[1]
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """How the deliveries stand that were created from ``at`` until the next one begins. Sending counts as pending."""
+    """Counts of the deliveries created from ``at`` until the next bucket, by status. Sending counts as pending."""
 
     at: Micros
     delivered: int = 0
@@ -45,15 +45,15 @@ class Bucket:
 
 @dataclass(frozen=True)
 class Outcomes:
-    """What became of deliveries over time, oldest first."""
+    """Counts of deliveries over time, oldest first."""
 
     buckets: tuple[Bucket, ...]
-    cut_at: Micros | None  #: there were too many: they are counted from then on; None: all are
+    cut_at: Micros | None  #: if there were too many: counted from then on; None: all are counted
 
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """How the deliveries of one run stand. Sending counts as pending; what a paused channel holds is not pending."""
+    """Counts of one run's deliveries. Sending counts as pending; held by a paused channel doesn't."""
 
     delivered: int = 0
     pending: int = 0
@@ -65,12 +65,12 @@ class DeliveryCounts:
 async def outcomes_over_time(
     unit: UnitOfWork[Principal], *, organization_id: int | None = None, channel_id: int | None = None, period: Period
 ) -> Outcomes:
-    """How the deliveries of the organization, or of one channel, stand that were created in the time until ``now``.
+    """Counts the deliveries of the organization, or of one channel, created in ``period`` until ``now``.
 
-    Test Hooks are counted as the log shows them. The steps begin at full hours of UTC, and ``now`` is in the last one.
+    Test Hooks are counted as in the log. The steps begin at full hours of UTC; ``now`` is in the last one.
 
     Raises:
-        NotFound: the organization or channel is not the asker's.
+        NotFound: the organization or channel isn't the caller's.
     """
     if organization_id is not None:
         unit.principal.require_organization(organization_id)
@@ -91,7 +91,7 @@ async def outcomes_over_time(
 
 
 async def count_by_run(unit: UnitOfWork[Principal], run_ids: Collection[int]) -> dict[int, DeliveryCounts]:
-    """How the deliveries stand of each of these runs that the asker sees; zeros for one that nobody is told of."""
+    """Counts the deliveries of each of these runs that the caller can see; zeros for a run without any."""
     unit.principal.require(Action.READ_DELIVERIES)
     values = dict.fromkeys(run_ids, DeliveryCounts())
     for row in await store.stats_of_runs(unit.tx, unit.principal.organization_id, run_ids):
@@ -104,7 +104,7 @@ async def count_by_run(unit: UnitOfWork[Principal], run_ids: Collection[int]) ->
 
 
 async def last_deliveries(unit: UnitOfWork[Principal], channel_ids: Collection[int]) -> dict[int, Delivery]:
-    """The newest delivery of each of these channels that is not a Test Hook; a channel may have none."""
+    """Returns each channel's newest delivery that is not a Test Hook, if it has one."""
     unit.principal.require(Action.READ_LOG)
     return await delivery_lists.last_deliveries(unit.tx, unit.principal.organization_id, channel_ids)
 

@@ -1,8 +1,8 @@
 """
-From what happened to what must be delivered, inside the transaction of the report.
+Publishes events inside the transaction of the report.
 
-The event with its frozen payload and one delivery for each subscribed channel are rows of the same transaction that
-moves the run: either all of it happened or none of it.
+The event with its frozen payload and one delivery for each subscribed channel are stored in the transaction that moves
+the run: all or nothing.
 """
 
 from loadbell.domain.events import Event, EventName, run_payload
@@ -54,6 +54,6 @@ async def _publish(tx: Transaction, facts: RoutingFacts) -> None:
         NewDelivery(tx.new_uuid(), channel.id, channel.kind, after=unanswered.get(channel.id)) for channel in channels
     ]
     await enqueue(tx, event, deliveries)
-    # What is waited for shall not keep the newer news back for a retry that is hours away.
+    # A retry that is hours away must not hold back newer notifications.
     await bring_forward(tx, [unanswered[channel.id] for channel in channels if channel.id in unanswered])
     tx.wake_workers()

@@ -1,7 +1,6 @@
-"""
-Replay: what a channel was told, or should have been, is sent again. Use cases, and the task that carries it out.
+"""Replay: use cases to send a channel's ended deliveries again, and the task that does it.
 
-Why it works as it does: ``docs/decisions/0013-replay.md``.
+Design: ``docs/decisions/0013-replay.md``.
 """
 
 import asyncio
@@ -25,10 +24,10 @@ from loadbell.store.unit_of_work import UnitOfWork
 log = structlog.get_logger()
 
 MAX_PENDING = 2
-"""How many deliveries of one replay are pending or being sent at the same time."""
+"""Deliveries of one replay that are pending or being sent at the same time."""
 
 _POLL_INTERVAL_S = 1.0  # a backstop: recorded attempts wake it
-_PAUSE_S = 0.01  # between two looks; without it live news took half as long again (benchmarks/replay.py)
+_PAUSE_S = 0.01  # between two rounds; without it live notifications took 50 % longer (benchmarks/replay.py)
 
 
 async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient values
@@ -43,14 +42,14 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
 ) -> tuple[int | None, int]:
     """Starts one manual attempt of each delivery of the channel in the time span that has one of ``statuses`` now.
 
-    ``since`` is included, ``until`` is not; None means now. Gives the replay's id (None for a dry run, which changes
-    nothing) and how many deliveries there are. To count them takes long where there are many, and would hold up all who
-    write: a dry run is a look, and ``counted`` is what one gave just before.
+    ``since`` is included, ``until`` is not; None means now. Returns the replay's id (None for a dry run, which changes
+    nothing) and the number of deliveries. Counting many takes long and would block all writers: do a dry run in a read
+    transaction first and pass its number as ``counted``.
 
     Raises:
-        NotFound: the channel is not of the asker's organization.
-        Invalid: no delivery can be meant.
-        Conflict: the channel is paused or turned off, or another replay of it is going on.
+        NotFound: the channel isn't in the caller's organization.
+        Invalid: no delivery can match.
+        Conflict: the channel is paused or turned off, or another replay of it is in progress.
     """
     await get_channel(unit, channel_id)
     unit.principal.require(Action.MANAGE_DELIVERIES)
@@ -88,10 +87,10 @@ async def start_replay(  # noqa: PLR0913 - what to send again, and the ambient v
 
 
 async def get_replay(unit: UnitOfWork[Principal], channel_id: int, replay_id: int) -> Replay:
-    """The replay and how far it has come.
+    """Returns the replay with its progress.
 
     Raises:
-        NotFound: the channel is not of the asker's organization, or the replay is not the channel's.
+        NotFound: the channel isn't in the caller's organization, or the replay is not the channel's.
     """
     await get_channel(unit, channel_id)
     unit.principal.require(Action.READ_LOG)
@@ -102,7 +101,7 @@ async def get_replay(unit: UnitOfWork[Principal], channel_id: int, replay_id: in
 
 
 class Replayer:
-    """Carries replays on from :meth:`start` until :meth:`stop`, beside any number of others on the same database."""
+    """Runs replays from :meth:`start` until :meth:`stop`; several may run on the same database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -110,21 +109,21 @@ class Replayer:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to look for replays."""
+        """Starts to look for replays."""
         self._task = asyncio.create_task(self._run(), name="replayer")
 
     async def stop(self) -> None:
-        """Lets nothing more go."""
+        """Starts no more attempts."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     def wake(self) -> None:
-        """To be called when an attempt of a replay was recorded: there may be room for the next."""
+        """Call this when an attempt of a replay was recorded: there may be room for the next."""
         self._wake.set()
 
     async def advance_all(self) -> float:
-        """Lets go what there is room for; gives the seconds until there may be something to do."""
+        """Starts attempts while there is room; returns the seconds until the next call."""
         ready, due = await self._database.read(store.replays_with_room, at_once=MAX_PENDING)
         more = False
         for replay_id in ready:

@@ -1,4 +1,4 @@
-"""Which channels want to hear of an event. Pure: evaluated once, when the event happens."""
+"""Decides which channels are notified of an event. Pure: evaluated once, when the event happens."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from loadbell.domain.runs import FAILURES, Result, Run
 
 @dataclass(frozen=True)
 class RoutingFacts:
-    """What routing looks at. ``changed``: this end differs from the last one of the same test that passed or failed."""
+    """The facts that decide. ``changed``: the result differs from the test's last passed or failed one."""
 
     name: EventName
     run: Run
@@ -17,10 +17,7 @@ class RoutingFacts:
 
 
 def matches(subscription: Subscription, facts: RoutingFacts) -> bool:
-    """Whether a channel with this subscription is notified.
-
-    ``statuses``, ``results``, ``only_on_change`` and ``only_failures`` narrow test.finished only.
-    """
+    """Whether a channel with this subscription is notified."""
     run = facts.run
     told = (
         _matches_any(facts.name, subscription.events)
@@ -38,7 +35,7 @@ def matches(subscription: Subscription, facts: RoutingFacts) -> bool:
 
 
 def is_failure(run: Run) -> bool:
-    """Whether an end is a failure: by its result, whatever the status, or by its status, whatever the result."""
+    """Whether a run failed, by its result or by its status."""
     return run.result is Result.FAILED or run.status in FAILURES
 
 
@@ -48,9 +45,9 @@ def matches_pauses(subscription: Subscription) -> bool:
 
 
 def is_change(result: Result | None, last: Result | None) -> bool:
-    """Whether an end is news for those who want changes only.
+    """Whether a result counts as a change.
 
-    The first failure counts, the first pass does not; unknown never does, and what came before it still stands.
+    The first failure does, the first pass doesn't. Unknown never does, and is skipped when later results are compared.
     """
     if result is Result.FAILED:
         return last is not Result.FAILED

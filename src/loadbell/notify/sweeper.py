@@ -1,8 +1,8 @@
 """
-The sweeper: carries on what was begun behind a mark, and clears away what is out of date, a few rows at a time.
+The sweeper: continues work that was marked for it and removes expired rows, a few at a time.
 
-Every batch is a transaction of some milliseconds, with a breath after it, so that whoever reports or delivers meanwhile
-is kept waiting by one batch at most. See ``docs/decisions/0024-sweeps.md``.
+Every batch is a transaction of some milliseconds with a pause after it, so reports and deliveries wait for one batch at
+most. See ``docs/decisions/0024-sweeps.md``.
 """
 
 import asyncio
@@ -26,9 +26,9 @@ _MAX_SWEEPS = 20
 
 
 async def find_late(tx: Transaction, *, hold_for: Micros) -> list[pauses.Late]:
-    """Some of what has waited for longer than ``hold_for``: for a paused channel, or for a receiver's rate limit.
+    """Returns some that have waited longer than ``hold_for`` for a paused channel or a receiver's rate limit.
 
-    To find it takes long where channels hold much: it is for a look, never for a transaction that writes.
+    This is slow when channels hold many deliveries: use it in a read transaction, never in one that writes.
     """
     return await pauses.find_late(tx, before=tx.now - hold_for)
 
@@ -47,7 +47,7 @@ async def expire_held(tx: Transaction, late: Sequence[pauses.Late], *, hold_for:
 
 
 class Sweeper:
-    """Sweeps from :meth:`start` until :meth:`stop`, beside any number of others on the same database."""
+    """Sweeps from :meth:`start` until :meth:`stop`; several may run on the same database."""
 
     def __init__(self, database: Database, *, hold_for: Micros) -> None:
         self._database = database
@@ -55,19 +55,19 @@ class Sweeper:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to look for work."""
+        """Starts to look for work."""
         self._task = asyncio.create_task(self._run(), name="sweeper")
 
     async def stop(self) -> None:
-        """Does nothing more; what is left is done by the next one."""
+        """Stops; the next sweeper does what is left."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def sweep_all(self) -> bool:
-        """One batch of everything that there is to do. True: there is more."""
+        """Does one batch of each kind of work. Returns whether there is more."""
         ready, late, old_keys = await self._database.read(self._find)
-        more = bool(ready)  # the next of the same channel may be ready then
+        more = bool(ready)  # then the channel's next one may be ready
         for sweep_id in ready:
             try:
                 await self._database.write(go_on, sweep_id)

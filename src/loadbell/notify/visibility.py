@@ -1,5 +1,5 @@
 """
-What a user may see of a delivery: without permission for the log only status and reason, nothing of the exchange.
+Reduces deliveries to what a user may see: without permission for the log only status and reason.
 
 Only owner and admins may see requests and responses: a response may contain the receiver's secrets, and a message may
 quote it. Both are removed here, where deliveries leave the use cases.

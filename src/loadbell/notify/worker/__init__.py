@@ -1,1 +1,1 @@
-"""The worker: leases what is due, sends it, and records what became of it."""
+"""The worker: leases due deliveries, sends them, and records the results."""

@@ -1,7 +1,7 @@
 """
-One attempt, from a leased delivery to what became of it: channel.render → (sender) → channel.judge. Pure.
+One attempt, from a leased delivery to its outcome: channel.render → (sender) → channel.judge. Pure.
 
-What is kept of the exchange for the log is made here too, and this is where its secrets are masked.
+It also builds the logged exchange and masks its secrets.
 """
 
 import re
@@ -24,20 +24,20 @@ from loadbell.store.outbox import Completion, Leased
 log = structlog.get_logger()
 
 MAX_EXCERPT_SIZE = 4096
-"""How much of an answer's body the log keeps."""
+"""How much of a response's body the log keeps."""
 
 _MIN_SECRET_LENGTH = 6  # characters; masking shorter ones would garble the log and hide nothing
 _TOOK_THE_LAST = "The receiver accepted a message and asked for a pause until then."
 _QUOTED = re.compile('"[^"]*"')
 _RECEIVERS_SECRETS = ("cookie", "cookie2", "authorization", "authentication-info", "token", "secret", "api-key")
-"""How the names of response headers end whose values are credentials of the receiver's: nobody's business here."""
+"""Ends of the names of response headers that carry the receiver's credentials; never logged."""
 
 _RETRIED = frozenset({Reason.TIMEOUT, Reason.CONNECT, Reason.DNS, Reason.TLS, Reason.PROTOCOL, Reason.INTERNAL})
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """An attempt that is about to be made. Without a message there is nothing to send, and ``refusal`` says why."""
+    """An attempt about to be made. Without a message nothing is sent, and ``refusal`` says why."""
 
     leased: Leased
     started_at: Micros
@@ -46,7 +46,7 @@ class Prepared:
 
 
 def build_request(leased: Leased, now: Micros, base_url: str) -> Prepared:
-    """What to send for the attempt that ``leased`` allows; links to our own pages begin with ``base_url``."""
+    """Builds the request of a leased delivery; links to loadbell's pages begin with ``base_url``."""
     envelope = Envelope(leased.id, leased.event, leased.number, now, leased.payload, leased.secrets)
     try:
         settings = stored_settings(leased.kind, leased.settings)
@@ -68,7 +68,7 @@ def _notice(leased: Leased, base_url: str) -> Notice:
 def judge_result(
     prepared: Prepared, result: Reply | NoReply, *, schedule: RetrySchedule, now: Micros, chance: float
 ) -> Completion:
-    """What became of the attempt and where it takes the delivery; ``chance`` in [0, 1) decides the jitter."""
+    """Returns the outcome and what follows for the delivery; ``chance`` in [0, 1) decides the jitter."""
     leased = prepared.leased
     if isinstance(result, Reply):
         outcome = _judge(leased, result, now)
@@ -112,13 +112,13 @@ def _judge(leased: Leased, reply: Reply, now: Micros) -> Outcome:
     try:
         return channel_type(leased.kind).judge(reply, now)
     except Exception:
-        # One answer that a channel can't digest must not stop the deliveries of all others.
+        # One response that a channel can't judge must not stop all other deliveries.
         log.exception("A channel couldn't judge a response", kind=leased.kind, status_code=reply.status)
         return Outcome(Reason.INTERNAL, f"loadbell couldn't interpret the response {reply.status}.", retry=True)
 
 
 def _masked_sentence(sentence: str, message: Message) -> str:
-    """``sentence`` without our secrets in what it quotes of the answer. Our own words stay: a path may hold them."""
+    """Masks our secrets in the sentence's quotes. The rest stays: it may share words with a path."""
     if '"' not in sentence:
         return sentence
     secrets = _secrets(message)
@@ -129,7 +129,7 @@ def _logged_exchange(message: Message, result: Reply | NoReply) -> Exchange | No
     try:
         return _exchange(message, result)
     except ValueError:
-        # A URL that can't be taken apart can't be masked; the attempt counts all the same.
+        # A URL that can't be parsed can't be masked; the attempt still counts.
         log.exception("An exchange couldn't be saved to the log")
         return None
 
@@ -159,7 +159,7 @@ def _exchange(message: Message, result: Reply | NoReply) -> Exchange:
 
 
 def _secrets(message: Message) -> tuple[str, ...]:
-    """What an answer must not repeat into the log, longest first: the URL's path and query, secret header values."""
+    """The secrets to mask in the log, longest first: the URL's path and query, secret header values."""
     parts = urlsplit(message.url)
     items = {parts.path, parts.query, f"{parts.path}?{parts.query}", *message.secrets}
     items.update(parts.path.split("/"))

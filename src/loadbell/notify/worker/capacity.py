@@ -1,9 +1,9 @@
 """
-Who may take how many places: pure decisions on queues, so that nobody holds others up.
+Decides how much to lease from which queue, so that no channel holds up others. Pure.
 
 A channel whose last attempt succeeded (a healthy one) has at most :data:`MAX_PER_CHANNEL` attempts in flight and is
 served first; any other (an unproven one) has one, and all of those together at most :data:`MAX_UNPROVEN`. First
-attempts and retries each leave some places to the other kind. Among equals, what has waited longest goes first.
+attempts and retries each leave some places to the other kind. Among equals, the longest due goes first.
 """
 
 from collections import Counter
@@ -24,11 +24,11 @@ MAX_UNPROVEN = MAX_IN_FLIGHT // 2
 
 @dataclass(frozen=True)
 class Room:
-    """How much a worker can take: in all, for each channel, and what is left of that for the channels that are named.
+    """How much a worker can lease: in all, per channel, and what is left for channels that are in use.
 
     Channels that are ``healthy`` are served first; all others together get at most ``unproven`` places.
-    ``rate_limits``: by kind, how fast its channels may be notified. ``hosts``: where channels lead, as far as it is
-    known; ``host_left``: what is left for those; a host that is not in it has room.
+    ``rate_limits``: by kind. ``hosts``: of channels, as far as known. ``host_left``: places left by host; a host that
+    isn't in it has room.
     """
 
     total: int
@@ -43,11 +43,10 @@ class Room:
 
 @dataclass(frozen=True)
 class Plan:
-    """From which channels to lease, how much of each, in this order.
+    """The channels to lease from, in this order, and how much of each.
 
     ``buckets``: the rate limits of those that have one. ``held``: channels with more due than they have room for.
-    ``full``: something is left for want of room in all. ``next_due``: when the next one
-    waits for nothing but time; None: none does.
+    ``full``: the total room was too small. ``next_due``: the next due time among those that wait for time only, if any.
     """
 
     places: list[tuple[int, int]]
@@ -67,7 +66,7 @@ def room_beside(  # noqa: PLR0913 - what a worker knows of its channels and host
     hosts: Mapping[int, str],
     host_left: Mapping[str, int],
 ) -> Room:
-    """What may be leased beside what is ``busy``, of first attempts or of retries: ``of_kind`` of it are that."""
+    """Returns the room beside the ``busy``, for first attempts or retries; ``of_kind`` of the busy are of that kind."""
     reserved = RESERVED_FOR_FIRST if is_retry else RESERVED_FOR_RETRIES
     unproven = sum(count for key, count in busy.items() if key not in healthy)
     return Room(
@@ -82,7 +81,7 @@ def room_beside(  # noqa: PLR0913 - what a worker knows of its channels and host
 
 
 def plan(queues: Sequence[Queue], room: Room, now: Micros) -> Plan:
-    """Which of the queues to serve within ``room``: healthy channels first, and the longest due of them first."""
+    """Selects the queues to serve within ``room``: healthy channels first, among equals the longest due."""
     buckets: dict[int, TokenBucket] = {}
     ready: list[tuple[bool, Micros, int, int]] = []
     held: set[int] = set()
@@ -106,7 +105,7 @@ def plan(queues: Sequence[Queue], room: Room, now: Micros) -> Plan:
 
 
 def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[tuple[int, int]]:
-    """The channels to lease from and how much of each: of those that are unproven only as much as they get."""
+    """Returns the channels to lease from and how much of each, within the limit of unproven ones."""
     places: list[tuple[int, int]] = []
     unproven = room.unproven
     host_left = dict(room.host_left)
@@ -125,7 +124,7 @@ def _within(ready: Sequence[tuple[bool, Micros, int, int]], room: Room) -> list[
 def at_pace(
     places: Sequence[tuple[int, int]], buckets: Mapping[int, TokenBucket], full_at: Mapping[int, Micros], now: Micros
 ) -> list[tuple[int, int]]:
-    """``places`` with no more of each channel than its bucket holds; nothing of a bucket that another worker holds."""
+    """Limits ``places`` to each channel's bucket; none if another worker has locked the bucket."""
     allowed = {key: buckets[key].allowed(instant, now) for key, instant in full_at.items()}
     cut = [(key, min(free, allowed.get(key, 0)) if key in buckets else free) for key, free in places]
     return [(key, free) for key, free in cut if free > 0]

@@ -1,8 +1,8 @@
 """
-Channel health: a channel that can't work is paused until a person resumes it, and the others are told.
+Channel health: a channel that can't work is paused until a person resumes it, and the others are notified.
 
-What attempts say about their channels is applied in the transaction that records them, so that a pause, its entry in
-the audit log and its event are there together or not at all. See ``docs/decisions/0012-pausing.md``.
+The results of attempts are applied in the transaction that records them, so a pause, its audit entry and its event are
+stored together or not at all. See ``docs/decisions/0012-pausing.md``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ _SAY_NOTHING = frozenset({Reason.RATE_LIMITED, Reason.BAD_PAYLOAD, Reason.INTERN
 
 @dataclass(frozen=True)
 class Paused:
-    """A channel that was paused just now, and why in words."""
+    """A channel that was just paused, and the reason for people."""
 
     channel_id: int
     reason: str
@@ -36,21 +36,21 @@ class Paused:
 
 @dataclass
 class _Summary:
-    """What the attempts of one batch say about their channel, up to the last of them."""
+    """The summary of one channel's attempts in a batch."""
 
     succeeded: bool = False
     failing_since: Micros | None = None  #: the first failure after the last success
     message: str = ""  #: of the last failure
     refusal: str | None = None  #: why no message can succeed
-    limited: bool = False  #: its rate changes: it is limited, or was before
+    limited: bool = False  #: it is rate-limited, or was before
 
 
 async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_after: Micros) -> list[Paused]:
-    """Does to channels what these attempts say about them: their limits, failures and pauses.
+    """Updates rate limits and failures of channels by these attempts. Returns the channels that it paused.
 
-    To be called before the attempts are recorded: on PostgreSQL channels are locked first. A channel is paused when
-    it said that no message can succeed, or when nothing but failures came for ``pause_after``; the organization's other
-    channels are told. Gives those that were paused by this.
+    Call it before the attempts are recorded: on PostgreSQL channels are locked first. A channel is paused when no
+    message can succeed, or when all attempts failed for ``pause_after``; the organization's other channels are
+    notified.
     """
     by_channel = _by_channel(done)
     values = {channel: _summarize(items) for channel, items in by_channel.items()}
@@ -69,7 +69,7 @@ async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_af
     paused: list[tuple[store.ChannelHealth, str]] = []
     for channel in standings:
         one = values[channel.id]
-        if channel.health_since:  # it was resumed, or got new settings: what began before is of the past
+        if channel.health_since:  # it was resumed or got new settings: earlier attempts don't count
             one = _summarize(item for item in by_channel[channel.id] if item.attempt.started_at >= channel.health_since)
         failing_since = one.failing_since
         if not one.succeeded and channel.failing_since is not None:
@@ -87,12 +87,12 @@ async def apply_results(tx: Transaction, done: Sequence[Completion], *, pause_af
 
 
 async def throttle(tx: Transaction, done: Sequence[Completion]) -> None:
-    """Lets channels wait that were rate-limited by these attempts, and forgets it of those that are not any more."""
+    """Throttles channels that these attempts found rate-limited, and resets those that no longer are."""
     await throttle_channels(tx, _throttles(done), recovered=_recovered(done))
 
 
 def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
-    """Until when each channel that was rate-limited waits."""
+    """Returns until when each rate-limited channel waits."""
     throttles: dict[int, Throttle] = {}
     for item in completions:
         key, until = item.leased.channel_key, item.verdict.throttle_until
@@ -108,7 +108,7 @@ def _throttles(completions: Sequence[Completion]) -> dict[int, Throttle]:
 
 
 def _recovered(completions: Sequence[Completion]) -> set[int]:
-    """The channels that were refused for coming too fast before, and are not now."""
+    """The channels that were rate-limited before and no longer are."""
     limited = {item.leased.channel_key for item in completions if _is_limited(item)}
     before = {
         item.leased.channel_key for item in completions if item.leased.channel_key > 0 and item.leased.rate_limits
@@ -121,7 +121,7 @@ def _is_limited(item: Completion) -> bool:
 
 
 def _by_channel(completions: Iterable[Completion]) -> dict[int, list[Completion]]:
-    """The attempts that say something about their channel: a Test Hook, with a channel key of its own, says nothing."""
+    """Groups attempts by channel, without Test Hooks, which have channel keys of their own."""
     by_channel: dict[int, list[Completion]] = {}
     for item in completions:
         if item.leased.channel_key > 0:
@@ -130,7 +130,7 @@ def _by_channel(completions: Iterable[Completion]) -> dict[int, list[Completion]
 
 
 def _summarize(items: Iterable[Completion]) -> _Summary:
-    """What the attempts say about the one channel that made them."""
+    """Summarizes the attempts of one channel."""
     one = _Summary()
     for item in items:
         one.limited = one.limited or item.verdict.throttle_until is not None or item.leased.rate_limits > 0

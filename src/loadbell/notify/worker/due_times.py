@@ -1,4 +1,4 @@
-"""Due times of deliveries follow a clock that was set back: a few at a time, so that reports go on meanwhile."""
+"""Moves due times after a clock was set back: a few at a time, so that reports can continue."""
 
 import asyncio
 
@@ -7,23 +7,23 @@ from loadbell.store.clock_steps import bring_nearer, find_ahead
 from loadbell.store.engine.db import Database
 
 BATCH = 500
-"""How many due times one transaction changes: some milliseconds, in which nobody else writes on SQLite."""
+"""Due times changed in one transaction: some milliseconds in which SQLite blocks other writers."""
 
 _FOUND_AT_ONCE = 20 * BATCH
 _PAUSE_S = 0.001  # between two batches: others who wait for the writer come first
 
 
 class DueTimes:
-    """The due times that still have to follow a clock that was set ``back``; ``now``: the first instant after that."""
+    """The due times still to move after a clock was set ``back``; ``now``: the first instant after that."""
 
     def __init__(self, back: Micros, now: Micros) -> None:
         self._back, self._now = back, now
         self._after = ""
 
     async def follow(self, database: Database) -> None:
-        """Brings all of them nearer, each once, also if this is called again after it could not end.
+        """Moves all of them, each once, also when called again after an error.
 
-        On PostgreSQL they have followed already, in the transaction that noticed the clock.
+        On PostgreSQL they were moved already, in the transaction that noticed the clock.
         """
         if database.dialect == "postgresql":
             return

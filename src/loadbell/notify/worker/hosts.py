@@ -1,8 +1,8 @@
 """
-No host is sent to by too many channels at once: how many exchanges with each host a worker has under way.
+Limits how many exchanges a worker has in flight with each host.
 
-Where a channel leads is sealed in the database, so it is learned from what was leased. From then on no more is leased
-for the channels of one host than it has places; what was too much before that goes back, with no attempt counted.
+A channel's URL is encrypted in the database, so its host is known only after a lease. From then on, the channels of a
+host lease no more than it has places; deliveries leased beyond that go back, with no attempt counted.
 """
 
 from collections import Counter
@@ -12,24 +12,24 @@ from urllib.parse import urlsplit
 from loadbell.notify.worker.attempt import Prepared
 
 MAX_PER_HOST = 64
-"""Exchanges with one host and port at once: an eighth of a worker's places, and more than healthy channels need."""
+"""Exchanges in flight with one host and port: an eighth of a worker's places, more than healthy channels need."""
 
 _MAX_KNOWN = 50_000
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class Hosts:
-    """Which channels lead to which host."""
+    """The hosts of channels."""
 
     def __init__(self) -> None:
         self.of_key: dict[int, str] = {}
 
     def left(self, in_flight: Mapping[int, int]) -> dict[str, int]:
-        """How many places each host has beside what is ``in_flight``; one that is not named has all of them."""
+        """The places left by host beside those ``in_flight``; a host that is not in it has all."""
         return {host: MAX_PER_HOST - count for host, count in self._busy(in_flight).items()}
 
     def surplus(self, prepared: Sequence[Prepared], in_flight: Mapping[int, int]) -> list[Prepared]:
-        """Learns where these lead, which are counted in ``in_flight``; gives those whose host has no place."""
+        """Learns the hosts of these, which ``in_flight`` includes; returns those whose host has no place."""
         if len(self.of_key) > _MAX_KNOWN:
             self.of_key.clear()
         for one in prepared:

@@ -1,4 +1,4 @@
-"""One look for due deliveries: what the queues hold, what there is room for, what rate limits allow."""
+"""Leases due deliveries, by the queues, the worker's room and the rate limits."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,15 +10,15 @@ from loadbell.store.channels import draw_from_buckets, lock_buckets
 from loadbell.store.engine.db import Transaction
 from loadbell.store.outbox import Leased, lease, list_queues
 
-_CROWDED: Micros = SECOND // 50  # until the next look at a bucket that another worker held
+_CROWDED: Micros = SECOND // 50  # until the next try for a bucket that another worker had locked
 
 
 @dataclass(frozen=True)
 class LeaseResult:
-    """What a look for due deliveries found.
+    """The leased deliveries, and when to try again.
 
-    ``next_due``: when the next one waits for nothing but time; None: none does. ``held``: channels in which more may be
-    due than there was room for in them. ``full``: something was left for want of room in all.
+    ``next_due``: the next due time among those that wait for time only, if any. ``held``: channels that may have more
+    due than they have room for. ``full``: the total room was too small.
     """
 
     leased: list[Leased]
@@ -28,10 +28,10 @@ class LeaseResult:
 
 
 async def lease_due(tx: Transaction, *, is_retry: bool, room: Room, owner: int, until: Micros) -> LeaseResult:
-    """Leases what is due, healthy channels and the oldest of them first, within ``room``.
+    """Leases due deliveries within ``room``, healthy channels first, then the longest due.
 
-    ``is_retry`` picks between first attempts and repeated ones. What has lost its channel, project or organization is
-    cancelled instead; what belongs to a paused channel, or to one that is being swept, stays.
+    ``is_retry`` selects retries or first attempts. Deliveries whose channel, project or organization is gone are
+    cancelled instead; those of a channel that is paused or being swept stay.
     """
     chosen = plan(await list_queues(tx, is_retry=is_retry), room, tx.now)
     buckets = chosen.buckets

@@ -1,10 +1,9 @@
 """
-The worker: leases a batch of what is due, lets the sender send it, records what became of it.
+The worker's loop: leases due deliveries, hands them to the sender, records the results.
 
-One task turns a wheel. Each turn is one transaction that carries everything that is waiting: the results that have
-come in since the last turn, and new leases for as many deliveries as there is room for, when there is a reason to look
-for some. While the sender is busy no transaction is open. What a turn could not record, because the database is away,
-stays in hand for the next one.
+Each turn is one transaction: it records the results since the last turn and, if deliveries may be due, leases as many
+as there is room for. No transaction is open while the sender works. Results that could not be recorded, because the
+database is unavailable, are kept for the next turn.
 """
 
 import asyncio
@@ -38,15 +37,15 @@ log = structlog.get_logger()
 
 LEASE_SLACK: Micros = 30 * SECOND
 MAX_GAP: Micros = 5 * SECOND
-"""A turn comes each second; if the next one is later than this, the process stood still or the clock was set."""
+"""There is a turn each second; if one is later than this, the process was suspended or the clock was set."""
 
-_LOOK_EVERY: Micros = SECOND  # a backstop: what becomes due wakes the worker by itself
+_LOOK_EVERY: Micros = SECOND  # a backstop: due deliveries wake the worker
 _REAP_EVERY: Micros = SECOND
 _AWAY_SECONDS = 0.5
 
 
 class Worker:
-    """Delivers what is due from :meth:`start` until :meth:`stop`."""
+    """Delivers from :meth:`start` until :meth:`stop`."""
 
     def __init__(  # noqa: PLR0913 - its parts, wired by app.py
         self,
@@ -73,19 +72,19 @@ class Worker:
         }
         self._clock = clock
         self._monotonic = monotonic
-        self._times: tuple[Micros, Micros] | None = None  # of the last turn, by the monotonic clock and the system's
-        self._due_times: DueTimes | None = None  # that have not followed a clock yet
+        self._times: tuple[Micros, Micros] | None = None  # of the last turn: monotonic clock, system clock
+        self._due_times: DueTimes | None = None  # still to move after a clock was set back
         self._chance = chance
         self._replayer = Replayer(database)
         self._sweeper = Sweeper(database, hold_for=hold_for)
         self._wake = asyncio.Event()
-        self._look = True  # there may be something due
-        self._look_at: Micros = 0  # when there may be, at the latest
-        self._held: frozenset[int] = frozenset()  # channels in which more was due than there was room for
+        self._look = True  # deliveries may be due
+        self._look_at: Micros = 0  # when some may be due, at the latest
+        self._held: frozenset[int] = frozenset()  # channels with more due than they had room for
         self._done: list[Completion] = []
         self._one_by_one = False  # a batch of results could not be recorded
         self._per_key: Counter[int] = Counter()
-        self._full = False  # more was due than there was room for in all
+        self._full = False  # more was due than the total room
         self._healthy: set[int] = set()  # channels whose last attempt succeeded
         self._retries = 0
         self._in_flight = 0
@@ -97,7 +96,7 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Makes this worker known, takes over what dead ones held, and begins.
+        """Registers this worker, takes over the leases of dead ones, and starts.
 
         Raises:
             Unavailable: the database can't be reached.
@@ -110,9 +109,9 @@ class Worker:
         self._sweeper.start()
 
     async def stop(self, grace_s: float) -> None:
-        """Leases nothing more, lets what is in flight end within ``grace_s`` seconds, and gives back the rest.
+        """Stops leasing, waits up to ``grace_s`` seconds for attempts in flight, and returns the rest.
 
-        What is given back is pending again with no attempt counted.
+        Returned deliveries are pending again, with no attempt counted.
         """
         if self._task is None:
             return
@@ -148,7 +147,7 @@ class Worker:
             try:
                 await self._follow_clocks()
                 pause = await self._turn()
-                await self._reap_now_and_then()  # after the turn: results that came while the database was away count
+                await self._reap_now_and_then()  # after the turn: results from an outage count
             except Unavailable as error:
                 log.warning("The worker can't reach the database; retrying", error=str(error))
                 pause = _AWAY_SECONDS
@@ -161,7 +160,7 @@ class Worker:
                     await asyncio.wait_for(self._wake.wait(), pause)
 
     async def _follow_clocks(self) -> None:
-        """Follows a clock that was set back, and skips time in which this process stood still: both since last time."""
+        """Handles a clock that was set back and a suspended process since the last call."""
         await self._follow()
         times = self._read_clocks()
         before, now = self._times or times, times[1]
@@ -186,16 +185,16 @@ class Worker:
             self._due_times = None
 
     def _read_clocks(self) -> tuple[Micros, Micros]:
-        """Both clocks at one instant: not with a standstill between the two."""
+        """Reads both clocks without a suspension in between."""
         while True:
             before, system = self._monotonic(), self._clock()
             if self._monotonic() - before < SECOND // 10:
                 return before, system
 
     def _doubt_results(self) -> None:
-        """After a turn that failed: from now on one result a turn, and the one that fails alone is let go.
+        """After a failed turn, records one result per turn and drops a result that fails alone.
 
-        Its lease runs out and it is tried again, rather than that no other is ever recorded.
+        Its lease expires and the delivery is tried again; otherwise no other result would ever be recorded.
         """
         if self._one_by_one and self._done:
             lost = self._done.pop(0)
@@ -208,7 +207,7 @@ class Worker:
         self._wake.set()
 
     async def _turn(self) -> float:
-        """Records what is done and leases what is due; gives the seconds until there may be something to do."""
+        """Records results and leases due deliveries. Returns the seconds until the next turn."""
         self._wake.clear()
         completions, now = self._done[: 1 if self._one_by_one else None], self._clock()
         made_room = any(self._full or item.leased.channel_key in self._held for item in completions)
@@ -254,7 +253,7 @@ class Worker:
         if self._look or self._done:
             return 0
         pause = (self._look_at - self._clock()) / SECOND
-        return min(max(pause, 0.001), _LOOK_EVERY / SECOND)  # no longer, though the clock was set back during this turn
+        return min(max(pause, 0.001), _LOOK_EVERY / SECOND)  # the clock may have been set back during this turn
 
     def _forget_surplus(self, surplus: Sequence[Leased]) -> None:
         del self._surplus[: len(surplus)]
@@ -262,7 +261,7 @@ class Worker:
             self._count(leased, -1)
 
     def _take(self, looks: tuple[LeaseResult, LeaseResult], now: Micros) -> None:
-        """Sends what both looks leased, and remembers when to look again."""
+        """Sends what was leased, and remembers when to lease again."""
         dues = [lease_result.next_due for lease_result in looks if lease_result.next_due is not None]
         self._look_at = min([*dues, now + _LOOK_EVERY])
         self._held = looks[0].held | looks[1].held
@@ -273,7 +272,7 @@ class Worker:
         self._send(leased)
 
     async def _record(self, tx: Transaction, completions: Sequence[Completion]) -> tuple[list[Paused], int]:
-        """Gives the channels that the results paused, and how many deliveries need not wait any longer."""
+        """Returns the channels that the results paused, and how many deliveries no longer wait."""
         paused = await apply_results(tx, completions, pause_after=self._pause_after)
         return paused, await complete(tx, completions)
 
@@ -324,7 +323,7 @@ class Worker:
         if until is not None and until - now >= WAITING_NOTICE_AFTER and key > 0:
             log.warning("A channel is waiting for its receiver", channel=key, until=rfc3339(until))
         if completion.verdict.final is FinalStatus.FAILED and completion.finished_at is not None:
-            # The delivery log has every attempt; a line here for each would cost more than the sending.
+            # The delivery log has every attempt; logging each here, too, would cost more than sending.
             log.warning(
                 "A delivery failed permanently",
                 delivery=str(completion.leased.id),
@@ -345,8 +344,8 @@ class Worker:
             await self._reap()
 
     async def _reap(self) -> None:
-        # By the instant at which the clocks were compared, and our leases renewed if this process had stood still: one
-        # that began to stand still after it finds its own leases run out, and they are no dead worker's.
+        # By the time when the clocks were compared, and our leases renewed if this process was suspended: a process
+        # suspended after that finds its own leases expired, and they are not a dead worker's.
         now = self._times[1] if self._times else self._clock()
         taken = await self._database.write(reap, owner=self._owner, expired_by=now)
         self._reaped_at = now
