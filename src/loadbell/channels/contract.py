@@ -3,8 +3,7 @@ The contract between the core and a channel.
 
 A channel is a module in ``loadbell.channels`` that exports ``CHANNEL``, a value of a subclass of :class:`ChannelType`.
 It is pure: it turns settings, a notice and an envelope into a :class:`Message`, and a :class:`Reply` into an outcome.
-The API's schema, the CLI's options, redaction, the reference page and the web form come from the fields of its
-settings.
+API schema, CLI options, redaction, reference page and web form are generated from the fields of its settings.
 """
 
 import dataclasses
@@ -28,9 +27,9 @@ USER_AGENT = "LoadImpactWebHook"
 
 @dataclass(frozen=True)
 class Field:
-    """What a person must know of one setting; forms, API schema, CLI options and redaction come from it.
+    """The description of one setting.
 
-    ``check`` tells what is wrong with a value as it is saved, in a sentence, or None; stored values are not checked.
+    ``check`` returns an error message for a value about to be saved, or None; stored values are not checked.
     """
 
     label: str
@@ -47,12 +46,12 @@ def setting(
     check: Callable[[Any], str | None] | None = None,
     **kwargs: Any,
 ) -> Any:
-    """A dataclass field that carries its :class:`Field`; ``kwargs`` go to :func:`dataclasses.field`."""
+    """Returns a dataclass field with its :class:`Field`; ``kwargs`` go to :func:`dataclasses.field`."""
     return field(metadata={"field": Field(label, help, secret, check)}, repr=not secret, **kwargs)
 
 
 class ChannelSettings(Protocol):
-    """The settings of one kind: a frozen dataclass whose fields are made by :func:`setting`."""
+    """The settings of one kind: a frozen dataclass whose fields come from :func:`setting`."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
@@ -64,7 +63,7 @@ class ChannelSettings(Protocol):
 
 @dataclass(frozen=True)
 class Envelope:
-    """What surrounds the content of one attempt."""
+    """The data of one attempt besides settings and notice."""
 
     delivery_id: UUID
     event: EventName
@@ -78,16 +77,16 @@ SettingsT = TypeVar("SettingsT", bound=ChannelSettings)
 
 
 class ChannelType(Protocol[SettingsT]):
-    """One kind of channel. Its methods are pure; ``judge`` and ``wrong`` never raise for what the core can give."""
+    """One kind of channel. Its methods are pure; ``judge`` and ``wrong`` never raise for input from the core."""
 
     kind: ClassVar[ChannelKind]
-    title: ClassVar[str]  #: the kind as people write it: "WebHook"
+    title: ClassVar[str]  #: the kind's name for people: "WebHook"
     icon: ClassVar[str]  #: SVG shapes of 16 by 16, drawn with a stroke
-    section: ClassVar[int]  #: its place among the sections of the notifications page
-    steps: ClassVar[tuple[str, ...]]  #: how a person comes by the settings, one sentence each
+    section: ClassVar[int]  #: its position on the notifications page
+    steps: ClassVar[tuple[str, ...]]  #: how to get the settings, one sentence each
     signs: ClassVar[bool] = False  #: whether channels of this kind have signing secrets
-    sends_payload: ClassVar[bool] = False  #: whether the body of its requests is the event's payload, byte for byte
-    rate_limit: ClassVar[TokenBucket | None] = None  #: the rate that the provider documents, kept for each channel
+    sends_payload: ClassVar[bool] = False  #: whether the request body is the event's payload, byte for byte
+    rate_limit: ClassVar[TokenBucket | None] = None  #: the rate that the provider documents, per channel
 
     @property
     def settings_type(self) -> type[SettingsT]:
@@ -95,11 +94,11 @@ class ChannelType(Protocol[SettingsT]):
         ...
 
     def wrong(self, settings: SettingsT) -> Mapping[str, str]:  # noqa: ARG002 - most kinds have nothing to compare
-        """What is wrong with settings that are each right by themselves: a sentence by the name of a field."""
+        """Checks settings that are each valid for their combination. Returns error messages by field."""
         return {}
 
     def render(self, settings: SettingsT, notice: Notice, envelope: Envelope) -> Message:
-        """The request that tells ``envelope.event`` to a receiver with these settings.
+        """Builds the request that sends ``envelope.event`` to the receiver.
 
         Raises:
             ValueError: a stored setting can't be used.
@@ -107,12 +106,12 @@ class ChannelType(Protocol[SettingsT]):
         ...
 
     def judge(self, reply: Reply, now: Micros) -> Outcome:
-        """What this provider's answer means; ``now`` is when it arrived."""
+        """Judges the provider's response, which arrived at ``now``."""
         ...
 
 
 def legacy_headers(envelope: Envelope) -> tuple[tuple[str, str], ...]:
-    """The three headers that go on every request of every kind, spelled as LoadImpact documented them."""
+    """The three headers of every request of every kind, spelled as LoadImpact documented them."""
     return (
         ("X-LoadImpact-ID", str(envelope.delivery_id)),
         ("X-LoadImpact-Event", envelope.event.value),
@@ -129,4 +128,4 @@ def masked_url(url: str) -> str:
 
 
 MASK = "…"
-"""Stands in the log and in answers where a secret value was."""
+"""Replaces a secret value in the log and in responses."""

@@ -1,8 +1,7 @@
 """
-Use cases on runs: create, report, heartbeat, abort, and the silent end. The only writer of a run's status.
+Use cases on runs: create, report, heartbeat, abort, and the watchdog's end. The only writer of a run's status.
 
-Each is a unit of work: it runs inside the caller's transaction, which is also the one that told who is asking. A move,
-its event and its deliveries are therefore one commit.
+Each runs inside the transaction that authenticated the caller, so a move, its event and its deliveries are one commit.
 """
 # long: every use case that moves a run is here, the only writer of its status
 
@@ -40,7 +39,7 @@ from loadbell.store.projects import get_project, list_open_projects
 from loadbell.store.unit_of_work import UnitOfWork
 
 MAX_MOVES = 100
-"""Statuses of a run that are shown: the table of moves has no circle, so there are never so many."""
+"""Statuses of a run that are listed; there are always fewer, since the table of moves has no cycle."""
 
 MAX_METRICS = 200
 """Names of metrics that a run keeps, over all of its reports."""
@@ -50,7 +49,7 @@ NOT_STOPPED = "The load test can't be stopped from here, so the run was marked a
 
 @dataclass(frozen=True)
 class NewRun:
-    """A run as its source announces it. ``watchdog`` None: the source's own habit decides."""
+    """A run as its source reports it first. ``watchdog`` None: the default of the source."""
 
     name: str
     project_id: int | None = None
@@ -59,31 +58,31 @@ class NewRun:
     source: Source = Source.REST
     links: tuple[Link, ...] = ()
     watchdog: Micros | None = None
-    result: Result | None = None  #: of a run that is told of afterwards
+    result: Result | None = None  #: of a run that is reported after its end
     metrics: dict[str, float] = field(default_factory=dict)
     thresholds: tuple[Threshold, ...] = ()
     note: str | None = None
     tool: str | None = None  #: with its version
     started_at: Micros | None = None  #: by the source's clock; None: now
     sent_at: Micros | None = None  #: when the source sent this, by its clock
-    duration: Micros | None = None  #: of a run that is told of afterwards
+    duration: Micros | None = None  #: of a run that is reported after its end
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a source says about its run; None: nothing about that."""
+    """A source's report about its run; None: not reported."""
 
     status: RunStatus | None = None
     result: Result | None = None
     metrics: dict[str, float] | None = None
     thresholds: tuple[Threshold, ...] | None = None
     note: str | None = None
-    duration: Micros | None = None  #: how long the run took, by the source's clock; comes with its end
+    duration: Micros | None = None  #: of the run, by the source's clock; comes with its end
 
 
 @dataclass(frozen=True)
 class _Actor:
-    """Who moves a run; ``user_id`` None: nobody asked for it."""
+    """Who moves a run; ``user_id`` None: no user."""
 
     by: EndedBy
     user_id: int | None
@@ -92,13 +91,13 @@ class _Actor:
 async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
     """Adds a run with its initial status, and publishes the event (started or finished).
 
-    Without a project it goes to the organization's default one if the asker sees that, else to the oldest that takes
-    runs and that the asker sees.
+    Without a project it goes to the organization's default one if the caller can see that, else to the oldest project
+    that accepts runs and that the caller can see.
 
     Raises:
-        NotFound: the project is not one that the asker sees.
+        NotFound: the caller can't see the project.
         Conflict: the project is archived.
-        Invalid: the status is not one to begin with, or the result or the times contradict it.
+        Invalid: a run can't be created with the status, or the result or the times contradict it.
     """
     unit.principal.require(Action.REPORT_RUNS)
     project_id = await _project(unit, new.project_id)
@@ -145,15 +144,15 @@ async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
 
 
 async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -> Run:
-    """Takes what the source says: moves the run by the table and keeps its metrics, thresholds and note.
+    """Applies a report: moves the run by the table and stores metrics, thresholds and note.
 
-    The status that it already has is accepted again and tells nobody. An ended run takes only metrics, thresholds and
-    a note, except that the source's own end corrects a watchdog's, once, within 24 h.
+    A repeated status is accepted and notifies nobody. An ended run accepts only metrics, thresholds and a note, except
+    that the source's own end corrects the watchdog's, once, within 24 h.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
         IllegalMove: the table has no such move.
-        Invalid: the result contradicts the status or comes without an end, or there are too many metrics.
+        Invalid: the result contradicts the status or comes without a final one, or there are too many metrics.
         Conflict: the run ended with another result.
     """
     unit.principal.require(Action.REPORT_RUNS)
@@ -188,13 +187,12 @@ async def report_run(unit: UnitOfWork[Principal], run_id: int, report: Report) -
 
 
 async def heartbeat(unit: UnitOfWork[Principal], run_id: int, metrics: dict[str, float] | None) -> bool:
-    """Notes that the source is alive; says whether it shall stop the load. Reopens nothing.
+    """Records that the source is alive. Returns whether it must stop the load. Reopens nothing.
 
-    A source whose run was ended by an abort before it was Running is told to stop, too, and so is one that fell silent
-    while it was being aborted.
+    It must stop, too, if an abort ended its run before it was Running, or the watchdog did during an abort.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
     """
     unit.principal.require(Action.REPORT_RUNS)
     run = await lock_run(unit, run_id)
@@ -211,7 +209,7 @@ async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """Asks the run to stop. If the source can't be stopped from here or hasn't started, the run ends at once.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
         IllegalMove: it has ended.
     """
     unit.principal.require(Action.ABORT_RUNS)
@@ -232,7 +230,7 @@ async def abort_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
 async def end_silent_run(
     tx: Transaction, organization_id: int, run_id: int, *, heard_at: Micros | None = None
 ) -> Run | None:
-    """Ends a watched run that fell silent; None if it ended or, given ``heard_at``, spoke since then."""
+    """Ends a run without reports; None if it ended or, given ``heard_at``, has reported since then."""
     run = await store.lock_run(tx, organization_id, run_id)
     if run is None or run.status.is_final or run.watchdog is None or heard_at not in {None, run.last_report_at}:
         return None
@@ -242,10 +240,10 @@ async def end_silent_run(
 
 
 async def lock_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
-    """The run, which nobody else moves until this transaction ends.
+    """Locks the run until this transaction ends, and returns it.
 
     Raises:
-        NotFound: the asker does not see it.
+        NotFound: the caller can't see it.
     """
     return _require_visible(
         unit.principal, run_id, await store.lock_run(unit.tx, unit.principal.organization_id, run_id)
@@ -253,10 +251,10 @@ async def lock_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
 
 
 async def get_visible_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
-    """The run, for its source, which may see it without being allowed to read runs.
+    """Returns the run to its source, which needs no permission to read runs.
 
     Raises:
-        NotFound: the asker does not see it.
+        NotFound: the caller can't see it.
     """
     return _require_visible(
         unit.principal, run_id, await store.get_run(unit.tx, unit.principal.organization_id, run_id)
@@ -267,19 +265,19 @@ async def get_run(unit: UnitOfWork[Principal], run_id: int) -> Run:
     """The run.
 
     Raises:
-        NotFound: the asker does not see it.
+        NotFound: the caller can't see it.
     """
     unit.principal.require(Action.READ_RUNS)
     return await get_visible_run(unit, run_id)
 
 
 async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
-    """The statuses that the run took, oldest first, at the times of the run's own start and end.
+    """Returns the statuses of the run, oldest first, with the run's own times of start and end.
 
-    A run may be older than what is known of its moves.
+    Moves of old runs may be missing.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
     """
     run = await get_run(unit, run_id)
     moves = await run_moves.list_moves(unit.tx, run.id, limit=MAX_MOVES)
@@ -287,7 +285,7 @@ async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
 
 
 async def count_runs(unit: UnitOfWork[Principal]) -> RunCounts:
-    """The status of the newest runs that the user can see."""
+    """Counts the newest runs that the user can see, by outcome."""
     unit.principal.require(Action.READ_RUNS)
     return await run_lists.count_runs(unit.tx, unit.principal.organization_id, projects=unit.principal.projects)
 
@@ -304,13 +302,13 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     before: int | None = None,
     limit: int,
 ) -> tuple[list[Run], int | None]:
-    """Up to ``limit`` runs that the user can see and that match the filters, newest first, older than ``before``.
+    """Returns up to ``limit`` runs older than ``before`` that the user can see and that match, newest first.
 
-    With them comes the ``before`` of the next look; None: there is nothing more. There may be fewer than ``limit``,
-    even none, and still more to come: see :func:`loadbell.store.run_lists.list_runs`, also for what ``text`` means.
+    Also returns the next ``before``; None at the end. A page may have fewer than ``limit``, even none, before the end:
+    see :func:`loadbell.store.run_lists.list_runs`, also for the meaning of ``text``.
 
     Raises:
-        NotFound: the asker does not see the project.
+        NotFound: the caller can't see the project.
     """
     unit.principal.require(Action.READ_RUNS)
     if project_id is not None:
@@ -341,7 +339,7 @@ async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient valu
     duration: Micros | None = None,
 ) -> Run:
     starts, ends = run_status is RunStatus.RUNNING, run_status.is_final
-    at = max(tx.now, run.started_at or run.created_at)  # not before, although a clock was set back meanwhile
+    at = max(tx.now, run.started_at or run.created_at)  # not before, even if a clock was set back
     started_at, ended_at = run_times.resolve_end(run.started_at, duration, at)
     moved = replace(
         report,

@@ -1,8 +1,8 @@
 """
-Use cases on what a run measures: push by push, as verdicts on its thresholds, and beside the run before it.
+Use cases on a run's measurements: record pushes, judge thresholds, compare with the run before.
 
-The points come here condensed, without their series (``domain/measurements.py``); which protocol brought them is not
-known here. Totals go into the run's metrics with each push, so that everybody who reads the run sees them live.
+Pushes come condensed (``domain/measurements.py``), from any protocol. Each push updates the run's metrics, so its
+readers see them live.
 """
 
 import re
@@ -35,10 +35,10 @@ from loadbell.store.runs import find_previous_run
 from loadbell.store.unit_of_work import UnitOfWork
 
 MAX_THRESHOLDS = 200
-"""Expressions that a run keeps."""
+"""Thresholds stored per run."""
 
 MAX_THRESHOLD_LENGTH = 1_000
-"""Characters of a threshold that are kept to be shown: its selection and its expression."""
+"""Characters stored of a threshold: its selection and its expression."""
 
 _TIMES = re.compile(
     r"(http_req_(?!failed)|iteration_duration|group_duration|ws_(?!msgs|sessions)|grpc_req_|browser_).*"
@@ -49,22 +49,22 @@ _MAX_CHECK_LENGTH = 100
 
 @dataclass(frozen=True)
 class RunComparison:
-    """A run beside the one before it."""
+    """A run compared with the one before it."""
 
     run_id: int
     metrics: list[Comparison]
 
 
 async def expect_thresholds(tx: Transaction, run: Run, thresholds: Mapping[str, list[str]]) -> None:
-    """Keeps what will be asked of the run's measurements, so that the values are there when verdicts are."""
+    """Stores the thresholds before the run, so that their values are there when the verdicts come."""
     await store.save_measurements(tx, run.id, Measurements(announced=True, thresholds=_limit_thresholds(thresholds)))
 
 
 async def get_selections(unit: UnitOfWork[Principal], run_id: int) -> tuple[str, ...] | None:
-    """The selections of series that the run's thresholds ask for; None: its source has not said.
+    """Returns the selections of series of the run's thresholds; None: its source has not sent them.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
     """
     unit.principal.require(Action.REPORT_RUNS)
     run = await lifecycle.get_visible_run(unit, run_id)
@@ -73,21 +73,21 @@ async def get_selections(unit: UnitOfWork[Principal], run_id: int) -> tuple[str,
 
 
 async def note_alive(unit: UnitOfWork[Principal], run_id: int) -> bool:
-    """Notes a push that can't be counted: its source is alive all the same; whether it shall stop the load.
+    """Records a push that can't be counted as a sign of life. Returns whether the source must stop the load.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
     """
     return await lifecycle.heartbeat(unit, run_id, None)
 
 
 async def record_push(unit: UnitOfWork[Principal], run_id: int, push: Measurements, *, key: str | None) -> bool:
-    """Counts what one push says; whether the source shall stop the load. A push of a known ``key`` counts once.
+    """Merges a push. Returns whether the source must stop the load. A push with a known ``key`` counts once.
 
-    A run that was announced and has not begun is Running from its first push on.
+    A run that has not begun becomes Running with its first push.
 
     Raises:
-        NotFound: the asker does not see the run.
+        NotFound: the caller can't see the run.
     """
     run = await lifecycle.lock_run(unit, run_id)
     if run.status in {RunStatus.CREATED, RunStatus.QUEUED, RunStatus.INITIALIZING}:
@@ -100,17 +100,17 @@ async def record_push(unit: UnitOfWork[Principal], run_id: int, push: Measuremen
 
 
 async def get_measurements(tx: Transaction, run: Run) -> Measurements | None:
-    """What is kept of what ``run`` has measured as a whole; None: nothing was said of it."""
+    """Returns the stored measurements of ``run``; None: there are none."""
     return await store.get_measurements(tx, run.id)
 
 
 async def get_timeline(tx: Transaction, run: Run) -> list[Sample]:
-    """How ``run`` went, step by step, oldest first."""
+    """Returns the timeline of ``run``, oldest first."""
     return await store.get_timeline(tx, run.id)
 
 
 async def compare_with_earlier(tx: Transaction, run: Run) -> RunComparison | None:
-    """The run beside the last one of the same test that came to its own end; None if there is nothing to compare."""
+    """Compares the run with the last completed one of its test; None if there is nothing to compare."""
     if not run.status.is_complete:
         return None
     earlier = await find_previous_run(tx, run)
@@ -119,9 +119,9 @@ async def compare_with_earlier(tx: Transaction, run: Run) -> RunComparison | Non
 
 
 def run_duration_s(run: Run, measured: Measurements | None, now: Micros | None = None) -> float | None:
-    """How many seconds the run took by our clock, if its source began and ended it, or ends it ``now``; else None.
+    """Returns the run's seconds by our clock, if its source began and ended it, or ends it ``now``; else None.
 
-    A tool divides by the time that it ran, which whole periods only come near to.
+    Tools compute rates by this time; whole periods only approximate it.
     """
     ended = run.ended_at if run.ended_by is EndedBy.REPORT else now
     if measured is None or not measured.announced or run.started_at is None or ended is None:
@@ -130,7 +130,7 @@ def run_duration_s(run: Run, measured: Measurements | None, now: Micros | None =
 
 
 def summarize(measured: Measurements, duration_s: float | None = None) -> dict[str, float]:
-    """The figures of the whole run so far, by the names of ``domain/metrics.py``; what was not measured is left out.
+    """Returns the metrics of the run so far, by the names of ``domain/metrics.py``, without those not measured.
 
     ``duration_s``: see :func:`run_duration_s`.
     """
@@ -174,7 +174,7 @@ def summarize(measured: Measurements, duration_s: float | None = None) -> dict[s
 def judge_thresholds(
     measured: Measurements | None, verdicts: Mapping[str, Mapping[str, bool]], duration_s: float | None = None
 ) -> tuple[Threshold, ...]:
-    """The tool's verdicts (selection → expression → whether it held), each with the value that it was judged by."""
+    """Adds the values to the tool's verdicts (selection → expression → whether it held)."""
     told = ((key, expression, ok) for key, of_key in verdicts.items() for expression, ok in of_key.items())
     return tuple(
         _threshold(measured, key, expression, ok=ok, duration_s=duration_s)
@@ -183,7 +183,7 @@ def judge_thresholds(
 
 
 def judge_current_thresholds(measured: Measurements) -> tuple[Threshold, ...]:
-    """How the thresholds that the run asks for stand now, by our own reckoning; those without a value are left out."""
+    """Judges the run's thresholds by the values so far; those without a value are left out."""
     found = []
     for key, expressions in measured.thresholds.items():
         for expression in expressions:
@@ -194,7 +194,7 @@ def judge_current_thresholds(measured: Measurements) -> tuple[Threshold, ...]:
 
 
 def describe_failed_checks(measured: Measurements | None) -> str | None:
-    """Which checks failed, in a sentence; None if none did."""
+    """Returns a sentence that names the failed checks; None if none failed."""
     failed = [] if measured is None else failed_checks(measured)
     if not failed:
         return None
@@ -246,5 +246,5 @@ def _percentile(total: Total | None, percent: float) -> float | None:
 
 
 def _short(name: str) -> str:
-    text = name.replace("\x00", "\ufffd")  # which no text can keep
+    text = name.replace("\x00", "\ufffd")  # PostgreSQL can't store it in a text
     return text if len(text) <= _MAX_CHECK_LENGTH else f"{text[:_MAX_CHECK_LENGTH]}…"

@@ -1,10 +1,10 @@
 """
-The watchdog: ends runs whose source fell silent.
+The watchdog: ends runs whose source no longer reports.
 
-Silence is what this process has watched: for how long, by its monotonic clock, a run's last report has stayed the
-same. So no clock that is wrong or set, here or in another process, ends a run. Whenever the watchdog could not look (it
-starts, the process was suspended, the database was away, a clock was set) each source has its whole time again: it may
-have tried to report meanwhile. See ``docs/decisions/0025-time.md``.
+It measures by its own monotonic clock how long a run's last report stays the same, so no clock that is wrong or set,
+here or in another process, ends a run. Whenever it could not look (it starts, the process was suspended, the database
+was unavailable, a clock was set), each source has its whole time again: it may have tried to report meanwhile. See
+``docs/decisions/0025-time.md``.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ log = structlog.get_logger()
 
 POLL_INTERVAL_S = 1.0
 MAX_GAP: Micros = 2 * SECOND
-"""Two steps of the watchdog that are further apart, by either clock, have not seen one silence."""
+"""If two steps are further apart by either clock, the time before does not count."""
 
 MAX_ENDED = 100
-"""How many runs one look ends, so that reports are not held up."""
+"""Runs ended in one step, so that reports are not held up."""
 
 
 class Watchdog:
@@ -34,18 +34,18 @@ class Watchdog:
         self._database = database
         self._clock = clock
         self._monotonic = monotonic
-        self._at: tuple[Micros, Micros] | None = None  # of the last step: monotonic, and the system's time
+        self._at: tuple[Micros, Micros] | None = None  # of the last step: monotonic clock, system clock
         self._last_reports: dict[
             int, tuple[Micros, Micros]
-        ] = {}  # of each run its last report, and when we first saw that
+        ] = {}  # by run: its last report, and when it was first seen
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """From now on silence counts."""
+        """Starts to watch; time before doesn't count."""
         self._task = asyncio.create_task(self._run(), name="watchdog")
 
     async def stop(self) -> None:
-        """Looks no more."""
+        """Stops watching."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -54,7 +54,7 @@ class Watchdog:
         """Ends runs that sent no reports for too long. Returns how many.
 
         Raises:
-            Unavailable: the database can't be reached; what was watched until now does not count.
+            Unavailable: the database can't be reached; the time before does not count.
         """
         self._was_delayed()
         try:
@@ -64,7 +64,7 @@ class Watchdog:
             raise
 
     def _was_delayed(self) -> bool:
-        """Whether it is too long ago that this was asked; then nothing that was watched until now counts."""
+        """Whether the last call was too long ago; then the time before does not count."""
         before, self._at = self._at, (self._monotonic(), self._clock())
         held_up = before is not None and _gap(before, self._at) > MAX_GAP
         if held_up:
@@ -73,10 +73,10 @@ class Watchdog:
         return held_up
 
     async def _find_silent(self) -> list[tuple[int, int, Micros]]:
-        """The runs that are to be ended, the longest silent first: organization, run, and its last report."""
+        """Returns the runs to end, longest silent first: organization, run, and its last report."""
         now = self._monotonic()
         watched = await self._database.read(list_watched_runs)
-        seen_at = self._monotonic()  # after the read: what happened during it is not silence
+        seen_at = self._monotonic()  # after the read: time spent reading doesn't count
         silent: list[tuple[Micros, tuple[int, int, Micros]]] = []
         values: dict[int, tuple[Micros, Micros]] = {}
         for run in watched:
@@ -117,9 +117,9 @@ class Watchdog:
 
 
 def _gap(before: tuple[Micros, Micros], after: tuple[Micros, Micros]) -> Micros:
-    """How far two instants are apart: by the clock that says more, or by which the clocks disagree.
+    """Returns the time between two instants: the larger of both clocks' spans and of their difference.
 
-    A suspended machine stops the monotonic clock, a clock that is set back makes the system's say too little.
+    A suspended machine stops the monotonic clock; the system's shows too little after it is set back.
     """
     steady, system = after[0] - before[0], after[1] - before[1]
     return max(steady, system, steady - system)
