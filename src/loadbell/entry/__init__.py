@@ -1,1 +1,1 @@
-"""What the three front ends share: who sends a request, caps, errors as answers, paging."""
+"""The shared part of the three front ends: callers, limits, errors as responses, paging."""

@@ -1,5 +1,5 @@
 """
-The ASGI application around the front ends: routing, refusals as responses, request ids, health.
+The ASGI application around the front ends: routing, errors as responses, request ids, health.
 
 ``app.py`` wires it::
 
@@ -30,10 +30,10 @@ log = structlog.get_logger()
 
 AnyRequest = Request[Any, Any, Any]
 ErrorPage = Callable[[AnyRequest, Response[bytes], str], Response[Any]]
-"""Makes the page that tells a person what a problem tells a program, for a server under the path that is given last."""
+"""Turns a problem into a page for people; the last argument is the root path of the server."""
 
 PAGES = {"pages": True}
-"""The ``opt`` of a router whose refusals are pages."""
+"""The ``opt`` of a router whose errors are pages."""
 
 
 def build_asgi(
@@ -44,9 +44,9 @@ def build_asgi(
     rewrite: Callable[[ASGIApp], ASGIApp] | None = None,
     at_once: int,
 ) -> ASGIApp:
-    """The application that serves ``routers`` and the health of this process.
+    """Returns the application that serves ``routers`` and the health of this process.
 
-    ``rewrite`` may change where a request goes to before it is routed. ``at_once`` are answered at the same time.
+    ``rewrite`` may change a request's path before it is routed. ``at_once``: requests handled at the same time.
     """
 
     async def ours_only(request: AnyRequest) -> Response[bytes] | None:
@@ -70,7 +70,7 @@ def build_asgi(
             Exception: _as_page(context, handle_failure, error_page),
         },
         state=State({"context": context}),
-        openapi_config=None,  # api/openapi.py writes the document from what the handlers really take and give
+        openapi_config=None,  # api/openapi.py derives the document from the handlers' real inputs and outputs
         logging_config=None,
     )
     routed = mount_below_root(application if rewrite is None else rewrite(application), context.root, routers)
@@ -78,7 +78,7 @@ def build_asgi(
 
 
 async def _possible_methods(request: AnyRequest) -> Response[bytes] | None:
-    """The answer to OPTIONS. Litestar's own would name only the method that was registered first at the address."""
+    """The response to OPTIONS. Litestar's own names only the method that was registered first at the path."""
     if request.method != HttpMethod.OPTIONS:
         return None
     template = request.scope["path_template"]
@@ -87,15 +87,15 @@ async def _possible_methods(request: AnyRequest) -> Response[bytes] | None:
 
 
 def _allow(methods: Iterable[str]) -> str:
-    """What the header says where ``methods`` have handlers: HEAD is answered wherever GET is."""
+    """The Allow header for ``methods``; HEAD is allowed wherever GET is."""
     possible = set(methods)
     return ", ".join(sorted(possible | {HttpMethod.HEAD.value} if HttpMethod.GET in possible else possible))
 
 
 def _head_as_get(application: ASGIApp) -> ASGIApp:
-    """``application``, where each HEAD is answered as the GET would be, without its body (RFC 9110 section 9.3.2).
+    """Wraps ``application`` to answer HEAD like GET, without the body (RFC 9110 section 9.3.2).
 
-    An answer without an end, as an open page's news, ends with its head.
+    An endless response, such as an event stream, ends after its head.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +123,7 @@ def _head_as_get(application: ASGIApp) -> ASGIApp:
 def _as_page(
     context: AppContext, answer: Callable[[AnyRequest, Any], Response[bytes]], error_page: ErrorPage | None
 ) -> Callable[[AnyRequest, Exception], Response[Any]]:
-    """``answer``, as a page if that is what was asked for."""
+    """Returns ``answer``, as a page if the route has pages."""
 
     def handle(request: AnyRequest, error: Exception) -> Response[Any]:
         response = answer(request, error)
@@ -146,7 +146,7 @@ def _refuse(_request: AnyRequest, refusal: Refused) -> Response[bytes]:
 
 
 def handle_http_error(request: AnyRequest, error: HTTPException) -> Response[bytes]:
-    """The answer to what Litestar itself refuses, which after our own reading of requests is only where they go to."""
+    """The response to Litestar's own errors: only of routing, since loadbell parses requests itself."""
     if error.status_code == METHOD_NOT_ALLOWED.status:
         allow = _allow((error.headers or {}).get("allow", "").split(", "))
         detail = f"{request.method} is not possible here. Possible: {allow}."
@@ -159,6 +159,6 @@ def handle_http_error(request: AnyRequest, error: HTTPException) -> Response[byt
 
 
 def handle_failure(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """The answer when loadbell itself failed, which is logged."""
+    """The response to an error in loadbell itself, which is logged."""
     log.error("A request failed", method=request.method, path=loggable(request.scope["path"]), exc_info=error)
     return problem(INTERNAL, FAILED)

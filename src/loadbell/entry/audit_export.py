@@ -1,4 +1,4 @@
-"""The audit log as programs get it, an entry a line; the same through each context."""
+"""The audit log as JSON lines, one entry per line, the same in each front end."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from loadbell.store.audit import Entry
 JSON_LINES = "application/jsonl"
 
 BATCH_SIZE = 500
-"""Entries that an export reads in one transaction, and holds in memory."""
+"""Entries that an export reads in one transaction and keeps in memory."""
 
 
 class AuditEntry(msgspec.Struct):
@@ -32,11 +32,11 @@ class AuditEntry(msgspec.Struct):
 
 
 ReadPage = Callable[[int | None], Awaitable[tuple[list[Entry], int | None]]]
-"""Reads the entries before an id, the newest first, and says where the next look begins."""
+"""Returns the entries before an id, newest first, and the id for the next call."""
 
 
 def to_audit_entry(entry: Entry) -> AuditEntry:
-    """An entry as it is shown."""
+    """Converts an entry for output."""
     return AuditEntry(
         id=entry.id,
         user_id=entry.user_id,
@@ -51,7 +51,7 @@ def to_audit_entry(entry: Entry) -> AuditEntry:
 
 
 async def export_entries(read_page: ReadPage) -> AsyncIterator[bytes]:
-    """All entries as JSON lines, once the first look has succeeded: whoever is refused gets no broken stream."""
+    """Yields all entries as JSON lines after the first read has succeeded, so an error is not a broken stream."""
     first = await read_page(None)
 
     async def lines() -> AsyncIterator[bytes]:

@@ -1,7 +1,7 @@
 """
-Request bodies: read up to a cap, understood as JSON, and checked field by field.
+Request bodies: read up to a limit, parsed as JSON, and checked field by field.
 
-What is not JSON at all is MalformedBody; JSON that says something wrong is Invalid and names the fields.
+Invalid JSON raises MalformedBody; JSON with wrong fields raises Invalid, which names them.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -16,28 +16,28 @@ from loadbell.entry.fields import MAX_ERRORS, convert_fields, describe
 from loadbell.entry.problems import MalformedBody, TooLarge, UnsupportedMediaType
 
 MAX_BODY_SIZE = 1024 * 1024
-"""Bytes of a request's body that are read; a longer one is refused."""
+"""Bytes of a request's body; a longer one is refused."""
 
 MAX_UNAUTHENTICATED_BODY_SIZE = 64 * 1024
-"""Bytes that are read of somebody whose credential was not looked up, or who has none."""
+"""Bytes that are read before the credential was checked, or without one."""
 
 WHOLE_BODY = "body"
-"""How an error names the body as a whole."""
+"""The field name for errors of the whole body."""
 
-_MAX_PATH_LENGTH = 500  # characters of where something is wrong
+_MAX_PATH_LENGTH = 500  # characters of a wrong field's path
 
 T = TypeVar("T")
 
 
 async def read_body(request: Request[Any, Any, Any], max_size: int, reserve: Callable[[int], Awaitable[None]]) -> bytes:
-    """The body as it came. Never holds more of it than ``max_size`` bytes, announced or not.
+    """Reads the raw body. Never keeps more than ``max_size`` bytes, announced or not.
 
-    ``reserve`` is asked before more than ``MAX_UNAUTHENTICATED_BODY_SIZE`` of it are taken, with the bytes that it may
-    have.
+    ``reserve`` is called with the body's largest possible size before more than ``MAX_UNAUTHENTICATED_BODY_SIZE`` are
+    read.
 
     Raises:
-        TooLarge: it is longer than the cap.
-        MalformedBody: the client went away in the middle of it.
+        TooLarge: it is longer than the limit.
+        MalformedBody: the client disconnected before the end.
         Refused: there is no room.
     """
     text = request.headers.get("content-length", "")
@@ -58,10 +58,10 @@ async def read_body(request: Request[Any, Any, Any], max_size: int, reserve: Cal
 
 
 async def body_chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
-    """The body piece by piece, however long it is.
+    """Yields the body in chunks, at any length.
 
     Raises:
-        MalformedBody: the client went away in the middle of it.
+        MalformedBody: the client disconnected before the end.
     """
     while True:
         message = await request.receive()
@@ -75,9 +75,7 @@ async def body_chunks(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
 
 
 def decode_body(raw: bytes, content_type: str | None, model: type[T]) -> T:
-    """What the JSON object ``raw`` says, as ``model`` (a Struct).
-
-    No body at all says what ``{}`` does, whatever it is declared as.
+    """Parses the JSON object ``raw`` as ``model`` (a Struct). An empty body of any type counts as ``{}``.
 
     Raises:
         UnsupportedMediaType: it is not declared as JSON in UTF-8.
@@ -94,7 +92,7 @@ def decode_body(raw: bytes, content_type: str | None, model: type[T]) -> T:
     tree = _parse(raw)
     if not isinstance(tree, dict):
         raise Invalid(FieldError(WHOLE_BODY, "must be a JSON object"))
-    if b"\\u0000" in raw:  # JSON has no other way to write it
+    if b"\\u0000" in raw:  # the only way to write U+0000 in JSON
         message = "the character U+0000 can't be stored; remove it"
         fields = [FieldError(path or WHOLE_BODY, message) for path in islice(_nul(tree), MAX_ERRORS)]
         if fields:
@@ -134,7 +132,7 @@ def _parse(raw: bytes) -> Any:
 
 
 def _unreadable_numbers(raw: bytes) -> Iterator[FieldError]:
-    """One error for each top-level field that holds a number which is too large."""
+    """Yields an error for each top-level field with a number that is too large."""
     message = "this number is too large"
     try:
         parts = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
@@ -150,9 +148,9 @@ def _unreadable_numbers(raw: bytes) -> Iterator[FieldError]:
 
 
 def _nul(tree: Any) -> Iterator[str]:
-    """The dotted path of every text in ``tree`` that holds U+0000; a key that does is named by its parent's path.
+    """Yields the dotted path of every text in ``tree`` with U+0000; for a key the path of its parent.
 
-    A path is put together only where something was found: a tree may have many values under a long name.
+    Paths are built only for matches: a tree may have many values under a long name.
     """
     waiting: list[tuple[_Place | None, Any]] = [(None, tree)]
     while waiting:
@@ -175,7 +173,7 @@ def _may_hold_nul(value: Any) -> bool:
     return "\x00" in value if isinstance(value, str) else isinstance(value, dict | list)
 
 
-_Place = tuple[Any, str | int]  # where the whole stands, and the step from there
+_Place = tuple[Any, str | int]  # the parent's place, and the key or index in it
 
 
 def _path(here: _Place | None) -> str:

@@ -1,10 +1,10 @@
 """
-Room for connections: how many may be open, in all and from one place, and which of them go when there is no more.
+Limits open connections, in total and per network, and selects which to drop at the limit.
 
-Nobody who comes is refused. Instead whoever has let us wait longest goes, of the place that has most such connections:
-an idle one, half a head, half a body, an answer that is not read. A connection whose request is being worked on stays,
-however long that takes. So a new request gets in while thousands of connections do nothing, also when all of them come
-from one address.
+New connections are never refused. Instead, of the network with the most connections waiting for their client, the one
+that has waited longest is dropped: idle, with half a head or body, or with an unread response. A connection whose
+request is being handled stays, however long that takes. So new requests get in while thousands of connections do
+nothing, also when all of them come from one address.
 """
 
 from collections import Counter, OrderedDict
@@ -20,31 +20,31 @@ from loadbell.settings import Network
 log = structlog.get_logger()
 
 _LOG_INTERVAL_S = 60.0
-_TARGET_BODY_SHARE = 0.75  # of the bytes that may wait, so that making room is not done for each byte
+_TARGET_BODY_SHARE = 0.75  # of the bytes that may wait, so that it doesn't run for each byte
 
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """How long a client may let us wait, in seconds, and how many may."""
+    """How long to wait for a client, in seconds, and for how many."""
 
     head: float = 10.0  #: from the first byte of a request, or from connecting, to the end of its headers
-    body: float = 30.0  #: for a body, and as much more as it takes at ``rate``
-    rate: int = 8 * 1024  #: bytes a second that a body, or the reading of a large answer, may be slow at
+    body: float = 30.0  #: for a body, plus its time at ``rate``
+    rate: int = 8 * 1024  #: the slowest accepted bytes per second, of a body or of reading a response
     idle: float = 75.0  #: between two requests; load balancers use 60
-    unread: float = 30.0  #: for an answer to be taken, or ``rate`` times as many bytes of it
-    linger: float = 5.0  #: what still comes after an answer is read past, so that the client gets to see it
+    unread: float = 30.0  #: for a response to be read, or ``rate`` times as many bytes of it
+    linger: float = 5.0  #: rest of the input is skipped after an early response, so that the client can read it
     stopping: float = 3.0  #: while this process stops
-    max_connections: int = 8_192  #: connections
-    max_connections_per_network: int = 4_096  #: from one address, or one /64 of IPv6; a trusted proxy may have more
-    max_waiting: int = 32 * 2**20  #: bytes of bodies that are not whole yet
+    max_connections: int = 8_192  #: in total
+    max_connections_per_network: int = 4_096  #: per IPv4 address or IPv6 /64; a trusted proxy may have more
+    max_waiting: int = 32 * 2**20  #: bytes of incomplete bodies
 
 
 class Connection(Protocol):
-    """What this module knows of a connection."""
+    """A connection, as this module needs it."""
 
     @property
     def network(self) -> str:
-        """Where it comes from."""
+        """The network that it comes from."""
         ...
 
     @property
@@ -57,7 +57,7 @@ class Connection(Protocol):
         ...
 
 
-Group = tuple[str, bool]  # whoever has been served is not counted with those that never asked for anything
+Group = tuple[str, bool]  # network and is_served: clients with a request count apart from those without one
 
 
 class Connections:
@@ -76,7 +76,7 @@ class Connections:
         self._logged_at = float("-inf")
 
     def add(self, connection: Connection, now: float) -> None:
-        """A new one, which waits for its first request; drops another if there are too many."""
+        """Adds a connection that waits for its first request; drops another if there are too many."""
         self._open.add(connection)
         self._by_network[connection.network] += 1
         self.wait(connection)
@@ -90,7 +90,7 @@ class Connections:
             self._drop_oldest(groups_by_greed, now)
 
     def remove(self, connection: Connection) -> None:
-        """It has ended."""
+        """Removes a connection that has ended."""
         if connection not in self._open:
             return
         self._open.discard(connection)
@@ -101,14 +101,14 @@ class Connections:
             del self._by_network[connection.network]
 
     def wait(self, connection: Connection) -> None:
-        """From now on we wait for the client; among those that do, it is the youngest."""
+        """Marks it as waiting for its client from now on."""
         self.work(connection)
         if connection in self._open:
             group = self._group_of[connection] = (connection.network, connection.is_served)
             self._groups.setdefault(group, OrderedDict())[connection] = None
 
     def work(self, connection: Connection) -> None:
-        """From now on the client waits for us."""
+        """Marks it as being handled."""
         group = self._group_of.pop(connection, None)
         if group is not None:
             del self._groups[group][connection]
@@ -116,7 +116,7 @@ class Connections:
                 del self._groups[group]
 
     def hold(self, connection: Connection, length: int, now: float) -> None:
-        """``length`` bytes of a body that is not whole yet are kept; drops the greediest if there are too many."""
+        """Counts ``length`` bytes of an incomplete body; drops the networks with most if there are too many."""
         self._body_bytes += length - self._bodies.pop(connection, 0)
         if length:
             self._bodies[connection] = length
@@ -141,7 +141,7 @@ class Connections:
         of_place: Counter[str] = Counter()
         for connection, length in self._bodies.items():
             of_place[connection.network] += length
-        greediest_first = sorted(self._bodies, key=lambda one: of_place[one.network], reverse=True)  # else the oldest
+        greediest_first = sorted(self._bodies, key=lambda one: of_place[one.network], reverse=True)  # then the oldest
         for connection in greediest_first:
             if self._body_bytes <= self.limits.max_waiting * _TARGET_BODY_SHARE:
                 return

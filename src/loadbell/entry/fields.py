@@ -1,4 +1,4 @@
-"""Untyped values into a Struct, with every wrong field named by its dotted path and told in plain words."""
+"""Converts untyped values to a Struct; errors have each wrong field's dotted path and a plain message."""
 
 import enum
 import re
@@ -13,7 +13,7 @@ import msgspec
 from loadbell.domain.errors import FieldError, Invalid
 
 MAX_ERRORS = 20
-"""How many wrong fields one answer names."""
+"""How many wrong fields one response names."""
 
 T = TypeVar("T")
 
@@ -35,9 +35,9 @@ _MAX_KEY_LENGTH = 60
 
 
 def convert_fields(tree: Mapping[str, Any], model: type[T], *, strict: bool = True) -> T:
-    """``tree`` as ``model``, a Struct. Keys that it does not have are ignored.
+    """Converts ``tree`` to ``model``, a Struct. Unknown keys are ignored.
 
-    ``strict`` False reads numbers, booleans and times from texts, as a query string needs.
+    ``strict`` False parses numbers, booleans and times from texts, for query strings.
 
     Raises:
         Invalid: some fields are wrong; it names up to ``MAX_ERRORS``.
@@ -45,13 +45,13 @@ def convert_fields(tree: Mapping[str, Any], model: type[T], *, strict: bool = Tr
     try:
         return msgspec.convert(tree, model, strict=strict)
     except (msgspec.ValidationError, OverflowError) as error:
-        # Only now is it worth looking at each field by itself.
+        # Only errors are worth checking each field by itself.
         fields = list(islice(_wrong_fields(tree, model, "", strict=strict), MAX_ERRORS))
         raise Invalid(*(fields or [FieldError("body", str(error))])) from None
 
 
 def describe(error: str, path: str, model: Any = None) -> tuple[str, str]:
-    """The dotted path and the sentence for what msgspec says of the value at ``path``."""
+    """Returns dotted path and message for msgspec's error about the value at ``path``."""
     what, _, where = error.partition(" - at ")
     inner = where.replace("`", "").removeprefix("key in ").removeprefix("$")
     steps = [step for step in re.split(r"[.\[\]]+", inner) if step]
@@ -90,7 +90,7 @@ def _wrong_value(value: Any, model: Any, path: str, *, strict: bool) -> Iterator
 
 
 def _wrong_entries(value: dict[str, Any], model: Any, path: str, problem: str) -> Iterator[FieldError]:
-    """One error for each entry of an object with free keys that is wrong; else what is wrong with all of it."""
+    """Yields an error for each wrong entry of an object with free keys, or else one for the whole object."""
     found = False
     for key, part in value.items():
         try:
@@ -110,7 +110,7 @@ def _wrong_entries(value: dict[str, Any], model: Any, path: str, problem: str) -
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """``model`` itself without annotations, and the members of a union."""
+    """Yields ``model`` without annotations, or the members of a union."""
     origin = typing.get_origin(model)
     if origin is typing.Annotated:
         yield from _parts(typing.get_args(model)[0])
@@ -133,7 +133,7 @@ def _to_words(names: str) -> str:
 
 
 def _choices(model: Any) -> Iterator[str]:
-    """The values of the first enum or Literal in ``model``, however deep."""
+    """Yields the values of the first enum or Literal in ``model``, at any depth."""
     for part in _parts(model):
         if isinstance(part, enum.EnumType):
             members: Iterator[enum.Enum] = iter(part)
@@ -168,4 +168,4 @@ _SENTENCES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str]]] = [
     (re.compile(r"(Number|Integer value) out of range"), lambda _: "this number is too large"),
     (re.compile(r".*(RFC3339|timezone)"), lambda _: f"must be {_TIME}, with its time zone"),
 ]
-"""What msgspec says, by pattern, and how we say it."""
+"""msgspec's errors, by pattern, and our wording."""

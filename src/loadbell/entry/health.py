@@ -1,4 +1,4 @@
-"""Whether the process serves, and whether it can work: for supervisors and load balancers."""
+"""Health and readiness of the process, for supervisors and load balancers."""
 
 import asyncio
 
@@ -12,10 +12,10 @@ from loadbell.store.engine.db import Transaction
 from loadbell.store.organizations import has_user
 
 TIMEOUT_S = 2.0
-"""How long the database may take to answer a read before this process counts as not ready."""
+"""How long a database read may take before this process counts as not ready."""
 
 ANY_HOST = {"any_host": True}
-"""The ``opt`` of what is answered under any name: load balancers ask by address, and nothing is told that matters."""
+"""The ``opt`` of routes under any host name: load balancers use addresses, and nothing secret is returned."""
 
 _NO_STORE = {"Cache-Control": "no-store"}
 

@@ -1,9 +1,9 @@
 """
-Under which names this server is asked, which pages are its own, and which requests certainly come from this machine.
+Checks the names of this server, which pages are its own, and which requests certainly come from this machine.
 
-A site can have its own name lead to this machine once its page is loaded (DNS rebinding). The browser then lets that
-page read and send here whatever it likes, as if both were one site. Only ``Host`` tells: it still has the site's name.
-So every request must name this server by one of its own names. ``X-Forwarded-Host`` is never believed.
+A site can point its own name at this machine once its page is loaded (DNS rebinding). The browser then lets that page
+read and send anything here, as if both were one site. Only ``Host`` shows it: it still has the site's name. So every
+request must name this server by one of its own names. ``X-Forwarded-Host`` is never trusted.
 """
 
 import re
@@ -27,11 +27,11 @@ _OF_PROXIES = {
     b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",
 }  # fmt: skip
 _FORWARDED = b"x-forwarded"  # -for, -host, -proto, -port, -server, …
-_NOWHERE = "192.0.2.1"  # RFC 5737: the system says which address of its own it would use; nothing is sent there
+_NOWHERE = "192.0.2.1"  # RFC 5737: to find the machine's own address; nothing is sent there
 
 
 class Origin(NamedTuple):
-    """Where a page is from, as browsers compare it."""
+    """The origin of a page, as browsers compare it."""
 
     scheme: str
     host: str
@@ -43,14 +43,14 @@ class Hosts:
     """The names of this server: that of ``base_url``, those of loopback, and ``further`` ones."""
 
     base_url: str
-    further: frozenset[str] = frozenset()  #: as :func:`parse_host_name` gives them
-    any_address: bool = False  #: and whichever address of this machine the connection was made to
+    further: frozenset[str] = frozenset()  #: from :func:`parse_host_name`
+    any_address: bool = False  #: also the address of this machine that the client connected to
 
     def check(self, scope: Scope) -> None:
-        """Does nothing for a request that names this server.
+        """Checks that the request names this server.
 
         Raises:
-            Misdirected: its ``Host`` is missing, said twice, malformed, or another's.
+            Misdirected: its ``Host`` is missing, repeated, malformed, or another server's.
         """
         asked = _requested_host(scope)
         if asked is None:
@@ -63,12 +63,12 @@ class Hosts:
             )
 
     def refuse_foreign(self, scope: Scope) -> None:
-        """Does nothing unless the browser says that a page of another site sent this request.
+        """Checks that the request doesn't come from a page of another site.
 
-        It says so in ``Sec-Fetch-Site`` and, on every POST, in ``Origin``; with ``null`` it says nothing that would do.
+        Browsers state that in ``Sec-Fetch-Site`` and, on every POST, in ``Origin``; ``null`` doesn't count.
 
         Raises:
-            Forbidden: it says so.
+            Forbidden: it does.
         """
         if {b"cross-site", b"same-site"} & set(_values(scope, b"sec-fetch-site")):
             raise Forbidden("This form was sent from another site. Open the page here and submit the form again.")
@@ -80,10 +80,10 @@ class Hosts:
             )
 
     def is_local(self, scope: Scope) -> bool:
-        """Whether somebody on this machine certainly sent the request, and no proxy on this machine for somebody else.
+        """Whether the request certainly comes from this machine, and not through a proxy on it.
 
-        A proxy can pass a request on without a word. Then either LOADBELL_BASE_URL is not an address of loopback, or it
-        speaks HTTP/1.0, as nginx does unless it is told otherwise, or it is not set up for this server at all.
+        A proxy may add no header. Then either LOADBELL_BASE_URL isn't a loopback address, or the proxy speaks HTTP/1.0,
+        nginx's default, or it isn't set up for this server at all.
         """
         asked, client = _requested_host(scope), scope["client"]
         return (
@@ -102,7 +102,7 @@ class Hosts:
         return self.any_address and name in _origin_reached(scope)
 
     def _origins(self, scope: Scope) -> set[Origin | None]:
-        """Where our own pages are from, for the browser that sent this request."""
+        """The origins of our own pages, for the browser that sent this request."""
         origins: set[Origin | None] = {_base(self.base_url)}
         asked = _requested_host(scope)
         if asked is not None:
@@ -112,9 +112,9 @@ class Hosts:
 
 
 def build_hosts(base_url: str | None, further: Sequence[str], host: str, listener: socket.socket) -> Hosts:
-    """The names of the server that listens on ``listener``, for which somebody wrote ``host``.
+    """Returns the names of the server that listens on ``listener``; ``host`` is the setting for it.
 
-    Without a base URL links lead to where it listens; from everywhere, to this machine's own name.
+    Without a base URL, links use the address it listens on, or this machine's own name if that is any address.
     """
     address, port = listener.getsockname()[:2]
     names = {name for one in (*further, host, address) if (name := parse_host_name(one)) is not None}
@@ -125,13 +125,13 @@ def build_hosts(base_url: str | None, further: Sequence[str], host: str, listene
 
 
 def parse_host_name(text: str) -> str | None:
-    """A host's name or address as names are compared here; None: it is none. A dot at the end changes nothing."""
+    """Normalizes a host's name or address for comparison, without a dot at the end; None if it isn't valid."""
     found = _parse_host(format_host(text.partition("%")[0]))
     return None if found is None else found[0]
 
 
 def _parse_host(text: str) -> tuple[str, int | None] | None:
-    """What a ``Host`` header says: name or address, and port; None: it is malformed."""
+    """Parses a ``Host`` header: name or address, and port; None if malformed."""
     found = _HOST.fullmatch(text.lower())
     if found is None:
         return None
@@ -148,18 +148,18 @@ def _parse_host(text: str) -> tuple[str, int | None] | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Whether only this machine is reached by ``name``. What is not known for sure is not."""
+    """Whether ``name`` certainly means this machine only."""
     address = _address(name)
     return name == "localhost" if address is None else any(address in network for network in _LOOPBACK)
 
 
 def format_host(host: str) -> str:
-    """A host's name or address as a URL has it."""
+    """Formats a host's name or address for a URL."""
     return f"[{host}]" if ":" in host else host
 
 
 def is_any_address(name: str) -> bool:
-    """Whether ``name`` means every address of a machine, so that nobody can be sent there."""
+    """Whether ``name`` means every address of a machine, so that a link can't use it."""
     address = _address(name)
     return address is not None and (getattr(address, "ipv4_mapped", None) or address).is_unspecified
 
@@ -181,7 +181,7 @@ def _requested_host(scope: Scope) -> tuple[str, int | None] | None:
 
 
 def _origin_reached(scope: Scope) -> set[str]:
-    """The address of this machine to which the connection was made; IPv4 also where it came in as IPv6."""
+    """The address of this machine that the client connected to; IPv4 also if mapped to IPv6."""
     address = None if scope["server"] is None else _address(scope["server"][0])
     mapped = getattr(address, "ipv4_mapped", None)
     return {str(one) for one in (address, mapped) if one is not None}
@@ -194,7 +194,7 @@ def _base(base_url: str) -> Origin:
 
 
 def _parse_origin(text: str) -> Origin | None:
-    """The origin of a URL, or of what an ``Origin`` header says; None: it has none, as ``null``."""
+    """The origin of a URL or an ``Origin`` header; None if it has none, such as ``null``."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -206,14 +206,14 @@ def _parse_origin(text: str) -> Origin | None:
 
 
 def _own_names() -> list[str]:
-    """What this machine calls itself, the name first that others are likeliest to know."""
+    """This machine's own names, the one likeliest known to others first."""
     named = (parse_host_name(name) for name in (socket.getfqdn(), socket.gethostname()))
     names = {name for name in named if name is not None and name.split(".")[0] not in _NAMES_OF_LOOPBACK}
     return sorted(names, key=lambda name: ("." not in name, name))
 
 
 def _own_address() -> str:
-    """The address that this machine would use to speak to others; loopback's if there are none."""
+    """The address that this machine uses for outgoing connections; loopback if there is none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((_NOWHERE, 9))

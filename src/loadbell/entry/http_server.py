@@ -1,4 +1,4 @@
-"""How HTTP is served: uvicorn with our protocol, as many connections as the machine allows, and our own signals."""
+"""Serves HTTP: uvicorn with our protocol, connection limits by the machine, and our own signals."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ _MAX_DESCRIPTORS = 65_536
 _RESERVED_DESCRIPTORS = 256  # descriptors for the database, files and pipes
 _MIN_CONNECTIONS = 64
 _WARN_BELOW_CONNECTIONS = 1_000
-_MAX_CONCURRENT_REQUESTS = 3_000  # open pages, which may be 2,000, among them
+_MAX_CONCURRENT_REQUESTS = 3_000  # including up to 2,000 open pages
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class ConnectionCapacity:
 
     @property
     def max_requests(self) -> int:
-        """How many requests may be worked on: so there is always a connection that waits, and can make room."""
+        """How many requests are handled at once: fewer than connections, so that some can always be dropped."""
         return min(self.limits.max_connections * 3 // 4, _MAX_CONCURRENT_REQUESTS)
 
 
 def raise_capacity(beside: int) -> ConnectionCapacity:
-    """Raises this process's limit of open files as far as it may, and gives the room that it makes.
+    """Raises this process's limit of open files as far as allowed. Returns the resulting capacity.
 
-    ``beside`` is how many connections we open ourselves. So descriptors don't run out while connections are accepted,
-    and who comes last gets in.
+    ``beside`` is how many connections loadbell opens itself, so that descriptors don't run out while connections are
+    accepted.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY:
         wanted = _MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MAX_DESCRIPTORS)
         if wanted > soft:
-            with contextlib.suppress(ValueError, OSError):  # a system that lists a limit higher than it grants
+            with contextlib.suppress(ValueError, OSError):  # some systems list a higher limit than they grant
                 resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
                 soft = wanted
     descriptors = _MAX_DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
@@ -72,10 +72,10 @@ def http_config(
     trusted_proxies: Sequence[Network] = (),
     capacity: ConnectionCapacity | None = None,
 ) -> uvicorn.Config:
-    """How ``application`` is served; what is in flight has ``grace`` seconds to end.
+    """Returns the server of ``application``; when it stops, requests in flight have ``grace`` seconds.
 
-    Who asks from where is what the connection says, unless that comes from one of the ``trusted_proxies``: then it is
-    the last address in ``X-Forwarded-For`` that is none of theirs.
+    The client's address is the connection's; from one of the ``trusted_proxies`` it is the last address in
+    ``X-Forwarded-For`` that is none of theirs.
     """
     capacity = capacity or ConnectionCapacity(ConnectionLimits(), 1_024)
     return uvicorn.Config(
@@ -94,18 +94,18 @@ def http_config(
 
 
 class HttpServer(uvicorn.Server):
-    """uvicorn that says when it answers, and without its own signals: ours stop the worker too, with exit code 0."""
+    """uvicorn with a notice when it is ready, and without its signals: ours stop the worker too, with exit code 0."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.answering = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn does, and then says so."""
+        """Starts as uvicorn does, then reports that it is ready."""
         await super().startup(sockets)
         self.answering.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves signals to who serves."""
+        """Leaves signals to the caller."""
         yield

@@ -1,4 +1,4 @@
-"""Lists a page at a time: newest first, with an opaque cursor that says where the next page begins."""
+"""Pages of lists: newest first, with an opaque cursor for the next page."""
 
 import base64
 import binascii
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 
 class PageQuery(msgspec.Struct, kw_only=True):
-    """Which page of a list."""
+    """The query parameters of a page."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT, description="How many items, at most.")] = DEFAULT_LIMIT
     cursor: Annotated[str, msgspec.Meta(description="`next_cursor` of the page before.")] | None = None
 
     @property
     def one_more(self) -> int:
-        """How many to ask the store for: the one beyond the page tells that there is a next."""
+        """The limit for the store: one more than the page, to know whether there is a next."""
         return self.limit + 1
 
     def before_id(self) -> int | None:
@@ -46,7 +46,7 @@ class PageQuery(msgspec.Struct, kw_only=True):
 
 
 def split_page(items: Sequence[T], limit: int, key: Callable[[T], object]) -> tuple[Sequence[T], str | None]:
-    """The page that ``items`` (one more than ``limit``, if there is) gives, and the cursor of the next."""
+    """Splits ``items`` (up to one more than ``limit``) into the page and the cursor of the next."""
     if len(items) <= limit:
         return items, None
     page = items[:limit]
@@ -54,7 +54,7 @@ def split_page(items: Sequence[T], limit: int, key: Callable[[T], object]) -> tu
 
 
 def cursor_after(key: object | None) -> str | None:
-    """The cursor of the page that begins after the item of this id; None if there is none."""
+    """The cursor of the page after the item with this id; None for None."""
     return None if key is None else base64.urlsafe_b64encode(str(key).encode()).decode().rstrip("=")
 
 

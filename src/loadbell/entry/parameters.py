@@ -1,8 +1,8 @@
 """
-Query strings and cookies, read anew for each request.
+Parses query strings and cookies, without a cache.
 
-Litestar's own readers keep the last 1,024 of each in memory, however large what they made of them is, and take the
-square of the length over a cookie in quotation marks, as Python does before 3.11.10 (CVE-2024-7592).
+Litestar's own parsers keep the last 1,024 results in memory, whatever their size, and take quadratic time for a quoted
+cookie, as Python does before 3.11.10 (CVE-2024-7592).
 """
 
 from collections.abc import Iterable
@@ -14,13 +14,13 @@ _COOKIE = b"cookie"
 
 
 def read_query(query: bytes) -> dict[str, str]:
-    """The query string by name; of a name that stands there several times, the first value."""
+    """The parameters by name; of repeated ones the first value."""
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     return dict(reversed(pairs))
 
 
 def read_cookies(scope: HTTPScope, names: Iterable[str]) -> dict[str, str]:
-    """The cookies of these ``names`` that came with a request; of one that came several times, the last value."""
+    """The request's cookies with these ``names``; of repeated ones the last value."""
     items = frozenset(names)
     header = next((value for name, value in scope["headers"] if name.lower() == _COOKIE), b"")
     found = {}
@@ -32,5 +32,5 @@ def read_cookies(scope: HTTPScope, names: Iterable[str]) -> dict[str, str]:
 
 
 def _unquote(value: str) -> str:
-    """Without the quotation marks in which a value with ``=`` in it was set."""
+    """Removes the quotation marks around a value with ``=``."""
     return value[1:-1] if len(value) > 1 and value[0] == '"' == value[-1] else value

@@ -1,4 +1,4 @@
-"""Ids as they stand in paths and bodies: what can't be one is simply not found."""
+"""Ids in paths and bodies; an impossible one is not found."""
 
 import re
 from uuid import UUID
@@ -10,7 +10,7 @@ _MAX_ID_LENGTH = 40
 
 
 def parse_integer_id(text: str, noun: str) -> int:
-    """The id that ``text`` writes in its only decimal form; ``noun`` names the thing in the refusal.
+    """Parses an id in its only decimal form; ``noun`` names the thing in the error.
 
     Raises:
         NotFound: nothing can have that id.
@@ -21,10 +21,10 @@ def parse_integer_id(text: str, noun: str) -> int:
 
 
 def check_id(number: int, noun: str) -> int:
-    """``number``, if a thing can have it as its id.
+    """Returns ``number`` if it can be an id.
 
     Raises:
-        NotFound: nothing can.
+        NotFound: it can't.
     """
     if not 1 <= number <= MAX_ID:
         raise _not_found(str(number), noun)
@@ -32,10 +32,10 @@ def check_id(number: int, noun: str) -> int:
 
 
 def parse_uuid_id(text: str, noun: str) -> UUID:
-    """The UUID that ``text`` writes.
+    """Parses a UUID.
 
     Raises:
-        NotFound: it writes none.
+        NotFound: ``text`` isn't one.
     """
     found = parse_uuid(text)
     if found is None:

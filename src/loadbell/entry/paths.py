@@ -1,4 +1,4 @@
-"""Serving under a path, such as ``https://example.org/loadbell``: what stands before every path of ours."""
+"""Serving under a root path, such as ``https://example.org/loadbell``."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 
 def strip_root(path: str, root: str) -> str:
-    """``path`` as it is below ``root``; a path that does not stand below it is as it is."""
+    """Removes ``root`` from ``path``; a path that isn't below it stays as it is."""
     below = path.removeprefix(root)
     if below == path or not below.startswith(("/", "?")):
         return path if below else "/"
@@ -16,9 +16,9 @@ def strip_root(path: str, root: str) -> str:
 
 
 def mount_below_root(application: ASGIApp, root: str, routers: Sequence[Router]) -> ASGIApp:
-    """``application``, reached with ``root`` before its paths, or without it by a proxy that has taken it away.
+    """Serves ``application`` below ``root``, and without it for proxies that strip it.
 
-    Where a path of ours begins like ``root`` nobody could tell the two apart: then the proxy has to take it away.
+    If a path of ours begins like ``root``, the two are ambiguous: then the proxy must strip it.
     """
     ours = {route.path.split("/")[1] for router in routers for route in router.routes}
     if not root or root.split("/")[1] in ours:

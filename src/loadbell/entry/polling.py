@@ -8,7 +8,7 @@ from loadbell.domain.deliveries import ENDED, DeliveryStatus
 from loadbell.domain.ids import SECOND, Micros
 
 GRACE: Micros = 5 * SECOND
-"""How much longer than one attempt may take is waited for its delivery: it has to be leased and recorded, too."""
+"""Extra time beyond the longest attempt: the delivery must be leased and recorded, too."""
 
 _MIN_INTERVAL_S = 0.02
 _MAX_INTERVAL_S = 0.25
@@ -23,9 +23,9 @@ T = TypeVar("T", bound=_Delivery)
 
 
 async def wait_for_test(read: Callable[[], Awaitable[T]], send_timeout: Micros) -> T:
-    """The delivery of a Test Hook as ``read`` gives it, once it has ended; else as it is ``GRACE`` after the timeout.
+    """Waits until the Test Hook's delivery from ``read`` has ended, at most ``GRACE`` after the timeout; returns it.
 
-    When this process stops meanwhile, that is the latest known state; another process makes the attempt.
+    If this process stops meanwhile, it returns the latest known state; another process makes the attempt.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + (send_timeout + GRACE) / SECOND

@@ -1,5 +1,5 @@
 """
-Refusals as answers: problem+json (RFC 9457), the same for every context that speaks JSON.
+Errors as responses: problem+json (RFC 9457), the same for every front end with JSON.
 
 ``code`` is what a program compares; ``type`` is the same word as a URI reference, ``/problems/CODE``; ``detail`` is
 the sentence for a person.
@@ -66,7 +66,7 @@ class Problem(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Kind:
-    """The HTTP form of one kind of refusal."""
+    """The HTTP form of one kind of error."""
 
     status: HTTPStatus
     code: str
@@ -135,7 +135,7 @@ def problem(
 
 
 async def send_problem(answered: Response[bytes], send: Send) -> None:
-    """Sends ``answered`` where no framework does."""
+    """Sends a response outside of the framework."""
     headers = [(name.lower().encode(), value.encode()) for name, value in answered.headers.items()]
     headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", str(len(answered.content)).encode())]
     status = answered.status_code or INTERNAL.status.value

@@ -1,8 +1,8 @@
 """
-HTTP/1.1 with limits: uvicorn's protocol, which by itself waits for ever for a head, a body or a reader.
+HTTP/1.1 with time limits: uvicorn's protocol by itself waits forever for a head, a body or a reader.
 
-Each connection is in one phase, and each phase in which we wait for the client has its time. Whoever is late gets 408,
-if there is anything to answer, and the connection ends.
+Each connection is in one phase, and each phase that waits for the client has its limit. A late client gets 408, if
+there is a request to answer, and the connection ends.
 """
 
 from asyncio import TimerHandle, Transport
@@ -31,47 +31,47 @@ from loadbell.entry.request_limits import (
 from loadbell.entry.targets import TargetHost
 
 MAX_HEAD_SIZE = 2 * MAX_HEADERS_SIZE
-"""Bytes of a head that has no end yet. What is whole below it is judged by ``RequestLimits``."""
+"""Bytes of an incomplete head. ``RequestLimits`` checks complete ones below that."""
 
 MAX_TARGET_LENGTH = 4 * (MAX_PATH_LENGTH + MAX_QUERY_LENGTH)
 MAX_PIPELINED_REQUESTS = 16
 """Requests that may be sent before the first is answered."""
 
-_UNKNOWN_BODY = 64 * 1024  # bytes that are taken from whom nobody knows; what comes after is counted where it is known
-_PROGRESS = 16 * 1024  # bytes of a body with which its client is not who let us wait longest
-_SLACK = 0.002  # timers ring to the millisecond
+_UNKNOWN_BODY = 64 * 1024  # bytes taken before the caller is known; the rest counts in its share
+_PROGRESS = 16 * 1024  # bytes of a body after which its client counts as new among those waiting
+_SLACK = 0.002  # timers are exact to the millisecond
 
 
 class Phase(Enum):
-    """What a connection is in the middle of."""
+    """The phase of a connection."""
 
     IDLE = "idle"
     HEAD = "head"
     BODY = "body"
-    ANSWER = "answer"  #: the request is whole: it is our turn
-    DRAIN = "drain"  #: it is answered, and its body still comes
-    REFUSED = "refused"  #: nothing that comes is looked at any more
+    ANSWER = "answer"  #: the request is complete and being handled
+    DRAIN = "drain"  #: it is answered while its body still arrives
+    REFUSED = "refused"  #: all further input is ignored
 
 
 class _Stop(Exception):  # noqa: N818 - no error: ends the parser's work
-    """Leaves the parser: the answer is known already."""
+    """Stops the parser: the response is known already."""
 
 
 class LimitedProtocol(TargetHost):
-    """One connection. ``pool`` is shared by those of one server."""
+    """One connection. All connections of a server share one ``pool``."""
 
     pool: ClassVar[Connections]
     network = ""
     is_served = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begins to wait for the first request."""
+        """Starts to wait for the first request."""
         super().connection_made(transport)
         self.flow = _Flow(transport, self._resume_reading)
         self.network = network_of(self.client[0] if self.client else None)
         self._limits = self.pool.limits
         self._receiving: Phase | None = None
-        self._answered: RequestResponseCycle | None = None  # of requests sent ahead, the one whose turn it is
+        self._answered: RequestResponseCycle | None = None  # of pipelined requests, the one being answered
         self._phase = Phase.IDLE
         self._since = self.loop.time()
         self._stopping = False
@@ -84,7 +84,7 @@ class LimitedProtocol(TargetHost):
         self._arm()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Gives its room back."""
+        """Frees the connection's place."""
         self._is_closed_by_peer()
         super().connection_lost(exc)
         self.pool.remove(self)
@@ -97,14 +97,14 @@ class LimitedProtocol(TargetHost):
         self.transport.abort()
 
     def _is_closed_by_peer(self) -> None:
-        """Whoever reads the request, or is about to write an answer, learns that the client is gone."""
+        """Notifies readers of the request and writers of the response that the client is gone."""
         for cycle in (self._answered, *(ahead for ahead, _ in self.pipeline)):
             if cycle is not None and not cycle.response_complete:
                 cycle.disconnected = True
                 cycle.message_event.set()
 
     def shutdown(self) -> None:
-        """Ends the connection as soon as what is being worked on is answered; a client has little time for its part."""
+        """Ends the connection after the response in progress, with a short limit for the client."""
         self._stopping = True
         super().shutdown()
         self._since = self.loop.time()
@@ -114,7 +114,7 @@ class LimitedProtocol(TargetHost):
     # What the client sends.
 
     def data_received(self, data: bytes) -> None:
-        """Reads on, unless the connection has been refused."""
+        """Parses input, unless the connection has been refused."""
         if self._phase is Phase.REFUSED:
             return
         before = self._body_bytes
@@ -136,9 +136,9 @@ class LimitedProtocol(TargetHost):
         self._update_state()
 
     def _feed(self, data: bytes) -> None:
-        """Has ``data`` parsed. Where another protocol is offered the request is read as if it were not.
+        """Parses ``data``, and ignores offers of another protocol.
 
-        The parser would take what follows such a head for that protocol, and lose the body.
+        The parser would treat input after such a head as that protocol's, and lose the body.
         """
         try:
             self.parser.feed_data(data)
@@ -149,14 +149,14 @@ class LimitedProtocol(TargetHost):
             self._feed(b"\r\n".join([*head, b"", data[offer.args[0] :]]))
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Starts a request."""
         super().on_message_begin()
         self._receiving = Phase.HEAD
         self._head_bytes = self._body_bytes = self._told_bytes = self._barren_bytes = 0
-        self._phase = Phase.IDLE  # so that its time begins, also when another has just ended
+        self._phase = Phase.IDLE  # so that its time starts, also right after another request
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Takes a header; what stands behind a body is none."""
+        """Adds a header; trailers are ignored."""
         if self._receiving is Phase.BODY:
             return
         if len(self.headers) >= MAX_HEADERS:
@@ -165,7 +165,7 @@ class LimitedProtocol(TargetHost):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Lets the request be answered."""
+        """Starts to handle the request."""
         if len(self.url) > MAX_TARGET_LENGTH:
             self._judgement = address_too_long()
             raise _Stop
@@ -177,18 +177,18 @@ class LimitedProtocol(TargetHost):
         self._receiving = Phase.BODY
 
     def on_body(self, body: bytes) -> None:
-        """Takes a part of a body."""
+        """Adds a part of the body."""
         self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """Completes the request."""
         if self._receiving is Phase.HEAD:  # see _feed
             return
         super().on_message_complete()
         self._receiving = None
 
-    # What it takes.
+    # What the client reads.
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._answered = cycle
@@ -204,14 +204,14 @@ class LimitedProtocol(TargetHost):
         self._update_state()
 
     def pause_writing(self) -> None:
-        """The client does not take its answer as fast as it is given."""
+        """The client reads its response too slowly."""
         super().pause_writing()
         self._watch_reader()
         self.pool.wait(self)
         self._arm()
 
     def resume_writing(self) -> None:
-        """It does again."""
+        """The client has caught up."""
         super().resume_writing()
         self._unread_until = inf
         if self._phase is Phase.ANSWER:
@@ -222,13 +222,13 @@ class LimitedProtocol(TargetHost):
         self._unread_until, self._unread_bytes = self.loop.time() + span, self.transport.get_write_buffer_size()
 
     def _resume_reading(self) -> None:
-        """We did not read for a while: that time is not the client's."""
+        """Resumes reading; the pause doesn't count as the client's time."""
         self._since = self.loop.time()
 
     # How long it may take.
 
     def _update_state(self) -> None:
-        """Notes the phase that the connection is in by now."""
+        """Updates the phase of the connection."""
         phase = self._now_in()
         if phase is not self._phase:
             self._phase, self._since = phase, self.loop.time()
@@ -276,7 +276,7 @@ class LimitedProtocol(TargetHost):
         return min(patience, limits.stopping) if self._stopping else patience
 
     def _arm(self) -> None:
-        """Sees to it that :meth:`_on_timer` is called in time; that it is called too early costs little."""
+        """Schedules :meth:`_on_timer` in time; calling it too early costs little."""
         deadline = min(self._since + self._patience(), self._unread_until)
         if deadline < self._timer_at:
             if self._timer is not None:
@@ -301,7 +301,7 @@ class LimitedProtocol(TargetHost):
         self._arm()
 
     def _on_timeout(self) -> None:
-        if self.flow.read_paused:  # it is we who don't read
+        if self.flow.read_paused:  # we paused reading ourselves
             self._since = self.loop.time()
         elif self._phase is Phase.IDLE:
             self.transport.close()
@@ -313,13 +313,13 @@ class LimitedProtocol(TargetHost):
             self.drop()
 
     def _refuse(self, response: Response[bytes]) -> None:
-        """Answers, reads past what still comes for a moment, and ends the connection."""
+        """Sends the response, skips further input for a moment, and ends the connection."""
         if self.transport.is_closing():
             return
         cycle = self._current
         if cycle is not None and not cycle.response_complete:
             if cycle.response_started or self.pipeline or self._receiving is not Phase.BODY:
-                self.drop()  # an earlier answer is under way, and this one can't stand in it
+                self.drop()  # an earlier response is in progress
                 return
             self._is_closed_by_peer()
         self.is_served = True
@@ -332,7 +332,7 @@ class LimitedProtocol(TargetHost):
 
 
 class _Flow(FlowControl):
-    """uvicorn's, which says when it reads again."""
+    """uvicorn's flow control, with a callback when it reads again."""
 
     def __init__(self, transport: Transport, reads_again: Callable[[], None]) -> None:
         super().__init__(transport)
@@ -345,7 +345,7 @@ class _Flow(FlowControl):
 
 
 def limited_protocol(connections: Connections) -> type[LimitedProtocol]:
-    """The protocol of a server whose connections share this room."""
+    """Returns the protocol class of a server with these ``connections``."""
 
     class Limited(LimitedProtocol):
         pool = connections

@@ -1,4 +1,4 @@
-"""How fast one token may report runs, and one organization press Test Hook: token buckets in this process's memory."""
+"""Limits reports per token and Test Hooks per organization, with token buckets in this process's memory."""
 
 from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import Micros
@@ -8,10 +8,7 @@ _MAX_BUCKETS = 10_000
 
 
 class RateLimit:
-    """A bucket for each who asks. ``message`` says what was too often, and what to do.
-
-    Buckets that are full are forgotten: one that is not there is full, too.
-    """
+    """One bucket per key; a missing bucket is full. ``message`` says what was too often, and what to do."""
 
     def __init__(self, bucket: TokenBucket, message: str) -> None:
         self._bucket = bucket
@@ -19,10 +16,10 @@ class RateLimit:
         self._full_at: dict[int, Micros] = {}
 
     def take(self, key: int | None, now: Micros) -> None:
-        """Counts one request of ``key``; of None nothing is counted.
+        """Counts one request of ``key``; None isn't counted.
 
         Raises:
-            RateLimited: there were too many; carries how long to wait.
+            RateLimited: there were too many; it carries how long to wait.
         """
         if key is None:
             return
@@ -35,7 +32,7 @@ class RateLimit:
 
 
 def make_report_limit(bucket: TokenBucket) -> RateLimit:
-    """The limit of the reports of each token."""
+    """Returns the limit of reports per token."""
     return RateLimit(
         bucket,
         f"This token reports more than {bucket.burst:,} times a minute. Send the same report again after the time in "
@@ -44,7 +41,7 @@ def make_report_limit(bucket: TokenBucket) -> RateLimit:
 
 
 def make_test_hook_limit(bucket: TokenBucket) -> RateLimit:
-    """The limit of the Test Hooks of each organization."""
+    """Returns the limit of Test Hooks per organization."""
     return RateLimit(
         bucket,
         f"This organization presses Test Hook more than {bucket.burst:,} times a minute. Try again after a moment, or "

@@ -1,4 +1,4 @@
-"""The outermost layer: every request has an id, in the answer and in every log line; every answer is an answer."""
+"""The outermost layer: gives every request an id, in the response and in every log line."""
 
 import re
 import time
@@ -20,14 +20,14 @@ _CREDENTIAL = re.compile(rf"({'|'.join(Prefix)})[\w-]+")
 
 
 class RequestIds:
-    """Wraps an application. Takes a caller's ``X-Request-ID`` if it can stand in a log, else makes one."""
+    """Wraps an application. Uses a caller's ``X-Request-ID`` if it is safe to log, else creates one."""
 
     def __init__(self, application: ASGIApp, entropy: Entropy) -> None:
         self._application = application
         self._entropy = entropy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Handles one request."""
         if scope["type"] != ScopeType.HTTP:
             await self._application(scope, receive, send)
             return
@@ -54,13 +54,13 @@ class RequestIds:
                 log.exception("A request failed", method=scope["method"], path=loggable(scope["path"]))
                 if not status:
                     await send_problem(problem(INTERNAL, FAILED), send_with_id)
-            # The path is all that is told of a request: its query and headers may be secret.
+            # Only the path is logged: query and headers may be secret.
             took = round((time.perf_counter() - began) * 1000, 1)
             log.debug("Request", method=scope["method"], path=loggable(scope["path"]), status=status, duration_ms=took)
 
 
 def loggable(path: str) -> str:
-    """``path`` without the credential that the link of a mail carries in it."""
+    """Removes the credential of a mailed link from ``path``."""
     return _CREDENTIAL.sub(r"\1…", path[:_MAX_LOGGED_LENGTH])
 
 

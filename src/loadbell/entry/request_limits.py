@@ -1,7 +1,7 @@
 """
-What a request may weigh before anything looks at it, and how many are answered at once.
+Limits a request's head before anything parses it, and the number of requests handled at once.
 
-Whatever reads a path, a query string or headers later on reads a text of bounded length.
+So all code that parses a path, a query string or headers gets texts of bounded length.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,10 @@ from loadbell.domain.errors import Unavailable
 from loadbell.entry.problems import HEADERS_TOO_LARGE, URI_TOO_LONG, problem, refuse, send_problem
 
 MAX_PATH_LENGTH = 2_048
-"""Bytes of a path as it comes over the wire."""
+"""Bytes of a path, as sent."""
 
 MAX_QUERY_LENGTH = 8_192
-"""Bytes of what follows the path."""
+"""Bytes of a query string."""
 
 MAX_HEADERS = 100
 MAX_HEADERS_SIZE = 32 * 1024
@@ -27,13 +27,13 @@ MAX_HEADERS_SIZE = 32 * 1024
 HEALTH_PATHS = frozenset({"/healthz", "/readyz"})
 
 AT_END = "at_end"
-"""Where the state of a request keeps what is to be called once it has been answered, or given up."""
+"""The key in a request's state for callbacks after it was answered or given up."""
 
 
 class RequestLimits:
-    """Wraps an application that is to see only requests whose head is within the limits.
+    """Wraps an application; it gets only requests whose head is within the limits.
 
-    Up to ``at_once`` requests are answered at the same time; the health of this process is told beyond that, too.
+    Up to ``at_once`` requests are handled at the same time; health checks are answered beyond that, too.
     """
 
     def __init__(self, application: ASGIApp, at_once: int) -> None:
@@ -42,7 +42,7 @@ class RequestLimits:
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers one request."""
+        """Handles one request."""
         if scope["type"] != ScopeType.HTTP:
             await self._application(scope, receive, send)
             return
@@ -63,13 +63,13 @@ class RequestLimits:
 
 
 def address_too_long() -> Response[bytes]:
-    """The answer to a path or query string over the limit."""
+    """The response to a path or query string over the limit."""
     detail = f"A path may have {MAX_PATH_LENGTH:,} bytes and a query string {MAX_QUERY_LENGTH:,}. Shorten the address."
     return problem(URI_TOO_LONG, detail)
 
 
 def headers_too_large() -> Response[bytes]:
-    """The answer to headers over a limit."""
+    """The response to headers over a limit."""
     detail = (
         f"A request may have {MAX_HEADERS} headers of {MAX_HEADERS_SIZE // 1024} KiB in all. "
         "Send fewer; in a browser, delete the cookies of this site."

@@ -1,14 +1,14 @@
 """
-Requests: who sends one, what it carries, and the one unit of work in which it is handled.
+Requests: the caller, the contents, and the one unit of work in which it is handled.
 
-:class:`AppContext` is what all requests share. A front end makes an :class:`ApiRequest` (an API token), a
-:class:`SessionRequest` (a person who has signed in) or a :class:`PublicRequest` of each request, takes the body from
-it, and has it run a use case::
+All requests share an :class:`AppContext`. A front end creates an :class:`ApiRequest` (an API token), a
+:class:`SessionRequest` (a person who has signed in) or a :class:`PublicRequest`, reads the body from it, and runs a use
+case with it::
 
     run = await request.write(lifecycle.abort_run, request.integer_id("run_id", "run"))
 
-The use case runs in the transaction in which the credential is looked at. Whoever may not ask at all learns nothing of
-what else was wrong.
+The use case runs in the transaction that checks the credential. Callers without a valid one don't learn what else was
+wrong.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ MAX_KEY_LENGTH = 255
 
 @dataclass(frozen=True)
 class AppContext:
-    """What every request needs: the store, and what the operator has decided."""
+    """The context of every request: the store and the operator's settings."""
 
     database: Database
     installation: Installation
@@ -66,12 +66,12 @@ class AppContext:
 
     @property
     def root(self) -> str:
-        """The path under which people reach this server; see :attr:`Installation.root`."""
+        """The root path of this server; see :attr:`Installation.root`."""
         return self.installation.root
 
 
 class AppRequest(Generic[PrincipalT]):
-    """One request, from whomever its route expects; see :class:`ApiRequest` and its siblings."""
+    """One request, by the kind of caller that its route expects; see the subclasses."""
 
     max_body_size = MAX_BODY_SIZE
 
@@ -98,14 +98,14 @@ class AppRequest(Generic[PrincipalT]):
         return path_ids.parse_uuid_id(self._request.path_params[name], noun)
 
     def query(self, model: type[S]) -> S:
-        """The query string as ``model``, a Struct; names that it does not have are ignored.
+        """Parses the query string as ``model``, a Struct; unknown names are ignored.
 
         Raises:
             Invalid: some fields are wrong.
         """
         values = self._query
         nulls = [name for name in model.__struct_fields__ if values.get(name, "").lower() == "null"]
-        if nulls:  # which msgspec would read as absent, and the filter that somebody meant would be gone
+        if nulls:  # msgspec would read it as absent and drop the intended filter
             raise Invalid(*(FieldError(name, "can't be null; leave it out") for name in nulls))
         return convert_fields(values, model, strict=False)
 
@@ -119,20 +119,20 @@ class AppRequest(Generic[PrincipalT]):
 
     @property
     def address(self) -> str | None:
-        """From where the request came: the other end of its connection."""
+        """The address of the client."""
         return None if self._request.client is None else self._request.client.host
 
     def credential(self) -> str | None:
-        """What the request shows to be let in."""
+        """The credential of the request."""
         return bearer_token(self._request)
 
     async def body(self, model: type[T]) -> T:
-        """The body as ``model``, a Struct. Without a credential it is not even read.
+        """Parses the body as ``model``, a Struct. Without a valid credential it is not read.
 
         Raises:
             Unauthenticated: the credential is not good.
             MalformedBody: it is not JSON.
-            TooLarge: it is longer than the cap.
+            TooLarge: it is longer than the limit.
             UnsupportedMediaType: it is not declared as JSON.
             Invalid: some fields are wrong.
         """
@@ -154,22 +154,22 @@ class AppRequest(Generic[PrincipalT]):
         return await self.read(_principal)
 
     def decode(self, raw: bytes, model: type[T]) -> T:
-        """What the body ``raw`` says, as ``model``; raises as :meth:`body`."""
+        """Parses the body ``raw`` as ``model``; raises as :meth:`body`."""
         return decode_body(raw, self._request.headers.get("content-type"), model)
 
     async def read_body(self, max_size: int | None = None) -> bytes:
-        """The body as it came. More than a stranger may send is read only from whom we know, and takes room.
+        """Reads the raw body. A large one needs a valid credential and room.
 
         Raises:
             Unauthenticated: it is large, and the credential is not good.
-            TooLarge: it is longer than the cap.
-            MalformedBody: the client went away in the middle of it.
+            TooLarge: it is longer than the limit.
+            MalformedBody: the client disconnected before the end.
             RateLimited, Unavailable: there is no room for it.
         """
         return await read_body(self._request, max_size or self.max_body_size, self.reserve)
 
     async def reserve(self, length: int) -> None:
-        """Keeps room for ``length`` bytes until this request has ended.
+        """Reserves room for ``length`` bytes until this request has ended.
 
         Raises:
             Unauthenticated: the credential is not good.
@@ -182,18 +182,18 @@ class AppRequest(Generic[PrincipalT]):
         self._request.scope["state"][AT_END].append(lambda: shares.release(key, length))
 
     async def read(self, use_case: UseCase[PrincipalT, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What ``use_case``, which changes nothing, gives on one snapshot.
+        """Runs ``use_case``, which changes nothing, on one snapshot and returns its result.
 
         Raises:
-            Refused: the credential is not good, or the use case refuses.
+            Refused: the credential isn't valid, or the use case refuses.
         """
         return await self._run(self.context.database.read, Lock.NONE, lambda unit: use_case(unit, *args, **kwargs))
 
     async def write(self, use_case: UseCase[PrincipalT, P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """What ``use_case`` gives, once it has been committed.
+        """Runs ``use_case`` and returns its result after the commit.
 
         Raises:
-            Refused: the credential is not good, or the use case refuses; nothing was changed.
+            Refused: the credential isn't valid, or the use case refuses; nothing was changed.
         """
         lock = Lock.EXCLUSIVE if is_exclusive(use_case) else Lock.SHARED
         return await self._run(self.context.database.write, lock, lambda unit: use_case(unit, *args, **kwargs))
@@ -207,7 +207,7 @@ class AppRequest(Generic[PrincipalT]):
         raise NotImplementedError
 
     async def _note_use(self, tx: Transaction, who: PrincipalT) -> None:
-        """Keeps that the credential of ``who`` was used."""
+        """Records that the credential of ``who`` was used."""
 
     async def _run(
         self,
@@ -229,7 +229,7 @@ class AppRequest(Generic[PrincipalT]):
             who = self._caller
             if who is not None and bearer is not None:
                 shares.remember(bearer, _share_key(who))
-            if who is not None and who.use_is_due:  # once a minute, and apart: the work does not depend on it
+            if who is not None and who.use_is_due:  # once a minute, and separately: the request doesn't depend on it
                 with suppress(Unavailable):
                     await self.context.database.write(self._note_use, who)
 
@@ -237,10 +237,10 @@ class AppRequest(Generic[PrincipalT]):
 class ApiRequest(AppRequest[Principal]):
     """A request with an API token."""
 
-    key_header = "Idempotency-Key"  #: by which a repeated request is known
+    key_header = "Idempotency-Key"  #: recognizes a repeated request
 
     def key(self) -> str | None:
-        """By which a repeated request is known, if it says so.
+        """The key that recognizes a repeated request, if the request has one.
 
         Raises:
             Invalid: it is too long, or not printable.
@@ -254,11 +254,11 @@ class ApiRequest(AppRequest[Principal]):
         return key
 
     async def write_once(self, use_case: UseCase[Principal, P, Any], *args: P.args, **kwargs: P.kwargs) -> msgspec.Raw:
-        """As :meth:`write`, but gives the JSON of the result; a repeated Idempotency-Key gets that of the first time.
+        """As :meth:`write`, but returns the result's JSON; a repeated Idempotency-Key gets that of the first time.
 
-        To be called after :meth:`body`, whose bytes tell whether it is the same request. So do role, scope and projects
-        of who asks: answers hold links and tokens, and a kept one must not be given to somebody who may not do that any
-        more. Which action it was is known to the use case alone, so that any change of rights counts.
+        Call it after :meth:`body`, whose bytes show whether it is the same request. The caller's role, scope and
+        projects must be the same, too: responses contain links and tokens, and a stored one must not go to somebody who
+        lost the right to it. Only the use case knows which right that is, so any change counts.
 
         Raises:
             Conflict: the key was used for another request, or the token may do more or less than it did then.
@@ -289,7 +289,7 @@ class ApiRequest(AppRequest[Principal]):
 
 
 class SessionRequest(AppRequest[SignedIn]):
-    """A request with a session: it is about its user, not about an organization."""
+    """A request with a session; it acts for a user, not for an organization."""
 
     async def _identify(self, tx: Transaction, bearer: str | None, lock: Lock) -> SignedIn:
         del lock  # a user's own account belongs to no organization
@@ -316,7 +316,7 @@ def bearer_token(request: Request[Any, Any, Any]) -> str | None:
 
 
 def json_response(status: int, body: msgspec.Struct | msgspec.Raw) -> Response[bytes]:
-    """``body`` as JSON. It may hold what others must not see, so nobody keeps a copy on the way."""
+    """Returns ``body`` as JSON. It may be confidential, so caches must not store it."""
     return Response(
         msgspec.json.encode(body),
         status_code=status,
@@ -326,7 +326,7 @@ def json_response(status: int, body: msgspec.Struct | msgspec.Raw) -> Response[b
 
 
 def _share_key(who: Principal | SignedIn | Visitor | None) -> Hashable:
-    """What counts as one when things are shared: an organization; a person where there is none; else an address."""
+    """The key of the caller's share: its organization, else its user, else its address."""
     if isinstance(who, Principal):
         return ("organization", who.organization_id)
     return ("person", who.user_id) if isinstance(who, SignedIn) else network_of(None if who is None else who.address)

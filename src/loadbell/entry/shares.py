@@ -1,12 +1,12 @@
 """
-What one organization may take of this process at a time, so that its storm is not everybody's.
+Limits one organization's share of this process, so that its load doesn't slow down all others.
 
-Two things are shared: turns at the database, and room for large bodies. Whoever wants more than is there waits, within
-its own share; another organization's request passes it by. Where too many wait already, the next is told to come back.
+Two things are shared: slots at the database, and room for large bodies. Requests beyond that wait within their own
+share while other organizations' requests pass. If too many wait already, the next one is refused with a time to wait.
 
-Whose a request is shows only once its credential was looked up, which takes a turn itself. So it is remembered for
-credentials that were good; the first request with one, and all with none that is good, count to the address they come
-from. The health of the process takes no turn.
+A request's organization is known only after its credential was looked up, which takes a slot itself. So it is
+remembered for valid credentials; the first request with one, and all without a valid one, count for their address.
+Health checks take no slot.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ from loadbell.accounts.rate_limit import network_of
 from loadbell.domain.errors import RateLimited, Unavailable
 from loadbell.domain.ids import SECOND
 
-_MAX_KNOWN_CREDENTIALS = 10_000  # credentials
+_MAX_KNOWN_CREDENTIALS = 10_000  # remembered
 _MIB = 2**20
 
 
 @dataclass(frozen=True)
 class ShareLimits:
-    """How much there is, and how much of it one organization gets."""
+    """The limits in total and per organization."""
 
     max_running: int = 64  #: units of work of one organization at the database
-    max_waiting: int = 512  #: more of them that wait for their turn
+    max_waiting: int = 512  #: more of them that wait
     max_bodies_size: int = 64 * _MIB  #: bytes of large bodies in memory
-    max_bodies_size_per_key: int = 16 * _MIB  #: those of one organization; k6's largest push has half of that
+    max_bodies_size_per_key: int = 16 * _MIB  #: the same of one organization; k6's largest push has half of that
     timeout_s: float = 10.0  #: seconds that a large body waits for room
 
 
@@ -42,7 +42,7 @@ class _Queue:
 
 
 class Shares:
-    """Who takes how much at this moment."""
+    """The shares that are in use."""
 
     def __init__(self, limits: ShareLimits | None = None) -> None:
         self._limits = limits or ShareLimits()
@@ -53,12 +53,12 @@ class Shares:
         self._freed = asyncio.Event()
 
     def key_of(self, credential: str | None, address: str | None) -> Hashable:
-        """Whose share a request takes, by what is known of it before it is let in."""
+        """The key of a request's share before its credential was checked."""
         known = self._known.get(hash_credential(credential)) if credential else None
         return network_of(address) if known is None else known
 
     def remember(self, credential: str, key: Hashable) -> None:
-        """The credential was good, and is theirs."""
+        """Remembers the key of a valid credential."""
         hashed = hash_credential(credential)
         self._known[hashed] = key
         self._known.move_to_end(hashed)
@@ -67,7 +67,7 @@ class Shares:
 
     @asynccontextmanager
     async def slot(self, key: Hashable) -> AsyncIterator[None]:
-        """Waits until fewer than ``max_running`` of theirs are at work.
+        """Waits until fewer than ``max_running`` units of ``key`` are running.
 
         Raises:
             RateLimited: too many wait already.
@@ -85,11 +85,11 @@ class Shares:
                 del self._queues[key]
 
     async def reserve(self, key: Hashable, length: int) -> None:
-        """Waits until there is room for ``length`` more bytes of theirs, which :meth:`release` gives back.
+        """Waits until there is room for ``length`` more bytes of ``key``; :meth:`release` frees them.
 
         Raises:
-            RateLimited: they have taken theirs.
-            Unavailable: others have taken all of it.
+            RateLimited: its share is used up.
+            Unavailable: others use all of the room.
         """
         try:
             async with asyncio.timeout(self._limits.timeout_s):
@@ -104,7 +104,7 @@ class Shares:
         self._body_bytes += length
 
     def release(self, key: Hashable, length: int) -> None:
-        """Others may have it."""
+        """Frees reserved bytes."""
         self._body_bytes -= length
         self._bodies[key] -= length
         if not self._bodies[key]:

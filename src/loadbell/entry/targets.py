@@ -1,4 +1,4 @@
-"""Requests that name the server in their first line, as those to a proxy do: that name counts, not ``Host``."""
+"""Requests with the server's name in the first line, as sent to proxies: it overrides ``Host``."""
 
 import re
 
@@ -8,10 +8,10 @@ _END_OF_HOST = re.compile(rb"[/?#]")
 
 
 class TargetHost(HttpToolsProtocol):
-    """uvicorn's protocol, which looks at path and query only, for ``GET http://host/path`` (RFC 9112 section 3.2.2)."""
+    """Extends uvicorn's protocol to ``GET http://host/path`` (RFC 9112 section 3.2.2)."""
 
     def on_headers_complete(self) -> None:
-        """Takes the host out of the target and has it stand in ``Host``, before the request is answered."""
+        """Moves the host from the target to ``Host`` before the request is handled."""
         scheme, _, rest = self.url.partition(b"://")
         if rest and not _END_OF_HOST.search(scheme):
             host = _END_OF_HOST.split(rest, maxsplit=1)[0]

@@ -35,9 +35,7 @@ class Watchdog:
         self._clock = clock
         self._monotonic = monotonic
         self._at: tuple[Micros, Micros] | None = None  # of the last step: monotonic clock, system clock
-        self._last_reports: dict[
-            int, tuple[Micros, Micros]
-        ] = {}  # by run: its last report, and when it was first seen
+        self._last_reports: dict[int, tuple[Micros, Micros]] = {}  # by run: its last report, and when it was first seen
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
