@@ -1,4 +1,4 @@
-"""Foreign protocols that bring runs, each in modules of its own; ``routers`` has the routes of all."""
+"""Foreign protocols that report runs, each in modules of its own."""
 
 from litestar import Router
 
@@ -7,5 +7,5 @@ from loadbell.sources import k6_cloud_v1
 
 
 def routers(context: AppContext) -> list[Router]:
-    """What load tools of themselves speak to."""
+    """Returns the routes of all protocols."""
     return [k6_cloud_v1.router(context)]

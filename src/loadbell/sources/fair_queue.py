@@ -1,8 +1,8 @@
 """
-Fair turns for work that takes a thread and memory: a few at once, and never all of them for one organization.
+A fair queue for work that needs a thread and memory: a few at once, and never all of them for one organization.
 
-Who waits is served organization by organization, so that one with a hundred waiting pushes delays another's only by the
-one that is under way. Waiting ends after a while, and when whoever waits goes away.
+Waiting work is served organization by organization, so one with a hundred waiting pushes delays another's only by the
+one in progress. Waiting ends after a timeout, or when the client disconnects.
 """
 
 import asyncio
@@ -20,22 +20,22 @@ _BUSY = "Too many metrics are being read at this moment. k6 sends these again by
 
 
 class FairQueue:
-    """Turns of the organizations: ``max_running`` in all, of which one organization has at most all but one."""
+    """Runs up to ``max_running`` at once, of one organization at most all but one."""
 
     def __init__(self, max_running: int, *, max_waiting: int, timeout_s: float) -> None:
         self._free = max_running
-        self._max_per_organization = max_running - 1  #: turns of one organization
+        self._max_per_organization = max_running - 1  #: running at once
         self._max_waiting = max_waiting  #: bytes of one organization's waiting work
-        self._timeout_s = timeout_s  #: seconds that anybody waits
+        self._timeout_s = timeout_s  #: the longest wait
         self._running: dict[int, int] = {}
         self._sizes: dict[int, int] = {}
         self._waiting: OrderedDict[int, deque[asyncio.Future[None]]] = OrderedDict()
 
     async def run(self, organization_id: int, size: int, work: Callable[[], T]) -> T:
-        """What ``work``, of ``size`` bytes, gives in a thread. A turn ends with the work, even if nobody waits for it.
+        """Runs ``work``, of ``size`` bytes, in a thread. Its turn ends with the work, even if nobody waits for it.
 
         Raises:
-            RateLimited: there is no turn for it now, or the work itself took too long.
+            RateLimited: there is no turn for it now, or the work took too long.
         """
         size = max(size, 1)
         if self._sizes.get(organization_id, 0) + size > self._max_waiting:
@@ -65,12 +65,12 @@ class FairQueue:
         try:
             await slot
         except asyncio.CancelledError:
-            if slot.done() and not slot.cancelled():  # it came at the same moment
+            if slot.done() and not slot.cancelled():  # its turn came at the same moment
                 self._release(organization_id)
             raise
 
     def _grant_free(self) -> None:
-        """Gives the free turns to those who wait, one organization after the other."""
+        """Starts waiting work while there are free turns, one organization after the other."""
         for organization_id in list(self._waiting):
             if not self._free:
                 return
@@ -93,7 +93,7 @@ class FairQueue:
 
     def _finish(self, ended: "asyncio.Future[T]", organization_id: int, size: int) -> None:
         if not ended.cancelled():
-            ended.exception()  # which nobody may be there for any more
+            ended.exception()  # mark it as retrieved: nobody may be waiting any more
         self._forget(organization_id, size)
         self._release(organization_id)
 

@@ -1,14 +1,14 @@
 """
 The first version of k6's cloud API, as ``k6 run --out cloud`` speaks it, from any release of k6 since 2018.
 
-Source: grafana/k6, ``internal/cloudapi`` and ``output/cloud`` (v0.45 to v2.2). k6 announces a run before it begins
-(and does not begin if that fails), pushes metrics every few seconds, and reports the end. It needs three addresses
-and looks at few parts of the answers; errors are shown to its user if they have the form that is made here.
+Source: grafana/k6, ``internal/cloudapi`` and ``output/cloud`` (v0.45 to v2.2). k6 creates a run before it starts (and
+doesn't start if that fails), pushes metrics every few seconds, and reports the end. It needs three routes and reads
+few parts of the responses; errors in the right form are shown to its user.
 
-A run is announced in one small transaction, for the load test waits for it. A push is looked at, unpacked and
-condensed before the transaction that keeps it.
+A run is created in one small transaction, because the load test waits for it. A push is checked, unpacked and condensed
+before the transaction that stores it.
 """
-# long: one protocol, whose few calls share their credential, their errors and their statuses
+# long: one protocol, whose few routes share credential, errors and statuses
 
 import asyncio
 import re
@@ -45,16 +45,16 @@ from loadbell.store.unit_of_work import UnitOfWork
 T = TypeVar("T")
 
 MAX_COMPRESSED_SIZE = 8 * 2**20
-"""Bytes of a push as it comes. k6's largest has a few hundred thousand."""
+"""Bytes of a compressed push. k6's largest has a few hundred thousand."""
 
 MAX_CONCURRENT_READS = 2
-"""Pushes that are being read; each may take half a second of CPU time and 64 MiB."""
+"""Pushes parsed at once; each may take half a second of CPU time and 64 MiB."""
 
 MAX_WAITING_SIZE = 4 * MAX_COMPRESSED_SIZE
-"""Bytes of one organization's pushes that wait to be read."""
+"""Bytes of one organization's pushes that wait to be parsed."""
 
 QUEUE_TIMEOUT_S = 10.0
-"""Seconds that a push waits to be read. k6 gives up after 60, and sends it again when it is refused."""
+"""Seconds that a push waits to be parsed. k6 gives up after 60, and repeats a refused push."""
 
 ABORT = 4
 """The error code that makes k6 stop (with status 403)."""
@@ -70,7 +70,7 @@ _ELSEWHERE = (
     "loadbell records tests that run elsewhere; it doesn't run tests itself. "
     "Use: k6 run --out cloud script.js (K6_CLOUD_HOST and K6_CLOUD_TOKEN stay as they are)."
 )
-# No secrets stand in these.
+# These contain no secrets.
 _NO_TOKEN = "No API token was sent. Create one in loadbell, under Tokens, and set K6_CLOUD_TOKEN to it."  # noqa: S105 - see above
 _WRONG_TOKEN = "K6_CLOUD_TOKEN is unknown to this loadbell or has expired. Create a token there, under Tokens."  # noqa: S105 - see above
 _WHERE_PROJECT = (
@@ -90,28 +90,28 @@ _ENDS = {
     8: RunStatus.ABORTED_BY_THRESHOLD,
     9: RunStatus.TIMED_OUT,  # k6 sends it when setup or teardown took too long
 }
-"""How a run ended, by k6's ``run_status``, whose numbers are others than ours."""
+"""The final status by k6's ``run_status``, whose numbers differ from ours."""
 
 
 class K6Request(ApiRequest):
-    """A request of k6: its token stands behind another word, and its key in another header."""
+    """A request of k6, with its own authorization scheme and its own header for the key."""
 
     key_header = "K6-Idempotency-Key"
 
     def credential(self) -> str | None:
-        """The token, behind ``Token`` as k6 sends it, or ``Bearer``."""
+        """The token after ``Token``, as k6 sends it, or ``Bearer``."""
         text = (self.header("authorization") or "").strip()
         return text[len(_TOKEN) :].strip() or None if text.lower().startswith(_TOKEN) else super().credential()
 
     def decode(self, raw: bytes, model: type[T]) -> T:
-        """As k6's JSON is read: what it is declared as is not looked at."""
+        """Parses k6's JSON; the content type is ignored."""
         return decode_json(raw, model)
 
     async def get_selections(self) -> k6_create.NewTest:
-        """What k6 says of a run that begins.
+        """Reads k6's request for a new run.
 
         Raises:
-            Refused: the token is not good, or the body can't be understood.
+            Refused: the token isn't valid, or the body can't be parsed.
         """
         content_type = self.header("content-type") or ""
         has_archive = content_type.lower().startswith("multipart/form-data")
@@ -126,22 +126,22 @@ class K6Request(ApiRequest):
             self._raw = await self.read_body()
             return k6_create.parse_json(self._raw)
         except Refused:
-            await self.check_credential()  # what is wrong with it is told only to who may ask
+            await self.check_credential()  # errors in the body are only for callers with a valid token
             raise
 
     async def read_push(self) -> bytes:
-        """The body of a push.
+        """Reads the body of a push.
 
         Raises:
-            TooLarge: it is longer than the cap.
+            TooLarge: it is longer than the limit.
         """
         return await self.read_body(MAX_COMPRESSED_SIZE)
 
     async def run_while_connected(self, work: Coroutine[Any, Any, T]) -> T:
-        """What ``work`` gives, which is called off when the client, whose body was read, hangs up.
+        """Runs ``work``, and cancels it when the client, whose body was read, disconnects.
 
         Raises:
-            MalformedBody: it did.
+            MalformedBody: it disconnected.
         """
         working, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._wait_for_disconnect())
         try:
@@ -163,16 +163,16 @@ class _Token(msgspec.Struct):
 
 
 class TokenRequest(K6Request):
-    """A request that asks whether the token in its body is good."""
+    """A request to check the token in its body."""
 
     token: str | None = None
 
     def credential(self) -> str | None:
-        """The token of the body."""
+        """The token in the body."""
         return self.token
 
     async def find_token(self) -> bool:
-        """Whether the token is good."""
+        """Whether the token is valid."""
         self.token = decode_json(await self.read_body(MAX_UNAUTHENTICATED_BODY_SIZE), _Token).token
         try:
             await self.check_credential()
@@ -280,7 +280,7 @@ async def only_post() -> Response[bytes]:
 
 
 def router(context: AppContext) -> Router:
-    """The routes, at the root."""
+    """Returns the routes."""
 
     def k6(request: Request[Any, Any, Any]) -> K6Request:
         return K6Request(context, request)
@@ -322,16 +322,16 @@ async def _create_run(
     await measurements.expect_thresholds(unit.tx, run, test.expressions)
     config = {
         "testRunDetails": f"{unit.installation.base_url}/runs/{run.id}",
-        "tracesEnabled": False,  # else k6 connects to a host of Grafana's
-        "stopOnError": True,  # so that it stops when it is told to
+        "tracesEnabled": False,  # otherwise k6 connects to a host of Grafana
+        "stopOnError": True,  # so that it stops on an abort
     }
     logs = [_Log("warning", text) for text in _warnings(await list_paused_names(unit))]
     return _Created(str(run.id), config, logs)
 
 
 async def _selections(unit: UnitOfWork[Principal], run_id: str) -> tuple[int, int, tuple[str, ...] | None]:
-    """The run, its organization, and the selections of series that its thresholds ask for."""
-    run = parse_integer_id(run_id, _NOUN)  # no stranger learns what is wrong with it
+    """Returns the run, its organization, and the selections of series of its thresholds."""
+    run = parse_integer_id(run_id, _NOUN)  # after the credential: errors in it are not for strangers
     return run, unit.principal.organization_id, await measurements.get_selections(unit, run)
 
 
@@ -353,9 +353,9 @@ async def _end_run(unit: UnitOfWork[Principal], run_id: str, end: _End) -> None:
 
 
 def accept_any_prefix(application: ASGIApp) -> ASGIApp:
-    """``application``, where k6 reaches its addresses whatever stands before them in K6_CLOUD_HOST.
+    """Wraps ``application`` so that k6 reaches its routes with any path in K6_CLOUD_HOST.
 
-    A slash at the end of the host, which k6 doubles, and a path in front of it lead to the same place.
+    That includes a slash at the end, which k6 doubles.
     """
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -369,7 +369,7 @@ def accept_any_prefix(application: ASGIApp) -> ASGIApp:
 
 
 def _strip_prefix(path: str) -> str:
-    """``path`` from k6's own part on; as it is if it has none, or leads to REST."""
+    """Removes all before k6's part of ``path``; unchanged if it has none, or is a REST path."""
     parts = [part for part in path.split("/") if part]
     if parts[:1] == ["api"]:
         return path
@@ -387,10 +387,10 @@ def _read_version_1(packed: bytes, items: tuple[str, ...] | None) -> Measurement
 
 
 def _condense(read: Callable[[], tuple[list[Point], int]], items: tuple[str, ...] | None) -> Measurements:
-    """What the push says.
+    """Parses and condenses a push.
 
     Raises:
-        Invalid: it can't be read.
+        Invalid: it can't be parsed.
     """
     try:
         points, period = read()
@@ -402,10 +402,10 @@ def _condense(read: Callable[[], tuple[list[Point], int]], items: tuple[str, ...
 
 
 def _status(end: _End, current: RunStatus) -> RunStatus:
-    """How the run ended.
+    """Returns the final status of the run.
 
     Raises:
-        Invalid: that is no end.
+        Invalid: k6's status isn't final.
     """
     ended = _ENDS.get(end.run_status)
     if ended is None:
@@ -424,9 +424,9 @@ _OF_ASKED = {
 
 
 def _result(end: _End, status: RunStatus, thresholds: Sequence[Threshold]) -> Result | None:
-    """What k6's verdict proves: passed only a whole run whose thresholds, which it has, all held.
+    """Derives the result: passed only for a complete run with thresholds that all held.
 
-    For k6 a threshold of which nothing was measured has held; where that is all, nothing is proven.
+    For k6 a threshold without measurements has held; if all are so, the result is unknown.
     """
     if end.result_status:
         return Result.FAILED
@@ -437,7 +437,7 @@ def _result(end: _End, status: RunStatus, thresholds: Sequence[Threshold]) -> Re
 
 
 def _tool(agent: str) -> str | None:
-    """``k6 2.2.0``, of ``k6cloud/2.2.0``; None of another program."""
+    """Turns ``k6cloud/2.2.0`` into ``k6 2.2.0``; None for another program."""
     found = re.match(r"k6cloud/v?([\w.+-]{1,40})", agent)
     return f"k6 {found[1]}" if found else None
 
@@ -452,7 +452,7 @@ def _warnings(paused: list[str]) -> list[str]:
 
 
 def _to_k6_error(problem: Response[bytes]) -> Response[bytes]:
-    """The problem in the form that k6 shows to its user."""
+    """Converts the problem to the form that k6 shows to its user."""
     detail = msgspec.json.decode(problem.content, type=dict[str, Any])["detail"]
     return _error(problem.status_code or HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers=problem.headers)
 

@@ -1,4 +1,4 @@
-"""What k6 announces a run with: JSON, or a form with the test's archive in it (``k6 cloud run --local-execution``)."""
+"""k6's request for a new run: JSON, or a form with the test's archive (``k6 cloud run --local-execution``)."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -12,16 +12,16 @@ from loadbell.entry.problems import MalformedBody, TooLarge
 from loadbell.sources.k6_json import decode_json
 
 MAX_ARCHIVE_SIZE = 256 * 2**20
-"""Bytes of a form. The archive in it is read past and never kept."""
+"""Bytes of a form. Its archive is skipped and never stored."""
 
 MAX_NAME_LENGTH = 10_000
-"""Characters of a run's name; a longer one is cut, for no load test should fail over its name."""
+"""Characters of a run's name; a longer one is cut, since no load test should fail because of it."""
 
 _MAX_FIELD_SIZE = 10_000
-_MAX_METADATA_SIZE = 2**20  # bytes of the archive in which its first member, the options, is looked for
+_MAX_METADATA_SIZE = 2**20  # bytes of the archive that are read for its first member, the options
 _TAR_BLOCK = 512
-_NAME, _SIZE = slice(0, 100), slice(124, 136)  # in the header of a member
-_MAX_SIZE_DIGITS = 7  # octal digits of a size within what is read
+_NAME, _SIZE = slice(0, 100), slice(124, 136)  # in a member's header
+_MAX_SIZE_DIGITS = 7  # octal digits of a size within that
 _NAMELESS = "k6 test"
 
 
@@ -33,20 +33,20 @@ _Criteria = dict[str, list[str | _Criterion | float | bool | list[Any] | None]] 
 
 
 class NewTest(msgspec.Struct):
-    """What k6 says of a run that begins. What is not read here is not listed."""
+    """k6's request for a new run, only the fields that are used."""
 
     name: str = ""
-    project_id: Annotated[int, msgspec.Meta(ge=0)] | None = None  #: 0 in forms: none
+    project_id: Annotated[int, msgspec.Meta(ge=0)] | None = None  #: forms send 0 for none
     thresholds: _Criteria = msgspec.field(default_factory=dict)
 
     @property
     def expressions(self) -> dict[str, list[str]]:
-        """The thresholds as texts: one may be an object that also says what happens when it does not hold."""
+        """The thresholds as texts; k6 may send objects, with the action if it doesn't hold."""
         return _expressions(self.thresholds)
 
     @property
     def run_name(self) -> str:
-        """The name of the run, fit to be kept."""
+        """The name of the run, cleaned and cut for storage."""
         return self.name.replace("\x00", "\ufffd")[:MAX_NAME_LENGTH] or _NAMELESS
 
 
@@ -59,7 +59,7 @@ class _Metadata(msgspec.Struct):
 
 
 def parse_json(raw: bytes) -> NewTest:
-    """What the JSON says; what it declares itself as is not looked at.
+    """Parses the JSON; the content type is ignored.
 
     Raises:
         MalformedBody: it is not JSON.
@@ -71,11 +71,11 @@ def parse_json(raw: bytes) -> NewTest:
 
 
 async def parse_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest:
-    """What the form says, and the thresholds that stand in the archive's options.
+    """Parses the form, and the thresholds in the archive's options.
 
     Raises:
-        MalformedBody: it is no such form.
-        TooLarge: it is longer than what is read.
+        MalformedBody: it isn't such a form.
+        TooLarge: it is longer than the limit.
         Invalid: a field is wrong.
     """
     boundary = multipart.parse_options_header(content_type)[1].get("boundary", "")
@@ -111,7 +111,7 @@ async def parse_form(chunks: AsyncIterator[bytes], content_type: str) -> NewTest
 
 
 def _read_thresholds(archive: bytes) -> Mapping[str, list[Any]]:
-    """Those of the options in ``metadata.json``, which k6 puts first; none if that can't be read."""
+    """Returns the options' thresholds in ``metadata.json``, which k6 puts first; none if that can't be parsed."""
     try:
         metadata = msgspec.json.decode(_first_member(archive, b"metadata.json"), type=_Metadata)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -120,9 +120,9 @@ def _read_thresholds(archive: bytes) -> Mapping[str, list[Any]]:
 
 
 def _first_member(archive: bytes, name: bytes) -> bytes:
-    """The content of the first member of a tar archive if it has that ``name``; else nothing.
+    """Returns the content of a tar archive's first member if it has that ``name``; else nothing.
 
-    Only the header's two plain fields are read: what else may stand in an archive takes a general reader long.
+    Parses only two plain fields of the header: other contents of an archive can take a general reader long.
     """
     header = archive[:_TAR_BLOCK]
     size = header[_SIZE].strip(b" \x00").lstrip(b"0")

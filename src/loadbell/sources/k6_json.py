@@ -1,4 +1,4 @@
-"""k6's JSON: fields that nobody reads may hold any number and character, for no load test should fail over them."""
+"""k6's JSON: unused fields may contain any number and character, since no load test should fail because of them."""
 
 from typing import TypeVar
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 def decode_json(raw: bytes, model: type[T]) -> T:
-    """What the JSON object ``raw`` says, as ``model`` (a Struct), whatever it declares itself as.
+    """Parses the JSON object ``raw`` as ``model`` (a Struct).
 
     Raises:
         MalformedBody: it is not JSON.
         Invalid: a field is wrong.
     """
-    cleaned = raw.replace(b"\\u0000", b"\\ufffd")  # no text can keep it
+    cleaned = raw.replace(b"\\u0000", b"\\ufffd")  # PostgreSQL can't store U+0000 in texts
     try:
         return decode_body(cleaned, "application/json", model)
-    except Invalid:  # perhaps a number that no float holds, in a field that is not read
+    except Invalid:  # perhaps a number too large for a float, in an unused field
         try:
             return msgspec.json.decode(cleaned, type=model)
         except msgspec.DecodeError:

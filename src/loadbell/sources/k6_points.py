@@ -1,11 +1,11 @@
 """
-k6's metric pushes, read.
+Parses k6's metric pushes.
 
 Version 2 (k6 since 0.48) is a protobuf message ``MetricSet`` in snappy's block format; version 1 (k6 up to 0.47) is a
-list of samples as JSON in gzip. The schema is that of grafana/k6, ``output/cloud/expv2/pbcloud``; only what is read
-here is described. What is not described is skipped, as protobuf does.
+list of samples as JSON in gzip. The schema is that of grafana/k6, ``output/cloud/expv2/pbcloud``, with only the fields
+that are used; protobuf skips the others.
 
-A value that can't be counted is a point without a value: one of them takes nothing from the rest of the push.
+A value that can't be counted becomes a point without a value; the rest of the push still counts.
 """
 
 import json
@@ -34,16 +34,16 @@ from loadbell.domain.measurements import (
 from loadbell.sources.k6_wire import NotWire, TooManyParts, check_size
 
 MAX_PUSH_SIZE = 8 * 2**20
-"""Bytes that a push may have once it is unpacked. k6's largest, 1,000 series of histograms, have about one million."""
+"""Bytes of an unpacked push. k6's largest, 1,000 series of histograms, have about one million."""
 
 MAX_POINTS = 20_000
-"""Points that one push may hold."""
+"""Points of one push."""
 
 MAX_PERIOD_S = 3600
-"""Seconds that a point may speak of; k6 aggregates over 3."""
+"""Seconds that a point may cover; k6 aggregates over 3."""
 
 MAX_TEXT_SIZE = 8 * 2**20
-"""Bytes that a push of version 1 may have once it is unpacked; as text it takes several times that in memory."""
+"""Bytes of an unpacked push of version 1; as text it takes several times that in memory."""
 
 MAX_BUCKETS = 8192
 """Buckets of a histogram; the last ones hold values of about 2 ** 60."""
@@ -55,7 +55,7 @@ _MAX_COUNT = 2**53
 _MAX_TIME_S = 2**40  # seconds since 1970, far beyond any clock
 _MAX_TIME_DIGITS = 20  # digits
 _NO_NUMBER = re.compile(rb":[ ]?(?:NaN|[+-]?Inf(?:inity)?)")
-"""What k6 up to 0.47 writes for a value that is none or infinite, which is no JSON."""
+"""NaN and infinite values as k6 up to 0.47 writes them, which isn't JSON."""
 
 _UNCOUNTABLE = b":9e99"
 _NOT_JSON = "the metrics are not JSON of k6's format"
@@ -64,7 +64,7 @@ _SKIPPED_TAGS = frozenset({"vu", "iter"})
 
 
 class BadPush(ValueError):  # noqa: N818 - reads as what it is
-    """The push can't be read; the message says what is wrong with it."""
+    """The push can't be parsed; the message says why."""
 
 
 # Fields by message: name, number, kind; a kind in capitals is another message, one with "*" is repeated.
@@ -132,13 +132,12 @@ _MetricSet = _message("MetricSet")
 
 
 def read_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tuple[list[Point], int]:
-    """The points of a push of version 2, and how many seconds each speaks of.
+    """Returns the points of a push of version 2, and how many seconds each covers.
 
-    ``asked``: the thresholds; of trends there are only those that somebody looks at, and of labels. None: not known, so
-    there are all.
+    ``asked``: the thresholds, to skip unused trends and labels. None: unknown, so nothing is skipped.
 
     Raises:
-        BadPush: it is not one.
+        BadPush: it isn't one.
     """
     message = _decompress_snappy(packed)
     try:
@@ -162,10 +161,10 @@ def read_protobuf(packed: bytes, asked: Iterable[str] | None = None) -> tuple[li
 
 
 def read_json(packed: bytes) -> list[Point]:
-    """The points of a push of version 1.
+    """Returns the points of a push of version 1.
 
     Raises:
-        BadPush: it is not one.
+        BadPush: it isn't one.
     """
     text = _decompress_gzip(packed)
     if text.count(b",") + text.count(b"{") + text.count(b"[") > MAX_JSON_PARTS:  # at least as many as objects
@@ -179,7 +178,7 @@ def read_json(packed: bytes) -> list[Point]:
 
 
 def _samples(text: bytes) -> Iterable["_Sample"]:
-    """The samples of a push of version 1. A number that can't be read becomes one that can't be counted.
+    """Returns the samples of a push of version 1. A number that can't be parsed becomes one that can't be counted.
 
     Raises:
         BadPush: they are not JSON of k6's format.
@@ -198,10 +197,10 @@ def _samples(text: bytes) -> Iterable["_Sample"]:
 
 
 def _sample(text: msgspec.Raw) -> "_Sample":
-    """One sample, where a number that no float holds is infinite.
+    """Parses one sample; a number too large for a float becomes infinite.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it isn't a sample.
     """
     try:
         return msgspec.json.decode(text, type=_Sample)
@@ -241,7 +240,7 @@ def _read_series(metric: str, labels: Mapping[str, str], series: Any, *, trends:
 
 
 def _point(metric: str, labels: Mapping[str, str], at: int, value: Total | None) -> Point:
-    """A point, without a value if it has no name or no time."""
+    """Returns a point, without a value if it has no name or no time."""
     fits = metric and 0 <= at <= _MAX_TIME_S
     return Point(metric, labels, at, value if fits else None)
 
@@ -260,23 +259,23 @@ def _trend(value: Any) -> Trend | None:
 
 
 def _gauge(at: int, *values: float) -> Gauge | None:
-    """The gauge of which ``values`` are the last, the least and the greatest one."""
+    """Returns a gauge of the last, the least and the greatest value."""
     if not all(_is_finite(value) for value in values):
         return None
     last, *extremes = values
-    # Before k6 2.0.0 the least and the greatest stood in each other's place (grafana/k6#5786).
+    # Before k6 2.0.0 the least and the greatest were swapped (grafana/k6#5786).
     return Gauge(at, last, min(extremes), max(extremes))
 
 
 def _histogram(value: Any) -> Histogram | None:
-    """The histogram; None if it contradicts itself, or has another resolution than k6's."""
+    """Returns the histogram; None if it contradicts itself, or its resolution isn't k6's."""
     least, greatest, total = value.min, value.max, value.sum
     if not math.isclose(value.min_resolution, RESOLUTION) or not all(map(_is_finite, (least, greatest, total))):
         return None
     buckets = _buckets(value)
     if buckets is None:
         return None
-    # What k6 could not put into a bucket is negative or very large; it is known only that it lies at an end.
+    # Values without a bucket are negative or very large; only the end at which they lie is known.
     histogram = Histogram(buckets, sum(buckets.values()), total, least, greatest)
     for count, at in ((value.extra_low_values_counter, least), (value.extra_high_values_counter, greatest)):
         if count:
@@ -287,9 +286,9 @@ def _histogram(value: Any) -> Histogram | None:
 
 
 def _buckets(value: Any) -> dict[int, int] | None:
-    """The counters by bucket. A span says how many buckets are passed over before it, and how many it has.
+    """Returns the counters by bucket. A span has the number of buckets to skip before it, and its own.
 
-    None: the spans go beyond any value, or name more buckets than are counted.
+    None: the spans go beyond any value, or have more buckets than counters.
     """
     counters = list(value.counters)
     if len(value.spans) > MAX_BUCKETS:
@@ -316,7 +315,7 @@ _READ: Mapping[str, Callable[[Any], Total | None]] = {
     "rate_samples": _rate,
     _TRENDS: _trend,
 }
-"""What a value of each kind of samples says."""
+"""Parsers of the values, by kind of samples."""
 
 
 class _Data(msgspec.Struct):
@@ -344,7 +343,7 @@ def _read_sample(sample: _Sample) -> Iterator[Point]:
     at = int(time) // 1_000_000 if is_time else -1
     labels = {name: text for name, text in tags.items() if isinstance(text, str) and name not in _SKIPPED_TAGS}
     if data.values is None:
-        if data.value is not None:  # else it is an aggregate of k6's own, which newer versions send as version 2
+        if data.value is not None:  # else it is k6's own aggregate, which newer releases send as version 2
             yield _point(sample.metric, labels, at, _total(data.type, at, data.value))
         return
     for name, value in data.values.items():  # several metrics of one request or iteration
@@ -371,7 +370,7 @@ def _total(kind: str, at: int, value: Any) -> Total | None:
 
 
 def _is_finite(value: float) -> bool:
-    """Whether ``value`` can be counted: NaN is no less than anything."""
+    """Whether ``value`` is neither infinite nor NaN, for which the comparison is false."""
     return abs(value) <= _MAX_COUNT
 
 

@@ -1,19 +1,18 @@
 """
-How much a push of version 2 holds, counted on its bytes before any object is made of it.
+Counts the parts of a push of version 2 on its bytes, before any object is created.
 
-A message of a few hundred KiB may hold millions of empty messages, each of which protobuf gives a place in memory. So
-the parts that may be repeated are counted first: metrics, series, labels, values and the spans of histograms. Every
-field that is passed counts, known or not, so that the work is bounded by the same number. What is wrong with the bytes
-inside of a part is left to protobuf.
+A message of a few hundred KiB may contain millions of empty messages, and protobuf allocates memory for each. So the
+repeated parts are counted first: metrics, series, labels, values and the spans of histograms. Every skipped field
+counts, too, so that the same number bounds the work. Errors inside of a part are left to protobuf.
 """
 
 from collections.abc import Mapping
 
 MAX_MESSAGES = 30_000
-"""Metrics and series of one push, with the lists of their values and the histograms. k6 sends some 3,000 at a time."""
+"""Metrics and series of one push, with their lists of values and histograms. k6 sends some 3,000 at a time."""
 
 MAX_PARTS = 150_000
-"""All that is repeated in one push: metrics, series, labels, values, spans. 1,000 series of histograms have 50,000."""
+"""All repeated parts of one push. 1,000 series of histograms have 50,000."""
 
 MAX_COUNTERS = 200_000
 """Bytes of all counters of the histograms of one push."""
@@ -21,14 +20,14 @@ MAX_COUNTERS = 200_000
 MAX_TEXT_SIZE = 2 * 2**20
 """Bytes of all names and labels of one push; as text each may take four times that in memory."""
 
-_MORE = 0x80  # a byte of a number that another follows is no less than this
+_MORE = 0x80  # bytes of a number from this on are followed by another
 _MAX_VARINT_SIZE = 10
 _MAX_UINT32 = 2**32 - 1  # tag or length
-_OF_LENGTH = 2  # the kind of field whose length stands before it
-_LENGTHS = {1: 8, 5: 4}  # of the kinds that have one
+_OF_LENGTH = 2  # the kind of field with a length before it
+_LENGTHS = {1: 8, 5: 4}  # of the kinds with a fixed one
 _BOUNDED = {"text": MAX_TEXT_SIZE, "counters": MAX_COUNTERS, "messages": MAX_MESSAGES}
 
-# What a field of that number leads to, by level; one that is not listed is passed over.
+# The content of a field, by level and number; others are skipped.
 _LEVELS: Mapping[str, Mapping[int, str]] = {
     "MetricSet": {3: "Metric"},
     "Metric": {1: "text", 3: "TimeSeries"},
@@ -40,7 +39,7 @@ _LEVELS: Mapping[str, Mapping[int, str]] = {
 
 
 class TooManyParts(Exception):  # noqa: N818 - reads as what it is
-    """The message holds more than may be made of it."""
+    """The message has more parts than allowed."""
 
 
 class NotWire(ValueError):  # noqa: N818 - reads as what it is
@@ -48,17 +47,17 @@ class NotWire(ValueError):  # noqa: N818 - reads as what it is
 
 
 def check_size(message: bytes) -> None:
-    """Looks whether ``message``, a ``MetricSet``, is small enough to be read.
+    """Checks that ``message``, a ``MetricSet``, is small enough to be parsed.
 
     Raises:
-        TooManyParts: it has more than MOST_PARTS, MOST_COUNTERS or MOST_TEXT, and so on.
+        TooManyParts: it exceeds one of the limits above.
         NotWire: it is not in protobuf's wire format.
     """
     _Walker(message).walk(0, len(message), "MetricSet")
 
 
 class _Walker:
-    """How many parts may still come."""
+    """Counts down the parts that are still allowed."""
 
     def __init__(self, message: bytes) -> None:
         self._message = message
@@ -66,7 +65,7 @@ class _Walker:
         self._room = dict(_BOUNDED)
 
     def walk(self, at: int, end: int, level: str) -> None:
-        """Counts the fields from ``at`` to ``end``; the depth is that of the levels."""
+        """Counts the fields from ``at`` to ``end``; recursion is as deep as the levels."""
         message, below = self._message, _LEVELS[level]
         while at < end:
             self._parts -= 1
@@ -87,12 +86,12 @@ class _Walker:
             elif kind == 0:
                 _, at = self._varint(at, end)
             else:
-                at += _LENGTHS.get(kind, end + 1)  # groups, which k6 never sends, are longer than what is there
+                at += _LENGTHS.get(kind, end + 1)  # groups, which k6 never sends, end beyond the message
         if at > end:
             raise NotWire
 
     def _look_inside(self, what: str, at: int, length: int) -> None:
-        """Counts a message that holds others; of the other kinds, the bytes."""
+        """Counts the parts of a nested message, or the bytes of another field."""
         counted = length if what in self._room else 1
         room = what if what in self._room else "messages"
         self._room[room] -= counted
