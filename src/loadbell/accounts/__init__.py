@@ -1,1 +1,1 @@
-"""Use cases on people: organizations, API tokens, who is asking."""
+"""Use cases on accounts: organizations, members, tokens, sessions."""

@@ -1,4 +1,4 @@
-"""One's own account: who one is, in which organizations, under which name and password."""
+"""Use cases on the user's own account: organizations, name and password."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ from loadbell.store.users import find_user_by_email, get_user, lock_user, set_na
 
 @dataclass(frozen=True)
 class Membership:
-    """An organization, and what one is in it."""
+    """An organization and the user's role in it."""
 
     organization_id: int
     name: str
@@ -27,7 +27,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class Account:
-    """A person as that person sees itself."""
+    """A user's own account."""
 
     user_id: int
     email: str
@@ -37,7 +37,7 @@ class Account:
 
 
 async def get_account(unit: UnitOfWork[SignedIn]) -> Account:
-    """The user's account."""
+    """Returns the user's account."""
     user = await get_user(unit.tx, unit.principal.user_id)
     assert user is not None, "a session ends with its user"
     memberships = [Membership(*one) for one in await list_memberships(unit.tx, unit.principal.user_id)]
@@ -56,10 +56,10 @@ async def rename(unit: UnitOfWork[SignedIn], name: str) -> Account:
 
 
 async def change_password(database: Database, passwords: Passwords, who: SignedIn, current: str, new: str) -> None:
-    """Changes the user's password and ends all other sessions, so that nobody stays signed in with the old one.
+    """Changes the user's password and ends all other sessions.
 
     Raises:
-        Invalid: the new one can't be a password, or ``current`` is not the present one.
+        Invalid: the new password isn't allowed, or ``current`` is wrong.
         RateLimited: passwords were tried too often.
         Conflict: it was changed by another request at the same time.
     """
@@ -85,10 +85,10 @@ async def change_password(database: Database, passwords: Passwords, who: SignedI
 
 
 async def reset_password(tx: Transaction, email: str, password_hash: str) -> int | str:
-    """Replaces somebody's password, as the operator of this server, and ends all sessions; how many. API tokens stay.
+    """Replaces a user's password as the operator, and ends all sessions. Returns how many. API tokens stay valid.
 
     Raises:
-        NotFound: nobody has that address.
+        NotFound: no user has that address.
     """
     user = await find_user_by_email(tx, email)
     if user is None:

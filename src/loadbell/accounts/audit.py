@@ -18,14 +18,14 @@ async def list_entries(  # noqa: PLR0913 - one argument for each filter
     before: int | None,
     limit: int,
 ) -> tuple[list[Entry], int | None]:
-    """Up to ``limit`` entries of the organization that pass the filters, newest first, and where the next look begins.
+    """Returns up to ``limit`` matching entries of the organization, newest first, and the id for the next call.
 
-    ``since`` is included, ``until`` is not. There may be fewer, even none, and still more to come: a look passes
-    ``store.audit.LOOKED_AT`` entries at most, whatever the filters leave of them.
+    ``since`` is included, ``until`` is not. There may be fewer, even none, before the end: a call checks
+    ``store.audit.LOOKED_AT`` entries at most.
 
     Raises:
-        NotFound: the organization is not the asker's.
-        Forbidden: the asker may not read its log.
+        NotFound: the organization isn't the caller's.
+        Forbidden: the caller may not read its log.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_AUDIT)

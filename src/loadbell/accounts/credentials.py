@@ -1,7 +1,7 @@
 """
-What lets somebody in: 256 random bits with a prefix that says what they are for, in URL-safe base64.
+Credentials: 256 random bits in URL-safe base64, with a prefix for their purpose.
 
-Only the SHA-256 is stored: with so many random bits a slow hash would protect nothing.
+Only the SHA-256 is stored: with 256 random bits a slow hash adds no protection.
 """
 
 import base64
@@ -12,20 +12,20 @@ from loadbell.domain.ids import Entropy
 
 
 class Prefix(StrEnum):
-    """What a credential begins with, so that people and secret scanners see what they have found."""
+    """The first characters of a credential, so that people and secret scanners recognize it."""
 
-    TOKEN = "lb_"  # noqa: S105 - the beginning that all of them have, not a secret
+    TOKEN = "lb_"  # noqa: S105 - only the common prefix, not a secret
     #: an API token: one user in one organization
     SESSION = "lbs_"  #: a session: a user who has signed in
     INVITATION = "lbi_"  #: the link of an invitation
-    RESET = "lbr_"  #: the link by which a forgotten password is replaced
+    RESET = "lbr_"  #: the link to reset a password
 
 
 def make_credential(prefix: Prefix, entropy: Entropy) -> str:
-    """A credential that nobody can guess, to be shown once."""
+    """Returns a new credential, to be shown once."""
     return prefix + base64.urlsafe_b64encode(entropy(32)).decode("ascii").rstrip("=")
 
 
 def hash_credential(credential: str) -> str:
-    """What is stored of ``credential``, and by which it is found again."""
+    """Returns the hash of ``credential`` that is stored and looked up."""
     return hashlib.sha256(credential.encode("utf-8", "surrogateescape")).hexdigest()

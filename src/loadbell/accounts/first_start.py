@@ -1,8 +1,8 @@
 """
-The first start: while nobody has an account, whoever opens the pages makes the first owner and organization.
+The first start: while there is no account, the first visitor creates the first owner and organization.
 
-Where others can reach the server, that person also has to know a code that only its operator can read, on the terminal
-or in the log of ``serve``. It is made from the secret key, so that every process of an installation has the same.
+If others can reach the server, the visitor also needs a code that only its operator can read, on the terminal or in the
+log of ``serve``. It is derived from the secret key, so every process of an installation has the same one.
 """
 
 import base64
@@ -23,12 +23,12 @@ from loadbell.store.organizations import has_user
 CODES_PER_NETWORK = TokenBucket(60 * SECOND, 5)
 
 _GROUP = 4
-_GROUPS = 3  # 60 bits: not to be guessed at this pace, and short enough to be typed
+_GROUPS = 3  # 60 bits: can't be guessed at the limited rate, and short enough to type
 
 
 @dataclass(frozen=True)
 class FirstOwner:
-    """What the first person says. ``code`` None: none is asked for."""
+    """The input for the first owner. ``code`` None: none is required."""
 
     organization: str
     name: str
@@ -38,12 +38,12 @@ class FirstOwner:
 
 
 async def is_first_start(tx: Transaction) -> bool:
-    """Whether nobody has an account yet."""
+    """Whether there is no account yet."""
     return not await has_user(tx)
 
 
 async def setup_code(tx: Transaction) -> str | None:
-    """The code that the first person has to know where one is asked for; None: there is somebody already."""
+    """Returns the code for the first visitor; None if there is an account already."""
     return _code(tx) if await is_first_start(tx) else None
 
 
@@ -55,12 +55,12 @@ async def set_up_and_sign_in(
     address: str | None,
     browser: Browser,
 ) -> NewSession:
-    """Makes the first owner, organization and default project, and signs in. Of two at the same time one wins.
+    """Creates the first owner, organization and default project, and signs in. Of two concurrent calls one wins.
 
     Raises:
         Conflict: this installation has been set up already.
-        Invalid: the code is wrong, or something else that was said.
-        RateLimited: codes were tried too often from there, or too many passwords are being hashed.
+        Invalid: the code or another field is wrong.
+        RateLimited: codes were tried too often from that address, or too many passwords are being hashed.
     """
     if first_owner.code is not None:
         await _check_code(database, first_owner.code, address=address)
@@ -106,5 +106,5 @@ def _code(tx: Transaction) -> str:
 
 
 def _normalize_code(code: str) -> str:
-    """The code however it was typed: with small letters, without its dashes, with spaces around it."""
+    """Normalizes a typed code: lower case, dashes and spaces don't matter."""
     return "".join(filter(str.isalnum, code)).upper()

@@ -40,7 +40,7 @@ _MAX_NAME_LENGTH_IN_SUBJECT = 60
 
 @dataclass(frozen=True)
 class NewInvitation:
-    """An invitation that was just made, with its link, shown this once."""
+    """A new invitation with its link, shown only once."""
 
     invitation: Invitation
     token: str
@@ -50,18 +50,18 @@ class NewInvitation:
 
 @dataclass(frozen=True)
 class InvitationDetails:
-    """What the bearer of an invitation's link may know before accepting it."""
+    """The details that an invitation's link shows before it is accepted."""
 
     organization: str
     email: str
     role: Role
     invited_by: str  #: a person's name
-    has_account: bool  #: so that the present password is asked for, not a new one
+    has_account: bool  #: then the current password is required, not a new one
 
 
 @dataclass(frozen=True)
 class AcceptedInvitation:
-    """A person who has become a member, with an API token of scope manage, shown this once."""
+    """A new member, with an API token of scope manage, shown only once."""
 
     user_id: int
     organization_id: int
@@ -71,23 +71,23 @@ class AcceptedInvitation:
 
 @dataclass(frozen=True)
 class Browser:
-    """What somebody comes with who wants to be signed in as well."""
+    """The browser to sign in as well."""
 
-    agent: str | None  #: how it names itself
-    former: str | None  #: the session that it has; it ends
+    agent: str | None  #: its User-Agent
+    former: str | None  #: its current session, which ends
 
 
 @exclusive
 async def invite(
     unit: UnitOfWork[Principal], organization_id: int, *, email: str, role: Role, project_ids: tuple[int, ...]
 ) -> NewInvitation:
-    """Invites the person with the address ``email``. Replaces an earlier invitation to it.
+    """Invites ``email``. Replaces an earlier invitation to that address.
 
     Raises:
-        NotFound: the organization is not the asker's.
-        Invalid: it is no address, the role is owner, or a project is not the organization's or is archived.
-        Conflict: the address is a member's, or the organization has as many invitations or members as it may.
-        RateLimited: the organization, or all together this address, invited too often.
+        NotFound: the organization isn't the caller's.
+        Invalid: ``email`` isn't valid, the role is owner, or a project isn't the organization's or is archived.
+        Conflict: the address is a member's, or the quota of invitations or members is reached.
+        RateLimited: the organization sent too many invitations, or all together too many to this address.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_MEMBERS)
@@ -123,10 +123,10 @@ async def invite(
 async def list_invitations(
     unit: UnitOfWork[Principal], organization_id: int, *, before: int | None, limit: int
 ) -> list[Invitation]:
-    """Up to ``limit`` open invitations, newest first, with an id below ``before``.
+    """Returns up to ``limit`` open invitations with an id below ``before``, newest first.
 
     Raises:
-        NotFound: the organization is not the asker's.
+        NotFound: the organization isn't the caller's.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_MEMBERS)
@@ -135,10 +135,10 @@ async def list_invitations(
 
 @exclusive
 async def revoke_invitation(unit: UnitOfWork[Principal], invitation_id: int) -> None:
-    """Makes the link of an open invitation useless.
+    """Revokes an open invitation.
 
     Raises:
-        NotFound: there is no such invitation in the asker's organization, or it is not open any more.
+        NotFound: the caller's organization has no such invitation, or it is no longer open.
     """
     invitation = await store.get_invitation(unit.tx, unit.principal.organization_id, invitation_id)
     if invitation is None:
@@ -150,7 +150,7 @@ async def revoke_invitation(unit: UnitOfWork[Principal], invitation_id: int) -> 
 
 
 async def find_invitation(tx: Transaction, token: str) -> InvitationDetails:
-    """What the link ``token`` invites to. It is not used up.
+    """Returns the details of the invitation with the link ``token``, without using it.
 
     Raises:
         NotFound: it is unknown, used, revoked, replaced or expired.
@@ -173,17 +173,17 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
     address: str | None,
     browser: Browser | None = None,
 ) -> AcceptedInvitation:
-    """Makes the bearer of the link a member, once; with ``browser``, signs in by the same transaction.
+    """Makes the bearer of the link a member, once; with ``browser``, signs in within the same transaction.
 
-    Whoever has an account at the invited address proves it by its password, and ``name`` is ignored. Others get an
-    account with this name (None: the part of the address before the @) and password.
+    If the invited address has an account, its password is required and ``name`` is ignored. Otherwise an account with
+    this name (None: the part of the address before the @) and password is created.
 
     Raises:
         NotFound: the link is unknown, used, revoked, replaced or expired.
-        Invalid: the new name or password can't be used.
-        Unauthenticated: the password is not the account's.
+        Invalid: the new name or password isn't allowed.
+        Unauthenticated: the password is wrong.
         RateLimited: passwords were tried too often.
-        Conflict: something of the sort happened at the same moment; nothing was changed.
+        Conflict: a concurrent change interfered; nothing was changed.
     """
     invited = await database.read(find_invitation, token)
     proven: UserRow | None = None
@@ -210,7 +210,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
             await append_account_entry(tx, user_id, address, "account.created", {"email": invitation.email})
         else:
             user = await lock_user(tx, proven.id)
-            if user is None or user.password_hash != proven.password_hash:  # it was changed while it was compared
+            if user is None or user.password_hash != proven.password_hash:  # it was changed during the comparison
                 raise _wrong_password(invitation.email)
             user_id = user.id
             if await get_role(tx, invitation.organization_id, user_id) is not None:
@@ -218,7 +218,7 @@ async def accept_invitation(  # noqa: PLR0913 - one argument for each property
         joined = await _join(tx, invitation, user_id, address=address)
         if browser is None:
             return joined
-        # Here, while the user is held: a password that is set in between ends all sessions, and this would be after it.
+        # Within the user's lock: a new password ends all sessions, and this one must not start after that.
         session = await start_session(tx, user_id, address=address, agent=browser.agent, former=browser.former)
         return replace(joined, session=session)
 
@@ -229,7 +229,7 @@ async def _join(tx: Transaction, invitation: Invitation, user_id: int, *, addres
     organization_id = invitation.organization_id
     await insert_member(tx, organization_id, user_id, invitation.role)
     projects = sorted(set(invitation.project_ids) & set(await list_open_projects(tx, organization_id)))
-    for project_id in projects:  # one that was archived or deleted since is passed over
+    for project_id in projects:  # skips projects that were archived or deleted since
         await assign_project(tx, project_id, user_id)
     assigned = frozenset(projects) if invitation.role is Role.MEMBER else None
     joined = Principal(
@@ -249,7 +249,7 @@ async def _join(tx: Transaction, invitation: Invitation, user_id: int, *, addres
 
 async def _mail(tx: Transaction, invitation: Invitation, url: str) -> None:
     names = await organization_names(tx, invitation.organization_id, invitation.invited_by)
-    organization, inviter = (" ".join(name.split()) for name in names)  # no name forges a line of the text
+    organization, inviter = (" ".join(name.split()) for name in names)  # so that no name adds a line to the text
     until = to_datetime(invitation.expires_at)
     short = organization
     if len(short) > _MAX_NAME_LENGTH_IN_SUBJECT:

@@ -27,7 +27,7 @@ log = structlog.get_logger()
 POLL_INTERVAL_S = 1.0
 SEND_TIMEOUT_S = 30.0
 RETRY_WAITS: tuple[Micros, ...] = (60 * SECOND, 300 * SECOND, 900 * SECOND, 3600 * SECOND)
-"""Between the attempts of one mail; the last repeats until the mail expires. Longer than an attempt may take."""
+"""Waits between the attempts of one mail, each longer than an attempt; the last repeats until the mail expires."""
 
 _POLICY = policy.SMTP.clone(cte_type="7bit")  # not every server takes 8-bit lines
 

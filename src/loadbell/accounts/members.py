@@ -1,4 +1,4 @@
-"""Use cases on members: who belongs to an organization, as what, and to which projects. There is always one owner."""
+"""Use cases on members of organizations, their roles and projects. There is always exactly one owner."""
 
 from typing import Any
 
@@ -14,10 +14,10 @@ from loadbell.store.unit_of_work import UnitOfWork, exclusive
 async def list_members(
     unit: UnitOfWork[Principal], organization_id: int, *, before: int | None, limit: int
 ) -> list[Member]:
-    """Up to ``limit`` members, the newest users first, with a user id below ``before``.
+    """Returns up to ``limit`` members with a user id below ``before``, newest users first.
 
     Raises:
-        NotFound: the organization is not the asker's.
+        NotFound: the organization isn't the caller's.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_MEMBERS)
@@ -33,14 +33,14 @@ async def update_member(
     role: Role | None = None,
     project_ids: tuple[int, ...] | None = None,
 ) -> Member:
-    """Changes the member's role or projects. Assignments are kept whatever the role is.
+    """Changes the member's role or projects. Assignments are kept with any role.
 
-    The role owner is handed over: whoever had it becomes an admin.
+    A new owner replaces the old one, who becomes an admin.
 
     Raises:
-        NotFound: the organization is not the asker's, or the user is not a member of it.
-        Forbidden: only the owner makes another member the owner.
-        Conflict: the owner's own role doesn't change otherwise.
+        NotFound: the organization isn't the caller's, or the user is not a member of it.
+        Forbidden: only the owner can transfer the organization.
+        Conflict: the owner's role can't change otherwise.
         Invalid: the organization has no such project.
     """
     unit.principal.require_organization(organization_id)
@@ -69,11 +69,11 @@ async def update_member(
 
 @exclusive
 async def remove_member(unit: UnitOfWork[Principal], organization_id: int, user_id: int) -> None:
-    """Takes the user out of the organization, with assignments and tokens there. Anybody but the owner may leave.
+    """Removes the user from the organization, with assignments and tokens. Everybody but the owner may leave.
 
     Raises:
-        NotFound: the organization is not the asker's, or the user is not a member of it.
-        Forbidden: nobody removes the owner.
+        NotFound: the organization isn't the caller's, or the user is not a member of it.
+        Forbidden: nobody can remove the owner.
         Conflict: the owner can't leave.
     """
     unit.principal.require_organization(organization_id)

@@ -1,4 +1,4 @@
-"""Organizations: the first one of an installation, and further ones."""
+"""Use cases on organizations, including the first one of an installation."""
 
 import base64
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +32,7 @@ MAX_NAME_LENGTH = 200
 
 @dataclass(frozen=True)
 class NewOrganization:
-    """An organization that was just made, with its default project and a manage token, shown this once."""
+    """A new organization with its default project and a manage token, shown only once."""
 
     organization_id: int
     project_id: int
@@ -41,10 +41,10 @@ class NewOrganization:
 
 
 def check_setup(organization: str, email: str, password: str, name: str | None = None) -> None:
-    """Does nothing if the first owner and organization can be made of these; None: the owner says no name.
+    """Checks the input for the first owner and organization; ``name`` is optional.
 
     Raises:
-        Invalid: something is wrong with them; the message never shows the password.
+        Invalid: a field is wrong; the message never shows the password.
     """
     errors = []
     if not 0 < len(organization.strip()) <= MAX_NAME_LENGTH:
@@ -64,7 +64,7 @@ def check_setup(organization: str, email: str, password: str, name: str | None =
 
 
 async def set_up(tx: Transaction, *, organization: str, email: str, password_hash: str) -> NewOrganization:
-    """Makes the first owner, organization and default project, and a token. Of two at the same time one wins.
+    """Creates the first owner, organization, default project and token. Of two concurrent calls one wins.
 
     Raises:
         Conflict: this installation has been set up already.
@@ -96,7 +96,7 @@ async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrga
     """Creates an organization owned by the user. Both organizations log it; only the user's own log names the token.
 
     Raises:
-        Conflict: the asker owns as many as may be.
+        Conflict: the user has reached the quota of organizations.
     """
     unit.principal.require(Action.CREATE_ORGANIZATION)
     await require_organization_quota(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
@@ -107,13 +107,13 @@ async def create_organization(unit: UnitOfWork[Principal], name: str) -> NewOrga
 
 
 async def add_organization(unit: UnitOfWork[SignedIn], name: str) -> NewOrganization:
-    """As :func:`create_organization`, for somebody who belongs to none, too: so that nobody is ever stuck."""
+    """As :func:`create_organization`, also for users without an organization."""
     await require_organization_quota(unit.tx, unit.principal.user_id, unit.installation.quotas.organizations)
     return await _insert_organization(unit.tx, name, unit.principal.user_id, unit.principal.address)
 
 
 async def list_organizations(unit: UnitOfWork[Principal], *, before: int | None) -> list[Organization]:
-    """The organizations with an id below ``before`` that the token can see: its own, whatever its scope."""
+    """Returns the organizations with an id below ``before`` that the token can see: its own, with any scope."""
     own = await store.get_organization(unit.tx, unit.principal.organization_id)
     return [] if own is None or (before is not None and own.id >= before) else [own]
 
@@ -122,7 +122,7 @@ async def get_organization(unit: UnitOfWork[Principal], organization_id: int) ->
     """The organization.
 
     Raises:
-        NotFound: it is not the asker's.
+        NotFound: it isn't the caller's.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_ORGANIZATION)
@@ -133,10 +133,10 @@ async def get_organization(unit: UnitOfWork[Principal], organization_id: int) ->
 async def update_organization(
     unit: UnitOfWork[Principal], organization_id: int, *, name: str | None = None, default_project_id: int | None = None
 ) -> Organization:
-    """Renames the organization, or lets runs that name no project go to another one.
+    """Renames the organization, or changes its default project.
 
     Raises:
-        NotFound: it is not the asker's, or the project is not of it.
+        NotFound: it isn't the caller's, or the project isn't in it.
         Conflict: the project is archived.
     """
     unit.principal.require_organization(organization_id)
@@ -162,9 +162,9 @@ async def update_organization(
 
 
 async def count_loss(unit: UnitOfWork[Principal], organization_id: int) -> OrganizationLoss:
-    """What deleting the organization would take with it; raises what deleting it would.
+    """Counts what would be deleted with the organization; raises as :func:`delete_organization`.
 
-    To count takes long where there is much: it is for a look, never for a transaction that writes.
+    This is slow in large organizations: use it in a read transaction, never in one that writes.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.DELETE_ORGANIZATION)
@@ -173,13 +173,13 @@ async def count_loss(unit: UnitOfWork[Principal], organization_id: int) -> Organ
 
 @exclusive
 async def delete_organization(unit: UnitOfWork[Principal], organization_id: int, loss: OrganizationLoss) -> None:
-    """Takes everybody out of the organization, with its tokens, invitations and channels.
+    """Removes all members, tokens, invitations and channels of the organization.
 
-    ``loss`` is what :func:`count_loss` gave just before. What was pending is cancelled. Its runs and
-    logs are kept, where nobody reaches them.
+    ``loss`` is the recent result of :func:`count_loss`. Pending deliveries are cancelled. Runs and logs are kept, but
+    nobody can reach them.
 
     Raises:
-        NotFound: it is not the asker's.
+        NotFound: it isn't the caller's.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.DELETE_ORGANIZATION)

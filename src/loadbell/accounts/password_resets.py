@@ -19,7 +19,7 @@ from loadbell.store.users import UserRow, find_user_by_email, lock_user, set_pas
 
 LIFETIME: Micros = 3600 * SECOND
 MIN_ANSWER_S = 0.25
-"""After which asking is answered: longer than what is done for a known address and not for an unknown one."""
+"""The least response time, so that it doesn't show whether an address is known."""
 
 PER_NETWORK_AND_USER = TokenBucket(300 * SECOND, 3)
 PER_NETWORK = TokenBucket(60 * SECOND, 20)
@@ -33,11 +33,11 @@ async def request_reset(
     address: str | None,
     installation: Installation,
 ) -> None:
-    """Mails a link to the user of ``email``, which replaces former ones. Nobody learns whether there is such a user.
+    """Mails a link to the user of ``email``, which replaces older ones. It never shows whether there is such a user.
 
     Raises:
         Conflict: this server sends no mail.
-        RateLimited: it was asked too often, from ``address`` or for this user.
+        RateLimited: there were too many requests, from ``address`` or for this user.
     """
     if not installation.sends_mail:
         raise Conflict("This server can't send e-mail. Ask its operator to run: loadbell users reset-password EMAIL")
@@ -57,7 +57,7 @@ async def request_reset(
 
 
 async def find_reset(tx: Transaction, token: str) -> str:
-    """The e-mail address of the user whose link is ``token``. It is not used up.
+    """Returns the e-mail address of the user with the link ``token``, without using the link.
 
     Raises:
         NotFound: it is unknown, used, replaced or expired.
@@ -78,14 +78,14 @@ async def complete_reset(
 ) -> int:
     """Sets a new password, once. Ends all of the user's sessions and removes all links. Returns the user's id.
 
-    API tokens stay: programs use them.
+    API tokens stay valid: programs use them.
 
     Raises:
         NotFound: the link is unknown, used, replaced or expired.
-        Invalid: the password can't be used.
+        Invalid: the password isn't allowed.
         RateLimited: too many passwords are being hashed.
     """
-    await database.read(find_reset, token)  # before the work of hashing
+    await database.read(find_reset, token)  # before the slow hashing
     check_password(password)
     password_hash = await passwords.hash(password)
 
@@ -94,7 +94,7 @@ async def complete_reset(
         password_reset = await store.find_reset(tx, reset_hash)
         if password_reset is None:
             raise _invalid_link()
-        await lock_user(tx, password_reset.user_id)  # before the link, as whoever asks for another one does
+        await lock_user(tx, password_reset.user_id)  # before the link, in the same order as a request for another link
         user_id = await store.take_reset(tx, reset_hash)
         if user_id is None:
             raise _invalid_link()
@@ -113,12 +113,12 @@ def _buckets(email: str, address: str | None, *, known: bool) -> list[Bucket]:
         Bucket(PER_NETWORK_AND_USER, ("reset person", here, email)),
         Bucket(PER_NETWORK, ("reset place", here)),
     ]
-    # Where the user has signed in from before, nobody else's asking keeps the user from a link.
+    # Other people's requests must not block a user at an address of earlier sign-ins.
     return buckets if known else [*buckets, Bucket(PER_USER, ("reset email", email))]
 
 
 async def _send_link(tx: Transaction, user: UserRow, address: str | None, *, base_url: str) -> None:
-    await lock_user(tx, user.id)  # of two who ask at once, the later one's link replaces the other's
+    await lock_user(tx, user.id)  # of two concurrent requests, the later link replaces the other
     await store.delete_resets(tx, user.id)
     token = make_credential(Prefix.RESET, tx.random)
     await store.insert_reset(tx, user_id=user.id, reset_hash=hash_credential(token), expires_at=tx.now + LIFETIME)

@@ -1,4 +1,4 @@
-"""Passwords: what is one, and the slow work of hashing and comparing them, beside the event loop."""
+"""Passwords: rules, and hashing and comparing outside of the event loop."""
 
 import asyncio
 import base64
@@ -24,10 +24,10 @@ _RETRY_AFTER = 2 * SECOND
 
 
 def check_password(password: str, field: str = "password") -> None:
-    """Does nothing if ``password`` may be somebody's new one; ``field`` is where it stood.
+    """Checks that ``password`` is allowed as a new one; ``field`` names it in the error.
 
     Raises:
-        Invalid: it may not; the message never shows it.
+        Invalid: it isn't; the message never shows it.
     """
     if not MIN_PASSWORD_LENGTH <= len(password) <= MAX_PASSWORD_LENGTH:
         raise Invalid(FieldError(field, f"use {MIN_PASSWORD_LENGTH} to {MAX_PASSWORD_LENGTH} characters"))
@@ -38,7 +38,7 @@ def check_password(password: str, field: str = "password") -> None:
 
 
 def make_password(entropy: Entropy) -> str:
-    """A password of 120 random bits, to be read off a screen once."""
+    """Returns a password of 120 random bits, to be shown once."""
     return base64.b32encode(entropy(15)).decode("ascii").lower()
 
 
@@ -46,8 +46,8 @@ class Passwords:
     """
     Hashes and compares passwords with argon2id (argon2-cffi's defaults: RFC 9106, low memory: 64 MiB, some 50 ms).
 
-    Two threads do it, so that it never takes more than their memory, and at most 40 wait: then whoever comes is told
-    to come again, instead of waiting for seconds. ``hasher`` may have other parameters.
+    Two threads bound the memory. At most 40 calls wait; more are refused instead of waiting for seconds. ``hasher`` may
+    have other parameters.
     """
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
@@ -57,7 +57,7 @@ class Passwords:
         self._nobodys_hash = _dummy_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
-        """What is stored of ``password``.
+        """Returns the hash to store for ``password``.
 
         Raises:
             RateLimited: too many wait already.
@@ -65,7 +65,7 @@ class Passwords:
         return await self._run_queued(lambda: self._hasher.hash(password))
 
     async def matches(self, password_hash: str | None, password: str) -> bool:
-        """Whether ``password`` is the one of that hash. None, for nobody, takes as long and is always False.
+        """Whether ``password`` matches the hash. None, for no user, takes as long and is always False.
 
         Raises:
             RateLimited: too many wait already.
@@ -81,7 +81,7 @@ class Passwords:
         return await self._run_queued(compare)
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether it was hashed with other parameters than those of today."""
+        """Whether it was hashed with parameters other than the current ones."""
         return self._hasher.check_needs_rehash(password_hash)
 
     async def _run_queued(self, work: Callable[[], T]) -> T:
@@ -93,7 +93,7 @@ class Passwords:
 
 
 def _dummy_hash(hasher: argon2.PasswordHasher) -> str:
-    """A hash with the parameters of ``hasher`` that no password has: to compare with it takes the usual time."""
+    """Returns a hash that no password matches, so that comparing takes the usual time."""
     salt, digest = (
         base64.b64encode(os.urandom(length)).decode("ascii").rstrip("=")
         for length in (hasher.salt_len, hasher.hash_len)

@@ -1,4 +1,4 @@
-"""Use cases on projects: where runs belong within an organization."""
+"""Use cases on projects."""
 
 from dataclasses import asdict, replace
 
@@ -18,10 +18,10 @@ MAX_NAMES = 1_000
 async def list_projects(
     unit: UnitOfWork[Principal], organization_id: int, *, before: int | None, limit: int
 ) -> list[Project]:
-    """Up to ``limit`` projects, newest first, older than ``before``; archived ones too.
+    """Returns up to ``limit`` projects older than ``before``, newest first, including archived ones.
 
     Raises:
-        NotFound: the organization is not the asker's.
+        NotFound: the organization isn't the caller's.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.READ_PROJECTS)
@@ -29,7 +29,7 @@ async def list_projects(
 
 
 async def list_project_names(unit: UnitOfWork[Principal]) -> dict[int, str]:
-    """The names, by id, of the newest projects whose runs the user can see; up to ``MAX_NAMES`` are read."""
+    """Returns names by id of the newest projects whose runs the user can see; reads up to ``MAX_NAMES``."""
     unit.principal.require(Action.READ_RUNS)
     listed = await store.list_projects(unit.tx, unit.principal.organization_id, before=None, limit=MAX_NAMES)
     return {project.id: project.name for project in listed if unit.principal.can_see_project(project.id)}
@@ -39,7 +39,7 @@ async def get_project(unit: UnitOfWork[Principal], project_id: int) -> Project:
     """The project.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
     """
     return await _require_project(unit, project_id, Action.READ_PROJECTS)
 
@@ -49,8 +49,8 @@ async def add_project(unit: UnitOfWork[Principal], organization_id: int, name: s
     """Adds a project; another one may have the same name.
 
     Raises:
-        NotFound: the organization is not the asker's.
-        Conflict: it has as many projects as it may.
+        NotFound: the organization isn't the caller's.
+        Conflict: it has reached its quota of projects.
     """
     unit.principal.require_organization(organization_id)
     unit.principal.require(Action.MANAGE_PROJECTS)
@@ -64,10 +64,10 @@ async def add_project(unit: UnitOfWork[Principal], organization_id: int, name: s
 async def update_project(
     unit: UnitOfWork[Principal], project_id: int, *, name: str | None = None, archived: bool | None = None
 ) -> Project:
-    """Renames, archives or restores the project. An archived one takes no new runs; those under way may end.
+    """Renames, archives or restores the project. An archived one accepts no new runs; open ones may end.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
         Conflict: the default project can't be archived.
     """
     before = await _require_project(unit, project_id, Action.MANAGE_PROJECTS)
@@ -91,9 +91,9 @@ async def update_project(
 
 
 async def count_loss(unit: UnitOfWork[Principal], project_id: int) -> ProjectLoss:
-    """What deleting the project would take with it; raises what deleting it would.
+    """Counts what would be deleted with the project; raises as :func:`delete_project`.
 
-    To count takes long where there is much: it is for a look, never for a transaction that writes.
+    This is slow for large projects: use it in a read transaction, never in one that writes.
     """
     await _require_deletable(unit, project_id)
     return await deletions.count_project_loss(unit.tx, unit.principal.organization_id, project_id)
@@ -101,12 +101,12 @@ async def count_loss(unit: UnitOfWork[Principal], project_id: int) -> ProjectLos
 
 @exclusive
 async def delete_project(unit: UnitOfWork[Principal], project_id: int, loss: ProjectLoss) -> None:
-    """Removes the project with its tests, runs and tokens. ``loss`` is what :func:`count_loss` gave just before.
+    """Deletes the project with its tests, runs and tokens. ``loss`` is the recent result of :func:`count_loss`.
 
-    Its deliveries stay in the organization's log, those that were pending as cancelled.
+    Its deliveries stay in the organization's log; pending ones are cancelled.
 
     Raises:
-        NotFound: it is not of the asker's organization.
+        NotFound: it isn't in the caller's organization.
         Conflict: the default project can't be deleted.
     """
     project = await _require_deletable(unit, project_id)

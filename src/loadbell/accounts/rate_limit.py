@@ -16,27 +16,27 @@ from loadbell.store.rate_limits import delete_full_buckets, return_token, take_t
 
 @dataclass(frozen=True)
 class Bucket:
-    """One token of ``limit``: the bucket of everybody who comes with these words, such as a kind and an address."""
+    """A bucket with ``limit``, identified by words such as a kind and an address."""
 
     limit: TokenBucket
     key_parts: tuple[str, ...]
 
     @cached_property
     def key(self) -> str:
-        """What is stored: it names nobody."""
+        """The stored key, a hash that identifies nobody."""
         return hashlib.sha256("\n".join(self.key_parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 async def take_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
-    """Takes all of ``buckets``.
+    """Takes one token from each of ``buckets``.
 
     Raises:
-        RateLimited: one of them is not to be had now. The transaction must end with it: then none is taken.
+        RateLimited: a bucket is empty. The transaction must be rolled back, so that no token is taken.
     """
     wait = max(
         [await take_token(tx, bucket.key, bucket.limit) for bucket in sorted(buckets, key=lambda bucket: bucket.key)]
     )
-    await delete_full_buckets(tx)  # afterwards: what it deletes it holds, whatever its key
+    await delete_full_buckets(tx)  # last: it locks what it deletes, in any order of keys
     if wait:
         seconds = -(-wait // SECOND)
         raise RateLimited(f"Too many attempts. Wait {format_span(seconds * SECOND)}, then try again.", wait)
@@ -49,7 +49,7 @@ async def return_tokens(tx: Transaction, buckets: Sequence[Bucket]) -> None:
 
 
 def network_of(address: str | None) -> str:
-    """What counts as one place: an IPv4 address, or the /64 of an IPv6 address, which one customer has for itself."""
+    """The network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, as one customer has."""
     try:
         parsed = ip_address(address or "")
     except ValueError:

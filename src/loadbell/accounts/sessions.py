@@ -1,4 +1,4 @@
-"""Sessions: who has signed in, and what such a person is in one of the organizations."""
+"""Sessions: users who have signed in, and their roles in organizations."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from loadbell.store.tokens import find_token
 from loadbell.store.unit_of_work import UnitOfWork
 
 SESSION_LIFETIME: Micros = 30 * 86_400 * SECOND
-"""From signing in, however it is used."""
+"""From the sign-in, regardless of use."""
 
 _MAX_AGENT_LENGTH = 200
 _USE_INTERVAL: Micros = 60 * SECOND
@@ -36,7 +36,7 @@ _USE_INTERVAL: Micros = 60 * SECOND
 
 @dataclass(frozen=True)
 class NewSession:
-    """A session that has just begun; ``session`` is what proves it, shown this once."""
+    """A new session; ``session`` is its credential, shown only once."""
 
     id: int
     session: str
@@ -47,23 +47,23 @@ class NewSession:
 
 @dataclass(frozen=True)
 class SessionState:
-    """What somebody may see of an organization; ``projects`` are as a Principal's."""
+    """A user's rights in an organization; ``projects`` are as in :class:`Principal`."""
 
     role: Role
     projects: frozenset[int] | None
 
     @classmethod
     def of(cls, principal: Principal) -> "SessionState":
-        """That of ``principal``."""
+        """Returns the state of ``principal``."""
         return cls(principal.role, principal.projects)
 
 
 async def start_session(
     tx: Transaction, user_id: int, *, address: str | None, agent: str | None, former: str | None
 ) -> NewSession:
-    """Begins a session of a user who has proved to be that; the one that ``former`` proves, whosever, ends.
+    """Starts a session of an authenticated user; the session of the credential ``former``, of any user, ends.
 
-    ``agent`` is the program as it names itself; 200 printable characters of it are kept.
+    ``agent`` is the User-Agent; 200 printable characters of it are stored.
     """
     ended = None if former is None else await find_session(tx, hash_credential(former))
     if ended is not None and await expire_session(tx, ended.user_id, ended.id):
@@ -85,11 +85,11 @@ async def start_session(
 
 
 async def authenticate_session(tx: Transaction, session: str | None, *, address: str | None = None) -> SignedIn:
-    """Who has signed in with ``session``; ``address`` is where this request came from.
+    """Returns the user of ``session``; ``address`` is the request's.
 
     Raises:
-        Unauthenticated: there is no session, or it is unknown or over.
-        Forbidden: an API token was sent instead; it may not touch its user's account.
+        Unauthenticated: there is no session, or it is unknown or has ended.
+        Forbidden: an API token was sent instead; it can't access its user's account.
     """
     if not session:
         raise Unauthenticated("This requires a session. Sign in with POST /api/v1/sessions.")
@@ -107,10 +107,10 @@ async def authenticate_session(tx: Transaction, session: str | None, *, address:
 
 
 async def authorize(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock = Lock.NONE) -> Principal:
-    """What a person who has signed in is in one organization at this moment. ``lock`` is as at ``authenticate``.
+    """Returns the user's current rights in the organization. ``lock`` is as in ``authenticate``.
 
     Raises:
-        NotFound: the person is no member of it.
+        NotFound: the user isn't a member of it.
     """
     if lock is not Lock.NONE:
         await lock_organization(unit.tx, organization_id, exclusive=lock is Lock.EXCLUSIVE)
@@ -135,7 +135,7 @@ async def authorize(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: L
 async def get_session_states(
     tx: Transaction, organization_id: int, session_ids: Collection[int]
 ) -> dict[int, SessionState]:
-    """As :func:`authorize`, of many sessions by one look; those that let nobody in, any more, are left out."""
+    """As :func:`authorize`, for many sessions in one read; sessions that are no longer valid are left out."""
     rights = await get_rights(tx, organization_id, session_ids)
     return {
         session_id: SessionState(role, projects if role is Role.MEMBER else None)
@@ -144,7 +144,7 @@ async def get_session_states(
 
 
 async def list_sessions(unit: UnitOfWork[SignedIn], *, before: int | None, limit: int) -> Sequence[SessionRow]:
-    """Up to ``limit`` of the user's active sessions with an id below ``before``, newest first."""
+    """Returns up to ``limit`` of the user's active sessions with an id below ``before``, newest first."""
     return await list_sessions_of(unit.tx, unit.principal.user_id, before=before, limit=limit)
 
 
@@ -152,7 +152,7 @@ async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
     """Ends one of the user's sessions. Ending the current one signs the user out.
 
     Raises:
-        NotFound: the asker has no such session, or it is over.
+        NotFound: the caller has no such session, or it has ended.
     """
     if not await expire_session(unit.tx, unit.principal.user_id, session_id):
         raise NotFound(f"There is no session {session_id}.")
@@ -162,9 +162,9 @@ async def end_session(unit: UnitOfWork[SignedIn], session_id: int) -> None:
 
 
 async def end_all_sessions(tx: Transaction, user_id: int, *, but: int | None = None) -> int | str:
-    """Ends all sessions of the user except ``but``, at once; how many, or that it was more than are counted.
+    """Ends all sessions of the user except ``but``. Returns how many, or that there were more than are counted.
 
-    The caller has locked the user, and says in the audit log why.
+    The caller must have locked the user, and writes the reason to the audit log.
     """
     ended = await expire_sessions(tx, user_id, but=but)
     return ended if ended <= MAX_COUNTED else f"more than {MAX_COUNTED}"

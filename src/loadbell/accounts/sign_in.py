@@ -1,4 +1,4 @@
-"""Signing in: who knows the password. See ``docs/decisions/0017-sign-in.md`` for how often it may be tried."""
+"""Signing in with a password. For the rate limits see ``docs/decisions/0017-sign-in.md``."""
 
 from contextlib import suppress
 
@@ -27,17 +27,17 @@ async def verify_password(
     *,
     address: str | None,
 ) -> UserRow | None:
-    """The user of ``email`` if ``password`` is the right one; None if it is wrong or there is no such user.
+    """Returns the user of ``email``; None if the password is wrong or there is no such user.
 
     Raises:
-        RateLimited: it was tried too often, from ``address`` or for this user; or too many are being compared.
+        RateLimited: there were too many attempts, from ``address`` or for this user; or too many are being compared.
     """
     email, here = email.lower(), network_of(address)
     turns = [Bucket(PER_NETWORK_AND_USER, ("person", here, email)), Bucket(PER_NETWORK, ("place", here))]
 
     async def take(tx: Transaction) -> tuple[UserRow | None, list[Bucket]]:
         user = await find_user_by_email(tx, email)
-        # Asked for nobody, too, so that it takes as long.
+        # Also without a user, so that it takes as long.
         items = await list_addresses(tx, 0 if user is None else user.id, tx.now - SESSION_LIFETIME)
         asked = [*turns]
         if here not in map(network_of, items):
@@ -67,10 +67,10 @@ async def sign_in(  # noqa: PLR0913 - who says what, from where
     agent: str | None,
     former: str | None,
 ) -> NewSession:
-    """A new session of the user of ``email``; ends the session ``former`` that came with the request.
+    """Starts a session of the user of ``email``; ends the request's session ``former``.
 
     Raises:
-        Unauthenticated: the address is unknown or the password wrong; nobody learns which.
+        Unauthenticated: the address is unknown or the password wrong; it never says which.
         RateLimited: as :func:`verify_password`.
     """
     user = await verify_password(database, passwords, email, password, address=address)
@@ -83,7 +83,7 @@ async def sign_in(  # noqa: PLR0913 - who says what, from where
 
     async def start(tx: Transaction) -> NewSession:
         held = await lock_user(tx, user_id)
-        if held is None or held.password_hash != proven:  # it was changed while it was compared
+        if held is None or held.password_hash != proven:  # it was changed during the comparison
             raise Unauthenticated(_WRONG_CREDENTIALS)
         if renewed is not None:
             await set_password(tx, user_id, renewed)

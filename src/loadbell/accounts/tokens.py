@@ -1,4 +1,4 @@
-"""API tokens: who is asking, and how tokens are made, listed and revoked."""
+"""API tokens: authenticate, create, list and revoke."""
 
 from enum import Enum
 
@@ -17,25 +17,25 @@ from loadbell.store.quotas import require_quota
 from loadbell.store.tokens import find_token, insert_token, note_token_use
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
-PREFIX_LENGTH = 8  # characters of the token that lists show, so that a person finds it again
+PREFIX_LENGTH = 8  # characters of the token that lists show, to recognize it
 _USE_INTERVAL: Micros = 60 * SECOND
 _REACH = {Scope.REPORT: {Scope.REPORT}, Scope.READ: {Scope.READ}, Scope.MANAGE: set(Scope)}
 
 
 class Lock(Enum):
-    """What a unit of work keeps others from doing in the organization until it has been committed."""
+    """The lock of a unit of work on its organization, until the commit."""
 
     NONE = "none"  #: it only reads, on a snapshot of its own
-    SHARED = "shared"  #: nobody changes who belongs to the organization, or what it consists of
-    EXCLUSIVE = "exclusive"  #: nobody else writes: this unit changes just that
+    SHARED = "shared"  #: members, projects and other parts of the organization don't change
+    EXCLUSIVE = "exclusive"  #: nobody else writes: this unit changes those
 
 
 async def authenticate(
     tx: Transaction, bearer: str | None, *, lock: Lock = Lock.NONE, address: str | None = None
 ) -> Principal:
-    """The principal of the token ``bearer``, with the current role of its user.
+    """Returns the principal of the token ``bearer``, with the current role of its user.
 
-    ``address`` is where the request came from. See ``docs/decisions/0016-one-organization-one-lock.md`` for ``lock``.
+    ``address`` is the request's. See ``docs/decisions/0016-one-organization-one-lock.md`` for ``lock``.
 
     Raises:
         Unauthenticated: there is no token, or it is unknown or expired.
@@ -76,7 +76,7 @@ async def authenticate(
 
 
 async def note_use(tx: Transaction, principal: Principal) -> None:
-    """Keeps when the token of ``principal`` was used. Worth a transaction of its own only if ``use_is_due``."""
+    """Records the use of the principal's token. Worth a transaction of its own only if ``use_is_due``."""
     if principal.token_id is not None:
         await note_token_use(tx, principal.token_id)
 
@@ -92,14 +92,13 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
 ) -> tuple[Token, str]:
     """Creates another token of the same user in the same organization. Returns it and its secret, only this once.
 
-    What a token that expires makes ends no later: with it, if ``expires_at`` is None. With ``project_id`` it opens that
-    project only, as to a member who is assigned to it.
+    It expires no later than the caller's own token, and with it if ``expires_at`` is None. With ``project_id`` it is
+    limited to that project, as a member assigned to it.
 
     Raises:
-        Forbidden: the asker may not make tokens, or none of that scope.
-        Invalid: it would already have expired, or outlive the asker's own token; or there is no such project that takes
-            runs.
-        Conflict: the organization has as many tokens as it may.
+        Forbidden: the caller may not create tokens, or none of that scope.
+        Invalid: it would have expired already or outlive the caller's own token, or no such project accepts runs.
+        Conflict: the organization has reached its quota of tokens.
     """
     unit.principal.require(Action.MANAGE_TOKENS)
     if scope not in _REACH[unit.principal.scope]:
@@ -132,10 +131,10 @@ async def create_token(  # noqa: PLR0913 - one argument for each property
 
 
 async def list_tokens(unit: UnitOfWork[Principal], *, before: int | None, limit: int) -> list[Token]:
-    """Up to ``limit`` tokens of everybody in the organization, newest first, older than ``before``; expired ones too.
+    """Returns up to ``limit`` of the organization's tokens older than ``before``, newest first, including expired ones.
 
     Raises:
-        Forbidden: the asker may not read them.
+        Forbidden: the caller may not read them.
     """
     unit.principal.require(Action.READ_TOKENS)
     return await store.list_tokens(unit.tx, unit.principal.organization_id, before=before, limit=limit)
@@ -143,11 +142,11 @@ async def list_tokens(unit: UnitOfWork[Principal], *, before: int | None, limit:
 
 @exclusive
 async def revoke_token(unit: UnitOfWork[Principal], token_id: int) -> None:
-    """Revokes any token of the organization, also the one of this request. Requests with it are rejected from now on.
+    """Revokes a token of the organization, also the request's own. Requests with it are rejected from now on.
 
     Raises:
         NotFound: the organization has no such token.
-        Forbidden: the asker may not revoke tokens.
+        Forbidden: the caller may not revoke tokens.
     """
     token = await store.get_token(unit.tx, unit.principal.organization_id, token_id)
     if token is None:
@@ -168,7 +167,7 @@ async def issue_token(  # noqa: PLR0913 - one argument for each property
     expires_at: Micros | None,
     project_id: int | None = None,
 ) -> str:
-    """Creates a token of ``owner`` without a check of rights. Returns its secret, only this once."""
+    """Creates a token of ``owner`` without checking rights. Returns its secret, only this once."""
     value = make_credential(Prefix.TOKEN, tx.random)
     token_id = await insert_token(
         tx,
