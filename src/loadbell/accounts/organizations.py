@@ -80,7 +80,7 @@ async def set_up(tx: Transaction, *, organization: str, email: str, password_has
     return await _add_token(tx, owner, project_id)
 
 
-async def make_first_owner(  # noqa: PLR0913 - what the first owner is made of, and from where
+async def make_first_owner(  # noqa: PLR0913 - the properties of the first owner, and the address
     tx: Transaction, *, organization: str, email: str, name: str, password_hash: str, address: str | None
 ) -> tuple[Principal, int]:
     """As :func:`set_up`, without a token. Returns the owner as principal and the default project's id."""

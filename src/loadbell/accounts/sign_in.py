@@ -57,7 +57,7 @@ async def verify_password(
     return user
 
 
-async def sign_in(  # noqa: PLR0913 - who says what, from where
+async def sign_in(  # noqa: PLR0913 - the form, and the client
     database: Database,
     passwords: Passwords,
     email: str,

@@ -328,7 +328,7 @@ async def list_runs(  # noqa: PLR0913 - one argument for each filter
     )
 
 
-async def _move(  # noqa: PLR0913 - what was, what is said, and the ambient values
+async def _move(  # noqa: PLR0913 - the run, the report, and the ambient values
     tx: Transaction,
     run: Run,
     report: Run,

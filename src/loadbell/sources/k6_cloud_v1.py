@@ -410,7 +410,7 @@ def _status(end: _End, current: RunStatus) -> RunStatus:
     ended = _ENDS.get(end.run_status)
     if ended is None:
         raise Invalid(FieldError("run_status", f"{end.run_status} isn't a final status; k6 sends 3 to 9"))
-    if end.run_status == 6:  # noqa: PLR2004 - by system: also what k6 says when we told it to stop
+    if end.run_status == 6:  # noqa: PLR2004 - by system: k6 also sends it when loadbell stopped it
         if current.is_aborting or current is RunStatus.ABORTED_BY_USER:
             return _OF_ASKED.get(current, RunStatus.ABORTED_BY_USER)
         return RunStatus.FAILED_THRESHOLD if end.result_status else RunStatus.ABORTED_BY_SYSTEM

@@ -370,7 +370,7 @@ def _total(kind: str, at: int, value: Any) -> Total | None:
 
 
 def _is_finite(value: float) -> bool:
-    """Whether ``value`` is neither infinite nor NaN, for which the comparison is false."""
+    """Whether ``value`` can be counted; for NaN the comparison is false."""
     return abs(value) <= _MAX_COUNT
 
 

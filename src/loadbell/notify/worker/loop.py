@@ -47,7 +47,7 @@ _AWAY_SECONDS = 0.5
 class Worker:
     """Delivers from :meth:`start` until :meth:`stop`."""
 
-    def __init__(  # noqa: PLR0913 - its parts, wired by app.py
+    def __init__(  # noqa: PLR0913 - its dependencies, wired by app.py
         self,
         database: Database,
         sender: Sender,
