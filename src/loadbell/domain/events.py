@@ -16,7 +16,7 @@ from loadbell.domain.runs import Run
 
 
 class EventName(StrEnum):
-    """The events, by their legacy names."""
+    """An event, by its legacy name."""
 
     STARTED = "test.started"  #: a run became Running
     FINISHED = "test.finished"  #: a run ended: finished, aborted or failed

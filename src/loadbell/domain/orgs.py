@@ -17,7 +17,7 @@ class Role(StrEnum):
 
 
 class Scope(StrEnum):
-    """The limit of what an API token may do; its user's role limits it further."""
+    """What an API token may do; its user's role limits it further."""
 
     REPORT = "report"  #: report runs and read them
     READ = "read"  #: read everything its user may read
