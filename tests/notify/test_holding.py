@@ -190,6 +190,24 @@ def test_a_batch_is_bounded(play: Play, monkeypatch: pytest.MonkeyPatch) -> None
     play(scenario)
 
 
+def test_what_was_resumed_meanwhile_is_not_given_up(play: Play) -> None:
+    """Late deliveries are found first and ended afterwards: those of a channel that was resumed in between go out."""
+
+    async def scenario(site: Site) -> None:
+        channel = await site.channel()
+        await site.do(pause, site.owner, channel.id)
+        await site.run()
+        site.clock.advance(HOLD_FOR)
+        late = await site.do(find_late, hold_for=HOLD_FOR)
+        await site.do(resume, site.owner, channel.id, Held.DELIVER)
+
+        assert 1 == len(late)
+        assert 0 == await site.do(expire_held, late, hold_for=HOLD_FOR)
+        assert ["pending"] == await statuses(site)
+
+    play(scenario)
+
+
 def test_expiry_and_resume_at_once_end_or_deliver_each_once(play: Play) -> None:
     """Whoever comes first has it: nothing that is under way is given up, nothing that is given up is sent."""
 

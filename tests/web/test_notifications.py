@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from loadbell.channels import channel_types
 from loadbell.domain.ids import SECOND
 from loadbell.testing import FakeHipChat, FakeSlack
 from loadbell.testing.receiver import ScriptedReceiver, respond
@@ -29,7 +30,7 @@ def field(page: Page, name: str) -> str:
     return found[1]
 
 
-def test_the_three_sections(team: Team) -> None:
+def test_the_sections(team: Team) -> None:
     """Slack, HipChat and WebHook in this order, each with its steps, a URL field, Save and Test Hook, not set up."""
     page = team.admin.get(f"{team.path}/notifications")
 
@@ -40,7 +41,7 @@ def test_the_three_sections(team: Team) -> None:
         assert f"{title} URL" in words
         assert "Save Test Hook" in words
         assert "Not set up" in words
-    assert page.text.count('<ol class="steps"') == 3
+    assert page.text.count('<ol class="steps"') == len(channel_types())
 
 
 @pytest.mark.parametrize("kind", KINDS)
