@@ -1,5 +1,6 @@
-"""Words that must not come back as identifiers: each has a standard term of the field. CONTRIBUTING.md says why."""
+"""Words that must not come back, as identifiers or in texts: each has a standard term. CONTRIBUTING.md says why."""
 
+import ast
 import io
 import re
 import tokenize
@@ -76,6 +77,25 @@ WORDS = {
 }
 
 
+PHRASES = re.compile(
+    r"\b(shall|whom|by hand|of yours|rings? for|what (comes|came) of|(is|are|was|were|be) told|anew|under way"
+    r"|none that there is|call(ed|s)? off|heed|hears? of)\b",
+    re.IGNORECASE,
+)
+"""What no colleague says: in pages, docs, and the strings and docstrings of the code."""
+
+
+def _texts(path: Path) -> Iterator[tuple[int, str]]:
+    """What people read in a file, with its line: of Python its strings and docstrings, of others each line."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        yield from enumerate(text.splitlines(), 1)
+    elif PHRASES.search(text):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.lineno, " ".join(node.value.split())
+
+
 def _bad_names(path: Path) -> Iterator[str]:
     text = path.read_text(encoding="utf-8")
     words = set(re.findall(r"\w+", text))
@@ -103,3 +123,16 @@ def _bad_names(path: Path) -> Iterator[str]:
 def test_names_are_terms_of_the_field() -> None:
     """Nobody has to learn a word of ours where the field has one."""
     assert [problem for path in python_files() for problem in _bad_names(path)] == []
+
+
+def test_texts_are_in_plain_words() -> None:
+    """Pages, messages, docs and docstrings say it as a good manual would."""
+    source = ROOT / "src"
+    pages = [*source.rglob("*.html"), source / "loadbell" / "web" / "static" / "loadbell.js"]
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    assert [
+        f"{path.relative_to(ROOT)}:{line}: {found[0]!r} in {text[:100]!r}"
+        for path in [*source.rglob("*.py"), *pages, *documents]
+        for line, text in _texts(path)
+        if (found := PHRASES.search(text)) is not None
+    ] == []

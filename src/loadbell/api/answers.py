@@ -165,8 +165,8 @@ class Attempt(msgspec.Struct):
 class Delivery(msgspec.Struct):
     """One event on its way to one channel. `reason` and `message` are those of the last attempt.
 
-    `next_attempt_at`: no attempt is made before; null when none is to come, one is under way, the channel is paused, or
-    an earlier delivery to the channel is waited for.
+    `next_attempt_at`: the earliest time of the next attempt; null when there won't be one, one is in progress, the
+    channel is paused, or the delivery waits for an earlier one of its channel.
     """
 
     id: Uuid

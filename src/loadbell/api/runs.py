@@ -25,7 +25,7 @@ from loadbell.store.unit_of_work import UnitOfWork
 async def create_run(request: ApiRequest, body: bodies.NewRunBody) -> msgspec.Raw:
     """Adds a run, by default with the status Running, and notifies the subscribed channels.
 
-    A run in a final status is told of afterwards: as finished only. Without a project it goes to the default one.
+    A run that is reported in a final status sends only `test.finished`. Without a project it goes to the default one.
     With a `Date` header, `started_at` is taken by the clock that wrote the header.
     """
     return await request.write_once(_create_run, request.context.reports, body, _sent_at(request))
@@ -51,7 +51,7 @@ async def report_run(request: ApiRequest, run_id: int, body: bodies.ReportBody) 
 async def heartbeat(request: ApiRequest, run_id: int) -> msgspec.Raw | answers.Heartbeat:
     """Records that the source is alive, and returns whether to stop the load. Doesn't reopen an ended run.
 
-    A body that is refused is a sign of life all the same, and its source is told to stop all the same.
+    A refused body still counts as a sign of life, and its response still says whether to stop.
     """
     try:
         body = await request.body(bodies.HeartbeatBody)

@@ -246,7 +246,7 @@ def _gatling_results(command: Command) -> list[str]:
 def _taurus(code: int, _: Execution) -> ToolResult:
     values = {
         1: ToolResult(ABORTED_BY_SYSTEM, UNKNOWN, "exit code 1: Taurus or its executor failed"),
-        2: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 2: stopped by hand"),
+        2: ToolResult(ABORTED_BY_USER, UNKNOWN, "exit code 2: stopped manually"),
         3: ToolResult(FAILED_THRESHOLD, FAILED, "exit code 3: pass/fail criteria were not met"),
     }
     return values.get(code) or ToolResult(ABORTED_BY_SYSTEM, FAILED, f"exit code {code}")

@@ -282,7 +282,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunMove:
-    """A status that a run entered, when and by whom."""
+    """A status that a run entered, with its time and who reported it."""
 
     status: RunStatus
     at: Micros

@@ -41,10 +41,10 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 INTERRUPTED = (
-    "loadbell was stopped while this attempt was under way; whether it reached the receiver is not known. "
+    "loadbell was stopped during this attempt; it is unknown whether it reached the receiver. "
     "A repeat carries the same X-LoadImpact-ID."
 )
-_STOPPED = "loadbell was stopped in the middle of the last attempt."
+_STOPPED = "loadbell was stopped during the last attempt."
 
 _NO_LEASE = "lease_owner = NULL, lease_until = NULL, leased_at = NULL"
 

@@ -170,7 +170,7 @@ async def redeliver(page: NamedDependency[PageRequest]) -> Response[str]:
 
 @post("/deliveries/{delivery_id:str}/cancel")
 async def cancel(page: NamedDependency[PageRequest]) -> Response[str]:
-    """Calls off what is pending."""
+    """Cancels a pending delivery."""
     organization_id, delivery_id = await _find(page)
     await page.form()
     try:
