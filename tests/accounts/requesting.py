@@ -3,7 +3,7 @@
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from loadbell.accounts.tokens import Lock, authenticate
+from loadbell.accounts.authentication import Lock, authenticate
 from loadbell.domain.orgs import Principal, Scope
 from loadbell.domain.runs import Trigger
 from loadbell.store.engine.db import Transaction

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from loadbell.accounts import organizations, projects
-from loadbell.accounts.tokens import authenticate
+from loadbell.accounts.authentication import authenticate
 from loadbell.domain.channels import Subscription
 from loadbell.domain.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from loadbell.domain.ids import SECOND

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from loadbell.accounts.authentication import Lock, authenticate
 from loadbell.accounts.invitations import AcceptedInvitation, Browser, accept_invitation, revoke_invitation
-from loadbell.accounts.tokens import Lock, authenticate
 from loadbell.domain.errors import Conflict, NotFound
 from loadbell.domain.orgs import Scope
 from loadbell.domain.runs import Trigger

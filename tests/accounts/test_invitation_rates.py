@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from loadbell.accounts.authentication import authenticate
 from loadbell.accounts.invitations import invite
 from loadbell.accounts.organizations import create_organization
-from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import RateLimited
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Principal, Role

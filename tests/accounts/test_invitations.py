@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from loadbell.accounts.authentication import authenticate
 from loadbell.accounts.invitations import (
     LIFETIME,
     AcceptedInvitation,
@@ -17,7 +18,6 @@ from loadbell.accounts.invitations import (
 )
 from loadbell.accounts.mail import Mailer
 from loadbell.accounts.organizations import create_organization
-from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Principal, Role, Scope
 from loadbell.store.users import insert_user

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from loadbell.accounts.authentication import authenticate
 from loadbell.accounts.members import list_members, remove_member, update_member
 from loadbell.accounts.projects import update_project
-from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from loadbell.domain.orgs import Role
 from tests.accounts.requesting import authorize

@@ -9,11 +9,10 @@ import pytest
 
 from loadbell.accounts import password_resets
 from loadbell.accounts.account import reset_password
+from loadbell.accounts.authentication import authenticate, authenticate_session
 from loadbell.accounts.mail import Mailer
 from loadbell.accounts.password_resets import LIFETIME, complete_reset, find_reset, request_reset
-from loadbell.accounts.sessions import authenticate_session
 from loadbell.accounts.sign_in import sign_in
-from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.ids import SECOND
 from loadbell.domain.orgs import Scope

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from loadbell.accounts.authentication import Lock
 from loadbell.accounts.invitations import invite
 from loadbell.accounts.organizations import add_organization, create_organization
 from loadbell.accounts.projects import add_project
-from loadbell.accounts.tokens import Lock, create_token
+from loadbell.accounts.tokens import create_token
 from loadbell.domain.channels import Subscription
 from loadbell.domain.errors import Conflict
 from loadbell.domain.orgs import Role, Scope, SignedIn

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from loadbell.accounts.authentication import Lock
 from loadbell.accounts.members import remove_member, update_member
 from loadbell.accounts.projects import add_project
-from loadbell.accounts.tokens import Lock, create_token
+from loadbell.accounts.tokens import create_token
 from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
 from loadbell.domain.orgs import Member, Project, Role, Scope
 from loadbell.domain.runs import Run

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from loadbell.accounts.account import change_password, get_account, rename, reset_password
-from loadbell.accounts.sessions import SESSION_LIFETIME, authorize, end_session, list_sessions
-from loadbell.accounts.tokens import Lock
+from loadbell.accounts.authentication import Lock, authorize
+from loadbell.accounts.sessions import SESSION_LIFETIME, end_session, list_sessions
 from loadbell.domain.errors import Invalid, NotFound, RateLimited, Unauthenticated
 from loadbell.domain.orgs import Role, Scope
 from loadbell.store.organizations import assign_project, insert_member

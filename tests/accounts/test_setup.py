@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from loadbell.accounts.authentication import authenticate
 from loadbell.accounts.organizations import (
     DEFAULT_PROJECT,
     NewOrganization,
@@ -13,7 +14,6 @@ from loadbell.accounts.organizations import (
     create_organization,
     set_up,
 )
-from loadbell.accounts.tokens import authenticate
 from loadbell.domain.errors import Conflict, Forbidden, Invalid
 from loadbell.domain.orgs import Role, Scope, SignedIn
 from tests.support.deleting import delete_organization

@@ -2,7 +2,8 @@
 
 import pytest
 
-from loadbell.accounts.tokens import authenticate, create_token
+from loadbell.accounts.authentication import authenticate
+from loadbell.accounts.tokens import create_token
 from loadbell.domain.errors import Forbidden, Invalid, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Principal, Role, Scope

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadbell.client.commands import read_command
+from loadbell.client.exit_codes import Execution, read_result
 from loadbell.client.locust_options import LocustOptions
-from loadbell.client.tools import Execution, read_result
 
 
 def tool_of(command: str) -> str:

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from loadbell.client.commands import Command, read_command
+from loadbell.client.exit_codes import Execution, read_result
 from loadbell.client.locust_options import LocustOptions
 from loadbell.client.results import read_metrics
-from loadbell.client.tools import Execution, read_result
 from tests.client.conftest import Run, fake_tool
 from tests.client.stub import Stub
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from loadbell.client.exit_codes import ToolResult
 from loadbell.client.locust_log import find_lost_workers
-from loadbell.client.tools import ToolResult
 from tests.client.conftest import wrap_command
 from tests.client.stub import Stub
 from tests.client.test_locust import locust

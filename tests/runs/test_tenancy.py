@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from loadbell.accounts.authentication import authenticate
 from loadbell.accounts.organizations import create_organization
-from loadbell.accounts.tokens import authenticate
 from loadbell.domain.channels import Subscription
 from loadbell.domain.deliveries import DeliveryStatus
 from loadbell.domain.errors import Forbidden, Invalid, NotFound

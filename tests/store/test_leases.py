@@ -11,7 +11,7 @@ from loadbell.domain.ids import SECOND
 from loadbell.domain.runs import RunStatus
 from loadbell.notify import deliveries
 from loadbell.notify.worker.capacity import Room
-from loadbell.notify.worker.leasing import lease_due
+from loadbell.notify.worker.fetch import lease_due
 from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.outbox import give_back
 from tests.support.leasing import (

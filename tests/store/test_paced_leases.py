@@ -7,7 +7,7 @@ from loadbell.domain.channels import ChannelKind
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.token_bucket import TokenBucket
 from loadbell.notify.worker.capacity import Room
-from loadbell.notify.worker.leasing import LeaseResult, lease_due
+from loadbell.notify.worker.fetch import LeaseResult, lease_due
 from tests.support.leasing import LEASE, completion, lease, limited, record
 from tests.support.stores import Play, Site
 

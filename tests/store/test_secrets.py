@@ -17,7 +17,7 @@ from loadbell.domain.orgs import Scope
 from loadbell.notify import deliveries
 from loadbell.notify.channels import create_channel, get_channel, update_channel
 from loadbell.notify.worker.capacity import Room
-from loadbell.notify.worker.leasing import lease_due
+from loadbell.notify.worker.fetch import lease_due
 from loadbell.settings import load_settings
 from loadbell.store.channels import get_channel as stored_channel
 from loadbell.store.engine.migrate import upgrade_postgresql

@@ -10,7 +10,7 @@ from loadbell.domain.retry import RetrySchedule
 from loadbell.notify.worker.attempt import build_request, judge_result
 from loadbell.notify.worker.capacity import Room
 from loadbell.notify.worker.channel_health import throttle
-from loadbell.notify.worker.leasing import lease_due
+from loadbell.notify.worker.fetch import lease_due
 from loadbell.outbound.messages import NoReply, Reply
 from loadbell.store.deliveries import STATUS, WITH_WORK
 from loadbell.store.engine.db import Row, Transaction

@@ -2,8 +2,9 @@
 
 import argon2
 
+from loadbell.accounts.authentication import authenticate_session
 from loadbell.accounts.passwords import Passwords
-from loadbell.accounts.sessions import NewSession, authenticate_session
+from loadbell.accounts.sessions import NewSession
 from loadbell.accounts.sign_in import sign_in
 from loadbell.domain.errors import RateLimited, Unauthenticated
 from loadbell.domain.ids import Micros

@@ -21,8 +21,8 @@ from urllib.parse import quote, unquote, urlsplit
 import asyncpg
 import pytest
 
+from loadbell.accounts.authentication import authenticate
 from loadbell.accounts.organizations import set_up
-from loadbell.accounts.tokens import authenticate
 from loadbell.domain.channels import Channel, Subscription
 from loadbell.domain.ids import SECOND, Entropy, Micros
 from loadbell.domain.orgs import Principal, Role, Scope

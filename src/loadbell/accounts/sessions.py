@@ -4,15 +4,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
-from loadbell.accounts.tokens import Lock
-from loadbell.domain.errors import Forbidden, NotFound, Unauthenticated
+from loadbell.domain.errors import NotFound
 from loadbell.domain.ids import SECOND, Micros
-from loadbell.domain.orgs import Principal, Role, Scope, SignedIn
-from loadbell.domain.runs import Trigger
+from loadbell.domain.orgs import Principal, Role, SignedIn
 from loadbell.store.audit import append_account_entry
 from loadbell.store.engine.db import Transaction
-from loadbell.store.engine.locks import lock_organization
-from loadbell.store.organizations import get_role, list_assigned_projects
 from loadbell.store.sessions import (
     MAX_COUNTED,
     SessionRow,
@@ -24,14 +20,12 @@ from loadbell.store.sessions import (
     insert_session,
     list_sessions_of,
 )
-from loadbell.store.tokens import find_token
 from loadbell.store.unit_of_work import UnitOfWork
 
 SESSION_LIFETIME: Micros = 30 * 86_400 * SECOND
 """From the sign-in, regardless of use."""
 
 _MAX_AGENT_LENGTH = 200
-_USE_INTERVAL: Micros = 60 * SECOND
 
 
 @dataclass(frozen=True)
@@ -82,54 +76,6 @@ async def start_session(
     )
     await append_account_entry(tx, user_id, address, "account.signed_in", {"session_id": session_id})
     return NewSession(session_id, session, user_id, tx.now, expires_at)
-
-
-async def authenticate_session(tx: Transaction, session: str | None, *, address: str | None = None) -> SignedIn:
-    """Returns the user of ``session``; ``address`` is the request's.
-
-    Raises:
-        Unauthenticated: there is no session, or it is unknown or has ended.
-        Forbidden: an API token was sent instead; it can't access its user's account.
-    """
-    if not session:
-        raise Unauthenticated("This requires a session. Sign in with POST /api/v1/sessions.")
-    hashed = hash_credential(session)
-    if session.startswith(Prefix.TOKEN):
-        token = await find_token(tx, hashed)
-        if token is not None and (token.expires_at is None or token.expires_at > tx.now):
-            raise Forbidden("API tokens can't access the user's account. Sign in with POST /api/v1/sessions.")
-    found = await find_session(tx, hashed)
-    if found is None:
-        raise Unauthenticated("Unknown session. Sign in with POST /api/v1/sessions.")
-    if found.expires_at <= tx.now:
-        raise Unauthenticated("This session has ended. Sign in again with POST /api/v1/sessions.")
-    return SignedIn(found.user_id, found.id, address, use_is_due=tx.now - found.last_used_at >= _USE_INTERVAL)
-
-
-async def authorize(unit: UnitOfWork[SignedIn], organization_id: int, *, lock: Lock = Lock.NONE) -> Principal:
-    """Returns the user's current rights in the organization. ``lock`` is as in ``authenticate``.
-
-    Raises:
-        NotFound: the user isn't a member of it.
-    """
-    if lock is not Lock.NONE:
-        await lock_organization(unit.tx, organization_id, exclusive=lock is Lock.EXCLUSIVE)
-    role = await get_role(unit.tx, organization_id, unit.principal.user_id)
-    if role is None:
-        raise NotFound(f"There is no organization {organization_id}.")
-    projects = None
-    if role is Role.MEMBER:
-        projects = await list_assigned_projects(unit.tx, organization_id, unit.principal.user_id)
-    return Principal(
-        unit.principal.user_id,
-        organization_id,
-        role,
-        Scope.MANAGE,
-        None,
-        Trigger.UNKNOWN,
-        projects,
-        address=unit.principal.address,
-    )
 
 
 async def get_session_states(

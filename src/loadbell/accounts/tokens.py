@@ -1,78 +1,20 @@
-"""API tokens: authenticate, create, list and revoke."""
-
-from enum import Enum
+"""API tokens: create, list and revoke."""
 
 from loadbell.accounts.credentials import Prefix, hash_credential, make_credential
-from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound, Unauthenticated
-from loadbell.domain.ids import SECOND, Micros, rfc3339
-from loadbell.domain.orgs import Action, Principal, Role, Scope, Token
+from loadbell.domain.errors import FieldError, Forbidden, Invalid, NotFound
+from loadbell.domain.ids import Micros, rfc3339
+from loadbell.domain.orgs import Action, Principal, Scope, Token
 from loadbell.domain.runs import Trigger
 from loadbell.store import tokens as store
 from loadbell.store.audit import append_entry
 from loadbell.store.engine.db import Transaction
-from loadbell.store.engine.locks import lock_organization_of_token
-from loadbell.store.organizations import list_assigned_projects
 from loadbell.store.projects import list_open_projects
 from loadbell.store.quotas import require_quota
 from loadbell.store.tokens import find_token, insert_token, note_token_use
 from loadbell.store.unit_of_work import UnitOfWork, exclusive
 
 PREFIX_LENGTH = 8  # characters of the token that lists show, to recognize it
-_USE_INTERVAL: Micros = 60 * SECOND
 _REACH = {Scope.REPORT: {Scope.REPORT}, Scope.READ: {Scope.READ}, Scope.MANAGE: set(Scope)}
-
-
-class Lock(Enum):
-    """The lock of a unit of work on its organization, until the commit."""
-
-    NONE = "none"  #: it only reads, on a snapshot of its own
-    SHARED = "shared"  #: members, projects and other parts of the organization don't change
-    EXCLUSIVE = "exclusive"  #: nobody else writes: this unit changes those
-
-
-async def authenticate(
-    tx: Transaction, bearer: str | None, *, lock: Lock = Lock.NONE, address: str | None = None
-) -> Principal:
-    """Returns the principal of the token ``bearer``, with the current role of its user.
-
-    ``address`` is the request's. See ``docs/decisions/0016-one-organization-one-lock.md`` for ``lock``.
-
-    Raises:
-        Unauthenticated: there is no token, or it is unknown or expired.
-    """
-    if not bearer:
-        raise Unauthenticated("This requires an API token. Send it as: Authorization: Bearer lb_…")
-    hashed = hash_credential(bearer)
-    if lock is not Lock.NONE:
-        await lock_organization_of_token(tx, hashed, exclusive=lock is Lock.EXCLUSIVE)
-    token = await find_token(tx, hashed)
-    if token is None:
-        if bearer.startswith(Prefix.SESSION):
-            raise Unauthenticated(
-                "This requires an API token, but a session was sent. Create a token with POST /api/v1/account/tokens."
-            )
-        raise Unauthenticated("Unknown API token. Check that it is complete and belongs to this server.")
-    if token.expires_at is not None and token.expires_at <= tx.now:
-        raise Unauthenticated("This API token has expired. Create a new one.")
-    role, projects = token.role, None
-    if token.role is Role.MEMBER:
-        projects = await list_assigned_projects(tx, token.organization_id, token.user_id)
-    if token.project_id is not None:
-        mine = frozenset({token.project_id})
-        role, projects = Role.MEMBER, mine if projects is None else projects & mine
-    return Principal(
-        user_id=token.user_id,
-        organization_id=token.organization_id,
-        role=role,
-        scope=token.scope,
-        token_id=token.id,
-        trigger=token.trigger,
-        projects=projects,
-        address=address,
-        project_token=token.project_id is not None,
-        expires_at=token.expires_at,
-        use_is_due=token.last_used_at is None or tx.now - token.last_used_at >= _USE_INTERVAL,
-    )
 
 
 async def note_use(tx: Transaction, principal: Principal) -> None:

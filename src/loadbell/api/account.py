@@ -5,9 +5,8 @@ from typing import Annotated, Any
 import msgspec
 
 from loadbell.accounts import account
+from loadbell.accounts.authentication import Lock, authorize
 from loadbell.accounts.passwords import MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH
-from loadbell.accounts.sessions import authorize
-from loadbell.accounts.tokens import Lock
 from loadbell.api.answers import Time
 from loadbell.api.bodies import Name
 from loadbell.api.routes import route

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from loadbell.client import tools
+from loadbell.client import exit_codes
 from loadbell.client.child import Child
 from loadbell.client.ci import detect_origin
 from loadbell.client.commands import NAMELESS, WITHOUT_SCRIPT, Command, program_name, read_command
+from loadbell.client.exit_codes import Execution, ToolResult
 from loadbell.client.limits import Limit
 from loadbell.client.locust_log import find_lost_workers
 from loadbell.client.locust_options import LocustOptions
@@ -22,7 +23,6 @@ from loadbell.client.report import Reporter
 from loadbell.client.results import read_metrics
 from loadbell.client.stderr import STDERR, say
 from loadbell.client.timeouts import Timeouts
-from loadbell.client.tools import Execution, ToolResult
 
 T = TypeVar("T")
 
@@ -53,7 +53,9 @@ class RunReport:
         figures = _suppress_errors(lambda: read_metrics(self._command, began[0]), nothing)
         execution = Execution(self._command, began[0], duration, figures)
         unread = ToolResult(
-            tools.ABORTED_BY_SYSTEM if exit_code else tools.FINISHED, tools.UNKNOWN, f"exit code {exit_code}"
+            exit_codes.ABORTED_BY_SYSTEM if exit_code else exit_codes.FINISHED,
+            exit_codes.UNKNOWN,
+            f"exit code {exit_code}",
         )
         end = _suppress_errors(lambda: _read_result(child, code, execution), unread)
         if lost := _suppress_errors(lambda: find_lost_workers(self._command, began[0]), None):
@@ -67,15 +69,15 @@ class RunReport:
 
 def report_not_started(error: OSError, options: argparse.Namespace, timeouts: Timeouts) -> int:
     """Reports a command that couldn't be started. Returns a shell's exit code for it."""
-    code = tools.NOT_FOUND if isinstance(error, FileNotFoundError) else tools.NOT_EXECUTABLE
+    code = exit_codes.NOT_FOUND if isinstance(error, FileNotFoundError) else exit_codes.NOT_EXECUTABLE
     called = options.command[0]
     name = program_name(called)
     shown = called if name and "@" not in called else NAMELESS  # a quoted word may contain a secret
-    say(f"{shown}: {'command not found' if code == tools.NOT_FOUND else error.strerror}")
+    say(f"{shown}: {'command not found' if code == exit_codes.NOT_FOUND else error.strerror}")
     command = Command(name or NAMELESS, tuple(options.command[1:]), options.environment)
     reporter = _report(options, command, _CREATED, timeouts, None, began=(time.time(), time.monotonic()))
-    note = f"{command.tool}: {'command not found' if code == tools.NOT_FOUND else 'cannot be executed'}"
-    end = ToolResult(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, note)
+    note = f"{command.tool}: {'command not found' if code == exit_codes.NOT_FOUND else 'cannot be executed'}"
+    end = ToolResult(exit_codes.ABORTED_BY_SYSTEM, exit_codes.UNKNOWN, note)
     _send_end(reporter, _apply_limits(end, [], {}) | {"metrics": {"exit_code": code}})
     return code
 
@@ -141,12 +143,12 @@ def _rfc3339(instant: float) -> str:
 def _read_result(child: Child, code: int, execution: Execution) -> ToolResult:
     text = f"; still running: {child.survivors}" if child.survivors else ""
     if child.aborted:
-        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by an abort in loadbell{text}")
+        return ToolResult(exit_codes.ABORTED_BY_USER, exit_codes.UNKNOWN, f"stopped by an abort in loadbell{text}")
     if child.stopped_by is not None:
-        return ToolResult(tools.ABORTED_BY_USER, tools.UNKNOWN, f"stopped by {child.stopped_by.name}{text}")
+        return ToolResult(exit_codes.ABORTED_BY_USER, exit_codes.UNKNOWN, f"stopped by {child.stopped_by.name}{text}")
     if code < 0:
-        return ToolResult(tools.ABORTED_BY_SYSTEM, tools.UNKNOWN, f"killed by {_signal_name(-code)}")
-    return tools.read_result(code, execution)
+        return ToolResult(exit_codes.ABORTED_BY_SYSTEM, exit_codes.UNKNOWN, f"killed by {_signal_name(-code)}")
+    return exit_codes.read_result(code, execution)
 
 
 def _apply_limits(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str, float]) -> dict[str, Any]:
@@ -155,12 +157,14 @@ def _apply_limits(end: ToolResult, limits: Sequence[Limit], metrics: Mapping[str
     thresholds = [threshold for limit in limits if (threshold := limit.judge(metrics)) is not None]
     unmeasured = [limit.expression for limit in limits if limit.name not in metrics]
     if not all(threshold["ok"] for threshold in thresholds):
-        status = tools.FAILED_THRESHOLD if status == tools.FINISHED else status
-        result = tools.FAILED
-    elif status == tools.FINISHED and (unmeasured or end.is_partial):
-        result = tools.UNKNOWN
-    elif status == tools.FINISHED and metrics.get("requests") != 0 and any(one.is_about_requests for one in limits):
-        result, notes = tools.PASSED, []
+        status = exit_codes.FAILED_THRESHOLD if status == exit_codes.FINISHED else status
+        result = exit_codes.FAILED
+    elif status == exit_codes.FINISHED and (unmeasured or end.is_partial):
+        result = exit_codes.UNKNOWN
+    elif (
+        status == exit_codes.FINISHED and metrics.get("requests") != 0 and any(one.is_about_requests for one in limits)
+    ):
+        result, notes = exit_codes.PASSED, []
     if unmeasured:
         notes.append(f"nothing was measured for {', '.join(unmeasured)}")
     report: dict[str, Any] = {"status": status, "result": result}

@@ -22,10 +22,10 @@ from uuid import UUID
 import msgspec
 from litestar import Request, Response
 
+from loadbell.accounts.authentication import Lock, authenticate, authenticate_session
 from loadbell.accounts.passwords import Passwords
 from loadbell.accounts.rate_limit import network_of
-from loadbell.accounts.sessions import authenticate_session
-from loadbell.accounts.tokens import Lock, authenticate, note_use
+from loadbell.accounts.tokens import note_use
 from loadbell.domain.errors import FieldError, Invalid, Refused, Unavailable
 from loadbell.domain.ids import Micros
 from loadbell.domain.orgs import Principal, SignedIn, Visitor

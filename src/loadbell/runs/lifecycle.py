@@ -31,7 +31,7 @@ from loadbell.domain.runs import (
     timeout_status,
 )
 from loadbell.notify.publish import publish_finished, publish_started
-from loadbell.store import run_lists, run_moves
+from loadbell.store import run_history, run_lists
 from loadbell.store import runs as store
 from loadbell.store.audit import append_entry
 from loadbell.store.engine.db import Transaction
@@ -135,7 +135,7 @@ async def create_run(unit: UnitOfWork[Principal], new: NewRun) -> Run:
         tool=new.tool,
     )
     run = replace(run, id=await store.insert_run(unit.tx, run))
-    await run_moves.insert_move(unit.tx, run, by=EndedBy.REPORT, user_id=unit.principal.user_id, now=unit.now)
+    await run_history.insert_move(unit.tx, run, by=EndedBy.REPORT, user_id=unit.principal.user_id, now=unit.now)
     if started:
         await publish_started(unit.tx, run)
     if ended:
@@ -280,7 +280,7 @@ async def list_moves(unit: UnitOfWork[Principal], run_id: int) -> list[RunMove]:
         NotFound: the caller can't see the run.
     """
     run = await get_run(unit, run_id)
-    moves = await run_moves.list_moves(unit.tx, run.id, limit=MAX_MOVES)
+    moves = await run_history.list_moves(unit.tx, run.id, limit=MAX_MOVES)
     return moves if run.corrected else [run_times.resolve_times_of_move(move, run) for move in moves]
 
 
@@ -350,7 +350,7 @@ async def _move(  # noqa: PLR0913 - the run, the report, and the ambient values
         ended_by=who.by if ends else None,
     )
     await store.update_run(tx, moved, expected=run.status)
-    await run_moves.insert_move(tx, moved, by=who.by, user_id=who.user_id, now=at)
+    await run_history.insert_move(tx, moved, by=who.by, user_id=who.user_id, now=at)
     if starts:
         await publish_started(tx, moved)
     if ends:

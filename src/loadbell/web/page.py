@@ -14,9 +14,8 @@ from litestar.datastructures import Cookie
 from litestar.response import Stream
 
 from loadbell.accounts.account import Account, Membership, get_account
+from loadbell.accounts.authentication import Lock, authorize
 from loadbell.accounts.credentials import Prefix
-from loadbell.accounts.sessions import authorize
-from loadbell.accounts.tokens import Lock
 from loadbell.domain.errors import Forbidden, Invalid, NotFound, Refused, Unauthenticated
 from loadbell.domain.ids import SECOND, Micros
 from loadbell.domain.orgs import Action, Principal, SignedIn

@@ -25,8 +25,8 @@ from loadbell.notify.worker.attempt import Prepared, build_request, judge_result
 from loadbell.notify.worker.capacity import Room, room_beside
 from loadbell.notify.worker.channel_health import Paused, apply_results
 from loadbell.notify.worker.due_times import DueTimes
+from loadbell.notify.worker.fetch import LeaseResult, lease_due
 from loadbell.notify.worker.hosts import Hosts
-from loadbell.notify.worker.leasing import LeaseResult, lease_due
 from loadbell.outbound.messages import NoReply, Reply
 from loadbell.outbound.sender import Exchange, Sender
 from loadbell.store.clock_steps import MIN_STEP, follow_step_back, skip_gap

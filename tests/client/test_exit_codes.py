@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadbell.client.commands import read_command
-from loadbell.client.tools import Execution, ToolResult, read_result
+from loadbell.client.exit_codes import Execution, ToolResult, read_result
 
 
 def end(code: int, command: Sequence[str], started_at: float = 0.0, **environment: str) -> tuple[int, str]:
