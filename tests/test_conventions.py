@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.support.tree import ROOT, python_files, relative, text_files
 
 MAX_FILE_LINES = 400
+MAX_TEMPLATE_COLUMNS = 110
 BANNED_NAMES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"}
 
 # Written in two halves, so that this file does not hold what it looks for.
@@ -53,6 +54,20 @@ def test_no_file_is_long_without_a_reason() -> None:
             long.append(f"{relative(path)}: {len(lines)} lines")
 
     assert long == []
+
+
+def test_no_line_of_a_template_is_too_long_to_review() -> None:
+    """No line of a template has more than 110 characters, so that a diff shows what a change does."""
+    templates = [path for path in text_files() if path.suffix == ".html" and "templates" in path.parts]
+    wide = [
+        f"{relative(path)}:{number} has {len(line)} characters"
+        for path in templates
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > MAX_TEMPLATE_COLUMNS
+    ]
+
+    assert templates
+    assert wide == []
 
 
 def test_no_check_is_silenced_without_a_reason() -> None:
