@@ -249,7 +249,8 @@ def _escape(text: str) -> str:
 def _neutralize(text: str) -> str:
     """As :func:`_escape`, for where marks are read.
 
-    On Mattermost ``@all`` pings nobody, ``](`` makes no link or picture, ``#`` no heading, and ``` opens no code block.
+    So that on Mattermost ``@all`` pings nobody, ``](`` makes no link or picture, ``#`` no heading, and ``` opens no
+    code block.
     """
     broken = _escape(text).replace("```", "'''").replace("](", "]\u200b(")
     return re.sub(r"(?m)^(?=[#|])|(?<=(?<!\w)@)(?=\w)", "\u200b", broken)

@@ -137,7 +137,7 @@ class AppRequest(Generic[PrincipalT]):
             Invalid: some fields are wrong.
         """
         if self.credential() is None:
-            await self.check_credential()
+            await self.check_credential()  # refuses where one is required
         try:
             self._raw = await self.read_body()
             return self.decode(self._raw, model)

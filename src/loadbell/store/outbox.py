@@ -2,7 +2,7 @@
 The outbox: work on deliveries. A row exists only while an attempt is due or in progress.
 
 A worker leases due rows and completes them: it appends the attempt to the log, moves the log, and deletes the row or
-schedules the next attempt. No other module writes leases.
+schedules the next attempt. Only this module takes and ends leases; ``clock_steps`` renews them after a standstill.
 
 A lease is the worker's number, a time, and the attempt's number. The attempt's number is the fence: it grows with each
 lease, so that a worker that lost its lease can still record its attempt but not move the delivery.

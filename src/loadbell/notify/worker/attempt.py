@@ -1,5 +1,5 @@
 """
-One attempt, from a leased delivery to its outcome: channel.render → (sender) → channel.judge. Pure.
+One attempt, from a leased delivery to its outcome: channel.render → (sender) → channel.judge. No I/O but logging.
 
 It also builds the logged exchange and masks its secrets.
 """
