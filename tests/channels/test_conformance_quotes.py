@@ -15,6 +15,7 @@ BODIES = (
     WORD,
     json.dumps({"ok": False, "error": WORD, "message": WORD}),
     json.dumps({"error": {"code": 404, "type": WORD, "message": WORD}}),
+    json.dumps({"error": {"code": WORD, "message": WORD}, "code": WORD, "type": WORD}),
     json.dumps({"errors": [{"message": WORD}], "detail": WORD, "retry_after": WORD}),
 )
 HEADERS = ("Location", "Retry-After", "Set-Cookie", "webhook-delivery", "X-Note", "Content-Type", "Server")

@@ -21,6 +21,8 @@ FORMS = {
     "Slack's JSON": '{"ok": false, "error": "URL"}',
     "Slack's word": "sentinel3",
     "HipChat's JSON": '{"error": {"code": 400, "type": "URL", "message": "No room at URL"}}',
+    "any provider's code": '{"error": {"code": "sentinel4", "message": "URL"}, "code": "sentinel4"}',
+    "any provider's errors": '{"errors": [{"code": "sentinel4", "message": "URL"}], "detail": "URL", "type": "URL"}',
     "HipChat's word": '{"error": {"code": 400, "type": "x", "message": "Bad token sentinel4"}}',
 }
 """The ways in which a server could say the URL back."""

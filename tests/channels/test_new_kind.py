@@ -16,6 +16,7 @@ from loadbell.testing import ScriptedReceiver
 from tests.channels.conformance import FAKES
 from tests.channels.conformance_verdicts import ANSWERS, STATUSES
 from tests.support.server import Client, server_environment, set_up
+from tests.web.browser import Browser
 
 TOY = '''"""Toy: a channel that says the headline of what happened."""
 
@@ -78,7 +79,7 @@ def _serving(code: Path, data_dir: Path) -> Iterator[str]:
 
 
 def test_a_new_kind_is_one_file(tmp_path: Path) -> None:
-    """The API takes it and tells its settings, the command line names it, and its message arrives."""
+    """The API takes it and describes its settings, the page and the command line offer it, and its message arrives."""
     code = tmp_path / "code"
     shutil.copytree(Path(loadbell.__file__).parent, code / "loadbell", ignore=shutil.ignore_patterns("__pycache__"))
     (code / "loadbell" / "channels" / "toy.py").write_text(TOY, encoding="utf-8")
@@ -90,6 +91,11 @@ def test_a_new_kind_is_one_file(tmp_path: Path) -> None:
         channel = client.ok("POST", path, {"kind": "toy_train", "name": "Toy", "settings": settings})
         client.ok("POST", "/runs", {"name": "Checkout"})
         (request,) = receiver.wait_for(1)
+        browser = Browser(url)
+        browser.sign_in("owner@example.org", made["password"])
+        page_path = f"/organizations/{made['organization_id']}/notifications"
+        page = browser.get(page_path)
+        tested = browser.post(f"{page_path}/toy_train/test", {"url": receiver.url, "color": "red"}, of=page_path)
         schemas = client.ok("GET", "//api/v1/openapi.json")["components"]["schemas"]
     command = [sys.executable, "-m", "loadbell", "channels", "add", "--help"]
     environment = {**os.environ, "PYTHONPATH": str(code), "COLUMNS": "200"}
@@ -103,6 +109,9 @@ def test_a_new_kind_is_one_file(tmp_path: Path) -> None:
     assert "toy_train" in schemas["Channel"]["properties"]["kind"]["enum"]
     assert "What the toy is painted in." == schemas["ToySettings"]["properties"]["color"]["description"]
     assert "toy_train" in shown
+    assert "Toy Train URL" in page.words
+    assert "The address of the toy." in page.words
+    assert "Test delivered" in tested.words
 
 
 @pytest.mark.parametrize("table", [FAKES, STATUSES, ANSWERS], ids=["FAKES", "STATUSES", "ANSWERS"])

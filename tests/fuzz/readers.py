@@ -13,9 +13,6 @@ from loadbell.accounts.credentials import hash_credential
 from loadbell.api.audit import AuditQuery, ExportQuery
 from loadbell.api.bodies import LogQuery, NewRunBody, RunsQuery
 from loadbell.channels import channel_types
-from loadbell.channels.hipchat import HipChat
-from loadbell.channels.slack import Slack
-from loadbell.channels.webhook import WebHook
 from loadbell.channels.wording import readable
 from loadbell.domain.emails import is_email
 from loadbell.domain.errors import Refused
@@ -147,9 +144,7 @@ READERS: Mapping[str, Reader] = {
     "an expression": (_text(parse_expression), ()),
     "a selection": (_text(parse_selection), ()),
     "Retry-After": (_text(lambda text: parse_retry_after(text, NOW)), ()),
-    "Slack's answer": (_judge(Slack()), ()),
-    "HipChat's answer": (_judge(HipChat()), ()),
-    "a receiver's answer": (_judge(WebHook()), ()),
+    **{f"{kind.title}'s response": (_judge(kind), ()) for kind in channel_types().values()},
     "an address of the web": (_text(parse_url), (BadUrl,)),
     "an address of mail": (_text(is_email), ()),
     "a cursor of ids": (_text(lambda text: PageQuery(cursor=text).before_id()), (Refused,)),
