@@ -185,7 +185,7 @@ def test_a_success_that_asks_for_a_wait_is_told_as_one(play: Play) -> None:
         assert wait == Waiting(
             site.clock.now,
             site.clock.now + 50 * SECOND,
-            "The receiver accepted a message and asked for a pause until then.",
+            "The receiver accepted a message but asked loadbell to wait before the next one.",
         )
 
     play(scenario)

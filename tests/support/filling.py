@@ -203,5 +203,5 @@ async def _into_postgresql(url: str, rows: _Rows) -> None:
 
 _PAUSE = (
     "UPDATE channels SET paused_at = (SELECT min(created_at) FROM deliveries WHERE status = 'pending'), "
-    "paused_reason = 'Paused by hand.' WHERE id = (SELECT max(id) FROM channels)"
+    "paused_reason = 'Paused by a user.' WHERE id = (SELECT max(id) FROM channels)"
 )

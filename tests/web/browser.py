@@ -28,6 +28,11 @@ class Page:
         """The text without its tags, as a person reads it."""
         return " ".join(unescape(re.sub(r"<[^>]+>", " ", self.text)).split())
 
+    @property
+    def markup(self) -> str:
+        """The HTML without white space between tags, and else with single spaces."""
+        return re.sub(r">\s+<", "><", " ".join(self.text.split()))
+
     def hidden(self, name: str) -> str:
         """The value of the first hidden field of that name."""
         found = re.search(rf'<input type="hidden" name="{name}" value="([^"]*)"', self.text)

@@ -33,7 +33,7 @@ def test_a_name_is_changed(signed_in: Browser) -> None:
     bad = signed_in.post("/account", {"name": "x" * 201})
 
     assert bad.status == 422
-    assert 'aria-invalid="true" aria-describedby="name-wrong name-help"' in bad.text
+    assert 'aria-invalid="true" aria-describedby="name-wrong name-help"' in bad.markup
     assert 'id="name-wrong"' in bad.text
     assert '<a href="#name">Name: ' in bad.text
     assert "<title>Error: Account · loadbell</title>" in bad.text

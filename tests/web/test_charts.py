@@ -189,7 +189,7 @@ def test_a_course_that_grows_wider_is_whole(team: Team) -> None:
     finish(client, run)
     page = team.owner.get(f"/runs/{run}")
     rates = re.findall(
-        r"<tr><th scope=\"row\">.*?</tr>", page.text.partition("Load as a table")[2].partition("</table>")[0]
+        r"<tr><th scope=\"row\">.*?</tr>", page.markup.partition("Load as a table")[2].partition("</table>")[0]
     )
 
     assert "one row per 12 s" in page.words

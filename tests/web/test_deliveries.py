@@ -125,7 +125,7 @@ def test_filters_and_chart(working_team: Team, receiver: ScriptedReceiver) -> No
         assert rows(page) == ([delivery["id"]] if found else []), query
     page = team.owner.get(path)
     assert "Delivered 1" in page.words
-    assert page.text.count('<tr><th scope="row"><time') == 24
+    assert page.markup.count('<tr><th scope="row"><time') == 24
     assert page.text.count('<rect class="good"') == 1
     assert " UTC: 1 delivered" in page.words
 

@@ -115,10 +115,7 @@ async def delete_project(unit: UnitOfWork[Principal], project_id: int, loss: Pro
     await append_entry(unit.tx, unit.principal, "project.deleted", f"project {project_id}", changes)
 
 
-_DEFAULT = (
-    "Project {} is the default project. Choose another default with PATCH /api/v1/organizations/{{id}} "
-    '{{"default_project_id": …}}'
-)
+_DEFAULT = "Project {} is the default project. Make another project the default"
 
 
 async def _require_deletable(unit: UnitOfWork[Principal], project_id: int) -> Project:

@@ -219,7 +219,7 @@ async def pause(unit: UnitOfWork[Principal], channel_id: int) -> Channel:
     """
     await lock_channel(unit, channel_id)
     _, text = await organization_names(unit.tx, unit.principal.organization_id, unit.principal.user_id)
-    reason = f"Paused by {text or 'hand'}."
+    reason = f"Paused by {text or 'a user'}."
     if await pauses.pause_channel(unit.tx, channel_id, reason):
         changes = diff_fields({"paused_reason": None}, {"paused_reason": reason})
         await append_entry(unit.tx, unit.principal, "channel.paused", f"channel {channel_id}", changes)

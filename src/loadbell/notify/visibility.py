@@ -27,7 +27,7 @@ SENTENCES: dict[Reason, str] = {
     Reason.BLOCKED_ADDRESS: "loadbell isn't allowed to connect to the receiver's address.",
     Reason.BAD_SETTINGS: "The channel's settings can't be used.",
     Reason.BAD_PAYLOAD: "The receiver rejected the message as invalid.",
-    Reason.EXPIRED: "It expired while the channel was paused.",
+    Reason.EXPIRED: "It waited too long and expired.",
     Reason.INTERNAL: "loadbell failed or was stopped during the attempt.",
 }
 """The meaning of each reason, without text from the receiver."""

@@ -308,7 +308,7 @@ class Engine:
         if failure is None:
             reply = transfer.reply(_now() - flight.started)
             if reply.status < _FIRST_FINAL_STATUS:
-                self._fail(flight, Failure(Reason.PROTOCOL, "The receiver gave no final answer."))
+                self._fail(flight, Failure(Reason.PROTOCOL, "The receiver sent no final response."))
             else:
                 self._finish(flight, reply)
         elif (

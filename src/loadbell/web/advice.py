@@ -12,7 +12,7 @@ ADVICE: dict[Reason, str] = {
     "server's operator can set LOADBELL_CA_FILE.",
     Reason.PROTOCOL: "The response isn't valid HTTP or was cut off. Check the port and any proxy in between.",
     Reason.HTTP_3XX: "loadbell doesn't follow redirects. Enter the final URL.",
-    Reason.HTTP_4XX: "The receiver rejected the request. Copy the full URL from the receiving service again.",
+    Reason.HTTP_4XX: "The receiver rejected the request. Check the channel's URL and credentials.",
     Reason.HTTP_5XX: "The receiver failed. Check its logs.",
     Reason.RATE_LIMITED: "loadbell waits as requested. If this continues, reduce the events for this channel.",
     Reason.GONE: "This webhook no longer exists. Create a new one and paste its URL into the channel.",
@@ -22,6 +22,6 @@ ADVICE: dict[Reason, str] = {
     "operator can set LOADBELL_ALLOWED_NETWORKS.",
     Reason.BAD_SETTINGS: "Open the channel, correct its settings and save.",
     Reason.BAD_PAYLOAD: "This is a bug in loadbell. Please report it with the details below.",
-    Reason.EXPIRED: "It expired while the channel was paused. Redeliver it if you still need it.",
+    Reason.EXPIRED: "It waited too long and expired. If you still need it, redeliver it.",
     Reason.INTERNAL: "loadbell was stopped or failed during the attempt. If it happens again, check the server's log.",
 }

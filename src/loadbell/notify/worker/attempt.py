@@ -27,7 +27,7 @@ MAX_EXCERPT_SIZE = 4096
 """How much of a response's body the log keeps."""
 
 _MIN_SECRET_LENGTH = 6  # characters; masking shorter ones would garble the log and hide nothing
-_TOOK_THE_LAST = "The receiver accepted a message and asked for a pause until then."
+_TOOK_THE_LAST = "The receiver accepted a message but asked loadbell to wait before the next one."
 _QUOTED = re.compile('"[^"]*"')
 _RECEIVERS_SECRETS = ("cookie", "cookie2", "authorization", "authentication-info", "token", "secret", "api-key")
 """Ends of the names of response headers that carry the receiver's credentials; never logged."""
